@@ -1,0 +1,24 @@
+/* commit.h -- files appear whole or not at all: written aside, fsynced, renamed, directory fsynced.
+ * Local; when a file is written by many ranks, one of them begins and finishes. */
+#ifndef TESSERA_COMMIT_H
+#define TESSERA_COMMIT_H
+
+struct tess_error;
+
+struct tess_commit {
+    char *path;  /* final name; own                                   */
+    char *aside; /* temporary name in the same directory; own          */
+};
+
+/* Checks that the directory exists and can be written (TESS_ECREATE otherwise), and picks the
+ * temporary name, `PATH.part`. A stale one is removed. Any earlier PATH stays until finish. */
+int tess_commit_open(struct tess_commit *commit, const char *path, struct tess_error *error);
+/* fsync, rename, fsync of the directory. On failure the temporary file is removed. */
+int tess_commit_finish(struct tess_commit *commit, struct tess_error *error);
+/* Removes a temporary file that was not finished; frees. May run twice. */
+void tess_commit_release(struct tess_commit *commit);
+
+/* A text file written in that way from one block. */
+int tess_commit_text(const char *path, const char *text, struct tess_error *error);
+
+#endif

@@ -1,0 +1,92 @@
+/* h5.h -- the one door to HDF5: files that know their path, and datasets read and written whole or
+ * by rows, with our errors (file, object, HDF5's own innermost sentence).
+ *
+ * A file is opened by one process (comm MPI_COMM_NULL) or by all ranks of a communicator (MPI-IO).
+ * On a file of a communicator every call that creates, writes or closes is collective over it and
+ * agrees on its result; reads are local ("independent") unless they say otherwise. Types are given
+ * as HDF5 memory types (H5T_NATIVE_FLOAT …) and are converted from whatever the file holds. Names
+ * are paths from the root. Keep HDF5's own automatic error printing off: tess_h5_init. */
+#ifndef TESSERA_H5_H
+#define TESSERA_H5_H
+
+#include <hdf5.h>
+#include <mpi.h>
+#include <stdint.h>
+
+struct tess_error;
+
+struct tess_h5 {
+    hid_t file;    /* H5I_INVALID_HID: closed   */
+    MPI_Comm comm; /* borrowed; MPI_COMM_NULL   */
+    char *path;    /* own                       */
+};
+
+#define TESS_H5_INIT                                                                               \
+    {                                                                                              \
+        H5I_INVALID_HID, MPI_COMM_NULL, NULL                                                       \
+    }
+
+void tess_h5_init(void); /* once, at the start of the program */
+
+/* TESS_EDATA if the file is missing, unreadable, truncated or not HDF5. Collective over comm. */
+int tess_h5_open(struct tess_h5 *h5, const char *path, MPI_Comm comm, int writable,
+                 struct tess_error *error);
+/* A new file in place of any old one. Collective over comm. */
+int tess_h5_create(struct tess_h5 *h5, const char *path, MPI_Comm comm, struct tess_error *error);
+/* Flushes and closes; a closed one may be closed again. Collective over comm. TESS_EIO if what was
+ * written did not reach the file. */
+int tess_h5_close(struct tess_h5 *h5, struct tess_error *error);
+
+/* Fill `error` with "PATH: NAME: WHAT: HDF5's reason"; returns the code. Local. */
+int tess_h5_fail(const struct tess_h5 *h5, const char *name, const char *what, int code,
+                 struct tess_error *error);
+
+/* Is there an object of that name? 1 a dataset, 2 a group, 0 neither. Local. */
+int tess_h5_kind(const struct tess_h5 *h5, const char *name);
+
+/* Number of dimensions (at most 4) of a dataset and their sizes; -1 and an error if it cannot be
+ * opened. Local. */
+int tess_h5_shape(const struct tess_h5 *h5, const char *name, int64_t shape[4],
+                  struct tess_error *error);
+
+/* The whole of a dataset of exactly n elements. Local. */
+int tess_h5_read(const struct tess_h5 *h5, const char *name, hid_t type, int64_t n, void *out,
+                 struct tess_error *error);
+/* Elements [first, first + n) of the first dimension, with everything behind it; large reads go in
+ * pieces. Local. */
+int tess_h5_read_rows(const struct tess_h5 *h5, const char *name, hid_t type, int64_t first,
+                      int64_t n, void *out, struct tess_error *error);
+/* A 1-D dataset of strings, fixed or variable length, as an (n, width) block padded with NULs. Own
+ * of the caller. Local. */
+int tess_h5_read_strings(const struct tess_h5 *h5, const char *name, int64_t *n, int *width,
+                         char **block, struct tess_error *error);
+
+/* Attributes of the object `name`. `string` is own of the caller. Absent: TESS_EDATA for the first
+ * two, *string = NULL for the last. Local. */
+int tess_h5_read_attribute(const struct tess_h5 *h5, const char *name, const char *attribute,
+                           hid_t type, int64_t n, void *out, struct tess_error *error);
+int tess_h5_read_string(const struct tess_h5 *h5, const char *name, const char *attribute,
+                        char **string, struct tess_error *error);
+int tess_h5_write_attribute(struct tess_h5 *h5, const char *name, const char *attribute, hid_t type,
+                            int64_t n, const void *data, struct tess_error *error);
+/* Fixed-length UTF-8 scalar. */
+int tess_h5_write_string(struct tess_h5 *h5, const char *name, const char *attribute,
+                         const char *string, struct tess_error *error);
+
+int tess_h5_group(struct tess_h5 *h5, const char *name, struct tess_error *error);
+/* An empty dataset; chunk NULL: contiguous. Missing groups on the way are made. */
+int tess_h5_define(struct tess_h5 *h5, const char *name, hid_t type, int n_dims,
+                   const int64_t *shape, const int64_t *chunk, struct tess_error *error);
+/* Define and write a small dataset; of many ranks, rank 0's data counts. */
+int tess_h5_write(struct tess_h5 *h5, const char *name, hid_t type, int n_dims,
+                  const int64_t *shape, const void *data, struct tess_error *error);
+/* A 1-D dataset of n fixed-length UTF-8 strings from a block of `width` bytes each, `stride` apart.
+ */
+int tess_h5_write_strings(struct tess_h5 *h5, const char *name, int64_t n, int width, int stride,
+                          const char *block, struct tess_error *error);
+/* Rows [first, first + n) of a defined dataset; each rank its own, n may be 0 and may differ. In
+ * pieces under 512 MiB, with as many collective rounds on every rank as the longest needs. */
+int tess_h5_write_rows(struct tess_h5 *h5, const char *name, hid_t type, int64_t first, int64_t n,
+                       const void *data, struct tess_error *error);
+
+#endif

@@ -1,0 +1,32 @@
+/* log.h -- what a user reads while the program works. Messages go to stderr, results to stdout.
+ * Only rank 0 speaks: every other rank sets its level to TESS_LOG_NONE. */
+#ifndef TESSERA_LOG_H
+#define TESSERA_LOG_H
+
+#include <stdint.h>
+
+enum tess_log_level { TESS_LOG_NONE, TESS_LOG_WARN, TESS_LOG_INFO, TESS_LOG_DEBUG };
+
+/* -q: WARN, default: INFO, -v: DEBUG. */
+extern enum tess_log_level tess_log_level;
+
+void tess_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void tess_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void tess_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Progress of long work: on a terminal one line, rewritten, with rate, percent and time left;
+ * elsewhere plain lines, at most one every 10 s. Silent below TESS_LOG_INFO. */
+struct tess_progress {
+    const char *what; /* "reading cells"; borrowed     */
+    const char *unit; /* "cells"; borrowed             */
+    int64_t total;    /* 0: not known                  */
+    double started, shown;
+    int visible; /* a line stands on the terminal */
+};
+
+void tess_progress_init(struct tess_progress *progress, const char *what, const char *unit,
+                        int64_t total);
+void tess_progress_show(struct tess_progress *progress, int64_t done);
+void tess_progress_release(struct tess_progress *progress); /* clears the terminal's line */
+
+#endif

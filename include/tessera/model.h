@@ -1,0 +1,52 @@
+/* model.h -- a trained model, open for prediction.
+ *
+ * Predictions are the same bits for a (perturbation, context, readout) whatever else is asked for
+ * with it, by whichever command and on however many ranks: rows and columns keep their slots in
+ * tiles of one fixed shape (docs/architecture.md, "Inference"). */
+#ifndef TESSERA_MODEL_H
+#define TESSERA_MODEL_H
+
+#include "tessera/config.h"
+#include "tessera/network.h"
+#include "tessera/vocab.h"
+
+#include <mpi.h>
+#include <stdint.h>
+
+struct tess_error;
+
+struct tess_model {
+    struct tess_config config;      /* numeric settings as trained                              */
+    struct tess_vocab perturbation; /* components                                               */
+    struct tess_vocab readout, context;
+    uint8_t *trained_perturbation, *trained_readout, *trained_context; /* any training data? own */
+    struct tess_network network; /* the MLP, and tables P, R, C; own                         */
+    float *shift, *scale; /* (n_contexts, n_readouts): value = shift + scale * output, or NULL   */
+    int64_t step;
+    double best_score;   /* validation RMSE, NaN: none                                          */
+    uint64_t hash;       /* of all parameters                                                   */
+    uint64_t store_hash; /* of the store it was trained on                                      */
+    char *store_path, *path; /* own; path: the checkpoint itself                                */
+    struct tess_predictor *predictor; /* own */
+};
+
+/* `path` is a run directory (its best checkpoint) or a checkpoint. Collective over comm; every rank
+ * gets the whole model. */
+int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
+                    struct tess_error *error);
+void tess_model_release(struct tess_model *model);
+
+/* Rows to predict: combination i's members are member[first[i] .. first[i + 1]), ascending. */
+struct tess_rows {
+    int64_t n;
+    const int64_t *first;   /* (n + 1)            */
+    const int64_t *member;  /* perturbation numbers of the model */
+    const int64_t *context; /* (n) context numbers of the model  */
+};
+
+/* out (rows->n, n_readouts) in the store's units. readout: numbers of the model, in any order.
+ * All numbers in range (TESS_BUG otherwise). Local; uses the threads of OpenMP. */
+void tess_model_predict(const struct tess_model *model, const struct tess_rows *rows,
+                        int64_t n_readouts, const int64_t *readout, float *out);
+
+#endif

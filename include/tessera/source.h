@@ -1,0 +1,100 @@
+/* source.h -- an input file of any kind, seen as rows (cells, profiles, experiments) × readouts.
+ *
+ * Each kind (h5ad, gctx, gct, long, wide) fills one table of functions. Problems are collected, not
+ * thrown: `check` prints all of them, `import` refuses with the first. Everything here is local. */
+#ifndef TESSERA_SOURCE_H
+#define TESSERA_SOURCE_H
+
+#include "tessera/text.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+struct tess_error;
+
+/* What is wrong with the input, one line each: "file:row:column: what". */
+struct tess_problems {
+    int64_t n;                /* all that were found                                      */
+    int64_t limit;            /* kept and printed at most (0: all)                        */
+    struct tess_strings text; /* own                                           */
+};
+void tess_problems_add(struct tess_problems *problems, const char *file, int64_t row,
+                       const char *column, const char *format, ...)
+    __attribute__((format(printf, 5, 6))); /* row 0 or column NULL: no such place */
+void tess_problems_release(struct tess_problems *problems);
+
+struct tess_source_options {
+    struct tess_strings perturbation, context; /* columns; several are joined with `_`        */
+    const char *split_column, *replicate;      /* or NULL                                     */
+    const char *layer;                         /* AnnData: layers/NAME instead of X; or NULL  */
+    const char *readout, *value;               /* long form: column names (default so called) */
+    struct tess_strings id_columns; /* wide form: the first columns that are no readouts      */
+};
+
+/* A metadata column: code[row] into level[], -1 is missing. Numbers appear as their shortest text
+ * ("10", "0.5"), booleans as "True" and "False". */
+struct tess_column {
+    int64_t n_levels;
+    char **level;  /* (n_levels) own */
+    int32_t *code; /* (n_rows) own   */
+};
+void tess_column_release(struct tess_column *column);
+
+/* Rows [first, first + n): dense, or compressed rows whose unlisted places hold `fill`. */
+struct tess_block {
+    int64_t first, n;
+    float *dense;    /* (n, n_readouts) own, or NULL                                   */
+    int64_t *indptr; /* (n + 1) into index and data, starting at 0; own                */
+    int32_t *index;  /* readout numbers, ascending within a row; own                   */
+    float *data;     /* own                                                            */
+    float fill;      /* 0 (counts) or NaN (not measured)                               */
+    size_t room_dense, room_rows, room_data; /* sizes of the buffers, kept between reads */
+};
+void tess_block_release(struct tess_block *block);
+
+struct tess_source;
+struct tess_source_type {
+    const char *name; /* "AnnData", "GCTX", "GCT", "long table", "wide table"                */
+    /* Is this file of that kind, by its content? Never fails: unreadable is "no". `head` holds the
+     * first bytes, after decompression. */
+    int (*recognize)(const char *path, const char *head, size_t n_head);
+    int (*open)(struct tess_source *source, const struct tess_source_options *options,
+                struct tess_problems *problems, struct tess_error *error);
+    /* `column` is zeroed; TESS_EDATA with the list of columns there are, if it is missing */
+    int (*read_column)(struct tess_source *source, const char *name, struct tess_column *column,
+                       struct tess_error *error);
+    /* infinite and non-numeric values are problems (NaN is "missing") */
+    int (*read_rows)(struct tess_source *source, int64_t first, int64_t n, struct tess_block *block,
+                     struct tess_problems *problems, struct tess_error *error);
+    void (*release)(struct tess_source *source);
+};
+
+struct tess_source {
+    const struct tess_source_type *type; /* borrowed                                          */
+    char *path;                          /* own                                               */
+    char *kind; /* for people: "AnnData, dense float32", "GCT 1.3"; own                       */
+    int64_t n_rows, n_readouts;
+    struct tess_strings readout; /* (n_readouts) distinct                                     */
+    struct tess_strings column;  /* names of the metadata columns there are                   */
+    int ragged;           /* unlisted places mean "not measured": panels follow from the data   */
+    int64_t rows_at_once; /* a good number of rows to read at a time                          */
+    const struct tess_source_options *options; /* borrowed                                    */
+    void *state; /* the kind's own                                                            */
+};
+
+extern const struct tess_source_type tess_source_h5ad, tess_source_gctx, tess_source_gct,
+    tess_source_long, tess_source_wide;
+
+/* Opens a file as what its content says it is. TESS_EDATA with what was expected otherwise: a file
+ * whose name promises another kind is told so ("named .gctx but holds GCT text"). */
+int tess_source_open(struct tess_source *source, const char *path,
+                     const struct tess_source_options *options, struct tess_problems *problems,
+                     struct tess_error *error);
+int tess_source_read_column(struct tess_source *source, const char *name,
+                            struct tess_column *column, struct tess_error *error);
+int tess_source_read_rows(struct tess_source *source, int64_t first, int64_t n,
+                          struct tess_block *block, struct tess_problems *problems,
+                          struct tess_error *error);
+void tess_source_release(struct tess_source *source);
+
+#endif

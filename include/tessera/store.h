@@ -1,0 +1,114 @@
+/* store.h -- the store (`*.prc.h5`): experiments over panels of readouts, ready for training.
+ *
+ * Everything but the values (the index) is small and is the same on every rank; values are read
+ * where they are needed. Experiments are sorted by (context, panel, combination, split, replicate),
+ * so that a lane's values are one contiguous piece of the file. The layout on disk is described in
+ * docs/formats.md. */
+#ifndef TESSERA_STORE_H
+#define TESSERA_STORE_H
+
+#include "tessera/commit.h"
+#include "tessera/h5.h"
+#include "tessera/vocab.h"
+
+#include <stdint.h>
+
+#define TESS_CONTROL     "control" /* the reserved perturbation symbol                        */
+#define TESS_STORE_FOLDS 8         /* at most so many parts keep the replicates of an experiment */
+
+enum tess_split { TESS_TRAIN, TESS_VAL, TESS_TEST, TESS_UNUSED };
+
+/* "train", "val", "test", "unused" ("" and "validation" are read too); -1 if it is none. */
+int tess_split_parse(const char *text);
+const char *tess_split_name(int split);
+
+struct tess_index {                 /* all arrays own */
+    struct tess_vocab perturbation; /* components, control among them                         */
+    struct tess_vocab readout, context;
+    int64_t n_combinations;      /* distinct sets of components that experiments use              */
+    int64_t *combination_first;  /* (n_combinations + 1) into combination_member              */
+    int64_t *combination_member; /* perturbation numbers, ascending within a combination;
+                                    combinations are in lexicographic order of their members  */
+    int64_t n_panels;
+    int64_t *panel_first;   /* (n_panels + 1) into panel_readout                              */
+    int64_t *panel_readout; /* readout numbers, ascending within a panel; panels are in
+                               lexicographic order                                            */
+    int64_t n_experiments;
+    int64_t *combination;  /* (n_experiments)                                                 */
+    int64_t *context_of;   /* (n_experiments)                                                 */
+    int64_t *panel;        /* (n_experiments)                                                 */
+    int8_t *split;         /* (n_experiments) enum tess_split                                 */
+    int64_t *n_replicates; /* (n_experiments) rows averaged into it, at least 1               */
+    int64_t *n_observed;   /* (n_experiments) values that are not NaN                         */
+    int64_t *value_first;  /* (n_experiments + 1) into the values; follows from the panels    */
+    /* Folds: the means of disjoint parts of an experiment's replicates, over its panel; none
+     * where there is a single replicate. With at most TESS_STORE_FOLDS replicates each is a fold.
+     */
+    int64_t *fold_first;       /* (n_experiments + 1) fold numbers of an experiment            */
+    int64_t *fold_replicates;  /* (n_folds) replicates in it                                   */
+    int64_t *fold_value_first; /* (n_folds + 1) into the fold values; follows                 */
+    int64_t control;           /* perturbation number of TESS_CONTROL, or -1                  */
+    uint64_t hash;             /* of everything but the split; 0 until written                */
+    uint64_t split_hash;
+};
+
+/* Fills value_first, fold_value_first and control from the rest. Local. */
+void tess_index_finish(struct tess_index *index);
+/* Numbers in range, orders as documented: TESS_EDATA with `path` and the place otherwise. Local. */
+int tess_index_check(const struct tess_index *index, const char *path, struct tess_error *error);
+void tess_index_release(struct tess_index *index);
+
+/* "A+B" of a combination; own of the caller. Local. */
+char *tess_index_combination_name(const struct tess_index *index, int64_t combination);
+/* Is it the control (its only member)? Local. */
+int tess_index_is_control(const struct tess_index *index, int64_t combination);
+
+/* Reads "A+B+…" against a vocabulary: member numbers, ascending, repeats and controls (beside
+ * others) dropped. A symbol may hold a plus of its own: the whole text and then the longest known
+ * pieces are tried first. member: room for as many as the text has pluses, plus one. Returns the
+ * number of members, or 0 if a part is unknown (its text added to `unknown`, which may be NULL).
+ * Local. */
+struct tess_strings;
+int tess_combination_parse(const struct tess_vocab *perturbation, const char *text, int64_t *member,
+                           struct tess_strings *unknown);
+
+struct tess_store {
+    struct tess_h5 h5;
+    struct tess_index index;   /* own */
+    struct tess_commit commit; /* while writing */
+    MPI_Comm comm;             /* borrowed */
+};
+
+/* Rank 0 reads the index, all get it; then every rank can read values. TESS_EDATA if it is no
+ * store, of a newer version, or inconsistent. Collective over comm. */
+int tess_store_open(struct tess_store *store, const char *path, MPI_Comm comm,
+                    struct tess_error *error);
+/* Values of experiments [first, first + n): value_first[first + n] - value_first[first] floats.
+ * Local. */
+int tess_store_read_values(const struct tess_store *store, int64_t first, int64_t n, float *out,
+                           struct tess_error *error);
+/* Values of folds [first, first + n) (fold numbers). Local. */
+int tess_store_read_folds(const struct tess_store *store, int64_t first, int64_t n, float *out,
+                          struct tess_error *error);
+
+/* A new store, written aside; takes over `index` (the same on every rank, finished; emptied).
+ * Collective over comm. */
+int tess_store_create(struct tess_store *store, const char *path, MPI_Comm comm,
+                      struct tess_index *index, struct tess_error *error);
+/* Values of experiments [first, first + n), any part on any rank, n may be 0. Collective. */
+int tess_store_write_values(struct tess_store *store, int64_t first, int64_t n, const float *value,
+                            struct tess_error *error);
+int tess_store_write_folds(struct tess_store *store, int64_t first, int64_t n, const float *value,
+                           struct tess_error *error);
+/* After the last value: checksums, hash, rename into place. Collective. */
+int tess_store_finish(struct tess_store *store, struct tess_error *error);
+/* Closes; an unfinished new store is removed. May run twice. Collective. */
+void tess_store_release(struct tess_store *store);
+
+/* Replace the split of a store (n_experiments entries), in place: one contiguous dataset of fixed
+ * size, so that nothing else of the file is touched. `method` says in words how it was made.
+ * Collective over comm. */
+int tess_store_write_split(const char *path, MPI_Comm comm, const int8_t *split, int64_t n,
+                           const char *method, struct tess_error *error);
+
+#endif

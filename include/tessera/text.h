@@ -1,0 +1,41 @@
+/* text.h -- small things with strings: splitting, numbers, patterns, nearest names. Local. */
+#ifndef TESSERA_TEXT_H
+#define TESSERA_TEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct tess_error;
+
+/* A list of strings of its own. */
+struct tess_strings {
+    size_t n, room;
+    char **item; /* own */
+};
+
+void tess_strings_add(struct tess_strings *strings, const char *text);
+void tess_strings_release(struct tess_strings *strings);
+/* "a,b,c" into its parts (empty parts left out), added to `strings`. */
+void tess_strings_split(struct tess_strings *strings, const char *text, char separator);
+/* Index of `text`, or -1. */
+int64_t tess_strings_find(const struct tess_strings *strings, const char *text);
+/* Joined by `separator`, at most `limit` items and then "… (N in all)"; own. */
+char *tess_strings_join(const struct tess_strings *strings, const char *separator, size_t limit);
+
+/* The whole of `text` as a number (strtod's forms, nan and inf included): 1, or 0 if it is none. */
+int tess_text_double(const char *text, double *x);
+int tess_text_int64(const char *text, int64_t *x);
+
+/* True if `text` matches a shell pattern (`*`, `?`, `[…]`), case-sensitive. */
+int tess_text_match(const char *pattern, const char *text);
+int tess_text_is_pattern(const char *text);
+
+/* Edit distance (Levenshtein), case-insensitive, cut off at `limit`. */
+int tess_text_distance(const char *a, const char *b, int limit);
+
+/* The up to `want` candidates nearest to `text` by edit distance, nearest first and then in order;
+ * those farther than half of text's length are left out. Adds to `out`. */
+void tess_text_nearest(const char *text, size_t n, const char *const *candidate, size_t want,
+                       struct tess_strings *out);
+
+#endif

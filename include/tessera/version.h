@@ -1,0 +1,13 @@
+/* version.h -- what this is, and what it runs with. */
+#ifndef TESSERA_VERSION_H
+#define TESSERA_VERSION_H
+
+#include <stdio.h>
+
+extern const char tess_version[]; /* "0.1.0" */
+
+/* Version of the program, then MPI, HDF5, BLAS and ScaLAPACK as loaded. Local; needs no MPI_Init.
+ */
+void tess_version_print(FILE *out);
+
+#endif

@@ -1,0 +1,105 @@
+/* alloc.c -- aligned, zeroed memory. */
+#include "tessera/alloc.h"
+
+#include "tessera/error.h"
+
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALIGNMENT 64
+
+static void *allocate(size_t n, size_t size)
+{
+    size_t bytes;
+    void *block;
+
+    if (__builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX - 2 * ALIGNMENT)
+        return NULL;
+    bytes = (bytes / ALIGNMENT + 1) * ALIGNMENT;
+    block = aligned_alloc(ALIGNMENT, bytes);
+    if (block)
+        memset(block, 0, bytes);
+    return block;
+}
+
+void *tess_alloc(size_t n, size_t size)
+{
+    void *block = allocate(n, size);
+
+    if (!block) {
+        fprintf(stderr, "tessera: out of memory: %zu x %zu bytes\n", n, size);
+        if (tess_bug_hook)
+            tess_bug_hook(TESS_EOS);
+        exit(TESS_EOS);
+    }
+    return block;
+}
+
+void *tess_alloc_large(size_t n, size_t size, const char *what, struct tess_error *error)
+{
+    void *block = tess_fail_here(error, what) ? NULL : allocate(n, size);
+
+    if (!block)
+        tess_error_set(error, TESS_EOS,
+                       "not enough memory for %s (%.3g GB): use more ranks or nodes", what,
+                       (double)n * (double)size / 1e9);
+    return block;
+}
+
+void *tess_realloc(void *block, size_t old_n, size_t n, size_t size)
+{
+    void *fresh = tess_alloc(n, size);
+
+    if (block)
+        memcpy(fresh, block, (old_n < n ? old_n : n) * size);
+    tess_free(block);
+    return fresh;
+}
+
+void tess_free(void *block)
+{
+    free(block);
+}
+
+char *tess_strdup(const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+
+    return memcpy(tess_alloc(bytes, 1), text, bytes);
+}
+
+char *tess_format(const char *format, ...)
+{
+    va_list arguments;
+    char *text;
+    int n;
+
+    va_start(arguments, format);
+    n = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    TESS_BUG_IF(n < 0);
+    text = tess_alloc((size_t)n + 1, 1);
+    va_start(arguments, format);
+    vsnprintf(text, (size_t)n + 1, format, arguments);
+    va_end(arguments);
+    return text;
+}
+
+void *tess_grow(void *block, size_t *room, size_t need, size_t size)
+{
+    size_t old = *room;
+
+    if (need <= old)
+        return block;
+    *room = need > 2 * old ? need + 15 : 2 * old;
+    return tess_realloc(block, old, *room, size);
+}
+
+int tess_int(int64_t x)
+{
+    TESS_BUG_IF(x < INT_MIN || x > INT_MAX);
+    return (int)x;
+}

@@ -1,0 +1,58 @@
+/* error.c -- errors, bugs, and the torture counter. */
+#include "tessera/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void (*tess_bug_hook)(int exit_code);
+
+static int fail_rank;
+
+int tess_error_set(struct tess_error *error, int code, const char *format, ...)
+{
+    va_list arguments;
+
+    if (error->code != TESS_OK)
+        return error->code;
+    error->code = code;
+    va_start(arguments, format);
+    vsnprintf(error->text, sizeof error->text, format, arguments);
+    va_end(arguments);
+    return code;
+}
+
+void tess_fail_rank(int rank)
+{
+    fail_rank = rank;
+}
+
+int tess_fail_here(struct tess_error *error, const char *what)
+{
+    static long at = -1, target_rank, count;
+
+    if (at < 0) {
+        const char *text = getenv("TESS_FAIL_AT");
+        char *end = NULL;
+
+        at = text ? strtol(text, &end, 10) : 0;
+        target_rank = end && *end == '@' ? strtol(end + 1, NULL, 10) : 0;
+    }
+    if (at == 0 || fail_rank != target_rank)
+        return 0;
+    if (__atomic_add_fetch(&count, 1, __ATOMIC_RELAXED) != at)
+        return 0;
+    tess_error_set(error, TESS_EIO, "%s: failed on purpose (TESS_FAIL_AT)", what);
+    return 1;
+}
+
+void tess_bug(const char *file, int line, const char *what)
+{
+    fprintf(stderr, "tessera: rank %d: bug at %s:%d: %s\n", fail_rank, file, line, what);
+    fprintf(stderr, "tessera: please report this with the command and the lines above\n");
+    fflush(stderr);
+    if (tess_bug_hook)
+        tess_bug_hook(TESS_EBUG);
+    abort();
+}

@@ -1,0 +1,142 @@
+/* text.c -- strings, patterns, nearest names. */
+#include "tessera/text.h"
+
+#include "tessera/alloc.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+void tess_strings_add(struct tess_strings *strings, const char *text)
+{
+    strings->item =
+        tess_grow(strings->item, &strings->room, strings->n + 1, sizeof strings->item[0]);
+    strings->item[strings->n++] = tess_strdup(text);
+}
+
+void tess_strings_release(struct tess_strings *strings)
+{
+    for (size_t i = 0; i < strings->n; i++)
+        tess_free(strings->item[i]);
+    tess_free(strings->item);
+    *strings = (struct tess_strings){0};
+}
+
+void tess_strings_split(struct tess_strings *strings, const char *text, char separator)
+{
+    char *copy = tess_strdup(text), *at = copy;
+
+    while (at) {
+        char *end = strchr(at, separator);
+
+        if (end)
+            *end++ = '\0';
+        if (*at)
+            tess_strings_add(strings, at);
+        at = end;
+    }
+    tess_free(copy);
+}
+
+int64_t tess_strings_find(const struct tess_strings *strings, const char *text)
+{
+    for (size_t i = 0; i < strings->n; i++)
+        if (strcmp(strings->item[i], text) == 0)
+            return (int64_t)i;
+    return -1;
+}
+
+char *tess_strings_join(const struct tess_strings *strings, const char *separator, size_t limit)
+{
+    char *all = tess_strdup("");
+
+    for (size_t i = 0; i < strings->n && i < limit; i++) {
+        char *longer = tess_format("%s%s%s", all, i ? separator : "", strings->item[i]);
+
+        tess_free(all);
+        all = longer;
+    }
+    if (strings->n > limit) {
+        char *longer = tess_format("%s%s… (%zu in all)", all, separator, strings->n);
+
+        tess_free(all);
+        all = longer;
+    }
+    return all;
+}
+
+int tess_text_double(const char *text, double *x)
+{
+    char *end;
+
+    *x = strtod(text, &end);
+    return end != text && *end == '\0';
+}
+
+int tess_text_int64(const char *text, int64_t *x)
+{
+    char *end;
+    long long value;
+
+    errno = 0;
+    value = strtoll(text, &end, 10);
+    *x = value;
+    return end != text && *end == '\0' && errno == 0;
+}
+
+int tess_text_match(const char *pattern, const char *text)
+{
+    return fnmatch(pattern, text, 0) == 0;
+}
+
+int tess_text_is_pattern(const char *text)
+{
+    return strpbrk(text, "*?[") != NULL;
+}
+
+int tess_text_distance(const char *a, const char *b, int limit)
+{
+    size_t n = strlen(a), m = strlen(b);
+    int *row, distance;
+
+    if ((n > m ? n - m : m - n) > (size_t)limit)
+        return limit + 1;
+    row = TESS_NEW(int, m + 1);
+    for (size_t j = 0; j <= m; j++)
+        row[j] = (int)j;
+    for (size_t i = 1; i <= n; i++) {
+        int diagonal = row[0];
+
+        row[0] = (int)i;
+        for (size_t j = 1; j <= m; j++) {
+            int same = tolower((unsigned char)a[i - 1]) == tolower((unsigned char)b[j - 1]);
+            int best = diagonal + !same;
+
+            if (row[j] + 1 < best)
+                best = row[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            diagonal = row[j];
+            row[j] = best;
+        }
+    }
+    distance = row[m];
+    tess_free(row);
+    return distance > limit ? limit + 1 : distance;
+}
+
+void tess_text_nearest(const char *text, size_t n, const char *const *candidate, size_t want,
+                       struct tess_strings *out)
+{
+    int limit = (int)(strlen(text) + 1) / 2;
+    size_t found = 0;
+
+    for (int distance = 0; distance <= limit && found < want; distance++)
+        for (size_t i = 0; i < n && found < want; i++)
+            if (tess_text_distance(text, candidate[i], distance) == distance) {
+                tess_strings_add(out, candidate[i]);
+                found++;
+            }
+}

@@ -1,0 +1,135 @@
+/* main.c -- the tessera program: the table of commands, and what all of them share. */
+#include "tessera/cli.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+#include "tessera/h5.h"
+#include "tessera/log.h"
+#include "tessera/options.h"
+#include "tessera/platform.h"
+#include "tessera/version.h"
+
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct tess_command *const commands[] = {
+    &tess_command_check, &tess_command_import,   &tess_command_split,  &tess_command_info,
+    &tess_command_train, &tess_command_evaluate, &tess_command_impute, &tess_command_simulate,
+};
+#define N_COMMANDS (sizeof commands / sizeof commands[0])
+
+static void print_help(FILE *out)
+{
+    fputs("tessera -- distributed Large Perturbation Models\n\n"
+          "usage: tessera [-v|-q] COMMAND [options]\n"
+          "       mpirun -n N tessera COMMAND [options]\n\n",
+          out);
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    fputs(
+        "\n'tessera COMMAND --help' explains a command; 'tessera --version' names the libraries.\n",
+        out);
+}
+
+static const struct tess_command *find_command(const char *name)
+{
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        if (strcmp(commands[i]->name, name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+static int refuse_command(const char *name, struct tess_error *error)
+{
+    const char *known[N_COMMANDS];
+    struct tess_strings near = {0};
+
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        known[i] = commands[i]->name;
+    tess_text_nearest(name, N_COMMANDS, known, 1, &near);
+    tess_error_set(error, TESS_EUSAGE, "no command '%s'%s%s%s; see tessera --help", name,
+                   near.n ? ": did you mean '" : "", near.n ? near.item[0] : "",
+                   near.n ? "'?" : "");
+    tess_strings_release(&near);
+    return error->code;
+}
+
+static void abort_job(int code)
+{
+    MPI_Abort(MPI_COMM_WORLD, code);
+}
+
+/* Everything between MPI_Init and MPI_Finalize. */
+static int run_command(const struct tess_command *command, int argc, char **argv,
+                       struct tess_error *error)
+{
+    struct tess_call call = {.comm = MPI_COMM_WORLD, .command = command};
+
+    MPI_Comm_rank(call.comm, &call.rank);
+    MPI_Comm_size(call.comm, &call.n_ranks);
+    tess_bug_hook = abort_job;
+    tess_fail_rank(call.rank);
+    tess_h5_init();
+    if (call.rank != 0)
+        tess_log_level = TESS_LOG_NONE;
+    tess_options_parse(&call, argc, argv, error); /* the same on every rank */
+    if (tess_agree(call.comm, error) == TESS_OK) {
+        tess_platform_report(call.comm, error);
+        if (tess_agree(call.comm, error) == TESS_OK)
+            command->run(&call, error);
+    }
+    if (error->code != TESS_OK && call.rank == 0) {
+        fflush(stdout);
+        fprintf(stderr, "tessera %s: %s%s\n", command->name,
+                error->code == TESS_EINTERRUPTED ? "" : "error: ", error->text);
+        if (call.n_ranks > 1 && error->rank > 0)
+            fprintf(stderr, "tessera %s: (on rank %d)\n", command->name, error->rank);
+    }
+    tess_options_release(&call);
+    return error->code;
+}
+
+static int is_flag(const char *text, const char *letter, const char *name)
+{
+    return strcmp(text, letter) == 0 || strcmp(text, name) == 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct tess_error error = TESS_ERROR_INIT;
+    const struct tess_command *command = NULL;
+    int at = 1;
+
+    for (; at < argc && argv[at][0] == '-'; at++) {
+        if (is_flag(argv[at], "-v", "--verbose"))
+            tess_log_level = TESS_LOG_DEBUG;
+        else if (is_flag(argv[at], "-q", "--quiet"))
+            tess_log_level = TESS_LOG_WARN;
+        else if (is_flag(argv[at], "-h", "--help"))
+            return print_help(stdout), 0;
+        else if (strcmp(argv[at], "--version") == 0)
+            return tess_platform_choose_blas(argv), tess_version_print(stdout), 0;
+        else
+            break;
+    }
+    if (at < argc)
+        command = find_command(argv[at]);
+    if (!command) {
+        if (at < argc) {
+            refuse_command(argv[at], &error);
+            fprintf(stderr, "tessera: error: %s\n", error.text);
+        } else
+            print_help(stderr);
+        return TESS_EUSAGE;
+    }
+    if (tess_options_help(command, argc - at, argv + at))
+        return 0;
+    tess_platform_choose_blas(argv); /* may start the program again */
+    MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &(int){0});
+    run_command(command, argc - at, argv + at, &error);
+    MPI_Finalize();
+    return error.code;
+}

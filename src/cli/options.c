@@ -1,0 +1,223 @@
+/* options.c -- one table makes the parser and the help. */
+#include "tessera/options.h"
+
+#include "tessera/alloc.h"
+#include "tessera/cli.h"
+#include "tessera/error.h"
+#include "tessera/log.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+static int n_options(const struct tess_command *command)
+{
+    int n = 0;
+
+    while (command->options && command->options[n].name)
+        n++;
+    return n;
+}
+
+static void print_option(const struct tess_option *option)
+{
+    char head[64], letter[4] = "  ";
+    int bracket = option->argument && option->argument[0] == '[';
+
+    if (option->letter)
+        snprintf(letter, sizeof letter, "-%c", option->letter);
+    snprintf(head, sizeof head, "%s%s--%s%s%s", letter, option->letter ? ", " : "  ", option->name,
+             !option->argument ? ""
+             : bracket         ? "[="
+                               : " ",
+             !option->argument ? "" : option->argument + bracket);
+    printf("  %-34s %s\n", head, option->help);
+}
+
+int tess_options_help(const struct tess_command *command, int argc, char **argv)
+{
+    int asked = 0;
+
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        asked |= strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
+    if (!asked)
+        return 0;
+    printf("usage: tessera %s\n\n%s\n", command->usage, command->summary);
+    if (command->details)
+        printf("\n%s\n", command->details);
+    printf("\n");
+    for (int i = 0; i < n_options(command); i++)
+        print_option(&command->options[i]);
+    print_option(&(struct tess_option){"verbose", 'v', NULL, "say more"});
+    print_option(&(struct tess_option){"quiet", 'q', NULL, "warnings and errors only"});
+    return 1;
+}
+
+/* The table in getopt's forms. Codes: 256 + i for option i, so that letters keep theirs. */
+static void translate(const struct tess_command *command, struct option *longs, char *shorts)
+{
+    int n = n_options(command);
+
+    *shorts++ = '-'; /* '-': positional arguments come back in order, as code 1 */
+    *shorts++ = ':';
+    *shorts++ = 'v';
+    *shorts++ = 'q';
+    for (int i = 0; i < n; i++) {
+        const struct tess_option *option = &command->options[i];
+        int needs = !option->argument            ? no_argument
+                    : option->argument[0] == '[' ? optional_argument
+                                                 : required_argument;
+
+        longs[i] = (struct option){option->name, needs, NULL, 256 + i};
+        if (option->letter) {
+            *shorts++ = option->letter;
+            for (int k = 0; k < needs; k++)
+                *shorts++ = ':';
+        }
+    }
+    longs[n] = (struct option){"verbose", no_argument, NULL, 'v'};
+    longs[n + 1] = (struct option){"quiet", no_argument, NULL, 'q'};
+}
+
+static int index_of(const struct tess_command *command, int code)
+{
+    for (int i = 0; i < n_options(command); i++)
+        if (code == 256 + i || (command->options[i].letter && code == command->options[i].letter))
+            return i;
+    return -1;
+}
+
+static int refuse(const struct tess_command *command, int code, const char *text,
+                  struct tess_error *error)
+{
+    const char *known[64];
+    struct tess_strings near = {0};
+    int n = n_options(command), i = code == ':' ? index_of(command, optopt) : -1;
+
+    if (code == ':')
+        return tess_error_set(error, TESS_EUSAGE, "%s needs %s; see tessera %s --help", text,
+                              i >= 0 ? command->options[i].argument : "a value", command->name);
+    TESS_BUG_IF(n > 64);
+    for (i = 0; i < n; i++)
+        known[i] = command->options[i].name;
+    if (strncmp(text, "--", 2) == 0)
+        tess_text_nearest(text + 2, (size_t)n, known, 1, &near);
+    tess_error_set(error, TESS_EUSAGE, "no option '%s'%s%s%s; see tessera %s --help", text,
+                   near.n ? ": did you mean '--" : "", near.n ? near.item[0] : "",
+                   near.n ? "'?" : "", command->name);
+    tess_strings_release(&near);
+    return error->code;
+}
+
+static int count_arguments(const struct tess_call *call, struct tess_error *error)
+{
+    const struct tess_command *command = call->command;
+
+    if (call->n_args < command->min_args)
+        return tess_error_set(error, TESS_EUSAGE, "an argument is missing; usage: tessera %s",
+                              command->usage);
+    if (command->max_args >= 0 && call->n_args > command->max_args)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "'%s' is one argument too many; usage: tessera %s",
+                              call->args[command->max_args], command->usage);
+    return TESS_OK;
+}
+
+static void set_level(enum tess_log_level level)
+{
+    if (tess_log_level != TESS_LOG_NONE)
+        tess_log_level = level;
+}
+
+int tess_options_parse(struct tess_call *call, int argc, char **argv, struct tess_error *error)
+{
+    int n = n_options(call->command), code;
+    struct option *longs = TESS_NEW(struct option, n + 3);
+    char *shorts = TESS_NEW(char, 3 * n + 8);
+
+    call->value = TESS_NEW(struct tess_strings, n + 1);
+    call->args = TESS_NEW(char *, argc + 1);
+    translate(call->command, longs, shorts);
+    opterr = 0;
+    optind = 0;
+    while (error->code == TESS_OK && (code = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+        int i = index_of(call->command, code);
+
+        if (i >= 0)
+            tess_strings_add(&call->value[i], optarg ? optarg : "");
+        else if (code == 1)
+            call->args[call->n_args++] = optarg;
+        else if (code == 'v')
+            set_level(TESS_LOG_DEBUG);
+        else if (code == 'q')
+            set_level(TESS_LOG_WARN);
+        else
+            refuse(call->command, code, argv[optind - 1], error);
+    }
+    for (; optind < argc; optind++)
+        call->args[call->n_args++] = argv[optind];
+    tess_free(longs);
+    tess_free(shorts);
+    return count_arguments(call, error);
+}
+
+void tess_options_release(struct tess_call *call)
+{
+    for (int i = 0; call->value && i < n_options(call->command); i++)
+        tess_strings_release(&call->value[i]);
+    tess_free(call->value);
+    tess_free(call->args);
+}
+
+static const struct tess_strings *values(const struct tess_call *call, const char *name)
+{
+    for (int i = 0; i < n_options(call->command); i++)
+        if (strcmp(call->command->options[i].name, name) == 0)
+            return &call->value[i];
+    tess_bug(__FILE__, __LINE__, name);
+}
+
+const char *tess_call_option(const struct tess_call *call, const char *name)
+{
+    const struct tess_strings *given = values(call, name);
+
+    return given->n ? given->item[given->n - 1] : NULL;
+}
+
+void tess_call_list(const struct tess_call *call, const char *name, struct tess_strings *out)
+{
+    const struct tess_strings *given = values(call, name);
+
+    for (size_t i = 0; i < given->n; i++)
+        tess_strings_split(out, given->item[i], ',');
+}
+
+int tess_call_double(const struct tess_call *call, const char *name, double low, double high,
+                     double *x, struct tess_error *error)
+{
+    const char *text = tess_call_option(call, name);
+    double given;
+
+    if (!text)
+        return TESS_OK;
+    if (!tess_text_double(text, &given) || !(given >= low && given <= high))
+        return tess_error_set(error, TESS_EUSAGE, "--%s: '%s' is no number from %g to %g", name,
+                              text, low, high);
+    *x = given;
+    return TESS_OK;
+}
+
+int tess_call_int(const struct tess_call *call, const char *name, int64_t low, int64_t high,
+                  int64_t *x, struct tess_error *error)
+{
+    const char *text = tess_call_option(call, name);
+    int64_t given;
+
+    if (!text)
+        return TESS_OK;
+    if (!tess_text_int64(text, &given) || given < low || given > high)
+        return tess_error_set(error, TESS_EUSAGE, "--%s: '%s' is no whole number from %lld to %lld",
+                              name, text, (long long)low, (long long)high);
+    *x = given;
+    return TESS_OK;
+}

@@ -1,0 +1,606 @@
+/* h5.c -- HDF5 behind our errors. Handles are closed on every path; HDF5's reasons come from its
+ * error stack, innermost first. */
+#include "tessera/h5.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PIECE_BYTES                                                                                \
+    ((int64_t)256 << 20) /* MPI counts are 32-bit; some layers fail silently above */
+
+void tess_h5_init(void)
+{
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
+static herr_t innermost(unsigned n, const H5E_error2_t *entry, void *data)
+{
+    (void)n;
+    snprintf(data, 256, "%s", entry->desc ? entry->desc : "");
+    return 1; /* the first one visited from the bottom is the cause */
+}
+
+int tess_h5_fail(const struct tess_h5 *h5, const char *name, const char *what, int code,
+                 struct tess_error *error)
+{
+    char reason[256] = "";
+
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, reason);
+    H5Eclear2(H5E_DEFAULT);
+    return tess_error_set(error, code, "%s%s%s: %s%s%s%s", h5->path, name ? ": " : "",
+                          name ? name : "", what, reason[0] ? " (HDF5: " : "", reason,
+                          reason[0] ? ")" : "");
+}
+
+static int settle(const struct tess_h5 *h5, struct tess_error *error)
+{
+    return h5->comm == MPI_COMM_NULL ? error->code : tess_agree(h5->comm, error);
+}
+
+static hid_t access_list(MPI_Comm comm)
+{
+    hid_t list = H5Pcreate(H5P_FILE_ACCESS);
+
+    if (comm != MPI_COMM_NULL)
+        H5Pset_fapl_mpio(list, comm, MPI_INFO_NULL);
+    H5Pset_fclose_degree(list, H5F_CLOSE_STRONG);
+    return list;
+}
+
+static int look(const char *path, struct tess_error *error)
+{
+    FILE *file;
+    int first;
+
+    if (tess_fail_here(error, path))
+        return error->code;
+    file = fopen(path, "rb");
+    if (!file)
+        return tess_error_set(error, TESS_EDATA, "%s: cannot open: %s", path, strerror(errno));
+    errno = 0;
+    first = fgetc(file);
+    if (first == EOF)
+        tess_error_set(error, TESS_EDATA, "%s: %s", path,
+                       errno ? strerror(errno) : "the file is empty");
+    fclose(file);
+    return error->code;
+}
+
+int tess_h5_open(struct tess_h5 *h5, const char *path, MPI_Comm comm, int writable,
+                 struct tess_error *error)
+{
+    hid_t list;
+
+    *h5 = (struct tess_h5){H5I_INVALID_HID, comm, tess_strdup(path)};
+    look(path, error);
+    if (settle(h5, error) != TESS_OK)
+        return error->code;
+    list = access_list(comm);
+    h5->file = H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, list);
+    if (h5->file < 0)
+        tess_h5_fail(h5, NULL,
+                     "not a readable HDF5 file: truncated, damaged or of another kind "
+                     "(on NFS or Lustre try HDF5_USE_FILE_LOCKING=FALSE)",
+                     TESS_EDATA, error);
+    H5Pclose(list);
+    return settle(h5, error);
+}
+
+int tess_h5_create(struct tess_h5 *h5, const char *path, MPI_Comm comm, struct tess_error *error)
+{
+    hid_t list = access_list(comm);
+
+    *h5 = (struct tess_h5){H5I_INVALID_HID, comm, tess_strdup(path)};
+    tess_fail_here(error, path);
+    if (settle(h5, error) == TESS_OK) {
+        h5->file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, list);
+        if (h5->file < 0)
+            tess_h5_fail(h5, NULL, "cannot be created", TESS_ECREATE, error);
+    }
+    H5Pclose(list);
+    return settle(h5, error);
+}
+
+int tess_h5_close(struct tess_h5 *h5, struct tess_error *error)
+{
+    struct tess_error mine = TESS_ERROR_INIT;
+
+    if (h5->file >= 0) {
+        if (H5Fflush(h5->file, H5F_SCOPE_GLOBAL) < 0)
+            tess_h5_fail(h5, NULL, "cannot be written: is the disk full?", TESS_EIO, &mine);
+        if (H5Fclose(h5->file) < 0)
+            tess_h5_fail(h5, NULL, "cannot be closed: is the disk full?", TESS_EIO, &mine);
+        settle(h5, &mine);
+    }
+    if (mine.code != TESS_OK)
+        tess_error_set(error, mine.code, "%s", mine.text);
+    tess_free(h5->path);
+    *h5 = (struct tess_h5)TESS_H5_INIT;
+    return error->code;
+}
+
+int tess_h5_kind(const struct tess_h5 *h5, const char *name)
+{
+    char *path = tess_strdup(name);
+    H5O_info_t info;
+    int kind = 0, found = 1;
+
+    /* H5Lexists must be asked for every step of the way */
+    for (char *slash = strchr(path + 1, '/'); slash && found; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        found = H5Lexists(h5->file, path, H5P_DEFAULT) > 0;
+        *slash = '/';
+    }
+    if (found && (strcmp(name, "/") == 0 || H5Lexists(h5->file, name, H5P_DEFAULT) > 0) &&
+        H5Oget_info_by_name2(h5->file, name, &info, H5O_INFO_BASIC, H5P_DEFAULT) >= 0)
+        kind = info.type == H5O_TYPE_DATASET ? 1 : info.type == H5O_TYPE_GROUP ? 2 : 0;
+    H5Eclear2(H5E_DEFAULT);
+    tess_free(path);
+    return kind;
+}
+
+int tess_h5_shape(const struct tess_h5 *h5, const char *name, int64_t shape[4],
+                  struct tess_error *error)
+{
+    hid_t set = H5Dopen2(h5->file, name, H5P_DEFAULT), space = H5I_INVALID_HID;
+    hsize_t dims[H5S_MAX_RANK];
+    int n = -1;
+
+    if (set >= 0)
+        space = H5Dget_space(set);
+    if (space >= 0)
+        n = H5Sget_simple_extent_dims(space, dims, NULL);
+    if (n < 0 || n > 4) {
+        tess_h5_fail(h5, name, set < 0 ? "is missing or no dataset" : "has an unusable shape",
+                     TESS_EDATA, error);
+        n = -1;
+    }
+    for (int i = 0; i < n; i++)
+        shape[i] = (int64_t)dims[i];
+    if (space >= 0)
+        H5Sclose(space);
+    if (set >= 0)
+        H5Dclose(set);
+    return n;
+}
+
+/* Elements behind one index of the first dimension. */
+static int64_t row_length(int n_dims, const int64_t *shape)
+{
+    int64_t length = 1;
+
+    for (int i = 1; i < n_dims; i++)
+        length *= shape[i];
+    return length;
+}
+
+/* Select rows [first, first + n) of an open dataset's space. */
+static hid_t row_space(hid_t set, int64_t first, int64_t n)
+{
+    hid_t space = H5Dget_space(set);
+    hsize_t start[H5S_MAX_RANK] = {0}, count[H5S_MAX_RANK];
+
+    if (space < 0 || H5Sget_simple_extent_ndims(space) == 0)
+        return space; /* a scalar is its own selection */
+    H5Sget_simple_extent_dims(space, count, NULL);
+    start[0] = (hsize_t)first;
+    count[0] = (hsize_t)n;
+    if (n == 0)
+        H5Sselect_none(space);
+    else if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0) {
+        H5Sclose(space);
+        return H5I_INVALID_HID;
+    }
+    return space;
+}
+
+/* One transfer of rows; write != 0 writes. */
+static herr_t transfer(hid_t set, hid_t type, int64_t first, int64_t n, int64_t row, void *data,
+                       int write, hid_t list)
+{
+    hid_t space = row_space(set, first, n);
+    hsize_t length = (hsize_t)(n * row);
+    hid_t memory = H5Screate_simple(1, &length, NULL);
+    herr_t result = -1;
+
+    if (n == 0 && memory >= 0)
+        H5Sselect_none(memory);
+    if (space >= 0 && memory >= 0)
+        result = write ? H5Dwrite(set, type, memory, space, list, data)
+                       : H5Dread(set, type, memory, space, list, data);
+    if (memory >= 0)
+        H5Sclose(memory);
+    if (space >= 0)
+        H5Sclose(space);
+    return result;
+}
+
+static int64_t piece_rows(int64_t row, hid_t type)
+{
+    int64_t bytes = row * (int64_t)H5Tget_size(type);
+
+    return bytes > 0 && bytes < PIECE_BYTES ? PIECE_BYTES / bytes : 1;
+}
+
+int tess_h5_read_rows(const struct tess_h5 *h5, const char *name, hid_t type, int64_t first,
+                      int64_t n, void *out, struct tess_error *error)
+{
+    int64_t shape[4] = {1, 1, 1, 1}, row, step;
+    int n_dims = tess_fail_here(error, name) ? -1 : tess_h5_shape(h5, name, shape, error);
+    hid_t set;
+
+    if (n_dims < 0)
+        return error->code;
+    if (first < 0 || n < 0 || first > shape[0] - n)
+        return tess_error_set(error, TESS_EDATA,
+                              "%s: %s: has %lld rows, rows %lld to %lld are needed: the file is "
+                              "damaged or of another kind",
+                              h5->path, name, (long long)shape[0], (long long)first,
+                              (long long)(first + n));
+    row = row_length(n_dims, shape);
+    step = piece_rows(row, type);
+    set = H5Dopen2(h5->file, name, H5P_DEFAULT);
+    for (int64_t i = 0; i < n && set >= 0; i += step)
+        if (transfer(set, type, first + i, n - i < step ? n - i : step, row,
+                     (char *)out + i * row * (int64_t)H5Tget_size(type), 0, H5P_DEFAULT) < 0) {
+            tess_h5_fail(h5, name, "cannot be read", TESS_EDATA, error);
+            break;
+        }
+    if (set >= 0)
+        H5Dclose(set);
+    return error->code;
+}
+
+int tess_h5_read(const struct tess_h5 *h5, const char *name, hid_t type, int64_t n, void *out,
+                 struct tess_error *error)
+{
+    int64_t shape[4] = {1, 1, 1, 1};
+    int n_dims = tess_h5_shape(h5, name, shape, error);
+
+    if (n_dims < 0)
+        return error->code;
+    if (shape[0] * row_length(n_dims, shape) != n)
+        return tess_error_set(error, TESS_EDATA, "%s: %s: has %lld values where %lld belong",
+                              h5->path, name, (long long)(shape[0] * row_length(n_dims, shape)),
+                              (long long)n);
+    return tess_h5_read_rows(h5, name, type, 0, shape[0], out, error);
+}
+
+static hid_t string_type(int width)
+{
+    hid_t type = H5Tcopy(H5T_C_S1);
+
+    H5Tset_size(type, (size_t)(width > 0 ? width : 1));
+    H5Tset_strpad(type, H5T_STR_NULLPAD);
+    H5Tset_cset(type, H5T_CSET_UTF8);
+    return type;
+}
+
+/* Variable-length strings of an open dataset into an (n, width) block. */
+static herr_t read_variable(hid_t set, int64_t n, int *width, char **block)
+{
+    hid_t type = H5Dget_type(set), memory = H5Tcopy(H5T_C_S1), space = H5Dget_space(set);
+    char **text = TESS_NEW(char *, n);
+    herr_t result;
+
+    H5Tset_size(memory, H5T_VARIABLE);
+    H5Tset_cset(memory, H5Tget_cset(type));
+    result = H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, text);
+    *width = 1;
+    for (int64_t i = 0; i < n && result >= 0; i++)
+        if (text[i] && strlen(text[i]) > (size_t)*width)
+            *width = tess_int((int64_t)strlen(text[i]));
+    *block = TESS_NEW(char, n **width);
+    for (int64_t i = 0; i < n && result >= 0; i++)
+        if (text[i])
+            memcpy(*block + i * *width, text[i], strlen(text[i]));
+    if (result >= 0)
+        H5Dvlen_reclaim(memory, space, H5P_DEFAULT, text);
+    tess_free(text);
+    H5Sclose(space);
+    H5Tclose(memory);
+    H5Tclose(type);
+    return result;
+}
+
+static herr_t read_fixed(hid_t set, int64_t n, int *width, char **block)
+{
+    hid_t type = H5Dget_type(set), memory;
+    herr_t result;
+
+    *width = tess_int((int64_t)H5Tget_size(type));
+    memory = string_type(*width);
+    H5Tset_cset(memory, H5Tget_cset(type));
+    *block = TESS_NEW(char, n **width);
+    result = H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, *block);
+    for (int64_t i = 0; i < n && result >= 0; i++) { /* space-padded Fortran strings */
+        char *row = *block + i * *width;
+
+        for (int k = *width - 1;
+             k >= 0 && H5Tget_strpad(type) == H5T_STR_SPACEPAD && (row[k] == ' ' || !row[k]); k--)
+            row[k] = '\0';
+    }
+    H5Tclose(memory);
+    H5Tclose(type);
+    return result;
+}
+
+int tess_h5_read_strings(const struct tess_h5 *h5, const char *name, int64_t *n, int *width,
+                         char **block, struct tess_error *error)
+{
+    int64_t shape[4] = {1, 1, 1, 1};
+    int n_dims = tess_fail_here(error, name) ? -1 : tess_h5_shape(h5, name, shape, error);
+    hid_t set, type;
+    herr_t result = -1;
+
+    *block = NULL;
+    *n = 0;
+    if (n_dims < 0)
+        return error->code;
+    set = H5Dopen2(h5->file, name, H5P_DEFAULT);
+    type = H5Dget_type(set);
+    *n = shape[0] * row_length(n_dims, shape);
+    if (H5Tget_class(type) != H5T_STRING)
+        tess_error_set(error, TESS_EDATA, "%s: %s: holds no strings", h5->path, name);
+    else if (H5Tis_variable_str(type) > 0)
+        result = read_variable(set, *n, width, block);
+    else
+        result = read_fixed(set, *n, width, block);
+    if (result < 0)
+        tess_h5_fail(h5, name, "cannot be read", TESS_EDATA, error);
+    H5Tclose(type);
+    H5Dclose(set);
+    if (error->code != TESS_OK) {
+        tess_free(*block);
+        *block = NULL;
+    }
+    return error->code;
+}
+
+static hid_t open_attribute(const struct tess_h5 *h5, const char *name, const char *attribute)
+{
+    if (H5Aexists_by_name(h5->file, name, attribute, H5P_DEFAULT) <= 0) {
+        H5Eclear2(H5E_DEFAULT);
+        return H5I_INVALID_HID;
+    }
+    return H5Aopen_by_name(h5->file, name, attribute, H5P_DEFAULT, H5P_DEFAULT);
+}
+
+int tess_h5_read_attribute(const struct tess_h5 *h5, const char *name, const char *attribute,
+                           hid_t type, int64_t n, void *out, struct tess_error *error)
+{
+    hid_t at = open_attribute(h5, name, attribute), space;
+
+    if (at < 0)
+        return tess_error_set(error, TESS_EDATA, "%s: %s: has no attribute '%s'", h5->path, name,
+                              attribute);
+    space = H5Aget_space(at);
+    if (H5Sget_simple_extent_npoints(space) != n)
+        tess_error_set(error, TESS_EDATA, "%s: %s: attribute '%s' has another size than %lld",
+                       h5->path, name, attribute, (long long)n);
+    else if (H5Aread(at, type, out) < 0)
+        tess_h5_fail(h5, name, "an attribute cannot be read", TESS_EDATA, error);
+    H5Sclose(space);
+    H5Aclose(at);
+    return error->code;
+}
+
+static char *attribute_text(hid_t at)
+{
+    hid_t type = H5Aget_type(at), memory = H5Tcopy(H5T_C_S1);
+    char *text = NULL, *variable = NULL;
+
+    H5Tset_cset(memory, H5Tget_cset(type));
+    if (H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) > 0) {
+        H5Tset_size(memory, H5T_VARIABLE);
+        if (H5Aread(at, memory, &variable) >= 0 && variable)
+            text = tess_strdup(variable);
+        H5free_memory(variable);
+    } else if (H5Tget_class(type) == H5T_STRING) {
+        text = TESS_NEW(char, H5Tget_size(type) + 1);
+        H5Tset_size(memory, H5Tget_size(type) + 1);
+        if (H5Aread(at, memory, text) < 0) {
+            tess_free(text);
+            text = NULL;
+        }
+    }
+    H5Tclose(memory);
+    H5Tclose(type);
+    return text;
+}
+
+int tess_h5_read_string(const struct tess_h5 *h5, const char *name, const char *attribute,
+                        char **string, struct tess_error *error)
+{
+    hid_t at = open_attribute(h5, name, attribute), space;
+
+    *string = NULL;
+    if (at < 0)
+        return TESS_OK;
+    space = H5Aget_space(at);
+    if (H5Sget_simple_extent_npoints(space) == 1)
+        *string = attribute_text(at);
+    if (!*string)
+        tess_h5_fail(h5, name, "a text attribute cannot be read", TESS_EDATA, error);
+    H5Sclose(space);
+    H5Aclose(at);
+    return error->code;
+}
+
+static int put_attribute(struct tess_h5 *h5, const char *name, const char *attribute, hid_t type,
+                         hid_t space, const void *data, struct tess_error *error)
+{
+    hid_t object = H5Oopen(h5->file, name, H5P_DEFAULT), at = H5I_INVALID_HID;
+
+    tess_fail_here(error, attribute);
+    if (object >= 0 && H5Aexists(object, attribute) > 0)
+        H5Adelete(object, attribute);
+    if (object >= 0)
+        at = H5Acreate2(object, attribute, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    if (at < 0 || H5Awrite(at, type, data) < 0)
+        tess_h5_fail(h5, name, "an attribute cannot be written", TESS_EIO, error);
+    if (at >= 0)
+        H5Aclose(at);
+    if (object >= 0)
+        H5Oclose(object);
+    return settle(h5, error);
+}
+
+int tess_h5_write_attribute(struct tess_h5 *h5, const char *name, const char *attribute, hid_t type,
+                            int64_t n, const void *data, struct tess_error *error)
+{
+    hsize_t length = (hsize_t)n;
+    hid_t space = n == 1 ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, &length, NULL);
+
+    put_attribute(h5, name, attribute, type, space, data, error);
+    H5Sclose(space);
+    return error->code;
+}
+
+int tess_h5_write_string(struct tess_h5 *h5, const char *name, const char *attribute,
+                         const char *string, struct tess_error *error)
+{
+    hid_t type = string_type(tess_int((int64_t)strlen(string))), space = H5Screate(H5S_SCALAR);
+
+    put_attribute(h5, name, attribute, type, space, string, error);
+    H5Sclose(space);
+    H5Tclose(type);
+    return error->code;
+}
+
+int tess_h5_group(struct tess_h5 *h5, const char *name, struct tess_error *error)
+{
+    hid_t list = H5Pcreate(H5P_LINK_CREATE), group;
+
+    H5Pset_create_intermediate_group(list, 1);
+    group = H5Gcreate2(h5->file, name, list, H5P_DEFAULT, H5P_DEFAULT);
+    if (group < 0)
+        tess_h5_fail(h5, name, "the group cannot be created", TESS_EIO, error);
+    else
+        H5Gclose(group);
+    H5Pclose(list);
+    return settle(h5, error);
+}
+
+/* The new dataset, open; invalid on failure (then `error` is set here). Not yet agreed. */
+static hid_t define(struct tess_h5 *h5, const char *name, hid_t type, int n_dims,
+                    const int64_t *shape, const int64_t *chunk, struct tess_error *error)
+{
+    hid_t links = H5Pcreate(H5P_LINK_CREATE), layout = H5Pcreate(H5P_DATASET_CREATE);
+    hsize_t dims[4] = {0}, piece[4];
+    hid_t space, set;
+
+    for (int i = 0; i < n_dims; i++) {
+        dims[i] = (hsize_t)shape[i];
+        piece[i] = chunk ? (hsize_t)chunk[i] : 0;
+    }
+    space = n_dims ? H5Screate_simple(n_dims, dims, NULL) : H5Screate(H5S_SCALAR);
+    H5Pset_create_intermediate_group(links, 1);
+    H5Pset_fill_time(layout, H5D_FILL_TIME_NEVER); /* every byte is written by us */
+    H5Pset_obj_track_times(layout, 0);             /* no clock in the file        */
+    if (h5->comm != MPI_COMM_NULL)
+        H5Pset_alloc_time(layout, H5D_ALLOC_TIME_EARLY);
+    if (chunk)
+        H5Pset_chunk(layout, n_dims, piece);
+    set = H5Dcreate2(h5->file, name, type, space, links, layout, H5P_DEFAULT);
+    if (set < 0)
+        tess_h5_fail(h5, name, "cannot be created: is the disk full?", TESS_EIO, error);
+    H5Sclose(space);
+    H5Pclose(layout);
+    H5Pclose(links);
+    return set;
+}
+
+int tess_h5_define(struct tess_h5 *h5, const char *name, hid_t type, int n_dims,
+                   const int64_t *shape, const int64_t *chunk, struct tess_error *error)
+{
+    hid_t set = define(h5, name, type, n_dims, shape, chunk, error);
+
+    if (set >= 0)
+        H5Dclose(set);
+    return settle(h5, error);
+}
+
+static hid_t transfer_list(const struct tess_h5 *h5)
+{
+    hid_t list = H5Pcreate(H5P_DATASET_XFER);
+
+    if (h5->comm != MPI_COMM_NULL)
+        H5Pset_dxpl_mpio(list, H5FD_MPIO_COLLECTIVE);
+    return list;
+}
+
+/* As many rounds as the longest rank needs; whoever has nothing left selects nothing. */
+static void write_pieces(struct tess_h5 *h5, hid_t set, const char *name, hid_t type, int64_t first,
+                         int64_t n, const void *data, struct tess_error *error)
+{
+    hid_t list = transfer_list(h5), space = H5Dget_space(set);
+    hsize_t dims[4] = {1, 1, 1, 1};
+    int64_t row = 1, step, rounds;
+    int n_dims = H5Sget_simple_extent_dims(space, dims, NULL);
+
+    for (int i = 1; i < n_dims; i++)
+        row *= (int64_t)dims[i];
+    step = piece_rows(row, type);
+    rounds = (n + step - 1) / step;
+    if (h5->comm != MPI_COMM_NULL)
+        MPI_Allreduce(MPI_IN_PLACE, &rounds, 1, MPI_INT64_T, MPI_MAX, h5->comm);
+    for (int64_t i = 0; i < rounds; i++) {
+        int64_t at = i * step < n ? i * step : n, take = n - at < step ? n - at : step;
+        const char *from = (const char *)data + at * row * (int64_t)H5Tget_size(type);
+
+        if (transfer(set, type, first + at, take, row, (void *)(uintptr_t)from, 1, list) < 0)
+            tess_h5_fail(h5, name, "cannot be written: is the disk full?", TESS_EIO, error);
+    }
+    H5Sclose(space);
+    H5Pclose(list);
+}
+
+int tess_h5_write_rows(struct tess_h5 *h5, const char *name, hid_t type, int64_t first, int64_t n,
+                       const void *data, struct tess_error *error)
+{
+    hid_t set = H5Dopen2(h5->file, name, H5P_DEFAULT);
+
+    tess_fail_here(error, name);
+    if (set < 0)
+        tess_h5_fail(h5, name, "cannot be opened for writing", TESS_EIO, error);
+    if (settle(h5, error) == TESS_OK) {
+        write_pieces(h5, set, name, type, first, n, data, error);
+        settle(h5, error);
+    }
+    if (set >= 0)
+        H5Dclose(set);
+    return error->code;
+}
+
+int tess_h5_write(struct tess_h5 *h5, const char *name, hid_t type, int n_dims,
+                  const int64_t *shape, const void *data, struct tess_error *error)
+{
+    int rank = 0;
+
+    if (tess_h5_define(h5, name, type, n_dims, shape, NULL, error) != TESS_OK)
+        return error->code;
+    if (h5->comm != MPI_COMM_NULL)
+        MPI_Comm_rank(h5->comm, &rank);
+    return tess_h5_write_rows(h5, name, type, 0, rank ? 0 : n_dims ? shape[0] : 1, data, error);
+}
+
+int tess_h5_write_strings(struct tess_h5 *h5, const char *name, int64_t n, int width, int stride,
+                          const char *block, struct tess_error *error)
+{
+    char *packed = TESS_NEW(char, n *(width > 0 ? width : 1));
+    hid_t type = string_type(width);
+
+    for (int64_t i = 0; i < n && width > 0; i++)
+        memcpy(packed + i * width, block + i * stride, (size_t)width);
+    tess_h5_write(h5, name, type, 1, &n, packed, error);
+    H5Tclose(type);
+    tess_free(packed);
+    return error->code;
+}

@@ -1,0 +1,148 @@
+/* base.c -- tests of src/base. */
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+#include "tessera/intern.h"
+#include "tessera/random.h"
+#include "tessera/text.h"
+#include "tessera/vocab.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+static void error__first_one_wins(void **state)
+{
+    struct tess_error error = TESS_ERROR_INIT;
+
+    (void)state;
+    assert_int_equal(tess_error_set(&error, TESS_EDATA, "%s:%d", "a", 1), TESS_EDATA);
+    assert_int_equal(tess_error_set(&error, TESS_EIO, "later"), TESS_EDATA);
+    assert_string_equal(error.text, "a:1");
+}
+
+static void random__known_answer(void **state)
+{
+    uint32_t out[4];
+
+    (void)state; /* Random123's kat_vectors: philox4x32 10, counter and key zero */
+    tess_random_block((struct tess_random){{0, 0}}, 0, 0, out);
+    assert_int_equal(out[0], 0x6627e8d5);
+    assert_int_equal(out[1], 0xe169c58d);
+    assert_int_equal(out[2], 0xbc57ac4c);
+    assert_int_equal(out[3], 0x9b00dbd8);
+}
+
+static void random__permutes(void **state)
+{
+    struct tess_random stream = tess_random_stream(7, TESS_RANDOM_TEST, 1);
+    int64_t order[100], seen[100] = {0}, moved = 0;
+
+    (void)state;
+    for (int i = 0; i < 100; i++)
+        order[i] = i;
+    tess_random_permute(stream, 100, order);
+    for (int i = 0; i < 100; i++) {
+        seen[order[i]]++;
+        moved += order[i] != i;
+    }
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(seen[i], 1);
+    assert_true(moved > 80);
+}
+
+static void random__normal_moments(void **state)
+{
+    struct tess_random stream = tess_random_stream(7, TESS_RANDOM_TEST, 2);
+    double sum = 0, square = 0;
+    int n = 100000;
+
+    (void)state;
+    for (int i = 0; i < n; i++) {
+        double x = tess_random_normal(stream, (uint64_t)i);
+
+        sum += x;
+        square += x * x;
+    }
+    assert_true(sum / n < 0.02 && sum / n > -0.02);
+    assert_true(square / n < 1.02 && square / n > 0.98);
+}
+
+static void text__nearest(void **state)
+{
+    static const char *const known[] = {"train.batch", "train.lanes", "run.seed"};
+    struct tess_strings near = {0};
+
+    (void)state;
+    tess_text_nearest("train.batsh", 3, known, 1, &near);
+    assert_int_equal(near.n, 1);
+    assert_string_equal(near.item[0], "train.batch");
+    tess_strings_release(&near);
+}
+
+static void intern__numbers_in_order(void **state)
+{
+    struct tess_intern intern = {0};
+
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        char *text = tess_format("s%d", i % 500);
+
+        assert_int_equal(tess_intern_add(&intern, text, strlen(text)), i % 500);
+        tess_free(text);
+    }
+    assert_int_equal(intern.n, 500);
+    assert_string_equal(intern.text[499], "s499");
+    assert_int_equal(tess_intern_find(&intern, "s12x", 3), 12);
+    assert_int_equal(tess_intern_find(&intern, "none", 4), -1);
+    tess_intern_release(&intern);
+}
+
+static void vocab__sorted_and_found(void **state)
+{
+    static const char *const symbol[] = {"b", "abc", "a", "ab"};
+    struct tess_vocab vocab;
+    int64_t order[4];
+
+    (void)state;
+    tess_vocab_init(&vocab, 4, symbol, order);
+    assert_string_equal(vocab.symbol[0], "a");
+    assert_int_equal(order[0], 2);
+    assert_int_equal(tess_vocab_find(&vocab, "abc"), 2);
+    assert_int_equal(tess_vocab_find(&vocab, "ab"), 1);
+    assert_int_equal(tess_vocab_find_n(&vocab, "abcd", 1), 0);
+    assert_int_equal(tess_vocab_find(&vocab, "abcd"), -1);
+    assert_int_equal(tess_vocab_find(&vocab, ""), -1);
+    tess_vocab_release(&vocab);
+}
+
+static void vocab__refuses_with_nearest(void **state)
+{
+    static const char *const symbol[] = {"TP53", "MYC"};
+    struct tess_error error = TESS_ERROR_INIT;
+    struct tess_strings unknown = {0};
+    struct tess_vocab vocab;
+
+    (void)state;
+    tess_vocab_init(&vocab, 2, symbol, NULL);
+    tess_strings_add(&unknown, "TP35");
+    assert_int_equal(tess_vocab_refuse(&vocab, &unknown, "perturbation", "the model", &error),
+                     TESS_EDATA);
+    assert_non_null(strstr(error.text, "TP35"));
+    assert_non_null(strstr(error.text, "TP53"));
+    tess_strings_release(&unknown);
+    tess_vocab_release(&vocab);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(error__first_one_wins),   cmocka_unit_test(random__known_answer),
+        cmocka_unit_test(random__permutes),        cmocka_unit_test(random__normal_moments),
+        cmocka_unit_test(text__nearest),           cmocka_unit_test(intern__numbers_in_order),
+        cmocka_unit_test(vocab__sorted_and_found), cmocka_unit_test(vocab__refuses_with_nearest),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
