@@ -27,8 +27,9 @@ struct tess_source_options {
     struct tess_strings perturbation, context; /* columns; several are joined with `_`        */
     const char *split_column, *replicate;      /* or NULL                                     */
     const char *layer;                         /* AnnData: layers/NAME instead of X; or NULL  */
-    const char *readout, *value;               /* long form: column names (default so called) */
-    struct tess_strings id_columns; /* wide form: the first columns that are no readouts      */
+    const char *readout, *value; /* long form: column names (default so called); GCT: `readout` is
+                                    the row metadata that names the readouts (default the id) */
+    struct tess_strings id_columns; /* tables: further columns that are no readouts            */
 };
 
 /* A metadata column: code[row] into level[], -1 is missing. Numbers appear as their shortest text
@@ -56,8 +57,9 @@ struct tess_source;
 struct tess_source_type {
     const char *name; /* "AnnData", "GCTX", "GCT", "long table", "wide table"                */
     /* Is this file of that kind, by its content? Never fails: unreadable is "no". `head` holds the
-     * first bytes, after decompression. */
-    int (*recognize)(const char *path, const char *head, size_t n_head);
+     * first bytes, after decompression; the options say how a long table's columns are called. */
+    int (*recognize)(const char *path, const char *head, size_t n_head,
+                     const struct tess_source_options *options);
     int (*open)(struct tess_source *source, const struct tess_source_options *options,
                 struct tess_problems *problems, struct tess_error *error);
     /* `column` is zeroed; TESS_EDATA with the list of columns there are, if it is missing */
