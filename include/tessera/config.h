@@ -78,8 +78,9 @@ void tess_config_init(struct tess_config *config); /* the defaults */
  * the nearest known one. `where` ("file.yaml:12", "--set") begins the sentence. Local. */
 int tess_config_set(struct tess_config *config, const char *name, const char *value,
                     const char *where, struct tess_error *error);
-/* A YAML file (nested maps or dotted keys); then each "key=value" of `set`. Rank 0 reads, all get
- * the result. A key given twice in the file is an error. Collective over comm. */
+/* The defaults, then a YAML file (nested maps or dotted keys), then each "key=value" of `set` (may
+ * be NULL). Rank 0 reads, all get the result. A key given twice in the file is an error. Collective
+ * over comm. */
 int tess_config_read(struct tess_config *config, const char *path, const struct tess_strings *set,
                      MPI_Comm comm, struct tess_error *error);
 /* Text of one setting; own of the caller. Reals in the fewest digits that read back the same. */
@@ -87,7 +88,7 @@ char *tess_config_get(const struct tess_config *config, const struct tess_param 
 /* As YAML, nested; numeric_only leaves layout settings out (what a checkpoint stores). With
  * `explained`, the meaning, unit and range of each as a comment above it. Own of the caller. */
 char *tess_config_yaml(const struct tess_config *config, int numeric_only, int explained);
-/* From a text in that form (a checkpoint's); `source` for the sentence. Local. */
+/* The defaults, then a text in that form (a checkpoint's); `source` for the sentence. Local. */
 int tess_config_parse(struct tess_config *config, const char *yaml, const char *source,
                       struct tess_error *error);
 /* docs/configuration.md, generated. */

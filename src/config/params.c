@@ -1,0 +1,98 @@
+/* params.c -- the one table of settings. A setting is added here and in struct tess_config; then
+ * tools/update_reference.sh writes it into config/reference.yaml and docs/configuration.md. */
+#include "tessera/config.h"
+
+#include <stddef.h>
+
+#define AT(field)                                  offsetof(struct tess_config, field)
+#define INT(field, initial, low, high, unit, help) /* numeric whole number */                      \
+    {                                                                                              \
+#field, TESS_PARAM_INT, 1, AT(field), initial, low, high, NULL, unit, help                 \
+    }
+#define REAL(field, initial, low, high, unit, help) /* numeric real number */                      \
+    {                                                                                              \
+#field, TESS_PARAM_REAL, 1, AT(field), initial, low, high, NULL, unit, help                \
+    }
+#define CHOICE(field, initial, choices, help)                                                      \
+    {                                                                                              \
+#field, TESS_PARAM_CHOICE, 1, AT(field), initial, 0, 0, choices, NULL, help                \
+    }
+#define PATH(field, help)                                                                          \
+    {                                                                                              \
+#field, TESS_PARAM_TEXT, 0, AT(field), "", 0, 0, NULL, "path", help                        \
+    }
+#define LAYOUT(type, field, initial, low, high, unit, help)                                        \
+    {                                                                                              \
+#field, type, 0, AT(field), initial, low, high, NULL, unit, help                           \
+    }
+
+/* clang-format off */
+const struct tess_param tess_params[] = {
+    PATH(data.store,
+         "Store to train on, made by 'tessera import'. Required."),
+    CHOICE(data.normalize, "none", "none|zscore|delta",
+           "How values are scaled within each context, estimated from training rows only. zscore: each "
+           "readout to mean 0 and deviation 1. delta: the context's control mean is subtracted. "
+           "Results always come back in the store's units."),
+    INT(data.top_variable, "0", 0, 1e9, "readouts",
+        "Keep only the readouts that vary most over the training rows. 0: all."),
+
+    PATH(run.directory,
+         "Directory for checkpoints, log and settings of this run. It must be new or empty. Required."),
+    INT(run.seed, "13", 0, 4294967295.0, NULL,
+        "Seed of everything random: initial values, order of the data, dropout."),
+
+    INT(model.embedding_dim, "128", 1, 65536, "columns",
+        "Columns of the three embedding tables."),
+    INT(model.hidden_dim, "256", 1, 65536, "units",
+        "Units of each hidden layer."),
+    INT(model.layers, "2", 0, 64, "layers",
+        "Hidden layers. 0: a linear function of the three embeddings."),
+    REAL(model.dropout, "0.1", 0, 0.99, "share",
+         "Share of hidden units dropped in each training step."),
+    CHOICE(model.combination, "mean", "mean|sum|max",
+           "How the components of a perturbation A+B+... become one embedding."),
+
+    INT(train.epochs, "50", 1, 1e6, "epochs",
+        "Passes over the training data."),
+    INT(train.batch, "16384", 1, 1e12, "observations",
+        "Observations per step, over all lanes."),
+    CHOICE(train.sampling, "tiles", "tiles|observations",
+           "What a step takes. tiles: blocks of experiments x readouts, much cheaper. observations: "
+           "single values drawn at random, as published."),
+    INT(train.tile_experiments, "0", 0, 65536, "experiments",
+        "Experiments of a tile. 0: chosen by the program from the data and the batch."),
+    INT(train.tile_readouts, "0", 0, 65536, "readouts",
+        "Readouts of a tile. 0: chosen by the program from the data and the batch."),
+    INT(train.lanes, "16", 1, 65536, "lanes",
+        "Streams into which the experiments are partitioned; the most ranks x threads that can "
+        "work. Results depend on it, but never on ranks or threads. 64 suits clusters."),
+    CHOICE(train.optimizer, "adamw", "adam|adamw|sgd",
+           "adam: weight decay is added to the gradient. adamw: decay apart from it, as published. "
+           "sgd: with momentum."),
+    REAL(train.learning_rate, "0.002", 0, 1e3, NULL,
+         "Learning rate after warm-up."),
+    CHOICE(train.schedule, "exponential", "constant|exponential|cosine",
+           "How the learning rate falls over the epochs."),
+    REAL(train.decay, "0.97", 0, 1, NULL,
+         "exponential: factor for the learning rate after each epoch. cosine: share of it that is left "
+         "at the end."),
+    REAL(train.warmup, "0", 0, 1e6, "epochs",
+         "The learning rate rises linearly from 0 over so many epochs first."),
+    REAL(train.weight_decay, "0.01", 0, 1e3, NULL,
+         "Weight decay, on all parameters, tables included."),
+    REAL(train.momentum, "0.9", 0, 0.9999, NULL,
+         "Momentum of sgd; the others do not use it."),
+    INT(train.patience, "0", 0, 1e6, "epochs",
+        "Stop when the validation RMSE has not improved for so many epochs. 0: never."),
+    LAYOUT(TESS_PARAM_INT, train.threads, "0", 0, 4096, "threads",
+           "Threads of a rank. 0: as OMP_NUM_THREADS says, else 1."),
+
+    LAYOUT(TESS_PARAM_REAL, checkpoint.minutes, "15", 0, 1e6, "minutes",
+           "A checkpoint at least so often, beside those of the best and of the last epoch."),
+    LAYOUT(TESS_PARAM_INT, checkpoint.keep, "3", 1, 1e6, "checkpoints",
+           "So many of the last checkpoints are kept, and the best one."),
+};
+/* clang-format on */
+
+const int tess_n_params = sizeof tess_params / sizeof tess_params[0];

@@ -1,0 +1,165 @@
+/* yaml.c -- libyaml's events to dotted keys. */
+#include "yaml.h"
+
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+#include "tessera/text.h"
+
+#include <ctype.h>
+#include <stdint.h>
+#include <string.h>
+#include <yaml.h>
+
+#define MAX_DEPTH 8
+
+struct reader {
+    const char *source;
+    tess_yaml_is_leaf *is_leaf;
+    tess_yaml_visit *visit;
+    void *state;
+    char *prefix[MAX_DEPTH + 1]; /* dotted name of each open map; own */
+    int depth;                   /* open maps */
+    int documents;
+    char *key; /* waits for its value; own */
+    struct tess_strings seen;
+    size_t room;
+    int64_t *seen_line; /* (seen.n) own */
+};
+
+static int64_t line_of(const yaml_event_t *event)
+{
+    return (int64_t)event->start_mark.line + 1;
+}
+
+static int refuse(const struct reader *reader, const yaml_event_t *event, const char *what,
+                  struct tess_error *error)
+{
+    return tess_error_set(error, TESS_ECONFIG, "%s:%lld: %s", reader->source,
+                          (long long)line_of(event), what);
+}
+
+static int read_key(struct reader *reader, const yaml_event_t *event, struct tess_error *error)
+{
+    const char *name = (const char *)event->data.scalar.value;
+    const char *prefix = reader->prefix[reader->depth - 1];
+    int64_t before;
+
+    for (const char *c = name; *c; c++)
+        if (iscntrl((unsigned char)*c))
+            return refuse(reader, event, "a key holds a control character", error);
+    if (!*name)
+        return refuse(reader, event, "a key is empty", error);
+    reader->key = tess_format("%s%s%s", prefix, *prefix ? "." : "", name);
+    before = tess_strings_find(&reader->seen, reader->key);
+    if (before >= 0)
+        return tess_error_set(
+            error, TESS_ECONFIG, "%s:%lld: '%s' is given twice, first on line %lld", reader->source,
+            (long long)line_of(event), reader->key, (long long)reader->seen_line[before]);
+    tess_strings_add(&reader->seen, reader->key);
+    reader->seen_line =
+        tess_grow(reader->seen_line, &reader->room, reader->seen.n, sizeof reader->seen_line[0]);
+    reader->seen_line[reader->seen.n - 1] = line_of(event);
+    return TESS_OK;
+}
+
+static int read_scalar(struct reader *reader, const yaml_event_t *event, struct tess_error *error)
+{
+    const char *value = (const char *)event->data.scalar.value;
+    char *where;
+
+    if (strlen(value) != event->data.scalar.length)
+        return refuse(reader, event, "a text holds a NUL character", error);
+    if (reader->depth == 0) {
+        if (!*value && event->data.scalar.plain_implicit)
+            return TESS_OK; /* an empty document */
+        return refuse(reader, event, "expected lines of the form 'key: value'", error);
+    }
+    if (!reader->key)
+        return read_key(reader, event, error);
+    where = tess_format("%s:%lld", reader->source, (long long)line_of(event));
+    reader->visit(reader->state, reader->key, value, where, error);
+    tess_free(where);
+    tess_free(reader->key);
+    reader->key = NULL;
+    return error->code;
+}
+
+static int open_map(struct reader *reader, const yaml_event_t *event, struct tess_error *error)
+{
+    if (reader->depth > 0 && !reader->key)
+        return refuse(reader, event, "a key must be a word", error);
+    if (reader->key && reader->is_leaf(reader->key))
+        return tess_error_set(error, TESS_ECONFIG, "%s:%lld: '%s' takes one value, not a group",
+                              reader->source, (long long)line_of(event), reader->key);
+    if (reader->depth == MAX_DEPTH)
+        return refuse(reader, event, "groups are nested too deeply", error);
+    reader->prefix[reader->depth++] = reader->key ? reader->key : tess_strdup("");
+    reader->key = NULL;
+    return TESS_OK;
+}
+
+static int read_event(struct reader *reader, const yaml_event_t *event, struct tess_error *error)
+{
+    switch (event->type) {
+    case YAML_DOCUMENT_START_EVENT:
+        if (reader->documents++)
+            return refuse(reader, event, "a second document starts; one is enough", error);
+        return TESS_OK;
+    case YAML_SCALAR_EVENT:
+        return read_scalar(reader, event, error);
+    case YAML_MAPPING_START_EVENT:
+        return open_map(reader, event, error);
+    case YAML_MAPPING_END_EVENT:
+        tess_free(reader->prefix[--reader->depth]);
+        return TESS_OK;
+    case YAML_SEQUENCE_START_EVENT:
+        return refuse(reader, event, "a list stands where one value is expected", error);
+    case YAML_ALIAS_EVENT:
+        return refuse(reader, event, "aliases (*name) are not understood; write the value", error);
+    default:
+        return TESS_OK;
+    }
+}
+
+/* libyaml's own sentence, in our form. */
+static int refuse_syntax(const yaml_parser_t *parser, const char *source, struct tess_error *error)
+{
+    if (parser->error == YAML_READER_ERROR)
+        return tess_error_set(error, TESS_ECONFIG, "%s: byte %zu: %s; is this a text file?", source,
+                              parser->problem_offset,
+                              parser->problem ? parser->problem : "bad byte");
+    return tess_error_set(error, TESS_ECONFIG, "%s:%zu:%zu: not YAML: %s%s%s", source,
+                          parser->problem_mark.line + 1, parser->problem_mark.column + 1,
+                          parser->problem ? parser->problem : "cannot be understood",
+                          parser->context ? " " : "", parser->context ? parser->context : "");
+}
+
+int tess_yaml_read(const char *text, size_t length, const char *source, tess_yaml_is_leaf *is_leaf,
+                   tess_yaml_visit *visit, void *state, struct tess_error *error)
+{
+    struct reader reader = {.source = source, .is_leaf = is_leaf, .visit = visit, .state = state};
+    yaml_parser_t parser;
+    int done = 0;
+
+    if (!yaml_parser_initialize(&parser))
+        return tess_error_set(error, TESS_EOS, "%s: not enough memory for the YAML reader", source);
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, length);
+    while (!done && error->code == TESS_OK) {
+        yaml_event_t event;
+
+        if (!yaml_parser_parse(&parser, &event)) {
+            refuse_syntax(&parser, source, error);
+            break;
+        }
+        done = event.type == YAML_STREAM_END_EVENT;
+        read_event(&reader, &event, error);
+        yaml_event_delete(&event);
+    }
+    while (reader.depth > 0)
+        tess_free(reader.prefix[--reader.depth]);
+    tess_free(reader.key);
+    tess_strings_release(&reader.seen);
+    tess_free(reader.seen_line);
+    yaml_parser_delete(&parser);
+    return error->code;
+}
