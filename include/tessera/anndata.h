@@ -2,21 +2,25 @@
  * encoding-version on every element), by one process or by all ranks of a communicator.
  *
  * Source: https://anndata.readthedocs.io, "On disk format". Strings are fixed-length UTF-8, which
- * parallel HDF5 can write and anndata 0.8 opens. Every call is collective over comm, arguments
- * other than the rows of a matrix agree (rank 0's data counts), and returns the same code
- * everywhere. Reading is the h5ad source's (source.h). */
+ * parallel HDF5 can write and anndata 0.8 opens. Every call is collective over comm and returns the
+ * same code everywhere; arguments agree, but for the rows of a matrix, which are each rank's own,
+ * and names and columns, which only rank 0 needs (NULL elsewhere). Reading is the h5ad source's
+ * (source.h). */
 #ifndef TESSERA_ANNDATA_H
 #define TESSERA_ANNDATA_H
 
 #include "tessera/commit.h"
 #include "tessera/h5.h"
+#include "tessera/text.h"
 
 #include <stdint.h>
 
 struct tess_anndata {
     struct tess_h5 h5;
-    struct tess_commit commit;
+    struct tess_commit commit; /* rank 0's */
+    int rank;
     int64_t n_obs, n_var;
+    struct tess_strings column[2]; /* of obs and var, in order; own */
 };
 
 /* Created aside; `finish` renames it into place. */
@@ -39,8 +43,8 @@ int tess_anndata_define_matrix(struct tess_anndata *file, const char *name, int6
                                int64_t chunk_columns, struct tess_error *error);
 int tess_anndata_write_rows(struct tess_anndata *file, const char *name, int64_t first, int64_t n,
                             const float *data, struct tess_error *error);
-/* A compressed sparse row matrix as X: n_data values in all; each rank its rows, which start at
- * value `first_data`. */
+/* A compressed sparse row matrix as X: n_data values in all. Then rows, each rank its own: indptr
+ * (n + 1) starts at 0, and the first of these values is number `first_data` of all. */
 int tess_anndata_define_csr(struct tess_anndata *file, int64_t n_data, struct tess_error *error);
 int tess_anndata_write_csr(struct tess_anndata *file, int64_t first, int64_t n, int64_t first_data,
                            const int64_t *indptr, const int32_t *index, const float *data,
@@ -50,7 +54,7 @@ int tess_anndata_write_text(struct tess_anndata *file, const char *path, const c
                             struct tess_error *error);
 int tess_anndata_write_number(struct tess_anndata *file, const char *path, double x,
                               struct tess_error *error);
-/* uns/PATH as a table (anndata reads it as a DataFrame): columns of equal length. */
+/* uns/PATH as an array of strings. */
 int tess_anndata_write_strings(struct tess_anndata *file, const char *path, int64_t n,
                                const char *const *text, struct tess_error *error);
 int tess_anndata_finish(struct tess_anndata *file, struct tess_error *error);

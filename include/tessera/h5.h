@@ -72,6 +72,12 @@ int tess_h5_write_attribute(struct tess_h5 *h5, const char *name, const char *at
 /* Fixed-length UTF-8 scalar. */
 int tess_h5_write_string(struct tess_h5 *h5, const char *name, const char *attribute,
                          const char *string, struct tess_error *error);
+/* An array of n strings, also if n is 0 or 1. */
+int tess_h5_write_string_list(struct tess_h5 *h5, const char *name, const char *attribute,
+                              int64_t n, const char *const *string, struct tess_error *error);
+
+/* The type of our strings: `width` bytes of UTF-8, padded with NULs. Own (H5Tclose). Local. */
+hid_t tess_h5_string_type(int width);
 
 int tess_h5_group(struct tess_h5 *h5, const char *name, struct tess_error *error);
 /* An empty dataset; chunk NULL: contiguous. Missing groups on the way are made. */

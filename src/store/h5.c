@@ -186,12 +186,12 @@ static hid_t row_space(hid_t set, int64_t first, int64_t n)
     hid_t space = H5Dget_space(set);
     hsize_t start[H5S_MAX_RANK] = {0}, count[H5S_MAX_RANK];
 
-    if (space < 0 || H5Sget_simple_extent_ndims(space) == 0)
+    if (space < 0 || (n > 0 && H5Sget_simple_extent_ndims(space) == 0))
         return space; /* a scalar is its own selection */
     H5Sget_simple_extent_dims(space, count, NULL);
     start[0] = (hsize_t)first;
     count[0] = (hsize_t)n;
-    if (n == 0)
+    if (n == 0) /* scalars too */
         H5Sselect_none(space);
     else if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0) {
         H5Sclose(space);
@@ -272,7 +272,7 @@ int tess_h5_read(const struct tess_h5 *h5, const char *name, hid_t type, int64_t
     return tess_h5_read_rows(h5, name, type, 0, shape[0], out, error);
 }
 
-static hid_t string_type(int width)
+hid_t tess_h5_string_type(int width)
 {
     hid_t type = H5Tcopy(H5T_C_S1);
 
@@ -315,7 +315,7 @@ static herr_t read_fixed(hid_t set, int64_t n, int *width, char **block)
     herr_t result;
 
     *width = tess_int((int64_t)H5Tget_size(type));
-    memory = string_type(*width);
+    memory = tess_h5_string_type(*width);
     H5Tset_cset(memory, H5Tget_cset(type));
     *block = TESS_NEW(char, n **width);
     result = H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, *block);
@@ -466,11 +466,33 @@ int tess_h5_write_attribute(struct tess_h5 *h5, const char *name, const char *at
 int tess_h5_write_string(struct tess_h5 *h5, const char *name, const char *attribute,
                          const char *string, struct tess_error *error)
 {
-    hid_t type = string_type(tess_int((int64_t)strlen(string))), space = H5Screate(H5S_SCALAR);
+    hid_t type = tess_h5_string_type(tess_int((int64_t)strlen(string))),
+          space = H5Screate(H5S_SCALAR);
 
     put_attribute(h5, name, attribute, type, space, string, error);
     H5Sclose(space);
     H5Tclose(type);
+    return error->code;
+}
+
+int tess_h5_write_string_list(struct tess_h5 *h5, const char *name, const char *attribute,
+                              int64_t n, const char *const *string, struct tess_error *error)
+{
+    hsize_t length = (hsize_t)n;
+    size_t width = 1;
+    hid_t type, space = H5Screate_simple(1, &length, NULL);
+    char *block;
+
+    for (int64_t i = 0; i < n; i++)
+        width = strlen(string[i]) > width ? strlen(string[i]) : width;
+    block = TESS_NEW(char, (size_t)n *width);
+    for (int64_t i = 0; i < n; i++)
+        memcpy(block + (size_t)i * width, string[i], strlen(string[i]));
+    type = tess_h5_string_type(tess_int((int64_t)width));
+    put_attribute(h5, name, attribute, type, space, block, error);
+    H5Tclose(type);
+    H5Sclose(space);
+    tess_free(block);
     return error->code;
 }
 
@@ -595,7 +617,7 @@ int tess_h5_write_strings(struct tess_h5 *h5, const char *name, int64_t n, int w
                           const char *block, struct tess_error *error)
 {
     char *packed = TESS_NEW(char, n *(width > 0 ? width : 1));
-    hid_t type = string_type(width);
+    hid_t type = tess_h5_string_type(width);
 
     for (int64_t i = 0; i < n && width > 0; i++)
         memcpy(packed + i * width, block + i * stride, (size_t)width);
