@@ -72,11 +72,16 @@ struct tess_strings;
 int tess_combination_parse(const struct tess_vocab *perturbation, const char *text, int64_t *member,
                            struct tess_strings *unknown);
 
+#define TESS_SPLIT_METHOD 1024 /* bytes of the words that say how a split was made */
+
 struct tess_store {
     struct tess_h5 h5;
-    struct tess_index index;   /* own */
-    struct tess_commit commit; /* while writing */
-    MPI_Comm comm;             /* borrowed */
+    struct tess_index index;              /* own */
+    struct tess_commit commit;            /* while writing; rank 0's */
+    MPI_Comm comm;                        /* borrowed */
+    char split_method[TESS_SPLIT_METHOD]; /* while writing: may be set before finish */
+    int64_t n_checks[2];                  /* blocks of the values and of the fold values */
+    uint64_t *check[2];                   /* their checksums; own */
 };
 
 /* Rank 0 reads the index, all get it; then every rank can read values. TESS_EDATA if it is no
@@ -84,7 +89,7 @@ struct tess_store {
 int tess_store_open(struct tess_store *store, const char *path, MPI_Comm comm,
                     struct tess_error *error);
 /* Values of experiments [first, first + n): value_first[first + n] - value_first[first] floats.
- * Local. */
+ * Checksum blocks (2^20 values) that lie wholly within are verified. Local. */
 int tess_store_read_values(const struct tess_store *store, int64_t first, int64_t n, float *out,
                            struct tess_error *error);
 /* Values of folds [first, first + n) (fold numbers). Local. */
@@ -100,7 +105,11 @@ int tess_store_write_values(struct tess_store *store, int64_t first, int64_t n, 
                             struct tess_error *error);
 int tess_store_write_folds(struct tess_store *store, int64_t first, int64_t n, const float *value,
                            struct tess_error *error);
-/* After the last value: checksums, hash, rename into place. Collective. */
+/* Reads everything and compares it with the checksums: TESS_EDATA naming the place. Each rank its
+ * share. Collective. */
+int tess_store_verify(const struct tess_store *store, struct tess_error *error);
+/* After the last value: n_observed (counted here, whatever the index said), checksums, hash, rename
+ * into place. Collective. */
 int tess_store_finish(struct tess_store *store, struct tess_error *error);
 /* Closes; an unfinished new store is removed. May run twice. Collective. */
 void tess_store_release(struct tess_store *store);

@@ -1,0 +1,39 @@
+/* fields.h -- the index's arrays, once: what is written, read, checked, hashed and broadcast. */
+#ifndef TESSERA_STORE_FIELDS_H
+#define TESSERA_STORE_FIELDS_H
+
+#include "tessera/store.h"
+
+enum { TESS_N_FIELDS = 12, TESS_N_VOCABS = 3, TESS_FIELD_SPLIT = 7, TESS_FIELD_OBSERVED = 9 };
+
+#define TESS_CHECK_VALUES ((int64_t)1 << 20) /* values under one checksum */
+
+struct tess_field {
+    const char *name;
+    size_t offset; /* of the pointer within struct tess_index */
+    size_t size;   /* of an element: 8 or 1                   */
+};
+extern const struct tess_field tess_fields[TESS_N_FIELDS];
+extern const char *const tess_value_names[2]; /* "/value", "/fold/value"     */
+extern const char *const tess_check_names[2]; /* their checksums             */
+extern const char *const tess_vocab_names[TESS_N_VOCABS];
+
+static inline hid_t tess_field_type(int i)
+{
+    return tess_fields[i].size == 1 ? H5T_NATIVE_INT8 : H5T_NATIVE_INT64;
+}
+
+/* Where the i-th array's pointer lies. */
+void **tess_field_array(const struct tess_index *index, int i);
+/* Lengths that n_combinations, n_panels, n_experiments and the `first` arrays imply. */
+void tess_field_lengths(const struct tess_index *index, int64_t length[TESS_N_FIELDS]);
+struct tess_vocab *tess_field_vocab(const struct tess_index *index, int i);
+/* Number of values (which = 0) or fold values (1). */
+int64_t tess_field_values(const struct tess_index *index, int which);
+
+/* Over the symbols, every array but the split, and the checksums. */
+uint64_t tess_index_hash(const struct tess_index *index, const int64_t n_checks[2],
+                         uint64_t *const check[2]);
+uint64_t tess_index_split_hash(const struct tess_index *index);
+
+#endif

@@ -1,0 +1,175 @@
+/* index.c -- the index of a store: what follows from its arrays, and whether they make sense. */
+#include "fields.h"
+
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+#include "tessera/text.h"
+
+#include <string.h>
+#include <strings.h>
+
+static const char *const split_names[] = {"train", "val", "test", "unused"};
+
+int tess_split_parse(const char *text)
+{
+    for (int i = 0; i < 4; i++)
+        if (strcasecmp(text, split_names[i]) == 0)
+            return i;
+    return strcasecmp(text, "validation") == 0 ? TESS_VAL : *text == '\0' ? TESS_UNUSED : -1;
+}
+
+const char *tess_split_name(int split)
+{
+    TESS_BUG_IF(split < 0 || split > TESS_UNUSED);
+    return split_names[split];
+}
+
+static int64_t panel_length(const struct tess_index *index, int64_t experiment)
+{
+    int64_t panel = index->panel[experiment];
+
+    return index->panel_first[panel + 1] - index->panel_first[panel];
+}
+
+void tess_index_finish(struct tess_index *index)
+{
+    int64_t n = index->n_experiments, n_folds = index->fold_first[n];
+
+    tess_free(index->value_first);
+    tess_free(index->fold_value_first);
+    index->value_first = TESS_NEW(int64_t, n + 1);
+    index->fold_value_first = TESS_NEW(int64_t, n_folds + 1);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t length = panel_length(index, i);
+
+        index->value_first[i + 1] = index->value_first[i] + length;
+        for (int64_t k = index->fold_first[i]; k < index->fold_first[i + 1]; k++)
+            index->fold_value_first[k + 1] = index->fold_value_first[k] + length;
+    }
+    index->control = tess_vocab_find(&index->perturbation, TESS_CONTROL);
+    index->split_hash = tess_index_split_hash(index);
+}
+
+static int damaged(const char *path, const char *what, int64_t at, struct tess_error *error)
+{
+    return tess_error_set(error, TESS_EDATA,
+                          "%s: %s, entry %lld: out of range or out of order: the store is damaged; "
+                          "import it again",
+                          path, what, (long long)at);
+}
+
+/* first[0] = 0, then never falling; `step`: at least so many an entry, at most `most`. */
+static int64_t bad_first(const int64_t *first, int64_t n, int64_t least, int64_t most)
+{
+    if (first[0] != 0)
+        return 0;
+    for (int64_t i = 0; i < n; i++)
+        if (first[i + 1] < first[i] || first[i + 1] - first[i] < least ||
+            first[i + 1] - first[i] > most)
+            return i + 1;
+    return -1;
+}
+
+/* Lists of numbers in [0, limit), ascending within a list, lists strictly in lexicographic order.
+ */
+static int64_t bad_lists(const int64_t *first, int64_t n, const int64_t *item, int64_t limit)
+{
+    for (int64_t i = 0; i < n; i++) {
+        int64_t begin = first[i], length = first[i + 1] - begin, k = 0;
+
+        for (int64_t j = begin; j < first[i + 1]; j++)
+            if (item[j] < 0 || item[j] >= limit || (j > begin && item[j] <= item[j - 1]))
+                return i;
+        if (i == 0)
+            continue;
+        for (int64_t before = first[i - 1]; k < length && before + k < begin; k++)
+            if (item[before + k] != item[begin + k])
+                break;
+        if (k == length || (first[i - 1] + k < begin && item[first[i - 1] + k] > item[begin + k]))
+            return i;
+    }
+    return -1;
+}
+
+static int bad_experiment(const struct tess_index *index, int64_t i)
+{
+    const int64_t *context = index->context_of, *panel = index->panel,
+                  *combination = index->combination;
+    int64_t folds = index->fold_first[i + 1] - index->fold_first[i], replicates = 0;
+
+    if (context[i] < 0 || context[i] >= index->context.n || panel[i] < 0 ||
+        panel[i] >= index->n_panels || combination[i] < 0 ||
+        combination[i] >= index->n_combinations || index->split[i] < TESS_TRAIN ||
+        index->split[i] > TESS_UNUSED || index->n_replicates[i] < 1 || index->n_observed[i] < 0 ||
+        index->n_observed[i] > panel_length(index, i) || folds > TESS_STORE_FOLDS || folds == 1)
+        return 1;
+    for (int64_t k = index->fold_first[i]; k < index->fold_first[i + 1]; k++) {
+        if (index->fold_replicates[k] < 1 || index->fold_replicates[k] > index->n_replicates[i])
+            return 1;
+        replicates += index->fold_replicates[k];
+    }
+    if ((folds && replicates != index->n_replicates[i]))
+        return 1;
+    if (i == 0 || context[i] != context[i - 1])
+        return i > 0 && context[i] < context[i - 1];
+    if (panel[i] != panel[i - 1])
+        return panel[i] < panel[i - 1];
+    return combination[i] < combination[i - 1];
+}
+
+int tess_index_check(const struct tess_index *index, const char *path, struct tess_error *error)
+{
+    int64_t at;
+
+    for (int i = 0; i < TESS_N_VOCABS; i++)
+        if (tess_field_vocab(index, i)->n > 0 && !tess_field_vocab(index, i)->symbol[0][0])
+            return damaged(path, tess_vocab_names[i], 0, error);
+    if ((at = bad_first(index->combination_first, index->n_combinations, 1, INT64_MAX)) >= 0)
+        return damaged(path, "/combination/first", at, error);
+    if ((at = bad_lists(index->combination_first, index->n_combinations, index->combination_member,
+                        index->perturbation.n)) >= 0)
+        return damaged(path, "/combination/member", at, error);
+    if ((at = bad_first(index->panel_first, index->n_panels, 1, INT64_MAX)) >= 0)
+        return damaged(path, "/panel/first", at, error);
+    if ((at = bad_lists(index->panel_first, index->n_panels, index->panel_readout,
+                        index->readout.n)) >= 0)
+        return damaged(path, "/panel/readout", at, error);
+    if ((at = bad_first(index->fold_first, index->n_experiments, 0, TESS_STORE_FOLDS)) >= 0)
+        return damaged(path, "/fold/first", at, error);
+    for (int64_t i = 0; i < index->n_experiments; i++)
+        if (bad_experiment(index, i))
+            return damaged(path, "/experiment", i, error);
+    return TESS_OK;
+}
+
+void tess_index_release(struct tess_index *index)
+{
+    for (int i = 0; i < TESS_N_VOCABS; i++)
+        tess_vocab_release(tess_field_vocab(index, i));
+    for (int i = 0; i < TESS_N_FIELDS; i++)
+        tess_free(*tess_field_array(index, i));
+    tess_free(index->value_first);
+    tess_free(index->fold_value_first);
+    *index = (struct tess_index){.control = -1};
+}
+
+char *tess_index_combination_name(const struct tess_index *index, int64_t combination)
+{
+    struct tess_strings part = {0};
+    char *name;
+
+    for (int64_t k = index->combination_first[combination];
+         k < index->combination_first[combination + 1]; k++)
+        tess_strings_add(&part, index->perturbation.symbol[index->combination_member[k]]);
+    name = tess_strings_join(&part, "+", part.n);
+    tess_strings_release(&part);
+    return name;
+}
+
+int tess_index_is_control(const struct tess_index *index, int64_t combination)
+{
+    int64_t first = index->combination_first[combination];
+
+    return index->control >= 0 && index->combination_first[combination + 1] == first + 1 &&
+           index->combination_member[first] == index->control;
+}

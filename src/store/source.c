@@ -1,0 +1,183 @@
+/* source.c -- which kind a file is, by its first bytes; and the list of what is wrong with it. */
+#include "tessera/source.h"
+
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <zlib.h>
+
+#define HEAD_BYTES 65536
+
+/* In the order in which they are asked: a wide table is what any table may be. */
+static const struct tess_source_type *const types[] = {
+    &tess_source_h5ad, &tess_source_gctx, &tess_source_gct, &tess_source_long, &tess_source_wide};
+#define N_TYPES (sizeof types / sizeof types[0])
+
+/* Names that promise a kind. */
+static const struct {
+    const char *ending;
+    const struct tess_source_type *type;
+} promises[] = {
+    {".h5ad", &tess_source_h5ad}, {".gctx", &tess_source_gctx}, {".gct", &tess_source_gct}};
+
+void tess_problems_add(struct tess_problems *problems, const char *file, int64_t row,
+                       const char *column, const char *format, ...)
+{
+    char what[1024], place[32] = "", *line;
+    va_list arguments;
+
+    problems->n++;
+    if (problems->limit > 0 && problems->n > problems->limit)
+        return;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    if (row > 0)
+        snprintf(place, sizeof place, ":%lld", (long long)row);
+    line = tess_format("%s%s%s%s: %s", file, place, column ? ":" : "", column ? column : "", what);
+    tess_strings_add(&problems->text, line);
+    tess_free(line);
+}
+
+void tess_problems_release(struct tess_problems *problems)
+{
+    tess_strings_release(&problems->text);
+    problems->n = 0;
+}
+
+void tess_column_release(struct tess_column *column)
+{
+    for (int64_t i = 0; i < column->n_levels; i++)
+        tess_free(column->level[i]);
+    tess_free(column->level);
+    tess_free(column->code);
+    *column = (struct tess_column){0};
+}
+
+void tess_block_release(struct tess_block *block)
+{
+    tess_free(block->dense);
+    tess_free(block->indptr);
+    tess_free(block->index);
+    tess_free(block->data);
+    *block = (struct tess_block){0};
+}
+
+/* The first bytes, decompressed. */
+static size_t peek(const char *path, char *head, struct tess_error *error)
+{
+    struct stat status;
+    gzFile file;
+    int n, code;
+
+    if (tess_fail_here(error, path))
+        return 0;
+    if (stat(path, &status) < 0 || !(file = gzopen(path, "rb"))) {
+        tess_error_set(error, TESS_EDATA, "%s: cannot open: %s", path, strerror(errno));
+        return 0;
+    }
+    n = S_ISDIR(status.st_mode) ? 0 : gzread(file, head, HEAD_BYTES);
+    gzerror(file, &code);
+    gzclose(file);
+    if (S_ISDIR(status.st_mode))
+        tess_error_set(error, TESS_EDATA, "%s: is a directory", path);
+    else if (n < 0)
+        tess_error_set(error, TESS_EDATA, "%s: cannot be read: %s", path,
+                       code == Z_ERRNO ? strerror(errno) : "its gzip compression is damaged");
+    else if (n == 0)
+        tess_error_set(error, TESS_EDATA, "%s: the file is empty", path);
+    return n > 0 ? (size_t)n : 0;
+}
+
+static int ends_in(const char *path, const char *ending)
+{
+    size_t n = strlen(path), m = strlen(ending);
+
+    if (n > 3 && strcasecmp(path + n - 3, ".gz") == 0)
+        n -= 3;
+    return n > m && strncasecmp(path + n - m, ending, m) == 0;
+}
+
+static int check_promise(const char *path, const struct tess_source_type *type,
+                         struct tess_error *error)
+{
+    for (size_t i = 0; i < sizeof promises / sizeof promises[0]; i++)
+        if (ends_in(path, promises[i].ending) && type && type != promises[i].type)
+            return tess_error_set(error, TESS_EDATA,
+                                  "%s: is named %s but holds a %s: rename it if that is what it "
+                                  "should be",
+                                  path, promises[i].ending, type->name);
+    return TESS_OK;
+}
+
+static int refuse(const char *path, const char *head, size_t n, struct tess_error *error)
+{
+    int hdf5 = n >= 8 && memcmp(head, "\211HDF\r\n\032\n", 8) == 0;
+    const char *is = hdf5                    ? "is HDF5, but neither AnnData nor GCTX"
+                     : memchr(head, '\0', n) ? "is binary and no HDF5 file"
+                     : memchr(head, '\n', n) || n < HEAD_BYTES ? "is text, but no table"
+                                                               : "has no lines";
+
+    return tess_error_set(error, TESS_EDATA,
+                          "%s: %s; expected AnnData (.h5ad), GCTX, GCT 1.2 or 1.3, or a long or "
+                          "wide table (.tsv, .csv, also .gz)",
+                          path, is);
+}
+
+int tess_source_open(struct tess_source *source, const char *path,
+                     const struct tess_source_options *options, struct tess_problems *problems,
+                     struct tess_error *error)
+{
+    char *head = TESS_NEW(char, HEAD_BYTES + 1);
+    size_t n = peek(path, head, error);
+
+    *source = (struct tess_source){.path = tess_strdup(path), .options = options};
+    for (size_t i = 0; i < N_TYPES && !source->type && error->code == TESS_OK; i++)
+        if (types[i]->recognize(path, head, n, options))
+            source->type = types[i];
+    if (error->code == TESS_OK && !source->type)
+        refuse(path, head, n, error);
+    tess_free(head);
+    if (error->code == TESS_OK && check_promise(path, source->type, error) == TESS_OK)
+        source->type->open(source, options, problems, error);
+    if (error->code != TESS_OK)
+        tess_source_release(source);
+    else if (source->rows_at_once < 1)
+        source->rows_at_once = 1;
+    return error->code;
+}
+
+int tess_source_read_column(struct tess_source *source, const char *name,
+                            struct tess_column *column, struct tess_error *error)
+{
+    *column = (struct tess_column){0};
+    if (tess_fail_here(error, name))
+        return error->code;
+    return source->type->read_column(source, name, column, error);
+}
+
+int tess_source_read_rows(struct tess_source *source, int64_t first, int64_t n,
+                          struct tess_block *block, struct tess_problems *problems,
+                          struct tess_error *error)
+{
+    TESS_BUG_IF(first < 0 || n < 0 || first > source->n_rows - n);
+    if (tess_fail_here(error, source->path))
+        return error->code;
+    return source->type->read_rows(source, first, n, block, problems, error);
+}
+
+void tess_source_release(struct tess_source *source)
+{
+    if (source->type && source->state)
+        source->type->release(source);
+    tess_strings_release(&source->readout);
+    tess_strings_release(&source->column);
+    tess_free(source->kind);
+    tess_free(source->path);
+    *source = (struct tess_source){0};
+}

@@ -1,0 +1,297 @@
+/* store_read.c -- rank 0 reads and judges the index, all get it, each rank reads its own values.
+ *
+ * Values are read with the serial driver: reads are independent, and MPI-IO would only add to them.
+ */
+#include "fields.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+#define PIECE_BYTES ((int64_t)1 << 28)
+
+static int read_format(const struct tess_h5 *h5, struct tess_error *error)
+{
+    char *format = NULL;
+    int64_t version = 0;
+
+    if (tess_h5_read_string(h5, "/", "format", &format, error) == TESS_OK &&
+        (!format || strcmp(format, "tessera-store") != 0))
+        tess_error_set(error, TESS_EDATA,
+                       "%s: is no store (its root has no attribute format = 'tessera-store'); "
+                       "'tessera import' makes one",
+                       h5->path);
+    tess_free(format);
+    if (error->code == TESS_OK &&
+        tess_h5_read_attribute(h5, "/", "version", H5T_NATIVE_INT64, 1, &version, error) ==
+            TESS_OK &&
+        version != 1)
+        tess_error_set(error, TESS_EDATA,
+                       "%s: is a store of version %lld, this program reads version 1", h5->path,
+                       (long long)version);
+    return error->code;
+}
+
+static int read_vocab(const struct tess_h5 *h5, const char *name, struct tess_vocab *vocab,
+                      struct tess_error *error)
+{
+    char *block = NULL, *place = tess_format("%s: %s", h5->path, name);
+    int64_t n;
+    int width = 1;
+
+    if (tess_h5_read_strings(h5, name, &n, &width, &block, error) == TESS_OK)
+        tess_vocab_init_block(vocab, n, width, block, place, error);
+    tess_free(block);
+    tess_free(place);
+    return error->code;
+}
+
+static int64_t length_of(const struct tess_h5 *h5, const char *name, struct tess_error *error)
+{
+    int64_t shape[4] = {0};
+    int n_dims = tess_h5_shape(h5, name, shape, error);
+
+    if (n_dims >= 0 && n_dims != 1)
+        tess_error_set(error, TESS_EDATA, "%s: %s: has %d dimensions instead of one: damaged",
+                       h5->path, name, n_dims);
+    return shape[0];
+}
+
+static int read_field(const struct tess_h5 *h5, struct tess_index *index, int i, int64_t n,
+                      struct tess_error *error)
+{
+    void *array;
+
+    if (error->code != TESS_OK)
+        return error->code;
+    array = tess_alloc_large((size_t)n, tess_fields[i].size, tess_fields[i].name, error);
+    *tess_field_array(index, i) = array;
+    return array ? tess_h5_read(h5, tess_fields[i].name, tess_field_type(i), n, array, error)
+                 : error->code;
+}
+
+static int read_index(const struct tess_h5 *h5, struct tess_index *index, struct tess_error *error)
+{
+    int64_t length[TESS_N_FIELDS], implied[TESS_N_FIELDS];
+
+    for (int i = 0; i < TESS_N_VOCABS && error->code == TESS_OK; i++)
+        read_vocab(h5, tess_vocab_names[i], tess_field_vocab(index, i), error);
+    for (int i = 0; i < TESS_N_FIELDS && error->code == TESS_OK; i++) {
+        length[i] = length_of(h5, tess_fields[i].name, error);
+        read_field(h5, index, i, length[i], error);
+    }
+    if (error->code != TESS_OK)
+        return error->code;
+    index->n_combinations = length[0] - 1;
+    index->n_panels = length[2] - 1;
+    index->n_experiments = length[4];
+    if (length[0] < 1 || length[2] < 1 || length[10] != length[4] + 1)
+        return tess_error_set(error, TESS_EDATA, "%s: its index has impossible sizes: damaged",
+                              h5->path);
+    tess_field_lengths(index, implied);
+    for (int i = 0; i < TESS_N_FIELDS; i++)
+        if (length[i] != implied[i])
+            return tess_error_set(error, TESS_EDATA,
+                                  "%s: %s: has %lld entries where %lld belong: the store is "
+                                  "damaged; import it again",
+                                  h5->path, tess_fields[i].name, (long long)length[i],
+                                  (long long)implied[i]);
+    if (tess_index_check(index, h5->path, error) == TESS_OK)
+        tess_index_finish(index);
+    return error->code;
+}
+
+static int read_checks(struct tess_store *store, int which, struct tess_error *error)
+{
+    const struct tess_h5 *h5 = &store->h5;
+    int64_t n = tess_field_values(&store->index, which);
+    int64_t blocks = (n + TESS_CHECK_VALUES - 1) / TESS_CHECK_VALUES;
+    int64_t length = length_of(h5, tess_value_names[which], error);
+
+    if (error->code == TESS_OK && length != n)
+        tess_error_set(error, TESS_EDATA,
+                       "%s: %s: has %lld values where %lld belong: the store is damaged; import it "
+                       "again",
+                       h5->path, tess_value_names[which], (long long)length, (long long)n);
+    if (error->code != TESS_OK)
+        return error->code;
+    store->n_checks[which] = blocks;
+    store->check[which] = TESS_NEW(uint64_t, blocks);
+    return tess_h5_read(h5, tess_check_names[which], H5T_NATIVE_UINT64, blocks, store->check[which],
+                        error);
+}
+
+static int read_method(struct tess_store *store, struct tess_error *error)
+{
+    char *block = NULL;
+    int64_t n;
+    int width;
+
+    if (tess_h5_read_strings(&store->h5, "/split/method", &n, &width, &block, error) == TESS_OK &&
+        n == 1)
+        memcpy(store->split_method, block,
+               (size_t)(width < TESS_SPLIT_METHOD ? width : TESS_SPLIT_METHOD - 1));
+    tess_free(block);
+    return error->code;
+}
+
+/* What only rank 0 does: everything is read and judged before anybody else hears of it. */
+static int open_first(struct tess_store *store, const char *path, struct tess_error *error)
+{
+    uint64_t hash = 0;
+
+    if (tess_h5_open(&store->h5, path, MPI_COMM_NULL, 0, error) != TESS_OK ||
+        read_format(&store->h5, error) != TESS_OK ||
+        read_index(&store->h5, &store->index, error) != TESS_OK ||
+        read_checks(store, 0, error) != TESS_OK || read_checks(store, 1, error) != TESS_OK ||
+        read_method(store, error) != TESS_OK ||
+        tess_h5_read_attribute(&store->h5, "/", "hash", H5T_NATIVE_UINT64, 1, &hash, error) !=
+            TESS_OK)
+        return error->code;
+    store->index.hash = hash;
+    if (hash != tess_index_hash(&store->index, store->n_checks, store->check))
+        tess_error_set(error, TESS_EDATA,
+                       "%s: its index does not match its checksum: the store is damaged; import it "
+                       "again",
+                       path);
+    return error->code;
+}
+
+static void broadcast(MPI_Comm comm, void *data, int64_t bytes)
+{
+    for (int64_t i = 0; i < bytes; i += PIECE_BYTES)
+        MPI_Bcast((char *)data + i, tess_int(bytes - i < PIECE_BYTES ? bytes - i : PIECE_BYTES),
+                  MPI_BYTE, 0, comm);
+}
+
+static void share(struct tess_store *store, int rank)
+{
+    struct tess_index *index = &store->index;
+    int64_t length[TESS_N_FIELDS] = {0};
+    int64_t head[6] = {index->n_combinations, index->n_panels,    index->n_experiments,
+                       (int64_t)index->hash,  store->n_checks[0], store->n_checks[1]};
+
+    if (rank == 0)
+        tess_field_lengths(index, length);
+    MPI_Bcast(head, 6, MPI_INT64_T, 0, store->comm);
+    MPI_Bcast(length, TESS_N_FIELDS, MPI_INT64_T, 0, store->comm);
+    MPI_Bcast(store->split_method, TESS_SPLIT_METHOD, MPI_CHAR, 0, store->comm);
+    for (int i = 0; i < TESS_N_VOCABS; i++)
+        tess_vocab_broadcast(store->comm, tess_field_vocab(index, i));
+    for (int i = 0; i < TESS_N_FIELDS; i++) {
+        void **array = tess_field_array(index, i);
+
+        if (rank != 0)
+            *array = tess_alloc((size_t)length[i], tess_fields[i].size);
+        broadcast(store->comm, *array, length[i] * (int64_t)tess_fields[i].size);
+    }
+    for (int which = 0; which < 2; which++) {
+        store->n_checks[which] = head[4 + which];
+        if (rank != 0)
+            store->check[which] = TESS_NEW(uint64_t, head[4 + which]);
+        broadcast(store->comm, store->check[which], head[4 + which] * 8);
+    }
+    index->n_combinations = head[0];
+    index->n_panels = head[1];
+    index->n_experiments = head[2];
+    if (rank != 0)
+        tess_index_finish(index);
+    index->hash = (uint64_t)head[3];
+}
+
+int tess_store_open(struct tess_store *store, const char *path, MPI_Comm comm,
+                    struct tess_error *error)
+{
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    *store = (struct tess_store){.h5 = TESS_H5_INIT, .comm = comm};
+    if (rank == 0)
+        open_first(store, path, error);
+    if (tess_agree(comm, error) == TESS_OK) {
+        share(store, rank);
+        if (rank != 0)
+            tess_h5_open(&store->h5, path, MPI_COMM_NULL, 0, error);
+        tess_agree(comm, error);
+    }
+    if (error->code != TESS_OK)
+        tess_store_release(store);
+    return error->code;
+}
+
+static int verify_block(const struct tess_store *store, int which, int64_t block, const float *data,
+                        int64_t n, struct tess_error *error)
+{
+    if (XXH3_64bits(data, (size_t)n * sizeof *data) != store->check[which][block])
+        tess_error_set(error, TESS_EDATA,
+                       "%s: %s: values %lld to %lld do not match their checksum: the store is "
+                       "damaged; import it again",
+                       store->h5.path, tess_value_names[which],
+                       (long long)(block * TESS_CHECK_VALUES),
+                       (long long)(block * TESS_CHECK_VALUES + n - 1));
+    return error->code;
+}
+
+/* Values [first, first + n) of the file; verifies the blocks that lie wholly within. */
+static int read_values(const struct tess_store *store, int which, int64_t first, int64_t n,
+                       float *out, struct tess_error *error)
+{
+    int64_t total = tess_field_values(&store->index, which);
+
+    if (tess_h5_read_rows(&store->h5, tess_value_names[which], H5T_NATIVE_FLOAT, first, n, out,
+                          error) != TESS_OK)
+        return error->code;
+    for (int64_t b = (first + TESS_CHECK_VALUES - 1) / TESS_CHECK_VALUES;
+         b < store->n_checks[which] && error->code == TESS_OK; b++) {
+        int64_t begin = b * TESS_CHECK_VALUES, end = begin + TESS_CHECK_VALUES;
+
+        end = end < total ? end : total;
+        if (end > first + n)
+            break;
+        verify_block(store, which, b, out + (begin - first), end - begin, error);
+    }
+    return error->code;
+}
+
+int tess_store_read_values(const struct tess_store *store, int64_t first, int64_t n, float *out,
+                           struct tess_error *error)
+{
+    const int64_t *at = store->index.value_first;
+
+    TESS_BUG_IF(first < 0 || n < 0 || first > store->index.n_experiments - n);
+    return read_values(store, 0, at[first], at[first + n] - at[first], out, error);
+}
+
+int tess_store_read_folds(const struct tess_store *store, int64_t first, int64_t n, float *out,
+                          struct tess_error *error)
+{
+    const int64_t *at = store->index.fold_value_first;
+
+    TESS_BUG_IF(first < 0 || n < 0 ||
+                first > store->index.fold_first[store->index.n_experiments] - n);
+    return read_values(store, 1, at[first], at[first + n] - at[first], out, error);
+}
+
+int tess_store_verify(const struct tess_store *store, struct tess_error *error)
+{
+    float *data = TESS_NEW(float, TESS_CHECK_VALUES);
+    int rank, n_ranks;
+
+    MPI_Comm_rank(store->comm, &rank);
+    MPI_Comm_size(store->comm, &n_ranks);
+    for (int which = 0; which < 2; which++) {
+        int64_t total = tess_field_values(&store->index, which);
+
+        for (int64_t b = rank; b < store->n_checks[which] && error->code == TESS_OK; b += n_ranks) {
+            int64_t first = b * TESS_CHECK_VALUES, n = total - first;
+
+            read_values(store, which, first, n < TESS_CHECK_VALUES ? n : TESS_CHECK_VALUES, data,
+                        error);
+        }
+    }
+    tess_free(data);
+    return tess_agree(store->comm, error);
+}
