@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""lint.py -- what the compiler does not check: layers, banned functions, lengths, layout.
+
+usage: tools/lint.py [SOURCE_FOLDER]
+Prints one line for each finding, "file:line: what", and exits with 1 if there is any."""
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+# Lower layers first; those of one line do not see each other unless they stand in BESIDE.
+LAYERS = [["base"], ["comm"], ["config", "store", "kernel"], ["model"], ["train", "apply", "discover"], ["cli"]]
+BESIDE = {("apply", "train"), ("discover", "apply")}
+# Headers whose .c file has another name; the others belong where src/*/NAME.c stands.
+HEADER_LAYER = {"cli": "cli", "source": "store", "network": "model", "options": "cli", "version": "cli"}
+
+BANNED = {
+    "strcpy": "snprintf or memcpy", "strncpy": "snprintf", "strcat": "tess_format", "strncat": "tess_format",
+    "sprintf": "snprintf", "vsprintf": "vsnprintf", "gets": "getline", "atoi": "tess_text_int64",
+    "atol": "tess_text_int64", "atof": "tess_text_double", "alloca": "tess_alloc", "rand": "tess_random_bits",
+    "srand": "tess_random_stream", "random": "tess_random_bits", "drand48": "tess_random_uniform",
+    "strtok": "tess_strings_split", "mktemp": "mkstemp", "tmpnam": "mkstemp", "asctime": "strftime",
+}
+MAX_FUNCTION, MAX_FILE = 100, 600
+FORMAT_VERSION = 14
+
+root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent.parent).resolve()
+findings = []
+
+
+def report(path, line, what):
+    findings.append(f"{path.relative_to(root)}:{line}: {what}")
+
+
+def without_comments(text):
+    """Comments, strings and characters replaced by blanks; lines stay."""
+    pattern = r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\''
+    return re.sub(pattern, lambda m: re.sub(r"[^\n]", " ", m.group()), text, flags=re.S)
+
+
+def rank(layer):
+    return next(i for i, layers in enumerate(LAYERS) if layer in layers)
+
+
+def header_layer(name):
+    if name in HEADER_LAYER:
+        return HEADER_LAYER[name]
+    homes = [p.parent.name for p in root.glob(f"src/*/{name}.c")]
+    return homes[0] if len(homes) == 1 else None
+
+
+def check_layers(path, text):
+    if path.is_relative_to(root / "src"):
+        mine = path.parent.name
+    elif path.suffix == ".h" and path.is_relative_to(root / "include"):
+        mine = header_layer(path.stem)
+        if mine is None:
+            report(path, 1, "belongs to no layer: name it like its .c file or add it to HEADER_LAYER in tools/lint.py")
+    else:
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        include = re.match(r'#include "tessera/(\w+)\.h"', line)
+        other = include and header_layer(include.group(1))
+        if not mine or not other or other == mine or (mine, other) in BESIDE:
+            continue
+        if rank(other) >= rank(mine):
+            report(path, number, f"{mine} may not include {include.group(1)}.h of {other}: dependencies point down")
+
+
+def check_functions(path, text):
+    lines = text.splitlines()
+    start = None
+    for number, line in enumerate(lines, 1):
+        if line == "{":
+            start = number
+            while start > 1 and lines[start - 2] and not re.search(r"[;}]$|\*/$|^#", lines[start - 2]):
+                start -= 1
+        elif line.startswith("}") and start:
+            if number - start + 1 > MAX_FUNCTION:
+                report(path, start, f"function of {number - start + 1} lines, at most {MAX_FUNCTION}")
+            start = None
+
+
+def check_c(path, text):
+    code = without_comments(text)
+    if not re.match(rf"/\* {re.escape(path.name)} -- ", text):
+        report(path, 1, f"does not begin with '/* {path.name} -- what it is for'")
+    if len(text.splitlines()) > MAX_FILE:
+        report(path, 1, f"{len(text.splitlines())} lines, at most {MAX_FILE}: split it")
+    check_layers(path, text)
+    check_functions(path, text)
+    for number, line in enumerate(code.splitlines(), 1):
+        for name in re.findall(r"(?<![\w.>])(\w+)\s*\(", line):
+            if name in BANNED:
+                report(path, number, f"{name} is banned: use {BANNED[name]}")
+        if "MPI_COMM_WORLD" in line and path.is_relative_to(root / "src") and path.name != "main.c":
+            report(path, number, "MPI_COMM_WORLD is main's: take a communicator")
+
+
+def check_text(path, text):
+    if text and not text.endswith("\n"):
+        report(path, text.count("\n") + 1, "no newline at the end")
+    for number, line in enumerate(text.splitlines(), 1):
+        if "\t" in line:
+            report(path, number, "tab")
+        if line != line.rstrip():
+            report(path, number, "blanks at the end of the line")
+        if re.search(r"\b(TO" r"DO|FIX" r"ME|X" r"XX|HA" r"CK)\b", line):
+            report(path, number, "work left open")
+        if re.search(r"(^|[^\w.])/(work|root|home)/", line):
+            report(path, number, "path of one machine")
+
+
+def run_tool(arguments, files):
+    return subprocess.run(arguments + [str(f) for f in files], capture_output=True, text=True)
+
+
+def check_format(files):
+    if not shutil.which("clang-format"):
+        return "clang-format not found"
+    version = re.search(r"version (\d+)", run_tool(["clang-format", "--version"], []).stdout)
+    if not version or int(version.group(1)) != FORMAT_VERSION:
+        return f"clang-format is not version {FORMAT_VERSION}"
+    for path in files:
+        if run_tool(["clang-format"], [path]).stdout != path.read_text():
+            report(path, 1, "layout differs: run clang-format -i on it")
+    return None
+
+
+def main():
+    c_files = sorted(p for folder in ("src", "include", "tests") for p in (root / folder).rglob("*.[ch]"))
+    scripts = sorted(p for folder in ("tools", "tests", ".ci") for p in (root / folder).rglob("*")
+                     if p.is_file() and (p.suffix in (".sh", ".py") or p.name == "run"))
+    others = sorted([p for p in root.rglob("meson.build") if "build" not in p.parts[len(root.parts)]]
+                    + list((root / "config").glob("*.yaml"))
+                    + list((root / "docs").glob("*.md")) + list(root.glob("*.md")))
+    for path in c_files:
+        check_c(path, path.read_text())
+    for path in c_files + scripts + others:
+        check_text(path, path.read_text())
+    for path in scripts:
+        if path.suffix != ".py" and run_tool(["bash", "-n"], [path]).returncode:
+            report(path, 1, "bash cannot read it")
+        if path.suffix == ".py":
+            try:
+                compile(path.read_text(), str(path), "exec")
+            except SyntaxError as error:
+                report(path, error.lineno or 1, f"Python cannot read it: {error.msg}")
+    skipped = check_format(c_files)
+    print("\n".join(findings) or f"{len(c_files)} C files, {len(scripts)} scripts: nothing found")
+    if skipped:
+        print(f"layout not checked: {skipped}")
+    return 1 if findings else 0
+
+
+sys.exit(main())

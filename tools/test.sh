@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Install what is missing, build, and run all tests; then the unit and MPI tests again under the address
+# and undefined-behaviour sanitizers. Ends with one line: N passed, M failed[, K skipped].
+# usage: tools/test.sh
+set -u
+. "$(dirname "$0")/common.sh"
+[ $# = 0 ] || { sed -n '2,4s/^# //p' tools/test.sh >&2; exit 2; }
+
+passed=0 failed=0 skipped=0
+
+# run BUILD [meson test options]: adds to the counts. A Meson that fails without counting is a failure.
+run() {
+    local log=$1/test-output.txt code counts
+    meson test -C "$1" --no-rebuild --num-processes 2 --print-errorlogs "${@:2}" 2>&1 | tee "$log"
+    code=${PIPESTATUS[0]}
+    counts=$(awk -F: '/^(Ok|Expected Fail): /{ok += $2} /^(Fail|Unexpected Pass|Timeout): /{bad += $2}
+        /^Skipped: /{skip += $2} END {print ok + 0, bad + 0, skip + 0}' "$log")
+    set -- $counts
+    [ "$code" = 0 ] || [ "$2" -gt 0 ] || set -- "$1" 1 "$3"
+    [ "$1" -gt 0 ] || set -- "$1" $(($2 + 1)) "$3" # nothing ran
+    passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
+}
+
+tools/install.sh --tests || exit 1
+say "Building"
+build build
+say "Tests"
+run build
+
+say "Building with sanitizers"
+build build-asan -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
+say "Unit and MPI tests with sanitizers"
+# Some containers forbid what the leak check needs.
+leaks=0 probe=$(mktemp)
+echo 'int main(void) { return 0; }' | cc -fsanitize=address -x c -o "$probe" - && ASAN_OPTIONS=detect_leaks=1 "$probe" && leaks=1
+rm -f "$probe"
+[ $leaks = 1 ] || echo "The leak check does not work here and is left out."
+export ASAN_OPTIONS=detect_leaks=$leaks UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+export LSAN_OPTIONS=suppressions=$PWD/tools/leaks.txt:print_suppressions=0
+run build-asan --suite unit --suite mpi --timeout-multiplier 4
+
+printf '\n%d passed, %d failed' $passed $failed
+[ $skipped = 0 ] || printf ', %d skipped' $skipped
+printf '\n'
+[ $failed = 0 ]
