@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # common.sh -- sourced by the scripts beside it: the environment that MPI needs on small machines, and
 # building. Leaves the caller in the source folder.
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1

@@ -84,6 +84,8 @@ zlib1g-dev uthash-dev"
 judges=""
 [ $tests = 0 ] || judges="python3-numpy python3-scipy python3-h5py python3-anndata python3-sklearn python3-torch"
 
+# Lists of packages are split into words on purpose.
+# shellcheck disable=SC2086,SC2116
 lack=$(missing $need)
 wish=$(missing $judges)
 [ -n "$lack$wish" ] || exit 0

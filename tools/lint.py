@@ -12,8 +12,8 @@ import sys
 # Lower layers first; those of one line do not see each other unless they stand in BESIDE.
 LAYERS = [["base"], ["comm"], ["config", "store", "kernel"], ["model"], ["train", "apply", "discover"], ["cli"]]
 BESIDE = {("apply", "train"), ("discover", "apply")}
-# Headers whose .c file has another name; the others belong where src/*/NAME.c stands.
-HEADER_LAYER = {"cli": "cli", "source": "store", "network": "model", "options": "cli", "version": "cli"}
+# Headers whose .c file has another name; the others belong where src/*/NAME.c or NAME_*.c stand.
+HEADER_LAYER = {"cli": "cli", "source": "store", "network": "model"}
 
 BANNED = {
     "strcpy": "snprintf or memcpy", "strncpy": "snprintf", "strcat": "tess_format", "strncat": "tess_format",
@@ -46,8 +46,8 @@ def rank(layer):
 def header_layer(name):
     if name in HEADER_LAYER:
         return HEADER_LAYER[name]
-    homes = [p.parent.name for p in root.glob(f"src/*/{name}.c")]
-    return homes[0] if len(homes) == 1 else None
+    homes = {p.parent.name for p in root.glob(f"src/*/{name}.c")} or {p.parent.name for p in root.glob(f"src/*/{name}_*.c")}
+    return homes.pop() if len(homes) == 1 else None
 
 
 def check_layers(path, text):

@@ -35,7 +35,7 @@ leaks=0 probe=$(mktemp)
 echo 'int main(void) { return 0; }' | cc -fsanitize=address -x c -o "$probe" - && ASAN_OPTIONS=detect_leaks=1 "$probe" && leaks=1
 rm -f "$probe"
 [ $leaks = 1 ] || echo "The leak check does not work here and is left out."
-export ASAN_OPTIONS=detect_leaks=$leaks UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+export ASAN_OPTIONS=detect_leaks=$leaks:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export LSAN_OPTIONS=suppressions=$PWD/tools/leaks.txt:print_suppressions=0
 run build-asan --suite unit --suite mpi --timeout-multiplier 4
 
