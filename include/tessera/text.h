@@ -26,6 +26,12 @@ char *tess_strings_join(const struct tess_strings *strings, const char *separato
 int tess_text_double(const char *text, double *x);
 int tess_text_int64(const char *text, int64_t *x);
 
+/* The shortest decimal text that reads back as x ("10", "0.5", "1e-07"); `single`: as a float. */
+void tess_text_number(double x, int single, char out[32]);
+
+/* NULL if `text` is valid UTF-8; else the text of the same bytes taken as Latin-1; own. */
+char *tess_text_utf8(const char *text);
+
 /* True if `text` matches a shell pattern (`*`, `?`, `[…]`), case-sensitive. */
 int tess_text_match(const char *pattern, const char *text);
 int tess_text_is_pattern(const char *text);

@@ -6,6 +6,8 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fnmatch.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +86,57 @@ int tess_text_int64(const char *text, int64_t *x)
     value = strtoll(text, &end, 10);
     *x = value;
     return end != text && *end == '\0' && errno == 0;
+}
+
+void tess_text_number(double x, int single, char out[32])
+{
+    if (fabs(x) < 1e15 && x == floor(x)) {
+        snprintf(out, 32, "%.0f", x == 0 ? 0.0 : x);
+        return;
+    }
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(out, 32, "%.*g", digits, x);
+        if (single ? strtof(out, NULL) == (float)x : strtod(out, NULL) == x)
+            return;
+    }
+}
+
+/* Bytes of the UTF-8 character at `s`; 0: none (overlong forms and surrogates are none). */
+static int utf8_length(const unsigned char *s)
+{
+    uint32_t code = s[0] < 0xe0 ? s[0] & 0x1fu : s[0] < 0xf0 ? s[0] & 0x0fu : s[0] & 0x07u;
+    int n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+
+    if (n < 2)
+        return n;
+    for (int i = 1; i < n; i++) {
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | (s[i] & 0x3fu);
+    }
+    if ((n == 3 && (code < 0x800 || (code >= 0xd800 && code < 0xe000))) ||
+        (n == 4 && (s[0] > 0xf4 || code < 0x10000 || code > 0x10ffff)))
+        return 0;
+    return n;
+}
+
+char *tess_text_utf8(const char *text)
+{
+    const unsigned char *s = (const unsigned char *)text;
+    char *out, *to;
+    int n = 1;
+
+    while (*s && (n = utf8_length(s)) > 0)
+        s += n;
+    if (n > 0)
+        return NULL;
+    to = out = TESS_NEW(char, 2 * strlen(text) + 1);
+    for (s = (const unsigned char *)text; *s; s++) {
+        if (*s >= 0x80)
+            *to++ = (char)(0xc0 | *s >> 6);
+        *to++ = (char)(*s >= 0x80 ? 0x80 | (*s & 0x3f) : *s);
+    }
+    return out;
 }
 
 int tess_text_match(const char *pattern, const char *text)

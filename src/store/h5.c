@@ -5,6 +5,7 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/lzf.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 void tess_h5_init(void)
 {
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    tess_lzf_register();
 }
 
 static herr_t innermost(unsigned n, const H5E_error2_t *entry, void *data)

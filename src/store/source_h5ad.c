@@ -1,14 +1,242 @@
-/* source_h5ad.c -- not built yet: recognises nothing. */
+/* source_h5ad.c -- AnnData files as a source: X or a layer, dense or compressed, and obs. */
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+#include "tessera/frame.h"
 #include "tessera/source.h"
+#include "tessera/source_h5.h"
+#include "tessera/sparse.h"
 
+#include <inttypes.h>
+#include <string.h>
+
+struct h5ad {
+    struct tess_h5 h5;
+    struct tess_frame obs, var;
+    struct tess_h5_set id;     /* names of the rows    */
+    struct tess_h5_set dense;  /* the matrix, either … */
+    struct tess_sparse sparse; /* … or                */
+    int is_sparse;
+};
+
+/* Every HDF5 file that is no GCTX is held to be AnnData: `open` says what is missing. */
 static int recognize(const char *path, const char *head, size_t n_head,
                      const struct tess_source_options *options)
 {
-    (void)path;
-    (void)head;
-    (void)n_head;
-    (void)options;
-    return 0;
+    return tess_source_h5_recognize(head, n_head) &&
+           !tess_source_gctx.recognize(path, head, n_head, options);
 }
 
-const struct tess_source_type tess_source_h5ad = {.name = "AnnData", .recognize = recognize};
+static char *list_of(const struct tess_h5 *h5, const char *group)
+{
+    struct tess_error unused = TESS_ERROR_INIT;
+    struct tess_strings names = {0};
+    char *text = NULL;
+
+    if (tess_h5_kind(h5, group) == 2 && tess_h5_list(h5, group, &names, &unused) == TESS_OK &&
+        names.n > 0)
+        text = tess_strings_join(&names, ", ", 40);
+    tess_strings_release(&names);
+    return text;
+}
+
+/* HDF5, but neither kind: say what is there. */
+static int check_kind(const struct tess_h5 *h5, struct tess_error *error)
+{
+    char *held;
+
+    if (tess_h5_kind(h5, "obs") || tess_h5_kind(h5, "var") || tess_h5_kind(h5, "X"))
+        return TESS_OK;
+    held = list_of(h5, "/");
+    tess_error_set(error, TESS_EDATA,
+                   "%s: is an HDF5 file, but neither AnnData (X, obs, var) nor GCTX "
+                   "(0/DATA/0/matrix): it holds %s",
+                   h5->path, held ? held : "nothing");
+    tess_free(held);
+    return error->code;
+}
+
+static int is_null(const struct tess_h5 *h5, const char *name)
+{
+    hid_t set = tess_h5_kind(h5, name) == 1 ? H5Dopen2(h5->file, name, H5P_DEFAULT) : -1;
+    hid_t space = set >= 0 ? H5Dget_space(set) : -1;
+    int null = space >= 0 && H5Sget_simple_extent_type(space) == H5S_NULL;
+
+    if (space >= 0)
+        H5Sclose(space);
+    if (set >= 0)
+        H5Dclose(set);
+    return null;
+}
+
+static int refuse_matrix(const struct tess_h5 *h5, const char *layer, struct tess_error *error)
+{
+    char *layers = list_of(h5, "layers");
+
+    if (layer)
+        tess_error_set(error, TESS_EDATA, "%s: has no layer '%s'; %s%s", h5->path, layer,
+                       layers ? "there are: " : "it has no layers", layers ? layers : "");
+    else
+        tess_error_set(error, TESS_EDATA, "%s: has no X%s%s%s", h5->path,
+                       layers ? ", but layers (choose one with --layer): "
+                              : " and no layers: there are no values to read",
+                       layers ? layers : "", "");
+    tess_free(layers);
+    return error->code;
+}
+
+/* anndata < 0.7 stored a matrix of one row or one column as a line. */
+static int check_shape(const struct tess_source *source, const char *name, int64_t n_rows,
+                       int64_t n_columns, struct tess_error *error)
+{
+    if (n_rows == source->n_rows && n_columns == source->n_readouts)
+        return TESS_OK;
+    return tess_error_set(
+        error, TESS_EDATA,
+        "%s: %s: is %" PRId64 " × %" PRId64 " where obs has %" PRId64 " rows and var %" PRId64,
+        source->path, name, n_rows, n_columns, source->n_rows, source->n_readouts);
+}
+
+static int open_dense(struct tess_source *source, const char *name, struct tess_error *error)
+{
+    struct h5ad *file = source->state;
+    struct tess_h5_set *set = &file->dense;
+    int line, one_row;
+
+    if (tess_h5_set_open(set, &file->h5, name, 0, error) != TESS_OK)
+        return error->code;
+    line = set->n_dims == 1;
+    one_row = line && source->n_rows == 1;
+    if (set->n_dims == 0 ||
+        (H5Tget_class(set->type) != H5T_FLOAT && H5Tget_class(set->type) != H5T_INTEGER &&
+         H5Tget_class(set->type) != H5T_ENUM))
+        return tess_error_set(error, TESS_EDATA, "%s: %s: is no matrix of numbers (%s)",
+                              source->path, name, tess_h5_set_type_name(set));
+    if (check_shape(source, name, one_row ? 1 : set->shape[0],
+                    one_row ? set->shape[0] : set->shape[1], error) != TESS_OK)
+        return error->code;
+    source->kind = tess_format("AnnData, dense %s", tess_h5_set_type_name(set));
+    source->rows_at_once = tess_source_h5_rows_at_once(source->n_readouts * (int64_t)sizeof(float),
+                                                       set->chunk[0], source->n_rows);
+    return TESS_OK;
+}
+
+static int open_sparse(struct tess_source *source, const char *name, struct tess_error *error)
+{
+    struct h5ad *file = source->state;
+    struct tess_sparse *sparse = &file->sparse;
+    int64_t row_bytes;
+
+    file->is_sparse = 1;
+    if (tess_sparse_open(sparse, &file->h5, name, error) != TESS_OK ||
+        check_shape(source, name, sparse->n_rows, sparse->n_columns, error) != TESS_OK)
+        return error->code;
+    source->kind = tess_format("AnnData, %s %s", sparse->by_columns ? "CSC" : "CSR",
+                               tess_h5_set_type_name(&sparse->data));
+    row_bytes = sparse->n_values / (sparse->n_rows > 0 ? sparse->n_rows : 1) * 8 + 8;
+    source->rows_at_once = tess_source_h5_rows_at_once(row_bytes, 0, source->n_rows);
+    return TESS_OK;
+}
+
+static int open_matrix(struct tess_source *source, struct tess_error *error)
+{
+    struct h5ad *file = source->state;
+    const char *layer = source->options->layer;
+    char *name = layer ? tess_format("layers/%s", layer) : tess_strdup("X");
+
+    if (!tess_h5_kind(&file->h5, name) || is_null(&file->h5, name))
+        refuse_matrix(&file->h5, layer, error);
+    else if (tess_h5_kind(&file->h5, name) == 1)
+        open_dense(source, name, error);
+    else
+        open_sparse(source, name, error);
+    tess_free(name);
+    return error->code;
+}
+
+static int open_names(struct tess_source *source, struct tess_problems *problems,
+                      struct tess_error *error)
+{
+    struct h5ad *file = source->state;
+    struct tess_source_h5_readouts made = {source, problems, {0}};
+    const char *chosen = source->options->readout;
+
+    if (tess_frame_open(&file->obs, &file->h5, "obs", error) != TESS_OK ||
+        tess_frame_open(&file->var, &file->h5, "var", error) != TESS_OK ||
+        tess_frame_open_index(&file->obs, &file->id, error) != TESS_OK)
+        return error->code;
+    source->n_rows = file->obs.n;
+    source->n_readouts = file->var.n;
+    for (size_t i = 0; i < file->obs.column.n; i++)
+        tess_strings_add(&source->column, file->obs.column.item[i]);
+    tess_frame_texts(&file->var, chosen ? chosen : "index", tess_source_h5_readout_sink, &made,
+                     error);
+    tess_intern_release(&made.intern);
+    return error->code;
+}
+
+static int open_h5ad(struct tess_source *source, const struct tess_source_options *options,
+                     struct tess_problems *problems, struct tess_error *error)
+{
+    struct h5ad *file = TESS_NEW(struct h5ad, 1);
+
+    source->state = file;
+    source->options = options;
+    file->h5 = (struct tess_h5)TESS_H5_INIT;
+    if (tess_h5_open(&file->h5, source->path, MPI_COMM_NULL, 0, error) == TESS_OK &&
+        check_kind(&file->h5, error) == TESS_OK && open_names(source, problems, error) == TESS_OK)
+        open_matrix(source, error);
+    return error->code;
+}
+
+static int read_column(struct tess_source *source, const char *name, struct tess_column *column,
+                       struct tess_error *error)
+{
+    struct h5ad *file = source->state;
+    struct tess_source_h5_column made;
+
+    tess_source_h5_column_init(&made, source->n_rows);
+    tess_frame_texts(&file->obs, name, tess_source_h5_column_sink, &made, error);
+    tess_source_h5_column_finish(&made, error->code == TESS_OK ? column : NULL);
+    return error->code;
+}
+
+static int read_rows(struct tess_source *source, int64_t first, int64_t n, struct tess_block *block,
+                     struct tess_problems *problems, struct tess_error *error)
+{
+    struct h5ad *file = source->state;
+
+    if (file->is_sparse)
+        tess_sparse_read(&file->sparse, first, n, block, error);
+    else {
+        int one_row = file->dense.n_dims == 1 && source->n_rows == 1;
+
+        tess_source_h5_make_dense(source, first, n, block);
+        tess_h5_set_read(&file->dense, H5T_NATIVE_FLOAT, (int64_t[2]){first, 0},
+                         (int64_t[2]){one_row ? n * source->n_readouts : n, source->n_readouts},
+                         block->dense, error);
+    }
+    if (error->code == TESS_OK)
+        tess_source_h5_check(source, &file->id, block, problems);
+    return error->code;
+}
+
+static void release(struct tess_source *source)
+{
+    struct tess_error unused = TESS_ERROR_INIT;
+    struct h5ad *file = source->state;
+
+    if (!file)
+        return;
+    tess_sparse_release(&file->sparse);
+    tess_h5_set_release(&file->dense);
+    tess_h5_set_release(&file->id);
+    tess_frame_release(&file->obs);
+    tess_frame_release(&file->var);
+    tess_h5_close(&file->h5, &unused);
+    tess_free(file);
+    source->state = NULL;
+}
+
+const struct tess_source_type tess_source_h5ad = {
+    "AnnData", recognize, open_h5ad, read_column, read_rows, release,
+};
