@@ -1,0 +1,376 @@
+/* table.c -- delimited tables, cells, symbols. */
+#include "tessera/table.h"
+
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+#include "tessera/number.h"
+#include "tessera/source.h"
+
+#include <math.h>
+#include <string.h>
+#include <zlib.h>
+
+#define SHOWN 20 /* names in a message */
+
+/* ---- symbols ---- */
+
+static int is_symbol(const struct tess_symbols *symbols, int32_t number,
+                     const struct tess_field *field)
+{
+    const char *text = symbols->intern.text[number];
+
+    return strncmp(text, field->text, field->n) == 0 && text[field->n] == '\0';
+}
+
+int32_t tess_symbols_add(struct tess_symbols *symbols, const struct tess_field *field)
+{
+    int32_t guess, number;
+
+    if (symbols->intern.n > 0) {
+        guess = symbols->next[symbols->last];
+        if (is_symbol(symbols, guess, field))
+            return symbols->last = guess;
+        if (is_symbol(symbols, symbols->last, field))
+            return symbols->last;
+    }
+    if (tess_number_is_missing(field->text, field->n))
+        return -1;
+    number = (int32_t)tess_int(tess_intern_add(&symbols->intern, field->text, field->n));
+    symbols->next =
+        tess_grow(symbols->next, &symbols->room, (size_t)symbols->intern.n, sizeof(int32_t));
+    symbols->next[symbols->last] = number;
+    return symbols->last = number;
+}
+
+void tess_symbols_column(const struct tess_symbols *symbols, int64_t n, const int32_t *code,
+                         struct tess_column *column)
+{
+    column->n_levels = symbols->intern.n;
+    column->level = TESS_NEW(char *, column->n_levels);
+    for (int64_t i = 0; i < column->n_levels; i++)
+        column->level[i] = tess_strdup(symbols->intern.text[i]);
+    column->code = TESS_NEW(int32_t, n);
+    if (n > 0)
+        memcpy(column->code, code, (size_t)n * sizeof *code);
+}
+
+void tess_symbols_release(struct tess_symbols *symbols)
+{
+    tess_intern_release(&symbols->intern);
+    tess_free(symbols->next);
+    *symbols = (struct tess_symbols){0};
+}
+
+/* ---- cells ---- */
+
+char *tess_field_excerpt(const struct tess_field *field)
+{
+    size_t n = field->n;
+    char *text;
+
+    if (n > 40)
+        for (n = 40; n > 36 && ((unsigned char)field->text[n] & 0xc0) == 0x80;)
+            n--; /* not within a UTF-8 character */
+    text = tess_format("%.*s%s", (int)n, field->text, n < field->n ? "…" : "");
+    for (char *at = text; *at; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            *at = '?';
+    return text;
+}
+
+static const char *hint_for(const struct tess_field *field)
+{
+    const char *comma = memchr(field->text, ',', field->n);
+    struct tess_field before, after;
+    float x;
+
+    if (!comma)
+        return "";
+    before = (struct tess_field){field->text, (size_t)(comma - field->text)};
+    after = (struct tess_field){before.text + before.n + 1, field->n - before.n - 1};
+    if (tess_number_read(before.text, before.n, &x) == TESS_NUMBER_FINITE &&
+        tess_number_read(after.text, after.n, &x) == TESS_NUMBER_FINITE)
+        return " (write a decimal point, no comma)";
+    return "";
+}
+
+float tess_field_value(const struct tess_field *field, struct tess_problems *problems,
+                       const char *file, int64_t row, const char *column)
+{
+    float x;
+    enum tess_number what = tess_number_read(field->text, field->n, &x);
+
+    if (what == TESS_NUMBER_FINITE || what == TESS_NUMBER_MISSING)
+        return x;
+    if (problems) {
+        char *text = tess_field_excerpt(field);
+
+        if (what == TESS_NUMBER_INFINITE)
+            tess_problems_add(problems, file, row, column,
+                              "`%s` is infinite in single precision (write NA for missing)", text);
+        else
+            tess_problems_add(problems, file, row, column, "`%s` is not a number%s", text,
+                              hint_for(field));
+        tess_free(text);
+    }
+    return NAN;
+}
+
+int tess_column_miss(const char *path, const char *name, const struct tess_strings *there,
+                     struct tess_error *error)
+{
+    char *list = tess_strings_join(there, ", ", SHOWN);
+
+    tess_error_set(error, TESS_EDATA, "%s: no metadata column `%s`; there are: %s", path, name,
+                   list);
+    tess_free(list);
+    return error->code;
+}
+
+/* ---- header ---- */
+
+/* The separator that divides the header most finely; tabs win, for symbols hold commas. */
+static int find_separator(const char *line, size_t n)
+{
+    int64_t tabs = 0, commas = 0, semicolons = 0;
+    int quoted = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        quoted ^= line[i] == '"';
+        tabs += !quoted && line[i] == '\t';
+        commas += !quoted && line[i] == ',';
+        semicolons += !quoted && line[i] == ';';
+    }
+    if (tabs)
+        return '\t';
+    if (semicolons > commas)
+        return ';';
+    return commas ? ',' : 0;
+}
+
+/* Returns the separator, 0 if there is none, -1 if a quote stays open. */
+static int read_names(char *line, size_t n, struct tess_strings *name)
+{
+    int separator = find_separator(line, n);
+    struct tess_field *field;
+    int64_t room = 1, count;
+
+    if (separator == 0)
+        return 0;
+    for (size_t i = 0; i < n; i++)
+        room += line[i] == separator;
+    field = TESS_NEW(struct tess_field, room);
+    count = tess_fields_split(line, n, (char)separator, 0, room, field);
+    for (int64_t i = 0; i < count; i++) {
+        field[i].text[field[i].n] = '\0'; /* on a separator, a quote or the end of the line */
+        tess_strings_add(name, field[i].text);
+    }
+    tess_free(field);
+    return count < 0 ? -1 : separator;
+}
+
+static int is_skipped(const char *line, size_t n)
+{
+    return n == 0 || line[0] == '#';
+}
+
+int tess_table_recognize(const char *head, size_t n_head, struct tess_strings *name)
+{
+    const char *at = head, *end = head + n_head;
+
+    if (n_head == 0 || memchr(head, 0, n_head))
+        return -1;
+    if (n_head >= 3 && memcmp(head, "\xef\xbb\xbf", 3) == 0)
+        at += 3;
+    while (at < end) {
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        size_t n = (size_t)((stop ? stop : end) - at);
+
+        n -= n && at[n - 1] == '\r';
+        if (!is_skipped(at, n)) {
+            char *line = tess_format("%.*s", (int)n, at);
+            int separator = read_names(line, n, name);
+
+            tess_free(line);
+            return separator < 0 ? 0 : separator;
+        }
+        if (!stop)
+            return 0;
+        at = stop + 1;
+    }
+    return 0;
+}
+
+static int read_header(struct tess_table *table, struct tess_error *error)
+{
+    const char *path = table->lines.path;
+    struct tess_field first;
+    char *line;
+    size_t n;
+    int more, separator;
+
+    do
+        more = tess_lines_next(&table->lines, &line, &n, error);
+    while (more == 1 && is_skipped(line, n));
+    if (more < 0)
+        return error->code;
+    if (!more)
+        return tess_error_set(error, TESS_EDATA, "%s: no header: the file holds %s", path,
+                              table->lines.number ? "only comments and empty lines" : "nothing");
+    table->header = table->lines.number;
+    if (memchr(line, '\r', n))
+        return tess_error_set(error, TESS_EDATA,
+                              "%s: line %lld: lines end with a carriage return alone: convert them "
+                              "to line feeds",
+                              path, (long long)table->header);
+    first = (struct tess_field){line, n};
+    separator = read_names(line, n, &table->name);
+    if (separator <= 0) {
+        char *text = tess_field_excerpt(&first);
+
+        tess_error_set(error, TESS_EDATA, "%s: line %lld: `%s` is no header: %s", path,
+                       (long long)table->header, text,
+                       separator ? "a quote stays open"
+                                 : "no tab, comma or semicolon separates columns");
+        tess_free(text);
+        return error->code;
+    }
+    table->separator = (char)separator;
+    table->field = TESS_NEW(struct tess_field, table->name.n);
+    return TESS_OK;
+}
+
+int64_t tess_table_find(const struct tess_table *table, const char *name)
+{
+    return tess_strings_find(&table->name, name);
+}
+
+int tess_table_miss(const struct tess_table *table, const char *name, const char *option,
+                    struct tess_error *error)
+{
+    char *list = tess_strings_join(&table->name, ", ", SHOWN);
+
+    tess_error_set(error, TESS_EDATA, "%s: no column `%s` (%s names it); there are: %s",
+                   table->lines.path, name, option, list);
+    tess_free(list);
+    return error->code;
+}
+
+/* ---- rows ---- */
+
+static int add_metadata(struct tess_table *table, const char *name, const char *option,
+                        struct tess_error *error)
+{
+    int64_t column = tess_table_find(table, name);
+
+    if (column < 0)
+        return tess_table_miss(table, name, option, error);
+    for (int64_t i = 0; i < table->n_metadata; i++)
+        if (table->metadata[i] == column)
+            return TESS_OK;
+    table->metadata[table->n_metadata++] = column;
+    return TESS_OK;
+}
+
+static int add_all_metadata(struct tess_table *table, const struct tess_strings *names,
+                            const char *otherwise, const char *option, struct tess_error *error)
+{
+    if (names->n == 0 && otherwise)
+        return add_metadata(table, otherwise, option, error);
+    for (size_t i = 0; i < names->n; i++)
+        if (add_metadata(table, names->item[i], option, error))
+            return error->code;
+    return TESS_OK;
+}
+
+int tess_table_open(struct tess_table *table, const char *path,
+                    const struct tess_source_options *options, struct tess_error *error)
+{
+    size_t room = options->perturbation.n + options->context.n + options->id_columns.n + 4;
+
+    *table = (struct tess_table){0};
+    if (tess_lines_open(&table->lines, path, error) || read_header(table, error))
+        return error->code;
+    table->metadata = TESS_NEW(int64_t, room);
+    table->code = TESS_NEW(struct tess_symbols, room);
+    if (add_all_metadata(table, &options->perturbation, "perturbation", "--perturbation", error) ||
+        add_all_metadata(table, &options->context, "context", "--context", error) ||
+        (options->split_column &&
+         add_metadata(table, options->split_column, "--split-column", error)) ||
+        (options->replicate && add_metadata(table, options->replicate, "--replicate", error)) ||
+        add_all_metadata(table, &options->id_columns, NULL, "--id-columns", error))
+        return error->code;
+    return TESS_OK;
+}
+
+static void report_ragged(const struct tess_table *table, int64_t found,
+                          struct tess_problems *problems)
+{
+    int64_t expected = (int64_t)table->name.n;
+
+    if (found < 0)
+        tess_problems_add(problems, table->lines.path, table->lines.number, NULL,
+                          "a quote that opens a field is not closed on its line");
+    else
+        tess_problems_add(problems, table->lines.path, table->lines.number, NULL,
+                          "%lld fields, but the header has %lld%s", (long long)found,
+                          (long long)expected,
+                          found == expected + 1 ? " (row names? give their column a name)" : "");
+}
+
+int tess_table_next(struct tess_table *table, struct tess_problems *problems,
+                    struct tess_error *error)
+{
+    for (;;) {
+        int64_t expected = (int64_t)table->name.n, found;
+        char *line;
+        size_t n;
+        int more = tess_lines_next(&table->lines, &line, &n, error);
+
+        if (more != 1)
+            return more;
+        if (n == 0)
+            continue;
+        found = tess_fields_split(line, n, table->separator, 0, expected, table->field);
+        if (found == expected)
+            return 1;
+        if (problems)
+            report_ragged(table, found, problems);
+    }
+}
+
+int tess_table_rewind(struct tess_table *table, struct tess_error *error)
+{
+    char *line;
+    size_t n;
+
+    if (tess_lines_rewind(&table->lines, error))
+        return error->code;
+    while (table->lines.number < table->header)
+        if (tess_lines_next(&table->lines, &line, &n, error) != 1)
+            return tess_error_set(error, TESS_EDATA, "%s: changed while it was read",
+                                  table->lines.path);
+    return TESS_OK;
+}
+
+char *tess_table_kind(const struct tess_table *table, const char *name)
+{
+    const char *separator = table->separator == '\t'  ? "tabs"
+                            : table->separator == ',' ? "commas"
+                                                      : "semicolons";
+
+    return tess_format("%s, separated by %s%s", name, separator,
+                       gzdirect(table->lines.file) ? "" : ", gzip");
+}
+
+void tess_table_release(struct tess_table *table)
+{
+    for (int64_t i = 0; i < table->n_metadata; i++)
+        tess_symbols_release(&table->code[i]);
+    tess_free(table->code);
+    tess_free(table->metadata);
+    tess_free(table->field);
+    tess_strings_release(&table->name);
+    tess_lines_release(&table->lines);
+    *table = (struct tess_table){0};
+}
