@@ -1,8 +1,10 @@
 /* dump_source.c -- what a source makes of a file, for tests to compare with other readers.
  *
- * usage: dump_source FILE VALUES [--layer NAME] [--readout NAME] [--rows N]
+ * usage: dump_source FILE VALUES [--layer NAME] [--readout NAME] [--value NAME]
+ *            [--perturbation A,B] [--context A,B] [--id-columns A,B] [--split-column NAME]
+ *            [--replicate NAME] [--rows N (at a time)] [--backwards 1 (last block first)]
  * One JSON object on stdout (kind, readouts, columns, problems); the values go to the file VALUES
- * as float32, row by row. Exits with the error's code and its sentence on stderr. */
+ * as float32, row by row. Exits with the error's code, its sentence and the problems on stderr. */
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/h5.h"
@@ -12,12 +14,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+static json_t *text_of(const char *text)
+{
+    json_t *json = json_string(text);
+
+    return json ? json : json_string("(not UTF-8)");
+}
+
 static json_t *texts_of(const struct tess_strings *strings)
 {
     json_t *list = json_array();
 
     for (size_t i = 0; i < strings->n; i++)
-        json_array_append_new(list, json_string(strings->item[i]));
+        json_array_append_new(list, text_of(strings->item[i]));
     return list;
 }
 
@@ -31,8 +40,8 @@ static int dump_columns(struct tess_source *source, json_t *all, struct tess_err
 
         tess_source_read_column(source, source->column.item[k], &column, &mine);
         for (int64_t i = 0; i < source->n_rows && mine.code == TESS_OK; i++)
-            json_array_append_new(
-                list, column.code[i] < 0 ? json_null() : json_string(column.level[column.code[i]]));
+            json_array_append_new(list, column.code[i] < 0 ? json_null()
+                                                           : text_of(column.level[column.code[i]]));
         tess_column_release(&column);
         json_object_set_new(all, source->column.item[k], list);
         if (mine.code != TESS_OK)
@@ -57,16 +66,26 @@ static void write_row(const struct tess_source *source, const struct tess_block 
     tess_free(row);
 }
 
-static int dump_values(struct tess_source *source, int64_t at_once, const char *path,
+struct wish {
+    const char *path, *values; /* file to read, file for its values  */
+    int64_t at_once;           /* rows; 0: as many as the source likes */
+    int64_t backwards;         /* the last rows first                */
+};
+
+static int dump_values(struct tess_source *source, const struct wish *wish,
                        struct tess_problems *problems, struct tess_error *error)
 {
+    int64_t at_once = wish->at_once > 0 ? wish->at_once : source->rows_at_once;
+    int64_t n_blocks = (source->n_rows + at_once - 1) / at_once;
     struct tess_block block = {0};
-    FILE *file = fopen(path, "wb");
+    FILE *file = fopen(wish->values, "wb");
 
     TESS_BUG_IF(!file);
-    for (int64_t first = 0; first < source->n_rows && error->code == TESS_OK; first += at_once) {
+    for (int64_t b = 0; b < n_blocks && error->code == TESS_OK; b++) {
+        int64_t first = (wish->backwards ? n_blocks - 1 - b : b) * at_once;
         int64_t n = source->n_rows - first < at_once ? source->n_rows - first : at_once;
 
+        fseek(file, first * source->n_readouts * (long)sizeof(float), SEEK_SET);
         if (tess_source_read_rows(source, first, n, &block, problems, error) == TESS_OK)
             for (int64_t i = 0; i < n; i++)
                 write_row(source, &block, i, file);
@@ -76,20 +95,20 @@ static int dump_values(struct tess_source *source, int64_t at_once, const char *
     return error->code;
 }
 
-static int dump(const char *path, const char *values, const struct tess_source_options *options,
-                int64_t at_once, struct tess_error *error)
+static int dump(const struct wish *wish, const struct tess_source_options *options,
+                struct tess_error *error)
 {
     struct tess_problems problems = {.limit = 100};
     struct tess_source source;
     json_t *all = json_object(), *columns = json_object();
 
-    if (tess_source_open(&source, path, options, &problems, error) == TESS_OK) {
+    if (tess_source_open(&source, wish->path, options, &problems, error) == TESS_OK) {
         dump_columns(&source, columns, error);
         if (error->code == TESS_OK)
-            dump_values(&source, at_once > 0 ? at_once : source.rows_at_once, values, &problems,
-                        error);
+            dump_values(&source, wish, &problems, error);
         json_object_set_new(all, "type", json_string(source.type->name));
         json_object_set_new(all, "kind", json_string(source.kind));
+        json_object_set_new(all, "ragged", json_boolean(source.ragged));
         json_object_set_new(all, "rows", json_integer(source.n_rows));
         json_object_set_new(all, "readouts", texts_of(&source.readout));
         json_object_set_new(all, "columns", columns);
@@ -99,6 +118,10 @@ static int dump(const char *path, const char *values, const struct tess_source_o
         json_decref(columns);
     if (error->code == TESS_OK)
         json_dumpf(all, stdout, 0);
+    else
+        fprintf(stderr, "%s\n", error->text);
+    for (size_t i = 0; i < problems.text.n && error->code != TESS_OK; i++)
+        fprintf(stderr, "%s\n", problems.text.item[i]);
     json_decref(all);
     tess_problems_release(&problems);
     return error->code;
@@ -107,21 +130,41 @@ static int dump(const char *path, const char *values, const struct tess_source_o
 int main(int argc, char **argv)
 {
     struct tess_source_options options = {0};
+    struct wish wish = {0};
+    const struct {
+        const char *name, **text;
+        struct tess_strings *list;
+        int64_t *number;
+    } known[] = {{"--layer", &options.layer, NULL, NULL},
+                 {"--readout", &options.readout, NULL, NULL},
+                 {"--value", &options.value, NULL, NULL},
+                 {"--split-column", &options.split_column, NULL, NULL},
+                 {"--replicate", &options.replicate, NULL, NULL},
+                 {"--perturbation", NULL, &options.perturbation, NULL},
+                 {"--context", NULL, &options.context, NULL},
+                 {"--id-columns", NULL, &options.id_columns, NULL},
+                 {"--rows", NULL, NULL, &wish.at_once},
+                 {"--backwards", NULL, NULL, &wish.backwards}};
     struct tess_error error = TESS_ERROR_INIT;
-    int64_t rows = 0;
 
     if (argc < 3 || argc % 2 == 0)
         return TESS_EUSAGE;
-    for (int i = 3; i < argc; i += 2) {
-        if (strcmp(argv[i], "--layer") == 0)
-            options.layer = argv[i + 1];
-        else if (strcmp(argv[i], "--readout") == 0)
-            options.readout = argv[i + 1];
-        else if (strcmp(argv[i], "--rows") == 0)
-            tess_text_int64(argv[i + 1], &rows);
-    }
+    wish.path = argv[1];
+    wish.values = argv[2];
+    for (int i = 3; i < argc; i += 2)
+        for (size_t k = 0; k < sizeof known / sizeof known[0]; k++)
+            if (strcmp(argv[i], known[k].name) == 0) {
+                if (known[k].text)
+                    *known[k].text = argv[i + 1];
+                else if (known[k].list)
+                    tess_strings_split(known[k].list, argv[i + 1], ',');
+                else
+                    tess_text_int64(argv[i + 1], known[k].number);
+            }
     tess_h5_init();
-    if (dump(argv[1], argv[2], &options, rows, &error) != TESS_OK)
-        fprintf(stderr, "%s\n", error.text);
+    dump(&wish, &options, &error);
+    tess_strings_release(&options.perturbation);
+    tess_strings_release(&options.context);
+    tess_strings_release(&options.id_columns);
     return error.code;
 }
