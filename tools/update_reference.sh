@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Write config/reference.yaml and docs/configuration.md from the table in src/config/params.c.
-# usage: tools/update_reference.sh [BUILD]
+# Write what is generated: config/reference.yaml and docs/configuration.md from the table in
+# src/config/params.c, docs/commands.md from the program's --help.
+# usage: tools/update_reference.sh
 set -eu
-cd "$(dirname "$0")/.."
-build=${1:-build}
-ninja -C "$build" tests/unit/unit_config
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-TESS_UPDATE=1 CMOCKA_TEST_FILTER=config__reference_is_the_table "$build"/tests/unit/unit_config
+. "$(dirname "$0")/common.sh"
+build build
+TESS_UPDATE=1 CMOCKA_TEST_FILTER=config__reference_is_the_table build/tests/unit/unit_config >/dev/null
+tools/commands.sh build/tessera >docs/commands.md
+git status --short config docs 2>/dev/null || true
