@@ -18,8 +18,8 @@ struct tess_error;
 
 enum tess_combination_rule { TESS_COMBINE_MEAN, TESS_COMBINE_SUM, TESS_COMBINE_MAX };
 enum tess_sampling { TESS_SAMPLING_TILES, TESS_SAMPLING_OBSERVATIONS };
-enum tess_optimizer { TESS_OPTIMIZER_ADAM, TESS_OPTIMIZER_ADAMW, TESS_OPTIMIZER_SGD };
-enum tess_schedule { TESS_SCHEDULE_CONSTANT, TESS_SCHEDULE_EXPONENTIAL, TESS_SCHEDULE_COSINE };
+enum tess_optimizer_kind { TESS_OPTIMIZER_ADAM, TESS_OPTIMIZER_ADAMW, TESS_OPTIMIZER_SGD };
+enum tess_schedule_kind { TESS_SCHEDULE_CONSTANT, TESS_SCHEDULE_EXPONENTIAL, TESS_SCHEDULE_COSINE };
 enum tess_normalize { TESS_NORMALIZE_NONE, TESS_NORMALIZE_ZSCORE, TESS_NORMALIZE_DELTA };
 
 struct tess_config {
@@ -41,9 +41,9 @@ struct tess_config {
         int64_t epochs, batch;
         int64_t sampling; /* enum tess_sampling */
         int64_t lanes;
-        int64_t optimizer; /* enum tess_optimizer */
+        int64_t optimizer; /* enum tess_optimizer_kind */
         double learning_rate;
-        int64_t schedule; /* enum tess_schedule */
+        int64_t schedule; /* enum tess_schedule_kind */
         double decay;     /* exponential: factor an epoch; cosine: final share of the rate */
         double warmup;    /* epochs of linear rise */
         double weight_decay;

@@ -1,11 +1,41 @@
-/* cmd_train.c -- not built yet. */
+/* cmd_train.c -- tessera train. */
 #include "tessera/cli.h"
+
+#include "tessera/config.h"
 #include "tessera/error.h"
+#include "tessera/trainer.h"
+
+#include <string.h>
+
+static const struct tess_option options[] = {
+    {"set", 's', "KEY=VALUE", "override a setting of the configuration; may be given often"},
+    {"dry-run", 'n', NULL, "say what would be done and how much memory it needs, and stop"},
+    {0},
+};
 
 static int run(struct tess_call *call, struct tess_error *error)
 {
-    return tess_error_set(error, TESS_EUSAGE, "'%s' is not built yet", call->command->name);
+    struct tess_config config;
+
+    /* values may hold commas: they are taken as they are */
+    if (tess_config_read(&config, call->args[0], &call->value[0], call->comm, error) != TESS_OK)
+        return error->code;
+    if (tess_call_option(call, "dry-run"))
+        return tess_trainer_plan(&config, call->comm, error);
+    return tess_train(&config, call->comm, error);
 }
 
 const struct tess_command tess_command_train = {
-    .name = "train", .usage = "train", .summary = "not built yet", .max_args = -1, .run = run};
+    .name = "train",
+    .usage = "train CONFIG [--set KEY=VALUE …]",
+    .summary = "train a model on a store, into a new run directory",
+    .details =
+        "CONFIG is a YAML file; config/reference.yaml explains every setting, and\n"
+        "docs/configuration.md lists them. data.store and run.directory must be set, there or\n"
+        "with --set. The run directory holds used.yaml (the settings), log.jsonl (a line an\n"
+        "epoch), checkpoint-<step>.h5 (the newest few) and best.h5 (lowest validation RMSE).",
+    .options = options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

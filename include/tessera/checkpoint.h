@@ -1,0 +1,55 @@
+/* checkpoint.h -- the whole state of a training in one HDF5 file, the same bits however many ranks
+ * wrote it (layout: docs/formats.md). Nothing in it depends on time, host, paths or layout. */
+#ifndef TESSERA_CHECKPOINT_H
+#define TESSERA_CHECKPOINT_H
+
+#include "tessera/config.h"
+#include "tessera/h5.h"
+#include "tessera/network.h"
+#include "tessera/optimizer.h"
+#include "tessera/vocab.h"
+
+#include <mpi.h>
+#include <stdint.h>
+
+struct tess_trainer;
+struct tess_error;
+
+#define TESS_CHECKPOINT_FORMAT "tessera-checkpoint"
+#define TESS_CHECK_FLOATS      4096 /* floats of the MLP under one checksum */
+
+extern const char *const tess_table_names[TESS_N_TABLES]; /* "perturbation", "readout", "context" */
+
+/* Written aside by all ranks, fsynced, renamed (src/train/save.c). Collective over the trainer's
+ * comm. */
+int tess_checkpoint_write(struct tess_trainer *trainer, const char *path, struct tess_error *error);
+
+/* Checksum of one table row with its optimiser state. Local. */
+uint64_t tess_checkpoint_row_sum(int dim, const float *value, const float *m, const float *v,
+                                 int64_t last);
+
+/* What is not a table: read by one rank. */
+struct tess_checkpoint_head {
+    struct tess_config config;
+    struct tess_shape shape;
+    struct tess_vocab vocab[TESS_N_TABLES]; /* own */
+    uint8_t *trained[TESS_N_TABLES];        /* own */
+    int64_t step, epoch, step_in_epoch, best_epoch;
+    double best_score;
+    uint64_t store_hash, split_hash;
+    char blas_core[32], version[32];
+    struct tess_optimizer optimizer; /* with all past learning rates; own */
+};
+int tess_checkpoint_read_head(const struct tess_h5 *h5, struct tess_checkpoint_head *head,
+                              struct tess_error *error);
+void tess_checkpoint_head_release(struct tess_checkpoint_head *head);
+
+/* Rows of a table as they stand at the checkpoint's step; checksums verified. Local. */
+int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_checkpoint_head *head,
+                              enum tess_table table, int64_t first, int64_t n, float *out,
+                              struct tess_error *error);
+/* The MLP's block; checksums verified. Local. */
+int tess_checkpoint_read_mlp(const struct tess_h5 *h5, const struct tess_checkpoint_head *head,
+                             float *out, struct tess_error *error);
+
+#endif

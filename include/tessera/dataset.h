@@ -1,0 +1,51 @@
+/* dataset.h -- a store as the model sees it: readouts kept, values scaled, experiments loaded.
+ *
+ * What is estimated from data (which readouts vary most, means and deviations) is estimated from
+ * the training rows alone, each context by one rank in the order of its experiments, so that the
+ * numbers do not depend on the layout. */
+#ifndef TESSERA_DATASET_H
+#define TESSERA_DATASET_H
+
+#include "tessera/config.h"
+#include "tessera/store.h"
+
+#include <stdint.h>
+
+struct tess_dataset {
+    const struct tess_store *store; /* borrowed */
+    MPI_Comm comm;                  /* borrowed */
+    struct tess_vocab readout;      /* the model's: those kept; own                            */
+    /* Kept columns of each store panel: model readout and place in the store's panel. */
+    int64_t *panel_first; /* (n_panels + 1) own                                      */
+    int64_t *panel_readout, *panel_column; /* own                                              */
+    float *shift,
+        *scale; /* (n_contexts, readout.n): value = shift + scale · output; or NULL; own */
+    uint8_t *trained_perturbation, *trained_readout, *trained_context; /* own                  */
+};
+
+/* Collective over comm. TESS_EDATA if there is nothing to train on. */
+int tess_dataset_init(struct tess_dataset *dataset, const struct tess_store *store,
+                      const struct tess_config *config, MPI_Comm comm, struct tess_error *error);
+void tess_dataset_release(struct tess_dataset *dataset);
+
+/* Some experiments in memory, kept columns only. */
+struct tess_loaded {
+    int64_t n;
+    int64_t *experiment;  /* (n) numbers in the store, ascending; own   */
+    int64_t *value_first; /* (n + 1) own                                */
+    float *value;         /* own                                        */
+    int64_t n_observed;   /* values that are not NaN                    */
+};
+/* Experiments with this split among [first, end) of the store. scaled: (value - shift) / scale.
+ * Local. */
+int tess_dataset_load(const struct tess_dataset *dataset, int64_t first, int64_t end, int split,
+                      int scaled, struct tess_loaded *loaded, struct tess_error *error);
+void tess_loaded_release(struct tess_loaded *loaded);
+
+/* Kept columns of a panel. */
+static inline int64_t tess_dataset_width(const struct tess_dataset *dataset, int64_t panel)
+{
+    return dataset->panel_first[panel + 1] - dataset->panel_first[panel];
+}
+
+#endif

@@ -1,0 +1,36 @@
+/* lanes.h -- lanes on ranks, and the sum over lanes along one fixed binary tree.
+ *
+ * Node (k, j) of the tree covers lanes [j 2^k, (j + 1) 2^k), cut at the number of lanes; a node's
+ * sum is its left child's plus its right child's. Which rank holds which lanes changes who adds,
+ * never what is added to what, so the bits do not depend on it. */
+#ifndef TESSERA_LANES_H
+#define TESSERA_LANES_H
+
+#include <mpi.h>
+#include <stdint.h>
+
+struct tess_error;
+
+struct tess_lanes {
+    MPI_Comm comm; /* borrowed */
+    int rank, n_ranks;
+    int n;      /* lanes                                                */
+    int *first; /* (n_ranks + 1) a rank's lanes are contiguous; own     */
+    /* Roots: the largest nodes that lie in one rank's lanes, in lane order. */
+    int n_roots;
+    int *root, *level; /* (n_roots) first lane and k of each; own       */
+    int *root_first;   /* (n_ranks + 1) a rank's roots; own             */
+    float *buffer;     /* for the reduction; own                        */
+    int64_t room;
+};
+
+/* Local. TESS_ECONFIG, naming train.lanes, if there are more ranks than lanes. */
+int tess_lanes_init(struct tess_lanes *lanes, MPI_Comm comm, int n, struct tess_error *error);
+void tess_lanes_release(struct tess_lanes *lanes);
+
+/* Sum `size` floats over all lanes; block[i] is the gradient of this rank's i-th lane
+ * (overwritten). slice (n_ranks + 1): who gets which floats; out: this rank's slice. Uses OpenMP's
+ * threads. Collective over comm. */
+void tess_lanes_reduce(struct tess_lanes *lanes, float **block, const int64_t *slice, float *out);
+
+#endif

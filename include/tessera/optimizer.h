@@ -1,0 +1,44 @@
+/* optimizer.h -- Adam, AdamW and SGD with momentum, dense for the MLP and lazy for table rows.
+ *
+ * The formulas are PyTorch's (torch.optim.Adam, AdamW, SGD). Every row of a table is due at every
+ * step: with no gradient its moments still move it, and weight decay shrinks it. A row that no step
+ * touches is left alone and caught up when one does: the missed steps are replayed, at most
+ * TESS_REPLAY of them where the moments' influence is then below rounding (AdamW, and any rule
+ * without weight decay), and the remaining decay follows in closed form. For that the learning
+ * rates of all past steps are kept. Local, pure. */
+#ifndef TESSERA_OPTIMIZER_H
+#define TESSERA_OPTIMIZER_H
+
+#include "tessera/config.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TESS_REPLAY 200 /* (0.9 / sqrt(0.999))^200 < 1e-9 */
+
+struct tess_optimizer {
+    int64_t kind; /* enum tess_optimizer_kind */
+    double beta1, beta2, epsilon, weight_decay, momentum;
+    int64_t step; /* steps begun                                                   */
+    size_t room;
+    double *rate;     /* (step + 1) learning rate of each; [0] unused; own             */
+    double *log_keep; /* (step + 1) Σ log(1 - rate · weight decay) up to each; own     */
+};
+
+void tess_optimizer_init(struct tess_optimizer *optimizer, const struct tess_config *config);
+void tess_optimizer_release(struct tess_optimizer *optimizer);
+/* Begin the next step, with its learning rate. */
+void tess_optimizer_begin(struct tess_optimizer *optimizer, double rate);
+
+/* n parameters through the current step; gradient g · scale. m, v: moments (SGD uses m alone). */
+void tess_optimizer_update(const struct tess_optimizer *optimizer, int64_t n, const float *g,
+                           float scale, float *x, float *m, float *v);
+/* n parameters that last moved at step `from`, through steps from + 1 … to without a gradient. */
+void tess_optimizer_catch_up(const struct tess_optimizer *optimizer, int64_t n, int64_t from,
+                             int64_t to, float *x, float *m, float *v);
+
+/* Learning rate of a step: base rate, epoch (fractional where warm-up or cosine need it). */
+double tess_optimizer_rate(const struct tess_config *config, int64_t epoch, int64_t step_in_epoch,
+                           int64_t steps_per_epoch);
+
+#endif

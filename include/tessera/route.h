@@ -1,0 +1,48 @@
+/* route.h -- rows travelling from their owners to the lanes that need them, and gradients back.
+ *
+ * For a window of steps every rank says once which entries (any 64-bit code: a table and a row) it
+ * will need at each step, and of whom; after that a step costs one exchange of rows and one of
+ * gradients, a single message a peer, without any indices. Entries keep the order in which they
+ * were asked for, so that an owner meets the gradients in lane order. */
+#ifndef TESSERA_ROUTE_H
+#define TESSERA_ROUTE_H
+
+#include <mpi.h>
+#include <stdint.h>
+
+/* What one rank wants at one step. */
+struct tess_wish {
+    int64_t n, room;
+    int64_t *code; /* own */
+    int *owner;    /* own */
+};
+void tess_wish_add(struct tess_wish *wish, int64_t code, int owner);
+void tess_wish_release(struct tess_wish *wish);
+
+struct tess_route_step {
+    int64_t n_want, n_serve;
+    int64_t *slot;                  /* (n_want) entry's place in the message; own                 */
+    int64_t *serve;                 /* (n_serve) codes asked of this rank, by asking rank; own    */
+    int *want_count, *want_first;   /* (n_ranks) entries by owner; own                            */
+    int *serve_count, *serve_first; /* (n_ranks) entries by asking rank; own                      */
+};
+
+struct tess_routes {
+    MPI_Comm comm; /* borrowed */
+    int n_ranks, n_steps;
+    struct tess_route_step *step; /* (n_steps) own */
+};
+
+/* Collective over comm; n_steps agrees. */
+void tess_routes_init(struct tess_routes *routes, MPI_Comm comm, int n_steps,
+                      const struct tess_wish *wish);
+void tess_routes_release(struct tess_routes *routes);
+
+/* serve (n_serve, dim) from the owner → want (n_want, dim), by slot. Collective. */
+void tess_routes_fetch(const struct tess_routes *routes, int step, int dim, const float *serve,
+                       float *want);
+/* The way back. Collective. */
+void tess_routes_return(const struct tess_routes *routes, int step, int dim, const float *want,
+                        float *serve);
+
+#endif

@@ -1,0 +1,75 @@
+/* schedule.h -- which observations each lane takes at each step: a pure function of (seed, epoch,
+ * lane), whatever rank holds the lane.
+ *
+ * tiles: the lane's experiments, shuffled within their panel, are taken E at a time; each group's
+ * readouts, shuffled, T at a time; the resulting tiles are shuffled. observations: single measured
+ * values, shuffled. At every step lane l takes its share of the batch; an epoch lasts until the
+ * longest lane is through. */
+#ifndef TESSERA_SCHEDULE_H
+#define TESSERA_SCHEDULE_H
+
+#include "tessera/config.h"
+#include "tessera/dataset.h"
+
+#include <stdint.h>
+
+/* One lane's data and its order in the current epoch. */
+struct tess_lane {
+    int number;
+    int64_t share;             /* observations a step                                            */
+    struct tess_loaded loaded; /* own                                                            */
+    int64_t *order;            /* tiles: experiments, shuffled within panels; own                */
+    int64_t n_tiles, room_tiles;
+    struct tess_cut *tile; /* own                                                            */
+    uint32_t *pick;        /* observations: places of values, shuffled; own                  */
+    int64_t n_picks, epoch;
+    int64_t *step_first; /* tiles: (n_steps + 1) tiles of each step; own                   */
+    int64_t n_steps;     /* steps until this lane has run out                              */
+};
+
+/* What a lane computes at one step: observations as (left row, right row, target), and the rows.
+ * All numbers are the model's. */
+struct tess_work {
+    int64_t n, room;
+    int32_t *u, *v;
+    float *y;
+    int32_t n_u, room_u, *u_p, *u_c;
+    int64_t *experiment; /* (n_u) place in the lane's loaded experiments               */
+    int32_t n_p, room_p, *member_first, *member; /* members: places in component              */
+    int32_t room_member;
+    int64_t *combination; /* (n_p)                                                      */
+    int32_t n_component, room_component, n_r, room_r, n_c, room_c;
+    int64_t *component, *readout, *context; /* row numbers                                      */
+};
+void tess_work_release(struct tess_work *work);
+
+/* Finds out whether something was met before; one a thread. */
+struct tess_marks {
+    int32_t *experiment, *combination, *component, *readout, *context;
+};
+void tess_marks_init(struct tess_marks *marks, const struct tess_dataset *dataset,
+                     int64_t n_experiments);
+void tess_marks_release(struct tess_marks *marks);
+
+struct tess_schedule {
+    const struct tess_config *config;   /* borrowed */
+    const struct tess_dataset *dataset; /* borrowed */
+    int64_t *lane_first; /* (lanes + 1) experiments of the store where each lane starts; own */
+};
+
+/* Cuts the training experiments into lanes of equal shares of observations. Local (every rank has
+ * the index). */
+void tess_schedule_init(struct tess_schedule *schedule, const struct tess_config *config,
+                        const struct tess_dataset *dataset);
+void tess_schedule_release(struct tess_schedule *schedule);
+/* Load a lane. Local. */
+int tess_lane_init(struct tess_lane *lane, const struct tess_schedule *schedule, int number,
+                   struct tess_error *error);
+void tess_lane_release(struct tess_lane *lane);
+/* The lane's order for an epoch; sets n_steps. Local. */
+void tess_lane_shuffle(struct tess_lane *lane, const struct tess_schedule *schedule, int64_t epoch);
+/* Its work at a step (0 … ; empty once it has run out). Local. */
+void tess_lane_work(const struct tess_lane *lane, const struct tess_schedule *schedule,
+                    int64_t step, struct tess_marks *marks, struct tess_work *work);
+
+#endif

@@ -1,0 +1,76 @@
+/* tile.h -- forward and backward of the MLP over many observations that share few rows.
+ *
+ * An observation is a pair (u, v): a left row, W_p·p + W_c·c + b1 of one (perturbation, context),
+ * and a right row, W_r·r of one readout. Projections are computed once a row, not once an
+ * observation: z_1 = U[u] + V[v],  a_1 = drop(relu(z_1)),  a_l = drop(relu(W_l a_{l-1} + b_l)), out
+ * = w_o · a_L + b_o          (no hidden layer: out = z_1, one unit wide) Observations are worked on
+ * in blocks of TESS_TILE_ROWS, so that a block's activations stay in the second-level cache. Pure
+ * and local: one thread, BLAS with one thread, fixed order, same bits. Letters: E left rows, T
+ * right rows, D columns of a row, H width, L layers; dx is x's gradient. */
+#ifndef TESSERA_TILE_H
+#define TESSERA_TILE_H
+
+#include "tessera/network.h"
+#include "tessera/random.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TESS_TILE_ROWS 256
+
+struct tess_dropout {
+    double rate; /* 0: none                                              */
+    struct tess_random stream;
+    uint64_t lane; /* tells apart what one stream serves                 */
+};
+
+/* What one lane computes at one step. Index arrays are borrowed. */
+struct tess_tile {
+    int64_t n;                /* observations                               */
+    const int32_t *u, *v;     /* (n) left row, right row                    */
+    const float *y;           /* (n) target; NaN: not measured, ignored     */
+    int n_p, n_r, n_c;        /* distinct rows                              */
+    const float *p, *r, *c;   /* (n_p, D), (n_r, D), (n_c, D)              */
+    int n_u;                  /* left rows                                  */
+    const int32_t *u_p, *u_c; /* (n_u) their perturbation and context row */
+};
+
+/* Results of a tile; every array is added to, none is cleared. */
+struct tess_tile_grad {
+    struct tess_mlp mlp;
+    float *dp, *dr, *dc; /* (n_p, D), (n_r, D), (n_c, D): written, not added to */
+    double loss;         /* Σ (out - y)²                                        */
+    int64_t n_measured;
+};
+
+/* Scratch memory for tiles of up to n_u left, n_v right rows; one block; grows by itself. */
+struct tess_workspace {
+    struct tess_shape shape;
+    size_t room;
+    float *block;                  /* own */
+    uint16_t *random;              /* (H rounded up) own */
+    float *left, *right, *project; /* (n_u, H), (n_v, H), (max rows, H) */
+    float *dleft, *dright;
+    float **a;         /* (L) activations of a block, (TESS_TILE_ROWS, H) each; own */
+    float *z;          /* (TESS_TILE_ROWS, H) */
+    float *out, *dout; /* (TESS_TILE_ROWS) */
+};
+void tess_workspace_init(struct tess_workspace *work, struct tess_shape shape);
+void tess_workspace_release(struct tess_workspace *work);
+
+/* Loss of the tile and gradient of Σ (out - y)² (not the mean: the caller divides by the number of
+ * observations of the whole step) with respect to everything. */
+void tess_tile_train(const struct tess_mlp *mlp, const struct tess_tile *tile,
+                     const struct tess_dropout *dropout, struct tess_workspace *work,
+                     struct tess_tile_grad *grad);
+
+/* out[i] for n <= TESS_TILE_ROWS observations from projected rows: left (·, H) holds
+ * W_p·p + W_c·c + b1, right (·, H) holds W_r·r. No dropout. */
+void tess_tile_forward(const struct tess_mlp *mlp, int n, const float *left, const int32_t *u,
+                       const float *right, const int32_t *v, struct tess_workspace *work,
+                       float *out);
+
+/* out (n, width) = x (n, D) · wᵀ, w (width, D): rows through one block of the first layer. */
+void tess_tile_project(struct tess_shape shape, int n, const float *x, const float *w, float *out);
+
+#endif

@@ -1,0 +1,105 @@
+/* trainer.h -- everything one rank holds while it trains. */
+#ifndef TESSERA_TRAINER_H
+#define TESSERA_TRAINER_H
+
+#include "tessera/dataset.h"
+#include "tessera/error.h"
+#include "tessera/lanes.h"
+#include "tessera/route.h"
+#include "tessera/schedule.h"
+#include "tessera/shard.h"
+#include "tessera/tile.h"
+
+#include <stdint.h>
+
+#define TESS_WINDOW      16 /* steps whose rows are asked for at once   */
+#define TESS_PULSE_EXTRA 3  /* numbers of a pulse besides those of lanes */
+
+/* The small facts of a step, reduced once over all ranks. */
+struct tess_pulse {
+    double *lane_loss;     /* (lanes) Σ (out - y)²; own, with the rest behind it */
+    double *lane_measured; /* (lanes)                                            */
+    double *trouble;       /* ranks that met an error                            */
+    double *stop;          /* ranks that were asked to stop                      */
+    double *save;          /* rank 0's clock says: checkpoint after this step    */
+    double loss, measured; /* summed in lane order                               */
+};
+
+/* Where the training stands; in every checkpoint. */
+struct tess_progress_state {
+    int64_t epoch;                     /* the current one, from 0                    */
+    int64_t step_in_epoch;             /* done                                       */
+    int64_t best_epoch;                /* epochs done at the best score; 0: none     */
+    double best_score;                 /* validation RMSE; NaN: none                 */
+    double epoch_loss, epoch_measured; /* of the epoch so far            */
+};
+
+struct tess_times {
+    double compute, communicate, wait;
+};
+
+struct tess_lane_buffer { /* rows of one lane at one step, and their gradients */
+    size_t room;
+    float *block; /* own */
+    float *component, *p, *r, *c, *dcomponent, *dp, *dr, *dc;
+};
+
+struct tess_trainer {
+    MPI_Comm comm; /* borrowed */
+    int rank, n_ranks, n_threads;
+    struct tess_config config;
+    struct tess_store store;
+    struct tess_dataset dataset;
+    struct tess_schedule schedule;
+    struct tess_lanes lanes;
+    int n_local;                          /* lanes here                             */
+    struct tess_lane *lane;               /* (n_local)                              */
+    struct tess_loaded validation;        /* this rank's share                */
+    struct tess_routes validation_routes; /* one step: its P rows      */
+    int64_t steps_per_epoch;
+
+    struct tess_shape shape;
+    struct tess_shard shard[TESS_N_TABLES];
+    int64_t n_parameters;
+    float *parameter;    /* (n_parameters) the MLP, whole                 */
+    struct tess_mlp mlp; /* into it                                    */
+    int64_t *slice;      /* (n_ranks + 1) who updates which parameters    */
+    float *m, *v;        /* moments of this rank's slice                  */
+    struct tess_optimizer optimizer;
+    struct tess_progress_state progress;
+
+    struct tess_workspace *workspace; /* (n_threads) */
+    struct tess_marks *marks;         /* (n_threads) */
+    float **gradient;                 /* (n_local) (n_parameters) each */
+    float *slice_gradient;
+    struct tess_work *work;         /* (TESS_WINDOW, n_local)        */
+    int64_t window_first, window_n; /* steps of the epoch prepared   */
+    struct tess_routes routes;
+    struct tess_lane_buffer *buffer; /* (n_local) */
+    float *serve, *want;             /* messages */
+    size_t room_serve, room_want;
+    struct tess_pulse pulse;
+    struct tess_times times; /* since the last report */
+    struct tess_error trouble;
+};
+
+/* Opens the store, partitions, loads; parameters at their initial values. Collective over comm. */
+int tess_trainer_init(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,
+                      struct tess_error *error);
+void tess_trainer_release(struct tess_trainer *trainer);
+/* What it will do and the memory it needs, on stdout of rank 0. Collective. */
+int tess_trainer_plan(const struct tess_config *config, MPI_Comm comm, struct tess_error *error);
+
+/* Orders of the epoch; sets steps_per_epoch. Collective. */
+void tess_trainer_begin_epoch(struct tess_trainer *trainer, int64_t epoch);
+/* One step of the epoch. Collective; the same code everywhere. */
+int tess_trainer_step(struct tess_trainer *trainer, int64_t step, struct tess_error *error);
+
+/* Validation: RMSE in the store's units, overall and per context, NaN where nothing is measured.
+ * context (n_contexts) may be NULL. Collective; the same everywhere. */
+double tess_trainer_validate(struct tess_trainer *trainer, double *context);
+
+/* The whole of `train`: run directory, log, epochs, checkpoints. Collective. */
+int tess_train(const struct tess_config *config, MPI_Comm comm, struct tess_error *error);
+
+#endif

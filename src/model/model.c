@@ -1,0 +1,282 @@
+/* model.c -- a checkpoint opened for prediction. */
+#include "tessera/model.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/checkpoint.h"
+#include "tessera/combine.h"
+#include "tessera/error.h"
+#include "tessera/log.h"
+#include "tessera/platform.h"
+#include "tessera/predictor.h"
+#include "tessera/rundir.h"
+
+#include <string.h>
+#include <strings.h>
+#include <xxhash.h>
+
+#define PIECE ((int64_t)1 << 28) /* bytes of one broadcast */
+#define BATCH 4096               /* rows predicted at a time */
+
+static void broadcast(MPI_Comm comm, void *data, int64_t bytes)
+{
+    for (int64_t i = 0; i < bytes; i += PIECE)
+        MPI_Bcast((char *)data + i, tess_int(bytes - i < PIECE ? bytes - i : PIECE), MPI_BYTE, 0,
+                  comm);
+}
+
+static int allocate(struct tess_model *model, const struct tess_vocab vocab[TESS_N_TABLES],
+                    struct tess_error *error)
+{
+    struct tess_network *network = &model->network;
+
+    network->parameter = TESS_NEW(float, tess_shape_size(network->shape));
+    tess_mlp_point(&network->mlp, network->shape, network->parameter);
+    for (int t = 0; t < TESS_N_TABLES; t++) {
+        network->rows[t] = vocab[t].n;
+        network->table[t] = tess_alloc_large((size_t)vocab[t].n * (size_t)network->shape.dim,
+                                             sizeof(float), "the model's tables", error);
+    }
+    return error->code;
+}
+
+/* Vocabularies and flags of the head become the model's. */
+static void take_head(struct tess_model *model, struct tess_checkpoint_head *head)
+{
+    struct tess_vocab *vocab[] = {&model->perturbation, &model->readout, &model->context};
+    uint8_t **trained[] = {&model->trained_perturbation, &model->trained_readout,
+                           &model->trained_context};
+
+    for (int t = 0; t < TESS_N_TABLES; t++) {
+        *vocab[t] = head->vocab[t];
+        *trained[t] = head->trained[t];
+        head->vocab[t] = (struct tess_vocab){0};
+        head->trained[t] = NULL;
+    }
+    model->config = head->config;
+    model->network.shape = head->shape;
+    model->step = head->step;
+    model->best_score = head->best_score;
+    model->store_hash = head->store_hash;
+}
+
+static int read_scaling(const struct tess_h5 *h5, struct tess_model *model,
+                        struct tess_error *error)
+{
+    int64_t n = model->context.n * model->readout.n;
+
+    if (tess_h5_kind(h5, "normalize/shift") == 0)
+        return TESS_OK;
+    model->shift = tess_alloc_large((size_t)n, sizeof(float), "the model's scaling", error);
+    model->scale = tess_alloc_large((size_t)n, sizeof(float), "the model's scaling", error);
+    if (error->code == TESS_OK &&
+        tess_h5_read(h5, "normalize/shift", H5T_NATIVE_FLOAT, n, model->shift, error) == TESS_OK)
+        tess_h5_read(h5, "normalize/scale", H5T_NATIVE_FLOAT, n, model->scale, error);
+    return error->code;
+}
+
+/* Rank 0 reads and verifies everything. Local. */
+static int read_model(struct tess_model *model, struct tess_error *error)
+{
+    struct tess_checkpoint_head head = {0};
+    struct tess_h5 h5 = TESS_H5_INIT;
+
+    if (tess_h5_open(&h5, model->path, MPI_COMM_NULL, 0, error) == TESS_OK &&
+        tess_checkpoint_read_head(&h5, &head, error) == TESS_OK &&
+        allocate(model,
+                 (take_head(model, &head),
+                  (const struct tess_vocab[]){model->perturbation, model->readout, model->context}),
+                 error) == TESS_OK) {
+        for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)
+            tess_checkpoint_read_rows(&h5, &head, t, 0, model->network.rows[t],
+                                      model->network.table[t], error);
+        if (error->code == TESS_OK)
+            tess_checkpoint_read_mlp(&h5, &head, model->network.parameter, error);
+        if (error->code == TESS_OK)
+            read_scaling(&h5, model, error);
+        if (error->code == TESS_OK && strcasecmp(head.blas_core, tess_platform_blas_core()) != 0)
+            tess_debug("%s: written with %s kernels, read with %s", model->path, head.blas_core,
+                       tess_platform_blas_core());
+    }
+    tess_checkpoint_head_release(&head);
+    tess_h5_close(&h5, error);
+    return error->code;
+}
+
+static void broadcast_text(MPI_Comm comm, char **text)
+{
+    int64_t n = *text ? (int64_t)strlen(*text) + 1 : 0;
+
+    broadcast(comm, &n, sizeof n);
+    if (!*text)
+        *text = TESS_NEW(char, n);
+    broadcast(comm, *text, n);
+}
+
+/* Everything that rank 0 has read, to all. Collective. */
+static int share(struct tess_model *model, MPI_Comm comm, struct tess_error *error)
+{
+    struct tess_vocab *vocab[] = {&model->perturbation, &model->readout, &model->context};
+    uint8_t **trained[] = {&model->trained_perturbation, &model->trained_readout,
+                           &model->trained_context};
+    int64_t scaled = model->shift != NULL, n;
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    broadcast(comm, &model->config, sizeof model->config);
+    broadcast(comm, &model->network.shape, sizeof model->network.shape);
+    broadcast(comm, &model->step, sizeof model->step);
+    broadcast(comm, &model->best_score, sizeof model->best_score);
+    broadcast(comm, &model->store_hash, sizeof model->store_hash);
+    broadcast(comm, &scaled, sizeof scaled);
+    broadcast_text(comm, &model->path);
+    broadcast_text(comm, &model->store_path);
+    for (int t = 0; t < TESS_N_TABLES; t++) {
+        tess_vocab_broadcast(comm, vocab[t]);
+        if (rank != 0)
+            *trained[t] = TESS_NEW(uint8_t, vocab[t]->n);
+        broadcast(comm, *trained[t], vocab[t]->n);
+    }
+    n = model->context.n * model->readout.n;
+    if (rank != 0) {
+        allocate(model,
+                 (const struct tess_vocab[]){model->perturbation, model->readout, model->context},
+                 error);
+        if (scaled) {
+            model->shift = tess_alloc_large((size_t)n, sizeof(float), "the scaling", error);
+            model->scale = tess_alloc_large((size_t)n, sizeof(float), "the scaling", error);
+        }
+    }
+    if (tess_agree(comm, error) != TESS_OK)
+        return error->code;
+    broadcast(comm, model->network.parameter,
+              tess_shape_size(model->network.shape) * (int64_t)sizeof(float));
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        broadcast(comm, model->network.table[t],
+                  model->network.rows[t] * model->network.shape.dim * (int64_t)sizeof(float));
+    if (scaled) {
+        broadcast(comm, model->shift, n * (int64_t)sizeof(float));
+        broadcast(comm, model->scale, n * (int64_t)sizeof(float));
+    }
+    return TESS_OK;
+}
+
+static uint64_t hash_of(const struct tess_model *model)
+{
+    const struct tess_network *network = &model->network;
+    uint64_t part[] = {
+        XXH3_64bits(network->parameter, (size_t)tess_shape_size(network->shape) * sizeof(float)),
+        tess_vocab_hash(&model->perturbation),
+        tess_vocab_hash(&model->readout),
+        tess_vocab_hash(&model->context),
+        0,
+        0,
+        0};
+
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        part[4 + t] =
+            XXH3_64bits(network->table[t],
+                        (size_t)network->rows[t] * (size_t)network->shape.dim * sizeof(float));
+    return XXH3_64bits(part, sizeof part);
+}
+
+int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
+                    struct tess_error *error)
+{
+    int rank;
+
+    *model = (struct tess_model){.step = 0};
+    MPI_Comm_rank(comm, &rank);
+    if (rank == 0 && tess_rundir_find(path, &model->path, &model->store_path, error) == TESS_OK)
+        read_model(model, error);
+    if (tess_agree(comm, error) != TESS_OK || share(model, comm, error) != TESS_OK)
+        return error->code;
+    model->hash = hash_of(model);
+    model->predictor = TESS_NEW(struct tess_predictor, 1);
+    tess_predictor_init(model->predictor, model->network.shape, &model->network.mlp,
+                        model->network.table[TESS_TABLE_R], model->readout.n,
+                        model->network.table[TESS_TABLE_C], model->context.n);
+    return TESS_OK;
+}
+
+void tess_model_release(struct tess_model *model)
+{
+    tess_vocab_release(&model->perturbation);
+    tess_vocab_release(&model->readout);
+    tess_vocab_release(&model->context);
+    tess_free(model->trained_perturbation);
+    tess_free(model->trained_readout);
+    tess_free(model->trained_context);
+    tess_free(model->network.parameter);
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        tess_free(model->network.table[t]);
+    tess_free(model->shift);
+    tess_free(model->scale);
+    tess_free(model->store_path);
+    tess_free(model->path);
+    if (model->predictor)
+        tess_predictor_release(model->predictor);
+    tess_free(model->predictor);
+    *model = (struct tess_model){.step = 0};
+}
+
+/* Combined vector and slot number of rows [first, first + n). */
+static void collect(const struct tess_model *model, const struct tess_rows *rows, int64_t first,
+                    int64_t n, float *p, int64_t *number)
+{
+    int dim = model->network.shape.dim;
+
+    for (int64_t i = 0; i < n; i++) {
+        int64_t begin = rows->first[first + i];
+        int32_t m = tess_int(rows->first[first + i + 1] - begin);
+        int32_t *member = TESS_NEW(int32_t, m);
+
+        number[i] = 0;
+        for (int32_t k = 0; k < m; k++) {
+            int64_t row = rows->member[begin + k];
+
+            TESS_BUG_IF(row < 0 || row >= model->perturbation.n);
+            member[k] = tess_int(row);
+            number[i] += row;
+        }
+        tess_combine((int)model->config.model.combination, dim, 1, (int32_t[]){0, m}, member,
+                     model->network.table[TESS_TABLE_P], p + i * dim);
+        tess_free(member);
+    }
+}
+
+/* value = shift + scale · output */
+static void to_units(const struct tess_model *model, int64_t context, int64_t n_readouts,
+                     const int64_t *readout, float *out)
+{
+    for (int64_t k = 0; k < n_readouts; k++) {
+        int64_t at = context * model->readout.n + readout[k];
+
+        out[k] = model->shift[at] + model->scale[at] * out[k];
+    }
+}
+
+void tess_model_predict(const struct tess_model *model, const struct tess_rows *rows,
+                        int64_t n_readouts, const int64_t *readout, float *out)
+{
+    int64_t room = rows->n < BATCH ? rows->n : BATCH;
+    float *p = TESS_NEW(float, room * model->network.shape.dim);
+    int64_t *number = TESS_NEW(int64_t, room);
+
+    for (int64_t i = 0; i < rows->n; i++)
+        TESS_BUG_IF(rows->context[i] < 0 || rows->context[i] >= model->context.n);
+    for (int64_t k = 0; k < n_readouts; k++)
+        TESS_BUG_IF(readout[k] < 0 || readout[k] >= model->readout.n);
+    for (int64_t first = 0; first < rows->n; first += BATCH) {
+        int64_t n = rows->n - first < BATCH ? rows->n - first : BATCH;
+
+        collect(model, rows, first, n, p, number);
+        tess_predictor_run(model->predictor,
+                           &(struct tess_predict_rows){n, p, number, rows->context + first},
+                           n_readouts, readout, out + first * n_readouts);
+        for (int64_t i = first; model->shift && i < first + n; i++)
+            to_units(model, rows->context[i], n_readouts, readout, out + i * n_readouts);
+    }
+    tess_free(p);
+    tess_free(number);
+}

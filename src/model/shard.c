@@ -1,0 +1,160 @@
+/* shard.c -- owned rows: touch, catch up, update. */
+#include "tessera/shard.h"
+
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+
+#include <string.h>
+
+int tess_shard_init(struct tess_shard *shard, MPI_Comm comm, int64_t n_rows, int dim,
+                    struct tess_error *error)
+{
+    size_t floats;
+
+    *shard = (struct tess_shard){.comm = comm, .n_rows = n_rows, .dim = dim};
+    MPI_Comm_rank(comm, &shard->rank);
+    MPI_Comm_size(comm, &shard->n_ranks);
+    shard->first = TESS_NEW(int64_t, shard->n_ranks + 1);
+    for (int r = 0; r <= shard->n_ranks; r++)
+        shard->first[r] = r * (n_rows / shard->n_ranks) +
+                          (r < n_rows % shard->n_ranks ? r : n_rows % shard->n_ranks);
+    shard->n_local = shard->first[shard->rank + 1] - shard->first[shard->rank];
+    floats = (size_t)shard->n_local * (size_t)dim;
+    shard->value = tess_alloc_large(floats, sizeof(float), "an embedding table", error);
+    shard->m = tess_alloc_large(floats, sizeof(float), "an embedding table's moments", error);
+    shard->v = tess_alloc_large(floats, sizeof(float), "an embedding table's moments", error);
+    shard->last = tess_alloc_large((size_t)shard->n_local, sizeof(int64_t), "row steps", error);
+    shard->mark = tess_alloc_large((size_t)shard->n_local, sizeof(int32_t), "row marks", error);
+    if (error->code == TESS_OK)
+        memset(shard->mark, -1, (size_t)shard->n_local * sizeof *shard->mark);
+    return error->code;
+}
+
+void tess_shard_release(struct tess_shard *shard)
+{
+    tess_free(shard->first);
+    tess_free(shard->value);
+    tess_free(shard->m);
+    tess_free(shard->v);
+    tess_free(shard->last);
+    tess_free(shard->mark);
+    tess_free(shard->touched);
+    tess_free(shard->gradient);
+    *shard = (struct tess_shard){0};
+}
+
+int64_t tess_shard_bytes(int64_t n_rows, int dim, int n_ranks)
+{
+    int64_t local = (n_rows + n_ranks - 1) / n_ranks;
+
+    return local * (3 * (int64_t)dim * (int64_t)sizeof(float) + 12);
+}
+
+int tess_shard_owner(const struct tess_shard *shard, int64_t row)
+{
+    int low = 0, high = shard->n_ranks - 1;
+
+    while (low < high) {
+        int middle = (low + high + 1) / 2;
+
+        if (shard->first[middle] <= row)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
+}
+
+static int64_t local_row(const struct tess_shard *shard, int64_t row)
+{
+    int64_t local = row - shard->first[shard->rank];
+
+    TESS_BUG_IF(local < 0 || local >= shard->n_local);
+    return local;
+}
+
+void tess_shard_touch(struct tess_shard *shard, int64_t row)
+{
+    int64_t local = local_row(shard, row);
+    size_t room = (size_t)shard->room_touched;
+
+    if (shard->mark[local] >= 0)
+        return;
+    if (shard->n_touched == shard->room_touched) {
+        shard->touched =
+            tess_grow(shard->touched, &room, (size_t)shard->n_touched + 1, sizeof(int64_t));
+        tess_free(shard->gradient);
+        shard->gradient = TESS_NEW(float, room *(size_t)shard->dim);
+        shard->room_touched = (int64_t)room;
+    }
+    shard->mark[local] = tess_int(shard->n_touched);
+    shard->touched[shard->n_touched++] = local;
+}
+
+void tess_shard_catch_up(struct tess_shard *shard, const struct tess_optimizer *optimizer,
+                         int64_t step)
+{
+    int64_t dim = shard->dim;
+
+#pragma omp parallel for schedule(dynamic, 8)
+    for (int64_t i = 0; i < shard->n_touched; i++) {
+        int64_t row = shard->touched[i];
+
+        tess_optimizer_catch_up(optimizer, dim, shard->last[row], step, shard->value + row * dim,
+                                shard->m + row * dim, shard->v + row * dim);
+        shard->last[row] = step;
+        memset(shard->gradient + i * dim, 0, (size_t)dim * sizeof *shard->gradient);
+    }
+}
+
+void tess_shard_update(struct tess_shard *shard, const struct tess_optimizer *optimizer,
+                       float scale)
+{
+    int64_t dim = shard->dim;
+
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < shard->n_touched; i++) {
+        int64_t row = shard->touched[i];
+
+        tess_optimizer_update(optimizer, dim, shard->gradient + i * dim, scale,
+                              shard->value + row * dim, shard->m + row * dim, shard->v + row * dim);
+        shard->last[row] = optimizer->step;
+        shard->mark[row] = -1;
+    }
+    shard->n_touched = 0;
+}
+
+void tess_shard_copy(const struct tess_shard *shard, const struct tess_optimizer *optimizer,
+                     int64_t row, int64_t step, float *out)
+{
+    int64_t local = local_row(shard, row), dim = shard->dim;
+    float *moments = TESS_NEW(float, 2 * dim);
+
+    memcpy(out, shard->value + local * dim, (size_t)dim * sizeof *out);
+    memcpy(moments, shard->m + local * dim, (size_t)dim * sizeof *out);
+    memcpy(moments + dim, shard->v + local * dim, (size_t)dim * sizeof *out);
+    tess_optimizer_catch_up(optimizer, dim, shard->last[local], step, out, moments, moments + dim);
+    tess_free(moments);
+}
+
+void tess_shard_gather(const struct tess_shard *shard, const struct tess_optimizer *optimizer,
+                       int64_t step, float *out)
+{
+    int *count = TESS_NEW(int, shard->n_ranks), *first = TESS_NEW(int, shard->n_ranks);
+    int64_t begin = shard->first[shard->rank];
+    MPI_Datatype row;
+
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < shard->n_local; i++)
+        tess_shard_copy(shard, optimizer, begin + i, step, out + (begin + i) * shard->dim);
+    for (int r = 0; r < shard->n_ranks; r++) {
+        first[r] = tess_int(shard->first[r]);
+        count[r] = tess_int(shard->first[r + 1] - shard->first[r]);
+    }
+    MPI_Type_contiguous(shard->dim, MPI_FLOAT, &row);
+    MPI_Type_commit(&row);
+    MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, out, count, first, row, shard->comm);
+    MPI_Type_free(&row);
+    tess_free(count);
+    tess_free(first);
+}

@@ -1,0 +1,170 @@
+/* loop.c -- a training from its first epoch to its last: log, validation, checkpoints. */
+#include "tessera/trainer.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/checkpoint.h"
+#include "tessera/clock.h"
+#include "tessera/error.h"
+#include "tessera/log.h"
+#include "tessera/run.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+
+struct report {
+    double loss, score, *context; /* (n_contexts) */
+    double seconds;
+    int better;
+};
+
+static json_t *number(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+/* One line of log.jsonl. */
+static json_t *log_line(const struct tess_trainer *trainer, const struct report *report)
+{
+    const struct tess_index *index = &trainer->store.index;
+    json_t *line = json_object(), *contexts = json_object(), *seconds = json_object();
+
+    json_object_set_new(line, "step", json_integer(trainer->optimizer.step));
+    json_object_set_new(line, "epoch", json_integer(trainer->progress.epoch + 1));
+    json_object_set_new(line, "learning_rate",
+                        number(trainer->optimizer.rate[trainer->optimizer.step]));
+    json_object_set_new(line, "train_loss", number(report->loss));
+    json_object_set_new(line, "train_rmse", number(sqrt(report->loss)));
+    json_object_set_new(line, "val_rmse", number(report->score));
+    for (int64_t c = 0; c < index->context.n; c++)
+        if (isfinite(report->context[c]))
+            json_object_set_new(contexts, index->context.symbol[c], json_real(report->context[c]));
+    json_object_set_new(line, "val_rmse_contexts", contexts);
+    json_object_set_new(line, "observations_per_s",
+                        number(trainer->progress.epoch_measured / report->seconds));
+    json_object_set_new(seconds, "epoch", json_real(report->seconds));
+    json_object_set_new(seconds, "compute", json_real(trainer->times.compute));
+    json_object_set_new(seconds, "communication", json_real(trainer->times.communicate));
+    json_object_set_new(seconds, "waiting", json_real(trainer->times.wait));
+    json_object_set_new(line, "seconds", seconds);
+    return line;
+}
+
+static void say(const struct tess_trainer *trainer, const struct report *report)
+{
+    const struct tess_times *t = &trainer->times;
+    double all = t->compute + t->communicate + t->wait;
+
+    tess_info("epoch %lld/%lld  step %lld  train RMSE %.4f  val RMSE %.4f%s  %.0f k obs/s  "
+              "(compute %.0f %%, communication %.0f %%, waiting %.0f %%)",
+              (long long)trainer->progress.epoch + 1, (long long)trainer->config.train.epochs,
+              (long long)trainer->optimizer.step, sqrt(report->loss), report->score,
+              report->better ? " *" : "", trainer->progress.epoch_measured / report->seconds / 1e3,
+              100 * t->compute / all, 100 * t->communicate / all, 100 * t->wait / all);
+}
+
+/* Steps of one epoch; on the way a checkpoint whenever rank 0's clock says so. */
+static int run_epoch(struct tess_trainer *trainer, struct tess_run *run, struct report *report,
+                     struct tess_error *error)
+{
+    double started = tess_clock();
+    struct tess_progress progress;
+
+    tess_trainer_begin_epoch(trainer, trainer->progress.epoch);
+    tess_progress_init(&progress, "training", "steps", trainer->steps_per_epoch);
+    while (trainer->progress.step_in_epoch < trainer->steps_per_epoch) {
+        trainer->pulse.save[0] = tess_run_checkpoint_due(run);
+        if (tess_trainer_step(trainer, trainer->progress.step_in_epoch, error) != TESS_OK)
+            break;
+        trainer->progress.step_in_epoch++;
+        if (trainer->pulse.save[0] > 0 &&
+            trainer->progress.step_in_epoch < trainer->steps_per_epoch &&
+            tess_run_save(run, trainer, error) != TESS_OK)
+            break;
+        tess_progress_show(&progress, trainer->progress.step_in_epoch);
+    }
+    tess_progress_release(&progress);
+    report->seconds = tess_clock() - started;
+    report->loss = trainer->progress.epoch_loss / trainer->progress.epoch_measured;
+    return error->code;
+}
+
+/* Score, log line, best checkpoint. */
+static int end_epoch(struct tess_trainer *trainer, struct tess_run *run, struct report *report,
+                     struct tess_error *error)
+{
+    struct tess_progress_state *at = &trainer->progress;
+
+    report->score = tess_trainer_validate(trainer, report->context);
+    report->better =
+        isfinite(report->score) && (at->best_epoch == 0 || report->score < at->best_score);
+    if (report->better) {
+        at->best_score = report->score;
+        at->best_epoch = at->epoch + 1;
+    }
+    if (trainer->rank == 0) {
+        tess_run_log(run, log_line(trainer, report), error);
+        say(trainer, report);
+    }
+    trainer->times = (struct tess_times){0};
+    if (tess_agree(trainer->comm, error) == TESS_OK && report->better)
+        tess_run_save_best(run, trainer, error);
+    return error->code;
+}
+
+static int out_of_patience(const struct tess_trainer *trainer)
+{
+    int64_t patience = trainer->config.train.patience;
+
+    return patience > 0 && trainer->progress.best_epoch > 0 &&
+           trainer->progress.epoch + 1 - trainer->progress.best_epoch >= patience;
+}
+
+static int run_all(struct tess_trainer *trainer, struct tess_run *run, struct tess_error *error)
+{
+    struct report report = {.context = TESS_NEW(double, trainer->store.index.context.n)};
+
+    while (trainer->progress.epoch < trainer->config.train.epochs) {
+        int enough;
+
+        if (run_epoch(trainer, run, &report, error) != TESS_OK ||
+            end_epoch(trainer, run, &report, error) != TESS_OK)
+            break;
+        enough = out_of_patience(trainer);
+        trainer->progress.epoch++;
+        trainer->progress.step_in_epoch = 0;
+        trainer->progress.epoch_loss = trainer->progress.epoch_measured = 0;
+        if (enough) {
+            tess_info("no better for %lld epochs: stopping early",
+                      (long long)trainer->config.train.patience);
+            break;
+        }
+    }
+    if (error->code == TESS_OK)
+        tess_run_save(run, trainer, error);
+    tess_free(report.context);
+    return error->code;
+}
+
+int tess_train(const struct tess_config *config, MPI_Comm comm, struct tess_error *error)
+{
+    struct tess_trainer trainer;
+    struct tess_run run = {0};
+    double started = tess_clock();
+
+    if (tess_trainer_plan(config, comm, error) != TESS_OK ||
+        tess_run_open(&run, config, comm, error) != TESS_OK)
+        return error->code;
+    if (tess_trainer_init(&trainer, config, comm, error) == TESS_OK &&
+        run_all(&trainer, &run, error) == TESS_OK) {
+        tess_info("done in %.1f s: %s", tess_clock() - started, run.directory);
+        if (trainer.progress.best_epoch > 0)
+            tess_info("best validation RMSE %.4f after epoch %lld: %s/best.h5",
+                      trainer.progress.best_score, (long long)trainer.progress.best_epoch,
+                      run.directory);
+    }
+    tess_trainer_release(&trainer);
+    tess_run_close(&run);
+    return error->code;
+}

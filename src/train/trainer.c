@@ -1,0 +1,317 @@
+/* trainer.c -- setting a training up: store, lanes, shards, buffers; and what that takes. */
+#include "tessera/trainer.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/checkpoint.h"
+#include "tessera/error.h"
+#include "tessera/log.h"
+#include "tessera/platform.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct tess_shape shape_of(const struct tess_config *config)
+{
+    int layers = tess_int(config->model.layers);
+
+    return (struct tess_shape){tess_int(config->model.embedding_dim),
+                               layers ? tess_int(config->model.hidden_dim) : 0, layers};
+}
+
+/* Whole blocks of TESS_CHECK_FLOATS to each rank, so that checksums need only one rank's numbers.
+ */
+static int64_t *cut_slices(int64_t n, int n_ranks)
+{
+    int64_t blocks = (n + TESS_CHECK_FLOATS - 1) / TESS_CHECK_FLOATS;
+    int64_t *slice = TESS_NEW(int64_t, n_ranks + 1);
+
+    for (int r = 0; r <= n_ranks; r++) {
+        slice[r] = r * blocks / n_ranks * TESS_CHECK_FLOATS;
+        slice[r] = slice[r] < n ? slice[r] : n;
+    }
+    return slice;
+}
+
+static int init_parameters(struct tess_trainer *trainer, struct tess_error *error)
+{
+    const struct tess_index *index = &trainer->store.index;
+    int64_t rows[] = {index->perturbation.n, trainer->dataset.readout.n, index->context.n};
+    uint64_t seed = (uint64_t)trainer->config.run.seed;
+    int64_t n;
+
+    for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++) {
+        struct tess_shard *shard = &trainer->shard[t];
+
+        if (tess_shard_init(shard, trainer->comm, rows[t], trainer->shape.dim, error) == TESS_OK)
+            tess_network_init_rows(seed, t, shard->dim, shard->first[shard->rank], shard->n_local,
+                                   shard->value);
+    }
+    trainer->n_parameters = tess_shape_size(trainer->shape);
+    trainer->parameter = TESS_NEW(float, trainer->n_parameters);
+    tess_mlp_point(&trainer->mlp, trainer->shape, trainer->parameter);
+    tess_network_init_mlp(seed, trainer->shape, 0, trainer->n_parameters, trainer->parameter);
+    trainer->slice = cut_slices(trainer->n_parameters, trainer->n_ranks);
+    n = trainer->slice[trainer->rank + 1] - trainer->slice[trainer->rank];
+    trainer->m = TESS_NEW(float, n);
+    trainer->v = TESS_NEW(float, n);
+    trainer->slice_gradient = TESS_NEW(float, n);
+    tess_optimizer_init(&trainer->optimizer, &trainer->config);
+    return error->code;
+}
+
+static int load_lanes(struct tess_trainer *trainer, struct tess_error *error)
+{
+    int first = trainer->lanes.first[trainer->rank];
+    int64_t most = 0;
+
+    trainer->n_local = trainer->lanes.first[trainer->rank + 1] - first;
+    trainer->lane = TESS_NEW(struct tess_lane, trainer->n_local);
+    trainer->gradient = TESS_NEW(float *, trainer->n_local);
+    trainer->buffer = TESS_NEW(struct tess_lane_buffer, trainer->n_local);
+    trainer->work = TESS_NEW(struct tess_work, TESS_WINDOW * trainer->n_local);
+    for (int l = 0; l < trainer->n_local && error->code == TESS_OK; l++) {
+        if (tess_lane_init(&trainer->lane[l], &trainer->schedule, first + l, error) != TESS_OK)
+            break;
+        most = trainer->lane[l].loaded.n > most ? trainer->lane[l].loaded.n : most;
+        trainer->gradient[l] = tess_alloc_large((size_t)trainer->n_parameters, sizeof(float),
+                                                "a lane's gradient", error);
+    }
+    trainer->workspace = TESS_NEW(struct tess_workspace, trainer->n_threads);
+    trainer->marks = TESS_NEW(struct tess_marks, trainer->n_threads);
+    for (int i = 0; i < trainer->n_threads; i++) {
+        tess_workspace_init(&trainer->workspace[i], trainer->shape);
+        tess_marks_init(&trainer->marks[i], &trainer->dataset, most);
+    }
+    return error->code;
+}
+
+/* Consecutive validation experiments, as many for each rank. */
+static int load_validation(struct tess_trainer *trainer, struct tess_error *error)
+{
+    const struct tess_index *index = &trainer->store.index;
+    int64_t n = 0, seen = 0, first = index->n_experiments, end = index->n_experiments;
+
+    for (int64_t e = 0; e < index->n_experiments; e++)
+        n += index->split[e] == TESS_VAL;
+    for (int64_t e = 0; e < index->n_experiments; e++) {
+        if (seen == trainer->rank * n / trainer->n_ranks && first == index->n_experiments)
+            first = e;
+        if (seen == (trainer->rank + 1) * n / trainer->n_ranks && end == index->n_experiments)
+            end = e;
+        seen += index->split[e] == TESS_VAL;
+    }
+    return tess_dataset_load(&trainer->dataset, first, end, TESS_VAL, 0, &trainer->validation,
+                             error);
+}
+
+/* Who sends which rows of perturbations at each validation: told once. Collective. */
+static void route_validation(struct tess_trainer *trainer)
+{
+    const struct tess_index *index = &trainer->store.index;
+    struct tess_wish wish = {0};
+
+    for (int64_t i = 0; i < trainer->validation.n; i++) {
+        int64_t q = index->combination[trainer->validation.experiment[i]];
+
+        for (int64_t k = index->combination_first[q]; k < index->combination_first[q + 1]; k++)
+            tess_wish_add(
+                &wish, index->combination_member[k],
+                tess_shard_owner(&trainer->shard[TESS_TABLE_P], index->combination_member[k]));
+    }
+    tess_routes_init(&trainer->validation_routes, trainer->comm, 1, &wish);
+    tess_wish_release(&wish);
+}
+
+static void init_pulse(struct tess_trainer *trainer)
+{
+    int lanes = trainer->lanes.n;
+
+    trainer->pulse.lane_loss = TESS_NEW(double, 2 * lanes + TESS_PULSE_EXTRA);
+    trainer->pulse.lane_measured = trainer->pulse.lane_loss + lanes;
+    trainer->pulse.trouble = trainer->pulse.lane_measured + lanes;
+    trainer->pulse.stop = trainer->pulse.trouble + 1;
+    trainer->pulse.save = trainer->pulse.stop + 1;
+}
+
+static int init_all(struct tess_trainer *trainer, struct tess_error *error)
+{
+    if (trainer->config.data.store[0] == '\0')
+        return tess_error_set(error, TESS_ECONFIG,
+                              "data.store is not set: give it in the configuration or with "
+                              "--set data.store=FILE");
+    if (tess_lanes_init(&trainer->lanes, trainer->comm, tess_int(trainer->config.train.lanes),
+                        error) != TESS_OK ||
+        tess_store_open(&trainer->store, trainer->config.data.store, trainer->comm, error) !=
+            TESS_OK ||
+        tess_dataset_init(&trainer->dataset, &trainer->store, &trainer->config, trainer->comm,
+                          error) != TESS_OK)
+        return error->code;
+    tess_schedule_init(&trainer->schedule, &trainer->config, &trainer->dataset);
+    return TESS_OK;
+}
+
+static void begin(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm)
+{
+    *trainer = (struct tess_trainer){
+        .comm = comm, .config = *config, .shape = shape_of(config), .window_first = -1};
+    trainer->store.h5 = (struct tess_h5)TESS_H5_INIT;
+    trainer->progress.best_score = NAN;
+    MPI_Comm_rank(comm, &trainer->rank);
+    MPI_Comm_size(comm, &trainer->n_ranks);
+    if (config->train.threads > 0)
+        omp_set_num_threads(tess_int(config->train.threads));
+    else if (!getenv("OMP_NUM_THREADS"))
+        omp_set_num_threads(1);
+    trainer->n_threads = omp_get_max_threads();
+}
+
+int tess_trainer_init(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,
+                      struct tess_error *error)
+{
+    begin(trainer, config, comm);
+    if (init_all(trainer, error) != TESS_OK)
+        return error->code;
+    if (init_parameters(trainer, error) == TESS_OK && load_lanes(trainer, error) == TESS_OK)
+        load_validation(trainer, error);
+    init_pulse(trainer);
+    if (tess_agree(comm, error) == TESS_OK)
+        route_validation(trainer);
+    return error->code;
+}
+
+void tess_trainer_release(struct tess_trainer *trainer)
+{
+    for (int l = 0; l < trainer->n_local && trainer->lane; l++) {
+        tess_lane_release(&trainer->lane[l]);
+        tess_free(trainer->gradient[l]);
+        tess_free(trainer->buffer[l].block);
+    }
+    for (int i = 0; trainer->work && i < TESS_WINDOW * trainer->n_local; i++)
+        tess_work_release(&trainer->work[i]);
+    for (int i = 0; trainer->workspace && i < trainer->n_threads; i++) {
+        tess_workspace_release(&trainer->workspace[i]);
+        tess_marks_release(&trainer->marks[i]);
+    }
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        tess_shard_release(&trainer->shard[t]);
+    tess_routes_release(&trainer->routes);
+    tess_routes_release(&trainer->validation_routes);
+    tess_loaded_release(&trainer->validation);
+    tess_optimizer_release(&trainer->optimizer);
+    tess_schedule_release(&trainer->schedule);
+    tess_dataset_release(&trainer->dataset);
+    tess_store_release(&trainer->store);
+    tess_lanes_release(&trainer->lanes);
+    void *block[] = {trainer->lane,      trainer->gradient,       trainer->buffer,
+                     trainer->work,      trainer->workspace,      trainer->marks,
+                     trainer->parameter, trainer->slice,          trainer->m,
+                     trainer->v,         trainer->slice_gradient, trainer->serve,
+                     trainer->want,      trainer->pulse.lane_loss};
+    for (size_t i = 0; i < sizeof block / sizeof block[0]; i++)
+        tess_free(block[i]);
+    *trainer = (struct tess_trainer){.rank = 0};
+}
+
+void tess_trainer_begin_epoch(struct tess_trainer *trainer, int64_t epoch)
+{
+    int64_t longest = 0;
+
+#pragma omp parallel for schedule(dynamic) reduction(max : longest)
+    for (int l = 0; l < trainer->n_local; l++) {
+        tess_lane_shuffle(&trainer->lane[l], &trainer->schedule, epoch);
+        longest = trainer->lane[l].n_steps > longest ? trainer->lane[l].n_steps : longest;
+    }
+    MPI_Allreduce(MPI_IN_PLACE, &longest, 1, MPI_INT64_T, MPI_MAX, trainer->comm);
+    trainer->steps_per_epoch = longest;
+    trainer->window_first = -1;
+    trainer->window_n = 0;
+    trainer->progress.epoch = epoch;
+    trainer->progress.step_in_epoch = 0;
+    trainer->progress.epoch_loss = trainer->progress.epoch_measured = 0;
+}
+
+/* Values and observations of the training and validation experiments. */
+struct sizes {
+    int64_t experiments[2], values[2], observations[2], longest_lane;
+};
+
+static struct sizes measure(const struct tess_trainer *trainer)
+{
+    const struct tess_index *index = &trainer->store.index;
+    struct sizes sizes = {.longest_lane = 0};
+    int64_t lane_values = 0;
+
+    for (int64_t e = 0, lane = 0; e < index->n_experiments; e++) {
+        int64_t width = tess_dataset_width(&trainer->dataset, index->panel[e]);
+        int part = index->split[e] == TESS_TRAIN ? 0 : 1;
+
+        while (e >= trainer->schedule.lane_first[lane + 1]) {
+            lane++;
+            lane_values = 0;
+        }
+        if (index->split[e] != TESS_TRAIN && index->split[e] != TESS_VAL)
+            continue;
+        sizes.experiments[part]++;
+        sizes.values[part] += width;
+        sizes.observations[part] += index->n_observed[e];
+        lane_values += part == 0 ? width : 0;
+        sizes.longest_lane = lane_values > sizes.longest_lane ? lane_values : sizes.longest_lane;
+    }
+    return sizes;
+}
+
+static void print_plan(const struct tess_trainer *trainer)
+{
+    const struct tess_config *config = &trainer->config;
+    const struct tess_index *index = &trainer->store.index;
+    struct sizes sizes = measure(trainer);
+    int64_t lanes = (config->train.lanes + trainer->n_ranks - 1) / trainer->n_ranks;
+    int64_t rows[] = {index->perturbation.n, trainer->dataset.readout.n, index->context.n};
+    int64_t mlp = tess_shape_size(trainer->shape), tables = 0, picks = 4;
+    double data, model, lane_memory, megabyte = 1e6;
+
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        tables += tess_shard_bytes(rows[t], trainer->shape.dim, trainer->n_ranks);
+    picks = config->train.sampling == TESS_SAMPLING_OBSERVATIONS ? 8 : 4;
+    data = (double)(lanes * sizes.longest_lane * picks + 4 * sizes.values[1] / trainer->n_ranks);
+    model = (double)tables + 4.0 * (double)mlp * (1 + 3.0 / trainer->n_ranks);
+    lane_memory = 4.0 * (double)(lanes * mlp) +
+                  (double)trainer->n_threads * 4.0 * (trainer->shape.layers + 2) *
+                      (double)TESS_TILE_ROWS * (double)trainer->shape.hidden +
+                  12.0 * TESS_WINDOW * (double)(config->train.batch / trainer->n_ranks);
+    tess_info("%s: %lld perturbations, %lld readouts, %lld contexts", trainer->store.h5.path,
+              (long long)rows[0], (long long)rows[1], (long long)rows[2]);
+    tess_info("training on %lld experiments, %lld observations; validating on %lld, %lld",
+              (long long)sizes.experiments[0], (long long)sizes.observations[0],
+              (long long)sizes.experiments[1], (long long)sizes.observations[1]);
+    tess_info(
+        "%d rank%s × %d thread%s, %lld lanes, %s kernels; MLP 3×%d → %d hidden layer%s of %d, "
+        "%.3g million parameters in all",
+        trainer->n_ranks, trainer->n_ranks == 1 ? "" : "s", trainer->n_threads,
+        trainer->n_threads == 1 ? "" : "s", (long long)config->train.lanes,
+        tess_platform_blas_core(), trainer->shape.dim, trainer->shape.layers,
+        trainer->shape.layers == 1 ? "" : "s", trainer->shape.hidden,
+        (double)(mlp + (rows[0] + rows[1] + rows[2]) * trainer->shape.dim) / 1e6);
+    tess_info(
+        "memory of each rank: %.1f MB (data %.1f, model %.1f, lanes %.1f), and the libraries'",
+        (data + model + lane_memory) / megabyte, data / megabyte, model / megabyte,
+        lane_memory / megabyte);
+    tess_info("checkpoint: %.1f MB in %s",
+              (12.0 * (double)((rows[0] + rows[1] + rows[2]) * trainer->shape.dim + mlp)) /
+                  megabyte,
+              config->run.directory[0] ? config->run.directory : "(run.directory is not set)");
+}
+
+int tess_trainer_plan(const struct tess_config *config, MPI_Comm comm, struct tess_error *error)
+{
+    struct tess_trainer trainer;
+
+    begin(&trainer, config, comm);
+    if (init_all(&trainer, error) == TESS_OK)
+        print_plan(&trainer);
+    tess_trainer_release(&trainer);
+    return error->code;
+}
