@@ -3,6 +3,7 @@
  * genes (ROW). Files that hold it the other way round are known by their shape. */
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/h5_guard.h"
 #include "tessera/source.h"
 #include "tessera/source_h5.h"
 
@@ -42,6 +43,7 @@ static int recognize(const char *path, const char *head, size_t n_head,
     (void)options;
     if (!tess_source_h5_recognize(head, n_head))
         return 0;
+    tess_h5_guard_start(path);
     if (tess_h5_open(&h5, path, MPI_COMM_NULL, 0, &unused) == TESS_OK) {
         tess_h5_read_string(&h5, "/", "version", &version, &unused);
         is_gctx = tess_h5_kind(&h5, "0") == 2 || (version && strncmp(version, "GCTX", 4) == 0) ||
@@ -50,6 +52,7 @@ static int recognize(const char *path, const char *head, size_t n_head,
     }
     tess_free(version);
     tess_h5_close(&h5, &unused);
+    tess_h5_guard_finish();
     return is_gctx;
 }
 
@@ -171,6 +174,22 @@ static int open_matrix(struct tess_source *source, struct tess_error *error)
     return error->code;
 }
 
+static int open_parts(struct tess_source *source, struct tess_problems *problems,
+                      struct tess_error *error)
+{
+    struct gctx *file = source->state;
+
+    if (tess_h5_open(&file->h5, source->path, MPI_COMM_NULL, 0, error) != TESS_OK)
+        return error->code;
+    if (tess_h5_kind(&file->h5, MATRIX) != 1)
+        return tess_error_set(error, TESS_EDATA,
+                              "%s: is a GCTX file without a matrix: there is no %s", source->path,
+                              MATRIX);
+    if (open_meta_groups(source, problems, error) == TESS_OK)
+        open_matrix(source, error);
+    return error->code;
+}
+
 static int open_gctx(struct tess_source *source, const struct tess_source_options *options,
                      struct tess_problems *problems, struct tess_error *error)
 {
@@ -182,14 +201,9 @@ static int open_gctx(struct tess_source *source, const struct tess_source_option
     if (options->layer)
         return tess_error_set(error, TESS_EDATA, "%s: is a GCTX file and has no layer '%s'",
                               source->path, options->layer);
-    if (tess_h5_open(&file->h5, source->path, MPI_COMM_NULL, 0, error) != TESS_OK)
-        return error->code;
-    if (tess_h5_kind(&file->h5, MATRIX) != 1)
-        return tess_error_set(error, TESS_EDATA,
-                              "%s: is a GCTX file without a matrix: there is no %s", source->path,
-                              MATRIX);
-    if (open_meta_groups(source, problems, error) == TESS_OK)
-        open_matrix(source, error);
+    tess_h5_guard_start(source->path);
+    open_parts(source, problems, error);
+    tess_h5_guard_finish();
     return error->code;
 }
 
@@ -204,10 +218,12 @@ static int read_column(struct tess_source *source, const char *name, struct tess
         return refuse_column(source, &source->column, name, error);
     tess_source_h5_column_init(&made, source->n_rows);
     made.missing = CMAP_MISSING;
+    tess_h5_guard_start(source->path);
     if (open_meta(file, PROFILES, name, &set, error) == TESS_OK &&
         check_length(file, &set, source->n_rows, error) == TESS_OK)
         tess_h5_set_texts(&set, 0, source->n_rows, tess_source_h5_column_sink, &made, error);
     tess_h5_set_release(&set);
+    tess_h5_guard_finish();
     tess_source_h5_column_finish(&made, error->code == TESS_OK ? column : NULL);
     return error->code;
 }
@@ -234,6 +250,7 @@ static int read_rows(struct tess_source *source, int64_t first, int64_t n, struc
     struct gctx *file = source->state;
 
     tess_source_h5_make_dense(source, first, n, block);
+    tess_h5_guard_start(source->path);
     if (file->turned)
         read_turned(source, block, error);
     else
@@ -241,6 +258,7 @@ static int read_rows(struct tess_source *source, int64_t first, int64_t n, struc
                          (int64_t[2]){n, source->n_readouts}, block->dense, error);
     if (error->code == TESS_OK)
         tess_source_h5_check(source, &file->id, block, problems);
+    tess_h5_guard_finish();
     return error->code;
 }
 
@@ -251,9 +269,11 @@ static void release(struct tess_source *source)
 
     if (!file)
         return;
+    tess_h5_guard_start(source->path);
     tess_h5_set_release(&file->matrix);
     tess_h5_set_release(&file->id);
     tess_h5_close(&file->h5, &unused);
+    tess_h5_guard_finish();
     tess_free(file->piece);
     tess_free(file);
     source->state = NULL;

@@ -2,6 +2,7 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/frame.h"
+#include "tessera/h5_guard.h"
 #include "tessera/source.h"
 #include "tessera/source_h5.h"
 #include "tessera/sparse.h"
@@ -182,9 +183,11 @@ static int open_h5ad(struct tess_source *source, const struct tess_source_option
     source->state = file;
     source->options = options;
     file->h5 = (struct tess_h5)TESS_H5_INIT;
+    tess_h5_guard_start(source->path);
     if (tess_h5_open(&file->h5, source->path, MPI_COMM_NULL, 0, error) == TESS_OK &&
         check_kind(&file->h5, error) == TESS_OK && open_names(source, problems, error) == TESS_OK)
         open_matrix(source, error);
+    tess_h5_guard_finish();
     return error->code;
 }
 
@@ -195,7 +198,9 @@ static int read_column(struct tess_source *source, const char *name, struct tess
     struct tess_source_h5_column made;
 
     tess_source_h5_column_init(&made, source->n_rows);
+    tess_h5_guard_start(source->path);
     tess_frame_texts(&file->obs, name, tess_source_h5_column_sink, &made, error);
+    tess_h5_guard_finish();
     tess_source_h5_column_finish(&made, error->code == TESS_OK ? column : NULL);
     return error->code;
 }
@@ -205,6 +210,7 @@ static int read_rows(struct tess_source *source, int64_t first, int64_t n, struc
 {
     struct h5ad *file = source->state;
 
+    tess_h5_guard_start(source->path);
     if (file->is_sparse)
         tess_sparse_read(&file->sparse, first, n, block, error);
     else {
@@ -217,6 +223,7 @@ static int read_rows(struct tess_source *source, int64_t first, int64_t n, struc
     }
     if (error->code == TESS_OK)
         tess_source_h5_check(source, &file->id, block, problems);
+    tess_h5_guard_finish();
     return error->code;
 }
 
@@ -227,12 +234,14 @@ static void release(struct tess_source *source)
 
     if (!file)
         return;
+    tess_h5_guard_start(source->path);
     tess_sparse_release(&file->sparse);
     tess_h5_set_release(&file->dense);
     tess_h5_set_release(&file->id);
     tess_frame_release(&file->obs);
     tess_frame_release(&file->var);
     tess_h5_close(&file->h5, &unused);
+    tess_h5_guard_finish();
     tess_free(file);
     source->state = NULL;
 }
