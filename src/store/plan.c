@@ -1,0 +1,346 @@
+/* plan.c -- panels, then groups of rows (experiments), their replicates and folds. */
+#include "plan.h"
+
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+#include "tessera/log.h"
+#include "tessera/random.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+static int compare_numbers(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* The number of a panel; takes over `readout` (n, ascending). */
+static int64_t add_panel(struct tess_plan *plan, int64_t *readout, int64_t n)
+{
+    for (size_t i = 0; i < plan->n_panels; i++)
+        if (plan->panel[i].n == n &&
+            memcmp(plan->panel[i].readout, readout, (size_t)n * sizeof *readout) == 0) {
+            tess_free(readout);
+            return (int64_t)i;
+        }
+    plan->panel =
+        tess_grow(plan->panel, &plan->room_panels, plan->n_panels + 1, sizeof plan->panel[0]);
+    plan->panel[plan->n_panels] = (struct tess_plan_panel){n, readout};
+    return (int64_t)plan->n_panels++;
+}
+
+/* All readouts of a file, and where each of them stands. */
+static void panel_of_file(struct tess_plan *plan, struct tess_plan_file *file)
+{
+    int64_t n = file->source.n_readouts, *readout = TESS_NEW(int64_t, n);
+
+    for (int64_t i = 0; i < n; i++)
+        readout[i] = file->readout[i];
+    qsort(readout, (size_t)n, sizeof *readout, compare_numbers);
+    file->panel = add_panel(plan, readout, n);
+    readout = plan->panel[file->panel].readout;
+    file->position = TESS_NEW(int32_t, n);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t key = file->readout[i];
+        int64_t *at = bsearch(&key, readout, (size_t)n, sizeof *readout, compare_numbers);
+
+        file->position[i] = (int32_t)(at - readout);
+    }
+}
+
+/* Which readouts a block measures, by context. */
+static void mark_block(const struct tess_plan *plan, const struct tess_plan_file *file,
+                       const struct tess_block *block, uint8_t *measured)
+{
+    for (int64_t i = 0; i < block->n; i++) {
+        int32_t context = file->context[block->first + i];
+        int64_t n = block->dense ? file->source.n_readouts : block->indptr[i + 1] - block->indptr[i];
+        int64_t first = block->dense ? i * n : block->indptr[i];
+
+        if (context < 0 || file->combination[block->first + i] < 0)
+            continue;
+        for (int64_t k = first; k < first + n; k++) {
+            float x = block->dense ? block->dense[k] : block->data[k];
+            int64_t j = block->dense ? k - first : block->index[k];
+
+            if (!isnan(x))
+                measured[(int64_t)context * plan->readout.n + file->readout[j]] = 1;
+        }
+    }
+}
+
+static int survey(struct tess_plan *plan, struct tess_plan_file *file, uint8_t *measured,
+                  struct tess_problems *problems, struct tess_error *error)
+{
+    struct tess_progress progress;
+    struct tess_block block = {0};
+
+    tess_progress_init(&progress, "looking for what is measured", "rows", file->source.n_rows);
+    for (int64_t i = 0, n; i < file->source.n_rows && error->code == TESS_OK; i += n) {
+        n = file->source.n_rows - i;
+        n = n < file->source.rows_at_once ? n : file->source.rows_at_once;
+        if (tess_source_read_rows(&file->source, i, n, &block, problems, error) == TESS_OK)
+            mark_block(plan, file, &block, measured);
+        tess_progress_show(&progress, i + n);
+    }
+    tess_progress_release(&progress);
+    tess_block_release(&block);
+    file->surveyed = 1;
+    return error->code;
+}
+
+/* Ragged files share one panel a context: what any of their rows measures there. */
+static int panels_of_contexts(struct tess_plan *plan, int64_t *panel_of,
+                              struct tess_problems *problems, struct tess_error *error)
+{
+    int64_t n = plan->readout.n, ragged = 0;
+    uint8_t *measured;
+
+    for (int64_t f = 0; f < plan->n_files; f++)
+        ragged += plan->file[f].source.ragged;
+    if (!ragged)
+        return TESS_OK;
+    measured = tess_alloc_large((size_t)plan->context.n, (size_t)n, "what each context measures",
+                                error);
+    for (int64_t f = 0; f < plan->n_files && error->code == TESS_OK; f++)
+        if (plan->file[f].source.ragged)
+            survey(plan, &plan->file[f], measured, problems, error);
+    for (int64_t c = 0; c < plan->context.n && error->code == TESS_OK; c++) {
+        int64_t *readout = TESS_NEW(int64_t, n), length = 0;
+
+        for (int64_t j = 0; j < n; j++)
+            if (measured[c * n + j])
+                readout[length++] = j;
+        panel_of[c] = add_panel(plan, readout, length);
+    }
+    tess_free(measured);
+    return error->code;
+}
+
+/* Rows to groups: a group for every (combination, context, panel, split). */
+static void group_rows(struct tess_plan *plan, const int64_t *panel_of)
+{
+    struct tess_intern keys = {0};
+    size_t room = 0;
+
+    for (int64_t f = 0; f < plan->n_files; f++) {
+        struct tess_plan_file *file = &plan->file[f];
+
+        file->group = TESS_NEW(int32_t, file->source.n_rows);
+        for (int64_t i = 0; i < file->source.n_rows; i++) {
+            int32_t key[4] = {file->combination[i], file->context[i], (int32_t)file->panel,
+                              file->split[i]};
+
+            file->group[i] = -1;
+            if (key[0] < 0 || key[1] < 0)
+                continue;
+            if (file->source.ragged)
+                key[2] = (int32_t)panel_of[key[1]];
+            if (plan->panel[key[2]].n == 0)
+                continue;
+            file->group[i] = (int32_t)tess_intern_add(&keys, (const char *)key, sizeof key);
+            if (keys.n > plan->n_groups) {
+                plan->group = tess_grow(plan->group, &room, (size_t)keys.n, sizeof plan->group[0]);
+                plan->group[plan->n_groups++] = (struct tess_plan_group){
+                    .combination = key[0], .context = key[1], .panel = key[2], .split = key[3]};
+            }
+            plan->group[file->group[i]].n_rows++;
+        }
+        tess_free(file->combination);
+        tess_free(file->context);
+        tess_free(file->split);
+        file->combination = file->context = NULL;
+        file->split = NULL;
+    }
+    tess_intern_release(&keys);
+}
+
+struct unit {
+    int32_t group, label, file, seen; /* seen: number by first appearance */
+};
+
+static int compare_units(const void *a, const void *b)
+{
+    const struct unit *x = a, *y = b;
+
+    if (x->group != y->group)
+        return x->group < y->group ? -1 : 1;
+    if (x->label != y->label)
+        return x->label < y->label ? -1 : 1;
+    return x->file < y->file ? -1 : x->file > y->file;
+}
+
+/* Rows of labelled replicates: slot = the replicate's number within its group, in order of the
+ * labels (those of another file are other replicates). */
+static void number_labelled(struct tess_plan *plan)
+{
+    struct tess_intern keys = {0};
+    struct unit *unit = NULL;
+    size_t room = 0;
+    int32_t *ordinal;
+
+    for (int32_t f = 0; f < plan->n_files; f++)
+        for (int64_t i = 0; i < plan->file[f].source.n_rows; i++) {
+            int32_t key[3] = {plan->file[f].group[i], plan->file[f].replicate[i], f};
+            int64_t before = keys.n, number;
+
+            if (key[0] < 0)
+                continue;
+            number = tess_intern_add(&keys, (const char *)key, sizeof key);
+            if (number == before) {
+                unit = tess_grow(unit, &room, (size_t)keys.n, sizeof *unit);
+                unit[number] = (struct unit){key[0], key[1], f, (int32_t)number};
+            }
+            plan->file[f].slot[i] = (int32_t)number;
+        }
+    qsort(unit, (size_t)keys.n, sizeof *unit, compare_units);
+    ordinal = TESS_NEW(int32_t, keys.n);
+    for (int64_t u = 0; u < keys.n; u++)
+        ordinal[unit[u].seen] = (int32_t)plan->group[unit[u].group].n_replicates++;
+    for (int64_t f = 0; f < plan->n_files; f++)
+        for (int64_t i = 0; i < plan->file[f].source.n_rows; i++)
+            if (plan->file[f].group[i] >= 0)
+                plan->file[f].slot[i] = ordinal[plan->file[f].slot[i]];
+    tess_free(ordinal);
+    tess_free(unit);
+    tess_intern_release(&keys);
+}
+
+/* Without labels every row is a replicate, in order of the files. */
+static void number_rows(struct tess_plan *plan)
+{
+    for (int64_t f = 0; f < plan->n_files; f++)
+        for (int64_t i = 0; i < plan->file[f].source.n_rows; i++)
+            if (plan->file[f].group[i] >= 0)
+                plan->file[f].slot[i] =
+                    (int32_t)plan->group[plan->file[f].group[i]].n_replicates++;
+}
+
+static void number_replicates(struct tess_plan *plan)
+{
+    for (int64_t f = 0; f < plan->n_files; f++)
+        plan->file[f].slot = TESS_NEW(int32_t, plan->file[f].source.n_rows);
+    if (plan->options->source.replicate)
+        number_labelled(plan);
+    else
+        number_rows(plan);
+    for (int64_t f = 0; f < plan->n_files; f++) {
+        tess_free(plan->file[f].replicate);
+        plan->file[f].replicate = NULL;
+    }
+}
+
+/* Groups of too few replicates are dropped; units are numbered over those that stay. */
+static void drop_small(struct tess_plan *plan, struct tess_import_result *result)
+{
+    for (int64_t g = 0; g < plan->n_groups; g++) {
+        struct tess_plan_group *group = &plan->group[g];
+
+        result->n_replicate_rows += group->n_rows - 1;
+        if (group->n_replicates < plan->options->min_replicates) {
+            result->n_dropped++;
+            result->n_dropped_rows += group->n_rows;
+            group->experiment = -1;
+            continue;
+        }
+        group->first_unit = plan->n_units;
+        plan->n_units += group->n_replicates;
+    }
+    for (int64_t f = 0; f < plan->n_files && result->n_dropped; f++)
+        for (int64_t i = 0; i < plan->file[f].source.n_rows; i++) {
+            int32_t *at = &plan->file[f].group[i];
+
+            if (*at >= 0 && plan->group[*at].experiment < 0)
+                *at = -1;
+        }
+}
+
+/* --aggregate none: every replicate becomes a group of its own. */
+static void explode(struct tess_plan *plan)
+{
+    struct tess_plan_group *single = TESS_NEW(struct tess_plan_group, plan->n_units);
+
+    for (int64_t g = 0; g < plan->n_groups; g++)
+        for (int64_t k = 0; k < plan->group[g].n_replicates && plan->group[g].experiment >= 0; k++) {
+            int64_t u = plan->group[g].first_unit + k;
+
+            single[u] = plan->group[g];
+            single[u].n_rows = 0;
+            single[u].n_replicates = 1;
+            single[u].first_unit = u;
+        }
+    for (int64_t f = 0; f < plan->n_files; f++)
+        for (int64_t i = 0; i < plan->file[f].source.n_rows; i++) {
+            int32_t *group = &plan->file[f].group[i], *slot = &plan->file[f].slot[i];
+
+            if (*group < 0)
+                continue;
+            *group = (int32_t)plan->group[*group].first_unit + *slot;
+            *slot = 0;
+            single[*group].n_rows++;
+        }
+    tess_free(plan->group);
+    plan->group = single;
+    plan->n_groups = plan->n_units;
+}
+
+/* A number of the group that does not depend on the order of files and rows. */
+static uint64_t name_hash(const struct tess_plan *plan, const struct tess_plan_group *group)
+{
+    const char *context = plan->context.text[group->context];
+    uint64_t hash = 0;
+    int32_t member;
+
+    for (int32_t k = 0; k < plan->n_members[group->combination]; k++) { /* in any order */
+        memcpy(&member, plan->combination.text[group->combination] + k * 4, sizeof member);
+        hash += XXH3_64bits(plan->component.text[member], strlen(plan->component.text[member]));
+    }
+    return XXH3_64bits_withSeed(context, strlen(context), hash + (uint64_t)group->split);
+}
+
+/* Up to 8 replicates are a fold each; more are dealt out evenly at random. */
+static void deal_folds(struct tess_plan *plan)
+{
+    plan->fold = (int8_t *)tess_alloc((size_t)plan->n_units, 1);
+    for (int64_t g = 0; g < plan->n_groups; g++) {
+        struct tess_plan_group *group = &plan->group[g];
+        int64_t n = group->n_replicates, *order;
+
+        if (group->experiment < 0)
+            continue;
+        order = TESS_NEW(int64_t, n);
+        for (int64_t i = 0; i < n; i++)
+            order[i] = i;
+        if (n > TESS_STORE_FOLDS)
+            tess_random_permute(tess_random_stream((uint64_t)plan->options->seed, TESS_RANDOM_FOLD,
+                                                   name_hash(plan, group)),
+                                n, order);
+        for (int64_t i = 0; i < n; i++)
+            plan->fold[group->first_unit + order[i]] = (int8_t)(i % TESS_STORE_FOLDS);
+        tess_free(order);
+    }
+}
+
+int tess_plan_group(struct tess_plan *plan, struct tess_problems *problems,
+                    struct tess_import_result *result, struct tess_error *error)
+{
+    int64_t *panel_of = TESS_NEW(int64_t, plan->context.n);
+
+    for (int64_t f = 0; f < plan->n_files; f++)
+        if (!plan->file[f].source.ragged)
+            panel_of_file(plan, &plan->file[f]);
+    if (panels_of_contexts(plan, panel_of, problems, error) == TESS_OK) {
+        group_rows(plan, panel_of);
+        number_replicates(plan);
+        drop_small(plan, result);
+        if (plan->options->aggregate == TESS_AGGREGATE_NONE)
+            explode(plan);
+        deal_folds(plan);
+    }
+    tess_free(panel_of);
+    return error->code;
+}

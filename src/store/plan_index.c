@@ -1,0 +1,204 @@
+/* plan_index.c -- the groups, sorted as a store wants them, become its index. */
+#include "plan.h"
+
+#include "tessera/alloc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Lists of numbers, to be sorted by their contents. */
+struct list {
+    int64_t n, *item;
+    int64_t number; /* before sorting */
+};
+
+static int compare_numbers(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static int compare_lists(const void *a, const void *b)
+{
+    const struct list *x = a, *y = b;
+
+    for (int64_t i = 0; i < x->n && i < y->n; i++)
+        if (x->item[i] != y->item[i])
+            return x->item[i] < y->item[i] ? -1 : 1;
+    return x->n < y->n ? -1 : x->n > y->n;
+}
+
+/* Sorts the lists; *first and *items as the index holds them; number[old] = new. */
+static void sort_lists(struct list *list, int64_t n, int64_t **first, int64_t **items,
+                       int64_t *number)
+{
+    int64_t total = 0;
+
+    qsort(list, (size_t)n, sizeof *list, compare_lists);
+    *first = TESS_NEW(int64_t, n + 1);
+    for (int64_t i = 0; i < n; i++)
+        (*first)[i + 1] = total += list[i].n;
+    *items = TESS_NEW(int64_t, total);
+    for (int64_t i = 0; i < n; i++) {
+        memcpy(*items + (*first)[i], list[i].item, (size_t)list[i].n * sizeof(int64_t));
+        number[list[i].number] = i;
+    }
+}
+
+/* The symbols that are marked, as a vocabulary; number[old] = new. */
+static void keep_symbols(const struct tess_intern *intern, const char *used,
+                         struct tess_vocab *vocab, int64_t *number)
+{
+    const char **symbol = TESS_NEW(const char *, intern->n);
+    int64_t *old = TESS_NEW(int64_t, intern->n), *order = TESS_NEW(int64_t, intern->n), n = 0;
+
+    for (int64_t i = 0; i < intern->n; i++)
+        if (used[i]) {
+            symbol[n] = intern->text[i];
+            old[n++] = i;
+        }
+    tess_vocab_init(vocab, n, symbol, order);
+    for (int64_t i = 0; i < n; i++)
+        number[old[order[i]]] = i;
+    tess_free(symbol);
+    tess_free(old);
+    tess_free(order);
+}
+
+static int32_t member_of(const struct tess_plan *plan, int64_t combination, int64_t k)
+{
+    int32_t member;
+
+    memcpy(&member, plan->combination.text[combination] + k * 4, sizeof member);
+    return member;
+}
+
+static void index_combinations(const struct tess_plan *plan, const char *used,
+                               struct tess_index *index, int64_t *number)
+{
+    char *component_used = TESS_NEW(char, plan->component.n);
+    int64_t *component = TESS_NEW(int64_t, plan->component.n), n = 0;
+    struct list *list = TESS_NEW(struct list, plan->combination.n);
+
+    for (int64_t c = 0; c < plan->combination.n; c++)
+        for (int64_t k = 0; k < plan->n_members[c] && used[c]; k++)
+            component_used[member_of(plan, c, k)] = 1;
+    keep_symbols(&plan->component, component_used, &index->perturbation, component);
+    for (int64_t c = 0; c < plan->combination.n; c++) {
+        if (!used[c])
+            continue;
+        list[n] = (struct list){plan->n_members[c], TESS_NEW(int64_t, plan->n_members[c]), c};
+        for (int64_t k = 0; k < list[n].n; k++)
+            list[n].item[k] = component[member_of(plan, c, k)];
+        qsort(list[n].item, (size_t)list[n].n, sizeof(int64_t), compare_numbers);
+        n++;
+    }
+    index->n_combinations = n;
+    sort_lists(list, n, &index->combination_first, &index->combination_member, number);
+    for (int64_t i = 0; i < n; i++)
+        tess_free(list[i].item);
+    tess_free(list);
+    tess_free(component);
+    tess_free(component_used);
+}
+
+static void index_panels(const struct tess_plan *plan, const char *used, struct tess_index *index,
+                         int64_t *number)
+{
+    struct list *list = TESS_NEW(struct list, plan->n_panels);
+    int64_t n = 0;
+
+    for (size_t i = 0; i < plan->n_panels; i++)
+        if (used[i])
+            list[n++] = (struct list){plan->panel[i].n, plan->panel[i].readout, (int64_t)i};
+    index->n_panels = n;
+    sort_lists(list, n, &index->panel_first, &index->panel_readout, number);
+    tess_free(list);
+}
+
+/* A group's sort key: context, panel, combination, split; the group's own number decides ties. */
+struct key {
+    int64_t part[5];
+};
+
+static int compare_keys(const void *a, const void *b)
+{
+    const struct key *x = a, *y = b;
+
+    for (int i = 0; i < 5; i++)
+        if (x->part[i] != y->part[i])
+            return x->part[i] < y->part[i] ? -1 : 1;
+    return 0;
+}
+
+static void index_experiments(struct tess_plan *plan, struct key *key, int64_t n,
+                              struct tess_index *index)
+{
+    int64_t n_folds = 0;
+
+    qsort(key, (size_t)n, sizeof *key, compare_keys);
+    index->n_experiments = n;
+    index->context_of = TESS_NEW(int64_t, n);
+    index->panel = TESS_NEW(int64_t, n);
+    index->combination = TESS_NEW(int64_t, n);
+    index->split = (int8_t *)tess_alloc((size_t)n, 1);
+    index->n_replicates = TESS_NEW(int64_t, n);
+    index->n_observed = TESS_NEW(int64_t, n);
+    index->fold_first = TESS_NEW(int64_t, n + 1);
+    for (int64_t i = 0; i < n; i++) {
+        struct tess_plan_group *group = &plan->group[key[i].part[4]];
+
+        group->experiment = i;
+        index->context_of[i] = key[i].part[0];
+        index->panel[i] = key[i].part[1];
+        index->combination[i] = key[i].part[2];
+        index->split[i] = (int8_t)key[i].part[3];
+        index->n_replicates[i] = group->n_replicates;
+        index->fold_first[i + 1] = n_folds += tess_plan_folds(group);
+    }
+    index->fold_replicates = TESS_NEW(int64_t, n_folds);
+    for (int64_t i = 0; i < n; i++) {
+        const struct tess_plan_group *group = &plan->group[key[i].part[4]];
+
+        for (int64_t u = 0; u < group->n_replicates && group->n_replicates > 1; u++)
+            index->fold_replicates[index->fold_first[i] + plan->fold[group->first_unit + u]]++;
+    }
+}
+
+void tess_plan_index(struct tess_plan *plan, struct tess_index *index)
+{
+    char *used[3] = {TESS_NEW(char, plan->context.n), TESS_NEW(char, plan->n_panels),
+                     TESS_NEW(char, plan->combination.n)};
+    int64_t *number[3] = {TESS_NEW(int64_t, plan->context.n), TESS_NEW(int64_t, plan->n_panels),
+                          TESS_NEW(int64_t, plan->combination.n)};
+    struct key *key = TESS_NEW(struct key, plan->n_groups);
+    int64_t n = 0;
+
+    *index = (struct tess_index){.control = -1};
+    for (int64_t g = 0; g < plan->n_groups; g++) {
+        const struct tess_plan_group *group = &plan->group[g];
+
+        if (group->experiment < 0)
+            continue;
+        used[0][group->context] = used[1][group->panel] = used[2][group->combination] = 1;
+    }
+    keep_symbols(&plan->context, used[0], &index->context, number[0]);
+    index_panels(plan, used[1], index, number[1]);
+    index_combinations(plan, used[2], index, number[2]);
+    tess_vocab_copy(&index->readout, &plan->readout);
+    for (int64_t g = 0; g < plan->n_groups; g++) {
+        const struct tess_plan_group *group = &plan->group[g];
+
+        if (group->experiment >= 0)
+            key[n++] = (struct key){{number[0][group->context], number[1][group->panel],
+                                     number[2][group->combination], group->split, g}};
+    }
+    index_experiments(plan, key, n, index);
+    tess_index_finish(index);
+    for (int i = 0; i < 3; i++) {
+        tess_free(used[i]);
+        tess_free(number[i]);
+    }
+    tess_free(key);
+}
