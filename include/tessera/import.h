@@ -37,10 +37,10 @@ struct tess_import_options {
 /* What happened on the way; the rest is in the summary. */
 struct tess_import_result {
     struct tess_summary summary;
-    int64_t n_rows, n_replicate_rows;        /* rows; those beyond the first of their experiment */
-    int64_t n_dropped_rows, n_dropped;       /* by min_replicates: rows, experiments              */
-    int64_t n_passes;                        /* times the files were read                         */
-    struct tess_strings kind;                /* "FILE: AnnData, dense float32: 10 rows × 5 readouts" */
+    int64_t n_rows, n_replicate_rows;  /* rows; those beyond the first of their experiment */
+    int64_t n_dropped_rows, n_dropped; /* by min_replicates: rows, experiments              */
+    int64_t n_passes;                  /* times the files were read                         */
+    struct tess_strings kind;          /* "FILE: AnnData, dense float32: 10 rows × 5 readouts" */
 };
 void tess_import_result_release(struct tess_import_result *result);
 

@@ -84,6 +84,8 @@ struct tess_store {
     uint64_t *check[2];                   /* their checksums; own */
 };
 
+/* Does the file say that it is one? Never fails. Local. */
+int tess_store_is(const char *path);
 /* Rank 0 reads the index, all get it; then every rank can read values. TESS_EDATA if it is no
  * store, of a newer version, or inconsistent. Collective over comm. */
 int tess_store_open(struct tess_store *store, const char *path, MPI_Comm comm,

@@ -1,11 +1,92 @@
-/* cmd_check.c -- not built yet. */
-#include "tessera/cli.h"
+/* cmd_check.c -- what is wrong with files, and what would be imported. */
+#include "import_options.h"
+
+#include "tessera/agree.h"
 #include "tessera/error.h"
+
+#include <inttypes.h>
+
+static const struct tess_option options[] = {TESS_IMPORT_OPTIONS, {0}};
+
+static void print_problems(const struct tess_problems *problems)
+{
+    for (size_t i = 0; i < problems->text.n; i++)
+        printf("%s\n", problems->text.item[i]);
+    if (problems->n > (int64_t)problems->text.n)
+        printf("… and %" PRId64 " more (--limit 0 prints all)\n",
+               problems->n - (int64_t)problems->text.n);
+    printf("%-15s %" PRId64 "\n", "problems", problems->n);
+}
+
+static int check_files(struct tess_call *call, struct tess_error *error)
+{
+    struct tess_import_result result = {0};
+    struct tess_problems problems = {0};
+    struct tess_import_call in;
+
+    if (tess_import_call_init(&in, call, error) == TESS_OK) {
+        problems.limit = in.limit;
+        tess_import_run(&in.options, NULL, &problems, &result, error);
+        if (error->code == TESS_EDATA) { /* what ended the look is a problem like the others */
+            printf("%s\n", error->text);
+            *error = (struct tess_error)TESS_ERROR_INIT;
+            problems.n++;
+            problems.limit = -1;
+        }
+        print_problems(&problems);
+        if (problems.limit >= 0)
+            tess_import_print(&result, stdout);
+        if (problems.n && error->code == TESS_OK)
+            tess_error_set(error, TESS_EDATA, "%" PRId64 " problem%s", problems.n,
+                           problems.n == 1 ? "" : "s");
+    }
+    tess_import_result_release(&result);
+    tess_problems_release(&problems);
+    tess_import_call_release(&in);
+    return error->code;
+}
+
+static int check_store(struct tess_call *call, const char *path, struct tess_error *error)
+{
+    struct tess_summary summary;
+    struct tess_store store;
+
+    if (tess_store_open(&store, path, call->comm, error) != TESS_OK)
+        return error->code;
+    if (tess_store_verify(&store, error) == TESS_OK && call->rank == 0) {
+        tess_summary_init(&summary, &store.index);
+        printf("%s: a store, every checksum is right\n", path);
+        tess_summary_print(&summary, stdout);
+        tess_summary_release(&summary);
+    }
+    tess_store_release(&store);
+    return error->code;
+}
 
 static int run(struct tess_call *call, struct tess_error *error)
 {
-    return tess_error_set(error, TESS_EUSAGE, "'%s' is not built yet", call->command->name);
+    int store = call->rank == 0 && tess_store_is(call->args[0]);
+
+    MPI_Bcast(&store, 1, MPI_INT, 0, call->comm);
+    if (store && call->n_args > 1)
+        return tess_error_set(error, TESS_EUSAGE, "%s is a store: check stores one at a time",
+                              call->args[0]);
+    if (store)
+        return check_store(call, call->args[0], error);
+    if (call->rank == 0)
+        check_files(call, error);
+    return tess_agree(call->comm, error);
 }
 
 const struct tess_command tess_command_check = {
-    .name = "check", .usage = "check", .summary = "not built yet", .max_args = -1, .run = run};
+    .name = "check",
+    .usage = "check FILE… [options]",
+    .summary = "every problem of input files, one line each, and what they would give",
+    .details = "Takes import's options and reads the files in the same way, but writes nothing.\n"
+               "Problems are printed as FILE:ROW:COLUMN: WHAT; with any the exit code is 65.\n"
+               "Of a store it verifies every checksum.",
+    .options = options,
+    .min_args = 1,
+    .max_args = -1,
+    .run = run,
+};

@@ -73,8 +73,8 @@ static struct sums *sums_new(struct run *run, const struct tess_plan_group *grou
 
     sums->remaining = group->n_rows;
     sums->base = TESS_NEW(int64_t, slots);
-    sums->sum = tess_alloc_large((size_t)slots, (size_t)width * sizeof(double), "an experiment's sums",
-                                 run->error);
+    sums->sum = tess_alloc_large((size_t)slots, (size_t)width * sizeof(double),
+                                 "an experiment's sums", run->error);
     sums->count = tess_alloc_large((size_t)slots, (size_t)width * sizeof(int32_t),
                                    "an experiment's counts", run->error);
     run->used += bytes_of(slots, width);
@@ -445,7 +445,7 @@ int tess_aggregate_run(struct tess_plan *plan, struct tess_sink *sink,
                        struct tess_problems *problems, struct tess_import_result *result,
                        struct tess_error *error)
 {
-    struct run run = {plan, sink, problems, error, .budget = (size_t)plan->options->memory,
+    struct run run = {plan,      sink, problems, error, .budget = (size_t)plan->options->memory,
                       .only = -1};
     int64_t n_large = 0;
 
@@ -453,7 +453,7 @@ int tess_aggregate_run(struct tess_plan *plan, struct tess_sink *sink,
         run.longest = plan->panel[i].n > run.longest ? plan->panel[i].n : run.longest;
     run.state = TESS_NEW(struct sums *, plan->n_groups);
     run.value = TESS_NEW(float, run.longest);
-    run.folds = TESS_NEW(float, TESS_STORE_FOLDS * run.longest);
+    run.folds = TESS_NEW(float, TESS_STORE_FOLDS *run.longest);
     for (int64_t g = 0; g < plan->n_groups; g++) {
         run.n_waiting += plan->group[g].experiment >= 0;
         n_large += plan->group[g].experiment >= 0 && !fits(&run, &plan->group[g]);

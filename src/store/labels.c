@@ -116,8 +116,7 @@ static int label_rows(struct tess_plan *plan, struct tess_plan_file *file,
 {
     struct tess_column column = {0};
 
-    if (error->code == TESS_OK &&
-        read_labels(&file->source, names, &column, error) == TESS_OK) {
+    if (error->code == TESS_OK && read_labels(&file->source, names, &column, error) == TESS_OK) {
         char *name = tess_strings_join(names, "_", names->n);
 
         number_levels(plan, &file->source, name, &column, number, BAD, problems);
@@ -148,7 +147,8 @@ static int split_rows(struct tess_plan *plan, struct tess_plan_file *file,
     return TESS_OK;
 }
 
-/* Replicate labels keep the order of their texts, so that folds do not depend on the rows' order. */
+/* Replicate labels keep the order of their texts, so that folds do not depend on the rows' order.
+ */
 static int replicate_rows(struct tess_plan_file *file, const char *name,
                           struct tess_problems *problems, struct tess_error *error)
 {
@@ -195,8 +195,8 @@ static int open_file(struct tess_plan *plan, struct tess_plan_file *file, const 
         tess_problems_add(problems, path, 0, NULL, "has no readouts");
     if (file->source.n_rows == 0)
         tess_problems_add(problems, path, 0, NULL, "has no rows");
-    label_rows(plan, file, &options->source.perturbation, tess_plan_combination,
-               &file->combination, problems, error);
+    label_rows(plan, file, &options->source.perturbation, tess_plan_combination, &file->combination,
+               problems, error);
     label_rows(plan, file, &options->source.context, number_context, &file->context, problems,
                error);
     split_rows(plan, file, problems, error);

@@ -58,7 +58,8 @@ static void mark_block(const struct tess_plan *plan, const struct tess_plan_file
 {
     for (int64_t i = 0; i < block->n; i++) {
         int32_t context = file->context[block->first + i];
-        int64_t n = block->dense ? file->source.n_readouts : block->indptr[i + 1] - block->indptr[i];
+        int64_t n =
+            block->dense ? file->source.n_readouts : block->indptr[i + 1] - block->indptr[i];
         int64_t first = block->dense ? i * n : block->indptr[i];
 
         if (context < 0 || file->combination[block->first + i] < 0)
@@ -104,8 +105,8 @@ static int panels_of_contexts(struct tess_plan *plan, int64_t *panel_of,
         ragged += plan->file[f].source.ragged;
     if (!ragged)
         return TESS_OK;
-    measured = tess_alloc_large((size_t)plan->context.n, (size_t)n, "what each context measures",
-                                error);
+    measured =
+        tess_alloc_large((size_t)plan->context.n, (size_t)n, "what each context measures", error);
     for (int64_t f = 0; f < plan->n_files && error->code == TESS_OK; f++)
         if (plan->file[f].source.ragged)
             survey(plan, &plan->file[f], measured, problems, error);
@@ -216,8 +217,7 @@ static void number_rows(struct tess_plan *plan)
     for (int64_t f = 0; f < plan->n_files; f++)
         for (int64_t i = 0; i < plan->file[f].source.n_rows; i++)
             if (plan->file[f].group[i] >= 0)
-                plan->file[f].slot[i] =
-                    (int32_t)plan->group[plan->file[f].group[i]].n_replicates++;
+                plan->file[f].slot[i] = (int32_t)plan->group[plan->file[f].group[i]].n_replicates++;
 }
 
 static void number_replicates(struct tess_plan *plan)
@@ -265,7 +265,8 @@ static void explode(struct tess_plan *plan)
     struct tess_plan_group *single = TESS_NEW(struct tess_plan_group, plan->n_units);
 
     for (int64_t g = 0; g < plan->n_groups; g++)
-        for (int64_t k = 0; k < plan->group[g].n_replicates && plan->group[g].experiment >= 0; k++) {
+        for (int64_t k = 0; k < plan->group[g].n_replicates && plan->group[g].experiment >= 0;
+             k++) {
             int64_t u = plan->group[g].first_unit + k;
 
             single[u] = plan->group[g];

@@ -13,6 +13,21 @@
 
 #define PIECE_BYTES ((int64_t)1 << 28)
 
+int tess_store_is(const char *path)
+{
+    struct tess_error error = TESS_ERROR_INIT;
+    struct tess_h5 h5 = TESS_H5_INIT;
+    char *format = NULL;
+    int is;
+
+    if (tess_h5_open(&h5, path, MPI_COMM_NULL, 0, &error) == TESS_OK)
+        tess_h5_read_string(&h5, "/", "format", &format, &error);
+    is = format && strcmp(format, "tessera-store") == 0;
+    tess_free(format);
+    tess_h5_close(&h5, &error);
+    return is;
+}
+
 static int read_format(const struct tess_h5 *h5, struct tess_error *error)
 {
     char *format = NULL;

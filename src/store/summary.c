@@ -149,12 +149,12 @@ json_t *tess_summary_json(const struct tess_summary *summary)
         json_object_set_new(split, tess_split_name(i), json_integer(s->n_split[i]));
     all = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
                     "perturbations", (json_int_t)s->n_combinations, "components",
-                    (json_int_t)s->n_components, "combinations_of_several", (json_int_t)s->n_multiple,
-                    "readouts", (json_int_t)s->n_readouts, "contexts", (json_int_t)s->n_contexts,
-                    "panels", (json_int_t)s->n_panels, "experiments", (json_int_t)s->n_experiments,
-                    "replicates", (json_int_t)s->n_replicates, "folds", (json_int_t)s->n_folds,
-                    "observations", (json_int_t)s->n_observations, "missing",
-                    (json_int_t)s->n_missing, "repeated", (json_int_t)s->n_duplicates,
+                    (json_int_t)s->n_components, "combinations_of_several",
+                    (json_int_t)s->n_multiple, "readouts", (json_int_t)s->n_readouts, "contexts",
+                    (json_int_t)s->n_contexts, "panels", (json_int_t)s->n_panels, "experiments",
+                    (json_int_t)s->n_experiments, "replicates", (json_int_t)s->n_replicates,
+                    "folds", (json_int_t)s->n_folds, "observations", (json_int_t)s->n_observations,
+                    "missing", (json_int_t)s->n_missing, "repeated", (json_int_t)s->n_duplicates,
                     "in_one_context", (json_int_t)s->n_one_context);
     json_object_set_new(all, "split", split);
     json_object_set_new(all, "contexts_without_control", names_json(&s->no_control));

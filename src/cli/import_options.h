@@ -1,0 +1,45 @@
+/* import_options.h -- what check and import both take. */
+#ifndef TESSERA_CLI_IMPORT_OPTIONS_H
+#define TESSERA_CLI_IMPORT_OPTIONS_H
+
+#include "tessera/cli.h"
+#include "tessera/import.h"
+
+#define TESS_IMPORT_OPTIONS                                                                        \
+    {"perturbation", 'p', "COL[,COL]", "column of the perturbation [perturbation]"},               \
+        {"context", 'c', "COL[,COL]", "column of the context; several are joined by _ [context]"}, \
+        {"control", 0, "SYM[,SYM]", "perturbations that are the unperturbed reference [control]"}, \
+        {"prefix", 0, "TEXT", "put before every perturbation but the control (CRISPRi_)"},         \
+        {"readout-prefix", 0, "TEXT", "put before every readout (Transcriptome_)"},                \
+        {"layer", 0, "NAME", "AnnData: layers/NAME instead of X"},                                 \
+        {"readout", 0, "COL", "long tables: column of the readout; GCT: row field of its name"},   \
+        {"value", 0, "COL", "long tables: column of the value [value]"},                           \
+        {"id-columns", 0, "COL[,COL]", "tables: further columns that are no readouts"},            \
+        {"split-column", 0, "COL", "column that says train, val, test or unused"},                 \
+        {"replicate", 0, "COL",                                                                    \
+         "column that names the replicate; rows alike in all are averaged"},                       \
+        {"aggregate", 0, "HOW", "over replicates: mean, median or none [mean]"},                   \
+        {"normalize-total", 0, "X", "scale every row to this total (counts)"},                     \
+        {"log1p", 0, NULL, "log(1 + value), after scaling"},                                       \
+        {"min-replicates", 0, "N", "leave out experiments of fewer replicates [1]"},               \
+        {"clip", 0, "X", "limit aggregated values to [-X, X]"},                                    \
+        {"plus-literal", 0, "[SYM,SYM]", "a plus in these symbols (or all) joins nothing"},        \
+        {"seed", 0, "N", "for dealing many replicates into folds [0]"},                            \
+        {"memory", 0, "GB", "for sums; too little means reading more often [1]"},                  \
+    {                                                                                              \
+        "limit", 0, "N", "problems printed; 0: all [100]"                                          \
+    }
+
+/* Values given, with their lists; the files are the call's arguments. */
+struct tess_import_call {
+    struct tess_import_options options;
+    int64_t limit;
+};
+int tess_import_call_init(struct tess_import_call *in, const struct tess_call *call,
+                          struct tess_error *error);
+void tess_import_call_release(struct tess_import_call *in);
+
+/* Files, rows, replicates, what was dropped, and the summary. */
+void tess_import_print(const struct tess_import_result *result, FILE *out);
+
+#endif
