@@ -18,6 +18,10 @@ int tess_commit_finish(struct tess_commit *commit, struct tess_error *error);
 /* Removes a temporary file that was not finished; frees. May run twice. */
 void tess_commit_release(struct tess_commit *commit);
 
+/* Is there room for `bytes` more in the directory of PATH? TESS_ECREATE naming what is needed and
+ * what is free if clearly not; a file system that cannot tell has room. */
+int tess_commit_check_room(const char *path, double bytes, struct tess_error *error);
+
 /* A text file written in that way from one block. */
 int tess_commit_text(const char *path, const char *text, struct tess_error *error);
 

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static char *directory_of(const char *path)
@@ -83,6 +84,24 @@ void tess_commit_release(struct tess_commit *commit)
     tess_free(commit->aside);
     tess_free(commit->path);
     *commit = (struct tess_commit){0};
+}
+
+int tess_commit_check_room(const char *path, double bytes, struct tess_error *error)
+{
+    char *directory = directory_of(path);
+    struct statvfs disk;
+
+    if (!tess_fail_here(error, path) && statvfs(directory, &disk) == 0 && disk.f_blocks > 0) {
+        double room = (double)disk.f_bavail * (double)disk.f_frsize;
+
+        if (room < bytes)
+            tess_error_set(error, TESS_ECREATE,
+                           "%s: needs %.3g GB (%.0f bytes), but only %.3g GB (%.0f bytes) are free "
+                           "there: ask for less or write elsewhere",
+                           path, bytes / 1e9, bytes, room / 1e9, room);
+    }
+    tess_free(directory);
+    return error->code;
 }
 
 static int write_text(const char *path, const char *text, struct tess_error *error)

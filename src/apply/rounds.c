@@ -1,0 +1,32 @@
+/* rounds.c -- blocks of rows dealt out to the ranks. */
+#include "rounds.h"
+
+#define BLOCK_VALUES ((int64_t)1 << 20)
+
+struct rounds rounds_make(MPI_Comm comm, int64_t n, int64_t row_values, int64_t multiple)
+{
+    struct rounds rounds = {.comm = comm, .n = n};
+    int64_t rows = row_values > 0 ? BLOCK_VALUES / row_values : BLOCK_VALUES, blocks;
+
+    MPI_Comm_rank(comm, &rounds.rank);
+    MPI_Comm_size(comm, &rounds.n_ranks);
+    rounds.size = rows > multiple ? rows / multiple * multiple : multiple;
+    blocks = (n + rounds.size - 1) / rounds.size;
+    rounds.n_rounds = (blocks + rounds.n_ranks - 1) / rounds.n_ranks;
+    return rounds;
+}
+
+int64_t rounds_take(const struct rounds *rounds, int64_t round, int64_t *first)
+{
+    int64_t at = (round * rounds->n_ranks + rounds->rank) * rounds->size;
+
+    *first = at < rounds->n ? at : rounds->n;
+    return rounds->n - *first < rounds->size ? rounds->n - *first : rounds->size;
+}
+
+int64_t rounds_done(const struct rounds *rounds, int64_t round)
+{
+    int64_t n = (round + 1) * rounds->n_ranks * rounds->size;
+
+    return n < rounds->n ? n : rounds->n;
+}

@@ -1,0 +1,477 @@
+/* simulate_plan.c -- symbols, combinations, panels, measured pairs and the split of a simulation.
+ */
+#include "simulate_plan.h"
+
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+#include "tessera/intern.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_ORDER    8
+#define HELD_OUT     0.15 /* for validation, and again for the test: the published protocol */
+#define PANEL_SHARE  0.5  /* of the readouts that a context with a smaller panel measures   */
+#define MAX_ATTEMPTS 200  /* draws for each combination wanted                              */
+
+/* "P001" … in as many digits as the last needs, so that byte order is the order of the numbers. */
+static void name_symbols(struct tess_vocab *vocab, char letter, int64_t n, const int64_t *number,
+                         int64_t largest, const char *extra)
+{
+    char **name = TESS_NEW(char *, n + 1);
+    int digits = snprintf(NULL, 0, "%lld", (long long)largest);
+    int64_t all = n + (extra != NULL);
+
+    for (int64_t i = 0; i < n; i++)
+        name[i] = tess_format("%c%0*lld", letter, digits, (long long)(number ? number[i] : i) + 1);
+    if (extra) /* lower case: after all the others */
+        name[n] = tess_strdup(extra);
+    tess_vocab_init(vocab, all, (const char *const *)name, NULL);
+    for (int64_t i = 0; i < all; i++)
+        tess_free(name[i]);
+    tess_free(name);
+}
+
+static void name_all(struct plan *plan)
+{
+    const struct tess_simulate *s = plan->simulate;
+    const char *control = s->n_controls > 0 ? TESS_CONTROL : NULL;
+
+    name_symbols(&plan->index.readout, s->network ? 'G' : 'R', s->n_readouts, NULL, s->n_readouts,
+                 NULL);
+    name_symbols(&plan->index.context, 'C', s->n_contexts, NULL, s->n_contexts, NULL);
+    if (s->network)
+        name_symbols(&plan->index.perturbation, 'G', s->n_perturbations, plan->truth.network.target,
+                     s->n_readouts, control);
+    else
+        name_symbols(&plan->index.perturbation, 'P', s->n_perturbations, NULL, s->n_perturbations,
+                     control);
+}
+
+struct set {
+    int n;
+    int64_t member[MAX_ORDER]; /* ascending */
+};
+
+static int compare_sets(const void *a, const void *b)
+{
+    const struct set *x = a, *y = b;
+
+    for (int i = 0; i < x->n && i < y->n; i++)
+        if (x->member[i] != y->member[i])
+            return x->member[i] < y->member[i] ? -1 : 1;
+    return (x->n > y->n) - (x->n < y->n);
+}
+
+/* A set of n distinct perturbations from draw number `at` on. */
+static void draw_set(struct tess_random stream, uint64_t at, int64_t n_perturbations, int n,
+                     struct set *set)
+{
+    *set = (struct set){0};
+    while (set->n < n) {
+        int64_t x = tess_random_below(stream, at++, n_perturbations);
+        int k = set->n, known = 0;
+
+        for (int i = 0; i < set->n; i++)
+            known |= set->member[i] == x;
+        if (known)
+            continue;
+        for (; k > 0 && set->member[k - 1] > x; k--)
+            set->member[k] = set->member[k - 1];
+        set->member[k] = x;
+        set->n++;
+    }
+}
+
+/* Distinct random sets of 2 … order perturbations, in lexicographic order; own. */
+static struct set *draw_sets(const struct tess_simulate *s, struct tess_error *error)
+{
+    struct tess_random stream = part_stream(s, PART_COMBINATION);
+    struct set *sets = TESS_NEW(struct set, s->n_combinations);
+    struct tess_intern known = {0};
+    int64_t n = 0;
+
+    for (int64_t i = 0; n < s->n_combinations && i < MAX_ATTEMPTS * s->n_combinations; i++) {
+        int size = 2 + (int)(n % (s->order - 1));
+
+        draw_set(stream, (uint64_t)i << 20, s->n_perturbations, size, &sets[n]);
+        if (tess_intern_add(&known, (const char *)&sets[n], sizeof sets[n]) == n)
+            n++;
+    }
+    tess_intern_release(&known);
+    if (n < s->n_combinations)
+        tess_error_set(error, TESS_EUSAGE,
+                       "--combinations %lld: %lld perturbations have not so many of --order %lld: "
+                       "ask for fewer",
+                       (long long)s->n_combinations, (long long)s->n_perturbations,
+                       (long long)s->order);
+    qsort(sets, (size_t)n, sizeof *sets, compare_sets);
+    return sets;
+}
+
+static void add_set(struct tess_index *index, int n, const int64_t *member)
+{
+    int64_t first = index->combination_first[index->n_combinations];
+
+    memcpy(index->combination_member + first, member, (size_t)n * sizeof *member);
+    index->combination_first[++index->n_combinations] = first + n;
+}
+
+/* Singles, each followed by the sets that begin with it, and the control at last. */
+static int make_combinations(struct plan *plan, struct tess_error *error)
+{
+    const struct tess_simulate *s = plan->simulate;
+    struct tess_index *index = &plan->index;
+    struct set *sets = draw_sets(s, error);
+    int64_t at = 0, n = index->perturbation.n;
+
+    if (error->code == TESS_OK) {
+        index->combination_first = TESS_NEW(int64_t, n + s->n_combinations + 1);
+        index->combination_member = TESS_NEW(int64_t, n + s->n_combinations * s->order);
+        for (int64_t p = 0; p < n; p++) {
+            add_set(index, 1, &p);
+            for (; at < s->n_combinations && sets[at].member[0] == p; at++)
+                add_set(index, sets[at].n, sets[at].member);
+        }
+    }
+    tess_free(sets);
+    return error->code;
+}
+
+struct panel {
+    int64_t n, *readout, context;
+};
+
+static int compare_panels(const void *a, const void *b)
+{
+    const struct panel *x = a, *y = b;
+
+    for (int64_t i = 0; i < x->n && i < y->n; i++)
+        if (x->readout[i] != y->readout[i])
+            return x->readout[i] < y->readout[i] ? -1 : 1;
+    return (x->n > y->n) - (x->n < y->n);
+}
+
+/* The readouts that a context measures; all of them, or a random part (at least one). */
+static void choose_panel(const struct tess_simulate *s, int64_t context, int partial,
+                         struct panel *panel)
+{
+    struct tess_random stream = part_stream(s, PART_PANEL);
+    uint64_t at = (uint64_t)(context + 1) * (uint64_t)s->n_readouts;
+    int64_t forced = tess_random_below(stream, (uint64_t)context, s->n_readouts);
+
+    *panel = (struct panel){0, TESS_NEW(int64_t, s->n_readouts), context};
+    for (int64_t r = 0; r < s->n_readouts; r++)
+        if (!partial || r == forced || tess_random_uniform(stream, at + (uint64_t)r) < PANEL_SHARE)
+            panel->readout[panel->n++] = r;
+}
+
+/* panel_of (n_contexts) out. */
+static void make_panels(struct plan *plan, int64_t *panel_of)
+{
+    const struct tess_simulate *s = plan->simulate;
+    struct tess_index *index = &plan->index;
+    struct panel *panel = TESS_NEW(struct panel, s->n_contexts);
+    int64_t n_partial = (int64_t)floor(s->panel_fraction * (double)s->n_contexts + 0.5), all = 0;
+
+    for (int64_t c = 0; c < s->n_contexts; c++) {
+        choose_panel(s, c, c < n_partial, &panel[c]);
+        all += panel[c].n;
+    }
+    qsort(panel, (size_t)s->n_contexts, sizeof *panel, compare_panels);
+    index->panel_first = TESS_NEW(int64_t, s->n_contexts + 1);
+    index->panel_readout = TESS_NEW(int64_t, all);
+    for (int64_t i = 0; i < s->n_contexts; i++) {
+        int64_t first = index->panel_first[index->n_panels];
+
+        if (i == 0 || compare_panels(&panel[i - 1], &panel[i]) != 0) {
+            memcpy(index->panel_readout + first, panel[i].readout,
+                   (size_t)panel[i].n * sizeof *index->panel_readout);
+            index->panel_first[++index->n_panels] = first + panel[i].n;
+        }
+        panel_of[panel[i].context] = index->n_panels - 1;
+    }
+    for (int64_t i = 0; i < s->n_contexts; i++)
+        tess_free(panel[i].readout);
+    tess_free(panel);
+}
+
+/* Numbers the measured pairs (plan->experiment); controls always, everything else at least once. */
+static void choose_measured(struct plan *plan)
+{
+    const struct tess_simulate *s = plan->simulate;
+    struct tess_index *index = &plan->index;
+    struct tess_random stream = part_stream(s, PART_MEASURED);
+    int64_t n = index->n_combinations, n_contexts = s->n_contexts;
+
+    plan->experiment = TESS_NEW(int64_t, n_contexts * n);
+    for (int64_t i = 0; i < n; i++) {
+        uint64_t at = (uint64_t)(i * (n_contexts + 1));
+        int64_t forced = tess_random_below(stream, at + (uint64_t)n_contexts, n_contexts);
+        int seen = 0, control = i == n - 1 && s->n_controls > 0;
+
+        for (int64_t c = 0; c < n_contexts; c++) {
+            int here = control || tess_random_uniform(stream, at + (uint64_t)c) >= s->sparsity;
+
+            plan->experiment[c * n + i] = here ? 0 : -1;
+            seen |= here;
+        }
+        if (!seen)
+            plan->experiment[forced * n + i] = 0;
+    }
+    for (int64_t k = 0; k < n_contexts * n; k++)
+        if (plan->experiment[k] == 0)
+            plan->experiment[k] = index->n_experiments++;
+}
+
+int64_t plan_replicates(const struct plan *plan, int64_t combination)
+{
+    const struct tess_simulate *s = plan->simulate;
+    int control = tess_index_is_control(&plan->index, combination);
+
+    return control && s->n_cells == 0 ? s->n_controls : s->n_replicates;
+}
+
+static int64_t rows_of(const struct plan *plan, int64_t combination)
+{
+    const struct tess_simulate *s = plan->simulate;
+
+    if (s->n_cells == 0)
+        return plan_replicates(plan, combination);
+    return s->n_cells * (tess_index_is_control(&plan->index, combination) ? s->n_controls : 1);
+}
+
+static void make_experiments(struct plan *plan, const int64_t *panel_of)
+{
+    struct tess_index *index = &plan->index;
+    int64_t n = index->n_combinations, n_experiments = index->n_experiments, at = 0;
+
+    index->combination = TESS_NEW(int64_t, n_experiments);
+    index->context_of = TESS_NEW(int64_t, n_experiments);
+    index->panel = TESS_NEW(int64_t, n_experiments);
+    index->split = TESS_NEW(int8_t, n_experiments);
+    index->n_replicates = TESS_NEW(int64_t, n_experiments);
+    index->n_observed = TESS_NEW(int64_t, n_experiments);
+    index->fold_first = TESS_NEW(int64_t, n_experiments + 1);
+    index->fold_replicates = TESS_NEW(int64_t, n_experiments * TESS_STORE_FOLDS);
+    plan->row_first = TESS_NEW(int64_t, n_experiments + 1);
+    for (int64_t k = 0; k < index->context.n * n; k++) {
+        int64_t replicates = plan_replicates(plan, k % n), folds;
+
+        if (plan->experiment[k] < 0)
+            continue;
+        folds = replicates < 2 ? 0 : replicates < TESS_STORE_FOLDS ? replicates : TESS_STORE_FOLDS;
+        index->combination[at] = k % n;
+        index->context_of[at] = k / n;
+        index->panel[at] = panel_of[k / n];
+        index->n_replicates[at] = replicates;
+        index->fold_first[at + 1] = index->fold_first[at] + folds;
+        for (int64_t f = 0; f < folds; f++) /* replicate i lies in fold i mod folds */
+            index->fold_replicates[index->fold_first[at] + f] =
+                (replicates - f + folds - 1) / folds;
+        plan->row_first[at + 1] = plan->row_first[at] + rows_of(plan, k % n);
+        at++;
+    }
+}
+
+/* Contexts (flags) named by --split-target; by default the last one. */
+static int find_targets(const struct plan *plan, char *target, struct tess_error *error)
+{
+    const struct tess_strings *wanted = &plan->simulate->split_target;
+    const struct tess_vocab *context = &plan->index.context;
+    struct tess_strings unknown = {0};
+
+    if (wanted->n == 0)
+        target[context->n - 1] = 1;
+    for (size_t i = 0; i < wanted->n; i++) {
+        int64_t found = tess_vocab_find(context, wanted->item[i]);
+
+        if (found >= 0)
+            target[found] = 1;
+        else if (strcmp(wanted->item[i], "none") != 0)
+            tess_strings_add(&unknown, wanted->item[i]);
+    }
+    if (unknown.n > 0) {
+        tess_vocab_refuse(context, &unknown, "context", "--split-target: the simulation", error);
+        error->code = TESS_EUSAGE;
+    }
+    tess_strings_release(&unknown);
+    return error->code;
+}
+
+/* 15 % + 15 % of what a target context shares with contexts that are none. */
+static int64_t hold_out(struct plan *plan, const char *target, int64_t context)
+{
+    struct tess_index *index = &plan->index;
+    int64_t n = index->n_combinations, n_shared = 0, take;
+    int64_t *shared = TESS_NEW(int64_t, n);
+    uint64_t place = (uint64_t)PART_SPLIT | (uint64_t)(context + 1) << 8;
+
+    for (int64_t i = 0; i < n; i++) {
+        int elsewhere = 0;
+
+        for (int64_t c = 0; c < index->context.n; c++)
+            elsewhere |= !target[c] && plan->experiment[c * n + i] >= 0;
+        if (elsewhere && plan->experiment[context * n + i] >= 0 && !tess_index_is_control(index, i))
+            shared[n_shared++] = plan->experiment[context * n + i];
+    }
+    tess_random_permute(
+        tess_random_stream((uint64_t)plan->simulate->seed, TESS_RANDOM_SIMULATE, place), n_shared,
+        shared);
+    take = (int64_t)floor(HELD_OUT * (double)n_shared + 0.5);
+    for (int64_t i = 0; i < 2 * take; i++)
+        index->split[shared[i]] = i < take ? TESS_VAL : TESS_TEST;
+    tess_free(shared);
+    return 2 * take;
+}
+
+static int make_split(struct plan *plan, struct tess_error *error)
+{
+    struct tess_strings names = {0};
+    char *target = TESS_NEW(char, plan->index.context.n), *list;
+
+    if (find_targets(plan, target, error) == TESS_OK)
+        for (int64_t c = 0; c < plan->index.context.n; c++)
+            if (target[c] && hold_out(plan, target, c) > 0)
+                tess_strings_add(&names, plan->index.context.symbol[c]);
+    list = tess_strings_join(&names, ", ", 20);
+    plan->split_text =
+        names.n ? tess_format("simulated: 15 %% + 15 %% of the shared perturbations of %s", list)
+                : tess_strdup("simulated: nothing held out");
+    tess_free(list);
+    tess_free(target);
+    tess_strings_release(&names);
+    return error->code;
+}
+
+int plan_init(struct plan *plan, const struct tess_simulate *simulate, struct tess_error *error)
+{
+    int64_t *panel_of = TESS_NEW(int64_t, simulate->n_contexts);
+
+    *plan = (struct plan){.simulate = simulate};
+    truth_init(&plan->truth, simulate);
+    name_all(plan);
+    if (make_combinations(plan, error) == TESS_OK) {
+        make_panels(plan, panel_of);
+        plan->index.control = simulate->n_controls ? simulate->n_perturbations : -1;
+        choose_measured(plan);
+        make_experiments(plan, panel_of);
+        make_split(plan, error);
+        tess_index_finish(&plan->index);
+    }
+    tess_free(panel_of);
+    if (error->code != TESS_OK)
+        plan_release(plan);
+    return error->code;
+}
+
+void plan_release(struct plan *plan)
+{
+    tess_index_release(&plan->index);
+    truth_release(&plan->truth);
+    tess_free(plan->row_first);
+    tess_free(plan->experiment);
+    tess_free(plan->split_text);
+    *plan = (struct plan){0};
+}
+
+static void make_row(const struct plan *plan, int64_t combination, int64_t context,
+                     const double *noise, double *out)
+{
+    const struct tess_index *index = &plan->index;
+    int64_t first = index->combination_first[combination];
+    int n = (int)(index->combination_first[combination + 1] - first);
+
+    if (tess_index_is_control(index, combination))
+        n = 0;
+    truth_row(&plan->truth, n, index->combination_member + first, context, noise, out);
+}
+
+void plan_truth(const struct plan *plan, int64_t combination, int64_t context, double *out)
+{
+    make_row(plan, combination, context, NULL, out);
+}
+
+void plan_cell_state(const struct plan *plan, int64_t experiment, const double *noise, double *out)
+{
+    make_row(plan, plan->index.combination[experiment], plan->index.context_of[experiment], noise,
+             out);
+}
+
+int64_t plan_replicate_of(const struct plan *plan, int64_t experiment, int64_t row)
+{
+    int64_t n_rows = plan->row_first[experiment + 1] - plan->row_first[experiment];
+
+    return row * plan->index.n_replicates[experiment] / n_rows;
+}
+
+void plan_replicate(const struct plan *plan, int64_t experiment, int64_t replicate,
+                    const double *truth, double *out)
+{
+    const struct tess_simulate *s = plan->simulate;
+    const struct tess_index *index = &plan->index;
+    struct tess_random noise = part_stream(s, PART_NOISE), missing = part_stream(s, PART_MISSING);
+    int64_t most = s->n_replicates > s->n_controls ? s->n_replicates : s->n_controls;
+    uint64_t place = (uint64_t)(index->context_of[experiment] * index->n_combinations +
+                                index->combination[experiment]);
+    uint64_t n = (uint64_t)s->n_readouts, row = (place * (uint64_t)most + (uint64_t)replicate) * n;
+    int64_t panel = index->panel[experiment], at = index->panel_first[panel];
+
+    for (uint64_t r = 0; r < n; r++) {
+        int here = at < index->panel_first[panel + 1] && index->panel_readout[at] == (int64_t)r;
+
+        at += here;
+        if (!here || (s->missing > 0 && tess_random_uniform(missing, place * n + r) < s->missing))
+            out[r] = NAN;
+        else
+            out[r] = truth[r] + s->noise * tess_random_normal(noise, row + r);
+    }
+}
+
+void cursor_init(struct cursor *cursor, const struct plan *plan)
+{
+    *cursor = (struct cursor){.plan = plan, .experiment = -1, .replicate = -1};
+    cursor->truth = TESS_NEW(double, plan->simulate->n_readouts);
+    cursor->value = TESS_NEW(double, plan->simulate->n_readouts);
+    cursor->cell = TESS_NEW(double, plan->simulate->n_readouts);
+}
+
+void cursor_release(struct cursor *cursor)
+{
+    tess_free(cursor->truth);
+    tess_free(cursor->value);
+    tess_free(cursor->cell);
+    *cursor = (struct cursor){0};
+}
+
+void cursor_replicate(struct cursor *cursor, int64_t experiment, int64_t replicate)
+{
+    const struct tess_index *index = &cursor->plan->index;
+
+    if (cursor->experiment == experiment && cursor->replicate == replicate)
+        return;
+    if (cursor->experiment != experiment)
+        plan_truth(cursor->plan, index->combination[experiment], index->context_of[experiment],
+                   cursor->truth);
+    plan_replicate(cursor->plan, experiment, replicate, cursor->truth, cursor->value);
+    cursor->experiment = experiment;
+    cursor->replicate = replicate;
+}
+
+void cursor_row(struct cursor *cursor, int64_t row)
+{
+    const int64_t *first = cursor->plan->row_first;
+    int64_t low = 0, high = cursor->plan->index.n_experiments;
+
+    while (high - low > 1) {
+        int64_t middle = low + (high - low) / 2;
+
+        if (first[middle] <= row)
+            low = middle;
+        else
+            high = middle;
+    }
+    cursor_replicate(cursor, low, plan_replicate_of(cursor->plan, low, row - first[low]));
+}
