@@ -1,0 +1,59 @@
+/* split.h -- which experiments are trained on: rules, tables, and whether anything leaks. Local.
+ *
+ * What is assigned are pairs of a perturbation (or combination) and a context; experiments of the
+ * same pair go together. Control is always trained on. A rule draws from (seed, names) alone: not
+ * from the number of ranks, nor from what else the store holds. */
+#ifndef TESSERA_SPLIT_H
+#define TESSERA_SPLIT_H
+
+#include "tessera/store.h"
+#include "tessera/text.h"
+
+#include <stdio.h>
+
+struct tess_error;
+
+enum tess_split_rule {
+    TESS_SPLIT_TARGET,  /* perturbations of the target contexts that others measure, too */
+    TESS_SPLIT_RANDOM,  /* (perturbation, context) pairs                                 */
+    TESS_SPLIT_CONTEXTS /* whole contexts                                                */
+};
+
+struct tess_split_options {
+    int rule;                                  /* enum tess_split_rule                       */
+    struct tess_strings target;                /* TARGET: contexts, or patterns              */
+    struct tess_strings val_names, test_names; /* CONTEXTS: these, instead of random ones    */
+    double val, test;                          /* shares                                     */
+    int64_t seed;
+    int64_t keep; /* RANDOM: a perturbation keeps at least so many contexts in training */
+};
+
+/* split (n_experiments), and how it was made, in words (TESS_SPLIT_METHOD bytes). TESS_EDATA if a
+ * context is unknown or there is nothing to hold out. */
+int tess_split_draw(const struct tess_index *index, const struct tess_split_options *options,
+                    int8_t *split, char *method, struct tess_error *error);
+/* From a table with the columns perturbation, context and split; pairs it does not list are trained
+ * on. TESS_EDATA naming the line. */
+int tess_split_read(const struct tess_index *index, const char *path, int8_t *split, char *method,
+                    struct tess_error *error);
+/* Every pair of the store in that form. */
+int tess_split_write(const struct tess_index *index, const int8_t *split, const char *path,
+                     struct tess_error *error);
+
+/* What a model could not have learnt, or has seen already. */
+struct tess_leakage {
+    int64_t n_held[2], n_unseen[2];       /* perturbations held out (val, test); never trained on */
+    struct tess_strings unseen;           /* names of those never trained on                      */
+    struct tess_strings untrained;        /* contexts held-out experiments lie in, without training
+                                             data but control                                     */
+    struct tess_strings unseen_component; /* combinations, "A+B (B)"                              */
+    struct tess_strings twice;            /* "A in c: train and test"                             */
+};
+void tess_leakage_init(struct tess_leakage *leakage, const struct tess_index *index,
+                       const int8_t *split);
+void tess_leakage_release(struct tess_leakage *leakage);
+
+/* Counts of each split, then the leakage. */
+void tess_split_print(const struct tess_index *index, const int8_t *split, FILE *out);
+
+#endif

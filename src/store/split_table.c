@@ -1,0 +1,250 @@
+/* split_table.c -- a split as a table: perturbation, context, split, tabs between. */
+#include "tessera/split.h"
+
+#include "tessera/alloc.h"
+#include "tessera/commit.h"
+#include "tessera/error.h"
+#include "tessera/intern.h"
+#include "tessera/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+
+enum { PERTURBATION, CONTEXT, SPLIT, N_COLUMNS };
+static const char *const columns[N_COLUMNS] = {"perturbation", "context", "split"};
+
+/* Combinations by their members. */
+static void intern_combinations(struct tess_intern *by_member, const struct tess_index *index)
+{
+    for (int64_t c = 0; c < index->n_combinations; c++) {
+        int64_t first = index->combination_first[c], n = index->combination_first[c + 1] - first;
+
+        tess_intern_add(by_member, (const char *)(index->combination_member + first),
+                        (size_t)n * sizeof(int64_t));
+    }
+}
+
+/* Cuts a line at its tabs; returns the number of fields, of which at most `room` are kept. */
+static int cut(char *line, char **field, int room)
+{
+    int n = 0;
+
+    line[strcspn(line, "\r\n")] = '\0';
+    for (char *at = line; at; n++) {
+        char *tab = strchr(at, '\t');
+
+        if (n < room)
+            field[n] = at;
+        if (tab)
+            *tab++ = '\0';
+        at = tab;
+    }
+    return n;
+}
+
+struct table {
+    const struct tess_index *index;
+    const char *path;
+    int64_t line;
+    int at[N_COLUMNS];
+    struct tess_intern combination;
+    struct tess_intern pair; /* (combination, context) that were listed */
+    size_t room;
+    int8_t *pair_split; /* by number of the pair */
+    int64_t n_control;
+};
+
+static int read_header(struct table *table, char *line, struct tess_error *error)
+{
+    char *field[64];
+    int n = cut(line, field, 64);
+
+    for (int k = 0; k < N_COLUMNS; k++) {
+        table->at[k] = -1;
+        for (int i = 0; i < n && i < 64; i++)
+            if (strcmp(field[i], columns[k]) == 0)
+                table->at[k] = i;
+        if (table->at[k] < 0)
+            return tess_error_set(error, TESS_EDATA,
+                                  "%s:1: no column '%s': a split table has the columns "
+                                  "perturbation, context and split, with tabs between",
+                                  table->path, columns[k]);
+    }
+    return TESS_OK;
+}
+
+static int refuse(const struct table *table, const char *column, const char *text, const char *why,
+                  struct tess_error *error)
+{
+    return tess_error_set(error, TESS_EDATA, "%s:%" PRId64 ":%s: '%s' %s", table->path, table->line,
+                          column, text, why);
+}
+
+static int unknown(const struct table *table, const struct tess_vocab *vocab, const char *what,
+                   struct tess_strings *names, const char *text, struct tess_error *error)
+{
+    char *place = tess_format("%s:%" PRId64 ": the store", table->path, table->line);
+
+    if (names->n == 0)
+        tess_strings_add(names, text);
+    tess_vocab_refuse(vocab, names, what, place, error);
+    tess_free(place);
+    return error->code;
+}
+
+/* The number of a combination of the store, or -1 and an error. */
+static int64_t find_combination(struct table *table, const char *text, struct tess_error *error)
+{
+    int64_t *member = TESS_NEW(int64_t, strlen(text) + 1), found = -1;
+    struct tess_strings names = {0};
+    int n = tess_combination_parse(&table->index->perturbation, text, member, &names);
+
+    if (n == 0)
+        unknown(table, &table->index->perturbation, "perturbation", &names, text, error);
+    else if ((found = tess_intern_find(&table->combination, (const char *)member,
+                                       (size_t)n * sizeof *member)) < 0)
+        refuse(table, columns[PERTURBATION], text, "is no perturbation of the store", error);
+    tess_strings_release(&names);
+    tess_free(member);
+    return found;
+}
+
+static int read_line(struct table *table, char *line, struct tess_error *error)
+{
+    char *field[64];
+    int n = cut(line, field, 64), split;
+    struct tess_strings names = {0};
+    int64_t key[2], before = table->pair.n, number;
+
+    if (n == 1 && !*field[0])
+        return TESS_OK;
+    for (int k = 0; k < N_COLUMNS; k++)
+        if (table->at[k] >= n)
+            return refuse(table, columns[k], field[0], "has too few fields", error);
+    split = tess_split_parse(field[table->at[SPLIT]]);
+    if (split < 0)
+        return refuse(table, "split", field[table->at[SPLIT]],
+                      "is no split: train, val, test or unused", error);
+    key[0] = find_combination(table, field[table->at[PERTURBATION]], error);
+    if (key[0] < 0)
+        return error->code;
+    key[1] = tess_vocab_find(&table->index->context, field[table->at[CONTEXT]]);
+    if (key[1] < 0) {
+        unknown(table, &table->index->context, "context", &names, field[table->at[CONTEXT]], error);
+        tess_strings_release(&names);
+        return error->code;
+    }
+    if (tess_index_is_control(table->index, key[0]) && split != TESS_TRAIN) {
+        table->n_control++;
+        split = TESS_TRAIN;
+    }
+    number = tess_intern_add(&table->pair, (const char *)key, sizeof key);
+    if (number < before && table->pair_split[number] != split)
+        return refuse(table, columns[PERTURBATION], field[table->at[PERTURBATION]],
+                      "stands in another split on an earlier line, in the same context", error);
+    table->pair_split = tess_grow(table->pair_split, &table->room, (size_t)table->pair.n, 1);
+    table->pair_split[number] = (int8_t)split;
+    return TESS_OK;
+}
+
+/* Splits of the store's experiments; every listed pair must be one of the store. */
+static int apply(const struct table *table, int8_t *split, struct tess_error *error)
+{
+    const struct tess_index *index = table->index;
+    char *used = TESS_NEW(char, table->pair.n);
+
+    for (int64_t i = 0; i < index->n_experiments; i++) {
+        int64_t key[2] = {index->combination[i], index->context_of[i]};
+        int64_t number = tess_intern_find(&table->pair, (const char *)key, sizeof key);
+
+        split[i] = number < 0 ? TESS_TRAIN : table->pair_split[number];
+        if (number >= 0)
+            used[number] = 1;
+    }
+    for (int64_t k = 0; k < table->pair.n && error->code == TESS_OK; k++)
+        if (!used[k]) {
+            int64_t key[2];
+            char *name;
+
+            memcpy(key, table->pair.text[k], sizeof key);
+            name = tess_index_combination_name(index, key[0]);
+            tess_error_set(error, TESS_EDATA, "%s: the store has no experiment of '%s' in '%s'",
+                           table->path, name, index->context.symbol[key[1]]);
+            tess_free(name);
+        }
+    tess_free(used);
+    return error->code;
+}
+
+int tess_split_read(const struct tess_index *index, const char *path, int8_t *split, char *method,
+                    struct tess_error *error)
+{
+    struct table table = {.index = index, .path = path};
+    FILE *file = tess_fail_here(error, path) ? NULL : fopen(path, "r");
+    size_t room = 0;
+    char *line = NULL;
+
+    if (!file)
+        return tess_error_set(error, TESS_EDATA, "%s: cannot open: %s", path, strerror(errno));
+    intern_combinations(&table.combination, index);
+    while (error->code == TESS_OK && getline(&line, &room, file) >= 0)
+        if (++table.line == 1)
+            read_header(&table, line, error);
+        else
+            read_line(&table, line, error);
+    if (ferror(file))
+        tess_error_set(error, TESS_EDATA, "%s: cannot be read: %s", path, strerror(errno));
+    else if (table.line < 1)
+        tess_error_set(error, TESS_EDATA, "%s: the file is empty", path);
+    fclose(file);
+    free(line);
+    if (error->code == TESS_OK && apply(&table, split, error) == TESS_OK) {
+        snprintf(method, TESS_SPLIT_METHOD, "table %s", path);
+        if (table.n_control)
+            tess_warn("%s: control stays in training, whatever its %" PRId64 " lines say", path,
+                      table.n_control);
+    }
+    tess_intern_release(&table.combination);
+    tess_intern_release(&table.pair);
+    tess_free(table.pair_split);
+    return error->code;
+}
+
+int tess_split_write(const struct tess_index *index, const int8_t *split, const char *path,
+                     struct tess_error *error)
+{
+    struct tess_commit commit = {0};
+    struct tess_intern seen = {0};
+    FILE *file = NULL;
+    int bad;
+
+    if (tess_commit_open(&commit, path, error) == TESS_OK && !(file = fopen(commit.aside, "w")))
+        tess_error_set(error, TESS_ECREATE, "%s: cannot create: %s", path, strerror(errno));
+    if (!file) {
+        tess_commit_release(&commit);
+        return error->code;
+    }
+    bad = fprintf(file, "perturbation\tcontext\tsplit\n") < 0;
+    for (int64_t i = 0; i < index->n_experiments; i++) {
+        int64_t key[3] = {index->combination[i], index->context_of[i], split[i]}, before = seen.n;
+        char *name;
+
+        if (tess_intern_add(&seen, (const char *)key, sizeof key) < before)
+            continue;
+        name = tess_index_combination_name(index, key[0]);
+        bad |= fprintf(file, "%s\t%s\t%s\n", name, index->context.symbol[key[1]],
+                       tess_split_name(split[i])) < 0;
+        tess_free(name);
+    }
+    bad |= fclose(file) != 0;
+    tess_intern_release(&seen);
+    if (bad)
+        tess_error_set(error, TESS_EIO, "%s: cannot be written: %s", path, strerror(errno));
+    if (error->code == TESS_OK)
+        tess_commit_finish(&commit, error);
+    tess_commit_release(&commit);
+    return error->code;
+}
