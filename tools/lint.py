@@ -132,7 +132,7 @@ def main():
     c_files = sorted(p for folder in ("src", "include", "tests") for p in (root / folder).rglob("*.[ch]"))
     scripts = sorted(p for folder in ("tools", "tests", ".ci") for p in (root / folder).rglob("*")
                      if p.is_file() and (p.suffix in (".sh", ".py") or p.name == "run"))
-    others = sorted([p for p in root.rglob("meson.build") if "build" not in p.parts[len(root.parts)]]
+    others = sorted([p for p in root.rglob("meson.build") if not p.parts[len(root.parts)].startswith("build")]
                     + list((root / "config").glob("*.yaml"))
                     + list((root / "docs").glob("*.md")) + list(root.glob("*.md")))
     for path in c_files:
