@@ -5,6 +5,7 @@
 #ifndef TESSERA_SOURCE_H
 #define TESSERA_SOURCE_H
 
+#include "tessera/annotation.h"
 #include "tessera/text.h"
 
 #include <stdint.h>
@@ -29,7 +30,9 @@ struct tess_source_options {
     const char *layer;                         /* AnnData: layers/NAME instead of X; or NULL  */
     const char *readout, *value; /* long form: column names (default so called); GCT: `readout` is
                                     the row metadata that names the readouts (default the id) */
-    struct tess_strings id_columns; /* tables: further columns that are no readouts            */
+    struct tess_strings id_columns; /* tables: further columns that are no readouts; patterns  */
+    const char *metadata, *metadata_id; /* a table with more columns of the rows, and its
+                                           column of ids; or NULL (annotation.h)               */
 };
 
 /* A metadata column: code[row] into level[], -1 is missing. Numbers appear as their shortest text
@@ -78,6 +81,7 @@ struct tess_source {
     int64_t n_rows, n_readouts;
     struct tess_strings readout; /* (n_readouts) distinct                                     */
     struct tess_strings column;  /* names of the metadata columns there are                   */
+    struct tess_annotation annotation; /* further ones                                        */
     int ragged;           /* unlisted places mean "not measured": panels follow from the data   */
     int64_t rows_at_once; /* a good number of rows to read at a time                          */
     const struct tess_source_options *options; /* borrowed                                    */

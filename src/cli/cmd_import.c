@@ -50,7 +50,8 @@ const struct tess_command tess_command_import = {
         "symbols; rows of the same perturbation, context, split and readouts are replicates of "
         "one\n"
         "experiment, whichever file they are from. Order: total count, log1p, aggregate, clip.\n"
-        "A+B is a combination, the same as B+A; the control beside others is dropped.",
+        "A+B is a combination, the same as B+A; the control beside others is dropped.\n"
+        "Columns that every file has: @file, its name without endings, and @folder.",
     .options = options,
     .min_args = 1,
     .max_args = -1,

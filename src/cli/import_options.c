@@ -47,6 +47,8 @@ int tess_import_call_init(struct tess_import_call *in, const struct tess_call *c
     options->readout_prefix = tess_call_option(call, "readout-prefix");
     options->source.layer = tess_call_option(call, "layer");
     options->source.readout = tess_call_option(call, "readout");
+    options->source.metadata = tess_call_option(call, "metadata");
+    options->source.metadata_id = tess_call_option(call, "metadata-id");
     options->source.value = tess_call_option(call, "value");
     options->source.split_column = tess_call_option(call, "split-column");
     options->source.replicate = tess_call_option(call, "replicate");

@@ -14,7 +14,9 @@
         {"layer", 0, "NAME", "AnnData: layers/NAME instead of X"},                                 \
         {"readout", 0, "COL", "long tables: column of the readout; GCT: row field of its name"},   \
         {"value", 0, "COL", "long tables: column of the value [value]"},                           \
-        {"id-columns", 0, "COL[,COL]", "tables: further columns that are no readouts"},            \
+        {"id-columns", 0, "COL[,COL]", "tables: columns (or patterns) that are no readouts"},      \
+        {"metadata", 0, "TABLE", "table of further columns, a line for each row's id"},            \
+        {"metadata-id", 0, "COL", "column of TABLE that holds the ids [id, or the first]"},        \
         {"split-column", 0, "COL", "column that says train, val, test or unused"},                 \
         {"replicate", 0, "COL",                                                                    \
          "column that names the replicate; rows alike in all are averaged"},                       \

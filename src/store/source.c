@@ -145,6 +145,8 @@ int tess_source_open(struct tess_source *source, const char *path,
     tess_free(head);
     if (error->code == TESS_OK && check_promise(path, source->type, error) == TESS_OK)
         source->type->open(source, options, problems, error);
+    if (error->code == TESS_OK && options->metadata)
+        tess_annotation_read(&source->annotation, source, problems, error);
     if (error->code != TESS_OK)
         tess_source_release(source);
     else if (source->rows_at_once < 1)
@@ -155,9 +157,18 @@ int tess_source_open(struct tess_source *source, const char *path,
 int tess_source_read_column(struct tess_source *source, const char *name,
                             struct tess_column *column, struct tess_error *error)
 {
+    const struct tess_annotation *annotation = &source->annotation;
+    int64_t at = tess_strings_find(&annotation->name, name);
+
     *column = (struct tess_column){0};
     if (tess_fail_here(error, name))
         return error->code;
+    if (at >= 0)
+        tess_symbols_column(&annotation->symbol[at], source->n_rows, annotation->code[at], column);
+    else if (tess_annotation_is_place(name))
+        tess_annotation_read_place(source->path, name, source->n_rows, column);
+    if (column->code)
+        return TESS_OK;
     return source->type->read_column(source, name, column, error);
 }
 
@@ -177,6 +188,7 @@ void tess_source_release(struct tess_source *source)
         source->type->release(source);
     tess_strings_release(&source->readout);
     tess_strings_release(&source->column);
+    tess_annotation_release(&source->annotation);
     tess_free(source->kind);
     tess_free(source->path);
     *source = (struct tess_source){0};

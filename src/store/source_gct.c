@@ -177,6 +177,12 @@ static int next_line(struct state *state, struct tess_problems *problems, struct
     return more;
 }
 
+/* CMap's mark of a missing one */
+static int is_missing(const struct tess_field *cell)
+{
+    return cell->n == 4 && memcmp(cell->text, "-666", 4) == 0;
+}
+
 /* One metadata column of the profiles, from the fields of a line or from their names. */
 static void add_metadata(struct tess_source *source, const char *name,
                          const struct tess_field *cell)
@@ -189,7 +195,8 @@ static void add_metadata(struct tess_source *source, const char *name,
     state->code = tess_grow(state->code, &state->room_code, k + 1, sizeof state->code[0]);
     state->code[k] = TESS_NEW(int32_t, state->n_profiles);
     for (int64_t i = 0; i < state->n_profiles; i++)
-        state->code[k][i] = tess_symbols_add(&state->meta[k], &cell[i]);
+        state->code[k][i] =
+            k > 0 && is_missing(&cell[i]) ? -1 : tess_symbols_add(&state->meta[k], &cell[i]);
 }
 
 static int read_metadata(struct tess_source *source, struct tess_problems *problems,

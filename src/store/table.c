@@ -2,6 +2,7 @@
 #include "tessera/table.h"
 
 #include "tessera/alloc.h"
+#include "tessera/annotation.h"
 #include "tessera/error.h"
 #include "tessera/number.h"
 #include "tessera/source.h"
@@ -258,48 +259,79 @@ int tess_table_miss(const struct tess_table *table, const char *name, const char
 
 /* ---- rows ---- */
 
-static int add_metadata(struct tess_table *table, const char *name, const char *option,
-                        struct tess_error *error)
+static void add_column(struct tess_table *table, int64_t column)
+{
+    for (int64_t i = 0; i < table->n_metadata; i++)
+        if (table->metadata[i] == column)
+            return;
+    table->metadata[table->n_metadata++] = column;
+}
+
+/* Columns that stand elsewhere (annotation.h) may be absent. */
+static int add_metadata(struct tess_table *table, const struct tess_source_options *options,
+                        const char *name, const char *option, struct tess_error *error)
 {
     int64_t column = tess_table_find(table, name);
 
-    if (column < 0)
-        return tess_table_miss(table, name, option, error);
-    for (int64_t i = 0; i < table->n_metadata; i++)
-        if (table->metadata[i] == column)
-            return TESS_OK;
-    table->metadata[table->n_metadata++] = column;
-    return TESS_OK;
+    if (column >= 0)
+        add_column(table, column);
+    else if (!tess_annotation_is_place(name) && !options->metadata)
+        tess_table_miss(table, name, option, error);
+    return error->code;
 }
 
-static int add_all_metadata(struct tess_table *table, const struct tess_strings *names,
-                            const char *otherwise, const char *option, struct tess_error *error)
+static void add_matching(struct tess_table *table, const char *pattern)
 {
-    if (names->n == 0 && otherwise)
-        return add_metadata(table, otherwise, option, error);
-    for (size_t i = 0; i < names->n; i++)
-        if (add_metadata(table, names->item[i], option, error))
+    for (size_t i = 0; i < table->name.n; i++)
+        if (tess_text_match(pattern, table->name.item[i]))
+            add_column(table, (int64_t)i);
+}
+
+static int add_all_metadata(struct tess_table *table, const struct tess_source_options *options,
+                            struct tess_error *error)
+{
+    const struct {
+        const struct tess_strings *list;
+        const char *otherwise, *option;
+    } of[] = {{&options->perturbation, "perturbation", "--perturbation"},
+              {&options->context, "context", "--context"}};
+
+    for (int k = 0; k < 2; k++) {
+        if (of[k].list->n == 0 &&
+            add_metadata(table, options, of[k].otherwise, of[k].option, error))
             return error->code;
+        for (size_t i = 0; i < of[k].list->n; i++)
+            if (add_metadata(table, options, of[k].list->item[i], of[k].option, error))
+                return error->code;
+    }
+    if ((options->split_column &&
+         add_metadata(table, options, options->split_column, "--split-column", error)) ||
+        (options->replicate &&
+         add_metadata(table, options, options->replicate, "--replicate", error)))
+        return error->code;
+    for (size_t i = 0; i < options->id_columns.n; i++) {
+        const char *name = options->id_columns.item[i];
+
+        if (tess_text_is_pattern(name))
+            add_matching(table, name);
+        else if (add_metadata(table, options, name, "--id-columns", error))
+            return error->code;
+    }
     return TESS_OK;
 }
 
 int tess_table_open(struct tess_table *table, const char *path,
                     const struct tess_source_options *options, struct tess_error *error)
 {
-    size_t room = options->perturbation.n + options->context.n + options->id_columns.n + 4;
-
     *table = (struct tess_table){0};
     if (tess_lines_open(&table->lines, path, error) || read_header(table, error))
         return error->code;
-    table->metadata = TESS_NEW(int64_t, room);
-    table->code = TESS_NEW(struct tess_symbols, room);
-    if (add_all_metadata(table, &options->perturbation, "perturbation", "--perturbation", error) ||
-        add_all_metadata(table, &options->context, "context", "--context", error) ||
-        (options->split_column &&
-         add_metadata(table, options->split_column, "--split-column", error)) ||
-        (options->replicate && add_metadata(table, options->replicate, "--replicate", error)) ||
-        add_all_metadata(table, &options->id_columns, NULL, "--id-columns", error))
+    table->metadata = TESS_NEW(int64_t, table->name.n);
+    table->code = TESS_NEW(struct tess_symbols, table->name.n);
+    if (add_all_metadata(table, options, error))
         return error->code;
+    if (table->n_metadata == 0)
+        return tess_table_miss(table, "id", "--id-columns", error);
     return TESS_OK;
 }
 

@@ -2,9 +2,10 @@
  *
  * usage: dump_source FILE VALUES [--layer NAME] [--readout NAME] [--value NAME]
  *            [--perturbation A,B] [--context A,B] [--id-columns A,B] [--split-column NAME]
- *            [--replicate NAME] [--rows N (at a time)] [--backwards 1 (last block first)]
- * One JSON object on stdout (kind, readouts, columns, problems); the values go to the file VALUES
- * as float32, row by row. Exits with the error's code, its sentence and the problems on stderr. */
+ *            [--replicate NAME] [--metadata FILE] [--metadata-id NAME] [--rows N (at a time)]
+ * [--backwards 1 (last block first)] One JSON object on stdout (kind, readouts, columns, problems);
+ * the values go to the file VALUES as float32, row by row. Exits with the error's code, its
+ * sentence and the problems on stderr. */
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/h5.h"
@@ -31,19 +32,20 @@ static json_t *texts_of(const struct tess_strings *strings)
 }
 
 /* {name: [text or null for each row]} */
-static int dump_columns(struct tess_source *source, json_t *all, struct tess_error *error)
+static int dump_columns(struct tess_source *source, const struct tess_strings *names, json_t *all,
+                        struct tess_error *error)
 {
-    for (size_t k = 0; k < source->column.n; k++) {
+    for (size_t k = 0; k < names->n; k++) {
         struct tess_error mine = TESS_ERROR_INIT;
         struct tess_column column;
         json_t *list = json_array();
 
-        tess_source_read_column(source, source->column.item[k], &column, &mine);
+        tess_source_read_column(source, names->item[k], &column, &mine);
         for (int64_t i = 0; i < source->n_rows && mine.code == TESS_OK; i++)
             json_array_append_new(list, column.code[i] < 0 ? json_null()
                                                            : text_of(column.level[column.code[i]]));
         tess_column_release(&column);
-        json_object_set_new(all, source->column.item[k], list);
+        json_object_set_new(all, names->item[k], list);
         if (mine.code != TESS_OK)
             tess_error_set(error, mine.code, "%s", mine.text);
     }
@@ -103,7 +105,8 @@ static int dump(const struct wish *wish, const struct tess_source_options *optio
     json_t *all = json_object(), *columns = json_object();
 
     if (tess_source_open(&source, wish->path, options, &problems, error) == TESS_OK) {
-        dump_columns(&source, columns, error);
+        dump_columns(&source, &source.column, columns, error);
+        dump_columns(&source, &source.annotation.name, columns, error);
         if (error->code == TESS_OK)
             dump_values(&source, wish, &problems, error);
         json_object_set_new(all, "type", json_string(source.type->name));
@@ -140,6 +143,8 @@ int main(int argc, char **argv)
                  {"--value", &options.value, NULL, NULL},
                  {"--split-column", &options.split_column, NULL, NULL},
                  {"--replicate", &options.replicate, NULL, NULL},
+                 {"--metadata", &options.metadata, NULL, NULL},
+                 {"--metadata-id", &options.metadata_id, NULL, NULL},
                  {"--perturbation", NULL, &options.perturbation, NULL},
                  {"--context", NULL, &options.context, NULL},
                  {"--id-columns", NULL, &options.id_columns, NULL},

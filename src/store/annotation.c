@@ -1,0 +1,183 @@
+/* annotation.c -- a table's columns, brought into the order of a source's rows by their ids. */
+#include "tessera/annotation.h"
+
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+#include "tessera/source.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define UNSEEN (-2)
+
+int tess_annotation_is_place(const char *name)
+{
+    return strcmp(name, "@file") == 0 || strcmp(name, "@folder") == 0;
+}
+
+static char *place_of(const char *path, const char *name)
+{
+    char *whole = realpath(path, NULL), *text, *slash, *dot;
+
+    text = tess_strdup(strcmp(name, "@file") == 0 || !whole ? path : whole);
+    free(whole);
+    slash = strrchr(text, '/');
+    if (strcmp(name, "@folder") == 0 && slash) {
+        *slash = '\0';
+        slash = strrchr(text, '/');
+    }
+    if (slash)
+        memmove(text, slash + 1, strlen(slash + 1) + 1);
+    if (strcmp(name, "@folder") == 0)
+        return text;
+    dot = strrchr(text, '.');
+    if (dot && strcmp(dot, ".gz") == 0) {
+        *dot = '\0';
+        dot = strrchr(text, '.');
+    }
+    if (dot && dot > text)
+        *dot = '\0';
+    return text;
+}
+
+void tess_annotation_read_place(const char *path, const char *name, int64_t n_rows,
+                                struct tess_column *column)
+{
+    column->n_levels = 1;
+    column->level = TESS_NEW(char *, 1);
+    column->level[0] = place_of(path, name);
+    column->code = TESS_NEW(int32_t, n_rows);
+}
+
+static void want(const struct tess_source *source, const char *name, struct tess_strings *wanted)
+{
+    if (name && !tess_annotation_is_place(name) && tess_strings_find(&source->column, name) < 0 &&
+        tess_strings_find(wanted, name) < 0)
+        tess_strings_add(wanted, name);
+}
+
+static struct tess_strings all_wanted(const struct tess_source *source)
+{
+    const struct tess_source_options *options = source->options;
+    struct tess_strings wanted = {0};
+
+    for (size_t i = 0; i < options->perturbation.n; i++)
+        want(source, options->perturbation.item[i], &wanted);
+    for (size_t i = 0; i < options->context.n; i++)
+        want(source, options->context.item[i], &wanted);
+    want(source, options->split_column, &wanted);
+    want(source, options->replicate, &wanted);
+    return wanted;
+}
+
+/* The column of the table that holds the ids, or -1. */
+static int64_t find_id(const struct tess_table *table, const struct tess_source_options *options,
+                       struct tess_error *error)
+{
+    int64_t id = tess_table_find(table, options->metadata_id ? options->metadata_id : "id");
+
+    if (id >= 0 || !options->metadata_id)
+        return id < 0 ? 0 : id;
+    tess_table_miss(table, options->metadata_id, "--metadata-id", error);
+    return -1;
+}
+
+/* Reads the table's lines; code[k][level of the id] is filled for each of its columns. */
+static int read_lines(struct tess_table *table, int64_t id, const struct tess_intern *level,
+                      int32_t **code, struct tess_problems *problems, struct tess_error *error)
+{
+    while (tess_table_next(table, problems, error) == 1) {
+        const struct tess_field *key = &table->field[id];
+        int64_t at = tess_intern_find(level, key->text, key->n);
+
+        if (at < 0)
+            continue;
+        if (code[0][at] != UNSEEN) {
+            tess_problems_add(problems, table->lines.path, table->lines.number,
+                              table->name.item[id], "`%s` appears twice", level->text[at]);
+            continue;
+        }
+        for (int64_t k = 0; k < table->n_metadata; k++)
+            code[k][at] = tess_symbols_add(&table->code[k], &table->field[table->metadata[k]]);
+    }
+    return error->code;
+}
+
+/* From codes of ids to codes of rows. */
+static void spread(struct tess_annotation *annotation, const struct tess_column *ids, int64_t n)
+{
+    for (size_t k = 0; k < annotation->name.n; k++) {
+        int32_t *of_level = annotation->code[k], *of_row = TESS_NEW(int32_t, n);
+
+        for (int64_t row = 0; row < n; row++) {
+            int32_t level = ids->code[row];
+
+            of_row[row] = level < 0 || of_level[level] == UNSEEN ? -1 : of_level[level];
+        }
+        tess_free(of_level);
+        annotation->code[k] = of_row;
+    }
+}
+
+/* The table stands open, with the wanted columns as its metadata. */
+static int read_table(struct tess_annotation *annotation, struct tess_source *source,
+                      struct tess_table *table, struct tess_problems *problems,
+                      struct tess_error *error)
+{
+    const char *own = tess_strings_find(&source->column, "id") >= 0 ? "id" : source->column.item[0];
+    int64_t id = find_id(table, source->options, error);
+    struct tess_intern level = {0};
+    struct tess_column ids = {0};
+
+    if (id < 0 || source->type->read_column(source, own, &ids, error))
+        return error->code;
+    for (int64_t i = 0; i < ids.n_levels; i++)
+        tess_intern_add(&level, ids.level[i], strlen(ids.level[i]));
+    annotation->code = TESS_NEW(int32_t *, table->n_metadata);
+    for (int64_t k = 0; k < table->n_metadata; k++) {
+        tess_strings_add(&annotation->name, table->name.item[table->metadata[k]]);
+        annotation->code[k] = TESS_NEW(int32_t, ids.n_levels);
+        for (int64_t i = 0; i < ids.n_levels; i++)
+            annotation->code[k][i] = UNSEEN;
+    }
+    read_lines(table, id, &level, annotation->code, problems, error);
+    spread(annotation, &ids, source->n_rows);
+    annotation->symbol = table->code;
+    table->code = NULL;
+    tess_intern_release(&level);
+    tess_column_release(&ids);
+    return error->code;
+}
+
+int tess_annotation_read(struct tess_annotation *annotation, struct tess_source *source,
+                         struct tess_problems *problems, struct tess_error *error)
+{
+    struct tess_strings wanted = all_wanted(source);
+    struct tess_source_options ask = {.perturbation = wanted, .context = wanted};
+    struct tess_table table = {0};
+
+    *annotation = (struct tess_annotation){0};
+    if (wanted.n > 0 && source->column.n == 0)
+        tess_error_set(error, TESS_EDATA, "%s: no ids to look up in %s", source->path,
+                       source->options->metadata);
+    else if (wanted.n > 0 &&
+             tess_table_open(&table, source->options->metadata, &ask, error) == TESS_OK)
+        read_table(annotation, source, &table, problems, error);
+    if (!table.code)
+        table.n_metadata = 0; /* they are ours now */
+    tess_table_release(&table);
+    tess_strings_release(&wanted);
+    return error->code;
+}
+
+void tess_annotation_release(struct tess_annotation *annotation)
+{
+    for (size_t k = 0; k < annotation->name.n; k++) {
+        tess_symbols_release(&annotation->symbol[k]);
+        tess_free(annotation->code[k]);
+    }
+    tess_free(annotation->symbol);
+    tess_free(annotation->code);
+    tess_strings_release(&annotation->name);
+    *annotation = (struct tess_annotation){0};
+}

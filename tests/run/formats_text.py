@@ -1,0 +1,339 @@
+#!/usr/bin/python3
+"""GCT, long and wide tables: what dump_source says of them against a plain reading in Python; every
+kind of bad input against the sentence it must get; mutated files must be read or refused, never
+crash or hang."""
+import gzip
+import itertools
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+
+try:
+    import numpy as np
+except ImportError:
+    print("skipped: no numpy")
+    sys.exit(77)
+
+program = os.path.join(os.path.dirname(os.path.abspath(sys.argv[1])), "tests", "run", "dump_source")
+formats = os.path.join(sys.argv[2], "..", "shared", "data", "formats")
+folder = tempfile.mkdtemp(prefix="tessera_text_")
+failures = []
+MISSING = {"", "NA", "nan", "NaN", "N/A"}
+
+
+def dump(path, **options):
+    """(JSON with "values", None) or (None, (code, stderr))"""
+    values = os.path.join(folder, "values")
+    words = [w for k, v in options.items() for w in ("--" + k.replace("_", "-"), str(v))]
+    run = subprocess.run([program, path, values, *words], capture_output=True, timeout=20)
+    if run.returncode:
+        return None, (run.returncode, run.stderr.decode(errors="replace"))
+    out = json.loads(run.stdout)
+    out["values"] = np.fromfile(values, "f4").reshape(out["rows"], len(out["readouts"]))
+    return out, None
+
+
+def write(name, text):
+    path = os.path.join(folder, name)
+    data = text if isinstance(text, bytes) else text.encode()
+    with open(path, "wb") as file:
+        file.write(gzip.compress(data) if name.endswith(".gz") else data)
+    return path
+
+
+def check(what, good):
+    if not good:
+        failures.append(what)
+        print("FAILED", what)
+
+
+def number(text):
+    return np.float32("nan") if text.strip() in MISSING else np.float32(float(text))
+
+
+def same(out, readouts, columns, values, problems=()):
+    mine = {k: [x if x is not None else "" for x in v] for k, v in out["columns"].items()}
+    theirs = {k: ["" if x in MISSING else x for x in v] for k, v in columns.items()}
+    return (out["readouts"] == list(readouts) and mine == theirs and all(re.search(p, q) for p, q in itertools.zip_longest(problems, out["problems"], fillvalue="$^"))
+            and np.array_equal(out["values"], np.array(values, "f4"), equal_nan=True))
+
+
+# ---- GCT ----
+
+def plain_gct(path, naming=0):
+    lines = [line.split("\t") for line in open(path, encoding="utf-8").read().splitlines()]
+    before, meta = 2, 0
+    if lines[0][0] == "#1.3":
+        before, meta = 1 + int(lines[1][2]), int(lines[1][3])
+    naming = lines[2].index(naming) if naming else 0
+    columns = {"id": lines[2][before:]}
+    columns.update({line[0]: ["" if x == "-666" else x for x in line[before:]] for line in lines[3:3 + meta]})
+    data = [line for line in lines[3 + meta:] if line != [""]]
+    values = [[number(x) for x in line[before:]] for line in data]
+    return [line[naming] for line in data], columns, np.array(values).T
+
+
+def test_gct():
+    incomplete = {"modzs_n25x50.gct": [":2: announces 50 data lines, but there are 36"]}
+    names = ["mini_gctoo_for_testing.gct", "mini_gctoo_for_testing_nometa.gct", "modzs_n25x50.gct",
+             "older_version_v1_2.gct", "test_p100.gct", "test_parse_gct_int_ids.gct",
+             "gct_text_named.gctx"]
+    for name in names:
+        path = os.path.join(formats, name)
+        if name.endswith(".gctx"):
+            out, failed = dump(path)
+            check("the wrong name is told", failed and failed[0] == 65 and "is named .gctx but holds"
+                  " a GCT" in failed[1])
+            path = write("renamed.gct", open(path, "rb").read())
+        expected = plain_gct(path)
+        packed = write("packed.gct.gz", open(path, "rb").read())
+        for file, options in itertools.product((path, packed), ({}, {"rows": 7, "backwards": 1})):
+            out, failed = dump(file, **options)
+            check(f"{name} {options} {failed}", out and same(out, *expected, incomplete.get(name, ())))
+    path = os.path.join(formats, "test_p100.gct")
+    out, failed = dump(path, readout="pr_p100_modified_peptide_code")
+    expected = plain_gct(path, "pr_p100_modified_peptide_code")
+    check(f"named by row metadata {failed}", out and same(out, *expected))
+    _, failed = dump(os.path.join(formats, "test_concat_gctoo_test_main_fake_empty_file.gct"))
+    check("empty file", failed and failed[0] == 65 and "is empty" in failed[1])
+
+
+# ---- tables ----
+
+ODD = ['plain', 'with, comma', 'with; semicolon', 'say "hi"', 'naïve β', '5" end', "None", "#tag",
+       "007", "10.50", "A+B"]
+
+
+def cell(text, separator, rng):
+    if '"' in text or separator in text or rng.random() < 0.1:
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def table(rows, separator, rng, end="\n"):
+    return "".join(separator.join(cell(x, separator, rng) for x in row) + end for row in rows)
+
+
+VARIANTS = [("a.tsv", "\t", "", "\n"), ("a.csv", ",", "", "\r\n"), ("a.txt", ";", "\ufeff", "\n"),
+            ("a.tsv.gz", "\t", "# made by hand, with a comment\n\n#\n", "\n"),
+            ("a.csv.gz", ",", "\ufeff# both\r\n", "\r\n")]
+
+
+def long_rows(rng):
+    rows = [[p, c, r, s, f"{rng.gauss(0, 3):.{rng.choice([2, 6, 17])}g}", "unused"]
+            for p in ODD for c in ("A375", "U2OS", "") for s in ("train", "test")
+            for r in ["g%d" % i for i in range(rng.randrange(1, 12))] for _ in range(rng.choice([1, 1, 2]))]
+    for row in rows:
+        if rng.random() < 0.05:
+            row[4] = rng.choice(["NA", "", "NaN", " 1.5 ", "-0", "1e-40", "+3"])
+    return rows
+
+
+def plain_long(rows):
+    """Rows by (group in order of appearance, k-th repetition), readouts in order of appearance."""
+    readouts = list(dict.fromkeys(row[2] for row in rows))
+    groups, seen = {}, {}
+    for p, c, r, s, x, _ in rows:
+        k = seen[p, c, s, r] = seen.get((p, c, s, r), -1) + 1
+        groups.setdefault((p, c, s), {}).setdefault(k, {})[r] = number(x)
+    keys = [(key, k) for key in groups for k in sorted(groups[key])]
+    columns = {name: [key[i] for key, _ in keys] for i, name in enumerate(("perturbation", "context", "split"))}
+    return readouts, columns, [[groups[key][k].get(r, np.nan) for r in readouts] for key, k in keys]
+
+
+def test_long():
+    rng = random.Random(1)
+    rows = long_rows(rng)
+    shuffled = rows[:]
+    rng.shuffle(shuffled)
+    header = ["perturbation", "context", "readout", "split", "value", "more"]
+    for (name, separator, before, end), data in itertools.product(VARIANTS, (rows, shuffled)):
+        order = rng.sample(range(6), 6)
+        pick = lambda row: [row[i] for i in order]
+        text = before + table(map(pick, [header] + data), separator, rng, end)
+        path = write(name, text if rng.random() < 0.5 else text.rstrip("\r\n"))
+        for options in ({}, {"rows": 5, "backwards": 1}):
+            out, failed = dump(path, split_column="split", **options)
+            check(f"long {name} {options} {failed}",
+                  out and out["ragged"] and same(out, *plain_long(data)))
+    text = "gene,drug,dose,cell,effect\nG,d,10,A,1\nG,d,1,A,2\nH,d,10,A,3\n"
+    out, failed = dump(write("b.csv", text), perturbation="drug,dose", context="cell", readout="gene", value="effect")
+    check(f"other names {failed}", out and same(out, ["G", "H"], {
+        "drug": ["d", "d"], "dose": ["10", "1"], "cell": ["A", "A"]}, [[1, 3], [2, np.nan]]))
+
+
+def test_wide():
+    rng = random.Random(2)
+    readouts = ["g%d" % i for i in range(37)] + ["with, comma", 'say "hi"']
+    rows = [[p, c, f"rep{i}"] + [f"{rng.gauss(0, 3):.{rng.choice([3, 17])}g}" if rng.random() < 0.9 else
+                                 rng.choice(["NA", "", "nan"]) for _ in readouts]
+            for i in range(3) for c in ("A375", "U2OS") for p in ODD]
+    columns = {"perturbation": [r[0] for r in rows], "context": [r[1] for r in rows], "well": [r[2] for r in rows]}
+    values = [[number(x) for x in r[3:]] for r in rows]
+    for name, separator, before, end in VARIANTS:
+        text = before + table([["perturbation", "context", "well"] + readouts] + rows, separator, rng, end)
+        path = write(name, text)
+        for options in ({}, {"rows": 5}, {"rows": 4, "backwards": 1}):
+            out, failed = dump(path, id_columns="well", **options)
+            check(f"wide {name} {options} {failed}", out and not out["ragged"] and same(out, readouts, columns, values))
+    out, failed = dump(write("index.csv", ",context,perturbation,g\n0,A,p,1\n1,A,q,2\n"))
+    check(f"written index {failed}", out and same(out, ["g"], {
+        "perturbation": ["p", "q"], "context": ["A", "A"]}, [[1], [2]]))
+
+
+# ---- metadata from elsewhere ----
+
+def test_annotation():
+    gct = write("profiles.gct", GCT12 + "g\td\t1\t2\nh\td\t3\t4\n")
+    info = write("info.txt.gz", "x\tsig_id\tdrug\tdose\n1\tz\tq\t9\n2\tb\tp\t10.0\n3\ta\tp\tNA\n")
+    wish = {"perturbation": "drug", "context": "dose", "metadata": info}
+    out, failed = dump(gct, metadata_id="sig_id", **wish)
+    check(f"joined {failed}", out and same(out, ["g", "h"], {
+        "id": ["a", "b"], "drug": ["p", "p"], "dose": ["", "10.0"]}, [[1, 3], [2, 4]]))
+    out, failed = dump(gct, **wish)
+    check(f"by a wrong column {failed}", out and out["columns"]["drug"] == [None, None])
+    for options, sentence in (({"metadata_id": "sig"}, "no column `sig` (--metadata-id names it); there are: x, sig_id"),
+                              ({"replicate": "well"}, "no column `well`"), ({"metadata": gct}, "no column `drug`")):
+        _, failed = dump(gct, **{**wish, **options})
+        check(f"metadata {options} {failed}", failed and failed[0] == 65 and sentence in failed[1])
+    twice = write("twice.tsv", "id\tdrug\tdose\na\tp\t1\na\tq\t1\n")
+    out, failed = dump(gct, **{**wish, "metadata": twice})
+    check(f"an id twice {failed}", out and "twice.tsv:3:id: `a` appears twice" in out["problems"][0])
+    wide = write("wide.csv", "Meta_well,Meta_plate,g\na,1,5\nb,2,6\n")
+    out, failed = dump(wide, id_columns="Meta_*", metadata_id="sig_id", **wish)
+    check(f"wide joined {failed}", out and same(out, ["g"], {
+        "Meta_well": ["a", "b"], "Meta_plate": ["1", "2"], "drug": ["p", "p"], "dose": ["", "10.0"]}, [[5], [6]]))
+
+
+# ---- what is wrong must be said ----
+
+LONG = "perturbation\tcontext\treadout\tvalue\n"
+WIDE = "perturbation,context,g,h\n"
+GCT12 = "#1.2\n2\t2\nNAME\tDescription\ta\tb\n"
+GCT13 = "#1.3\n2\t2\t1\t1\nid\tsymbol\ta\tb\npert\tna\tx\ty\n"
+# name, contents, sentences that errors or problems must hold
+BAD = [
+    ("empty.tsv", "", ["the file is empty"]),
+    ("comments.tsv", "# a\n\n# b\n", ["only comments and empty lines"]),
+    ("header.tsv", LONG, ["a header, but no usable rows"]),
+    ("header.csv", WIDE, ["a header, but no usable rows"]),
+    ("prose.txt", "Dear reader\nthis is prose\n", ["no tab, comma or semicolon separates columns"]),
+    ("column.tsv", "drug\tcontext\treadout\tvalue\nd\tA\tg\t1\n",
+     ["no column `perturbation`", "--perturbation", "drug, context, readout, value"]),
+    ("value.tsv", "perturbation\tcontext\treadout\tscore\nd\tA\tg\t1\n", ["no column `value`", "--value"]),
+    ("wide.csv", "perturbation,g,h\nd,1,2\n", ["no column `context`", "perturbation, g, h"]),
+    ("only.csv", "perturbation,context\nd,A\n", ["every column is metadata"]),
+    ("ragged.tsv", LONG + "d\tA\tg\t1\nd\tA\tg\nd\tA\tg\t1\t2\n",
+     [":3: 3 fields, but the header has 4", ":4: 5 fields", "row names"]),
+    ("ragged.csv", WIDE + "d,A,1,2\n\nd,A,1\n", [":4: 3 fields, but the header has 4"]),
+    ("text.tsv", "# c\n" + LONG + "d\tA\tg\thigh\nd\tA\th\t1,5\nd\tA\ti\tinf\nd\tA\tj\t1e39\nd\tA\t\t1\n",
+     [":3:value: `high` is not a number", ":4:value: `1,5` is not a number (write a decimal point",
+      ":5:value: `inf` is infinite", ":6:value: `1e39` is infinite", ":7:readout: the readout is missing"]),
+    ("text.csv", WIDE + "d,A,1,x\nd,A,-inf,2\n", [":2:h: `x` is not a number", ":3:g: `-inf` is infinite"]),
+    ("twice.csv", "perturbation,context,g,h,g\nd,A,1,2,3\n", [":1:g: this column appears twice"]),
+    ("nameless.csv", "perturbation,context,g,,h\nd,A,1,2,3\n", [":1: column 4 has no name"]),
+    ("quote.csv", WIDE + 'd,A,1,2\n"d,A,1,2\n', [":3: a quote that opens a field is not closed"]),
+    ("zero.tsv", LONG.encode() * 5000 + b"d\tA\tg\0\t1\n", ["holds a zero byte"]),
+    ("utf16.csv", (WIDE + "d,A,1,2\n").encode("utf-16"), ["is binary"]),
+    ("cr.csv", "perturbation,context,g\rd,A,1\r", ["carriage return alone"]),
+    ("named.h5ad", WIDE + "d,A,1,2\n", ["is named .h5ad but holds a wide table"]),
+    ("named.gct", WIDE + "d,A,1,2\n", ["is named .gct but holds a wide table"]),
+    ("gct_end.gct", "#1.2\n", ["ends after line 1"]),
+    ("gct_counts.gct", "#1.2\n2\n", ["line 2: expected two counts"]),
+    ("gct_counts13.gct", "#1.3\n2\t2\n", ["line 2: expected four counts"]),
+    ("gct_words.gct", "#1.2\ntwo\t2\n", ["line 2: expected two counts"]),
+    ("gct_negative.gct", "#1.3\n2\t-2\t1\t1\n", ["line 2: expected four counts"]),
+    ("gct_zero.gct", "#1.2\n0\t0\n", ["announce no data"]),
+    ("gct_lie.gct", GCT12.replace("2\t2", "2\t999999999") + "g\td\t1\t2\n", ["4 columns, but line 2 announces 1000000001"]),
+    ("gct_rows.gct", GCT12 + "g\td\t1\t2\n", [":2: announces 2 data lines, but there are 1"]),
+    ("gct_more.gct", GCT12 + "g\td\t1\t2\nh\td\t1\t2\ni\td\t1\t2\n", ["announces 2 data lines, but there are 3"]),
+    ("gct_none.gct", GCT12, ["no usable lines of data"]),
+    ("gct_meta.gct", "#1.3\n2\t2\t1\t3\nid\tsymbol\ta\tb\npert\tna\tx\ty\n", ["within the profile metadata"]),
+    ("gct_bad.gct", GCT13 + "g\tG\t1\tlow\ng\tG\t-Infinity\t2\n",
+     [":5:b: `low` is not a number", ":6:a: `-Infinity` is infinite", ":6: readout `g` appears twice"]),
+    ("gct_ragged.gct", GCT13 + "g\tG\t1\nh\tH\t1\t2\n", [":5: 3 fields, but the header has 4"]),
+    ("gct_nameless.gct", GCT13 + "g\tG\t1\t2\n\tH\t1\t2\n", [":6: the readout has no name"]),
+]
+
+
+def test_bad():
+    for name, text, sentences in BAD:
+        out, failed = dump(write(name, text))
+        said = failed[1] if failed else "\n".join(out["problems"])
+        check(f"{name}: {said!r}", all(s in said for s in sentences) and (not failed or failed[0] == 65))
+    rng = random.Random(3)
+    body = LONG + "".join(f"d\tA\tg{i}\t{rng.random()}\n" for i in range(200000))
+    packed = gzip.compress(body.encode(), 1)
+    path = os.path.join(folder, "cut.tsv.gz")
+    flipped = bytearray(packed)
+    flipped[len(packed) // 2] ^= 0xff
+    for data, sentence in ((packed[:-9], "break off after line"), (packed[:len(packed) // 2], "break off after line"),
+                           (bytes(flipped), "damaged gzip data"), (packed[:12], "")):
+        open(path, "wb").write(data)
+        _, failed = dump(path)
+        check(f"cut gzip {failed}", failed and failed[0] == 65 and sentence in failed[1])
+    open(path, "wb").write(gzip.compress(LONG.encode() + b"d\tA\tg\t1\n") + gzip.compress(b"d\tA\th\t2\n"))
+    out, failed = dump(path)
+    check(f"two gzip members {failed}", out and same(out, ["g", "h"], {"perturbation": ["d"], "context": ["A"]}, [[1, 2]]))
+    _, failed = dump(os.path.join(folder, "absent.tsv"))
+    check("absent file", failed and failed[0] == 65 and "No such file" in failed[1])
+
+
+def mutate(data, rng):
+    data = bytearray(data)
+    for _ in range(rng.choice([1, 1, 2, 5, 20])):
+        at, what = rng.randrange(len(data)), rng.randrange(6)
+        if what == 0:
+            data[at] = rng.randrange(256)
+        elif what == 1:
+            del data[at:at + rng.choice([1, 2, 10, 1000])]
+        elif what == 2:
+            data[at:at] = rng.choice([b"\t", b",", b'"', b"\n", b"\r", b"\0", b"1e999", b"-", b"9" * 30, b"\xff\xfe"])
+        elif what == 3:
+            piece = data[at:at + 50]
+            at = rng.randrange(len(data))
+            data[at:at] = piece
+        elif what == 4:
+            del data[at + 1:]
+        else:
+            data[at:at] = bytes(data[at:at + 1]) * rng.choice([10, 5000])
+        if not data:
+            return b""
+    return bytes(data)
+
+
+def test_mutations():
+    rng = random.Random(4)
+    rows = [["perturbation", "context", "readout", "split", "value", "more"]] + long_rows(rng)[:60]
+    seeds = [(GCT13 + "g\tG\t1\t2\nh\tH\t3\tNA\n").encode(), (GCT12 + "g\td\t1\t2\nh\td\t1\t2\n").encode(),
+             table(rows, ",", rng).encode(), table(rows, "\t", rng).encode(),
+             (WIDE + "d,A,1,2\ne,A,3,NA\n" * 20).encode()]
+    seeds.append(gzip.compress(seeds[3]))
+    for i in range(300):
+        data = mutate(seeds[i % len(seeds)], rng)
+        path = os.path.join(folder, "mutated")
+        open(path, "wb").write(data)
+        try:
+            out, failed = dump(path, rows=3)
+        except subprocess.TimeoutExpired:
+            out, failed = None, (-1, "timed out")
+        if failed and (failed[0] != 65 or not re.match(r"[^\n]*mutated: ", failed[1])):
+            failures.append(f"mutation {i}: {failed} {data[:200]!r}")
+            print("FAILED", failures[-1])
+
+
+test_long()
+test_wide()
+test_annotation()
+test_bad()
+test_mutations()
+if os.path.isdir(formats):
+    test_gct()
+else:
+    print("no ../shared/data: its files are left out")
+subprocess.run(["rm", "-rf", folder], check=True)
+sys.exit(1 if failures else 0)
