@@ -6,20 +6,23 @@
 #include "tessera/h5_set.h"
 #include "tessera/intern.h"
 #include "tessera/source.h"
+#include "tessera/table.h"
 
 /* Is this the beginning of an HDF5 file? */
 int tess_source_h5_recognize(const char *head, size_t n_head);
 
-/* Gathers a column; the sink takes one text a row, in any order. Empty texts are missing. */
+/* Gathers a column; the sink takes one text a row, in any order. Missing are NULL and what
+ * tess_number_is_missing calls so: "", "NA", "nan", … */
 struct tess_source_h5_column {
-    struct tess_intern intern;
+    struct tess_symbols symbols;
     int32_t *code;       /* own                                   */
-    const char *missing; /* a text that means missing; or NULL    */
+    const char *missing; /* one more text that means it; or NULL  */
 };
 void tess_source_h5_column_init(struct tess_source_h5_column *made, int64_t n_rows);
 tess_text_sink tess_source_h5_column_sink;
 /* Moves what was gathered into `column` (NULL: throws it away) and releases the rest. */
-void tess_source_h5_column_finish(struct tess_source_h5_column *made, struct tess_column *column);
+void tess_source_h5_column_finish(struct tess_source_h5_column *made, int64_t n_rows,
+                                  struct tess_column *column);
 
 /* Gathers readout names into source->readout. Names that repeat or are empty are problems; they
  * get another, distinct name, so that checking can go on. */

@@ -31,23 +31,19 @@ void tess_source_h5_column_init(struct tess_source_h5_column *made, int64_t n_ro
 void tess_source_h5_column_sink(void *context, int64_t i, const char *text)
 {
     struct tess_source_h5_column *made = context;
-    int is_missing = !text || !text[0] || (made->missing && strcmp(text, made->missing) == 0);
+    struct tess_field field = {(char *)(uintptr_t)text, text ? strlen(text) : 0};
 
-    made->code[i] = is_missing ? -1 : (int32_t)tess_intern_add(&made->intern, text, strlen(text));
+    if (text && !(made->missing && strcmp(text, made->missing) == 0))
+        made->code[i] = tess_symbols_add(&made->symbols, &field);
 }
 
-void tess_source_h5_column_finish(struct tess_source_h5_column *made, struct tess_column *column)
+void tess_source_h5_column_finish(struct tess_source_h5_column *made, int64_t n_rows,
+                                  struct tess_column *column)
 {
-    if (column) {
-        column->n_levels = made->intern.n;
-        column->level = TESS_NEW(char *, made->intern.n);
-        for (int64_t i = 0; i < made->intern.n; i++)
-            column->level[i] = tess_strdup(made->intern.text[i]);
-        column->code = made->code;
-        made->code = NULL;
-    }
+    if (column)
+        tess_symbols_column(&made->symbols, n_rows, made->code, column);
     tess_free(made->code);
-    tess_intern_release(&made->intern);
+    tess_symbols_release(&made->symbols);
     *made = (struct tess_source_h5_column){0};
 }
 

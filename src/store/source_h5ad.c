@@ -201,7 +201,7 @@ static int read_column(struct tess_source *source, const char *name, struct tess
     tess_h5_guard_start(source->path);
     tess_frame_texts(&file->obs, name, tess_source_h5_column_sink, &made, error);
     tess_h5_guard_finish();
-    tess_source_h5_column_finish(&made, error->code == TESS_OK ? column : NULL);
+    tess_source_h5_column_finish(&made, source->n_rows, error->code == TESS_OK ? column : NULL);
     return error->code;
 }
 

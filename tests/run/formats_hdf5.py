@@ -56,7 +56,7 @@ def text(x):
     if isinstance(x, (bytes, np.bytes_)):
         x = x.decode("utf-8") if valid(x) else x.decode("latin-1")
     if isinstance(x, str):
-        return x or None
+        return None if x in ("", "NA", "N/A", "NaN", "nan", "<NA>") else x
     if x is None or x is pd.NA or (isinstance(x, (float, np.floating)) and np.isnan(x)):
         return None
     if isinstance(x, (bool, np.bool_)):
@@ -181,7 +181,7 @@ def table(n=7):
     obs = pd.DataFrame(index=[f"cell{i}" for i in range(n)])
     obs["words"] = pd.Categorical([None if i == 2 else "abcb"[i % 4] * 3 for i in range(n)])
     obs["numbers"] = pd.Categorical([[0.5, 10, 1e-7][i % 3] for i in range(n)])
-    obs["text"] = [f"µ-{i % 3}" for i in range(n)]
+    obs["text"] = ["nan" if i == 4 else f"µ-{i % 3}" for i in range(n)]
     obs["int"] = np.arange(n) - 3
     obs["huge"] = np.full(n, 2**63 + 5, dtype=np.uint64)
     obs["float"] = [np.nan if i == 1 else i / 10 for i in range(n)]
