@@ -9,6 +9,7 @@
 #include "tessera/optimizer.h"
 #include "tessera/vocab.h"
 
+#include <jansson.h>
 #include <mpi.h>
 #include <stdint.h>
 
@@ -43,6 +44,10 @@ struct tess_checkpoint_head {
 int tess_checkpoint_read_head(const struct tess_h5 *h5, struct tess_checkpoint_head *head,
                               struct tess_error *error);
 void tess_checkpoint_head_release(struct tess_checkpoint_head *head);
+
+/* Step, scores, tables and settings as ordered JSON; NULL and an error if it cannot be read. Local.
+ */
+json_t *tess_checkpoint_info(const char *path, struct tess_error *error);
 
 /* Rows of a table as they stand at the checkpoint's step; checksums verified. Local. */
 int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_checkpoint_head *head,

@@ -7,6 +7,7 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/h5_guard.h"
 
 #include <string.h>
 #include <xxhash.h>
@@ -20,8 +21,10 @@ int tess_store_is(const char *path)
     char *format = NULL;
     int is;
 
+    tess_h5_guard_start(path);
     if (tess_h5_open(&h5, path, MPI_COMM_NULL, 0, &error) == TESS_OK)
         tess_h5_read_string(&h5, "/", "format", &format, &error);
+    tess_h5_guard_finish();
     is = format && strcmp(format, "tessera-store") == 0;
     tess_free(format);
     tess_h5_close(&h5, &error);
@@ -224,8 +227,11 @@ int tess_store_open(struct tess_store *store, const char *path, MPI_Comm comm,
 
     MPI_Comm_rank(comm, &rank);
     *store = (struct tess_store){.h5 = TESS_H5_INIT, .comm = comm};
-    if (rank == 0)
+    if (rank == 0) {
+        tess_h5_guard_start(path);
         open_first(store, path, error);
+        tess_h5_guard_finish();
+    }
     if (tess_agree(comm, error) == TESS_OK) {
         share(store, rank);
         if (rank != 0)

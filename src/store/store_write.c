@@ -220,13 +220,10 @@ static int replace_split(struct tess_h5 *h5, const int8_t *split, int64_t n, con
 {
     const char *name = tess_fields[TESS_FIELD_SPLIT].name;
     char text[TESS_SPLIT_METHOD] = "";
-    hid_t type = H5Tcopy(H5T_C_S1);
+    hid_t type = tess_h5_string_type(TESS_SPLIT_METHOD);
     int64_t shape[4] = {0};
 
     snprintf(text, sizeof text, "%s", method);
-    H5Tset_size(type, sizeof text);
-    H5Tset_strpad(type, H5T_STR_NULLPAD);
-    H5Tset_cset(type, H5T_CSET_UTF8);
     if (tess_h5_shape(h5, name, shape, error) >= 0 && shape[0] != n)
         tess_error_set(error, TESS_EDATA, "%s: %s: has %lld experiments, the split %lld", h5->path,
                        name, (long long)shape[0], (long long)n);
