@@ -26,22 +26,22 @@ const char *tess_baseline_excuse(int baseline);
 #define TESS_LINEAR_FACTORS 10
 #define TESS_LINEAR_RIDGE   0.1 /* both as published (Ahlmann-Eltze 2025) */
 
-struct tess_linear {  /* factors of the training changes; the same on every rank */
-    int64_t k;        /* factors                                                        */
-    double *readout;  /* (n_readouts, k) orthonormal columns; own                       */
-    double *unit;     /* (n_units, k) training units' changes in them, 0 elsewhere; own */
-    double *between;  /* (k, k) of one context, column-major; own                       */
-    int64_t context;  /* which one, or -1                                               */
+struct tess_linear { /* factors of the training changes; the same on every rank */
+    int64_t k;       /* factors                                                        */
+    double *readout; /* (n_readouts, k) orthonormal columns; own                       */
+    double *unit;    /* (n_units, k) training units' changes in them, 0 elsewhere; own */
+    double *between; /* (k, k) of one context, column-major; own                       */
+    int64_t context; /* which one, or -1                                               */
 };
 
 struct tess_baselines {
     struct tess_profiles *profiles; /* borrowed                                            */
-    double **mean;    /* (n_contexts) each (readouts of the context), NaN: none; own       */
-    double **control; /* the same; NULL where a context has no control                     */
-    double *overall;  /* (readouts) mean over the contexts' means; own                     */
-    double global_mean;             /* of all training observations; NaN: none             */
-    double *similarity;             /* (n_contexts) to `similar_to`; own                   */
-    int64_t similar_to;             /* a context, or -1                                    */
+    double **mean;      /* (n_contexts) each (readouts of the context), NaN: none; own       */
+    double **control;   /* the same; NULL where a context has no control                     */
+    double *overall;    /* (readouts) mean over the contexts' means; own                     */
+    double global_mean; /* of all training observations; NaN: none             */
+    double *similarity; /* (n_contexts) to `similar_to`; own                   */
+    int64_t similar_to; /* a context, or -1                                    */
     struct tess_linear linear;
 };
 

@@ -47,6 +47,7 @@ enum tess_reason {
     TESS_NO_EXPERIMENTS,
     TESS_ONE_PERTURBATION,
     TESS_PERFECT_BASELINE,
+    TESS_NO_RESAMPLES,
     TESS_REASONS
 };
 
@@ -101,9 +102,10 @@ void tess_truth_score(const struct tess_truth *truth, const double *predicted, d
 /* All measured experiments of a context, against which a prediction must find its own. */
 struct tess_candidates {
     int64_t n, n_panel, own;
-    const float *measured;    /* (n, n_panel)                                              */
-    const uint8_t *excluded;  /* (n_panel) the scored perturbation's targets, or NULL      */
-    const double *reference;  /* (n_panel) of the changes (cosine), NaN where there is none, or NULL */
+    const float *measured;   /* (n, n_panel)                                              */
+    const uint8_t *excluded; /* (n_panel) the scored perturbation's targets, or NULL      */
+    const double
+        *reference; /* (n_panel) of the changes (cosine), NaN where there is none, or NULL */
 };
 /* discrimination_{l1,l2,cosine} and centroid_accuracy. Distances are means over the readouts that a
  * candidate has, so that missing values do not bring it nearer. Local. */

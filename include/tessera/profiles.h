@@ -20,16 +20,16 @@ struct tess_profiles {
     int64_t n_contexts, n_units;
     int64_t *context_first; /* (n_contexts + 1) units of a context: ordered by combination, split */
     int64_t *context_of, *combination; /* (n_units)                                    */
-    int8_t *split;          /* (n_units)                                                 */
-    int64_t *row_first;     /* (n_units + 1) into row                                    */
-    int64_t *row;           /* experiments of the store                                  */
+    int8_t *split;             /* (n_units)                                                 */
+    int64_t *row_first;        /* (n_units + 1) into row                                    */
+    int64_t *row;              /* experiments of the store                                  */
     int64_t *experiment_first; /* (n_contexts + 1) experiments of a context              */
-    int64_t *readout_first; /* (n_contexts + 1) into readout                             */
-    int64_t *readout;       /* each context's readouts, ascending                        */
-    int64_t *single;        /* (perturbations) combination of that member alone, or -1   */
+    int64_t *readout_first;    /* (n_contexts + 1) into readout                             */
+    int64_t *readout;          /* each context's readouts, ascending                        */
+    int64_t *single;           /* (perturbations) combination of that member alone, or -1   */
     struct tess_context_profiles *context; /* (n_contexts)                               */
-    size_t bytes, budget;   /* held, and to be held at most                              */
-    int64_t clock, pinned;  /* pinned: a context that stays, or -1                       */
+    size_t bytes, budget;  /* held, and to be held at most                              */
+    int64_t clock, pinned; /* pinned: a context that stays, or -1                       */
 };
 
 /* From an open store. Local. */

@@ -18,6 +18,7 @@ enum tess_random_purpose {
     TESS_RANDOM_BOOTSTRAP, /* a = which resample                      */
     TESS_RANDOM_SIMULATE,  /* a = which part of the truth             */
     TESS_RANDOM_FOLD,      /* replicates to folds while importing     */
+    TESS_RANDOM_SKETCH,    /* random subspaces of factorisations      */
 };
 
 struct tess_random {

@@ -13,6 +13,7 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/random.h"
+#include "tessera/share.h"
 
 #include <cblas.h>
 #include <math.h>
@@ -146,7 +147,7 @@ static double *start_basis(const struct tess_baselines *baselines, int64_t colum
                            struct tess_error *error)
 {
     int64_t n = baselines->profiles->store->index.readout.n;
-    struct tess_random stream = tess_random_stream(0, TESS_RANDOM_BOOTSTRAP, UINT64_MAX);
+    struct tess_random stream = tess_random_stream(0, TESS_RANDOM_SKETCH, 0);
     double *q = tess_alloc_large((size_t)(n * columns), sizeof *q, "the linear baseline", error);
     double *next;
 
@@ -214,14 +215,6 @@ static int project_units(struct tess_linear *linear, const struct tess_baselines
     return error->code;
 }
 
-static void share(double *x, int64_t n, MPI_Comm comm)
-{
-    const int64_t piece = (int64_t)1 << 24;
-
-    for (int64_t i = 0; i < n; i += piece)
-        MPI_Bcast(x + i, (int)(n - i < piece ? n - i : piece), MPI_DOUBLE, 0, comm);
-}
-
 int tess_linear_init(struct tess_linear *linear, const struct tess_baselines *baselines,
                      MPI_Comm comm, struct tess_error *error)
 {
@@ -230,17 +223,17 @@ int tess_linear_init(struct tess_linear *linear, const struct tess_baselines *ba
     int rank;
 
     MPI_Comm_rank(comm, &rank);
-    *linear = (struct tess_linear){.context = -1,
-                                   .k = n < TESS_LINEAR_FACTORS ? n : TESS_LINEAR_FACTORS};
-    linear->readout = TESS_NEW(double, n *linear->k);
-    linear->unit = TESS_NEW(double, profiles->n_units *linear->k);
-    linear->between = TESS_NEW(double, linear->k *linear->k);
+    *linear =
+        (struct tess_linear){.context = -1, .k = n < TESS_LINEAR_FACTORS ? n : TESS_LINEAR_FACTORS};
+    linear->readout = TESS_NEW(double, n * linear->k);
+    linear->unit = TESS_NEW(double, profiles->n_units * linear->k);
+    linear->between = TESS_NEW(double, linear->k * linear->k);
     if (rank == 0 && find_readout_factors(linear, baselines, error) == TESS_OK)
         project_units(linear, baselines, error);
     if (tess_agree(comm, error) != TESS_OK)
         return error->code;
-    share(linear->readout, n * linear->k, comm);
-    share(linear->unit, profiles->n_units * linear->k, comm);
+    tess_share(comm, linear->readout, (size_t)(n * linear->k) * sizeof(double));
+    tess_share(comm, linear->unit, (size_t)(profiles->n_units * linear->k) * sizeof(double));
     return error->code;
 }
 
@@ -261,8 +254,7 @@ static int64_t perturbation_factor(const struct tess_linear *linear,
 
     memset(p, 0, (size_t)linear->k * sizeof *p);
     for (int64_t d = 0; d < profiles->n_contexts; d++) {
-        int64_t u =
-            d == context ? -1 : tess_profiles_find(profiles, d, combination, TESS_TRAIN);
+        int64_t u = d == context ? -1 : tess_profiles_find(profiles, d, combination, TESS_TRAIN);
 
         for (int64_t i = 0; u >= 0 && i < linear->k; i++)
             p[i] += linear->unit[u * linear->k + i];

@@ -275,9 +275,8 @@ static void visit(struct tess_baselines *baselines, const struct batch *batch, i
 
         for (int64_t i = 0; u >= 0 && i < batch->width; i++) {
             int64_t at = k * batch->width + i;
-            double x = place[i] < 0
-                           ? NAN
-                           : tess_baselines_change(baselines, other, value, u, place[i]);
+            double x =
+                place[i] < 0 ? NAN : tess_baselines_change(baselines, other, value, u, place[i]);
 
             if (isnan(x))
                 continue;
@@ -305,8 +304,9 @@ static int predict_elsewhere(struct tess_baselines *baselines, const struct batc
         const float *value = NULL;
         int64_t k = 0;
 
-        while (k < batch->n && tess_profiles_find(profiles, d, profiles->combination[batch->unit[k]],
-                                                  TESS_TRAIN) < 0)
+        while (k < batch->n &&
+               tess_profiles_find(profiles, d, profiles->combination[batch->unit[k]], TESS_TRAIN) <
+                   0)
             k++;
         if (k < batch->n && d != batch->context)
             value = tess_profiles_read(profiles, d, error);
@@ -420,8 +420,8 @@ int tess_baselines_predict(struct tess_baselines *baselines, int64_t context, in
                            uint8_t *fallback, struct tess_error *error)
 {
     struct tess_profiles *profiles = baselines->profiles;
-    struct batch batch = {context, n, tess_profiles_width(profiles, context), unit, out, fallback,
-                          NULL};
+    struct batch batch = {context,  n,   tess_profiles_width(profiles, context), unit, out,
+                          fallback, NULL};
     const int64_t *readout = profiles->readout + profiles->readout_first[context];
     const float *value;
 

@@ -49,6 +49,7 @@ static const char *const reasons[TESS_REASONS] = {
     [TESS_NO_EXPERIMENTS] = "no experiment to score",
     [TESS_ONE_PERTURBATION] = "an interval needs two perturbations",
     [TESS_PERFECT_BASELINE] = "the baseline is perfect",
+    [TESS_NO_RESAMPLES] = "too few resamples define it",
 };
 
 const char *tess_metric_name(int metric)

@@ -6,8 +6,8 @@
 
 enum distance { L1, L2, COSINE, EUCLIDEAN, DISTANCES };
 
-/* From the prediction to one candidate; NaN where it cannot be told. The Euclidean one alone is over
- * the targets too. */
+/* From the prediction to one candidate; NaN where it cannot be told. The Euclidean one alone is
+ * over the targets too. */
 static void measure(const struct tess_candidates *c, int64_t candidate, const double *predicted,
                     double out[DISTANCES])
 {

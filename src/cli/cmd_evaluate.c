@@ -1,14 +1,185 @@
-/* cmd_evaluate.c -- not built yet. */
+/* cmd_evaluate.c -- tessera evaluate: a trained model, or anybody's predictions, on held-out data.
+ */
 #include "tessera/cli.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/commit.h"
 #include "tessera/error.h"
+#include "tessera/evaluate.h"
+#include "tessera/h5.h"
+#include "tessera/log.h"
+#include "tessera/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const struct tess_option options[] = {
+    {"split", 0, "NAME", "which experiments: train, val or test (default test)"},
+    {"json", 0, "FILE", "write all scores there"},
+    {"store", 0, "STORE", "measured data (default: the store that the model was trained on)"},
+    {"predictions", 0, "FILE",
+     "score these in place of the model's: a table or .h5ad with the columns perturbation, context "
+     "(a long one: readout, value)"},
+    {"resamples", 0, "N", "of perturbations, for the intervals (default 1000)"},
+    {"halvings", 0, "N", "of the replicates, for the noise ceiling (default 20)"},
+    {"seed", 0, "N", "of resamples and halvings (default 0)"},
+    {0},
+};
+
+struct inputs {
+    struct tess_store store;
+    struct tess_model model;
+    int has_store, has_model;
+};
+
+/* Rank 0 looks: a run directory or a checkpoint (0), or a store (1)? */
+static int is_store(const struct tess_call *call, struct tess_error *error)
+{
+    struct tess_h5 h5 = TESS_H5_INIT;
+    struct tess_error ignored = TESS_ERROR_INIT;
+    struct stat status;
+    char *format = NULL;
+    int found = 0;
+
+    if (call->rank == 0 && stat(call->args[0], &status) != 0)
+        tess_error_set(error, TESS_EDATA,
+                       "%s: no such file or directory; expected a run, a checkpoint or a store",
+                       call->args[0]);
+    else if (call->rank == 0 && !S_ISDIR(status.st_mode) &&
+             tess_h5_open(&h5, call->args[0], MPI_COMM_NULL, 0, error) == TESS_OK) {
+        tess_h5_read_string(&h5, "/", "format", &format, &ignored);
+        found = format && strcmp(format, "tessera-store") == 0;
+        tess_free(format);
+        tess_h5_close(&h5, &ignored);
+    }
+    if (tess_agree(call->comm, error) == TESS_OK)
+        MPI_Bcast(&found, 1, MPI_INT, 0, call->comm);
+    return found;
+}
+
+/* Scores of other data than the model's are asked for by name. */
+static int compare_hashes(const struct inputs *inputs, const char *named, struct tess_error *error)
+{
+    const struct tess_index *index = &inputs->store.index;
+
+    if (!inputs->has_model || index->hash == inputs->model.store_hash)
+        return TESS_OK;
+    if (!named)
+        return tess_error_set(
+            error, TESS_EDATA,
+            "%s: has changed since the model was trained on it: its split may not "
+            "be the model's; give --store %s to score it nevertheless",
+            inputs->store.h5.path, inputs->store.h5.path);
+    tess_warn("%s is not the store that the model was trained on: what is held out there may have "
+              "been trained on",
+              named);
+    return TESS_OK;
+}
+
+static int open_inputs(struct inputs *inputs, const struct tess_call *call, const char *predictions,
+                       struct tess_error *error)
+{
+    const char *named = tess_call_option(call, "store"), *path = named;
+    int store_first = is_store(call, error);
+
+    if (error->code != TESS_OK)
+        return error->code;
+    if (store_first && named)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "'%s' is a store already: --store belongs to a run", call->args[0]);
+    if (store_first)
+        path = call->args[0];
+    else {
+        inputs->has_model = 1;
+        if (tess_model_open(&inputs->model, call->args[0], call->comm, error) != TESS_OK)
+            return error->code;
+        path = named ? named : inputs->model.store_path;
+    }
+    inputs->has_store = 1;
+    if (tess_store_open(&inputs->store, path, call->comm, error) != TESS_OK ||
+        compare_hashes(inputs, named, error) != TESS_OK)
+        return error->code;
+    if (!store_first && predictions)
+        tess_info("scoring %s in place of the model's predictions", predictions);
+    return TESS_OK;
+}
+
+static int read_options(const struct tess_call *call, struct tess_evaluate_options *out,
+                        struct tess_error *error)
+{
+    const char *split = tess_call_option(call, "split");
+    int64_t seed = 0;
+
+    *out = (struct tess_evaluate_options){.split = split ? tess_split_parse(split) : TESS_TEST,
+                                          .n_resamples = 1000,
+                                          .n_halvings = 20};
+    out->predictions = tess_call_option(call, "predictions");
+    if (out->split < 0 || out->split == TESS_UNUSED)
+        return tess_error_set(error, TESS_EUSAGE, "--split: '%s' is none of train, val, test",
+                              split);
+    if (tess_call_int(call, "resamples", 0, 1000000, &out->n_resamples, error) != TESS_OK ||
+        tess_call_int(call, "halvings", 1, 60000, &out->n_halvings, error) != TESS_OK ||
+        tess_call_int(call, "seed", 0, INT64_MAX, &seed, error) != TESS_OK)
+        return error->code;
+    out->seed = (uint64_t)seed;
+    return TESS_OK;
+}
+
+static int report(const struct tess_evaluation *evaluation, const char *path,
+                  struct tess_error *error)
+{
+    json_t *json;
+    char *text, *lines;
+
+    for (size_t i = 0; i < evaluation->unscored.n && i < 20; i++)
+        tess_debug("not scored: %s", evaluation->unscored.item[i]);
+    tess_evaluate_print(evaluation, stdout);
+    fflush(stdout);
+    if (!path)
+        return TESS_OK;
+    json = tess_evaluate_json(evaluation);
+    text = json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
+    lines = tess_format("%s\n", text);
+    tess_commit_text(path, lines, error);
+    tess_free(lines);
+    free(text);
+    json_decref(json);
+    return error->code;
+}
 
 static int run(struct tess_call *call, struct tess_error *error)
 {
-    return tess_error_set(error, TESS_EUSAGE, "'%s' is not built yet", call->command->name);
+    struct inputs inputs = {0};
+    struct tess_evaluate_options chosen;
+    struct tess_evaluation evaluation = {0};
+
+    read_options(call, &chosen, error); /* the same on every rank */
+    if (error->code == TESS_OK &&
+        open_inputs(&inputs, call, chosen.predictions, error) == TESS_OK &&
+        tess_evaluate_run(&evaluation, &inputs.store, inputs.has_model ? &inputs.model : NULL,
+                          &chosen, call->comm, error) == TESS_OK) {
+        if (call->rank == 0)
+            report(&evaluation, tess_call_option(call, "json"), error);
+        tess_agree(call->comm, error);
+    }
+    tess_evaluate_release(&evaluation);
+    if (inputs.has_store)
+        tess_store_release(&inputs.store);
+    if (inputs.has_model)
+        tess_model_release(&inputs.model);
+    return error->code;
 }
 
-const struct tess_command tess_command_evaluate = {.name = "evaluate",
-                                                   .usage = "evaluate",
-                                                   .summary = "not built yet",
-                                                   .max_args = -1,
-                                                   .run = run};
+const struct tess_command tess_command_evaluate = {
+    .name = "evaluate",
+    .usage = "evaluate RUN|CHECKPOINT|STORE [--split test] [--json FILE] [options]",
+    .summary = "scores on held-out experiments, beside every baseline and the noise ceiling",
+    .details = "A run or a checkpoint is scored on the store that it was trained on. A store alone "
+               "gives the\nbaselines' scores, or those of --predictions.",
+    .options = options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

@@ -1,0 +1,104 @@
+/* evaluate.h -- held-out experiments scored: the model, every baseline, and the noise ceiling.
+ *
+ * Experiments are distributed over ranks; each one's scores are a pure function of the store, the
+ * model and the options, and rank 0 sums them in their own order: results are the same bits on any
+ * number of ranks. Definitions and the JSON form: docs/formats.md, "Scores". */
+#ifndef TESSERA_EVALUATE_H
+#define TESSERA_EVALUATE_H
+
+#include "tessera/baselines.h"
+#include "tessera/bootstrap.h"
+#include "tessera/ceiling.h"
+#include "tessera/store.h"
+#include "tessera/text.h"
+
+#include <jansson.h>
+#include <mpi.h>
+#include <stdio.h>
+
+struct tess_error;
+struct tess_model;
+
+struct tess_evaluate_options {
+    int split; /* enum tess_split */
+    int64_t n_resamples, n_halvings;
+    uint64_t seed;
+    const char *predictions; /* a file that is scored in the model's place, or NULL; borrowed */
+};
+
+enum { TESS_METHODS = 1 + TESS_BASELINES }; /* the model, if there is one, stands first */
+
+struct tess_group {  /* all experiments, or a context's; rank 0 */
+    int64_t context; /* -1: all                        */
+    int64_t n, n_observations;
+    int64_t fallbacks[TESS_METHODS]; /* experiments on which a baseline had nothing to go by */
+    struct tess_outcome outcome;     /* own */
+    struct tess_ceiling ceiling;
+};
+
+struct tess_evaluation {
+    const struct tess_store *store; /* borrowed */
+    const struct tess_model *model; /* borrowed, or NULL */
+    struct tess_evaluate_options options;
+    MPI_Comm comm; /* borrowed */
+    int n_threads; /* OMP_NUM_THREADS, or all cores of a single rank */
+    struct tess_profiles profiles;
+    struct tess_baselines baselines;
+
+    int64_t n;          /* scored experiments */
+    int64_t *unit;      /* (n) of the profiles, ascending; own */
+    int has_model;      /* is there something to score beside the baselines? */
+    char *no_model;     /* or why not; own */
+    char *model_source; /* where it is from; own */
+    int64_t *first;     /* (n + 1) into predicted; own */
+    float *predicted;   /* of a predictions file, by unit and readout of its context; own */
+
+    int64_t n_held_out;           /* experiments of the split with any value               */
+    int64_t n_left_out;           /* measured values that the model says nothing about     */
+    int64_t n_unused;             /* predicted values that nothing is held out for         */
+    struct tess_strings unscored; /* "A+B in c": what the model says nothing about; own    */
+
+    int n_methods;             /* has_model + TESS_BASELINES */
+    struct tess_scores *score; /* (n, n_methods) rank 0; own */
+    int64_t n_groups;
+    struct tess_group *group; /* (n_groups) all first, then contexts; rank 0; own */
+};
+
+/* model: NULL to score the baselines (or options->predictions) alone. Its readouts, contexts and
+ * perturbations are found by name. Collective over comm. */
+int tess_evaluate_run(struct tess_evaluation *evaluation, const struct tess_store *store,
+                      const struct tess_model *model, const struct tess_evaluate_options *options,
+                      MPI_Comm comm, struct tess_error *error);
+void tess_evaluate_release(struct tess_evaluation *evaluation);
+
+/* Everything, as JSON; own of the caller. Rank 0. */
+json_t *tess_evaluate_json(const struct tess_evaluation *evaluation);
+/* The scores that matter most, as a table. Rank 0. */
+void tess_evaluate_print(const struct tess_evaluation *evaluation, FILE *out);
+
+/* Parts (evaluate_*.c). */
+
+/* What the model predicts for the scored experiments [begin, end) of one context: (end - begin,
+ * readouts of the context), NaN where it cannot. Local. */
+void tess_evaluate_predict(const struct tess_evaluation *evaluation, int64_t begin, int64_t end,
+                           double *out);
+/* NaN in place of the measured values of scored experiment i that the model says nothing about;
+ * returns how many those are. Local. */
+int64_t tess_evaluate_mask(const struct tess_evaluation *evaluation, int64_t i, float *measured);
+/* Which of n units can the model score? keep[i]. Local. */
+void tess_evaluate_known(const struct tess_evaluation *evaluation, int64_t n, const int64_t *unit,
+                         uint8_t *keep);
+/* The predictions file, over the n units given, into evaluation->first and ->predicted; keep[i]:
+ * has any. Collective. */
+int tess_evaluate_read(struct tess_evaluation *evaluation, int64_t n, const int64_t *unit,
+                       uint8_t *keep, struct tess_error *error);
+/* Scores of experiments [begin, end): (end - begin, n_methods). Local. */
+int tess_evaluate_score(struct tess_evaluation *evaluation, int64_t begin, int64_t end,
+                        struct tess_scores *score, struct tess_error *error);
+/* Halvings' scores of experiments [begin, end): (end - begin, n_halvings). Local. */
+int tess_evaluate_halve(struct tess_evaluation *evaluation, int64_t begin, int64_t end,
+                        struct tess_scores *score, struct tess_error *error);
+/* "A+B in c" of a unit; own of the caller. Local. */
+char *tess_evaluate_name(const struct tess_evaluation *evaluation, int64_t unit);
+
+#endif

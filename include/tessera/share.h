@@ -1,0 +1,16 @@
+/* share.h -- blocks of any size from one rank to all, and from all to rank 0. */
+#ifndef TESSERA_SHARE_H
+#define TESSERA_SHARE_H
+
+#include <mpi.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Rank 0's block to all. `bytes` agrees. Collective over comm. */
+void tess_share(MPI_Comm comm, void *block, size_t bytes);
+
+/* n items of `size` bytes from every rank, n may differ, into `all` on rank 0, in rank order.
+ * Collective over comm; size agrees. */
+void tess_share_gather(MPI_Comm comm, const void *mine, int64_t n, size_t size, void *all);
+
+#endif

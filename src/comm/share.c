@@ -1,0 +1,48 @@
+/* share.c -- in pieces that MPI's 32-bit counts can tell. */
+#include "tessera/share.h"
+
+#include "tessera/alloc.h"
+
+#include <string.h>
+
+#define PIECE_BYTES ((size_t)1 << 28)
+
+void tess_share(MPI_Comm comm, void *block, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += PIECE_BYTES)
+        MPI_Bcast((char *)block + at, (int)(bytes - at < PIECE_BYTES ? bytes - at : PIECE_BYTES),
+                  MPI_BYTE, 0, comm);
+}
+
+static void move(int sends, MPI_Comm comm, int other, char *block, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += PIECE_BYTES) {
+        int n = (int)(bytes - at < PIECE_BYTES ? bytes - at : PIECE_BYTES);
+
+        if (sends)
+            MPI_Send(block + at, n, MPI_BYTE, other, 0, comm);
+        else
+            MPI_Recv(block + at, n, MPI_BYTE, other, 0, comm, MPI_STATUS_IGNORE);
+    }
+}
+
+void tess_share_gather(MPI_Comm comm, const void *mine, int64_t n, size_t size, void *all)
+{
+    int rank, n_ranks;
+    int64_t *count;
+    size_t at = (size_t)n * size;
+
+    MPI_Comm_rank(comm, &rank);
+    MPI_Comm_size(comm, &n_ranks);
+    count = TESS_NEW(int64_t, n_ranks);
+    MPI_Gather(&n, 1, MPI_INT64_T, count, 1, MPI_INT64_T, 0, comm);
+    if (rank > 0)
+        move(1, comm, 0, (char *)(uintptr_t)mine, at);
+    else if (at > 0)
+        memcpy(all, mine, at);
+    for (int r = 1; rank == 0 && r < n_ranks; r++) {
+        move(0, comm, r, (char *)all + at, (size_t)count[r] * size);
+        at += (size_t)count[r] * size;
+    }
+    tess_free(count);
+}
