@@ -238,19 +238,21 @@ static int find_similar(struct tess_baselines *baselines, int64_t context, struc
     return error->code;
 }
 
-/* The other context with the combination in training that is most like the unit's; -1: none. The
- * first wins a tie. */
+/* The other context with the combination in training that is most like the unit's (the first wins a
+ * tie); UNLIKE if there are some but of none it can be told how alike it is; NOWHERE. */
+enum { NOWHERE = -1, UNLIKE = -2 };
+
 static int64_t nearest(const struct tess_baselines *baselines, int64_t unit)
 {
     const struct tess_profiles *profiles = baselines->profiles;
-    int64_t best = -1;
+    int64_t best = NOWHERE;
 
     for (int64_t d = 0; d < profiles->n_contexts; d++)
         if (d != profiles->context_of[unit] &&
             tess_profiles_find(profiles, d, profiles->combination[unit], TESS_TRAIN) >= 0 &&
             (best < 0 || baselines->similarity[d] > baselines->similarity[best]))
             best = d;
-    return best;
+    return best >= 0 && baselines->similarity[best] <= -1 ? UNLIKE : best;
 }
 
 struct batch {
@@ -316,12 +318,15 @@ static int predict_elsewhere(struct tess_baselines *baselines, const struct batc
     for (int64_t i = 0; i < size; i++) {
         if (count[i] > 0)
             batch->out[TESS_ADDITIVE][i] /= count[i];
+        if (nearest_of[i / batch->width] == UNLIKE)
+            batch->out[TESS_NEAREST_CONTEXT][i] = batch->out[TESS_ADDITIVE][i];
         batch->out[TESS_ADDITIVE][i] += batch->filled[i % batch->width];
         batch->out[TESS_NEAREST_CONTEXT][i] += batch->filled[i % batch->width];
     }
-    for (int64_t k = 0; k < batch->n; k++)
-        batch->fallback[k * TESS_BASELINES + TESS_ADDITIVE] =
-            batch->fallback[k * TESS_BASELINES + TESS_NEAREST_CONTEXT] = nearest_of[k] < 0;
+    for (int64_t k = 0; k < batch->n; k++) {
+        batch->fallback[k * TESS_BASELINES + TESS_ADDITIVE] = nearest_of[k] == NOWHERE;
+        batch->fallback[k * TESS_BASELINES + TESS_NEAREST_CONTEXT] = nearest_of[k] < 0;
+    }
     profiles->pinned = -1;
     tess_free(nearest_of);
     tess_free(count);

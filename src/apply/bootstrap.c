@@ -21,9 +21,10 @@ struct sums { /* of one perturbation, or of a resample, by one method */
 struct state {
     const struct tess_sample *sample;
     int64_t n_groups;
-    int64_t *group;      /* (n) of each experiment */
-    struct sums *sums;   /* (n_groups, n_methods)  */
-    double *own, *other; /* (n_methods, TESS_METRICS, n_resamples) */
+    int64_t *group;                     /* (n) of each experiment */
+    struct sums *sums;                  /* (n_groups, n_methods)  */
+    int n_active, active[TESS_METRICS]; /* means over experiments that any method defines */
+    double *own, *other;                /* (n_methods, TESS_METRICS, n_resamples) */
 };
 
 struct numbered {
@@ -77,10 +78,27 @@ static void add_experiment(struct sums *sums, const struct tess_scores *own,
     }
 }
 
-static void add_sums(struct sums *total, const struct sums *sums, double weight)
+static void find_active(struct state *state)
+{
+    int64_t n = state->n_groups * state->sample->n_methods;
+
+    for (int k = TESS_CHANGE; k < TESS_METRICS; k++) {
+        int64_t i = 0;
+
+        while (i < n && state->sums[i].n[k] == 0)
+            i++;
+        if (i < n)
+            state->active[state->n_active++] = k;
+    }
+}
+
+static void add_sums(const struct state *state, struct sums *total, const struct sums *sums,
+                     double weight)
 {
     tess_pool_add(&total->pool, &sums->pool, weight);
-    for (int k = TESS_CHANGE; k < TESS_METRICS; k++) {
+    for (int i = 0; i < state->n_active; i++) {
+        int k = state->active[i];
+
         total->sum[k] += weight * sums->sum[k];
         total->n[k] += weight * sums->n[k];
         total->difference[k] += weight * sums->difference[k];
@@ -121,7 +139,7 @@ static void resample(struct state *state, int64_t b, double *weight, struct sums
         weight[tess_random_below(stream, (uint64_t)i, state->n_groups)] += 1;
     for (int64_t g = 0; g < state->n_groups; g++)
         for (int m = 0; weight[g] > 0 && m < sample->n_methods; m++)
-            add_sums(&total[m], &state->sums[g * sample->n_methods + m], weight[g]);
+            add_sums(state, &total[m], &state->sums[g * sample->n_methods + m], weight[g]);
     for (int m = 0; m < sample->n_methods; m++)
         for (int k = 0; k < TESS_METRICS; k++) {
             int64_t at = (m * TESS_METRICS + k) * sample->n_resamples + b;
@@ -232,12 +250,13 @@ void tess_bootstrap_init(struct tess_outcome *outcome, const struct tess_sample 
         for (int m = 0; m < n_methods; m++)
             add_experiment(&state.sums[state.group[i] * n_methods + m],
                            &sample->score[i * n_methods + m], &sample->score[i * n_methods]);
+    find_active(&state);
     for (int64_t b = 0; b < sample->n_resamples && state.n_groups > 1; b++)
         resample(&state, b, weight, total);
     memset(total, 0, (size_t)n_methods * sizeof *total);
     for (int64_t g = 0; g < state.n_groups; g++)
         for (int m = 0; m < n_methods; m++)
-            add_sums(&total[m], &state.sums[g * n_methods + m], 1);
+            add_sums(&state, &total[m], &state.sums[g * n_methods + m], 1);
     *outcome = (struct tess_outcome){.n_perturbations = state.n_groups};
     outcome->own = TESS_NEW(struct tess_estimate, size);
     outcome->difference = TESS_NEW(struct tess_estimate, size);

@@ -220,7 +220,7 @@ int tess_evaluate_read(struct tess_evaluation *evaluation, int64_t n, const int6
     for (int64_t i = 0; i < n; i++) {
         keep[i] = 0;
         for (int64_t k = first[i]; k < first[i + 1] && !keep[i]; k++)
-            keep[i] = !isnan(evaluation->predicted[k]);
+            keep[i] = (uint8_t)!isnan(evaluation->predicted[k]);
     }
     return error->code;
 }

@@ -1,0 +1,320 @@
+/* metrics.c -- scores of hand-made experiments, resampling, ceilings. */
+#include "tessera/metrics.h"
+#include "tessera/bootstrap.h"
+#include "tessera/ceiling.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define NEAR(a, b) assert_true(fabs((a) - (b)) < 1e-12)
+
+static double value(const struct tess_scores *scores, int reference, int measure)
+{
+    return scores->value[tess_metric_change(TESS_PANEL_ALL, reference, measure)];
+}
+
+static void metrics__names_are_distinct(void **state)
+{
+    (void)state;
+    for (int i = 0; i < TESS_METRICS; i++)
+        for (int j = 0; j < i; j++)
+            assert_string_not_equal(tess_metric_name(i), tess_metric_name(j));
+    assert_string_equal(
+        tess_metric_name(tess_metric_change(TESS_PANEL_TOP50, TESS_BY_MEAN, TESS_M_MAE)),
+        "mae_delta_ctxmean_top50");
+    assert_string_equal(tess_metric_name(TESS_DIRECTION + 3), "direction_match_at_200");
+    assert_string_equal(tess_metric_name(TESS_CENTROID), "centroid_accuracy");
+    assert_true(tess_metric_is_error(TESS_RMSE) && !tess_metric_is_error(TESS_R2));
+    assert_true(tess_metric_is_error(tess_metric_change(1, 0, TESS_M_MSE)));
+    assert_false(tess_metric_is_error(tess_metric_change(2, 1, TESS_M_COSINE)));
+    assert_false(tess_metric_is_error(TESS_DISCRIMINATION));
+    for (int i = 0; i < TESS_REASONS; i++)
+        assert_non_null(tess_reason_text(i));
+}
+
+static void metrics__ranks_average_ties(void **state)
+{
+    const double x[] = {3, 1, 3, 2, 3}, want[] = {4, 1, 4, 2, 4};
+    double rank[5];
+
+    (void)state;
+    tess_ranks(5, x, rank);
+    for (int i = 0; i < 5; i++)
+        NEAR(rank[i], want[i]);
+}
+
+static void metrics__correlation(void **state)
+{
+    const double x[] = {1, 2, 3, 4}, y[] = {2, 4, 6, 8.5}, level[] = {0.1, 0.1, 0.1, 0.1};
+
+    (void)state;
+    NEAR(tess_correlation(3, x, y), 1);
+    assert_true(tess_correlation(4, x, y) < 1);
+    assert_true(isnan(tess_correlation(4, x, level)));
+    assert_true(isnan(tess_correlation(2, x, y)));
+}
+
+static void metrics__of_a_change(void **state)
+{
+    const float measured[] = {1, NAN, 3, 2};
+    const double control[] = {0, 0, 1, NAN}, mean[] = {1, 1, 1, 1}, predicted[] = {2, 9, 2, 4};
+    struct tess_truth truth;
+    struct tess_scores scores;
+
+    (void)state;
+    tess_truth_init(&truth, 4, measured, control, mean);
+    assert_int_equal(truth.n, 3);
+    assert_int_equal(truth.by[TESS_BY_CONTROL].n, 2);
+    tess_truth_score(&truth, predicted, 0, &scores);
+    NEAR(scores.pool.n, 3);
+    NEAR(scores.pool.e2, 1 + 1 + 4);
+    /* against control: measured (1, 2), predicted (2, 1) */
+    NEAR(value(&scores, TESS_BY_CONTROL, TESS_M_MSE), 1);
+    assert_true(isnan(value(&scores, TESS_BY_CONTROL, TESS_M_PEARSON)));
+    assert_int_equal(scores.reason[tess_metric_change(0, TESS_BY_CONTROL, TESS_M_PEARSON)],
+                     TESS_FEW_READOUTS);
+    /* against the mean: measured (0, 2, 1), predicted (1, 1, 3) */
+    NEAR(value(&scores, TESS_BY_MEAN, TESS_M_MSE), 2);
+    NEAR(value(&scores, TESS_BY_MEAN, TESS_M_MAE), 4.0 / 3);
+    NEAR(value(&scores, TESS_BY_MEAN, TESS_M_COSINE), 5 / sqrt(5.0 * 11));
+    NEAR(value(&scores, TESS_BY_MEAN, TESS_M_PEARSON), 0);
+    NEAR(value(&scores, TESS_BY_MEAN, TESS_M_SPEARMAN), 0);
+    assert_int_equal(scores.reason[TESS_OVERLAP], TESS_SMALL_PANEL);
+    tess_truth_release(&truth);
+}
+
+static void metrics__undefined_has_a_reason(void **state)
+{
+    const float measured[] = {1, 2, 3};
+    const double level[] = {1, 1, 1}, predicted[] = {1, 1, 1};
+    struct tess_truth truth;
+    struct tess_scores scores;
+
+    (void)state;
+    tess_truth_init(&truth, 3, measured, NULL, level);
+    tess_truth_score(&truth, predicted, 0, &scores);
+    assert_int_equal(scores.reason[TESS_CHANGE], TESS_NO_CONTROL);
+    assert_true(isnan(scores.value[TESS_CHANGE]));
+    assert_int_equal(scores.reason[tess_metric_change(0, TESS_BY_MEAN, TESS_M_PEARSON)],
+                     TESS_CONSTANT);
+    assert_int_equal(scores.reason[tess_metric_change(0, TESS_BY_MEAN, TESS_M_COSINE)],
+                     TESS_CONSTANT);
+    assert_int_equal(scores.reason[tess_metric_change(1, TESS_BY_MEAN, 0)], TESS_SMALL_PANEL);
+    for (int k = TESS_CHANGE; k < TESS_DISCRIMINATION; k++)
+        assert_int_equal(isnan(scores.value[k]), scores.reason[k] != TESS_DEFINED);
+    tess_truth_release(&truth);
+}
+
+static void metrics__top_and_overlap(void **state)
+{
+    float measured[21];
+    double zero[21] = {0}, predicted[21];
+    struct tess_truth truth;
+    struct tess_scores scores;
+
+    (void)state; /* the 20 largest are 1 … 20; the prediction puts 0 among them and 1 last */
+    for (int i = 0; i < 21; i++) {
+        measured[i] = (float)(i % 2 ? i + 1 : -i - 1);
+        predicted[i] = (double)measured[i];
+    }
+    predicted[0] = 50;
+    predicted[1] = -0.5;
+    tess_truth_init(&truth, 21, measured, zero, NULL);
+    tess_truth_score(&truth, predicted, 0, &scores);
+    NEAR(scores.value[TESS_OVERLAP], 19.0 / 20);
+    NEAR(scores.value[TESS_DIRECTION], 19.0 / 20);
+    NEAR(scores.value[tess_metric_change(TESS_PANEL_TOP20, TESS_BY_CONTROL, TESS_M_MSE)],
+         2.5 * 2.5 / 20);
+    assert_int_equal(scores.reason[TESS_OVERLAP + 1], TESS_SMALL_PANEL);
+    /* no order at all: what chance gives */
+    for (int i = 0; i < 21; i++)
+        predicted[i] = 1;
+    tess_truth_score(&truth, predicted, 0, &scores);
+    NEAR(scores.value[TESS_OVERLAP], 20.0 / 21);
+    NEAR(scores.value[TESS_DIRECTION], 10.0 / 20);
+    tess_truth_release(&truth);
+}
+
+static void metrics__pool(void **state)
+{
+    struct tess_pool pool = {3, 2, 2, 6, 14, 6, 14, 13}; /* y 1 2 3, p 2 1 3 */
+    int reason;
+
+    (void)state;
+    NEAR(tess_pool_score(&pool, TESS_RMSE, &reason), sqrt(2.0 / 3));
+    NEAR(tess_pool_score(&pool, TESS_R2, &reason), 0);
+    NEAR(tess_pool_score(&pool, TESS_PEARSON, &reason), 0.5);
+    pool = (struct tess_pool){.n = 2, .e2 = 1};
+    assert_true(isnan(tess_pool_score(&pool, TESS_PEARSON, &reason)));
+    assert_int_equal(reason, TESS_FEW_READOUTS);
+    pool = (struct tess_pool){.n = 3, .e2 = 1, .y = 3, .y2 = 3};
+    assert_true(isnan(tess_pool_score(&pool, TESS_R2, &reason)));
+    assert_int_equal(reason, TESS_CONSTANT);
+    pool = (struct tess_pool){0};
+    assert_true(isnan(tess_pool_score(&pool, TESS_RMSE, &reason)));
+    assert_int_equal(reason, TESS_NO_EXPERIMENTS);
+}
+
+static void candidates__ranked_with_ties(void **state)
+{
+    const float measured[] = {0, 0, 0, 0, /**/ 1, 1, 1, 1, /**/ 1, 1, 1, 1, /**/ 5, 5, 5, NAN};
+    const double predicted[] = {1, 1, 1, 0}, zero[4] = {0};
+    const uint8_t target[] = {0, 0, 0, 1};
+    struct tess_candidates candidates = {4, 4, 1, measured, target, zero};
+    struct tess_scores scores = {0};
+
+    (void)state; /* own at distance 0, one as near, two farther; the target is left out */
+    tess_candidates_score(&candidates, predicted, &scores);
+    NEAR(scores.value[TESS_DISCRIMINATION], 1 - 0.5 / 3);
+    NEAR(scores.value[TESS_DISCRIMINATION + 1], 1 - 0.5 / 3);
+    /* cosine: own 0, the tie 0, all-five 0, the zero profile 1 */
+    NEAR(scores.value[TESS_DISCRIMINATION + 2], 1 - 1.0 / 3);
+    /* all readouts: own 1/4, tie 1/4, zero 3/4, five 16 */
+    NEAR(scores.value[TESS_CENTROID], 2.0 / 3);
+    candidates.n = 1;
+    candidates.own = 0;
+    tess_candidates_score(&candidates, predicted, &scores);
+    for (int k = TESS_DISCRIMINATION; k <= TESS_CENTROID; k++) {
+        assert_true(isnan(scores.value[k]));
+        assert_int_equal(scores.reason[k], TESS_ONE_EXPERIMENT);
+    }
+}
+
+static void candidates__need_three_readouts(void **state)
+{
+    const float measured[] = {0, 0, 1, 1};
+    const double predicted[] = {1, 1};
+    struct tess_candidates candidates = {2, 2, 1, measured, NULL, NULL};
+    struct tess_scores scores = {0};
+
+    (void)state;
+    tess_candidates_score(&candidates, predicted, &scores);
+    for (int k = TESS_DISCRIMINATION; k <= TESS_CENTROID; k++)
+        assert_int_equal(scores.reason[k], TESS_FEW_READOUTS);
+}
+
+static void metrics__targets(void **state)
+{
+    (void)state;
+    assert_true(tess_is_target("TP53", "TP53"));
+    assert_true(tess_is_target("CRISPRi_TP53", "Transcriptome_TP53"));
+    assert_true(tess_is_target("CRISPR:i_TP53", "TP53"));
+    assert_false(tess_is_target("CRISPRi_TP53", "Transcriptome_TP5"));
+    assert_false(tess_is_target("drug_10", "gene_10")); /* a number is no name */
+    assert_true(tess_is_target("g_10", "g_10"));
+}
+
+static void fill_scores(struct tess_scores *scores, double error, double r)
+{
+    *scores = (struct tess_scores){.pool = {.n = 4, .e2 = 4 * error * error}};
+    for (int k = TESS_CHANGE; k < TESS_METRICS; k++) {
+        scores->value[k] = NAN;
+        scores->reason[k] = TESS_SMALL_PANEL;
+    }
+    scores->value[TESS_CHANGE] = r;
+    scores->reason[TESS_CHANGE] = isnan(r) ? TESS_CONSTANT : TESS_DEFINED;
+}
+
+static void bootstrap__pairs_and_intervals(void **state)
+{
+    const int64_t perturbation[] = {7, 7, 2, 9, 9};
+    const double errors[] = {1, 2, 3, 4, 5};
+    struct tess_scores score[10];
+    struct tess_sample sample = {5, perturbation, 2, score, 400, 3, 0};
+    struct tess_outcome outcome, again;
+
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        fill_scores(&score[2 * i], errors[i], i == 4 ? NAN : 0.1 * i);
+        fill_scores(&score[2 * i + 1], 2 * errors[i], 0);
+    }
+    tess_bootstrap_init(&outcome, &sample);
+    tess_bootstrap_init(&again, &sample);
+    assert_int_equal(outcome.n_perturbations, 3);
+    NEAR(outcome.own[TESS_RMSE].value, sqrt(55.0 / 5));
+    NEAR(outcome.difference[TESS_METRICS + TESS_RMSE].value, -sqrt(55.0 / 5));
+    NEAR(outcome.skill[TESS_METRICS + TESS_RMSE].value, 0.5);
+    assert_true(outcome.own[TESS_RMSE].low >= sqrt(2.5) && outcome.own[TESS_RMSE].high <= 4.53);
+    assert_true(outcome.own[TESS_RMSE].low < outcome.own[TESS_RMSE].value);
+    /* the ratio is 2 in every resample, so the difference mirrors the interval */
+    NEAR(outcome.difference[TESS_METRICS].low, -outcome.own[TESS_RMSE].high);
+    NEAR(outcome.own[TESS_CHANGE].value, 0.15);
+    assert_int_equal(outcome.own[TESS_CHANGE].n, 4);
+    assert_int_equal(outcome.difference[TESS_METRICS + TESS_CHANGE].n, 4);
+    NEAR(outcome.skill[TESS_METRICS + TESS_CHANGE].value, 0.15);
+    assert_int_equal(outcome.own[TESS_CHANGE + 1].reason, TESS_SMALL_PANEL);
+    assert_memory_equal(&outcome.own[0].low, &again.own[0].low, 2 * sizeof(double));
+    tess_bootstrap_release(&outcome);
+    tess_bootstrap_release(&again);
+}
+
+static void bootstrap__one_perturbation(void **state)
+{
+    const int64_t perturbation[] = {7};
+    struct tess_scores score[1];
+    struct tess_sample sample = {1, perturbation, 1, score, 10, 3, 0};
+    struct tess_outcome outcome;
+
+    (void)state;
+    fill_scores(&score[0], 2, 1);
+    tess_bootstrap_init(&outcome, &sample);
+    NEAR(outcome.own[TESS_RMSE].value, 2);
+    assert_true(isnan(outcome.own[TESS_RMSE].low));
+    assert_int_equal(outcome.own[TESS_RMSE].no_interval, TESS_ONE_PERTURBATION);
+    assert_int_equal(outcome.skill[TESS_RMSE].reason, TESS_DEFINED);
+    assert_int_equal(outcome.skill[TESS_CHANGE].reason, TESS_PERFECT_BASELINE);
+    tess_bootstrap_release(&outcome);
+}
+
+static void ceiling__two_folds(void **state)
+{
+    float value[] = {1, 2, 3, 4, /**/ 2, 2, 4, 3};
+    int64_t replicates[] = {1, 3};
+    double mean[4] = {0};
+    struct tess_folds folds = {2, 4, value, replicates};
+    struct tess_ceiling ceiling = {0};
+    struct tess_ceiling_sum sum = {0};
+    struct tess_scores scores;
+    double r;
+
+    (void)state;
+    tess_ceiling_score(&folds, NULL, mean, 0, 5, 0, 12, &scores);
+    tess_ceiling_add(&sum, &scores);
+    tess_ceiling_halving(&ceiling, &sum);
+    assert_int_equal(ceiling.n_experiments, 1);
+    NEAR(tess_ceiling_value(&ceiling, TESS_RMSE), sqrt(3.0 / 4) / 2);
+    r = scores.value[tess_metric_change(0, TESS_BY_MEAN, TESS_M_PEARSON)];
+    NEAR(tess_ceiling_value(&ceiling, tess_metric_change(0, TESS_BY_MEAN, TESS_M_PEARSON)),
+         sqrt(2 * r / (1 + r)));
+    NEAR(tess_ceiling_value(&ceiling, tess_metric_change(0, TESS_BY_MEAN, TESS_M_MSE)), 0.75 / 4);
+    assert_true(isnan(tess_ceiling_value(&ceiling, TESS_CHANGE)));
+    assert_int_equal(ceiling.reason[TESS_CHANGE], TESS_NO_CONTROL);
+    folds.n = 1;
+    tess_ceiling_score(&folds, NULL, mean, 0, 5, 0, 12, &scores);
+    assert_true(scores.pool.n == 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(metrics__names_are_distinct),
+        cmocka_unit_test(metrics__ranks_average_ties),
+        cmocka_unit_test(metrics__correlation),
+        cmocka_unit_test(metrics__of_a_change),
+        cmocka_unit_test(metrics__undefined_has_a_reason),
+        cmocka_unit_test(metrics__top_and_overlap),
+        cmocka_unit_test(metrics__pool),
+        cmocka_unit_test(candidates__ranked_with_ties),
+        cmocka_unit_test(candidates__need_three_readouts),
+        cmocka_unit_test(metrics__targets),
+        cmocka_unit_test(bootstrap__pairs_and_intervals),
+        cmocka_unit_test(bootstrap__one_perturbation),
+        cmocka_unit_test(ceiling__two_folds),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
