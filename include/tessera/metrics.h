@@ -85,19 +85,19 @@ struct tess_change {
     int64_t *top;            /* (n) into at: largest |change| first, ties by place         */
     enum tess_reason reason; /* why n is 0                                                 */
 };
-struct tess_truth {
+struct tess_measured {
     int64_t n_panel, n; /* readouts in the panel, measured ones */
     const float *measured;
     struct tess_change by[TESS_REFERENCES];
 };
 /* measured (n_panel); control and mean (n_panel) or NULL. `measured` stays borrowed. Local. */
-void tess_truth_init(struct tess_truth *truth, int64_t n_panel, const float *measured,
-                     const double *control, const double *mean);
-void tess_truth_release(struct tess_truth *truth);
+void tess_measured_init(struct tess_measured *truth, int64_t n_panel, const float *measured,
+                        const double *control, const double *mean);
+void tess_measured_release(struct tess_measured *truth);
 /* Everything but discrimination and centroid accuracy. predicted (n_panel), finite where measured.
  * Local; may run on several threads with one truth. */
-void tess_truth_score(const struct tess_truth *truth, const double *predicted, double shift,
-                      struct tess_scores *scores);
+void tess_measured_score(const struct tess_measured *truth, const double *predicted, double shift,
+                         struct tess_scores *scores);
 
 /* All measured experiments of a context, against which a prediction must find its own. */
 struct tess_candidates {

@@ -38,7 +38,7 @@ void tess_ceiling_score(const struct tess_folds *folds, const double *control, c
     int64_t *order = TESS_NEW(int64_t, folds->n), half = folds->n / 2;
     double *a = TESS_NEW(double, folds->n_panel), *b = TESS_NEW(double, folds->n_panel);
     float *measured = TESS_NEW(float, folds->n_panel);
-    struct tess_truth truth;
+    struct tess_measured truth;
 
     *scores = (struct tess_scores){0};
     for (int64_t i = 0; i < folds->n; i++)
@@ -49,9 +49,9 @@ void tess_ceiling_score(const struct tess_folds *folds, const double *control, c
         average(folds, folds->n - half, order + half, b);
         for (int64_t i = 0; i < folds->n_panel; i++)
             measured[i] = isnan(a[i]) ? NAN : (float)b[i];
-        tess_truth_init(&truth, folds->n_panel, measured, control, mean);
-        tess_truth_score(&truth, a, shift, scores);
-        tess_truth_release(&truth);
+        tess_measured_init(&truth, folds->n_panel, measured, control, mean);
+        tess_measured_score(&truth, a, shift, scores);
+        tess_measured_release(&truth);
     }
     tess_free(order);
     tess_free(a);

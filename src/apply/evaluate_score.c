@@ -104,22 +104,22 @@ static void score_experiment(const struct tess_evaluation *evaluation, const str
     const float *own = measured->value + (i - measured->begin) * measured->width;
     int64_t n_candidates = measured->end - measured->begin;
     uint8_t *target = targets_of(evaluation, i);
-    struct tess_truth truth;
+    struct tess_measured truth;
     struct tess_candidates candidates = {
         n_candidates,    measured->width, i - measured->begin,
         measured->value, target,          control ? control : mean};
 
-    tess_truth_init(&truth, measured->width, own, control, mean);
+    tess_measured_init(&truth, measured->width, own, control, mean);
     for (int m = 0; m < evaluation->n_methods; m++) {
         const double *predicted = batch->value[m] + (i - batch->begin) * measured->width;
         int baseline = m - evaluation->has_model;
 
-        tess_truth_score(&truth, predicted, shift, &score[m]);
+        tess_measured_score(&truth, predicted, shift, &score[m]);
         tess_candidates_score(&candidates, predicted, &score[m]);
         if (baseline >= 0)
             score[m].fallback = batch->fallback[(i - batch->begin) * TESS_BASELINES + baseline];
     }
-    tess_truth_release(&truth);
+    tess_measured_release(&truth);
     tess_free(target);
 }
 

@@ -62,14 +62,14 @@ static void metrics__of_a_change(void **state)
 {
     const float measured[] = {1, NAN, 3, 2};
     const double control[] = {0, 0, 1, NAN}, mean[] = {1, 1, 1, 1}, predicted[] = {2, 9, 2, 4};
-    struct tess_truth truth;
+    struct tess_measured truth;
     struct tess_scores scores;
 
     (void)state;
-    tess_truth_init(&truth, 4, measured, control, mean);
+    tess_measured_init(&truth, 4, measured, control, mean);
     assert_int_equal(truth.n, 3);
     assert_int_equal(truth.by[TESS_BY_CONTROL].n, 2);
-    tess_truth_score(&truth, predicted, 0, &scores);
+    tess_measured_score(&truth, predicted, 0, &scores);
     NEAR(scores.pool.n, 3);
     NEAR(scores.pool.e2, 1 + 1 + 4);
     /* against control: measured (1, 2), predicted (2, 1) */
@@ -84,19 +84,19 @@ static void metrics__of_a_change(void **state)
     NEAR(value(&scores, TESS_BY_MEAN, TESS_M_PEARSON), 0);
     NEAR(value(&scores, TESS_BY_MEAN, TESS_M_SPEARMAN), 0);
     assert_int_equal(scores.reason[TESS_OVERLAP], TESS_SMALL_PANEL);
-    tess_truth_release(&truth);
+    tess_measured_release(&truth);
 }
 
 static void metrics__undefined_has_a_reason(void **state)
 {
     const float measured[] = {1, 2, 3};
     const double level[] = {1, 1, 1}, predicted[] = {1, 1, 1};
-    struct tess_truth truth;
+    struct tess_measured truth;
     struct tess_scores scores;
 
     (void)state;
-    tess_truth_init(&truth, 3, measured, NULL, level);
-    tess_truth_score(&truth, predicted, 0, &scores);
+    tess_measured_init(&truth, 3, measured, NULL, level);
+    tess_measured_score(&truth, predicted, 0, &scores);
     assert_int_equal(scores.reason[TESS_CHANGE], TESS_NO_CONTROL);
     assert_true(isnan(scores.value[TESS_CHANGE]));
     assert_int_equal(scores.reason[tess_metric_change(0, TESS_BY_MEAN, TESS_M_PEARSON)],
@@ -106,14 +106,14 @@ static void metrics__undefined_has_a_reason(void **state)
     assert_int_equal(scores.reason[tess_metric_change(1, TESS_BY_MEAN, 0)], TESS_SMALL_PANEL);
     for (int k = TESS_CHANGE; k < TESS_DISCRIMINATION; k++)
         assert_int_equal(isnan(scores.value[k]), scores.reason[k] != TESS_DEFINED);
-    tess_truth_release(&truth);
+    tess_measured_release(&truth);
 }
 
 static void metrics__top_and_overlap(void **state)
 {
     float measured[21];
     double zero[21] = {0}, predicted[21];
-    struct tess_truth truth;
+    struct tess_measured truth;
     struct tess_scores scores;
 
     (void)state; /* the 20 largest are 1 … 20; the prediction puts 0 among them and 1 last */
@@ -123,8 +123,8 @@ static void metrics__top_and_overlap(void **state)
     }
     predicted[0] = 50;
     predicted[1] = -0.5;
-    tess_truth_init(&truth, 21, measured, zero, NULL);
-    tess_truth_score(&truth, predicted, 0, &scores);
+    tess_measured_init(&truth, 21, measured, zero, NULL);
+    tess_measured_score(&truth, predicted, 0, &scores);
     NEAR(scores.value[TESS_OVERLAP], 19.0 / 20);
     NEAR(scores.value[TESS_DIRECTION], 19.0 / 20);
     NEAR(scores.value[tess_metric_change(TESS_PANEL_TOP20, TESS_BY_CONTROL, TESS_M_MSE)],
@@ -133,10 +133,10 @@ static void metrics__top_and_overlap(void **state)
     /* no order at all: what chance gives */
     for (int i = 0; i < 21; i++)
         predicted[i] = 1;
-    tess_truth_score(&truth, predicted, 0, &scores);
+    tess_measured_score(&truth, predicted, 0, &scores);
     NEAR(scores.value[TESS_OVERLAP], 20.0 / 21);
     NEAR(scores.value[TESS_DIRECTION], 10.0 / 20);
-    tess_truth_release(&truth);
+    tess_measured_release(&truth);
 }
 
 static void metrics__pool(void **state)

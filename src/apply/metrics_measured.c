@@ -1,4 +1,4 @@
-/* metrics_truth.c -- scores of one experiment: correlation, error and overlap of the change. */
+/* metrics_measured.c -- scores of one experiment: correlation, error and overlap of the change. */
 #include "tessera/alloc.h"
 #include "tessera/metrics.h"
 
@@ -90,7 +90,7 @@ static void set(struct tess_scores *scores, int metric, double value, int reason
     scores->reason[metric] = (uint8_t)(isnan(value) ? reason : TESS_DEFINED);
 }
 
-static void find_changes(struct tess_change *by, const struct tess_truth *truth,
+static void find_changes(struct tess_change *by, const struct tess_measured *truth,
                          const double *reference, enum tess_reason none)
 {
     struct numbered *item;
@@ -115,17 +115,17 @@ static void find_changes(struct tess_change *by, const struct tess_truth *truth,
     tess_free(item);
 }
 
-void tess_truth_init(struct tess_truth *truth, int64_t n_panel, const float *measured,
-                     const double *control, const double *mean)
+void tess_measured_init(struct tess_measured *truth, int64_t n_panel, const float *measured,
+                        const double *control, const double *mean)
 {
-    *truth = (struct tess_truth){.n_panel = n_panel, .measured = measured};
+    *truth = (struct tess_measured){.n_panel = n_panel, .measured = measured};
     for (int64_t i = 0; i < n_panel; i++)
         truth->n += !isnan(measured[i]);
     find_changes(&truth->by[TESS_BY_CONTROL], truth, control, TESS_NO_CONTROL);
     find_changes(&truth->by[TESS_BY_MEAN], truth, mean, TESS_NO_TRAINING);
 }
 
-void tess_truth_release(struct tess_truth *truth)
+void tess_measured_release(struct tess_measured *truth)
 {
     for (int i = 0; i < TESS_REFERENCES; i++) {
         tess_free(truth->by[i].at);
@@ -134,10 +134,10 @@ void tess_truth_release(struct tess_truth *truth)
         tess_free(truth->by[i].change);
         tess_free(truth->by[i].rank);
     }
-    *truth = (struct tess_truth){0};
+    *truth = (struct tess_measured){0};
 }
 
-static void score_pool(const struct tess_truth *truth, const double *predicted, double shift,
+static void score_pool(const struct tess_measured *truth, const double *predicted, double shift,
                        struct tess_pool *pool)
 {
     *pool = (struct tess_pool){0};
@@ -261,8 +261,8 @@ static void score_overlap(const struct tess_change *by, const double *change,
     tess_free(m);
 }
 
-void tess_truth_score(const struct tess_truth *truth, const double *predicted, double shift,
-                      struct tess_scores *scores)
+void tess_measured_score(const struct tess_measured *truth, const double *predicted, double shift,
+                         struct tess_scores *scores)
 {
     int main = truth->by[TESS_BY_CONTROL].n > 0 ? TESS_BY_CONTROL : TESS_BY_MEAN;
 
