@@ -1,5 +1,5 @@
-/* yaml.c -- libFuzzer's entry: any bytes are read as settings or refused with a sentence, and what was
- * read can be written and read again. */
+/* yaml.c -- libFuzzer's entry: any bytes are read as settings or refused with a sentence, and what
+ * was read can be written and read again. */
 #include "tessera/config.h"
 #include "tessera/error.h"
 
