@@ -13,7 +13,7 @@ import sys
 LAYERS = [["base"], ["comm"], ["config", "store", "kernel"], ["model"], ["train", "apply", "discover"], ["cli"]]
 BESIDE = {("kernel", "config"), ("apply", "train"), ("discover", "apply")}
 # Headers whose .c file has another name; the others belong where src/*/NAME.c or NAME_*.c stand.
-HEADER_LAYER = {"cli": "cli", "source": "store", "network": "kernel"}
+HEADER_LAYER = {"cli": "cli", "source": "store", "network": "kernel", "vectorised": "base"}
 
 BANNED = {
     "strcpy": "snprintf or memcpy", "strncpy": "snprintf", "strcat": "tess_format", "strncat": "tess_format",
