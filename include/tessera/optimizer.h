@@ -4,7 +4,8 @@
  * step: with no gradient its moments still move it, and weight decay shrinks it. A row that no step
  * touches is left alone and caught up when one does: the missed steps are replayed, at most
  * TESS_REPLAY of them where the moments' influence is then below rounding (AdamW, and any rule
- * without weight decay), and the remaining decay follows in closed form. For that the learning
+ * without weight decay; more for SGD with a momentum above 0.9), and the remaining decay follows in
+ * closed form. For that the learning
  * rates of all past steps are kept. Local, pure. */
 #ifndef TESSERA_OPTIMIZER_H
 #define TESSERA_OPTIMIZER_H

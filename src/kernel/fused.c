@@ -20,7 +20,7 @@ VECTORISED void tess_fused_input(int n, int H, const float *left, const int32_t 
         for (int h = 0; h < H; h++) {
             float z = x[h] + y[h];
 
-            row[h] = z > floor ? z : floor;
+            row[h] = z < floor ? floor : z; /* NaN stays */
         }
     }
 }
@@ -33,7 +33,7 @@ VECTORISED void tess_fused_hidden(int n, int H, const float *bias, float *a)
         for (int h = 0; h < H; h++) {
             float z = row[h] + bias[h];
 
-            row[h] = z > 0.0f ? z : 0.0f;
+            row[h] = z < 0.0f ? 0.0f : z; /* NaN stays */
         }
     }
 }

@@ -37,7 +37,9 @@ void tess_optimizer_begin(struct tess_optimizer *optimizer, double rate)
         tess_grow(optimizer->log_keep, &room, (size_t)t + 1, sizeof *optimizer->log_keep);
     optimizer->rate = tess_grow(optimizer->rate, &optimizer->room, (size_t)t + 1, sizeof(double));
     optimizer->rate[t] = rate;
-    optimizer->log_keep[t] = optimizer->log_keep[t - 1] + log1p(-rate * optimizer->weight_decay);
+    /* of the factor as it is rounded: thousands of steps with it must come to the same */
+    optimizer->log_keep[t] =
+        optimizer->log_keep[t - 1] + log((double)(float)(1.0 - rate * optimizer->weight_decay));
 }
 
 /* The scalars of one step, rounded once, so that a replayed step has the bits of a taken one. */
@@ -120,17 +122,24 @@ void tess_optimizer_update(const struct tess_optimizer *optimizer, int64_t n, co
     step(optimizer, optimizer->step, n, g, scale, (float *const[]){x, m, v});
 }
 
-/* Coupled weight decay feeds the moments at every step: no closed form, all steps are replayed. */
-static int fades(const struct tess_optimizer *o)
+/* Steps after which the moments move nothing any more. Coupled weight decay feeds them at every
+ * step: no closed form, all steps are replayed. A momentum near 1 fades slowly. */
+static int64_t replay(const struct tess_optimizer *o)
 {
-    return o->weight_decay == 0 || o->kind == TESS_OPTIMIZER_ADAMW;
+    double steps = TESS_REPLAY;
+
+    if (o->weight_decay != 0 && o->kind != TESS_OPTIMIZER_ADAMW)
+        return INT64_MAX;
+    if (o->kind == TESS_OPTIMIZER_SGD && o->momentum > 0.9)
+        steps = ceil(log(1e-9 * (1 - o->momentum)) / log(o->momentum));
+    return steps > TESS_REPLAY ? (int64_t)steps : TESS_REPLAY;
 }
 
 void tess_optimizer_catch_up(const struct tess_optimizer *optimizer, int64_t n, int64_t from,
                              int64_t to, float *x, float *m, float *v)
 {
     const struct tess_optimizer *o = optimizer;
-    int64_t until = fades(o) && to - from > TESS_REPLAY ? from + TESS_REPLAY : to;
+    int64_t until = to - from > replay(o) ? from + replay(o) : to;
     float keep, fade1, fade2;
 
     TESS_BUG_IF(from > to || to > o->step);
@@ -139,9 +148,9 @@ void tess_optimizer_catch_up(const struct tess_optimizer *optimizer, int64_t n, 
     if (until == to)
         return;
     keep = o->kind == TESS_OPTIMIZER_ADAMW ? (float)exp(o->log_keep[to] - o->log_keep[until]) : 1;
-    fade1 =
-        (float)pow(o->kind == TESS_OPTIMIZER_SGD ? o->momentum : o->beta1, (double)(to - until));
-    fade2 = (float)pow(o->beta2, (double)(to - until));
+    fade1 = (float)pow((float)(o->kind == TESS_OPTIMIZER_SGD ? o->momentum : o->beta1),
+                       (double)(to - until));
+    fade2 = (float)pow((float)o->beta2, (double)(to - until));
     for (int64_t i = 0; i < n; i++) {
         x[i] *= keep;
         m[i] *= fade1;
