@@ -84,6 +84,9 @@ struct tess_source {
     struct tess_annotation annotation; /* further ones                                        */
     int ragged;           /* unlisted places mean "not measured": panels follow from the data   */
     int64_t rows_at_once; /* a good number of rows to read at a time                          */
+    int64_t *line;        /* (n_rows) the line of the file that a row begins on; own; NULL: it has
+                             no lines                                                         */
+    size_t room_line;
     const struct tess_source_options *options; /* borrowed                                    */
     void *state; /* the kind's own                                                            */
 };
@@ -102,5 +105,10 @@ int tess_source_read_rows(struct tess_source *source, int64_t first, int64_t n,
                           struct tess_block *block, struct tess_problems *problems,
                           struct tess_error *error);
 void tess_source_release(struct tess_source *source);
+
+/* For kinds that read text: the line of the next row. */
+void tess_source_add_line(struct tess_source *source, int64_t row, int64_t line);
+/* The number by which people find a row: its line, or counted from 1. */
+int64_t tess_source_place(const struct tess_source *source, int64_t row);
 
 #endif

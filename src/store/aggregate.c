@@ -262,7 +262,8 @@ static double scale_of(const struct run *run, const struct row *row)
     for (int64_t k = 0; k < row->n; k++) {
         total += isnan(row->value[k]) ? 0 : row->value[k];
         if (row->value[k] < 0 && run->begin == 0)
-            tess_problems_add(run->problems, row->file->source.path, row->number + 1,
+            tess_problems_add(run->problems, row->file->source.path,
+                              tess_source_place(&row->file->source, row->number),
                               readout_name(row, k), "%g is no count (--normalize-total)",
                               (double)row->value[k]);
     }
@@ -303,7 +304,8 @@ static void add_values(struct run *run, const struct row *row, int implied, doub
         if (at < run->begin || (run->only >= 0 && at >= run->end))
             continue;
         if (log && x <= -1) {
-            tess_problems_add(run->problems, row->file->source.path, row->number + 1,
+            tess_problems_add(run->problems, row->file->source.path,
+                              tess_source_place(&row->file->source, row->number),
                               readout_name(row, k), "%g has no log1p", x);
             x = NAN;
         }

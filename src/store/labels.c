@@ -87,14 +87,16 @@ static void number_levels(struct tess_plan *plan, const struct tess_source *sour
 
         if (level < 0 || !*column->level[level]) {
             if (missing == BAD)
-                tess_problems_add(problems, source->path, row + 1, name, "missing");
+                tess_problems_add(problems, source->path, tess_source_place(source, row), name,
+                                  "missing");
             column->code[row] = missing;
             continue;
         }
         if (of[level] == UNSEEN) {
             of[level] = number(plan, column->level[level], reason);
             if (of[level] == BAD)
-                tess_problems_add(problems, source->path, row + 1, name, "%s", reason);
+                tess_problems_add(problems, source->path, tess_source_place(source, row), name,
+                                  "%s", reason);
         }
         column->code[row] = of[level];
     }
@@ -169,7 +171,8 @@ static int replicate_rows(struct tess_plan_file *file, const char *name,
         int32_t level = column.code[row];
 
         if (level < 0) {
-            tess_problems_add(problems, file->source.path, row + 1, name, "missing");
+            tess_problems_add(problems, file->source.path, tess_source_place(&file->source, row),
+                              name, "missing");
             file->context[row] = BAD;
         }
         column.code[row] = level < 0 ? BAD : rank[level];

@@ -189,7 +189,20 @@ void tess_source_release(struct tess_source *source)
     tess_strings_release(&source->readout);
     tess_strings_release(&source->column);
     tess_annotation_release(&source->annotation);
+    tess_free(source->line);
     tess_free(source->kind);
     tess_free(source->path);
     *source = (struct tess_source){0};
+}
+
+void tess_source_add_line(struct tess_source *source, int64_t row, int64_t line)
+{
+    source->line =
+        tess_grow(source->line, &source->room_line, (size_t)row + 1, sizeof source->line[0]);
+    source->line[row] = line;
+}
+
+int64_t tess_source_place(const struct tess_source *source, int64_t row)
+{
+    return source->line ? source->line[row] : row + 1;
 }

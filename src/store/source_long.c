@@ -32,6 +32,8 @@ struct observation {
 struct tuples {
     int64_t width, n, n_slots, last;
     int32_t *code; /* (n, width) own     */
+    int64_t *line; /* (n) first line; own */
+    size_t room_line;
     int64_t *slot; /* number, or -1; own */
     size_t room;
 };
@@ -73,7 +75,7 @@ static void make_slots(struct tuples *tuples, int64_t n_slots)
         *find_slot(tuples, tuples->code + i * tuples->width) = i;
 }
 
-static int64_t add_tuple(struct tuples *tuples, const int32_t *code)
+static int64_t add_tuple(struct tuples *tuples, const int32_t *code, int64_t line)
 {
     size_t bytes = (size_t)tuples->width * sizeof *code;
     int64_t *slot;
@@ -87,6 +89,9 @@ static int64_t add_tuple(struct tuples *tuples, const int32_t *code)
         tuples->code = tess_grow(tuples->code, &tuples->room,
                                  (size_t)((tuples->n + 1) * tuples->width), sizeof *code);
         memcpy(tuples->code + tuples->n * tuples->width, code, bytes);
+        tuples->line = tess_grow(tuples->line, &tuples->room_line, (size_t)tuples->n + 1,
+                                 sizeof tuples->line[0]);
+        tuples->line[tuples->n] = line;
         *slot = tuples->n++;
     }
     return tuples->last = *slot;
@@ -137,7 +142,7 @@ static int read_lines(struct state *state, int64_t readout, int64_t value,
         }
         one.value = tess_field_value(&table->field[value], problems, path, table->lines.number,
                                      table->name.item[value]);
-        one.place = add_tuple(&state->group, tuple);
+        one.place = add_tuple(&state->group, tuple, table->lines.number);
         if (add_observation(state, one, error))
             break;
     }
@@ -230,6 +235,7 @@ static void add_row(struct tess_source *source, int64_t group, int64_t first)
         tess_grow(state->row_first, &state->room_first, n + 2, sizeof state->row_first[0]);
     state->row_group[n] = group;
     state->row_first[n] = first;
+    tess_source_add_line(source, (int64_t)n, state->group.line[group]);
 }
 
 static void make_rows(struct tess_source *source)
@@ -381,6 +387,7 @@ static void release(struct tess_source *source)
     tess_free(state->row_first);
     tess_free(state->group.code);
     tess_free(state->group.slot);
+    tess_free(state->group.line);
     tess_symbols_release(&state->readout);
     tess_table_release(&state->table);
     tess_free(state);

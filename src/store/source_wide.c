@@ -79,6 +79,7 @@ static int read_metadata(struct tess_source *source, struct tess_problems *probl
     while ((more = tess_table_next(table, problems, error)) == 1) {
         size_t row = (size_t)source->n_rows++;
 
+        tess_source_add_line(source, (int64_t)row, table->lines.number);
         for (int64_t i = 0; i < table->n_metadata; i++) {
             state->code[i] =
                 tess_grow(state->code[i], &state->room[i], row + 1, sizeof state->code[i][0]);
