@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""Makes the tables of docs/accuracy.md again: the published recipe and the tile recipe on real data, several seeds.
+
+usage: accuracy.py DATA_FOLDER [--out DIR] [--seeds 13,14,…] [--ranks N] [--files tggates,jump,oneil] [--recipes …]
+
+DATA_FOLDER holds tggates.h5ad, jump.h5ad and oneil.h5ad with obs columns perturbation, context and split. Needs a built
+program in build/. Every run is kept in DIR, and one that is there already is not trained again.
+"""
+import argparse
+import json
+import math
+import statistics
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TESSERA = ROOT / "build" / "tessera"
+# Test RMSE after the last epoch of the published model in PyTorch 1.13 (LINCS recipe, 80 epochs, seeds 13 to 17).
+PYTORCH = {
+    "tggates": [0.2943, 0.2901, 0.3024, 0.3027, 0.2947],
+    "jump": [0.3372, 0.3807, 0.3832, 0.3425, 0.3636],
+    "oneil": [13.22, 13.45, 13.14, 13.23, 13.38],
+}
+RECIPES = {"lincs": ("lincs.yaml", ["train.epochs=80"]), "quickstart": ("quickstart.yaml", [])}
+
+
+def call(*words):
+    print("$", *words, flush=True)
+    subprocess.run([str(w) for w in words], check=True)
+
+
+def train(store, run, config, settings, ranks):
+    if (run / "scores.json").exists():
+        return
+    start = ["mpirun", "--oversubscribe", "-n", ranks] if ranks > 1 else []
+    words = [f"--set={s}" for s in [f"data.store={store}", f"run.directory={run}", *settings]]
+    call(*start, TESSERA, "train", ROOT / "config" / config, *words)
+    call(TESSERA, "-q", "evaluate", sorted(run.glob("checkpoint-*.h5"))[-1], "--json", run / "scores.json")
+
+
+def seconds(run):
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return sum(line["seconds"]["epoch"] for line in lines), min(line["val_rmse"] for line in lines)
+
+
+def error(values):
+    return statistics.stdev(values) / math.sqrt(len(values))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("accuracy"))
+    parser.add_argument("--seeds", default="13,14,15,16,17")
+    parser.add_argument("--ranks", type=int, default=1)
+    parser.add_argument("--files", default="tggates,jump,oneil")
+    parser.add_argument("--recipes", default="lincs,quickstart")
+    a = parser.parse_args()
+    a.out.mkdir(parents=True, exist_ok=True)
+    rows, beaten = [], []
+    for name in a.files.split(","):
+        store = a.out / f"{name}.prc.h5"
+        if not store.exists():
+            call(TESSERA, "-q", "import", a.data / f"{name}.h5ad", "-o", store, "--split-column", "split")
+        for recipe in a.recipes.split(","):
+            config, settings = RECIPES[recipe]
+            runs = [a.out / f"{name}-{recipe}-{seed}" for seed in a.seeds.split(",")]
+            for run in runs:
+                train(store, run, config, [*settings, f"run.seed={run.name.rsplit('-', 1)[1]}"], a.ranks)
+            scores = [json.loads((run / "scores.json").read_text()) for run in runs]
+            rmse = [s["model"]["rmse"] for s in scores]
+            spent, val = zip(*map(seconds, runs))
+            theirs = PYTORCH[name]
+            gap = statistics.mean(rmse) - statistics.mean(theirs)
+            pooled = math.hypot(error(rmse), error(theirs)) if len(rmse) > 1 else math.nan
+            rows.append(f"| `{name}` | {recipe} | {statistics.mean(rmse):.4f} ({statistics.stdev(rmse) if len(rmse) > 1 else 0:.4f}): "
+                        + " ".join(f"{x:.4f}" for x in rmse)
+                        + f" | {statistics.mean(theirs):.4f} ({statistics.stdev(theirs):.4f}) | {gap:+.4f} = {gap / pooled:+.2f} SE"
+                        + f" | {statistics.mean(val):.4f} | {statistics.median(spent):.0f} |")
+            best = min((b["rmse"], k) for k, b in scores[0]["baselines"].items() if b.get("rmse") is not None)
+            beaten.append(f"| `{name}` | {recipe} | {best[1]} {best[0]:.4f} | "
+                          + " ".join(f"{x - best[0]:+.4f}" for x in rmse) + " |")
+    print("\n| data | recipe | test RMSE, mean (sd): seeds | PyTorch | difference | lowest val RMSE | training s |")
+    print("|---|---|---|---|---|---|---|", *rows, sep="\n")
+    print("\n| data | recipe | best baseline | model − baseline, by seed |\n|---|---|---|---|", *beaten, sep="\n")
+
+
+if __name__ == "__main__":
+    main()
