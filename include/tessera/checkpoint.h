@@ -35,8 +35,8 @@ struct tess_checkpoint_head {
     struct tess_shape shape;
     struct tess_vocab vocab[TESS_N_TABLES]; /* own */
     uint8_t *trained[TESS_N_TABLES];        /* own */
-    int64_t step, epoch, step_in_epoch, best_epoch;
-    double best_score;
+    int64_t step, epoch, step_in_epoch, best_epoch, best_step;
+    double best_score, epoch_loss, epoch_measured;
     uint64_t store_hash, split_hash;
     char blas_core[32], version[32];
     struct tess_optimizer optimizer; /* with all past learning rates; own */
@@ -49,12 +49,20 @@ void tess_checkpoint_head_release(struct tess_checkpoint_head *head);
  */
 json_t *tess_checkpoint_info(const char *path, struct tess_error *error);
 
-/* Rows of a table as they stand at the checkpoint's step; checksums verified. Local. */
+/* Rows of a table with their optimiser state, as they are stored; checksums verified. Local. */
+struct tess_row_state {
+    float *value, *m, *v; /* (n, D) borrowed                   */
+    int64_t *last;        /* (n) the step each last moved at   */
+};
+int tess_checkpoint_read_state(const struct tess_h5 *h5, const struct tess_checkpoint_head *head,
+                               enum tess_table table, int64_t first, int64_t n,
+                               struct tess_row_state out, struct tess_error *error);
+/* Rows as they stand at the checkpoint's step. Local. */
 int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_checkpoint_head *head,
                               enum tess_table table, int64_t first, int64_t n, float *out,
                               struct tess_error *error);
-/* The MLP's block; checksums verified. Local. */
+/* The MLP's block: part "value", or a moment, "m", "v"; checksums verified. Local. */
 int tess_checkpoint_read_mlp(const struct tess_h5 *h5, const struct tess_checkpoint_head *head,
-                             float *out, struct tess_error *error);
+                             const char *part, float *out, struct tess_error *error);
 
 #endif

@@ -30,8 +30,8 @@ struct tess_model {
     struct tess_predictor *predictor; /* own */
 };
 
-/* `path` is a run directory (its best checkpoint) or a checkpoint. Collective over comm; every rank
- * gets the whole model. */
+/* `path` is a run directory (its best checkpoint, else the newest; a damaged one is passed over
+ * with a warning) or a checkpoint. Collective over comm; every rank gets the whole model. */
 int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
                     struct tess_error *error);
 void tess_model_release(struct tess_model *model);

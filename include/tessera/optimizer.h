@@ -2,11 +2,9 @@
  *
  * The formulas are PyTorch's (torch.optim.Adam, AdamW, SGD). Every row of a table is due at every
  * step: with no gradient its moments still move it, and weight decay shrinks it. A row that no step
- * touches is left alone and caught up when one does: the missed steps are replayed, at most
- * TESS_REPLAY of them where the moments' influence is then below rounding (AdamW, and any rule
- * without weight decay; more for SGD with a momentum above 0.9), and the remaining decay follows in
- * closed form. For that the learning
- * rates of all past steps are kept. Local, pure. */
+ * touches is left alone and caught up when one does. Where weight decay does not feed the moments
+ * (AdamW, or none), all missed steps are one formula, whose scalars follow from the learning rates
+ * of the past, which are kept; else they are replayed. Local, pure. */
 #ifndef TESSERA_OPTIMIZER_H
 #define TESSERA_OPTIMIZER_H
 
@@ -15,7 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TESS_REPLAY 200 /* (0.9 / sqrt(0.999))^200 < 1e-9 */
+/* Steps after which a moment's influence, (0.9 / sqrt(0.999))^n, is below rounding: the terms
+ * summed. */
+#define TESS_REPLAY 200
+/* Rows last moved before this step are replayed: the bias correction still changes too fast. */
+#define TESS_REPLAY_UNTIL 1000
 
 struct tess_optimizer {
     int64_t kind; /* enum tess_optimizer_kind */
@@ -24,6 +26,8 @@ struct tess_optimizer {
     size_t room;
     double *rate;     /* (step + 1) learning rate of each; [0] unused; own             */
     double *log_keep; /* (step + 1) Σ log(1 - rate · weight decay) up to each; own     */
+    double *stride;   /* (step + 1) rate / (1 - β1^t); own                             */
+    double *root;     /* (step + 1) 1 / sqrt(1 - β2^t); own                            */
 };
 
 void tess_optimizer_init(struct tess_optimizer *optimizer, const struct tess_config *config);

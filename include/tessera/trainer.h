@@ -99,7 +99,19 @@ int tess_trainer_step(struct tess_trainer *trainer, int64_t step, struct tess_er
  * context (n_contexts) may be NULL. Collective; the same everywhere. */
 double tess_trainer_validate(struct tess_trainer *trainer, double *context);
 
-/* The whole of `train`: run directory, log, epochs, checkpoints. Collective. */
-int tess_train(const struct tess_config *config, MPI_Comm comm, struct tess_error *error);
+/* Take over the whole state of a checkpoint: each rank its rows. TESS_ECONFIG, naming what differs,
+ * if the store, its split or a setting that must stay is another; TESS_EDATA if the file is
+ * damaged. Collective. */
+int tess_trainer_resume(struct tess_trainer *trainer, const char *path, struct tess_error *error);
+
+struct tess_train_options {
+    int fresh;         /* move an earlier run aside and start over               */
+    double time_limit; /* seconds until it must have stopped; 0: none            */
+};
+
+/* The whole of `train`: run directory, log, epochs, checkpoints, resuming. TESS_EINTERRUPTED after
+ * a complete checkpoint when asked to stop. Collective. */
+int tess_train(const struct tess_config *config, const struct tess_train_options *options,
+               MPI_Comm comm, struct tess_error *error);
 
 #endif

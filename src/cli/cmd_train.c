@@ -9,31 +9,42 @@
 
 static const struct tess_option options[] = {
     {"set", 's', "KEY=VALUE", "override a setting of the configuration; may be given often"},
+    {"fresh", 0, NULL, "start over; an earlier run in the directory is moved aside, not deleted"},
+    {"time-limit", 't', "MINUTES", "save a checkpoint and stop (exit code 75) before this is over"},
     {"dry-run", 'n', NULL, "say what would be done and how much memory it needs, and stop"},
     {0},
 };
 
 static int run(struct tess_call *call, struct tess_error *error)
 {
+    struct tess_train_options train = {.fresh = tess_call_option(call, "fresh") != NULL};
     struct tess_config config;
+    double minutes = 0;
 
+    if (tess_call_double(call, "time-limit", 0, 1e6, &minutes, error) != TESS_OK)
+        return error->code;
+    train.time_limit = 60 * minutes;
     /* values may hold commas: they are taken as they are */
     if (tess_config_read(&config, call->args[0], &call->value[0], call->comm, error) != TESS_OK)
         return error->code;
     if (tess_call_option(call, "dry-run"))
         return tess_trainer_plan(&config, call->comm, error);
-    return tess_train(&config, call->comm, error);
+    return tess_train(&config, &train, call->comm, error);
 }
 
 const struct tess_command tess_command_train = {
     .name = "train",
     .usage = "train CONFIG [--set KEY=VALUE …]",
-    .summary = "train a model on a store, into a new run directory",
+    .summary = "train a model on a store, into a run directory; resumes by itself",
     .details =
         "CONFIG is a YAML file; config/reference.yaml explains every setting, and\n"
         "docs/configuration.md lists them. data.store and run.directory must be set, there or\n"
         "with --set. The run directory holds used.yaml (the settings), log.jsonl (a line an\n"
-        "epoch), checkpoint-<step>.h5 (the newest few) and best.h5 (lowest validation RMSE).",
+        "epoch), checkpoint-<step>.h5 (the newest few) and best-<step>.h5 (lowest validation "
+        "RMSE).\n"
+        "\nThe same command again goes on from the newest intact checkpoint, on any number of\n"
+        "ranks. SIGUSR1, SIGTERM, SIGINT, the time limit, the batch system's end time and a file\n"
+        "STOP in the run directory lead to a checkpoint and exit code 75: run me again.",
     .options = options,
     .min_args = 1,
     .max_args = 1,

@@ -7,6 +7,25 @@
 
 #include <math.h>
 
+/* A factor of every step as the steps use it. */
+static double rounded(double factor)
+{
+    return (double)(float)factor;
+}
+
+static void grow(struct tess_optimizer *optimizer, size_t need)
+{
+    double **array[] = {&optimizer->log_keep, &optimizer->stride, &optimizer->root,
+                        &optimizer->rate};
+    size_t room = optimizer->room;
+
+    for (int i = 0; i < 4; i++) {
+        room = optimizer->room;
+        *array[i] = tess_grow(*array[i], &room, need, sizeof(double));
+    }
+    optimizer->room = room;
+}
+
 void tess_optimizer_init(struct tess_optimizer *optimizer, const struct tess_config *config)
 {
     *optimizer = (struct tess_optimizer){
@@ -17,29 +36,29 @@ void tess_optimizer_init(struct tess_optimizer *optimizer, const struct tess_con
         .weight_decay = config->train.weight_decay,
         .momentum = config->train.momentum,
     };
-    optimizer->rate = tess_grow(NULL, &optimizer->room, 1024, sizeof(double));
-    optimizer->log_keep = TESS_NEW(double, optimizer->room);
+    grow(optimizer, 1024);
 }
 
 void tess_optimizer_release(struct tess_optimizer *optimizer)
 {
     tess_free(optimizer->rate);
     tess_free(optimizer->log_keep);
+    tess_free(optimizer->stride);
+    tess_free(optimizer->root);
     *optimizer = (struct tess_optimizer){0};
 }
 
 void tess_optimizer_begin(struct tess_optimizer *optimizer, double rate)
 {
     int64_t t = ++optimizer->step;
-    size_t room = optimizer->room;
 
-    optimizer->log_keep =
-        tess_grow(optimizer->log_keep, &room, (size_t)t + 1, sizeof *optimizer->log_keep);
-    optimizer->rate = tess_grow(optimizer->rate, &optimizer->room, (size_t)t + 1, sizeof(double));
+    grow(optimizer, (size_t)t + 1);
     optimizer->rate[t] = rate;
     /* of the factor as it is rounded: thousands of steps with it must come to the same */
     optimizer->log_keep[t] =
-        optimizer->log_keep[t - 1] + log((double)(float)(1.0 - rate * optimizer->weight_decay));
+        optimizer->log_keep[t - 1] + log(rounded(1.0 - rate * optimizer->weight_decay));
+    optimizer->stride[t] = rate / (1.0 - pow(optimizer->beta1, (double)t));
+    optimizer->root[t] = 1.0 / sqrt(1.0 - pow(optimizer->beta2, (double)t));
 }
 
 /* The scalars of one step, rounded once, so that a replayed step has the bits of a taken one. */
@@ -61,8 +80,8 @@ static struct factors factors_at(const struct tess_optimizer *o, int64_t t)
         .rest1 = (float)(1.0 - o->beta1),
         .beta2 = (float)o->beta2,
         .rest2 = (float)(1.0 - o->beta2),
-        .rate = (float)(rate / (1.0 - pow(o->beta1, (double)t))),
-        .root = (float)(1.0 / sqrt(1.0 - pow(o->beta2, (double)t))),
+        .rate = (float)o->stride[t],
+        .root = (float)o->root[t],
         .epsilon = (float)o->epsilon,
     };
 }
@@ -122,40 +141,102 @@ void tess_optimizer_update(const struct tess_optimizer *optimizer, int64_t n, co
     step(optimizer, optimizer->step, n, g, scale, (float *const[]){x, m, v});
 }
 
-/* Steps after which the moments move nothing any more. Coupled weight decay feeds them at every
- * step: no closed form, all steps are replayed. A momentum near 1 fades slowly. */
-static int64_t replay(const struct tess_optimizer *o)
+/* Coupled weight decay feeds the moments at every step: no closed form, all steps are replayed. */
+static int fades(const struct tess_optimizer *o)
 {
-    double steps = TESS_REPLAY;
+    return o->weight_decay == 0 || o->kind == TESS_OPTIMIZER_ADAMW;
+}
 
-    if (o->weight_decay != 0 && o->kind != TESS_OPTIMIZER_ADAMW)
-        return INT64_MAX;
-    if (o->kind == TESS_OPTIMIZER_SGD && o->momentum > 0.9)
-        steps = ceil(log(1e-9 * (1 - o->momentum)) / log(o->momentum));
-    return steps > TESS_REPLAY ? (int64_t)steps : TESS_REPLAY;
+/* Steps from + 1 … to of Adam without a gradient: with j = t - from, c_t = β2^(j/2) / sqrt(1 -
+ * β2^t), x = keep · x - m Σ_t A_t / (sqrt(v) c_t + ε),   A_t = stride_t β1^j Π_{i>t} keep_i, and as
+ * the c_t that carry weight lie close together, the sum is expanded around their mean c: Σ = (S0 +
+ * w² S2 - w³ S3) / (sqrt(v) c + ε),   w = sqrt(v) c / (sqrt(v) c + ε), S_n = Σ_t A_t (c_t / c -
+ * 1)^n                 (S1 is 0). */
+struct jump {
+    float keep, fade1, fade2, c, s0, s2, s3, epsilon;
+};
+
+static struct jump jump_adam(const struct tess_optimizer *o, int64_t from, int64_t to)
+{
+    int64_t end = to - from > TESS_REPLAY ? from + TESS_REPLAY : to;
+    int decoupled = o->kind == TESS_OPTIMIZER_ADAMW;
+    double keep = decoupled ? exp(o->log_keep[to] - o->log_keep[end]) : 1.0;
+    double beta1 = rounded(o->beta1), beta2 = rounded(o->beta2);
+    double fade = pow(beta1, (double)(end - from)), half = pow(beta2, 0.5 * (double)(end - from));
+    double reference = o->root[end] * half, s[4] = {0}, c, d, grow1 = 1 / beta1;
+    double grow2 = 1 / sqrt(beta2);
+
+    for (int64_t t = end; t > from; t--) { /* moments of c_t about the last one */
+        double a = o->stride[t] * fade * keep, u = o->root[t] * half - reference;
+
+        s[0] += a;
+        s[1] += a * u;
+        s[2] += a * u * u;
+        s[3] += a * u * u * u;
+        fade *= grow1;
+        half *= grow2;
+        keep *= decoupled ? rounded(1.0 - o->rate[t] * o->weight_decay) : 1.0;
+    }
+    d = s[0] > 0 ? s[1] / s[0] : 0; /* then about their mean */
+    c = reference + d;
+    return (struct jump){
+        .keep = (float)keep,
+        .fade1 = (float)pow(beta1, (double)(to - from)),
+        .fade2 = (float)pow(beta2, (double)(to - from)),
+        .c = (float)c,
+        .s0 = (float)s[0],
+        .s2 = (float)((s[2] - d * s[1]) / (c * c)),
+        .s3 = (float)((s[3] - 3 * d * s[2] + 2 * d * d * s[1]) / (c * c * c)),
+        .epsilon = (float)o->epsilon,
+    };
+}
+
+VECTORISED static void leap_adam(struct jump f, int64_t n, float *restrict x, float *restrict m,
+                                 float *restrict v)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float q = sqrtf(v[i]) * f.c, one = 1.0f / (q + f.epsilon), w = q * one;
+
+        x[i] = f.keep * x[i] - m[i] * one * (f.s0 + w * w * (f.s2 - w * f.s3));
+        m[i] *= f.fade1;
+        v[i] *= f.fade2;
+    }
+}
+
+/* The same for momentum: x -= m Σ_t rate_t μ^j. */
+static void leap_sgd(const struct tess_optimizer *o, int64_t from, int64_t to, int64_t n, float *x,
+                     float *m)
+{
+    double momentum = rounded(o->momentum), sum = 0, fade = 1;
+
+    for (int64_t t = from + 1; t <= to && fade > 1e-12; t++)
+        sum += o->rate[t] * (fade *= momentum);
+    fade = pow(momentum, (double)(to - from));
+    for (int64_t i = 0; i < n; i++) {
+        x[i] -= (float)sum * m[i];
+        m[i] *= (float)fade;
+    }
 }
 
 void tess_optimizer_catch_up(const struct tess_optimizer *optimizer, int64_t n, int64_t from,
                              int64_t to, float *x, float *m, float *v)
 {
     const struct tess_optimizer *o = optimizer;
-    int64_t until = to - from > replay(o) ? from + replay(o) : to;
-    float keep, fade1, fade2;
+    int64_t replayed = from;
 
     TESS_BUG_IF(from > to || to > o->step);
-    for (int64_t t = from + 1; t <= until; t++)
+    if (!fades(o) || to - from == 1)
+        replayed = to;
+    else if (o->kind != TESS_OPTIMIZER_SGD && from < TESS_REPLAY_UNTIL)
+        replayed = to < TESS_REPLAY_UNTIL ? to : TESS_REPLAY_UNTIL;
+    for (int64_t t = from + 1; t <= replayed; t++)
         step(o, t, n, NULL, 0, (float *const[]){x, m, v});
-    if (until == to)
+    if (replayed == to)
         return;
-    keep = o->kind == TESS_OPTIMIZER_ADAMW ? (float)exp(o->log_keep[to] - o->log_keep[until]) : 1;
-    fade1 = (float)pow((float)(o->kind == TESS_OPTIMIZER_SGD ? o->momentum : o->beta1),
-                       (double)(to - until));
-    fade2 = (float)pow((float)o->beta2, (double)(to - until));
-    for (int64_t i = 0; i < n; i++) {
-        x[i] *= keep;
-        m[i] *= fade1;
-        v[i] *= fade2;
-    }
+    if (o->kind == TESS_OPTIMIZER_SGD)
+        leap_sgd(o, replayed, to, n, x, m);
+    else
+        leap_adam(jump_adam(o, replayed, to), n, x, m, v);
 }
 
 double tess_optimizer_rate(const struct tess_config *config, int64_t epoch, int64_t step_in_epoch,

@@ -88,7 +88,10 @@ static int read_numbers(const struct tess_h5 *h5, struct tess_checkpoint_head *h
         {"epoch", H5T_NATIVE_INT64, &head->epoch},
         {"step_in_epoch", H5T_NATIVE_INT64, &head->step_in_epoch},
         {"best_epoch", H5T_NATIVE_INT64, &head->best_epoch},
+        {"best_step", H5T_NATIVE_INT64, &head->best_step},
         {"best_score", H5T_NATIVE_DOUBLE, &head->best_score},
+        {"epoch_loss", H5T_NATIVE_DOUBLE, &head->epoch_loss},
+        {"epoch_measured", H5T_NATIVE_DOUBLE, &head->epoch_measured},
         {"store_hash", H5T_NATIVE_UINT64, &head->store_hash},
         {"split_hash", H5T_NATIVE_UINT64, &head->split_hash},
     };
@@ -163,14 +166,14 @@ static int damaged(const struct tess_h5 *h5, const char *what, int64_t row,
                           h5->path, what, (long long)row);
 }
 
-int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_checkpoint_head *head,
-                              enum tess_table table, int64_t first, int64_t n, float *out,
-                              struct tess_error *error)
+int tess_checkpoint_read_state(const struct tess_h5 *h5, const struct tess_checkpoint_head *head,
+                               enum tess_table table, int64_t first, int64_t n,
+                               struct tess_row_state out, struct tess_error *error)
 {
     static const char *const part[] = {"value", "m", "v"};
-    int64_t dim = head->shape.dim, bytes = n * dim, *last = TESS_NEW(int64_t, n);
+    float *x[3] = {out.value, out.m, out.v};
     uint64_t *sum = TESS_NEW(uint64_t, n);
-    float *x[3] = {out, TESS_NEW(float, bytes), TESS_NEW(float, bytes)};
+    int64_t dim = head->shape.dim;
     char name[64];
 
     for (int k = 0; k < 3 && error->code == TESS_OK; k++) {
@@ -179,40 +182,57 @@ int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_checkp
     }
     snprintf(name, sizeof name, "table/%s/last", tess_table_names[table]);
     if (error->code == TESS_OK)
-        tess_h5_read_rows(h5, name, H5T_NATIVE_INT64, first, n, last, error);
+        tess_h5_read_rows(h5, name, H5T_NATIVE_INT64, first, n, out.last, error);
     snprintf(name, sizeof name, "table/%s/check", tess_table_names[table]);
     if (error->code == TESS_OK)
         tess_h5_read_rows(h5, name, H5T_NATIVE_UINT64, first, n, sum, error);
     for (int64_t i = 0; i < n && error->code == TESS_OK; i++)
         if (tess_checkpoint_row_sum((int)dim, x[0] + i * dim, x[1] + i * dim, x[2] + i * dim,
-                                    last[i]) != sum[i])
+                                    out.last[i]) != sum[i] ||
+            out.last[i] < 0 || out.last[i] > head->step)
             damaged(h5, tess_table_names[table], first + i, error);
-    for (int64_t i = 0; i < n && error->code == TESS_OK; i++)
-        tess_optimizer_catch_up(&head->optimizer, dim, last[i], head->step, x[0] + i * dim,
-                                x[1] + i * dim, x[2] + i * dim);
-    tess_free(x[1]);
-    tess_free(x[2]);
-    tess_free(last);
     tess_free(sum);
     return error->code;
 }
 
+int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_checkpoint_head *head,
+                              enum tess_table table, int64_t first, int64_t n, float *out,
+                              struct tess_error *error)
+{
+    int64_t dim = head->shape.dim;
+    struct tess_row_state state = {out, TESS_NEW(float, n *dim), TESS_NEW(float, n *dim),
+                                   TESS_NEW(int64_t, n)};
+
+    if (tess_checkpoint_read_state(h5, head, table, first, n, state, error) == TESS_OK) {
+#pragma omp parallel for schedule(static)
+        for (int64_t i = 0; i < n; i++)
+            tess_optimizer_catch_up(&head->optimizer, dim, state.last[i], head->step, out + i * dim,
+                                    state.m + i * dim, state.v + i * dim);
+    }
+    tess_free(state.m);
+    tess_free(state.v);
+    tess_free(state.last);
+    return error->code;
+}
+
 int tess_checkpoint_read_mlp(const struct tess_h5 *h5, const struct tess_checkpoint_head *head,
-                             float *out, struct tess_error *error)
+                             const char *part, float *out, struct tess_error *error)
 {
     int64_t n = tess_shape_size(head->shape),
             blocks = (n + TESS_CHECK_FLOATS - 1) / TESS_CHECK_FLOATS;
     uint64_t *sum = TESS_NEW(uint64_t, blocks);
+    char name[64];
 
-    tess_h5_read(h5, "mlp/value", H5T_NATIVE_FLOAT, n, out, error);
+    snprintf(name, sizeof name, "mlp/%s", part);
+    tess_h5_read(h5, name, H5T_NATIVE_FLOAT, n, out, error);
+    snprintf(name, sizeof name, "mlp/check_%s", part);
     if (error->code == TESS_OK)
-        tess_h5_read(h5, "mlp/check_value", H5T_NATIVE_UINT64, blocks, sum, error);
+        tess_h5_read(h5, name, H5T_NATIVE_UINT64, blocks, sum, error);
     for (int64_t b = 0; b < blocks && error->code == TESS_OK; b++) {
         int64_t first = b * TESS_CHECK_FLOATS, left = n - first;
 
-        if (XXH3_64bits(out + first, sizeof *out * (size_t)(left < TESS_CHECK_FLOATS
-                                                                ? left
-                                                                : TESS_CHECK_FLOATS)) != sum[b])
+        left = left < TESS_CHECK_FLOATS ? left : TESS_CHECK_FLOATS;
+        if (XXH3_64bits(out + first, sizeof *out * (size_t)left) != sum[b])
             damaged(h5, "mlp", b, error);
     }
     tess_free(sum);

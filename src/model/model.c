@@ -10,6 +10,7 @@
 #include "tessera/platform.h"
 #include "tessera/predictor.h"
 #include "tessera/rundir.h"
+#include "tessera/sums.h"
 
 #include <string.h>
 #include <strings.h>
@@ -75,6 +76,25 @@ static int read_scaling(const struct tess_h5 *h5, struct tess_model *model,
     return error->code;
 }
 
+static void release_parameters(struct tess_model *model)
+{
+    struct tess_vocab *vocab[] = {&model->perturbation, &model->readout, &model->context};
+    uint8_t **trained[] = {&model->trained_perturbation, &model->trained_readout,
+                           &model->trained_context};
+
+    for (int t = 0; t < TESS_N_TABLES; t++) {
+        tess_vocab_release(vocab[t]);
+        tess_free(*trained[t]);
+        *trained[t] = NULL;
+        tess_free(model->network.table[t]);
+        model->network.table[t] = NULL;
+    }
+    tess_free(model->network.parameter);
+    tess_free(model->shift);
+    tess_free(model->scale);
+    model->network.parameter = model->shift = model->scale = NULL;
+}
+
 /* Rank 0 reads and verifies everything. Local. */
 static int read_model(struct tess_model *model, struct tess_error *error)
 {
@@ -91,7 +111,7 @@ static int read_model(struct tess_model *model, struct tess_error *error)
             tess_checkpoint_read_rows(&h5, &head, t, 0, model->network.rows[t],
                                       model->network.table[t], error);
         if (error->code == TESS_OK)
-            tess_checkpoint_read_mlp(&h5, &head, model->network.parameter, error);
+            tess_checkpoint_read_mlp(&h5, &head, "value", model->network.parameter, error);
         if (error->code == TESS_OK)
             read_scaling(&h5, model, error);
         if (error->code == TESS_OK && strcasecmp(head.blas_core, tess_platform_blas_core()) != 0)
@@ -129,7 +149,6 @@ static int share(struct tess_model *model, MPI_Comm comm, struct tess_error *err
     broadcast(comm, &model->best_score, sizeof model->best_score);
     broadcast(comm, &model->store_hash, sizeof model->store_hash);
     broadcast(comm, &scaled, sizeof scaled);
-    broadcast_text(comm, &model->path);
     broadcast_text(comm, &model->store_path);
     for (int t = 0; t < TESS_N_TABLES; t++) {
         tess_vocab_broadcast(comm, vocab[t]);
@@ -180,16 +199,49 @@ static uint64_t hash_of(const struct tess_model *model)
     return XXH3_64bits(part, sizeof part);
 }
 
+/* The first intact one of the candidates, read by rank 0; damaged ones are named in warnings. A
+ * single candidate's damage is the error. Collective. */
+static int read_first_intact(struct tess_model *model, const struct tess_strings *candidate,
+                             MPI_Comm comm, struct tess_error *error)
+{
+    int64_t n = (int64_t)candidate->n;
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    broadcast(comm, &n, sizeof n);
+    for (int64_t i = 0; i < n; i++) {
+        struct tess_error mine = TESS_ERROR_INIT;
+
+        tess_free(model->path);
+        model->path = rank == 0 ? tess_strdup(candidate->item[i]) : NULL;
+        broadcast_text(comm, &model->path);
+        if (tess_sums_verify(model->path, comm, &mine) == TESS_OK && rank == 0)
+            read_model(model, &mine);
+        if (tess_agree(comm, &mine) == TESS_OK)
+            return TESS_OK;
+        if (i + 1 == n)
+            *error = mine;
+        else
+            tess_warn("%s; trying an older checkpoint", mine.text);
+        release_parameters(model);
+    }
+    return error->code;
+}
+
 int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
                     struct tess_error *error)
 {
+    struct tess_strings candidate = {0};
     int rank;
 
     *model = (struct tess_model){.step = 0};
     MPI_Comm_rank(comm, &rank);
-    if (rank == 0 && tess_rundir_find(path, &model->path, &model->store_path, error) == TESS_OK)
-        read_model(model, error);
-    if (tess_agree(comm, error) != TESS_OK || share(model, comm, error) != TESS_OK)
+    if (rank == 0)
+        tess_rundir_find(path, &candidate, &model->store_path, error);
+    if (tess_agree(comm, error) == TESS_OK)
+        read_first_intact(model, &candidate, comm, error);
+    tess_strings_release(&candidate);
+    if (error->code != TESS_OK || share(model, comm, error) != TESS_OK)
         return error->code;
     model->hash = hash_of(model);
     model->predictor = TESS_NEW(struct tess_predictor, 1);
@@ -201,17 +253,7 @@ int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
 
 void tess_model_release(struct tess_model *model)
 {
-    tess_vocab_release(&model->perturbation);
-    tess_vocab_release(&model->readout);
-    tess_vocab_release(&model->context);
-    tess_free(model->trained_perturbation);
-    tess_free(model->trained_readout);
-    tess_free(model->trained_context);
-    tess_free(model->network.parameter);
-    for (int t = 0; t < TESS_N_TABLES; t++)
-        tess_free(model->network.table[t]);
-    tess_free(model->shift);
-    tess_free(model->scale);
+    release_parameters(model);
     tess_free(model->store_path);
     tess_free(model->path);
     if (model->predictor)

@@ -10,9 +10,21 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-int64_t tess_rundir_list(const char *directory, int64_t **step)
+/* The step of "KIND-<step>.h5", or -1. */
+static int64_t step_of(const char *name, const char *kind)
+{
+    size_t length = strlen(kind);
+    long long step;
+    int end = 0;
+
+    if (strncmp(name, kind, length) != 0 || sscanf(name + length, "-%lld.h5%n", &step, &end) < 1 ||
+        end == 0 || name[length + (size_t)end] != '\0')
+        return -1;
+    return step;
+}
+
+int64_t tess_rundir_list(const char *directory, const char *kind, int64_t **step)
 {
     DIR *folder = opendir(directory);
     struct dirent *entry;
@@ -21,29 +33,24 @@ int64_t tess_rundir_list(const char *directory, int64_t **step)
 
     *step = NULL;
     while (folder && (entry = readdir(folder))) {
-        long long number;
-        int end = 0;
+        int64_t number = step_of(entry->d_name, kind), i = n;
 
-        if (sscanf(entry->d_name, "checkpoint-%lld.h5%n", &number, &end) < 1 || end == 0 ||
-            entry->d_name[end] != '\0')
+        if (number < 0)
             continue;
         *step = tess_grow(*step, &room, (size_t)n + 1, sizeof **step);
-        (*step)[n++] = number;
-        for (int64_t i = n - 1; i > 0 && (*step)[i - 1] > (*step)[i]; i--) {
-            int64_t x = (*step)[i];
-
+        for (; i > 0 && (*step)[i - 1] < number; i--)
             (*step)[i] = (*step)[i - 1];
-            (*step)[i - 1] = x;
-        }
+        (*step)[i] = number;
+        n++;
     }
     if (folder)
         closedir(folder);
     return n;
 }
 
-char *tess_rundir_name(const char *directory, int64_t step)
+char *tess_rundir_name(const char *directory, const char *kind, int64_t step)
 {
-    return tess_format("%s/checkpoint-%09lld.h5", directory, (long long)step);
+    return tess_format("%s/%s-%09lld.h5", directory, kind, (long long)step);
 }
 
 static void read_store_name(const char *directory, char **store)
@@ -64,34 +71,40 @@ static void read_store_name(const char *directory, char **store)
     tess_free(path);
 }
 
-int tess_rundir_find(const char *path, char **checkpoint, char **store, struct tess_error *error)
+static void add_all(const char *directory, const char *kind, struct tess_strings *out)
+{
+    int64_t *step, n = tess_rundir_list(directory, kind, &step);
+
+    for (int64_t i = 0; i < n; i++) {
+        char *name = tess_rundir_name(directory, kind, step[i]);
+
+        tess_strings_add(out, name);
+        tess_free(name);
+    }
+    tess_free(step);
+}
+
+int tess_rundir_find(const char *path, struct tess_strings *checkpoint, char **store,
+                     struct tess_error *error)
 {
     const char *slash = strrchr(path, '/');
-    char *directory;
+    char *directory = tess_strdup(path);
     struct stat about;
-    int64_t *step, n;
 
-    *checkpoint = *store = NULL;
+    *store = NULL;
     if (stat(path, &about) < 0)
-        return tess_error_set(error, TESS_EDATA, "%s: %s", path, strerror(errno));
-    if (!S_ISDIR(about.st_mode)) {
-        directory = slash ? tess_strdup(path) : tess_strdup(".");
-        if (slash)
-            directory[slash - path] = '\0';
-        *checkpoint = tess_strdup(path);
+        tess_error_set(error, TESS_EDATA, "%s: %s", path, strerror(errno));
+    else if (S_ISDIR(about.st_mode)) {
+        add_all(path, TESS_RUN_BEST, checkpoint);
+        add_all(path, TESS_RUN_CHECKPOINT, checkpoint);
     } else {
-        directory = tess_strdup(path);
-        *checkpoint = tess_format("%s/best.h5", path);
-        if (access(*checkpoint, R_OK) < 0) {
-            n = tess_rundir_list(path, &step);
-            tess_free(*checkpoint);
-            *checkpoint = n > 0 ? tess_rundir_name(path, step[n - 1]) : NULL;
-            tess_free(step);
-        }
+        directory[slash ? slash - path : 0] = '\0';
+        tess_strings_add(checkpoint, path);
     }
-    read_store_name(directory, store);
+    if (error->code == TESS_OK)
+        read_store_name(directory[0] ? directory : ".", store);
+    if (error->code == TESS_OK && checkpoint->n == 0)
+        tess_error_set(error, TESS_EDATA, "%s: this directory holds no checkpoint", path);
     tess_free(directory);
-    if (!*checkpoint)
-        return tess_error_set(error, TESS_EDATA, "%s: this directory holds no checkpoint", path);
-    return TESS_OK;
+    return error->code;
 }

@@ -7,6 +7,7 @@
 #include "tessera/clock.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
+#include "tessera/preempt.h"
 #include "tessera/run.h"
 
 #include <jansson.h>
@@ -15,7 +16,7 @@
 
 struct report {
     double loss, score, *context; /* (n_contexts) */
-    double seconds;
+    double seconds, rate;         /* of this session; observations a second */
     int better;
 };
 
@@ -41,8 +42,7 @@ static json_t *log_line(const struct tess_trainer *trainer, const struct report 
         if (isfinite(report->context[c]))
             json_object_set_new(contexts, index->context.symbol[c], json_real(report->context[c]));
     json_object_set_new(line, "val_rmse_contexts", contexts);
-    json_object_set_new(line, "observations_per_s",
-                        number(trainer->progress.epoch_measured / report->seconds));
+    json_object_set_new(line, "observations_per_s", number(report->rate));
     json_object_set_new(seconds, "epoch", json_real(report->seconds));
     json_object_set_new(seconds, "compute", json_real(trainer->times.compute));
     json_object_set_new(seconds, "communication", json_real(trainer->times.communicate));
@@ -60,33 +60,63 @@ static void say(const struct tess_trainer *trainer, const struct report *report)
               "(compute %.0f %%, communication %.0f %%, waiting %.0f %%)",
               (long long)trainer->progress.epoch + 1, (long long)trainer->config.train.epochs,
               (long long)trainer->optimizer.step, sqrt(report->loss), report->score,
-              report->better ? " *" : "", trainer->progress.epoch_measured / report->seconds / 1e3,
-              100 * t->compute / all, 100 * t->communicate / all, 100 * t->wait / all);
+              report->better ? " *" : "", report->rate / 1e3, 100 * t->compute / all,
+              100 * t->communicate / all, 100 * t->wait / all);
+}
+
+/* A checkpoint that cannot be written now (a full disk, say) must not end the run: the older ones
+ * stand, and the next one is tried in its turn. Collective. */
+static void save_if_possible(struct tess_run *run, struct tess_trainer *trainer,
+                             int (*save)(struct tess_run *, struct tess_trainer *,
+                                         struct tess_error *))
+{
+    struct tess_error error = TESS_ERROR_INIT;
+
+    if (save(run, trainer, &error) != TESS_OK)
+        tess_warn("%s; the run goes on, earlier checkpoints stand", error.text);
+}
+
+static int stop(struct tess_trainer *trainer, struct tess_run *run, const char *why,
+                struct tess_error *error)
+{
+    if (tess_run_save(run, trainer, error) != TESS_OK)
+        return error->code;
+    return tess_error_set(error, TESS_EINTERRUPTED,
+                          "stopped by %s after a complete checkpoint at step %lld: run the same "
+                          "command again to go on",
+                          why ? why : "another rank", (long long)trainer->optimizer.step);
 }
 
 /* Steps of one epoch; on the way a checkpoint whenever rank 0's clock says so. */
 static int run_epoch(struct tess_trainer *trainer, struct tess_run *run, struct report *report,
                      struct tess_error *error)
 {
-    double started = tess_clock();
+    struct tess_progress_state *at = &trainer->progress;
     struct tess_progress progress;
+    double started = tess_clock(), before = at->epoch_measured;
 
-    tess_trainer_begin_epoch(trainer, trainer->progress.epoch);
+    tess_trainer_begin_epoch(trainer, at->epoch);
     tess_progress_init(&progress, "training", "steps", trainer->steps_per_epoch);
-    while (trainer->progress.step_in_epoch < trainer->steps_per_epoch) {
+    while (at->step_in_epoch < trainer->steps_per_epoch) {
+        const char *why = tess_run_stop_wish(run);
+
         trainer->pulse.save[0] = tess_run_checkpoint_due(run);
-        if (tess_trainer_step(trainer, trainer->progress.step_in_epoch, error) != TESS_OK)
+        trainer->pulse.stop[0] = why != NULL;
+        if (tess_trainer_step(trainer, at->step_in_epoch, error) != TESS_OK)
             break;
-        trainer->progress.step_in_epoch++;
-        if (trainer->pulse.save[0] > 0 &&
-            trainer->progress.step_in_epoch < trainer->steps_per_epoch &&
-            tess_run_save(run, trainer, error) != TESS_OK)
+        at->step_in_epoch++;
+        if (trainer->pulse.stop[0] > 0) {
+            stop(trainer, run, why, error);
             break;
-        tess_progress_show(&progress, trainer->progress.step_in_epoch);
+        }
+        if (trainer->pulse.save[0] > 0)
+            save_if_possible(run, trainer, tess_run_save);
+        tess_progress_show(&progress, at->step_in_epoch);
     }
     tess_progress_release(&progress);
     report->seconds = tess_clock() - started;
-    report->loss = trainer->progress.epoch_loss / trainer->progress.epoch_measured;
+    report->rate = (at->epoch_measured - before) / report->seconds;
+    report->loss = at->epoch_loss / at->epoch_measured;
     return error->code;
 }
 
@@ -102,6 +132,7 @@ static int end_epoch(struct tess_trainer *trainer, struct tess_run *run, struct 
     if (report->better) {
         at->best_score = report->score;
         at->best_epoch = at->epoch + 1;
+        at->best_step = trainer->optimizer.step;
     }
     if (trainer->rank == 0) {
         tess_run_log(run, log_line(trainer, report), error);
@@ -109,60 +140,66 @@ static int end_epoch(struct tess_trainer *trainer, struct tess_run *run, struct 
     }
     trainer->times = (struct tess_times){0};
     if (tess_agree(trainer->comm, error) == TESS_OK && report->better)
-        tess_run_save_best(run, trainer, error);
+        save_if_possible(run, trainer, tess_run_save_best);
     return error->code;
 }
 
+/* After `epoch` epochs. */
 static int out_of_patience(const struct tess_trainer *trainer)
 {
     int64_t patience = trainer->config.train.patience;
 
     return patience > 0 && trainer->progress.best_epoch > 0 &&
-           trainer->progress.epoch + 1 - trainer->progress.best_epoch >= patience;
+           trainer->progress.epoch - trainer->progress.best_epoch >= patience;
 }
 
 static int run_all(struct tess_trainer *trainer, struct tess_run *run, struct tess_error *error)
 {
     struct report report = {.context = TESS_NEW(double, trainer->store.index.context.n)};
+    struct tess_progress_state *at = &trainer->progress;
+    int64_t resumed = trainer->optimizer.step;
 
-    while (trainer->progress.epoch < trainer->config.train.epochs) {
-        int enough;
-
+    while (at->epoch < trainer->config.train.epochs && !out_of_patience(trainer)) {
         if (run_epoch(trainer, run, &report, error) != TESS_OK ||
             end_epoch(trainer, run, &report, error) != TESS_OK)
             break;
-        enough = out_of_patience(trainer);
-        trainer->progress.epoch++;
-        trainer->progress.step_in_epoch = 0;
-        trainer->progress.epoch_loss = trainer->progress.epoch_measured = 0;
-        if (enough) {
-            tess_info("no better for %lld epochs: stopping early",
-                      (long long)trainer->config.train.patience);
-            break;
-        }
+        at->epoch++;
+        at->step_in_epoch = 0;
+        at->epoch_loss = at->epoch_measured = 0;
     }
-    if (error->code == TESS_OK)
+    if (error->code == TESS_OK && at->epoch < trainer->config.train.epochs)
+        tess_info("no better for %lld epochs: stopped early",
+                  (long long)trainer->config.train.patience);
+    if (error->code == TESS_OK && resumed > 0 && trainer->optimizer.step == resumed)
+        tess_info("nothing was left to do");
+    else if (error->code == TESS_OK)
         tess_run_save(run, trainer, error);
     tess_free(report.context);
     return error->code;
 }
 
-int tess_train(const struct tess_config *config, MPI_Comm comm, struct tess_error *error)
+int tess_train(const struct tess_config *config, const struct tess_train_options *options,
+               MPI_Comm comm, struct tess_error *error)
 {
     struct tess_trainer trainer;
     struct tess_run run = {0};
     double started = tess_clock();
 
-    if (tess_trainer_plan(config, comm, error) != TESS_OK ||
-        tess_run_open(&run, config, comm, error) != TESS_OK)
+    tess_preempt_install();
+    if (tess_trainer_plan(config, comm, error) != TESS_OK)
         return error->code;
+    if (tess_run_open(&run, config, options->fresh, comm, error) != TESS_OK) {
+        tess_run_close(&run);
+        return error->code;
+    }
+    tess_run_limit(&run, options->time_limit);
     if (tess_trainer_init(&trainer, config, comm, error) == TESS_OK &&
+        tess_run_resume(&run, &trainer, error) == TESS_OK &&
         run_all(&trainer, &run, error) == TESS_OK) {
         tess_info("done in %.1f s: %s", tess_clock() - started, run.directory);
         if (trainer.progress.best_epoch > 0)
-            tess_info("best validation RMSE %.4f after epoch %lld: %s/best.h5",
-                      trainer.progress.best_score, (long long)trainer.progress.best_epoch,
-                      run.directory);
+            tess_info("best validation RMSE %.4f after epoch %lld", trainer.progress.best_score,
+                      (long long)trainer.progress.best_epoch);
     }
     tess_trainer_release(&trainer);
     tess_run_close(&run);

@@ -5,11 +5,13 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/platform.h"
+#include "tessera/sums.h"
 #include "tessera/trainer.h"
 #include "tessera/version.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <xxhash.h>
 
 static void write_vocab(struct tess_h5 *h5, const char *table, const struct tess_vocab *vocab,
@@ -40,6 +42,7 @@ static void write_attributes(struct tess_h5 *h5, const struct tess_trainer *trai
         {"epoch", H5T_NATIVE_INT64, &at->epoch},
         {"step_in_epoch", H5T_NATIVE_INT64, &at->step_in_epoch},
         {"best_epoch", H5T_NATIVE_INT64, &at->best_epoch},
+        {"best_step", H5T_NATIVE_INT64, &at->best_step},
         {"best_score", H5T_NATIVE_DOUBLE, &at->best_score},
         {"epoch_loss", H5T_NATIVE_DOUBLE, &at->epoch_loss},
         {"epoch_measured", H5T_NATIVE_DOUBLE, &at->epoch_measured},
@@ -156,19 +159,50 @@ static void write_all(struct tess_h5 *h5, struct tess_trainer *trainer, struct t
     write_scaling(h5, trainer, error);
 }
 
+/* Bytes of a checkpoint, and a little more. */
+static int64_t size_of(const struct tess_trainer *trainer)
+{
+    int64_t bytes = 12 * trainer->n_parameters + 16 * trainer->optimizer.step + (1 << 20);
+
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        bytes += trainer->shard[t].n_rows * (12 * (int64_t)trainer->shape.dim + 96);
+    return bytes;
+}
+
+/* A disk that is clearly too full is noticed before anything is written: HDF5 takes a failed write
+ * less well than a refusal. Rank 0. */
+static void look_at_disk(const struct tess_trainer *trainer, const char *path,
+                         struct tess_error *error)
+{
+    const char *slash = strrchr(path, '/');
+    char *directory = slash ? tess_strdup(path) : tess_strdup(".");
+    struct statvfs disk;
+
+    if (slash)
+        directory[slash == path ? 1 : slash - path] = '\0';
+    if (statvfs(directory, &disk) == 0 &&
+        (double)disk.f_bavail * (double)disk.f_frsize < (double)size_of(trainer))
+        tess_error_set(error, TESS_EIO, "%s: the disk is too full: %.1f MB are needed, %.1f free",
+                       path, (double)size_of(trainer) / 1e6,
+                       (double)disk.f_bavail * (double)disk.f_frsize / 1e6);
+    tess_free(directory);
+}
+
 int tess_checkpoint_write(struct tess_trainer *trainer, const char *path, struct tess_error *error)
 {
     struct tess_h5 h5 = TESS_H5_INIT;
     struct tess_commit commit = {0};
     char *aside = tess_format("%s.part", path);
 
-    if (trainer->rank == 0)
-        tess_commit_open(&commit, path, error);
+    if (trainer->rank == 0 && tess_commit_open(&commit, path, error) == TESS_OK)
+        look_at_disk(trainer, path, error);
     if (tess_agree(trainer->comm, error) == TESS_OK &&
         tess_h5_create(&h5, aside, trainer->comm, error) == TESS_OK)
         write_all(&h5, trainer, error);
     tess_h5_close(&h5, error);
-    if (tess_agree(trainer->comm, error) == TESS_OK && trainer->rank == 0)
+    if (tess_agree(trainer->comm, error) == TESS_OK)
+        tess_sums_write(aside, path, trainer->comm, error);
+    if (error->code == TESS_OK && trainer->rank == 0)
         tess_commit_finish(&commit, error);
     if (trainer->rank == 0)
         tess_commit_release(&commit);

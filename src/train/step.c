@@ -173,6 +173,36 @@ static void compute_lanes(struct tess_trainer *trainer, int at, int64_t step)
     tess_free(entry);
 }
 
+/* The largest finite gradient of the MLP in any lane, for the sentence. Collective. */
+static double largest_gradient(const struct tess_trainer *trainer)
+{
+    double largest = 0;
+
+    for (int l = 0; l < trainer->n_local; l++)
+        for (int64_t i = 0; i < trainer->n_parameters; i++) {
+            double g = fabs((double)trainer->gradient[l][i]);
+
+            largest = isfinite(g) && g > largest ? g : largest;
+        }
+    MPI_Allreduce(MPI_IN_PLACE, &largest, 1, MPI_DOUBLE, MPI_MAX, trainer->comm);
+    return largest;
+}
+
+static int refuse_loss(const struct tess_trainer *trainer, struct tess_error *error)
+{
+    int lane = 0;
+    double largest = largest_gradient(trainer);
+
+    while (isfinite(trainer->pulse.lane_loss[lane]))
+        lane++;
+    return tess_error_set(
+        error, TESS_EDATA,
+        "the loss is not finite any more at step %lld, in lane %d (largest finite "
+        "gradient %.3g): lower train.learning_rate, or look for extreme values "
+        "with 'tessera check'; the last checkpoint stands",
+        (long long)trainer->optimizer.step, lane, largest);
+}
+
 /* Every lane's loss and count to all; each is nonzero on one rank, so the sums are exact. */
 static int beat(struct tess_trainer *trainer, struct tess_error *error)
 {
@@ -186,17 +216,12 @@ static int beat(struct tess_trainer *trainer, struct tess_error *error)
     for (int l = 0; l < lanes; l++) {
         pulse->loss += pulse->lane_loss[l];
         pulse->measured += pulse->lane_measured[l];
-        if (!isfinite(pulse->lane_loss[l]))
-            tess_error_set(error, TESS_EDATA,
-                           "the loss is not finite any more at step %lld (lane %d): lower "
-                           "train.learning_rate or look for extreme values with 'tessera check'",
-                           (long long)trainer->optimizer.step, l);
     }
     if (pulse->trouble[0] > 0) {
         *error = trainer->trouble;
-        tess_agree(trainer->comm, error);
+        return tess_agree(trainer->comm, error);
     }
-    return error->code;
+    return isfinite(pulse->loss) ? TESS_OK : refuse_loss(trainer, error);
 }
 
 static void update_mlp(struct tess_trainer *trainer, float scale)

@@ -228,9 +228,6 @@ void tess_trainer_begin_epoch(struct tess_trainer *trainer, int64_t epoch)
     trainer->steps_per_epoch = longest;
     trainer->window_first = -1;
     trainer->window_n = 0;
-    trainer->progress.epoch = epoch;
-    trainer->progress.step_in_epoch = 0;
-    trainer->progress.epoch_loss = trainer->progress.epoch_measured = 0;
 }
 
 /* Values and observations of the training and validation experiments. */

@@ -1,0 +1,15 @@
+/* preempt.h -- being asked to stop: signals, time limits, a file STOP. Signal handlers set one
+ * flag, the only thing they touch. */
+#ifndef TESSERA_PREEMPT_H
+#define TESSERA_PREEMPT_H
+
+/* Catch SIGUSR1, SIGTERM and SIGINT. The first asks to stop; a second one, more than two seconds
+ * later (one request may reach a process by several ways), ends the process at once. Local. */
+void tess_preempt_install(void);
+/* The signal that was received, or 0. Local. */
+int tess_preempt_signal(void);
+
+/* Seconds until the batch system ends the job (SLURM_JOB_END_TIME), negative if it does not say. */
+double tess_preempt_scheduler_left(void);
+
+#endif

@@ -1,0 +1,22 @@
+/* sums.h -- a sidecar `FILE.sum` with the xxHash of every 4 MiB block of a file.
+ *
+ * It covers what HDF5's own structures do not: of thousands of flipped bytes in a file's metadata,
+ * many change nothing that a reader notices. It is committed before the file it belongs to, and is
+ * verified before HDF5 opens anything. Blocks are hashed by all ranks in parallel. */
+#ifndef TESSERA_SUMS_H
+#define TESSERA_SUMS_H
+
+#include <mpi.h>
+
+struct tess_error;
+
+/* Hash `content` (the file under its temporary name) and commit FILE.sum for `path`, its final
+ * name. Collective over comm. */
+int tess_sums_write(const char *content, const char *path, MPI_Comm comm, struct tess_error *error);
+/* TESS_EDATA, naming the first damaged block or what else is wrong (missing, truncated, no
+ * sidecar), if `path` is not what its sidecar says. Collective over comm. */
+int tess_sums_verify(const char *path, MPI_Comm comm, struct tess_error *error);
+/* Remove a file and its sidecar, the file first. Local. */
+void tess_sums_remove(const char *path);
+
+#endif
