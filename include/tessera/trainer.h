@@ -30,6 +30,7 @@ struct tess_progress_state {
     int64_t epoch;                     /* the current one, from 0                    */
     int64_t step_in_epoch;             /* done                                       */
     int64_t best_epoch;                /* epochs done at the best score; 0: none     */
+    int64_t best_step;                 /* steps done then */
     double best_score;                 /* validation RMSE; NaN: none                 */
     double epoch_loss, epoch_measured; /* of the epoch so far            */
 };

@@ -85,13 +85,14 @@ static int describe(const struct tess_call *call, const char *path, struct tess_
 static int describe_path(const struct tess_call *call, struct tess_error *error)
 {
     const char *path = call->args[0];
-    char *checkpoint = NULL, *store = NULL;
+    struct tess_strings checkpoint = {0};
     struct stat status;
+    char *store = NULL;
 
     if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
         if (tess_rundir_find(path, &checkpoint, &store, error) == TESS_OK)
-            describe(call, checkpoint, error);
-        tess_free(checkpoint);
+            describe(call, checkpoint.item[0], error);
+        tess_strings_release(&checkpoint);
         tess_free(store);
         return error->code;
     }

@@ -175,14 +175,18 @@ static void run_both(const struct rule *rule, double rate, int n_gaps, const int
     tess_optimizer_release(&o);
 }
 
+/* Where steps are replayed, which is Adam's first TESS_REPLAY_UNTIL and every rule's with coupled
+ * decay. */
 static void optimizer__lazy_is_dense_to_the_bit(void **state)
 {
-    static const int gap[] = {0, 1, 2, 7, 0, 150, 199, TESS_REPLAY, 3};
+    static const int gap[] = {0, 1, 2, 7, 0, 150, 199, 200, 3};
 
     (void)state;
     for (int r = 0; r < N_RULES; r++) {
         struct row dense, lazy;
 
+        if (rules[r].kind == TESS_OPTIMIZER_SGD && rules[r].weight_decay == 0)
+            continue;
         run_both(&rules[r], 0.002, 9, gap, &dense, &lazy);
         assert_memory_equal(&dense, &lazy, sizeof dense);
     }
@@ -236,7 +240,8 @@ static void optimizer__decay_in_closed_form(void **state)
     }
 }
 
-/* Catching up in two parts is the same for short gaps only: hence only a touch writes. */
+/* Catching up in two parts has the same bits only where steps are replayed: hence only a touch
+ * writes. */
 static void optimizer__catch_up_in_parts(void **state)
 {
     (void)state;
@@ -260,7 +265,8 @@ static void optimizer__catch_up_in_parts(void **state)
         tess_optimizer_catch_up(&o, N, 5, 150, one.x, one.m, one.v);
         tess_optimizer_catch_up(&o, N, 5, 90, two.x, two.m, two.v);
         tess_optimizer_catch_up(&o, N, 90, 150, two.x, two.m, two.v);
-        assert_memory_equal(&one, &two, sizeof one);
+        if (rules[r].kind != TESS_OPTIMIZER_SGD || rules[r].weight_decay != 0)
+            assert_memory_equal(&one, &two, sizeof one);
         one = two = begin;
         tess_optimizer_catch_up(&o, N, 5, 900, one.x, one.m, one.v);
         tess_optimizer_catch_up(&o, N, 5, 400, two.x, two.m, two.v);
