@@ -372,6 +372,31 @@ def test_gaps(plain, store, table, long):
     assert "no such file" in run("evaluate", os.path.join(folder, "absent"), code=65)
 
 
+def test_model(plain, store):
+    place, other = os.path.join(folder, "run"), os.path.join(folder, "other.h5ad")
+    config = os.path.join(folder, "tiny.yaml")
+    with open(config, "w") as file:
+        file.write("model:\n  embedding_dim: 8\n  hidden_dim: 16\ntrain:\n  epochs: 3\n  batch: 512\n  lanes: 4\n")
+    run("-q", "train", config, "--set", f"data.store={store}", "--set", f"run.directory={place}")
+    scores = evaluate(place)
+    assert scores["model"]["rmse"] > 0 and scores["source"]["unscored"] == [] and scores["source"]["model"]
+    compare_baselines("beside a model", scores, plain)
+    assert evaluate(place, ranks=3) == scores
+    a = anndata.read_h5ad(os.path.join(folder, "small.h5ad"))
+    a.obs["perturbation"] = a.obs["perturbation"].astype(str).replace("CRISPRi_g6x", "CRISPRi_new")
+    a.var_names = ["RNA_new" if r == "RNA_r3" else r for r in a.var_names]
+    a.write_h5ad(other)
+    text = run("evaluate", place, "--store", store_of(other), "--json", os.path.join(folder, "other.json"))
+    assert "is not the store that the model was trained on" in text, text
+    with open(os.path.join(folder, "other.json")) as file:
+        scores = json.load(file)
+    assert sorted(scores["source"]["unscored"]) == ["CRISPRi_new in line0", "CRISPRi_new in line1"], scores["source"]
+    assert scores["counts"]["experiments"] == 14 and scores["source"]["left_out_values"] == 14
+    os.replace(store_of(other), store)
+    assert "has changed since" in run("evaluate", place, code=65, ranks=2)
+    assert "belongs to a run" in run("evaluate", store, "--store", store, code=2)
+
+
 def test_bootstrap(plain, guess, scores):
     """Intervals of another generator are as wide, up to its own noise."""
     rng = np.random.default_rng(5)
@@ -413,5 +438,6 @@ with tempfile.TemporaryDirectory() as folder:
     small, at = test_small()
     test_ranks(at)
     test_predictions(small, at)
+    test_model(small, at)
     test_real()
 print("ok")

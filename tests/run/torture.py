@@ -169,6 +169,7 @@ def commands():
 
         yield Command("split", 2, ["split", store, "--target", "line0"], prepare=restore, check=readable)
         yield Command("info", 2, ["info", kept])
+        yield Command("evaluate", 2, ["evaluate", kept, "--resamples", 9, "--predictions", table, "--json", "scores.json"])
 
 
 sys.exit(main())
