@@ -92,7 +92,7 @@ static void write_used(const struct tess_run *run, const struct tess_config *con
 
     full = realpath(config->data.store, NULL);
     if (full && strlen(full) < sizeof used.data.store)
-        strncpy(used.data.store, full, sizeof used.data.store - 1);
+        snprintf(used.data.store, sizeof used.data.store, "%s", full);
     yaml = tess_config_yaml(&used, 0, 1);
     tess_commit_text(path, yaml, error);
     free(full);
