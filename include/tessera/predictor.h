@@ -1,10 +1,10 @@
 /* predictor.h -- the forward pass over whole rows of readouts, in tiles of one fixed shape.
  *
  * Some BLAS kernels give a row other bits at another place in a matrix. So every row and every
- * readout has a slot that follows from what it is, not from what else is asked for: a readout's is
- * its number modulo T, a row's the sum of its members' numbers modulo TESS_PREDICT_ROWS; tiles have
- * a fixed number of rows, empty slots are padded. Whoever asks, for whatever selection, gets the
- * same bits. */
+ * readout has a place that follows from what it is, not from what else is asked for: rows are
+ * projected at place (sum of their members' numbers) modulo TESS_PREDICT_ROWS, stand in their tile
+ * at that sum modulo E, and readouts at their number modulo T; tiles have a fixed number of rows,
+ * empty places are padded. Whoever asks, for whatever selection, gets the same bits. */
 #ifndef TESSERA_PREDICTOR_H
 #define TESSERA_PREDICTOR_H
 
@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#define TESS_PREDICT_ROWS 256 /* slots of rows: perturbations projected at once */
+#define TESS_PREDICT_ROWS 256 /* rows projected at once */
 
 struct tess_predictor {
     struct tess_shape shape;
@@ -21,6 +21,8 @@ struct tess_predictor {
     int E, T;       /* a tile: E rows × T readouts, E T = TESS_TILE_ROWS                        */
     float *right;   /* (n_readouts rounded up, H) projected readouts; own                       */
     float *context; /* (n_contexts rounded up, H) projected contexts and b1; own              */
+    struct tess_predict_scratch *scratch; /* of the call that runs; own                       */
+    struct tess_probe *probe;             /* one a thread: who watches, or NULL; borrowed     */
 };
 
 /* From the MLP and the whole tables of readouts and contexts. Local; OpenMP. */
@@ -29,13 +31,15 @@ void tess_predictor_init(struct tess_predictor *predictor, struct tess_shape sha
                          const float *contexts, int64_t n_contexts);
 void tess_predictor_release(struct tess_predictor *predictor);
 
-/* out (n, n_readouts): row i has the combined perturbation vector p[i] (n, D), the slot number[i]
- * (sum of its members' numbers) and the context context[i]. Local; OpenMP. */
+/* Row i has the combined perturbation vector p[i], the number number[i] (sum of its members') and
+ * the context context[i]. */
 struct tess_predict_rows {
     int64_t n;
-    const float *p;
+    const float *p; /* (n, D) */
     const int64_t *number, *context;
 };
+/* out (n, n_readouts). Takes H floats of memory a row: ask for some thousands at a time. OpenMP
+ * inside; one call at a time. Local. */
 void tess_predictor_run(const struct tess_predictor *predictor,
                         const struct tess_predict_rows *rows, int64_t n_readouts,
                         const int64_t *readout, float *out);

@@ -1,15 +1,17 @@
 /* tile.h -- forward and backward of the MLP over many observations that share few rows.
  *
  * An observation is a pair (u, v): a left row, W_p·p + W_c·c + b1 of one (perturbation, context),
- * and a right row, W_r·r of one readout. Projections are computed once a row, not once an
- * observation: z_1 = U[u] + V[v],  a_1 = drop(relu(z_1)),  a_l = drop(relu(W_l a_{l-1} + b_l)), out
- * = w_o · a_L + b_o          (no hidden layer: out = z_1, one unit wide) Observations are worked on
- * in blocks of TESS_TILE_ROWS, so that a block's activations stay in the second-level cache. Pure
- * and local: one thread, BLAS with one thread, fixed order, same bits. Letters: E left rows, T
- * right rows, D columns of a row, H width, L layers; dx is x's gradient. */
+ * and a right row, W_r·r of one readout. (One readout for all, and many pairs of few perturbations
+ * and contexts: W_p·p on the left, the rest on the right.) Projections are computed once a row, not
+ * once an observation: z_1 = U[u] + V[v],  a_1 = drop(relu(z_1)),  a_l = drop(relu(W_l a_{l-1} +
+ * b_l)), out = w_o · a_L + b_o          (no hidden layer: out = z_1, one unit wide) Observations
+ * are worked on in blocks of TESS_TILE_ROWS, so that a block's activations stay in the second-level
+ * cache. Pure and local: one thread, BLAS with one thread, fixed order, same bits. Letters: E left
+ * rows, T right rows, D columns of a row, H width, L layers; dx is x's gradient. */
 #ifndef TESSERA_TILE_H
 #define TESSERA_TILE_H
 
+#include "tessera/gemm.h"
 #include "tessera/network.h"
 #include "tessera/random.h"
 
@@ -43,14 +45,16 @@ struct tess_tile_grad {
     int64_t n_measured;
 };
 
-/* Scratch memory for tiles of up to n_u left, n_v right rows; one block; grows by itself. */
+/* Scratch memory of one thread; grows by itself. */
 struct tess_workspace {
     struct tess_shape shape;
+    struct tess_probe *probe; /* who watches, or NULL; borrowed */
+    int strip;                /* rows that pass after pass works on while they are in L1 */
     size_t room;
     float *block;                  /* own */
-    uint16_t *random;              /* (H rounded up) own */
-    float *left, *right, *project; /* (n_u, H), (n_v, H), (max rows, H) */
+    float *left, *right, *project; /* left, right, projected rows: (·, H) */
     float *dleft, *dright;
+    int32_t *u, *v;    /* (TESS_TILE_ROWS) own */
     float **a;         /* (L) activations of a block, (TESS_TILE_ROWS, H) each; own */
     float *z;          /* (TESS_TILE_ROWS, H) */
     float *out, *dout; /* (TESS_TILE_ROWS) */
@@ -71,6 +75,7 @@ void tess_tile_forward(const struct tess_mlp *mlp, int n, const float *left, con
                        float *out);
 
 /* out (n, width) = x (n, D) · wᵀ, w (width, D): rows through one block of the first layer. */
-void tess_tile_project(struct tess_shape shape, int n, const float *x, const float *w, float *out);
+void tess_tile_project(const struct tess_workspace *work, int n, const float *x, const float *w,
+                       float *out);
 
 #endif

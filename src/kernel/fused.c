@@ -38,13 +38,6 @@ VECTORISED void tess_fused_hidden(int n, int H, const float *bias, float *a)
     }
 }
 
-VECTORISED void tess_fused_drop(int H, const uint16_t *random, uint32_t threshold, float scale,
-                                float *a)
-{
-    for (int h = 0; h < H; h++)
-        a[h] = random[h] < threshold ? 0.0f : a[h] * scale;
-}
-
 VECTORISED void tess_fused_output(int n, int H, const float *a, const float *w, float bias,
                                   float *out)
 {
@@ -118,41 +111,70 @@ VECTORISED void tess_fused_input_back(int n, int H, const float *dz, const int32
     }
 }
 
-/* Philox4x32-7 for 16 counters side by side; Salmon et al. 2011, section 3.3: seven rounds are the
- * least that passes BigCrush. A block's four words make eight 16-bit numbers. */
-#define SIDE   16
-#define ROUNDS 7
+/* Sixteen counters side by side, as 64-bit numbers whose upper halves are left over from the last
+ * product and mean nothing: so a product holds both words of a round, and no word is ever moved.
+ * Even counters lie in a[], odd ones in b[]; in the end their words interleave. */
+typedef uint64_t eight __attribute__((vector_size(64)));
+typedef uint32_t sixteen __attribute__((vector_size(64)));
+typedef float reals __attribute__((vector_size(64), aligned(4), may_alias));
 
-VECTORISED void tess_fused_random(struct tess_random stream, uint64_t i, uint64_t j, int n,
-                                  uint16_t *out)
+#define WORD           0xFFFFFFFFU
+#define MULTIPLY(x, m) (((x)&WORD) * (m))
+#define KEEP_HALF(to, random)                                                                      \
+    (*(reals *)(to) =                                                                              \
+         (reals)((sixteen)(*(reals *)(to)*dropout->scale) & (sixteen)((random) >= threshold)))
+#define KEEP(to, a, b)                                                                             \
+    do {                                                                                           \
+        sixteen random = (sixteen)(((a)&WORD) | (b) << 32);                                        \
+                                                                                                   \
+        KEEP_HALF(to, random << 16);                                                               \
+        KEEP_HALF((to) + 16, random);                                                              \
+    } while (0)
+#define ROUND(x0, x1, x2, x3)                                                                      \
+    do {                                                                                           \
+        eight low = MULTIPLY(x0, 0xD2511F53U), high = MULTIPLY(x2, 0xCD9E8D57U);                   \
+                                                                                                   \
+        x0 = high >> 32 ^ x1 ^ key0;                                                               \
+        x1 = high;                                                                                 \
+        x2 = low >> 32 ^ x3 ^ key1;                                                                \
+        x3 = low;                                                                                  \
+    } while (0)
+
+VECTORISED static void drop(const struct tess_fused_dropout *dropout, uint64_t i, int64_t draws,
+                            float *x)
 {
-    for (int first = 0; first < n; first += 8 * SIDE) {
-        uint32_t x[4][SIDE], key0 = stream.key[0], key1 = stream.key[1];
-        int left = n - first < 8 * SIDE ? n - first : 8 * SIDE;
+    const eight zero = {0}, even = {0, 2, 4, 6, 8, 10, 12, 14};
+    uint32_t threshold = dropout->threshold << 16;
+    uint64_t j = dropout->which;
 
-        for (int k = 0; k < SIDE; k++) {
-            uint64_t counter = i + (uint64_t)(first / 8 + k);
+    for (; draws > 0; draws--, i += 16, x += TESS_FUSED_DRAW) {
+        uint64_t key0 = dropout->stream.key[0], key1 = dropout->stream.key[1];
+        eight a0 = even + i, a1 = zero + (i >> 32), a2 = zero + j, a3 = zero + (j >> 32);
+        eight b0 = a0 + 1, b1 = a1, b2 = a2, b3 = a3;
 
-            x[0][k] = (uint32_t)counter;
-            x[1][k] = (uint32_t)(counter >> 32);
-            x[2][k] = (uint32_t)j;
-            x[3][k] = (uint32_t)(j >> 32);
-        }
-        for (int round = 0; round < ROUNDS; round++) {
-            for (int k = 0; k < SIDE; k++) {
-                uint64_t product0 = (uint64_t)0xD2511F53U * x[0][k];
-                uint64_t product1 = (uint64_t)0xCD9E8D57U * x[2][k];
-                uint32_t x1 = x[1][k], x3 = x[3][k];
-
-                x[0][k] = (uint32_t)(product1 >> 32) ^ x1 ^ key0;
-                x[1][k] = (uint32_t)product1;
-                x[2][k] = (uint32_t)(product0 >> 32) ^ x3 ^ key1;
-                x[3][k] = (uint32_t)product0;
-            }
+        for (int round = 0; round < 7; round++) {
+            ROUND(a0, a1, a2, a3);
+            ROUND(b0, b1, b2, b3);
             key0 += 0x9E3779B9U;
             key1 += 0xBB67AE85U;
         }
-        /* word w of counter k gives numbers w·2·SIDE + 2k and the next: any fixed order serves */
-        memcpy(out + first, x, (size_t)left * sizeof *out);
+        KEEP(x, a0, b0);
+        KEEP(x + 32, a1, b1);
+        KEEP(x + 64, a2, b2);
+        KEEP(x + 96, a3, b3);
     }
+}
+
+void tess_fused_drop(const struct tess_fused_dropout *dropout, uint64_t first, int64_t n, float *a)
+{
+    int64_t whole = n / TESS_FUSED_DRAW, rest = n % TESS_FUSED_DRAW;
+    float last[TESS_FUSED_DRAW] = {0}, *tail = a + whole * TESS_FUSED_DRAW;
+    uint64_t i = first / TESS_FUSED_DRAW * 16;
+
+    drop(dropout, i, whole, a);
+    if (rest == 0)
+        return;
+    memcpy(last, tail, (size_t)rest * sizeof *last);
+    drop(dropout, i + (uint64_t)whole * 16, 1, last);
+    memcpy(tail, last, (size_t)rest * sizeof *last);
 }

@@ -4,35 +4,50 @@
 #include "tessera/alloc.h"
 #include "tessera/fused.h"
 
-#include <cblas.h>
 #include <math.h>
 #include <string.h>
+
+#define STRIP                                                                                      \
+    2048 /* floats of a strip: 8 KiB, so that a few strips lie in the first-level cache            \
+          */
 
 static int width_of(struct tess_shape shape)
 {
     return shape.layers ? shape.hidden : 1;
 }
 
+/* Rows of a strip: a power of two, so that strips begin with whole draws of dropout. */
+static int strip_rows(int H)
+{
+    int rows = 1;
+
+    while (rows < TESS_TILE_ROWS && (rows * H % TESS_FUSED_DRAW != 0 || 2 * rows * H <= STRIP))
+        rows *= 2;
+    return rows;
+}
+
 void tess_workspace_init(struct tess_workspace *work, struct tess_shape shape)
 {
-    *work = (struct tess_workspace){.shape = shape};
-    work->random = TESS_NEW(uint16_t, (width_of(shape) + 127) / 128 * 128);
+    *work = (struct tess_workspace){.shape = shape, .strip = strip_rows(width_of(shape))};
     work->a = TESS_NEW(float *, shape.layers + 1);
+    work->u = TESS_NEW(int32_t, TESS_TILE_ROWS);
+    work->v = TESS_NEW(int32_t, TESS_TILE_ROWS);
 }
 
 void tess_workspace_release(struct tess_workspace *work)
 {
     tess_free(work->block);
-    tess_free(work->random);
     tess_free(work->a);
+    tess_free(work->u);
+    tess_free(work->v);
     *work = (struct tess_workspace){0};
 }
 
-/* Room for n_u left, n_v right rows and n_x rows of one kind. */
-static void reserve(struct tess_workspace *work, int n_u, int n_v, int n_x)
+/* Room for so many left, right and projected rows. */
+static void reserve(struct tess_workspace *work, int n_left, int n_right, int n_project)
 {
     size_t H = (size_t)width_of(work->shape), block = TESS_TILE_ROWS * H;
-    size_t need = H * (2 * (size_t)n_u + 2 * (size_t)n_v + (size_t)n_x) +
+    size_t need = H * (2 * (size_t)n_left + 2 * (size_t)n_right + (size_t)n_project) +
                   ((size_t)work->shape.layers + 2) * block + 2 * TESS_TILE_ROWS;
     float *at;
 
@@ -48,107 +63,88 @@ static void reserve(struct tess_workspace *work, int n_u, int n_v, int n_x)
     work->out = work->z + block;
     work->dout = work->out + TESS_TILE_ROWS;
     work->left = work->dout + TESS_TILE_ROWS;
-    work->dleft = work->left + H * (size_t)n_u;
-    work->right = work->dleft + H * (size_t)n_u;
-    work->dright = work->right + H * (size_t)n_v;
-    work->project = work->dright + H * (size_t)n_v;
+    work->dleft = work->left + H * (size_t)n_left;
+    work->right = work->dleft + H * (size_t)n_left;
+    work->dright = work->right + H * (size_t)n_right;
+    work->project = work->dright + H * (size_t)n_right;
 }
 
-void tess_tile_project(struct tess_shape shape, int n, const float *x, const float *w, float *out)
+void tess_tile_project(const struct tess_workspace *work, int n, const float *x, const float *w,
+                       float *out)
 {
-    int H = width_of(shape), D = shape.dim;
-
-    if (n > 0)
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, H, D, 1, x, D, w, D, 0, out, H);
+    tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_PROJECT, n, width_of(work->shape),
+                                               work->shape.dim, 0, 1, x, w, 0, out});
 }
 
-/* left[i] = W_p p[u_p[i]] + (W_c c[u_c[i]] + b1), right = W_r r */
+/* With one readout a pair (perturbation, context) is met once: rows of pairs would save nothing. */
+static int is_flat(const struct tess_tile *tile)
+{
+    return tile->n_r == 1 && tile->n_u > tile->n_p + tile->n_c;
+}
+
+/* left[i] = W_p p[u_p[i]] + (W_c c[u_c[i]] + b1), right = W_r r;
+ * flat: left = W_p p, right = (W_c c + b1) + W_r r */
 static void project(const struct tess_mlp *mlp, const struct tess_tile *tile,
                     struct tess_workspace *work)
 {
-    int H = width_of(work->shape);
-    float *pp = work->project, *pc = pp + (int64_t)tile->n_p * H;
+    int H = width_of(work->shape), flat = is_flat(tile);
+    float *pp = flat ? work->left : work->project + (int64_t)tile->n_c * H;
+    float *pc = flat ? work->right : work->project, *pr = flat ? work->project : work->right;
 
-    tess_tile_project(work->shape, tile->n_p, tile->p, mlp->wp, pp);
-    tess_tile_project(work->shape, tile->n_c, tile->c, mlp->wc, pc);
-    tess_tile_project(work->shape, tile->n_r, tile->r, mlp->wr, work->right);
-    for (int i = 0; i < tile->n_c; i++)
+    tess_tile_project(work, tile->n_p, tile->p, mlp->wp, pp);
+    tess_tile_project(work, tile->n_c, tile->c, mlp->wc, pc);
+    tess_tile_project(work, tile->n_r, tile->r, mlp->wr, pr);
+    for (int i = 0; i < tile->n_c; i++) {
         tess_fused_add(H, mlp->b1, pc + (int64_t)i * H);
-    tess_fused_input(tile->n_u, H, pp, tile->u_p, pc, tile->u_c, 0, work->left);
-}
-
-/* Dropout of one layer's activations; each (layer, observation) has a row of random numbers. */
-static void drop(const struct tess_dropout *dropout, int layer, int64_t first, int n, int H,
-                 uint16_t *random, float *a)
-{
-    uint32_t threshold = (uint32_t)lrint(dropout->rate * 65536);
-    float scale = (float)(65536.0 / (65536.0 - threshold));
-
-    for (int i = 0; i < n; i++) {
-        tess_fused_random(dropout->stream, dropout->lane << 32 | (uint64_t)layer << 24,
-                          (uint64_t)(first + i), H, random);
-        tess_fused_drop(H, random, threshold, scale, a + (int64_t)i * H);
+        if (flat)
+            tess_fused_add(H, pr, pc + (int64_t)i * H);
     }
+    if (!flat)
+        tess_fused_input(tile->n_u, H, pp, tile->u_p, pc, tile->u_c, 0, work->left);
 }
 
-static float keep_scale(const struct tess_dropout *dropout)
+/* A block of observations on its way through the layers. */
+struct block {
+    const struct tess_mlp *mlp;
+    struct tess_workspace *work;
+    int n;
+    const float *left, *right;
+    const int32_t *u, *v;
+    float *out;
+    /* for training, else NULL */
+    const struct tess_dropout *dropout; /* NULL also where nothing is dropped */
+    int64_t first;
+    const float *y;
+    struct tess_tile_grad *grad;
+};
+
+static uint32_t threshold_of(const struct tess_dropout *dropout)
 {
-    return dropout && dropout->rate > 0
-               ? (float)(65536.0 / (65536.0 - (double)lrint(dropout->rate * 65536)))
-               : 1.0f;
+    return dropout ? (uint32_t)lrint(dropout->rate * 65536) : 0;
 }
 
-/* a[0] (the first layer's) → a[L - 1] → out, for n observations from `first` on. */
-static void forward(const struct tess_mlp *mlp, struct tess_workspace *work, int64_t first, int n,
-                    const struct tess_dropout *dropout, float *out)
+static float scale_of(const struct tess_dropout *dropout)
 {
-    int H = work->shape.hidden, L = work->shape.layers;
+    return (float)(65536.0 / (65536.0 - threshold_of(dropout)));
+}
 
-    for (int l = 0; l < L; l++) {
-        if (l > 0) {
-            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, H, H, 1, work->a[l - 1], H,
-                        mlp->w + (int64_t)(l - 1) * H * H, H, 0, work->a[l], H);
-            tess_fused_hidden(n, H, mlp->b + (int64_t)(l - 1) * H, work->a[l]);
-        }
-        if (dropout && dropout->rate > 0)
-            drop(dropout, l, first, n, H, work->random, work->a[l]);
-    }
-    if (L > 0)
-        tess_fused_output(n, H, work->a[L - 1], mlp->wo, mlp->bo[0], out);
+/* Rows i … i + n - 1 of layer l's activations, a product before. */
+static void activate(const struct block *block, int l, int i, int n)
+{
+    const struct tess_dropout *dropout = block->dropout;
+    int64_t H = width_of(block->work->shape);
+    float *a = block->work->a[l] + i * H;
+
+    if (l == 0)
+        tess_fused_input(n, (int)H, block->left, block->u + i, block->right, block->v + i,
+                         block->work->shape.layers > 0, a);
     else
-        memcpy(out, work->a[0], (size_t)n * sizeof *out);
-}
-
-/* dout → dz of the first layer in work->z; gradients of everything on the way added to grad. */
-static void backward(const struct tess_mlp *mlp, struct tess_workspace *work, int n, float scale,
-                     struct tess_mlp *grad)
-{
-    int H = work->shape.hidden, L = work->shape.layers;
-    float *dz = work->z, *spare = work->a[L];
-
-    if (L == 0) {
-        memcpy(dz, work->dout, (size_t)n * sizeof *dz);
-        return;
-    }
-    for (int i = 0; i < n; i++)
-        grad->bo[0] += work->dout[i];
-    tess_fused_output_back(n, H, work->a[L - 1], mlp->wo, work->dout, scale, dz, grad->wo,
-                           L > 1 ? grad->b + (int64_t)(L - 2) * H : grad->b1);
-    for (int l = L - 1; l > 0; l--) {
-        int64_t at = (int64_t)(l - 1) * H * H;
-        float *swap = dz;
-
-        cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, H, H, n, 1, dz, H, work->a[l - 1], H,
-                    1, grad->w + at, H);
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, H, H, 1, dz, H, mlp->w + at, H, 0,
-                    spare, H);
-        dz = spare;
-        spare = swap;
-        tess_fused_hidden_back(n, H, work->a[l - 1], scale, dz,
-                               l > 1 ? grad->b + (int64_t)(l - 2) * H : grad->b1);
-    }
-    work->z = dz;
-    work->a[L] = spare;
+        tess_fused_hidden(n, (int)H, block->mlp->b + (l - 1) * H, a);
+    if (dropout)
+        tess_fused_drop(&(struct tess_fused_dropout){dropout->stream,
+                                                     dropout->lane << 32 | (uint64_t)l,
+                                                     threshold_of(dropout), scale_of(dropout)},
+                        (uint64_t)((block->first + i) * H), n * H, a);
 }
 
 /* dout = 2 (out - y), 0 where nothing was measured. */
@@ -166,55 +162,174 @@ static void loss(int n, const float *out, const float *y, float *dout, struct te
     }
 }
 
+/* dz of the first layer to its rows. */
+static void scatter(const struct block *block, int i, int n, const float *dz)
+{
+    struct tess_workspace *work = block->work;
+
+    tess_fused_input_back(n, width_of(work->shape), dz, block->u + i, block->v + i, work->dleft,
+                          work->dright);
+}
+
+/* Rows i … i + n - 1: activations of the last layer → out; in training, → dz of that layer. */
+static void finish(const struct block *block, int i, int n)
+{
+    struct tess_workspace *work = block->work;
+    struct tess_tile_grad *grad = block->grad;
+    int H = work->shape.hidden, L = work->shape.layers;
+    float *a = work->a[L ? L - 1 : 0] + (int64_t)i * width_of(work->shape);
+    float *dz = work->z + (int64_t)i * width_of(work->shape), *dout = work->dout + i;
+
+    if (L > 0)
+        tess_fused_output(n, H, a, block->mlp->wo, block->mlp->bo[0], block->out + i);
+    else
+        memcpy(block->out + i, a, (size_t)n * sizeof *a);
+    if (!grad)
+        return;
+    loss(n, block->out + i, block->y + i, dout, grad);
+    if (L == 0) {
+        memcpy(dz, dout, (size_t)n * sizeof *dz);
+    } else {
+        for (int k = 0; k < n; k++)
+            grad->mlp.bo[0] += dout[k];
+        tess_fused_output_back(n, H, a, block->mlp->wo, dout, scale_of(block->dropout), dz,
+                               grad->mlp.wo,
+                               L > 1 ? grad->mlp.b + (int64_t)(L - 2) * H : grad->mlp.b1);
+    }
+    if (L <= 1)
+        scatter(block, i, n, dz);
+}
+
+/* Strip after strip, so that the passes over one find it in the first-level cache. */
+static void forward(const struct block *block)
+{
+    struct tess_workspace *work = block->work;
+    int H = work->shape.hidden, last = work->shape.layers > 0 ? work->shape.layers - 1 : 0;
+
+    for (int l = 0; l <= last; l++) {
+        if (l > 0)
+            tess_gemm(work->probe,
+                      &(struct tess_gemm){TESS_PHASE_GEMM, block->n, H, H, 0, 1, work->a[l - 1],
+                                          block->mlp->w + (int64_t)(l - 1) * H * H, 0, work->a[l]});
+        for (int i = 0; i < block->n; i += work->strip) {
+            int n = block->n - i < work->strip ? block->n - i : work->strip;
+
+            activate(block, l, i, n);
+            if (l == last)
+                finish(block, i, n);
+        }
+    }
+}
+
+/* dz of the last layer → gradients of everything before it. */
+static void backward(const struct block *block)
+{
+    struct tess_workspace *work = block->work;
+    struct tess_mlp *grad = &block->grad->mlp;
+    int H = work->shape.hidden, L = work->shape.layers;
+
+    for (int l = L - 1; l > 0; l--) {
+        int64_t at = (int64_t)(l - 1) * H * H;
+        float *dz = work->a[L];
+
+        tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_GEMM, H, H, block->n, 1, 0, work->z,
+                                                   work->a[l - 1], 1, grad->w + at});
+        tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_GEMM, block->n, H, H, 0, 0, work->z,
+                                                   block->mlp->w + at, 0, dz});
+        for (int i = 0; i < block->n; i += work->strip) {
+            int n = block->n - i < work->strip ? block->n - i : work->strip;
+
+            tess_fused_hidden_back(n, H, work->a[l - 1] + (int64_t)i * H, scale_of(block->dropout),
+                                   dz + (int64_t)i * H,
+                                   l > 1 ? grad->b + (int64_t)(l - 2) * H : grad->b1);
+            if (l == 1)
+                scatter(block, i, n, dz + (int64_t)i * H);
+        }
+        work->a[L] = work->z;
+        work->z = dz;
+    }
+}
+
 /* dw (H, D) += dzᵀ x,  dx (n, D) = dz w */
-static void project_back(struct tess_shape shape, int n, const float *dz, const float *x,
+static void project_back(const struct tess_workspace *work, int n, const float *dz, const float *x,
                          const float *w, float *dw, float *dx)
 {
-    int H = width_of(shape), D = shape.dim;
+    int H = width_of(work->shape), D = work->shape.dim;
 
     if (n == 0)
         return;
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, H, D, n, 1, dz, H, x, D, 1, dw, D);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, D, H, 1, dz, H, w, D, 0, dx, D);
+    tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_PROJECT, H, D, n, 1, 0, dz, x, 1, dw});
+    tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_PROJECT, n, D, H, 0, 0, dz, w, 0, dx});
 }
 
 static void rows_back(const struct tess_mlp *mlp, const struct tess_tile *tile,
                       struct tess_workspace *work, struct tess_tile_grad *grad)
 {
-    int H = width_of(work->shape);
-    float *dpp = work->project, *dpc = dpp + (int64_t)tile->n_p * H;
+    int H = width_of(work->shape), flat = is_flat(tile);
+    float *dpc = flat ? work->dright : work->project;
+    float *dpp = flat ? work->dleft : work->project + (int64_t)tile->n_c * H;
+    float *dpr = flat ? work->project : work->dright;
 
-    memset(dpp, 0, (size_t)(tile->n_p + tile->n_c) * (size_t)H * sizeof *dpp);
-    tess_fused_input_back(tile->n_u, H, work->dleft, tile->u_p, tile->u_c, dpp, dpc);
-    project_back(work->shape, tile->n_p, dpp, tile->p, mlp->wp, grad->mlp.wp, grad->dp);
-    project_back(work->shape, tile->n_c, dpc, tile->c, mlp->wc, grad->mlp.wc, grad->dc);
-    project_back(work->shape, tile->n_r, work->dright, tile->r, mlp->wr, grad->mlp.wr, grad->dr);
-    if (work->shape.layers == 0)
-        for (int i = 0; i < tile->n_c; i++)
+    memset(work->project, 0, (size_t)(flat ? 1 : tile->n_p + tile->n_c) * (size_t)H * sizeof *dpp);
+    if (!flat)
+        tess_fused_input_back(tile->n_u, H, work->dleft, tile->u_p, tile->u_c, dpp, dpc);
+    for (int i = 0; i < tile->n_c; i++) {
+        if (flat)
+            tess_fused_add(H, dpc + (int64_t)i * H, dpr);
+        if (work->shape.layers == 0)
             tess_fused_add(H, dpc + (int64_t)i * H, grad->mlp.b1);
+    }
+    project_back(work, tile->n_p, dpp, tile->p, mlp->wp, grad->mlp.wp, grad->dp);
+    project_back(work, tile->n_c, dpc, tile->c, mlp->wc, grad->mlp.wc, grad->dc);
+    project_back(work, tile->n_r, dpr, tile->r, mlp->wr, grad->mlp.wr, grad->dr);
+}
+
+/* Left and right rows of the block's observations. */
+static void point_rows(const struct tess_tile *tile, struct block *block)
+{
+    struct tess_workspace *work = block->work;
+
+    block->u = tile->u + block->first;
+    block->v = tile->v + block->first;
+    if (!is_flat(tile))
+        return;
+    for (int i = 0; i < block->n; i++) {
+        work->u[i] = tile->u_p[block->u[i]];
+        work->v[i] = tile->u_c[block->u[i]];
+    }
+    block->u = work->u;
+    block->v = work->v;
 }
 
 void tess_tile_train(const struct tess_mlp *mlp, const struct tess_tile *tile,
                      const struct tess_dropout *dropout, struct tess_workspace *work,
                      struct tess_tile_grad *grad)
 {
-    int H = width_of(work->shape);
-    float scale = keep_scale(dropout);
+    size_t row = (size_t)width_of(work->shape) * sizeof(float);
+    int flat = is_flat(tile);
+    int n_left = flat ? tile->n_p : tile->n_u, n_right = flat ? tile->n_c : tile->n_r;
 
-    reserve(work, tile->n_u, tile->n_r, tile->n_p + tile->n_c);
+    tess_probe_lap(work->probe, TESS_N_PHASES);
+    reserve(work, n_left, n_right, flat ? 1 : tile->n_p + tile->n_c);
     project(mlp, tile, work);
-    memset(work->dleft, 0, (size_t)tile->n_u * (size_t)H * sizeof(float));
-    memset(work->dright, 0, (size_t)tile->n_r * (size_t)H * sizeof(float));
+    memset(work->dleft, 0, (size_t)n_left * row);
+    memset(work->dright, 0, (size_t)n_right * row);
     for (int64_t first = 0; first < tile->n; first += TESS_TILE_ROWS) {
-        int n = tile->n - first < TESS_TILE_ROWS ? (int)(tile->n - first) : TESS_TILE_ROWS;
+        struct block block = {
+            .mlp = mlp,
+            .work = work,
+            .n = tile->n - first < TESS_TILE_ROWS ? (int)(tile->n - first) : TESS_TILE_ROWS,
+            .left = work->left,
+            .right = work->right,
+            .out = work->out,
+            .dropout = work->shape.layers > 0 && threshold_of(dropout) > 0 ? dropout : NULL,
+            .first = first,
+            .y = tile->y + first,
+            .grad = grad};
 
-        tess_fused_input(n, H, work->left, tile->u + first, work->right, tile->v + first,
-                         work->shape.layers > 0, work->a[0]);
-        forward(mlp, work, first, n, dropout, work->out);
-        loss(n, work->out, tile->y + first, work->dout, grad);
-        backward(mlp, work, n, scale, &grad->mlp);
-        tess_fused_input_back(n, H, work->z, tile->u + first, tile->v + first, work->dleft,
-                              work->dright);
+        point_rows(tile, &block);
+        forward(&block);
+        backward(&block);
     }
     rows_back(mlp, tile, work, grad);
 }
@@ -223,10 +338,14 @@ void tess_tile_forward(const struct tess_mlp *mlp, int n, const float *left, con
                        const float *right, const int32_t *v, struct tess_workspace *work,
                        float *out)
 {
-    int H = width_of(work->shape);
-
     if (work->room == 0)
         reserve(work, 0, 0, 0);
-    tess_fused_input(n, H, left, u, right, v, work->shape.layers > 0, work->a[0]);
-    forward(mlp, work, 0, n, NULL, out);
+    forward(&(struct block){.mlp = mlp,
+                            .work = work,
+                            .n = n,
+                            .left = left,
+                            .right = right,
+                            .u = u,
+                            .v = v,
+                            .out = out});
 }

@@ -33,24 +33,17 @@ def check_philox():
         assert philox(np.array([counter], np.uint32), key, 7)[0].tolist() == answer
 
 
-def random_row(key, i, j, n):
-    """n 16-bit numbers: 16 counters make 128 of them, the 32 halves of their first words first."""
-    out = []
-    for first in range(0, n, 128):
-        at = np.array([i + first // 8 + k for k in range(16)], np.uint64)
-        high = np.uint64(32)
-        counter = np.stack([at & np.uint64(0xFFFFFFFF), at >> high, np.full(16, j & 0xFFFFFFFF, np.uint64),
-                            np.full(16, j >> 32, np.uint64)], 1)
-        words = philox(counter.astype(np.uint32), key, 7).T.ravel()
-        out.append(np.stack([words & np.uint32(0xFFFF), words >> np.uint32(16)], 1).ravel())
-    return np.concatenate(out)[:n]
-
-
 def mask(case, layer):
-    """(n, hidden) factors: 0 or 1 / (share kept)."""
+    """(n, hidden) factors, 0 or 1 / (share kept), from 16-bit numbers. Entry f of the array, f = 128 q + 32 w
+    + 16 s + k, has half s of word w of the counter (16 q + k, layer, lane)."""
     threshold = round(case["rate"] * 65536)
-    rows = [random_row(case["key"], case["lane"] << 32 | layer << 24, j, case["hidden"]) for j in range(case["n"])]
-    return torch.tensor((np.stack(rows) >= threshold) * (65536 / (65536 - threshold)))
+    f = np.arange(case["n"] * case["hidden"], dtype=np.uint64)
+    counter = np.zeros((len(f), 4), np.uint64)
+    counter[:, 0] = f // np.uint64(128) * np.uint64(16) + f % np.uint64(16)
+    counter[:, 2:] = layer, case["lane"]
+    words = philox(counter.astype(np.uint32), case["key"], 7)[np.arange(len(f)), f // np.uint64(32) % np.uint64(4)]
+    numbers = words >> (f // np.uint64(16) % np.uint64(2) * np.uint64(16)).astype(np.uint32) & np.uint32(0xFFFF)
+    return torch.tensor((numbers.reshape(case["n"], -1) >= threshold) * (65536 / (65536 - threshold)))
 
 
 def draw(*shape, scale=1.0):
@@ -92,8 +85,8 @@ def numbers(x, digits=8):
     return [None if np.isnan(v) else float(f"%.{digits}g" % v) for v in np.asarray(x, np.float64).ravel()]
 
 
-def make(D, H, L, rule, rate, n):
-    n_component, n_p, n_r, n_c, n_u = 6, 5, 7, 3, 9
+def make(D, H, L, rule, rate, n, n_r=7):
+    n_component, n_p, n_c, n_u = 6, 5, 3, 9
     members = [sorted(rng.choice(n_component, size, replace=False).tolist()) for size in (1, 2, 3, 1, 2)]
     case = {"dim": D, "hidden": H if L else 0, "layers": L, "rule": rule, "rate": rate, "n": n,
             "key": [int(k) for k in rng.integers(0, 2**32, 2)], "lane": int(rng.integers(0, 40)),
@@ -122,11 +115,12 @@ def make(D, H, L, rule, rate, n):
 
 
 check_philox()
-CASES = [  # D, H, L, rule, dropout, n
+CASES = [  # D, H, L, rule, dropout, n, readouts
     (3, 0, 0, "mean", 0, 20), (8, 0, 0, "sum", 0.5, 33),
     (8, 19, 1, "max", 0, 40), (3, 5, 1, "sum", 0.3, 40), (2, 150, 1, "mean", 0.1, 24),
     (3, 5, 2, "mean", 0, 600), (8, 19, 2, "max", 0.1, 300), (8, 32, 2, "sum", 0.5, 48),
     (8, 32, 3, "mean", 0, 64), (3, 19, 3, "sum", 0.25, 270), (3, 5, 3, "max", 0.1, 1),
+    (8, 0, 0, "mean", 0, 33, 1), (8, 19, 1, "mean", 0, 40, 1), (3, 32, 2, "max", 0.1, 300, 1),
 ]
 json.dump([make(*case) for case in CASES], sys.stdout, separators=(",", ":"))
 print()
