@@ -46,8 +46,17 @@ int tess_lane_init(struct tess_lane *lane, const struct tess_schedule *schedule,
 
     *lane = (struct tess_lane){.number = number, .epoch = -1};
     lane->share = (l + 1) * batch / lanes - l * batch / lanes;
-    return tess_dataset_load(schedule->dataset, schedule->lane_first[l],
-                             schedule->lane_first[l + 1], TESS_TRAIN, 1, &lane->loaded, error);
+    if (tess_dataset_load(schedule->dataset, schedule->lane_first[l], schedule->lane_first[l + 1],
+                          TESS_TRAIN, 1, &lane->loaded, error) != TESS_OK)
+        return error->code;
+    if (schedule->config->train.sampling == TESS_SAMPLING_OBSERVATIONS &&
+        lane->loaded.value_first[lane->loaded.n] > UINT32_MAX)
+        tess_error_set(
+            error, TESS_ECONFIG,
+            "lane %d holds %lld values, more than single observations can be drawn from: "
+            "raise train.lanes, or use train.sampling: tiles",
+            number, (long long)lane->loaded.value_first[lane->loaded.n]);
+    return error->code;
 }
 
 void tess_lane_release(struct tess_lane *lane)
@@ -73,7 +82,6 @@ static void shuffle_picks(struct tess_lane *lane, struct tess_random stream)
 {
     int64_t n_values = lane->loaded.value_first[lane->loaded.n];
 
-    TESS_BUG_IF(n_values > UINT32_MAX);
     if (!lane->pick)
         lane->pick = TESS_NEW(uint32_t, n_values);
     lane->n_picks = 0;

@@ -260,6 +260,20 @@ static struct sizes measure(const struct tess_trainer *trainer)
     return sizes;
 }
 
+/* What every rank knows of all experiments. */
+static double index_bytes(const struct tess_index *index)
+{
+    const struct tess_vocab *vocab[] = {&index->perturbation, &index->readout, &index->context};
+    double bytes = 65.0 * (double)index->n_experiments +
+                   8.0 * (double)(index->n_combinations + index->panel_first[index->n_panels] * 3 +
+                                  index->combination_first[index->n_combinations] +
+                                  2 * index->fold_first[index->n_experiments]);
+
+    for (int i = 0; i < 3; i++)
+        bytes += (double)vocab[i]->n * (vocab[i]->width + 9);
+    return bytes;
+}
+
 static void print_plan(const struct tess_trainer *trainer)
 {
     const struct tess_config *config = &trainer->config;
@@ -268,7 +282,7 @@ static void print_plan(const struct tess_trainer *trainer)
     int64_t lanes = (config->train.lanes + trainer->n_ranks - 1) / trainer->n_ranks;
     int64_t rows[] = {index->perturbation.n, trainer->dataset.readout.n, index->context.n};
     int64_t mlp = tess_shape_size(trainer->shape), tables = 0, picks = 4;
-    double data, model, lane_memory, megabyte = 1e6;
+    double data, model, lane_memory, known = index_bytes(index), megabyte = 1e6;
 
     for (int t = 0; t < TESS_N_TABLES; t++)
         tables += tess_shard_bytes(rows[t], trainer->shape.dim, trainer->n_ranks);
@@ -293,9 +307,10 @@ static void print_plan(const struct tess_trainer *trainer)
         trainer->shape.layers == 1 ? "" : "s", trainer->shape.hidden,
         (double)(mlp + (rows[0] + rows[1] + rows[2]) * trainer->shape.dim) / 1e6);
     tess_info(
-        "memory of each rank: %.1f MB (data %.1f, model %.1f, lanes %.1f), and the libraries'",
-        (data + model + lane_memory) / megabyte, data / megabyte, model / megabyte,
-        lane_memory / megabyte);
+        "memory of each rank: %.1f MB (data %.1f, model %.1f, lanes %.1f, index %.1f), and the "
+        "libraries'",
+        (data + model + lane_memory + known) / megabyte, data / megabyte, model / megabyte,
+        lane_memory / megabyte, known / megabyte);
     tess_info("checkpoint: %.1f MB in %s",
               (12.0 * (double)((rows[0] + rows[1] + rows[2]) * trainer->shape.dim + mlp)) /
                   megabyte,
