@@ -46,6 +46,9 @@ int tess_call_int(const struct tess_call *call, const char *name, int64_t low, i
 int tess_call_double(const struct tess_call *call, const char *name, double low, double high,
                      double *x, struct tess_error *error);
 
+/* The command with its options and arguments, as it could be given again; own of the caller. */
+char *tess_call_text(const struct tess_call *call);
+
 extern const struct tess_command tess_command_check, tess_command_import, tess_command_split,
     tess_command_info, tess_command_train, tess_command_evaluate, tess_command_impute,
     tess_command_simulate;

@@ -26,7 +26,9 @@ struct tess_h5 {
         H5I_INVALID_HID, MPI_COMM_NULL, NULL                                                       \
     }
 
-void tess_h5_init(void); /* once, at the start of the program */
+/* Once, before MPI_Init: an HDF5 that starts later takes itself down within MPI_Finalize, and
+ * crashes there after a file that could not be closed (a full disk). */
+void tess_h5_init(void);
 
 /* TESS_EDATA if the file is missing, unreadable, truncated or not HDF5. Collective over comm. */
 int tess_h5_open(struct tess_h5 *h5, const char *path, MPI_Comm comm, int writable,

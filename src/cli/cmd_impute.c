@@ -1,11 +1,72 @@
-/* cmd_impute.c -- not built yet. */
+/* cmd_impute.c -- tessera impute: the experiments nobody ran. */
+#include "tessera/alloc.h"
 #include "tessera/cli.h"
 #include "tessera/error.h"
+#include "tessera/impute.h"
+
+#include <string.h>
+
+static const struct tess_option options[] = {
+    {"output", 'o', "OUT.h5ad", "where to write (required)"},
+    {"contexts", 'c', "LIST", "contexts (default: all that were trained)"},
+    {"perturbations", 'p', "LIST",
+     "perturbations and combinations A+B (default: all trained singles)"},
+    {"readouts", 'r', "LIST", "readouts (default: all that were trained)"},
+    {"store", 0, "STORE", "marks what it measured (default: the store the model was trained on)"},
+    {"threads", 't', "N", "threads of a rank (default: OMP_NUM_THREADS, else 1)"},
+    {"dry-run", 'n', NULL, "say how large the file would be, and stop"},
+    {0},
+};
+
+static int read_options(const struct tess_call *call, struct tess_impute *impute,
+                        struct tess_error *error)
+{
+    size_t n;
+
+    impute->model = call->args[0];
+    impute->output = tess_call_option(call, "output");
+    impute->store = tess_call_option(call, "store");
+    impute->dry_run = tess_call_option(call, "dry-run") != NULL;
+    tess_call_list(call, "contexts", &impute->context);
+    tess_call_list(call, "perturbations", &impute->perturbation);
+    tess_call_list(call, "readouts", &impute->readout);
+    tess_call_int(call, "threads", 1, 4096, &impute->threads, error);
+    n = impute->output ? strlen(impute->output) : 0;
+    if (n == 0)
+        tess_error_set(error, TESS_EUSAGE, "-o OUT.h5ad is missing; see tessera impute --help");
+    else if (n < 6 || strcmp(impute->output + n - 5, ".h5ad") != 0)
+        tess_error_set(error, TESS_EUSAGE, "-o %s: AnnData is written: give a name in .h5ad",
+                       impute->output);
+    return error->code;
+}
 
 static int run(struct tess_call *call, struct tess_error *error)
 {
-    return tess_error_set(error, TESS_EUSAGE, "'%s' is not built yet", call->command->name);
+    struct tess_impute impute = {0};
+    char *command = tess_call_text(call);
+
+    impute.command = command;
+    if (read_options(call, &impute, error) == TESS_OK) /* the same on every rank */
+        tess_impute_write(&impute, call->comm, error);
+    tess_impute_release(&impute);
+    tess_free(command);
+    return error->code;
 }
 
 const struct tess_command tess_command_impute = {
-    .name = "impute", .usage = "impute", .summary = "not built yet", .max_args = -1, .run = run};
+    .name = "impute",
+    .usage = "impute RUN|CHECKPOINT -o OUT.h5ad [options]",
+    .summary = "predict every perturbation x readout of the contexts asked for",
+    .details =
+        "A LIST holds symbols, shell patterns ('CRISPRi_*') and files of symbols, one a line\n"
+        "(@FILE), separated by commas; options may be repeated. The perturbation '@combinations'\n"
+        "means all combinations that were trained on. Symbols that the model does not know are\n"
+        "refused. Rows are PERTURBATION@CONTEXT; obs has perturbation, context, type, and "
+        "observed\n"
+        "where the store can be read. Memory is bounded: rows are predicted and written block by\n"
+        "block.",
+    .options = options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

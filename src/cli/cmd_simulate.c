@@ -1,4 +1,5 @@
 /* cmd_simulate.c -- tessera simulate: synthetic data with a known answer. */
+#include "tessera/alloc.h"
 #include "tessera/cli.h"
 #include "tessera/error.h"
 #include "tessera/simulate.h"
@@ -59,11 +60,14 @@ static int read_options(const struct tess_call *call, struct tess_simulate *simu
 static int run(struct tess_call *call, struct tess_error *error)
 {
     struct tess_simulate simulate;
+    char *command = tess_call_text(call);
 
     tess_simulate_init(&simulate);
+    simulate.command = command;
     if (read_options(call, &simulate, error) == TESS_OK) /* the same on every rank */
         tess_simulate_write(&simulate, call->comm, error);
     tess_simulate_release(&simulate);
+    tess_free(command);
     return error->code;
 }
 

@@ -72,7 +72,6 @@ static int run_command(const struct tess_command *command, int argc, char **argv
     MPI_Comm_size(call.comm, &call.n_ranks);
     tess_bug_hook = abort_job;
     tess_fail_rank(call.rank);
-    tess_h5_init();
     if (call.rank != 0)
         tess_log_level = TESS_LOG_NONE;
     tess_options_parse(&call, argc, argv, error); /* the same on every rank */
@@ -128,6 +127,7 @@ int main(int argc, char **argv)
     if (tess_options_help(command, argc - at, argv + at))
         return 0;
     tess_platform_choose_blas(argv); /* may start the program again */
+    tess_h5_init();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &(int){0});
     run_command(command, argc - at, argv + at, &error);
     MPI_Finalize();

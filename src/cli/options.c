@@ -221,3 +221,26 @@ int tess_call_int(const struct tess_call *call, const char *name, int64_t low, i
     *x = given;
     return TESS_OK;
 }
+
+char *tess_call_text(const struct tess_call *call)
+{
+    struct tess_strings part = {0};
+    char *text;
+
+    tess_strings_add(&part, "tessera");
+    tess_strings_add(&part, call->command->name);
+    for (int i = 0; i < call->n_args; i++)
+        tess_strings_add(&part, call->args[i]);
+    for (int i = 0; i < n_options(call->command); i++)
+        for (size_t k = 0; k < call->value[i].n; k++) {
+            const char *value = call->value[i].item[k];
+            char *one =
+                tess_format("--%s%s%s", call->command->options[i].name, *value ? "=" : "", value);
+
+            tess_strings_add(&part, one);
+            tess_free(one);
+        }
+    text = tess_strings_join(&part, " ", part.n);
+    tess_strings_release(&part);
+    return text;
+}

@@ -17,6 +17,8 @@
 
 void tess_h5_init(void)
 {
+    H5dont_atexit();
+    H5open();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     tess_lzf_register();
 }

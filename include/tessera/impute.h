@@ -1,0 +1,33 @@
+/* impute.h -- the experiments nobody ran: a trained model's predictions for perturbations ×
+ * readouts of many contexts, as one labelled AnnData file, written in parallel block by block.
+ *
+ * Rows are "PERTURBATION@CONTEXT", context by context; columns are readouts; both in the model's
+ * order. What depends on where and when the file was made stands in uns/provenance alone. */
+#ifndef TESSERA_IMPUTE_H
+#define TESSERA_IMPUTE_H
+
+#include "tessera/text.h"
+
+#include <mpi.h>
+
+struct tess_error;
+
+/* Word for the combinations that the store's training experiments hold. */
+#define TESS_IMPUTE_COMBINATIONS "@combinations"
+
+struct tess_impute {
+    const char *model;   /* run directory or checkpoint. Borrowed                     */
+    const char *output;  /* `.h5ad`. Borrowed                                         */
+    const char *store;   /* or NULL: the one that the model was trained on. Borrowed  */
+    const char *command; /* or NULL: for uns/provenance. Borrowed                     */
+    struct tess_strings context, perturbation, readout; /* empty: all trained. Own    */
+    int dry_run;     /* say what would be written, and stop                       */
+    int64_t threads; /* of a rank; 0: as OMP_NUM_THREADS says, else 1             */
+};
+
+void tess_impute_release(struct tess_impute *impute);
+/* TESS_EDATA for symbols that the model does not know or never learned, TESS_ECREATE if the disk
+ * clearly has no room. Collective over comm. */
+int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct tess_error *error);
+
+#endif

@@ -1,0 +1,46 @@
+/* select.h -- symbols chosen by names, shell patterns and files of names. Local but for the
+ * broadcast: one rank chooses, since files may be read. */
+#ifndef TESSERA_SELECT_H
+#define TESSERA_SELECT_H
+
+#include <mpi.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct tess_error;
+struct tess_strings;
+struct tess_vocab;
+
+/* Sets of numbers: set i is member[first[i] .. first[i + 1]), ascending. All zeroes is none. */
+struct tess_sets {
+    int64_t n;
+    int64_t *first, *member; /* own */
+    size_t room_first, room_member;
+};
+void tess_sets_add(struct tess_sets *sets, int64_t n, const int64_t *member);
+/* Into lexicographic order, repeats dropped. */
+void tess_sets_sort(struct tess_sets *sets);
+/* The number of a set among sorted ones, or -1. */
+int64_t tess_sets_find(const struct tess_sets *sets, int64_t n, const int64_t *member);
+/* Rank 0's to all. Collective over comm. */
+void tess_sets_broadcast(MPI_Comm comm, struct tess_sets *sets);
+void tess_sets_release(struct tess_sets *sets);
+
+/* What can be chosen from. All borrowed. */
+struct tess_choice {
+    const struct tess_vocab *vocab;
+    const uint8_t *trained; /* (vocab->n) or NULL: which may be chosen */
+    const char *what;       /* "readout"    */
+    const char *source;     /* "run/best.h5" */
+    int combinations;       /* 1: "A+B" names a set of several symbols */
+};
+
+/* Adds to `sets` what `given` names, sorted; everything that was trained if it is empty. An item
+ * is, in this order: a symbol; a shell pattern; a combination; a file of symbols and combinations,
+ * one a line (`@FILE`, or a name that is none of the others). TESS_EDATA with the list of those
+ * unknown and the nearest known, of those without training data, or the pattern that fits nothing.
+ */
+int tess_select(const struct tess_choice *choice, const struct tess_strings *given,
+                struct tess_sets *sets, struct tess_error *error);
+
+#endif

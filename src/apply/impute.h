@@ -1,0 +1,30 @@
+/* impute.h -- what an imputation works with, for its two files. */
+#ifndef IMPUTE_H
+#define IMPUTE_H
+
+#include "tessera/impute.h"
+#include "tessera/model.h"
+#include "tessera/select.h"
+
+/* Row i is perturbation set i mod n_sets in context i / n_sets. */
+struct imputation {
+    const struct tess_impute *impute; /* borrowed                                             */
+    struct tess_model model;          /* own                                                  */
+    struct tess_sets perturbation, context, readout; /* chosen; sets of one but the first; own */
+    int64_t n_rows;
+    uint8_t *observed; /* (n_rows) on rank 0, NULL: no store; own */
+};
+
+/* Everything but X: obs, var, uns (impute_labels.c). */
+struct tess_anndata;
+int imputation_write_labels(const struct imputation *work, struct tess_anndata *file,
+                            struct tess_error *error);
+/* Marks what the store measured, on rank 0; adds its training combinations if `combinations`. Says
+ * why if the store cannot be used. Local. */
+struct tess_store;
+int imputation_open_store(struct imputation *work, struct tess_store *store,
+                          struct tess_error *error);
+void imputation_add_combinations(struct imputation *work, const struct tess_store *store);
+void imputation_mark(struct imputation *work, const struct tess_store *store);
+
+#endif

@@ -1,0 +1,224 @@
+/* impute_labels.c -- who is who in an imputed file, and what the store knows of it. */
+#include "impute.h"
+
+#include "tessera/alloc.h"
+#include "tessera/anndata.h"
+#include "tessera/error.h"
+#include "tessera/log.h"
+#include "tessera/store.h"
+#include "tessera/version.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+/* "A+B" of a chosen set; own. */
+static char *name_of(const struct imputation *work, int64_t set)
+{
+    struct tess_strings part = {0};
+    char *name;
+
+    for (int64_t k = work->perturbation.first[set]; k < work->perturbation.first[set + 1]; k++)
+        tess_strings_add(&part, work->model.perturbation.symbol[work->perturbation.member[k]]);
+    name = tess_strings_join(&part, "+", part.n);
+    tess_strings_release(&part);
+    return name;
+}
+
+/* Symbols of chosen sets of one; the array is own, the symbols are the vocabulary's. */
+static const char **symbols_of(const struct tess_vocab *vocab, const struct tess_sets *sets)
+{
+    const char **symbol = TESS_NEW(const char *, sets->n);
+
+    for (int64_t i = 0; i < sets->n; i++)
+        symbol[i] = vocab->symbol[sets->member[i]];
+    return symbol;
+}
+
+static void free_names(char **name, int64_t n)
+{
+    for (int64_t i = 0; name && i < n; i++)
+        tess_free(name[i]);
+    tess_free(name);
+}
+
+enum type { SINGLE, COMBINATION, CONTROL };
+static const char *const type_names[] = {"single", "combination", "control"};
+
+static enum type type_of(const struct imputation *work, int64_t set)
+{
+    int64_t first = work->perturbation.first[set];
+
+    if (work->perturbation.first[set + 1] - first > 1)
+        return COMBINATION;
+    return strcmp(work->model.perturbation.symbol[work->perturbation.member[first]],
+                  TESS_CONTROL) == 0
+               ? CONTROL
+               : SINGLE;
+}
+
+/* obs, from rank 0's arrays (one entry elsewhere: never looked at). */
+static int write_obs(const struct imputation *work, struct tess_anndata *file,
+                     struct tess_error *error)
+{
+    int64_t n_sets = work->perturbation.n, n = file->rank == 0 ? work->n_rows : 0;
+    const char **context = symbols_of(&work->model.context, &work->context);
+    char **perturbation = TESS_NEW(char *, n_sets), **name = TESS_NEW(char *, n);
+    int32_t *code = TESS_NEW(int32_t, n);
+    int has_store = work->observed != NULL;
+
+    for (int64_t i = 0; i < n_sets; i++)
+        perturbation[i] = name_of(work, i);
+    for (int64_t i = 0; i < n; i++)
+        name[i] = tess_format("%s@%s", perturbation[i % n_sets], context[i / n_sets]);
+    tess_anndata_write_index(file, "obs", (const char *const *)name, error);
+    for (int64_t i = 0; i < n; i++)
+        code[i] = (int32_t)(i % n_sets);
+    if (error->code == TESS_OK)
+        tess_anndata_write_categorical(file, "obs", "perturbation", n_sets,
+                                       (const char *const *)perturbation, code, error);
+    for (int64_t i = 0; i < n; i++)
+        code[i] = (int32_t)(i / n_sets);
+    if (error->code == TESS_OK)
+        tess_anndata_write_categorical(file, "obs", "context", work->context.n, context, code,
+                                       error);
+    for (int64_t i = 0; i < n; i++)
+        code[i] = (int32_t)type_of(work, i % n_sets);
+    if (error->code == TESS_OK)
+        tess_anndata_write_categorical(file, "obs", "type", 3, type_names, code, error);
+    MPI_Bcast(&has_store, 1, MPI_INT, 0, file->h5.comm);
+    if (error->code == TESS_OK && has_store)
+        tess_anndata_write_column(file, "obs", "observed", H5T_NATIVE_HBOOL, work->observed, error);
+    free_names(perturbation, n_sets);
+    free_names(name, n);
+    tess_free(context);
+    tess_free(code);
+    return error->code;
+}
+
+/* Texts of uns; NULL in `text` ends the list. */
+static int write_uns(const struct imputation *work, struct tess_anndata *file,
+                     struct tess_error *error)
+{
+    char *config = tess_config_yaml(&work->model.config, 1, 0);
+    char *hash = tess_format("%016" PRIx64, work->model.hash),
+         *store = tess_format("%016" PRIx64, work->model.store_hash), when[32];
+    time_t now = time(NULL);
+    struct tm utc;
+    const char *const text[][2] = {{"model_hash", hash},
+                                   {"store_hash", store},
+                                   {"config", config},
+                                   {"provenance/model", work->model.path},
+                                   {"provenance/program", tess_version},
+                                   {"provenance/created", when},
+                                   {"provenance/command", work->impute->command}};
+
+    gmtime_r(&now, &utc);
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    tess_anndata_write_number(file, "step", (double)work->model.step, error);
+    for (int i = 0; i < 7 && error->code == TESS_OK; i++)
+        if (text[i][1])
+            tess_anndata_write_text(file, text[i][0], text[i][1], error);
+    tess_free(config);
+    tess_free(hash);
+    tess_free(store);
+    return error->code;
+}
+
+int imputation_write_labels(const struct imputation *work, struct tess_anndata *file,
+                            struct tess_error *error)
+{
+    const char **readout = symbols_of(&work->model.readout, &work->readout);
+
+    if (tess_anndata_write_index(file, "var", readout, error) == TESS_OK &&
+        write_obs(work, file, error) == TESS_OK)
+        write_uns(work, file, error);
+    tess_free(readout);
+    return error->code;
+}
+
+int imputation_open_store(struct imputation *work, struct tess_store *store,
+                          struct tess_error *error)
+{
+    const char *given = work->impute->store, *path = given ? given : work->model.store_path;
+    struct tess_error mine = TESS_ERROR_INIT;
+
+    if (!path[0])
+        return tess_error_set(
+            error, TESS_EDATA,
+            "%s: does not say which store it was trained on: name it with --store",
+            work->model.path);
+    if (tess_store_open(store, path, MPI_COMM_SELF, &mine) != TESS_OK)
+        return tess_error_set(error, mine.code, "%s", mine.text);
+    if (store->index.hash != work->model.store_hash)
+        tess_warn("%s is not what %s was trained on: 'observed' says what this store measured",
+                  path, work->model.path);
+    return TESS_OK;
+}
+
+/* Members of a store's combination as the model's numbers: how many, or 0 if it lacks one. `member`
+ * grows as needed. The model's vocabulary is sorted as the store's is, so order stays. */
+static int64_t translate(const struct imputation *work, const struct tess_index *index,
+                         int64_t combination, int64_t **member, size_t *room)
+{
+    int64_t first = index->combination_first[combination];
+    int64_t n = index->combination_first[combination + 1] - first;
+
+    *member = tess_grow(*member, room, (size_t)n, sizeof **member);
+    for (int64_t k = 0; k < n; k++) {
+        const char *symbol = index->perturbation.symbol[index->combination_member[first + k]];
+
+        (*member)[k] = tess_vocab_find(&work->model.perturbation, symbol);
+        if ((*member)[k] < 0)
+            return 0;
+    }
+    return n;
+}
+
+void imputation_add_combinations(struct imputation *work, const struct tess_store *store)
+{
+    const struct tess_index *index = &store->index;
+    uint8_t *trained = TESS_NEW(uint8_t, index->n_combinations);
+    int64_t *member = NULL;
+    size_t room = 0;
+
+    for (int64_t e = 0; e < index->n_experiments; e++)
+        trained[index->combination[e]] |= index->split[e] == TESS_TRAIN;
+    for (int64_t i = 0; i < index->n_combinations; i++) {
+        int64_t n = trained[i] ? translate(work, index, i, &member, &room) : 0;
+
+        if (n > 1)
+            tess_sets_add(&work->perturbation, n, member);
+    }
+    tess_free(trained);
+    tess_free(member);
+}
+
+void imputation_mark(struct imputation *work, const struct tess_store *store)
+{
+    const struct tess_index *index = &store->index;
+    int64_t *set = TESS_NEW(int64_t, index->n_combinations), *place, *member = NULL;
+    size_t room = 0;
+
+    place = TESS_NEW(int64_t, index->context.n);
+    for (int64_t i = 0; i < index->n_combinations; i++) {
+        int64_t n = translate(work, index, i, &member, &room);
+
+        set[i] = n > 0 ? tess_sets_find(&work->perturbation, n, member) : -1;
+    }
+    for (int64_t c = 0; c < index->context.n; c++) {
+        int64_t number = tess_vocab_find(&work->model.context, index->context.symbol[c]);
+
+        place[c] = number < 0 ? -1 : tess_sets_find(&work->context, 1, &number);
+    }
+    work->observed = TESS_NEW(uint8_t, work->n_rows);
+    for (int64_t e = 0; e < index->n_experiments; e++) {
+        int64_t row = set[index->combination[e]], context = place[index->context_of[e]];
+
+        if (row >= 0 && context >= 0)
+            work->observed[context * work->perturbation.n + row] = 1;
+    }
+    tess_free(set);
+    tess_free(place);
+    tess_free(member);
+}
