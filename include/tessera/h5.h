@@ -19,11 +19,13 @@ struct tess_h5 {
     hid_t file;    /* H5I_INVALID_HID: closed   */
     MPI_Comm comm; /* borrowed; MPI_COMM_NULL   */
     char *path;    /* own                       */
+    int broken;    /* a write by many ranks failed: HDF5 would wait for ever when closing it */
+    int64_t bytes; /* of all datasets defined by many ranks */
 };
 
 #define TESS_H5_INIT                                                                               \
     {                                                                                              \
-        H5I_INVALID_HID, MPI_COMM_NULL, NULL                                                       \
+        H5I_INVALID_HID, MPI_COMM_NULL, NULL, 0, 0                                                 \
     }
 
 /* Once, before MPI_Init: an HDF5 that starts later takes itself down within MPI_Finalize, and
@@ -35,8 +37,8 @@ int tess_h5_open(struct tess_h5 *h5, const char *path, MPI_Comm comm, int writab
                  struct tess_error *error);
 /* A new file in place of any old one. Collective over comm. */
 int tess_h5_create(struct tess_h5 *h5, const char *path, MPI_Comm comm, struct tess_error *error);
-/* Flushes and closes; a closed one may be closed again. Collective over comm. TESS_EIO if what was
- * written did not reach the file. */
+/* Flushes and closes; a closed one may be closed again. A broken one is left to the process's end.
+ * Collective over comm. TESS_EIO if what was written did not reach the file. */
 int tess_h5_close(struct tess_h5 *h5, struct tess_error *error);
 
 /* Fill `error` with "PATH: NAME: WHAT: HDF5's reason"; returns the code. Local. */

@@ -8,12 +8,15 @@
 #include "tessera/lzf.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define PIECE_BYTES                                                                                \
     ((int64_t)256 << 20) /* MPI counts are 32-bit; some layers fail silently above */
+
+#define RESERVE_BYTES ((int64_t)1 << 20) /* smaller datasets are not worth it */
 
 void tess_h5_init(void)
 {
@@ -45,6 +48,15 @@ int tess_h5_fail(const struct tess_h5 *h5, const char *name, const char *what, i
 static int settle(const struct tess_h5 *h5, struct tess_error *error)
 {
     return h5->comm == MPI_COMM_NULL ? error->code : tess_agree(h5->comm, error);
+}
+
+/* The same after a write. What one rank could not write, HDF5 tries again when it flushes, out of
+ * step with the others: such a file must not be touched again. */
+static int settle_write(struct tess_h5 *h5, struct tess_error *error)
+{
+    settle(h5, error);
+    h5->broken |= error->code != TESS_OK && h5->comm != MPI_COMM_NULL;
+    return error->code;
 }
 
 static hid_t access_list(MPI_Comm comm)
@@ -81,7 +93,7 @@ int tess_h5_open(struct tess_h5 *h5, const char *path, MPI_Comm comm, int writab
 {
     hid_t list;
 
-    *h5 = (struct tess_h5){H5I_INVALID_HID, comm, tess_strdup(path)};
+    *h5 = (struct tess_h5){H5I_INVALID_HID, comm, tess_strdup(path), 0, 0};
     look(path, error);
     if (settle(h5, error) != TESS_OK)
         return error->code;
@@ -100,7 +112,7 @@ int tess_h5_create(struct tess_h5 *h5, const char *path, MPI_Comm comm, struct t
 {
     hid_t list = access_list(comm);
 
-    *h5 = (struct tess_h5){H5I_INVALID_HID, comm, tess_strdup(path)};
+    *h5 = (struct tess_h5){H5I_INVALID_HID, comm, tess_strdup(path), 0, 0};
     tess_fail_here(error, path);
     if (settle(h5, error) == TESS_OK) {
         h5->file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, list);
@@ -115,7 +127,7 @@ int tess_h5_close(struct tess_h5 *h5, struct tess_error *error)
 {
     struct tess_error mine = TESS_ERROR_INIT;
 
-    if (h5->file >= 0) {
+    if (h5->file >= 0 && !h5->broken) {
         if (H5Fflush(h5->file, H5F_SCOPE_GLOBAL) < 0)
             tess_h5_fail(h5, NULL, "cannot be written: is the disk full?", TESS_EIO, &mine);
         if (H5Fclose(h5->file) < 0)
@@ -302,7 +314,7 @@ static int put_attribute(struct tess_h5 *h5, const char *name, const char *attri
         H5Aclose(at);
     if (object >= 0)
         H5Oclose(object);
-    return settle(h5, error);
+    return settle_write(h5, error);
 }
 
 int tess_h5_write_attribute(struct tess_h5 *h5, const char *name, const char *attribute, hid_t type,
@@ -360,7 +372,7 @@ int tess_h5_group(struct tess_h5 *h5, const char *name, struct tess_error *error
     else
         H5Gclose(group);
     H5Pclose(list);
-    return settle(h5, error);
+    return settle_write(h5, error);
 }
 
 /* The new dataset, open; invalid on failure (then `error` is set here). Not yet agreed. */
@@ -392,14 +404,36 @@ static hid_t define(struct tess_h5 *h5, const char *name, hid_t type, int n_dims
     return set;
 }
 
+/* Claims the disk for everything that is defined, where the file system can: a full disk is then
+ * rank 0's to find and one sentence, before any rank writes. */
+static void reserve(struct tess_h5 *h5, hid_t set, struct tess_error *error)
+{
+    int64_t more = (int64_t)H5Dget_storage_size(set);
+    int rank, file;
+
+    MPI_Comm_rank(h5->comm, &rank);
+    h5->bytes += more;
+    if (rank != 0 || more < RESERVE_BYTES)
+        return;
+    file = open(h5->path, O_WRONLY | O_CLOEXEC);
+    if (file >= 0 && fallocate(file, FALLOC_FL_KEEP_SIZE, 0, (off_t)h5->bytes) < 0 &&
+        (errno == ENOSPC || errno == EFBIG || errno == EDQUOT))
+        tess_error_set(error, TESS_EIO, "%s: no room for its %.3g GB: %s", h5->path,
+                       (double)h5->bytes / 1e9, strerror(errno));
+    if (file >= 0)
+        close(file);
+}
+
 int tess_h5_define(struct tess_h5 *h5, const char *name, hid_t type, int n_dims,
                    const int64_t *shape, const int64_t *chunk, struct tess_error *error)
 {
     hid_t set = define(h5, name, type, n_dims, shape, chunk, error);
 
+    if (set >= 0 && h5->comm != MPI_COMM_NULL)
+        reserve(h5, set, error);
     if (set >= 0)
         H5Dclose(set);
-    return settle(h5, error);
+    return settle_write(h5, error);
 }
 
 static hid_t transfer_list(const struct tess_h5 *h5)
@@ -407,7 +441,7 @@ static hid_t transfer_list(const struct tess_h5 *h5)
     hid_t list = H5Pcreate(H5P_DATASET_XFER);
 
     if (h5->comm != MPI_COMM_NULL)
-        H5Pset_dxpl_mpio(list, H5FD_MPIO_COLLECTIVE);
+        H5Pset_dxpl_mpio(list, H5FD_MPIO_INDEPENDENT);
     return list;
 }
 
@@ -445,9 +479,9 @@ int tess_h5_write_rows(struct tess_h5 *h5, const char *name, hid_t type, int64_t
     tess_fail_here(error, name);
     if (set < 0)
         tess_h5_fail(h5, name, "cannot be opened for writing", TESS_EIO, error);
-    if (settle(h5, error) == TESS_OK) {
+    if (settle_write(h5, error) == TESS_OK) {
         write_pieces(h5, set, name, type, first, n, data, error);
-        settle(h5, error);
+        settle_write(h5, error);
     }
     if (set >= 0)
         H5Dclose(set);
