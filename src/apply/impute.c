@@ -111,10 +111,10 @@ static int check_size(const struct imputation *work, int rank, MPI_Comm comm,
 {
     double bytes = bytes_of(work);
 
-    tess_info("%s: %lld perturbations × %lld readouts × %lld contexts = %.4g values, about %.3g GB",
+    tess_info("%s: %lld perturbations × %lld readouts × %lld contexts = %.4g values, about %.3g %s",
               work->impute->output, (long long)work->perturbation.n, (long long)work->readout.n,
               (long long)work->context.n, (double)work->n_rows * (double)work->readout.n,
-              bytes / 1e9);
+              bytes < 1e9 ? bytes / 1e6 : bytes / 1e9, bytes < 1e9 ? "MB" : "GB");
     if (rank == 0)
         tess_commit_check_room(work->impute->output, bytes, error);
     return tess_agree(comm, error);
