@@ -3,7 +3,11 @@
  * With n replicates of noise s², the means of two equal halves differ by 2 s/√n: half of their
  * difference is the noise of the mean of all, against which a perfect model is scored. A
  * correlation r between halves has the reliability 2r/(1+r) for that mean (Spearman-Brown), and a
- * perfect model correlates with its square root. */
+ * perfect model correlates with its square root.
+ *
+ * Halves a, b of unequal sizes m, n (an odd number of replicates) are first brought to the equal
+ * ones that carry the same information: mean w = (m a + n b)/(m + n) and difference d = a - b are
+ * independent, and w ± √(m n)/(m + n) d have independent noise of variance 2 s²/(m + n) each. */
 #include "tessera/ceiling.h"
 
 #include "tessera/alloc.h"
@@ -11,22 +15,28 @@
 
 #include <math.h>
 
-/* The mean of some folds, weighted by their replicates. */
-static void average(const struct tess_folds *folds, int64_t n, const int64_t *fold, double *out)
+/* Two halves of the folds, order[0 … half - 1] and the rest, at one readout. */
+static void halve(const struct tess_folds *folds, const int64_t *order, int64_t at, double half[2])
 {
-    for (int64_t i = 0; i < folds->n_panel; i++) {
-        double sum = 0, weight = 0;
+    double sum[2] = {0, 0}, n[2] = {0, 0}, mean, part;
 
-        for (int64_t k = 0; k < n; k++) {
-            double x = (double)folds->value[fold[k] * folds->n_panel + i];
+    for (int64_t k = 0; k < folds->n; k++) {
+        double x = (double)folds->value[order[k] * folds->n_panel + at];
+        double weight = (double)folds->replicates[order[k]];
+        int which = k >= folds->n / 2;
 
-            if (isnan(x))
-                continue;
-            sum += (double)folds->replicates[fold[k]] * x;
-            weight += (double)folds->replicates[fold[k]];
-        }
-        out[i] = weight > 0 ? sum / weight : NAN;
+        if (isnan(x))
+            continue;
+        sum[which] += weight * x;
+        n[which] += weight;
     }
+    half[0] = half[1] = NAN;
+    if (n[0] == 0 || n[1] == 0)
+        return;
+    mean = (sum[0] + sum[1]) / (n[0] + n[1]);
+    part = sqrt(n[0] * n[1]) / (n[0] + n[1]) * (sum[0] / n[0] - sum[1] / n[1]);
+    half[0] = mean + part;
+    half[1] = mean - part;
 }
 
 void tess_ceiling_score(const struct tess_folds *folds, const double *control, const double *mean,
@@ -35,8 +45,8 @@ void tess_ceiling_score(const struct tess_folds *folds, const double *control, c
 {
     struct tess_random stream =
         tess_random_stream(seed, TESS_RANDOM_HALVING, experiment << 16 | halving);
-    int64_t *order = TESS_NEW(int64_t, folds->n), half = folds->n / 2;
-    double *a = TESS_NEW(double, folds->n_panel), *b = TESS_NEW(double, folds->n_panel);
+    int64_t *order = TESS_NEW(int64_t, folds->n);
+    double *predicted = TESS_NEW(double, folds->n_panel), half[2];
     float *measured = TESS_NEW(float, folds->n_panel);
     struct tess_measured truth;
 
@@ -44,18 +54,18 @@ void tess_ceiling_score(const struct tess_folds *folds, const double *control, c
     for (int64_t i = 0; i < folds->n; i++)
         order[i] = i;
     tess_random_permute(stream, folds->n, order);
-    if (half > 0) {
-        average(folds, half, order, a);
-        average(folds, folds->n - half, order + half, b);
-        for (int64_t i = 0; i < folds->n_panel; i++)
-            measured[i] = isnan(a[i]) ? NAN : (float)b[i];
+    for (int64_t i = 0; folds->n > 1 && i < folds->n_panel; i++) {
+        halve(folds, order, i, half);
+        predicted[i] = half[0];
+        measured[i] = (float)half[1];
+    }
+    if (folds->n > 1) {
         tess_measured_init(&truth, folds->n_panel, measured, control, mean);
-        tess_measured_score(&truth, a, shift, scores);
+        tess_measured_score(&truth, predicted, shift, scores);
         tess_measured_release(&truth);
     }
     tess_free(order);
-    tess_free(a);
-    tess_free(b);
+    tess_free(predicted);
     tess_free(measured);
 }
 

@@ -2,6 +2,7 @@
 #include "tessera/metrics.h"
 #include "tessera/bootstrap.h"
 #include "tessera/ceiling.h"
+#include "tessera/random.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -273,13 +274,13 @@ static void bootstrap__one_perturbation(void **state)
 static void ceiling__two_folds(void **state)
 {
     float value[] = {1, 2, 3, 4, /**/ 2, 2, 4, 3};
-    int64_t replicates[] = {1, 3};
-    double mean[4] = {0};
+    int64_t replicates[] = {2, 2};
+    double mean[4] = {0}, r;
+    int pearson = tess_metric_change(0, TESS_BY_MEAN, TESS_M_PEARSON);
     struct tess_folds folds = {2, 4, value, replicates};
     struct tess_ceiling ceiling = {0};
     struct tess_ceiling_sum sum = {0};
     struct tess_scores scores;
-    double r;
 
     (void)state;
     tess_ceiling_score(&folds, NULL, mean, 0, 5, 0, 12, &scores);
@@ -287,15 +288,44 @@ static void ceiling__two_folds(void **state)
     tess_ceiling_halving(&ceiling, &sum);
     assert_int_equal(ceiling.n_experiments, 1);
     NEAR(tess_ceiling_value(&ceiling, TESS_RMSE), sqrt(3.0 / 4) / 2);
-    r = scores.value[tess_metric_change(0, TESS_BY_MEAN, TESS_M_PEARSON)];
-    NEAR(tess_ceiling_value(&ceiling, tess_metric_change(0, TESS_BY_MEAN, TESS_M_PEARSON)),
-         sqrt(2 * r / (1 + r)));
+    r = scores.value[pearson];
+    NEAR(r, 2.5 / sqrt(5 * 2.75));
+    NEAR(tess_ceiling_value(&ceiling, pearson), sqrt(2 * r / (1 + r)));
     NEAR(tess_ceiling_value(&ceiling, tess_metric_change(0, TESS_BY_MEAN, TESS_M_MSE)), 0.75 / 4);
     assert_true(isnan(tess_ceiling_value(&ceiling, TESS_CHANGE)));
     assert_int_equal(ceiling.reason[TESS_CHANGE], TESS_NO_CONTROL);
     folds.n = 1;
     tess_ceiling_score(&folds, NULL, mean, 0, 5, 0, 12, &scores);
     assert_true(scores.pool.n == 0);
+}
+
+/* With any number of replicates of noise 1 the ceiling is 1/sqrt(n), and the correlation that of
+ * the truth with the mean of all. */
+static void ceiling__noise_of_the_mean(void **state)
+{
+    enum { PANEL = 60000, MOST = 5 };
+    static float value[MOST * PANEL];
+    static double mean[PANEL];
+    int64_t replicates[MOST] = {1, 1, 1, 1, 1};
+    struct tess_random stream = tess_random_stream(1, TESS_RANDOM_TEST, 9);
+    int pearson = tess_metric_change(0, TESS_BY_MEAN, TESS_M_PEARSON);
+
+    (void)state;
+    for (int64_t i = 0; i < MOST * PANEL; i++)
+        value[i] = (float)(tess_random_normal(stream, (uint64_t)i) +
+                           tess_random_normal(stream, (uint64_t)(1000000 + i % PANEL)));
+    for (int n = 2; n <= MOST; n++) {
+        struct tess_folds folds = {n, PANEL, value, replicates};
+        struct tess_ceiling ceiling = {0};
+        struct tess_ceiling_sum sum = {0};
+        struct tess_scores scores;
+
+        tess_ceiling_score(&folds, NULL, mean, 0, 5, 0, 12, &scores);
+        tess_ceiling_add(&sum, &scores);
+        tess_ceiling_halving(&ceiling, &sum);
+        assert_true(fabs(tess_ceiling_value(&ceiling, TESS_RMSE) * sqrt(n) - 1) < 0.02);
+        assert_true(fabs(tess_ceiling_value(&ceiling, pearson) - sqrt(n / (n + 1.0))) < 0.01);
+    }
 }
 
 int main(void)
@@ -314,6 +344,7 @@ int main(void)
         cmocka_unit_test(bootstrap__pairs_and_intervals),
         cmocka_unit_test(bootstrap__one_perturbation),
         cmocka_unit_test(ceiling__two_folds),
+        cmocka_unit_test(ceiling__noise_of_the_mean),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
