@@ -160,55 +160,48 @@ static void group_rows(struct tess_plan *plan, const int64_t *panel_of)
     tess_intern_release(&keys);
 }
 
-struct unit {
-    int32_t group, label, file, seen; /* seen: number by first appearance */
+struct labelled {
+    int32_t group, label, file, row;
 };
 
-static int compare_units(const void *a, const void *b)
+static int compare_labelled(const void *a, const void *b)
 {
-    const struct unit *x = a, *y = b;
+    const struct labelled *x = a, *y = b;
 
     if (x->group != y->group)
         return x->group < y->group ? -1 : 1;
     if (x->label != y->label)
         return x->label < y->label ? -1 : 1;
-    return x->file < y->file ? -1 : x->file > y->file;
+    if (x->file != y->file)
+        return x->file < y->file ? -1 : 1;
+    return x->row < y->row ? -1 : x->row > y->row;
 }
 
 /* Rows of labelled replicates: slot = the replicate's number within its group, in order of the
  * labels (those of another file are other replicates). */
-static void number_labelled(struct tess_plan *plan)
+static int number_labelled(struct tess_plan *plan, struct tess_error *error)
 {
-    struct tess_intern keys = {0};
-    struct unit *unit = NULL;
-    size_t room = 0;
-    int32_t *ordinal;
+    struct labelled *all =
+        tess_alloc_large((size_t)plan->n_rows, sizeof *all, "the rows' replicates", error);
+    int64_t n = 0;
 
+    if (!all)
+        return error->code;
     for (int32_t f = 0; f < plan->n_files; f++)
-        for (int64_t i = 0; i < plan->file[f].source.n_rows; i++) {
-            int32_t key[3] = {plan->file[f].group[i], plan->file[f].replicate[i], f};
-            int64_t before = keys.n, number;
-
-            if (key[0] < 0)
-                continue;
-            number = tess_intern_add(&keys, (const char *)key, sizeof key);
-            if (number == before) {
-                unit = tess_grow(unit, &room, (size_t)keys.n, sizeof *unit);
-                unit[number] = (struct unit){key[0], key[1], f, (int32_t)number};
-            }
-            plan->file[f].slot[i] = (int32_t)number;
-        }
-    qsort(unit, (size_t)keys.n, sizeof *unit, compare_units);
-    ordinal = TESS_NEW(int32_t, keys.n);
-    for (int64_t u = 0; u < keys.n; u++)
-        ordinal[unit[u].seen] = (int32_t)plan->group[unit[u].group].n_replicates++;
-    for (int64_t f = 0; f < plan->n_files; f++)
-        for (int64_t i = 0; i < plan->file[f].source.n_rows; i++)
+        for (int32_t i = 0; i < plan->file[f].source.n_rows; i++)
             if (plan->file[f].group[i] >= 0)
-                plan->file[f].slot[i] = ordinal[plan->file[f].slot[i]];
-    tess_free(ordinal);
-    tess_free(unit);
-    tess_intern_release(&keys);
+                all[n++] =
+                    (struct labelled){plan->file[f].group[i], plan->file[f].replicate[i], f, i};
+    qsort(all, (size_t)n, sizeof *all, compare_labelled);
+    for (int64_t k = 0; k < n; k++) {
+        struct tess_plan_group *group = &plan->group[all[k].group];
+
+        group->n_replicates += k == 0 || all[k].group != all[k - 1].group ||
+                               all[k].label != all[k - 1].label || all[k].file != all[k - 1].file;
+        plan->file[all[k].file].slot[all[k].row] = (int32_t)group->n_replicates - 1;
+    }
+    tess_free(all);
+    return TESS_OK;
 }
 
 /* Without labels every row is a replicate, in order of the files. */
@@ -220,18 +213,19 @@ static void number_rows(struct tess_plan *plan)
                 plan->file[f].slot[i] = (int32_t)plan->group[plan->file[f].group[i]].n_replicates++;
 }
 
-static void number_replicates(struct tess_plan *plan)
+static int number_replicates(struct tess_plan *plan, struct tess_error *error)
 {
     for (int64_t f = 0; f < plan->n_files; f++)
         plan->file[f].slot = TESS_NEW(int32_t, plan->file[f].source.n_rows);
     if (plan->options->source.replicate)
-        number_labelled(plan);
+        number_labelled(plan, error);
     else
         number_rows(plan);
     for (int64_t f = 0; f < plan->n_files; f++) {
         tess_free(plan->file[f].replicate);
         plan->file[f].replicate = NULL;
     }
+    return error->code;
 }
 
 /* Groups of too few replicates are dropped; units are numbered over those that stay. */
@@ -336,11 +330,12 @@ int tess_plan_group(struct tess_plan *plan, struct tess_problems *problems,
             panel_of_file(plan, &plan->file[f]);
     if (panels_of_contexts(plan, panel_of, problems, error) == TESS_OK) {
         group_rows(plan, panel_of);
-        number_replicates(plan);
-        drop_small(plan, result);
-        if (plan->options->aggregate == TESS_AGGREGATE_NONE)
-            explode(plan);
-        deal_folds(plan);
+        if (number_replicates(plan, error) == TESS_OK) {
+            drop_small(plan, result);
+            if (plan->options->aggregate == TESS_AGGREGATE_NONE)
+                explode(plan);
+            deal_folds(plan);
+        }
     }
     tess_free(panel_of);
     return error->code;
