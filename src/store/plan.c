@@ -122,9 +122,21 @@ static int panels_of_contexts(struct tess_plan *plan, int64_t *panel_of,
     return error->code;
 }
 
-/* Rows to groups: a group for every (combination, context, panel, split). */
+/* The number of the combination that is control alone, or -1. */
+static int64_t find_control(const struct tess_plan *plan)
+{
+    int64_t number = tess_intern_find(&plan->component, TESS_CONTROL, strlen(TESS_CONTROL));
+    int32_t member = (int32_t)number;
+
+    return number < 0 ? -1
+                      : tess_intern_find(&plan->combination, (const char *)&member, sizeof member);
+}
+
+/* Rows to groups: a group for every (combination, context, panel, split). Control is never held
+ * out. */
 static void group_rows(struct tess_plan *plan, const int64_t *panel_of)
 {
+    int64_t control = find_control(plan), n_control = 0;
     struct tess_intern keys = {0};
     size_t room = 0;
 
@@ -139,6 +151,10 @@ static void group_rows(struct tess_plan *plan, const int64_t *panel_of)
             file->group[i] = -1;
             if (key[0] < 0 || key[1] < 0)
                 continue;
+            if (key[0] == control && (key[3] == TESS_VAL || key[3] == TESS_TEST)) {
+                key[3] = TESS_TRAIN;
+                n_control++;
+            }
             if (file->source.ragged)
                 key[2] = (int32_t)panel_of[key[1]];
             if (plan->panel[key[2]].n == 0)
@@ -158,6 +174,9 @@ static void group_rows(struct tess_plan *plan, const int64_t *panel_of)
         file->split = NULL;
     }
     tess_intern_release(&keys);
+    if (n_control)
+        tess_warn("%lld rows of the control are marked val or test: control is trained on",
+                  (long long)n_control);
 }
 
 struct labelled {

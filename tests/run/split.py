@@ -130,8 +130,9 @@ refused(["exclude each other"], "--random", "--contexts", code=2)
 refused(["--val"], "--random", "--val", 2, code=2)
 
 # a column may put the same pair in two splits: said
-(place / "in.tsv").write_text("perturbation\tcontext\tset\tr1\nA\tc\ttrain\t1\nA\tc\ttest\t2\nB\tc\t\t2\ncontrol\tc\ttrain\t0\n")
-check(run("import", place / "in.tsv", "-o", store, "--split-column", "set").returncode == 0, "import with a split column")
+(place / "in.tsv").write_text("perturbation\tcontext\tset\tr1\nA\tc\ttrain\t1\nA\tc\ttest\t2\nB\tc\t\t2\ncontrol\tc\ttest\t0\n")
+got = run("import", place / "in.tsv", "-o", store, "--split-column", "set")
+check(got.returncode == 0 and "control is trained on" in got.stderr, f"import with a split column: {got.stderr}")
 got = run("split", store)
 check("two splits                1: A in c: train and test" in got.stdout, f"in two splits: {got.stdout}")
 check("unused             1" in got.stdout and "column 'set'" in got.stdout, f"the column's split: {got.stdout}")
