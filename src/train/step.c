@@ -278,6 +278,7 @@ int tess_trainer_step(struct tess_trainer *trainer, int64_t step, struct tess_er
     if (step < trainer->window_first || step >= trainer->window_first + trainer->window_n)
         prepare_window(trainer, step);
     at = (int)(step - trainer->window_first);
+    tess_fail_here(&trainer->trouble, "a training step"); /* joins the step, stops after the pulse */
     clock[0] = tess_clock();
     tess_optimizer_begin(&trainer->optimizer,
                          tess_optimizer_rate(&trainer->config, trainer->progress.epoch, step,
