@@ -136,12 +136,30 @@ static void init_pulse(struct tess_trainer *trainer)
     trainer->pulse.save = trainer->pulse.stop + 1;
 }
 
-static int init_all(struct tess_trainer *trainer, struct tess_error *error)
+/* Settings that are right one by one and wrong together. */
+static int check_settings(const struct tess_config *config, struct tess_error *error)
 {
-    if (trainer->config.data.store[0] == '\0')
+    if (config->data.store[0] == '\0')
         return tess_error_set(error, TESS_ECONFIG,
                               "data.store is not set: give it in the configuration or with "
                               "--set data.store=FILE");
+    if (config->train.batch < config->train.lanes)
+        return tess_error_set(error, TESS_ECONFIG,
+                              "train.batch: %lld observations for %lld lanes: some lanes would "
+                              "never get any; raise train.batch or lower train.lanes",
+                              (long long)config->train.batch, (long long)config->train.lanes);
+    if (config->train.learning_rate * config->train.weight_decay >= 1)
+        return tess_error_set(error, TESS_ECONFIG,
+                              "train.learning_rate x train.weight_decay is %g: a step would decay "
+                              "parameters to nothing or beyond; it must be below 1",
+                              config->train.learning_rate * config->train.weight_decay);
+    return TESS_OK;
+}
+
+static int init_all(struct tess_trainer *trainer, struct tess_error *error)
+{
+    if (check_settings(&trainer->config, error) != TESS_OK)
+        return error->code;
     if (tess_lanes_init(&trainer->lanes, trainer->comm, tess_int(trainer->config.train.lanes),
                         error) != TESS_OK ||
         tess_store_open(&trainer->store, trainer->config.data.store, trainer->comm, error) !=
