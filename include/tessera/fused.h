@@ -20,7 +20,7 @@ void tess_fused_output(int n, int H, const float *a, const float *w, float bias,
 /* dz[i] = dout[i] · w where a[i] > 0, times scale, else 0;  dw += Σ dout[i] a[i];  db += Σ dz[i] */
 void tess_fused_output_back(int n, int H, const float *a, const float *w, const float *dout,
                             float scale, float *dz, float *dw, float *db);
-/* dz[i] = dz[i] · scale where a[i] > 0, else 0;  db += Σ dz[i] (db may be NULL) */
+/* dz[i] = dz[i] · scale where a[i] > 0, else 0;  db += Σ dz[i] */
 void tess_fused_hidden_back(int n, int H, const float *a, float scale, float *dz, float *db);
 /* dleft[u[i]] += dz[i], dright[v[i]] += dz[i] */
 void tess_fused_input_back(int n, int H, const float *dz, const int32_t *u, const int32_t *v,
