@@ -35,8 +35,21 @@ struct tess_progress_state {
     double epoch_loss, epoch_measured; /* of the epoch so far            */
 };
 
+/* Where the time of a step goes; seconds of this rank. */
+enum tess_stage {
+    TESS_STAGE_PREPARE,  /* the work of the next steps, and who needs which rows */
+    TESS_STAGE_GATHER,   /* rows from their owners                               */
+    TESS_STAGE_LANES,    /* the tiles, and rows in and out of messages           */
+    TESS_STAGE_WAIT,     /* for the slowest rank: the pulse                      */
+    TESS_STAGE_REDUCE,   /* gradients of the MLP over lanes and ranks            */
+    TESS_STAGE_OPTIMIZE, /* MLP and rows                                         */
+    TESS_STAGE_SHARE,    /* the new MLP to all, rows' gradients to their owners  */
+    TESS_N_STAGES
+};
+
 struct tess_times {
-    double compute, communicate, wait;
+    double stage[TESS_N_STAGES], last;
+    double compute, communicate, wait; /* LANES; GATHER, REDUCE, OPTIMIZE, SHARE; WAIT */
 };
 
 struct tess_lane_buffer { /* rows of one lane at one step, and their gradients */

@@ -17,6 +17,15 @@
 #define CODE_TABLE(code) ((int)((code) >> 56))
 #define CODE_ROW(code)   ((code) & (((int64_t)1 << 56) - 1))
 
+/* The time since the last lap was spent on `stage`. */
+static void lap(struct tess_trainer *trainer, enum tess_stage stage)
+{
+    double now = tess_clock();
+
+    trainer->times.stage[stage] += now - trainer->times.last;
+    trainer->times.last = now;
+}
+
 static struct tess_work *work_of(struct tess_trainer *trainer, int64_t step, int lane)
 {
     return &trainer->work[(step - trainer->window_first) * trainer->n_local + lane];
@@ -230,11 +239,13 @@ static void update_mlp(struct tess_trainer *trainer, float scale)
     int *count, *begin;
 
     tess_lanes_reduce(&trainer->lanes, trainer->gradient, trainer->slice, trainer->slice_gradient);
+    lap(trainer, TESS_STAGE_REDUCE);
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < n; i += 4096)
         tess_optimizer_update(&trainer->optimizer, n - i < 4096 ? n - i : 4096,
                               trainer->slice_gradient + i, scale, trainer->parameter + first + i,
                               trainer->m + i, trainer->v + i);
+    lap(trainer, TESS_STAGE_OPTIMIZE);
     if (trainer->n_ranks == 1)
         return;
     count = TESS_NEW(int, trainer->n_ranks);
@@ -256,6 +267,7 @@ static void update_rows(struct tess_trainer *trainer, int at, float scale)
     int dim = trainer->shape.dim;
 
     tess_routes_return(&trainer->routes, at, dim, trainer->want, trainer->serve);
+    lap(trainer, TESS_STAGE_SHARE);
     for (int64_t i = 0; i < route->n_serve; i++) {
         struct tess_shard *shard = &trainer->shard[CODE_TABLE(route->serve[i])];
         int64_t row = CODE_ROW(route->serve[i]) - shard->first[shard->rank];
@@ -267,37 +279,40 @@ static void update_rows(struct tess_trainer *trainer, int at, float scale)
     }
     for (int t = 0; t < TESS_N_TABLES; t++)
         tess_shard_update(&trainer->shard[t], &trainer->optimizer, scale);
+    lap(trainer, TESS_STAGE_OPTIMIZE);
 }
 
 int tess_trainer_step(struct tess_trainer *trainer, int64_t step, struct tess_error *error)
 {
-    double clock[6];
+    struct tess_times *times = &trainer->times;
     float scale;
     int at;
 
+    times->last = tess_clock();
     if (step < trainer->window_first || step >= trainer->window_first + trainer->window_n)
         prepare_window(trainer, step);
     at = (int)(step - trainer->window_first);
-    tess_fail_here(&trainer->trouble, "a training step"); /* joins the step, stops after the pulse */
-    clock[0] = tess_clock();
+    tess_fail_here(&trainer->trouble,
+                   "a training step"); /* joins the step, stops after the pulse */
+    lap(trainer, TESS_STAGE_PREPARE);
     tess_optimizer_begin(&trainer->optimizer,
                          tess_optimizer_rate(&trainer->config, trainer->progress.epoch, step,
                                              trainer->steps_per_epoch));
     fetch_rows(trainer, at);
-    clock[1] = tess_clock();
+    lap(trainer, TESS_STAGE_GATHER);
     memset(trainer->pulse.lane_loss, 0, 2 * (size_t)trainer->lanes.n * sizeof(double));
     compute_lanes(trainer, at, step);
-    clock[2] = tess_clock();
+    lap(trainer, TESS_STAGE_LANES);
     if (beat(trainer, error) != TESS_OK)
         return error->code;
-    clock[3] = tess_clock();
+    lap(trainer, TESS_STAGE_WAIT);
     scale = trainer->pulse.measured > 0 ? (float)(1.0 / trainer->pulse.measured) : 0.0f;
     update_mlp(trainer, scale);
     update_rows(trainer, at, scale);
-    clock[4] = tess_clock();
-    trainer->times.compute += clock[2] - clock[1];
-    trainer->times.wait += clock[3] - clock[2];
-    trainer->times.communicate += clock[1] - clock[0] + clock[4] - clock[3];
+    times->compute = times->stage[TESS_STAGE_LANES];
+    times->wait = times->stage[TESS_STAGE_WAIT];
+    times->communicate = times->stage[TESS_STAGE_GATHER] + times->stage[TESS_STAGE_REDUCE] +
+                         times->stage[TESS_STAGE_OPTIMIZE] + times->stage[TESS_STAGE_SHARE];
     trainer->progress.epoch_loss += trainer->pulse.loss;
     trainer->progress.epoch_measured += trainer->pulse.measured;
     return TESS_OK;
