@@ -121,8 +121,10 @@ static uint64_t *read_sums(const char *path, int64_t *bytes, struct tess_error *
         sscanf(text + length - 21, "end %16" SCNx64 "\n", &end) != 1 ||
         end != XXH3_64bits(text, length - 21) ||
         sscanf(text + strlen(FORMAT), "bytes %" SCNd64, bytes) != 1 || *bytes < 0)
-        tess_error_set(error, TESS_EDATA, "%s: %s", name,
-                       file ? "the checksums' file is damaged" : "the checksums are missing");
+        tess_error_set(
+            error, TESS_EDATA, "%s: %s", name,
+            file ? "the checksums' file is damaged"
+                 : "the checksums are missing (copy the file of that name along with it)");
     else {
         const char *at = strchr(text + strlen(FORMAT), '\n') + 1;
 
