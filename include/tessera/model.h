@@ -26,6 +26,7 @@ struct tess_model {
     double best_score;   /* validation RMSE, NaN: none                                          */
     uint64_t hash;       /* of all parameters                                                   */
     uint64_t store_hash; /* of the store it was trained on                                      */
+    uint64_t split_hash; /* and of its split                                                    */
     char *store_path, *path; /* own; path: the checkpoint itself                                */
     struct tess_predictor *predictor; /* own */
 };

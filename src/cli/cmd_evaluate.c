@@ -64,14 +64,17 @@ static int compare_hashes(const struct inputs *inputs, const char *named, struct
 {
     const struct tess_index *index = &inputs->store.index;
 
-    if (!inputs->has_model || index->hash == inputs->model.store_hash)
+    if (!inputs->has_model ||
+        (index->hash == inputs->model.store_hash && index->split_hash == inputs->model.split_hash))
         return TESS_OK;
     if (!named)
         return tess_error_set(
             error, TESS_EDATA,
-            "%s: has changed since the model was trained on it: its split may not "
-            "be the model's; give --store %s to score it nevertheless",
-            inputs->store.h5.path, inputs->store.h5.path);
+            "%s: its %s changed since the model was trained on it: what is held out now may have "
+            "been trained on; give --store %s to score it nevertheless",
+            inputs->store.h5.path,
+            index->hash == inputs->model.store_hash ? "split has" : "values have",
+            inputs->store.h5.path);
     tess_warn("%s is not the store that the model was trained on: what is held out there may have "
               "been trained on",
               named);

@@ -59,6 +59,7 @@ static void take_head(struct tess_model *model, struct tess_checkpoint_head *hea
     model->step = head->step;
     model->best_score = head->best_score;
     model->store_hash = head->store_hash;
+    model->split_hash = head->split_hash;
 }
 
 static int read_scaling(const struct tess_h5 *h5, struct tess_model *model,
@@ -148,6 +149,7 @@ static int share(struct tess_model *model, MPI_Comm comm, struct tess_error *err
     broadcast(comm, &model->step, sizeof model->step);
     broadcast(comm, &model->best_score, sizeof model->best_score);
     broadcast(comm, &model->store_hash, sizeof model->store_hash);
+    broadcast(comm, &model->split_hash, sizeof model->split_hash);
     broadcast(comm, &scaled, sizeof scaled);
     broadcast_text(comm, &model->store_path);
     for (int t = 0; t < TESS_N_TABLES; t++) {
