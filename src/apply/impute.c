@@ -81,7 +81,7 @@ static void choose(struct imputation *work, struct tess_error *error)
         impute->store || tess_strings_find(&impute->perturbation, TESS_IMPUTE_COMBINATIONS) >= 0;
 
     if (imputation_open_store(work, &store, &no_store) != TESS_OK) {
-        if (needed)
+        if (needed || no_store.code == TESS_EIO)
             tess_error_set(error, no_store.code, "%s", no_store.text);
         else
             tess_warn("no column 'observed': %s", no_store.text);
