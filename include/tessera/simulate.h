@@ -6,11 +6,12 @@
  * The low-rank truth (p perturbation, r readout, c context; all factors N(0,1), but that the first
  * of each perturbation's K has mean 1, so that a context has a response common to all):
  *     x[control, r, c] = base[r, c]
- *     x[p, r, c] = base[r, c] + effect * (a[p, r] + interaction * b[p, r, c])
+ *     x[p, r, c] = base[r, c] + effect * f(a[p, r] + interaction * b[p, r, c])
  *     a = sum_k u[p, k] v[r, k] / sqrt(K)       b = sum_k u'[p, k] w[c, k] v'[r, k] / sqrt(K)
- *     x[A + B, r, c] = base + the sum of both changes + effect * epistasis * e[{A, B}, r]
+ *     x[A + B, r, c] = base + effect * f(a and b of both + epistasis * e[{A, B}, r])
+ *     f(x) = (1 - nonlinearity) x + nonlinearity tanh(x): effects that saturate
  * The network (genes are perturbations and readouts): the steady state of
- *     x = B_c f(x) + b_c + shift,   f(x) = (1 - nonlinearity) x + nonlinearity tanh(x)
+ *     x = B_c f(x) + b_c + shift
  * where a perturbation shifts its own gene down by effect * (0.75 … 1.25). */
 #ifndef TESSERA_SIMULATE_H
 #define TESSERA_SIMULATE_H
@@ -38,7 +39,8 @@ struct tess_simulate {
     int64_t rank, seed;
     double effect, interaction, epistasis, noise; /* effect, noise: NaN is "as fits the kind" */
     double sparsity, missing, panel_fraction;     /* shares */
-    double degree, nonlinearity;                  /* network */
+    double nonlinearity;                          /* share of tanh in f */
+    double degree;                                /* network            */
     double depth, dispersion; /* cells: mean counts; variance = m + dispersion m² */
 };
 

@@ -88,12 +88,18 @@ static void add_factors(const struct truth *truth, int n_members, const int64_t 
     }
 }
 
+double truth_bend(double x, double nonlinearity)
+{
+    return (1 - nonlinearity) * x + nonlinearity * tanh(x);
+}
+
 static void low_rank_row(const struct truth *truth, int n_members, const int64_t *member,
                          int64_t context, double *out)
 {
     int64_t rank = truth->simulate->rank;
     double *plain = truth->scratch, *mixed = plain + rank;
-    double scale = truth->simulate->effect / sqrt((double)rank);
+    double effect = truth->simulate->effect, scale = 1 / sqrt((double)rank);
+    double bent = truth->simulate->nonlinearity;
 
     if (n_members == 0)
         return;
@@ -104,7 +110,7 @@ static void low_rank_row(const struct truth *truth, int n_members, const int64_t
 
         for (int64_t k = 0; k < rank; k++)
             change += plain[k] * v[k] + mixed[k] * v_mixed[k];
-        out[r] += scale * change;
+        out[r] += effect * truth_bend(scale * change, bent);
     }
 }
 

@@ -71,6 +71,9 @@ void truth_release(struct truth *truth);
 void truth_row(const struct truth *truth, int n_members, const int64_t *member, int64_t context,
                const double *noise, double *out);
 
+/* (1 - nonlinearity) x + nonlinearity tanh(x) */
+double truth_bend(double x, double nonlinearity);
+
 /* The network's steady state (truth_network.c). out holds the baseline. */
 void network_solve(const struct truth *truth, int n_members, const int64_t *member, int64_t context,
                    const double *noise, double *out);

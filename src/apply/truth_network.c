@@ -139,11 +139,6 @@ void network_release(struct network *network)
     *network = (struct network){0};
 }
 
-static double bend(double x, double nonlinearity)
-{
-    return (1 - nonlinearity) * x + nonlinearity * tanh(x);
-}
-
 /* Gauss-Seidel in causal order: without feedback the first sweep is exact. */
 void network_solve(const struct truth *truth, int n_members, const int64_t *member, int64_t context,
                    const double *noise, double *out)
@@ -168,7 +163,7 @@ void network_solve(const struct truth *truth, int n_members, const int64_t *memb
             double x = input[gene];
 
             for (int64_t e = network->first[gene]; e < network->first[gene + 1]; e++)
-                x += weight[e] * bend(out[network->regulator[e]], bent);
+                x += weight[e] * truth_bend(out[network->regulator[e]], bent);
             moved = fmax(moved, fabs(x - out[gene]));
             out[gene] = x;
         }

@@ -22,6 +22,8 @@ static const struct tess_option options[] = {
     {"effect", 0, "X", "size of an effect (default 1; cells 0.5; network 2)"},
     {"interaction", 0, "X", "size of its part that depends on the context (default 0.5)"},
     {"epistasis", 0, "X", "how far combinations are from sums of effects (default 0.5)"},
+    {"nonlinearity", 0, "X",
+     "0: linear; 1: effects (network: regulators) act through tanh (default 0)"},
     {"noise", 0, "X", "deviation of a replicate (default 0.5; cells 0.1; network 0.3)"},
     {"sparsity", 0, "SHARE", "of the (perturbation, context) pairs: not measured (default 0)"},
     {"missing", 0, "SHARE", "of the values: not measured (default 0)"},
@@ -30,7 +32,6 @@ static const struct tess_option options[] = {
     {"network", 0, NULL, "a sparse causal network: genes are perturbations and readouts"},
     {"gold", 0, "FILE.tsv", "write the network's edges: regulator, target, weight"},
     {"degree", 0, "X", "mean number of a gene's regulators (default 2)"},
-    {"nonlinearity", 0, "X", "0: linear; 1: regulators act through tanh (default 0)"},
     {0},
 };
 

@@ -74,6 +74,12 @@ def low_rank():
     singular = np.linalg.svd(np.array(list(change["C1"].values())), compute_uv=False)
     assert singular[2] > 1 and singular[3] < 1e-4, singular
     assert {len(p.split("+")) for p in change["C1"]} == {1, 2, 3}
+    for bent in 0, 0.6:
+        simulate("-o", f"bent{bent}.h5ad", "--noise", 0, "--nonlinearity", bent, "--controls", 1)
+    straight, bent = (changes(*read(f"bent{x}.h5ad")) for x in (0, 0.6))
+    for context, rows in straight.items():
+        for p, x in rows.items():
+            np.testing.assert_allclose(bent[context][p], 0.4 * x + 0.6 * np.tanh(x), atol=2e-5)
     simulate("-o", "b.h5ad", "--truth", "bt.h5ad", "--noise", 0, "--combinations", 5, "--controls", 1)
     np.testing.assert_array_equal(read("b.h5ad")[1], read("bt.h5ad")[1])
     change = changes(*read("bt.h5ad"))
