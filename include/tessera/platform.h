@@ -6,10 +6,13 @@
 
 struct tess_error;
 
-/* OpenBLAS 0.3.21 takes kernels five times too slow (Prescott), or half as fast as possible, on
- * processors newer than itself. If a better core type fits and the user named none, sets
- * OPENBLAS_CORETYPE and executes the program again (argv). Before MPI_Init. Local. */
-void tess_platform_choose_blas(char **argv);
+/* What libraries read from the environment when they are loaded; what the user set stands. If
+ * anything is to be changed, sets it and executes the program again (argv). Before MPI_Init. Local.
+ *   OPENBLAS_CORETYPE  OpenBLAS 0.3.21 takes kernels five times too slow (Prescott), or half as
+ * fast as possible, on processors newer than itself: a better type that fits. OMP_WAIT_POLICY
+ * PASSIVE: with more threads, of all ranks, than cores, spinning ones keep the others from working:
+ * 80 times slower with 3 ranks x 2 threads on 2 cores. */
+void tess_platform_choose(char **argv);
 /* Kernels in use, for checkpoints and messages ("SkylakeX"). */
 const char *tess_platform_blas_core(void);
 /* One BLAS thread a rank; says at -v what is used; TESS_EOS if the ranks' core types differ,

@@ -1,4 +1,4 @@
-/* platform.c -- choosing OpenBLAS's kernels. */
+/* platform.c -- choosing OpenBLAS's kernels, and how threads wait. */
 #include "tessera/platform.h"
 
 #include "tessera/error.h"
@@ -43,15 +43,23 @@ const char *tess_platform_blas_core(void)
     return openblas_get_corename();
 }
 
-void tess_platform_choose_blas(char **argv)
+/* Sets a variable unless the user did; 1 if it was set here. */
+static int suggest(const char *name, const char *value)
+{
+    return value && !getenv(name) && setenv(name, value, 1) == 0;
+}
+
+void tess_platform_choose(char **argv)
 {
     const char *best = best_core();
+    int core = suggest("OPENBLAS_CORETYPE",
+                       best && !good_enough(tess_platform_blas_core(), best) ? best : NULL);
+    int wait = getenv("GOMP_SPINCOUNT") ? 0 : suggest("OMP_WAIT_POLICY", "PASSIVE");
 
-    if (getenv("OPENBLAS_CORETYPE") || !best || good_enough(tess_platform_blas_core(), best))
-        return;
-    setenv("OPENBLAS_CORETYPE", best, 1);
-    execv("/proc/self/exe", argv);
-    unsetenv("OPENBLAS_CORETYPE"); /* could not: slower, but right */
+    if (core || wait)
+        execv("/proc/self/exe", argv);
+    if (core) /* could not: slower, but right */
+        unsetenv("OPENBLAS_CORETYPE");
 }
 
 int tess_platform_report(MPI_Comm comm, struct tess_error *error)

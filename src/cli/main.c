@@ -110,7 +110,7 @@ int main(int argc, char **argv)
         else if (is_flag(argv[at], "-h", "--help"))
             return print_help(stdout), 0;
         else if (strcmp(argv[at], "--version") == 0)
-            return tess_platform_choose_blas(argv), tess_version_print(stdout), 0;
+            return tess_platform_choose(argv), tess_version_print(stdout), 0;
         else
             break;
     }
@@ -126,7 +126,7 @@ int main(int argc, char **argv)
     }
     if (tess_options_help(command, argc - at, argv + at))
         return 0;
-    tess_platform_choose_blas(argv); /* may start the program again */
+    tess_platform_choose(argv); /* may start the program again */
     tess_h5_init();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &(int){0});
     run_command(command, argc - at, argv + at, &error);

@@ -22,7 +22,6 @@ tessera = os.path.abspath(sys.argv[1])
 dump_model = os.path.join(os.path.dirname(tessera), "tests", "run", "dump_model")
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 made = small_store.rows()
 small_store.write(tessera, "small.prc.h5", made)
 SETTINGS = {"data.store": "small.prc.h5", "model.embedding_dim": 6, "model.hidden_dim": 19, "train.epochs": 3,

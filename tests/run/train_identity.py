@@ -20,7 +20,6 @@ dump_model = os.path.join(os.path.dirname(tessera), "tests", "run", "dump_model"
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
 small_store.write(tessera, "small.prc.h5", small_store.rows())
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # more threads than processors: they must not wait spinning
 
 with open("config.yaml", "w") as file:
     file.write("""
