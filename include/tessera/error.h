@@ -47,6 +47,8 @@ int tess_fail_here(struct tess_error *error, const char *what);
 
 /* Tell the torture counter which rank this is (main calls it once). */
 void tess_fail_rank(int rank);
+/* With TESS_FAIL_AT=0 nothing fails; this says how many fallible sites this rank passed. */
+void tess_fail_report(void);
 
 /* A condition that only a bug of ours can make true: say where and end the whole job. */
 #define TESS_BUG_IF(condition)                                                                     \

@@ -9,6 +9,7 @@
 void (*tess_bug_hook)(int exit_code);
 
 static int fail_rank;
+static long fail_calls;
 
 int tess_error_set(struct tess_error *error, int code, const char *format, ...)
 {
@@ -30,7 +31,8 @@ void tess_fail_rank(int rank)
 
 int tess_fail_here(struct tess_error *error, const char *what)
 {
-    static long at = -1, target_rank, count;
+    static long at = -1, target_rank;
+    long number;
 
     if (at < 0) {
         const char *text = getenv("TESS_FAIL_AT");
@@ -39,12 +41,19 @@ int tess_fail_here(struct tess_error *error, const char *what)
         at = text ? strtol(text, &end, 10) : 0;
         target_rank = end && *end == '@' ? strtol(end + 1, NULL, 10) : 0;
     }
-    if (at == 0 || fail_rank != target_rank)
-        return 0;
-    if (__atomic_add_fetch(&count, 1, __ATOMIC_RELAXED) != at)
+    number = __atomic_add_fetch(&fail_calls, 1, __ATOMIC_RELAXED);
+    if (number != at || fail_rank != target_rank)
         return 0;
     tess_error_set(error, TESS_EIO, "%s: failed on purpose (TESS_FAIL_AT)", what);
     return 1;
+}
+
+void tess_fail_report(void)
+{
+    const char *text = getenv("TESS_FAIL_AT");
+
+    if (text && strcmp(text, "0") == 0)
+        fprintf(stderr, "rank %d: %ld fallible calls\n", fail_rank, fail_calls);
 }
 
 void tess_bug(const char *file, int line, const char *what)

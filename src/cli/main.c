@@ -130,6 +130,7 @@ int main(int argc, char **argv)
     tess_h5_init();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &(int){0});
     run_command(command, argc - at, argv + at, &error);
+    tess_fail_report();
     MPI_Finalize();
     return error.code;
 }
