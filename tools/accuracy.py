@@ -77,7 +77,7 @@ def main():
                         + " ".join(f"{x:.4f}" for x in rmse)
                         + f" | {statistics.mean(theirs):.4f} ({statistics.stdev(theirs):.4f}) | {gap:+.4f} = {gap / pooled:+.2f} SE"
                         + f" | {statistics.mean(val):.4f} | {statistics.median(spent):.0f} |")
-            best = min((b["rmse"], k) for k, b in scores[0]["baselines"].items() if b.get("rmse") is not None)
+            best = min((b["rmse"], k) for k, b in scores[0]["baselines"].items() if b and b.get("rmse") is not None)
             beaten.append(f"| `{name}` | {recipe} | {best[1]} {best[0]:.4f} | "
                           + " ".join(f"{x - best[0]:+.4f}" for x in rmse) + " |")
     print("\n| data | recipe | test RMSE, mean (sd): seeds | PyTorch | difference | lowest val RMSE | training s |")

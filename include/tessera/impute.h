@@ -16,7 +16,8 @@ struct tess_error;
 #define TESS_IMPUTE_COMBINATIONS "@combinations"
 
 struct tess_impute {
-    const char *model;   /* run directory or checkpoint. Borrowed                     */
+    int n_models;        /* more than one: an ensemble, with layers/std               */
+    char *const *model;  /* run directories or checkpoints. Borrowed                  */
     const char *output;  /* `.h5ad`. Borrowed                                         */
     const char *store;   /* or NULL: the one that the model was trained on. Borrowed  */
     const char *command; /* or NULL: for uns/provenance. Borrowed                     */

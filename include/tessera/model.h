@@ -29,12 +29,18 @@ struct tess_model {
     uint64_t split_hash; /* and of its split                                                    */
     char *store_path, *path; /* own; path: the checkpoint itself                                */
     struct tess_predictor *predictor; /* own */
+    struct tess_model *next;          /* the other members of an ensemble, or NULL; own */
+    int n_members;                    /* of the ensemble that this one heads, itself included */
 };
 
 /* `path` is a run directory (its best checkpoint, else the newest; a damaged one is passed over
  * with a warning) or a checkpoint. Collective over comm; every rank gets the whole model. */
 int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
                     struct tess_error *error);
+/* Several: an ensemble (other seeds of the same symbols), headed by the first. Its hash is of all.
+ * TESS_EDATA if their vocabularies differ. Collective over comm. */
+int tess_model_open_ensemble(struct tess_model *model, int n, char *const *path, MPI_Comm comm,
+                             struct tess_error *error);
 void tess_model_release(struct tess_model *model);
 
 /* Rows to predict: combination i's members are member[first[i] .. first[i + 1]), ascending. */
@@ -45,9 +51,11 @@ struct tess_rows {
     const int64_t *context; /* (n) context numbers of the model  */
 };
 
-/* out (rows->n, n_readouts) in the store's units. readout: numbers of the model, in any order.
- * All numbers in range (TESS_BUG otherwise). Local; uses the threads of OpenMP. */
+/* out (rows->n, n_readouts) in the store's units: of an ensemble, the mean of its members;
+ * deviation, of the same shape, their standard deviation (n - 1; 0 of a single model), or NULL.
+ * readout: numbers of the model, in any order. All numbers in range (TESS_BUG otherwise). Local;
+ * uses the threads of OpenMP. */
 void tess_model_predict(const struct tess_model *model, const struct tess_rows *rows,
-                        int64_t n_readouts, const int64_t *readout, float *out);
+                        int64_t n_readouts, const int64_t *readout, float *out, float *deviation);
 
 #endif

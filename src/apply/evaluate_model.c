@@ -121,7 +121,7 @@ static void predict_model(const struct tess_evaluation *evaluation, int64_t begi
     }
     value = TESS_NEW(float, n *known);
     tess_model_predict(evaluation->model, &(struct tess_rows){n, first, member, contexts}, known,
-                       readout, value);
+                       readout, value, NULL);
     for (int64_t i = 0; i < n * known; i++)
         out[i / known * width + place[i % known]] = (double)value[i];
     tess_free(value);

@@ -102,8 +102,9 @@ static void choose(struct imputation *work, struct tess_error *error)
 static double bytes_of(const struct imputation *work)
 {
     double name = work->model.perturbation.width + work->model.context.width + 2;
+    double matrices = work->model.n_members > 1 ? 2 : 1;
 
-    return (double)work->n_rows * (4 * (double)work->readout.n + name + 10) + 1e5;
+    return (double)work->n_rows * (4 * matrices * (double)work->readout.n + name + 10) + 1e5;
 }
 
 static int check_size(const struct imputation *work, int rank, MPI_Comm comm,
@@ -141,13 +142,14 @@ static void describe(const struct imputation *work, int64_t first, int64_t n, in
     }
 }
 
-static void predict(const struct imputation *work, int64_t first, int64_t n, float *out)
+static void predict(const struct imputation *work, int64_t first, int64_t n, float *out,
+                    float *deviation)
 {
     int64_t *begin, *member, *context;
 
     describe(work, first, n, &begin, &member, &context);
     tess_model_predict(&work->model, &(struct tess_rows){n, begin, member, context},
-                       work->readout.n, work->readout.member, out);
+                       work->readout.n, work->readout.member, out, deviation);
     tess_free(begin);
     tess_free(member);
     tess_free(context);
@@ -158,8 +160,10 @@ static int write_values(const struct imputation *work, struct tess_anndata *file
 {
     int64_t n = work->readout.n;
     struct rounds rounds = rounds_make(comm, work->n_rows, n, TESS_PREDICT_ROWS);
-    float *block =
-        tess_alloc_large((size_t)(rounds.size * n), sizeof *block, "a block of rows", error);
+    int spread = work->model.n_members > 1;
+    float *block = tess_alloc_large((size_t)(rounds.size * n * (1 + spread)), sizeof *block,
+                                    "a block of rows", error);
+    float *deviation = spread && block ? block + rounds.size * n : NULL;
     struct tess_progress progress;
 
     if (tess_agree(comm, error) != TESS_OK) {
@@ -168,12 +172,16 @@ static int write_values(const struct imputation *work, struct tess_anndata *file
     }
     tess_progress_init(&progress, "imputing", "rows", work->n_rows);
     tess_anndata_define_matrix(file, "X", TESS_PREDICT_ROWS, CHUNK_COLUMNS, error);
+    if (spread && error->code == TESS_OK)
+        tess_anndata_define_matrix(file, "layers/std", TESS_PREDICT_ROWS, CHUNK_COLUMNS, error);
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
         int64_t first, rows = rounds_take(&rounds, round, &first);
 
         if (rows > 0)
-            predict(work, first, rows, block);
+            predict(work, first, rows, block, deviation);
         tess_anndata_write_rows(file, "X", first, rows, block, error);
+        if (spread && error->code == TESS_OK)
+            tess_anndata_write_rows(file, "layers/std", first, rows, deviation, error);
         tess_progress_show(&progress, rounds_done(&rounds, round));
     }
     tess_progress_release(&progress);
@@ -204,7 +212,9 @@ int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct te
         omp_set_num_threads(tess_int(impute->threads));
     else if (!getenv("OMP_NUM_THREADS"))
         omp_set_num_threads(1);
-    if (tess_model_open(&work.model, impute->model, comm, error) == TESS_OK && rank == 0)
+    if (tess_model_open_ensemble(&work.model, impute->n_models, impute->model, comm, error) ==
+            TESS_OK &&
+        rank == 0)
         choose(&work, error);
     if (tess_agree(comm, error) == TESS_OK) {
         tess_sets_broadcast(comm, &work.perturbation);

@@ -116,6 +116,8 @@ static int write_uns(const struct imputation *work, struct tess_anndata *file,
     gmtime_r(&now, &utc);
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
     tess_anndata_write_number(file, "step", (double)work->model.step, error);
+    if (error->code == TESS_OK)
+        tess_anndata_write_number(file, "n_models", work->model.n_members, error);
     for (int i = 0; i < 7 && error->code == TESS_OK; i++)
         if (text[i][1])
             tess_anndata_write_text(file, text[i][0], text[i][1], error);

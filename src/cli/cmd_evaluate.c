@@ -89,6 +89,10 @@ static int open_inputs(struct inputs *inputs, const struct tess_call *call, cons
 
     if (error->code != TESS_OK)
         return error->code;
+    if (store_first && call->n_args > 1)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "'%s' is a store: it is scored alone; several runs are an ensemble",
+                              call->args[0]);
     if (store_first && named)
         return tess_error_set(error, TESS_EUSAGE,
                               "'%s' is a store already: --store belongs to a run", call->args[0]);
@@ -96,7 +100,8 @@ static int open_inputs(struct inputs *inputs, const struct tess_call *call, cons
         path = call->args[0];
     else {
         inputs->has_model = 1;
-        if (tess_model_open(&inputs->model, call->args[0], call->comm, error) != TESS_OK)
+        if (tess_model_open_ensemble(&inputs->model, call->n_args, call->args, call->comm, error) !=
+            TESS_OK)
             return error->code;
         path = named ? named : inputs->model.store_path;
     }
@@ -177,12 +182,13 @@ static int run(struct tess_call *call, struct tess_error *error)
 
 const struct tess_command tess_command_evaluate = {
     .name = "evaluate",
-    .usage = "evaluate RUN|CHECKPOINT|STORE [--split test] [--json FILE] [options]",
+    .usage = "evaluate RUN…|CHECKPOINT…|STORE [--split test] [--json FILE] [options]",
     .summary = "scores on held-out experiments, beside every baseline and the noise ceiling",
     .details = "A run or a checkpoint is scored on the store that it was trained on. A store alone "
-               "gives the\nbaselines' scores, or those of --predictions.",
+               "gives the\nbaselines' scores, or those of --predictions. Several runs (seeds) are "
+               "scored as one model,\nthe mean of their predictions.",
     .options = options,
     .min_args = 1,
-    .max_args = 1,
+    .max_args = -1,
     .run = run,
 };

@@ -23,7 +23,8 @@ static int read_options(const struct tess_call *call, struct tess_impute *impute
 {
     size_t n;
 
-    impute->model = call->args[0];
+    impute->n_models = call->n_args;
+    impute->model = call->args;
     impute->output = tess_call_option(call, "output");
     impute->store = tess_call_option(call, "store");
     impute->dry_run = tess_call_option(call, "dry-run") != NULL;
@@ -55,7 +56,7 @@ static int run(struct tess_call *call, struct tess_error *error)
 
 const struct tess_command tess_command_impute = {
     .name = "impute",
-    .usage = "impute RUN|CHECKPOINT -o OUT.h5ad [options]",
+    .usage = "impute RUN|CHECKPOINT… -o OUT.h5ad [options]",
     .summary = "predict every perturbation x readout of the contexts asked for",
     .details =
         "A LIST holds symbols, shell patterns ('CRISPRi_*') and files of symbols, one a line\n"
@@ -64,9 +65,9 @@ const struct tess_command tess_command_impute = {
         "refused. Rows are PERTURBATION@CONTEXT; obs has perturbation, context, type, and "
         "observed\n"
         "where the store can be read. Memory is bounded: rows are predicted and written block by\n"
-        "block.",
+        "block. Of several models (seeds), X is the mean and layers/std the standard deviation.",
     .options = options,
     .min_args = 1,
-    .max_args = 1,
+    .max_args = -1,
     .run = run,
 };

@@ -12,6 +12,7 @@
 #include "tessera/rundir.h"
 #include "tessera/sums.h"
 
+#include <math.h>
 #include <string.h>
 #include <strings.h>
 #include <xxhash.h>
@@ -74,6 +75,43 @@ static int read_scaling(const struct tess_h5 *h5, struct tess_model *model,
     if (error->code == TESS_OK &&
         tess_h5_read(h5, "normalize/shift", H5T_NATIVE_FLOAT, n, model->shift, error) == TESS_OK)
         tess_h5_read(h5, "normalize/scale", H5T_NATIVE_FLOAT, n, model->scale, error);
+    return error->code;
+}
+
+/* Members predict side by side: their symbols must be the same. */
+static int same_symbols(const struct tess_model *a, const struct tess_model *b,
+                        struct tess_error *error)
+{
+    if (tess_vocab_hash(&a->perturbation) == tess_vocab_hash(&b->perturbation) &&
+        tess_vocab_hash(&a->readout) == tess_vocab_hash(&b->readout) &&
+        tess_vocab_hash(&a->context) == tess_vocab_hash(&b->context))
+        return TESS_OK;
+    return tess_error_set(
+        error, TESS_EDATA,
+        "%s and %s know different perturbations, readouts or contexts: an ensemble "
+        "is of models trained on one store",
+        a->path, b->path);
+}
+
+int tess_model_open_ensemble(struct tess_model *model, int n, char *const *path, MPI_Comm comm,
+                             struct tess_error *error)
+{
+    struct tess_model *last = model;
+    uint64_t both[2];
+
+    if (tess_model_open(model, path[0], comm, error) != TESS_OK)
+        return error->code;
+    for (int i = 1; i < n && error->code == TESS_OK; i++) {
+        last->next = TESS_NEW(struct tess_model, 1);
+        last = last->next;
+        if (tess_model_open(last, path[i], comm, error) != TESS_OK ||
+            same_symbols(model, last, error) != TESS_OK)
+            break;
+        both[0] = model->hash;
+        both[1] = last->hash;
+        model->hash = XXH3_64bits(both, sizeof both);
+        model->n_members++;
+    }
     return error->code;
 }
 
@@ -245,6 +283,7 @@ int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
     tess_strings_release(&candidate);
     if (error->code != TESS_OK || share(model, comm, error) != TESS_OK)
         return error->code;
+    model->n_members = 1;
     model->hash = hash_of(model);
     model->predictor = TESS_NEW(struct tess_predictor, 1);
     tess_predictor_init(model->predictor, model->network.shape, &model->network.mlp,
@@ -261,6 +300,9 @@ void tess_model_release(struct tess_model *model)
     if (model->predictor)
         tess_predictor_release(model->predictor);
     tess_free(model->predictor);
+    if (model->next)
+        tess_model_release(model->next);
+    tess_free(model->next);
     *model = (struct tess_model){.step = 0};
 }
 
@@ -300,7 +342,7 @@ static void to_units(const struct tess_model *model, int64_t context, int64_t n_
     }
 }
 
-void tess_model_predict(const struct tess_model *model, const struct tess_rows *rows,
+static void predict_one(const struct tess_model *model, const struct tess_rows *rows,
                         int64_t n_readouts, const int64_t *readout, float *out)
 {
     int64_t room = rows->n < BATCH ? rows->n : BATCH;
@@ -323,4 +365,43 @@ void tess_model_predict(const struct tess_model *model, const struct tess_rows *
     }
     tess_free(p);
     tess_free(number);
+}
+
+/* Mean and standard deviation over the members, in their order (Welford). */
+static void predict_ensemble(const struct tess_model *model, const struct tess_rows *rows,
+                             int64_t n_readouts, const int64_t *readout, float *out,
+                             float *deviation)
+{
+    int64_t n = rows->n * n_readouts, members = 0;
+    double *mean = TESS_NEW(double, n), *square = TESS_NEW(double, n);
+
+    for (const struct tess_model *member = model; member; member = member->next) {
+        predict_one(member, rows, n_readouts, readout, out);
+        members++;
+        for (int64_t i = 0; i < n; i++) {
+            double delta = (double)out[i] - mean[i];
+
+            mean[i] += delta / (double)members;
+            square[i] += delta * ((double)out[i] - mean[i]);
+        }
+    }
+    for (int64_t i = 0; i < n; i++) {
+        out[i] = (float)mean[i];
+        if (deviation)
+            deviation[i] = (float)sqrt(square[i] / (double)(members - 1));
+    }
+    tess_free(mean);
+    tess_free(square);
+}
+
+void tess_model_predict(const struct tess_model *model, const struct tess_rows *rows,
+                        int64_t n_readouts, const int64_t *readout, float *out, float *deviation)
+{
+    if (model->next) {
+        predict_ensemble(model, rows, n_readouts, readout, out, deviation);
+        return;
+    }
+    predict_one(model, rows, n_readouts, readout, out);
+    if (deviation)
+        memset(deviation, 0, (size_t)(rows->n * n_readouts) * sizeof *deviation);
 }
