@@ -33,12 +33,11 @@ static float entry(int lane, int64_t i)
 /* Node (k, j) as the header defines it. */
 static float node(const float *leaf, int n, int k, int j)
 {
-    int right = (2 * j + 1) << (k - 1);
-
     if (k == 0)
         return leaf[j];
-    return right < n ? node(leaf, n, k - 1, 2 * j) + node(leaf, n, k - 1, 2 * j + 1)
-                     : node(leaf, n, k - 1, 2 * j);
+    return (2 * j + 1) << (k - 1) < n
+               ? node(leaf, n, k - 1, 2 * j) + node(leaf, n, k - 1, 2 * j + 1)
+               : node(leaf, n, k - 1, 2 * j);
 }
 
 /* Uneven slices, some of them empty. */
