@@ -1,0 +1,329 @@
+/* schedule.c -- an epoch takes every training value once, whatever the lanes, the batch and the
+ * shape of tiles; each with its own rows; in another order every epoch, and the same order when
+ * asked again. */
+#include "tessera/schedule.h"
+
+#include "../sample.h"
+
+#include "tessera/error.h"
+#include "tessera/random.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define READOUTS 30
+#define N        90 /* experiments: 3 contexts x 2 panels x 15 combinations of 12 components */
+
+static char path[64];
+static struct tess_store store;
+static int64_t n_values;
+static float *value; /* what the store holds */
+
+/* Combinations of one component each, and of three beginning with every third. */
+static void fill_index(struct tess_index *index)
+{
+    static char name[READOUTS][4];
+    const char *symbol[READOUTS];
+    int64_t n = 0, e = 0;
+
+    *index = (struct tess_index){.n_combinations = 15, .n_panels = 2, .n_experiments = N};
+    for (int i = 0; i < READOUTS; i++)
+        snprintf(name[i], sizeof name[i], "s%02d", i), symbol[i] = name[i];
+    tess_vocab_init(&index->perturbation, 12, symbol, NULL);
+    tess_vocab_init(&index->readout, READOUTS, symbol, NULL);
+    tess_vocab_init(&index->context, 3, symbol, NULL);
+    index->combination_first = TESS_NEW(int64_t, 16);
+    index->combination_member = TESS_NEW(int64_t, 60);
+    for (int64_t p = 0, q = 0; p < 12 && q < 15; p++)
+        for (int64_t m = 1; m <= (p % 3 == 0 ? 3 : 1) && q < 15; m += 2) {
+            for (int64_t k = 0; k < m && p + k < 12; k++)
+                index->combination_member[n++] = p + k;
+            index->combination_first[++q] = n;
+        }
+    index->panel_first = SAMPLE(0, READOUTS, READOUTS + 4);
+    index->panel_readout = TESS_NEW(int64_t, READOUTS + 4);
+    for (int64_t k = 0; k < READOUTS; k++)
+        index->panel_readout[k] = k;
+    for (int64_t k = 0; k < 4; k++)
+        index->panel_readout[READOUTS + k] = 1 + 7 * k;
+    index->combination = TESS_NEW(int64_t, N);
+    index->context_of = TESS_NEW(int64_t, N);
+    index->panel = TESS_NEW(int64_t, N);
+    index->split = (int8_t *)tess_alloc(N, 1);
+    index->n_replicates = TESS_NEW(int64_t, N);
+    index->n_observed = TESS_NEW(int64_t, N);
+    index->fold_first = TESS_NEW(int64_t, N + 1);
+    index->fold_replicates = TESS_NEW(int64_t, 1);
+    for (int64_t c = 0; c < 3; c++)
+        for (int64_t p = 0; p < 2; p++)
+            for (int64_t q = 0; q < 15; q++, e++) {
+                index->context_of[e] = c;
+                index->panel[e] = p;
+                index->combination[e] = q;
+                index->n_replicates[e] = 1;
+                index->split[e] = (int8_t)(e % 7 == 3 ? TESS_VAL : e % 11 == 5 ? TESS_TEST : 0);
+            }
+    tess_index_finish(index);
+}
+
+static void make_store(void)
+{
+    struct tess_error error = TESS_ERROR_INIT;
+    struct tess_index index;
+
+    fill_index(&index);
+    assert_int_equal(tess_index_check(&index, "made", &error), TESS_OK);
+    n_values = index.value_first[N];
+    value = TESS_NEW(float, n_values);
+    for (int64_t i = 0; i < n_values; i++)
+        value[i] = i % 6 == 1 ? NAN : (float)i; /* each value tells its place */
+    assert_int_equal(tess_store_create(&store, path, MPI_COMM_SELF, &index, &error), TESS_OK);
+    assert_int_equal(tess_store_write_values(&store, 0, N, value, &error), TESS_OK);
+    assert_int_equal(tess_store_write_folds(&store, 0, 0, NULL, &error), TESS_OK);
+    assert_int_equal(tess_store_finish(&store, &error), TESS_OK);
+    tess_store_release(&store);
+    assert_int_equal(tess_store_open(&store, path, MPI_COMM_SELF, &error), TESS_OK);
+}
+
+/* A left row is its experiment's, with its components and context. */
+static void check_left(const struct tess_lane *lane, const struct tess_work *work, int32_t u)
+{
+    const struct tess_index *index = &store.index;
+    int64_t e = lane->loaded.experiment[work->experiment[u]], q = index->combination[e];
+    int32_t p = work->u_p[u], first = work->member_first[p];
+
+    assert_true(u >= 0 && u < work->n_u && p < work->n_p);
+    assert_int_equal(work->combination[p], q);
+    assert_int_equal(work->context[work->u_c[u]], index->context_of[e]);
+    assert_int_equal(work->member_first[p + 1] - first,
+                     index->combination_first[q + 1] - index->combination_first[q]);
+    for (int32_t k = first; k < work->member_first[p + 1]; k++)
+        assert_int_equal(work->component[work->member[k]],
+                         index->combination_member[index->combination_first[q] + k - first]);
+}
+
+/* Counts each value that a step takes; its rows must be its own. */
+static void take(const struct tess_lane *lane, const struct tess_dataset *dataset,
+                 const struct tess_work *work, int *seen)
+{
+    const struct tess_index *index = &store.index;
+
+    for (int32_t u = 0; u < work->n_u; u++)
+        check_left(lane, work, u);
+    for (int64_t i = 0; i < work->n; i++) {
+        int64_t e = lane->loaded.experiment[work->experiment[work->u[i]]], place = -1;
+        int64_t panel = index->panel[e];
+
+        assert_int_equal(index->split[e], TESS_TRAIN);
+        for (int64_t k = 0; k < tess_dataset_width(dataset, panel); k++)
+            if (dataset->panel_readout[dataset->panel_first[panel] + k] ==
+                work->readout[work->v[i]])
+                place =
+                    index->value_first[e] + dataset->panel_column[dataset->panel_first[panel] + k];
+        assert_true(place >= 0);
+        assert_true(isnan(value[place]) ? isnan(work->y[i]) : work->y[i] == value[place]);
+        seen[place]++;
+    }
+}
+
+/* One lane's epoch; returns a sum that depends on the order. */
+static double run_lane(struct tess_lane *lane, const struct tess_schedule *schedule, int64_t epoch,
+                       struct tess_marks *marks, int *seen)
+{
+    int tiles = schedule->config->train.sampling == TESS_SAMPLING_TILES;
+    struct tess_work work = {0};
+    double order = 0;
+
+    tess_lane_shuffle(lane, schedule, epoch);
+    for (int64_t s = 0; s <= lane->n_steps; s++) {
+        tess_lane_work(lane, schedule, s, marks, &work);
+        assert_true((work.n > 0) == (s < lane->n_steps));
+        if (!tiles && s + 1 < lane->n_steps)
+            assert_int_equal(work.n, lane->share);
+        if (schedule->config->train.tile_experiments == 0)
+            assert_true(work.n <= lane->share);
+        take(lane, schedule->dataset, &work, seen);
+        for (int64_t i = 0; i < work.n; i++)
+            order += isnan(work.y[i]) ? 0 : (double)(work.y[i] + 1) * sin((double)(s * 1000 + i));
+    }
+    tess_work_release(&work);
+    return order;
+}
+
+static void check_epochs(const struct tess_config *config, const struct tess_dataset *dataset)
+{
+    struct tess_error error = TESS_ERROR_INIT;
+    struct tess_schedule schedule;
+    int64_t expected = 0, shares = 0, kept = dataset->readout.n;
+    int *seen = TESS_NEW(int, n_values), tiles = config->train.sampling == TESS_SAMPLING_TILES;
+
+    tess_schedule_init(&schedule, config, dataset);
+    for (int64_t l = 0; l < config->train.lanes; l++) {
+        struct tess_lane lane;
+        struct tess_marks marks;
+        double first, again;
+        int *ignored = TESS_NEW(int, n_values);
+
+        assert_true(schedule.lane_first[l] <= schedule.lane_first[l + 1]);
+        assert_int_equal(tess_lane_init(&lane, &schedule, (int)l, &error), TESS_OK);
+        tess_marks_init(&marks, dataset, lane.loaded.n);
+        first = run_lane(&lane, &schedule, 4, &marks, seen);
+        again = run_lane(&lane, &schedule, 5, &marks, ignored);
+        if (lane.loaded.n_observed > 20)
+            assert_true(first != again);
+        assert_true(run_lane(&lane, &schedule, 4, &marks, ignored) == first);
+        shares += lane.share;
+        tess_marks_release(&marks);
+        tess_lane_release(&lane);
+        tess_free(ignored);
+    }
+    assert_int_equal(shares, config->train.batch);
+    for (int64_t i = 0, taken = 0; i < n_values; i++) {
+        assert_true(seen[i] <= 1);
+        assert_true(tiles || !isnan(value[i]) || !seen[i]);
+        taken += seen[i] && !isnan(value[i]);
+        if (i + 1 == n_values)
+            expected = taken;
+    }
+    for (int64_t e = 0; e < N; e++)
+        for (int64_t i = store.index.value_first[e]; i < store.index.value_first[e + 1]; i++)
+            if (store.index.split[e] == TESS_TRAIN && !isnan(value[i]) && kept == READOUTS)
+                assert_int_equal(seen[i], 1);
+    assert_true(expected > 0);
+    tess_schedule_release(&schedule);
+    tess_free(seen);
+}
+
+static void schedule__takes_everything_once(void **state)
+{
+    static const int64_t lanes[] = {1, 3, 16, 64}, batch[] = {64, 150, 1000, 100000};
+
+    (void)state;
+    for (int i = 0; i < 32; i++) {
+        struct tess_error error = TESS_ERROR_INIT;
+        struct tess_dataset dataset;
+        struct tess_config config;
+
+        tess_config_init(&config);
+        config.train.lanes = lanes[i % 4];
+        config.train.batch = batch[i / 4 % 4];
+        config.train.sampling = i / 16;
+        config.data.top_variable = i % 3 == 2 ? 11 : 0;
+        assert_int_equal(tess_dataset_init(&dataset, &store, &config, MPI_COMM_SELF, &error),
+                         TESS_OK);
+        check_epochs(&config, &dataset);
+        config.train.tile_experiments = 1 + i % 5;
+        config.train.tile_readouts = 1 + i % 7;
+        check_epochs(&config, &dataset);
+        tess_dataset_release(&dataset);
+    }
+}
+
+/* Lanes have equal shares of the observations, but for an experiment at each end. */
+static void schedule__lanes_are_equally_long(void **state)
+{
+    struct tess_error error = TESS_ERROR_INIT;
+    struct tess_dataset dataset;
+    struct tess_config config;
+    struct tess_schedule schedule;
+    int64_t total = 0;
+
+    (void)state;
+    tess_config_init(&config);
+    config.train.lanes = 7;
+    assert_int_equal(tess_dataset_init(&dataset, &store, &config, MPI_COMM_SELF, &error), TESS_OK);
+    tess_schedule_init(&schedule, &config, &dataset);
+    for (int64_t e = 0; e < N; e++)
+        total += store.index.split[e] == TESS_TRAIN ? store.index.n_observed[e] : 0;
+    assert_int_equal(schedule.lane_first[7], N);
+    for (int l = 0; l < 7; l++) {
+        int64_t sum = 0;
+
+        for (int64_t e = schedule.lane_first[l]; e < schedule.lane_first[l + 1]; e++)
+            sum += store.index.split[e] == TESS_TRAIN ? store.index.n_observed[e] : 0;
+        assert_true(llabs(sum - total / 7) <= 2 * READOUTS);
+    }
+    tess_schedule_release(&schedule);
+    tess_dataset_release(&dataset);
+}
+
+/* Means and deviations are those of the training rows; scaled values come back by shift and scale.
+ */
+static void dataset__scales_by_training_rows(void **state)
+{
+    const struct tess_index *index = &store.index;
+    struct tess_error error = TESS_ERROR_INIT;
+    struct tess_dataset dataset;
+    struct tess_config config;
+    struct tess_loaded loaded;
+
+    (void)state;
+    tess_config_init(&config);
+    config.data.normalize = TESS_NORMALIZE_ZSCORE;
+    assert_int_equal(tess_dataset_init(&dataset, &store, &config, MPI_COMM_SELF, &error), TESS_OK);
+    for (int64_t c = 0; c < 3; c++)
+        for (int64_t r = 0; r < READOUTS; r++) {
+            double n = 0, sum = 0, square = 0, mean;
+
+            for (int64_t e = 0; e < N; e++)
+                for (int64_t k = index->panel_first[index->panel[e]];
+                     k < index->panel_first[index->panel[e] + 1]; k++) {
+                    float x =
+                        value[index->value_first[e] + k - index->panel_first[index->panel[e]]];
+
+                    if (index->split[e] != TESS_TRAIN || index->context_of[e] != c ||
+                        index->panel_readout[k] != r || isnan(x))
+                        continue;
+                    n++;
+                    sum += (double)x;
+                    square += (double)x * (double)x;
+                }
+            mean = n > 0 ? sum / n : 0;
+            assert_true(fabs((double)dataset.shift[c * READOUTS + r] - mean) <= 1e-6 * fabs(mean));
+            if (n > 1)
+                assert_true(fabs((double)dataset.scale[c * READOUTS + r] -
+                                 sqrt((square - n * mean * mean) / (n - 1))) <= 1e-3);
+        }
+    assert_int_equal(tess_dataset_load(&dataset, 10, 40, TESS_VAL, 1, &loaded, &error), TESS_OK);
+    for (int64_t i = 0; i < loaded.n; i++)
+        for (int64_t k = loaded.value_first[i]; k < loaded.value_first[i + 1]; k++) {
+            int64_t e = loaded.experiment[i], column = k - loaded.value_first[i];
+            int64_t at = index->context_of[e] * READOUTS +
+                         index->panel_readout[index->panel_first[index->panel[e]] + column];
+            float x = value[index->value_first[e] + column];
+
+            assert_int_equal(index->split[e], TESS_VAL);
+            assert_true(isnan(x) == isnan(loaded.value[k]));
+            if (!isnan(x))
+                assert_true(fabsf(dataset.shift[at] + dataset.scale[at] * loaded.value[k] - x) <=
+                            1e-5f * fabsf(x) + 1e-3f);
+        }
+    tess_loaded_release(&loaded);
+    tess_dataset_release(&dataset);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(schedule__takes_everything_once),
+        cmocka_unit_test(schedule__lanes_are_equally_long),
+        cmocka_unit_test(dataset__scales_by_training_rows),
+    };
+    int failed;
+
+    MPI_Init(&argc, &argv);
+    tess_h5_init();
+    snprintf(path, sizeof path, "/tmp/tessera_schedule_%d.prc.h5", (int)getpid());
+    make_store();
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    tess_store_release(&store);
+    tess_free(value);
+    unlink(path);
+    MPI_Finalize();
+    return failed;
+}
