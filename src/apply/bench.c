@@ -1,0 +1,264 @@
+/* bench.c -- the order of a benchmark, and its report. */
+#include "bench.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/clock.h"
+#include "tessera/commit.h"
+#include "tessera/error.h"
+#include "tessera/log.h"
+#include "tessera/platform.h"
+#include "tessera/simulate.h"
+
+#include <errno.h>
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The published recipes (docs/accuracy.md names the paper), and data of their shape. */
+struct recipe {
+    const char *name, *title;
+    int dim, hidden;
+    double dropout, rate, decay;
+    int batch;
+    int perturbations, readouts, contexts;
+    double sparsity;
+};
+static const struct recipe recipes[] = {
+    {"lincs", "LINCS recipe: L1000, D = 128, H = 256, dropout 0.1", 128, 256, 0.1, 0.002, 0.97,
+     1000, 25000, 978, 2, 0.75},
+    {"replogle", "Replogle recipe: Perturb-seq, D = 32, H = 512, no dropout", 32, 512, 0, 0.002,
+     0.99, 5000, 2000, 2000, 2, 0.5},
+};
+#define N_RECIPES ((int)(sizeof recipes / sizeof recipes[0]))
+const char *const tess_bench_recipes[] = {"lincs", "replogle", NULL};
+
+void bench_section(struct bench *bench, const char *name, const char *title)
+{
+    bench->section = name;
+    if (bench->rank != 0)
+        return;
+    printf("\n%s\n", title);
+    fflush(stdout);
+    if (!json_object_get(bench->report, name))
+        json_object_set_new(bench->report, name, json_object());
+}
+
+void bench_say(struct bench *bench, const char *name, double value, const char *unit, double share,
+               const char *of)
+{
+    json_t *line;
+
+    if (bench->rank != 0)
+        return;
+    printf("  %-42s %10.4g %-14s", name, value, unit);
+    if (!isnan(share))
+        printf(" %5.1f %% %s", 100 * share, of);
+    printf("\n");
+    fflush(stdout);
+    line = json_pack("{s:f, s:s}", "value", value, "unit", unit);
+    if (!isnan(share)) {
+        json_object_set_new(line, "share", json_real(share));
+        json_object_set_new(line, "share_of", json_string(of));
+    }
+    json_object_set_new(json_object_get(bench->report, bench->section), name, line);
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+double bench_median(int n, const double *x)
+{
+    double sorted[BENCH_MOST];
+
+    memcpy(sorted, x, (size_t)n * sizeof *x);
+    qsort(sorted, (size_t)n, sizeof *sorted, compare);
+    return (sorted[n / 2] + sorted[(n - 1) / 2]) / 2;
+}
+
+double bench_start(const struct bench *bench)
+{
+    MPI_Barrier(bench->comm);
+    return tess_clock();
+}
+
+double bench_stop(const struct bench *bench, double start)
+{
+    double seconds = tess_clock() - start;
+
+    MPI_Allreduce(MPI_IN_PLACE, &seconds, 1, MPI_DOUBLE, MPI_MAX, bench->comm);
+    return seconds;
+}
+
+double bench_sum(const struct bench *bench, double x)
+{
+    MPI_Allreduce(MPI_IN_PLACE, &x, 1, MPI_DOUBLE, MPI_SUM, bench->comm);
+    return x;
+}
+
+/* A new folder that all ranks know. Collective. */
+static int make_directory(struct bench *bench, struct tess_error *error)
+{
+    const char *base = bench->options->directory;
+
+    if (bench->rank == 0) {
+        if (!base)
+            base = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
+        snprintf(bench->directory, sizeof bench->directory, "%s/tessera-bench-XXXXXX", base);
+        if (!mkdtemp(bench->directory))
+            tess_error_set(error, TESS_ECREATE,
+                           "%s: cannot create a temporary folder there: %s; name another with "
+                           "--directory",
+                           base, strerror(errno));
+    }
+    if (tess_agree(bench->comm, error) == TESS_OK)
+        MPI_Bcast(bench->directory, sizeof bench->directory, MPI_CHAR, 0, bench->comm);
+    return error->code;
+}
+
+/* Settings of a recipe, on data of its shape. Collective. */
+static int prepare(struct bench *bench, const struct recipe *recipe, struct tess_config *config,
+                   struct tess_error *error)
+{
+    struct tess_simulate simulate;
+    int shrink = bench->options->quick ? 10 : 1;
+
+    tess_config_init(config);
+    config->model.embedding_dim = recipe->dim;
+    config->model.hidden_dim = recipe->hidden;
+    config->model.dropout = recipe->dropout;
+    config->train.learning_rate = recipe->rate;
+    config->train.decay = recipe->decay;
+    if (bench->options->store) {
+        snprintf(config->data.store, sizeof config->data.store, "%s", bench->options->store);
+        return TESS_OK;
+    }
+    snprintf(config->data.store, sizeof config->data.store, "%.900s/%s.prc.h5", bench->directory,
+             recipe->name);
+    tess_simulate_init(&simulate);
+    simulate.output = config->data.store;
+    simulate.n_perturbations = recipe->perturbations / shrink;
+    simulate.n_readouts = recipe->readouts;
+    simulate.n_contexts = recipe->contexts;
+    simulate.n_controls = 1;
+    simulate.sparsity = recipe->sparsity;
+    tess_strings_add(&simulate.split_target, "none");
+    if (tess_simulate_check(&simulate, error) == TESS_OK)
+        tess_simulate_write(&simulate, bench->comm, error);
+    tess_simulate_release(&simulate);
+    return error->code;
+}
+
+static void forget(const struct bench *bench, const char *path)
+{
+    MPI_Barrier(bench->comm);
+    if (bench->rank == 0)
+        unlink(path);
+}
+
+static int run_recipe(struct bench *bench, const struct recipe *recipe, struct tess_error *error)
+{
+    struct tess_config config;
+
+    bench_section(bench, recipe->name, recipe->title);
+    if (prepare(bench, recipe, &config, error) == TESS_OK &&
+        bench_training(bench, &config, "tiles", error) == TESS_OK) {
+        config.train.sampling = TESS_SAMPLING_OBSERVATIONS;
+        config.train.batch = recipe->batch;
+        bench_training(bench, &config, "published batch", error);
+    }
+    if (!bench->options->store)
+        forget(bench, config.data.store);
+    return error->code;
+}
+
+static const struct recipe *find_recipe(const char *name, struct tess_error *error)
+{
+    for (int i = 0; i < N_RECIPES; i++)
+        if (strcmp(recipes[i].name, name) == 0)
+            return &recipes[i];
+    tess_error_set(error, TESS_EUSAGE, "no recipe '%s': there are lincs and replogle", name);
+    return NULL;
+}
+
+static void run_all(struct bench *bench, const struct recipe *only, struct tess_error *error)
+{
+    const struct tess_config *own = bench->options->config;
+    int width[] = {256, 512}, n = 2;
+
+    if (own || only) {
+        width[0] = own ? tess_int(own->model.hidden_dim) : only->hidden;
+        n = 1;
+    }
+    bench_machine(bench, n, width);
+    bench_messages(bench);
+    if (own) {
+        bench_section(bench, "own", "The configuration's own run");
+        bench_training(bench, own, "own", error);
+    }
+    for (int i = 0; i < N_RECIPES && error->code == TESS_OK; i++)
+        if (only ? only == &recipes[i] : !own)
+            run_recipe(bench, &recipes[i], error);
+    if (error->code == TESS_OK && !own)
+        bench_growth(bench, error);
+}
+
+static int write_json(const struct bench *bench, struct tess_error *error)
+{
+    FILE *file = NULL;
+
+    if (bench->rank == 0 && bench->options->json) {
+        file = fopen(bench->options->json, "w");
+        if (!file || json_dumpf(bench->report, file, JSON_INDENT(2)) != 0 || fputc('\n', file) < 0)
+            tess_error_set(error, TESS_ECREATE, "%s: cannot be written: %s", bench->options->json,
+                           strerror(errno));
+        if (file && fclose(file) != 0)
+            tess_error_set(error, TESS_EIO, "%s: cannot be written: %s", bench->options->json,
+                           strerror(errno));
+    }
+    return tess_agree(bench->comm, error);
+}
+
+static void start_report(struct bench *bench)
+{
+    if (bench->rank != 0)
+        return;
+    bench->report = json_pack("{s:s, s:i, s:i, s:i, s:b, s:s}", "version", TESS_VERSION, "ranks",
+                              bench->n_ranks, "threads", bench->n_threads, "repeat", bench->repeat,
+                              "quick", bench->options->quick, "kernels", tess_platform_blas_core());
+    printf("%d rank%s × %d thread%s, %s kernels; %s %d\n", bench->n_ranks,
+           bench->n_ranks == 1 ? "" : "s", bench->n_threads, bench->n_threads == 1 ? "" : "s",
+           tess_platform_blas_core(), bench->repeat == 1 ? "of" : "medians of", bench->repeat);
+}
+
+int tess_bench_run(const struct tess_bench *options, MPI_Comm comm, struct tess_error *error)
+{
+    struct bench bench = {.options = options, .comm = comm, .repeat = tess_int(options->repeat)};
+    const struct recipe *only = options->recipe ? find_recipe(options->recipe, error) : NULL;
+    enum tess_log_level level = tess_log_level;
+
+    if (error->code != TESS_OK || make_directory(&bench, error) != TESS_OK)
+        return error->code;
+    MPI_Comm_rank(comm, &bench.rank);
+    MPI_Comm_size(comm, &bench.n_ranks);
+    omp_set_num_threads(tess_int(options->threads));
+    bench.n_threads = tess_int(options->threads);
+    start_report(&bench);
+    if (tess_log_level == TESS_LOG_INFO) /* the table is enough */
+        tess_log_level = TESS_LOG_WARN;
+    run_all(&bench, only, error);
+    tess_log_level = level;
+    if (error->code == TESS_OK)
+        write_json(&bench, error);
+    if (bench.rank == 0)
+        rmdir(bench.directory);
+    json_decref(bench.report);
+    return error->code;
+}

@@ -1,0 +1,244 @@
+/* bench_machine.c -- what processor, memory and network can do at most. */
+#include "bench.h"
+
+#include "tessera/alloc.h"
+#include "tessera/clock.h"
+#include "tessera/gemm.h"
+#include "tessera/tile.h"
+#include "tessera/vectorised.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SLICE   0.03 /* seconds of one measurement */
+#define STREAM  ((int64_t)1 << 23)
+#define WINDOW  64
+#define MESSAGE (1 << 22) /* bytes */
+
+typedef float sixteen __attribute__((vector_size(64)));
+
+#define CHAINS        8 /* independent, to hide the latency */
+#define EACH_CHAIN(m) m(0) m(1) m(2) m(3) m(4) m(5) m(6) m(7)
+#define BEGIN(k)      sixteen x##k = {(float)k};
+#define STEP(k)       x##k = x##k * factor + term;
+#define END(k)        sum += x##k;
+
+VECTORISED_FMA static float multiply_add(int64_t n, float factor, float term)
+{
+    sixteen sum = {0};
+
+    EACH_CHAIN(BEGIN)
+    for (int64_t i = 0; i < n; i++) {
+        EACH_CHAIN(STEP)
+    }
+    EACH_CHAIN(END)
+    return sum[0];
+}
+
+VECTORISED static void triad(int64_t n, float s, const float *restrict y, const float *restrict z,
+                             float *restrict x)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] = y[i] + s * z[i];
+}
+
+/* One kind of work: `run` does `n` units of it; each thread has its own buffers. */
+struct work {
+    void (*run)(int64_t n, const struct work *work, float *buffer);
+    int64_t floats; /* of a thread's buffer */
+    struct tess_gemm gemm;
+};
+
+static void run_multiply_add(int64_t n, const struct work *work, float *buffer)
+{
+    (void)work;
+    buffer[0] += multiply_add(n, 0.5f, buffer[1]);
+}
+
+static void run_triad(int64_t n, const struct work *work, float *buffer)
+{
+    int64_t third = work->floats / 3;
+
+    for (int64_t i = 0; i < n; i++)
+        triad(third, 0.5f, buffer, buffer + third, buffer + 2 * third);
+}
+
+static void run_gemm(int64_t n, const struct work *work, float *buffer)
+{
+    struct tess_gemm gemm = work->gemm;
+
+    gemm.a = buffer;
+    gemm.b = buffer + gemm.m * gemm.k;
+    gemm.c = buffer + gemm.m * gemm.k + gemm.k * gemm.n;
+    for (int64_t i = 0; i < n; i++)
+        tess_gemm(NULL, &gemm);
+}
+
+/* Seconds for `n` units by every thread of every rank at once. */
+static double timed(const struct bench *bench, const struct work *work, int64_t n)
+{
+    double start = 0, seconds = 0;
+
+#pragma omp parallel num_threads(bench->n_threads)
+    {
+        float *buffer = TESS_NEW(float, work->floats);
+
+        for (int64_t i = 0; i < work->floats; i++)
+            buffer[i] = 0.001f * (float)(i % 1000);
+        work->run(1, work, buffer);
+#pragma omp barrier
+#pragma omp master
+        start = bench_start(bench);
+#pragma omp barrier
+        work->run(n, work, buffer);
+#pragma omp barrier
+#pragma omp master
+        seconds = bench_stop(bench, start);
+        tess_free(buffer);
+    }
+    return seconds;
+}
+
+/* Units of work a second, of all together: the median. */
+static double rate_of(const struct bench *bench, const struct work *work)
+{
+    double rate[BENCH_MOST];
+    int64_t n = 1;
+
+    while (timed(bench, work, n) < SLICE)
+        n *= 2;
+    for (int r = 0; r < bench->repeat; r++)
+        rate[r] = (double)n * bench->n_threads * bench->n_ranks / timed(bench, work, n);
+    return bench_median(bench->repeat, rate);
+}
+
+/* The products of a hidden layer at a block's shape: forward, gradient, backward. */
+static void products(struct bench *bench, int H, double peak)
+{
+    static const char *const what[] = {"forward", "gradient", "backward"};
+    const struct tess_gemm gemm[] = {
+        {.m = TESS_TILE_ROWS, .n = H, .k = H, .trans_b = 1},
+        {.m = H, .n = H, .k = TESS_TILE_ROWS, .trans_a = 1, .beta = 1},
+        {.m = TESS_TILE_ROWS, .n = H, .k = H},
+    };
+    double cores = bench->n_ranks * bench->n_threads, operations = 2.0 * TESS_TILE_ROWS * H * H;
+
+    for (int i = 0; i < 3; i++) {
+        struct work work = {run_gemm, 2 * (int64_t)TESS_TILE_ROWS * H + (int64_t)H * H, gemm[i]};
+        char name[64];
+        double rate = rate_of(bench, &work) * operations / cores * 1e-9;
+
+        snprintf(name, sizeof name, "sgemm %s, H = %d", what[i], H);
+        bench_say(bench, name, rate, "GFLOP/s a core", rate / peak, "of the peak");
+    }
+}
+
+static void name_processor(struct bench *bench)
+{
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    char line[256], *name;
+
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, "model name", 10) == 0 && (name = strchr(line, ':'))) {
+            name[strcspn(name, "\n")] = '\0';
+            if (bench->rank == 0) {
+                printf("%s\n", name + 2);
+                json_object_set_new(bench->report, "processor", json_string(name + 2));
+            }
+            break;
+        }
+    if (file)
+        fclose(file);
+}
+
+void bench_machine(struct bench *bench, int n_hidden, const int *hidden)
+{
+    struct work peak = {.run = run_multiply_add, .floats = 2};
+    struct work stream = {.run = run_triad, .floats = 3 * STREAM};
+    double cores = bench->n_ranks * bench->n_threads, flops;
+
+    bench_section(bench, "machine", "The machine, all ranks and threads at once");
+    name_processor(bench);
+    flops = rate_of(bench, &peak) * 2 * CHAINS * 16 / cores * 1e-9;
+    bench_say(bench, "multiply-add peak", flops, "GFLOP/s a core", NAN, NULL);
+    for (int i = 0; i < n_hidden; i++)
+        products(bench, hidden[i], flops);
+    bench_say(bench, "memory, x = y + s z", rate_of(bench, &stream) * 12 * STREAM * 1e-9, "GB/s",
+              NAN, NULL);
+}
+
+/* Seconds of `n` rounds: ping-pong of one byte, or rows of `window` messages and an answer. */
+static double talk(const struct bench *bench, int n, int window, char *buffer)
+{
+    MPI_Request request[WINDOW];
+    double start = bench_start(bench);
+    int last = bench->n_ranks - 1, other = bench->rank == 0 ? last : 0;
+
+    for (int i = 0; i < n && (bench->rank == 0 || bench->rank == last); i++) {
+        for (int k = 0; k < window; k++)
+            if (bench->rank == 0)
+                MPI_Isend(buffer + 8 * k, 8, MPI_BYTE, other, 0, bench->comm, &request[k]);
+            else
+                MPI_Irecv(buffer + 8 * k, 8, MPI_BYTE, other, 0, bench->comm, &request[k]);
+        MPI_Waitall(window, request, MPI_STATUSES_IGNORE);
+        if (bench->rank == 0)
+            MPI_Recv(buffer, 8, MPI_BYTE, other, 1, bench->comm, MPI_STATUS_IGNORE);
+        else
+            MPI_Send(buffer, 8, MPI_BYTE, other, 1, bench->comm);
+    }
+    return bench_stop(bench, start);
+}
+
+/* Everybody sends to the next rank at once. */
+static double shift(const struct bench *bench, int n, char *buffer)
+{
+    int next = (bench->rank + 1) % bench->n_ranks;
+    int before = (bench->rank + bench->n_ranks - 1) % bench->n_ranks;
+    double start = bench_start(bench);
+
+    for (int i = 0; i < n; i++)
+        MPI_Sendrecv(buffer, MESSAGE, MPI_BYTE, next, 2, buffer + MESSAGE, MESSAGE, MPI_BYTE,
+                     before, 2, bench->comm, MPI_STATUS_IGNORE);
+    return bench_stop(bench, start);
+}
+
+static double reduce(const struct bench *bench, int n, char *buffer)
+{
+    double start = bench_start(bench);
+
+    for (int i = 0; i < n; i++)
+        MPI_Allreduce(MPI_IN_PLACE, buffer, 35, MPI_DOUBLE, MPI_SUM, bench->comm);
+    return bench_stop(bench, start);
+}
+
+void bench_messages(struct bench *bench)
+{
+    double latency[BENCH_MOST], rate[BENCH_MOST], width[BENCH_MOST], pulse[BENCH_MOST];
+    char *buffer = TESS_NEW(char, 2 * MESSAGE);
+    int n = bench->options->quick ? 50 : 500;
+
+    if (bench->n_ranks == 1) {
+        tess_free(buffer);
+        return;
+    }
+    bench_section(bench, "messages", "Messages between ranks");
+    talk(bench, n, 1, buffer);
+    for (int r = 0; r < bench->repeat; r++) {
+        latency[r] = talk(bench, n, 1, buffer) / n / 2;
+        rate[r] = WINDOW * n / talk(bench, n, WINDOW, buffer);
+        width[r] = (double)MESSAGE * (n / 25) / shift(bench, n / 25, buffer);
+        memset(buffer, 0, MESSAGE);
+        pulse[r] = reduce(bench, n, buffer) / n;
+    }
+    bench_say(bench, "latency, first to last rank", bench_median(bench->repeat, latency) * 1e6,
+              "µs", NAN, NULL);
+    bench_say(bench, "messages of 8 bytes", bench_median(bench->repeat, rate) * 1e-6,
+              "million/s", NAN, NULL);
+    bench_say(bench, "bandwidth, all to the next rank, each",
+              bench_median(bench->repeat, width) * 1e-9, "GB/s", NAN, NULL);
+    bench_say(bench, "allreduce of a pulse (280 bytes)", bench_median(bench->repeat, pulse) * 1e6,
+              "µs", NAN, NULL);
+    tess_free(buffer);
+}
