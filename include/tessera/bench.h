@@ -1,5 +1,5 @@
-/* bench.h -- how fast this machine multiplies matrices, and how near to that training and imputation
- * come: rates at the published recipes' shapes, or at a run's own.
+/* bench.h -- how fast this machine multiplies matrices, and how near to that training and
+ * imputation come: rates at the published recipes' shapes, or at a run's own.
  *
  * Shares are of the same run's sgemm calls: the very calls of a stretch of training (shapes,
  * transposes, buffers), replayed alone, divided by the time of the stretch. */
@@ -13,14 +13,15 @@
 struct tess_error;
 
 struct tess_bench {
-    const struct tess_config *config; /* a run's own settings, its store included; or NULL. Borrowed */
-    const char *recipe;    /* one of tess_bench_recipes, or NULL: all (none with a config). Borrowed */
-    const char *store;     /* real data for the recipes; NULL: simulated. Borrowed                 */
-    const char *directory; /* for files of the run's duration; NULL: TMPDIR or /tmp. Borrowed      */
-    const char *json;      /* write the numbers there; or NULL. Borrowed                           */
-    int64_t repeat;        /* medians of so many                                                   */
-    int64_t threads;       /* of a rank                                                            */
-    int quick;             /* small data, short stretches: a look, not a measurement               */
+    const struct tess_config
+        *config;        /* a run's own settings, its store included; or NULL. Borrowed */
+    const char *recipe; /* one of tess_bench_recipes, or NULL: all (none with a config). Borrowed */
+    const char *store;  /* real data for the recipes; NULL: simulated. Borrowed                 */
+    const char *directory; /* for files of the run's duration; NULL: TMPDIR or /tmp. Borrowed */
+    const char *json; /* write the numbers there; or NULL. Borrowed                           */
+    int64_t repeat;   /* medians of so many                                                   */
+    int64_t threads;  /* of a rank                                                            */
+    int quick;        /* small data, short stretches: a look, not a measurement               */
 };
 
 /* Names, ending in NULL. */

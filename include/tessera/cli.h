@@ -51,6 +51,6 @@ char *tess_call_text(const struct tess_call *call);
 
 extern const struct tess_command tess_command_check, tess_command_import, tess_command_split,
     tess_command_info, tess_command_train, tess_command_evaluate, tess_command_impute,
-    tess_command_simulate;
+    tess_command_simulate, tess_command_bench;
 
 #endif

@@ -9,6 +9,7 @@
 #include "tessera/log.h"
 #include "tessera/platform.h"
 #include "tessera/simulate.h"
+#include "tessera/sums.h"
 
 #include <errno.h>
 #include <math.h>
@@ -24,27 +25,51 @@ struct recipe {
     int dim, hidden;
     double dropout, rate, decay;
     int batch;
-    int perturbations, readouts, contexts;
-    double sparsity;
+    struct bench_data data;
 };
 static const struct recipe recipes[] = {
-    {"lincs", "LINCS recipe: L1000, D = 128, H = 256, dropout 0.1", 128, 256, 0.1, 0.002, 0.97,
-     1000, 25000, 978, 2, 0.75},
-    {"replogle", "Replogle recipe: Perturb-seq, D = 32, H = 512, no dropout", 32, 512, 0, 0.002,
-     0.99, 5000, 2000, 2000, 2, 0.5},
+    {"lincs",
+     "LINCS recipe: L1000, D = 128, H = 256, dropout 0.1",
+     128,
+     256,
+     0.1,
+     0.002,
+     0.97,
+     1000,
+     {25000, 978, 2, 0.5}},
+    {"replogle",
+     "Replogle recipe: Perturb-seq, D = 32, H = 512, no dropout",
+     32,
+     512,
+     0,
+     0.002,
+     0.99,
+     5000,
+     {2000, 2000, 2, 0}},
 };
 #define N_RECIPES ((int)(sizeof recipes / sizeof recipes[0]))
 const char *const tess_bench_recipes[] = {"lincs", "replogle", NULL};
 
-void bench_section(struct bench *bench, const char *name, const char *title)
+static void print_title(struct bench *bench, json_t *under, const char *name, const char *title)
 {
-    bench->section = name;
     if (bench->rank != 0)
         return;
-    printf("\n%s\n", title);
+    printf("%s%s\n", under == bench->report ? "\n" : "  ", title);
     fflush(stdout);
-    if (!json_object_get(bench->report, name))
-        json_object_set_new(bench->report, name, json_object());
+    if (!json_object_get(under, name))
+        json_object_set_new(under, name, json_object());
+    bench->at = json_object_get(under, name);
+}
+
+void bench_section(struct bench *bench, const char *name, const char *title)
+{
+    print_title(bench, bench->report, name, title);
+    bench->section = bench->at;
+}
+
+void bench_part(struct bench *bench, const char *name, const char *title)
+{
+    print_title(bench, bench->section, name, title);
 }
 
 void bench_say(struct bench *bench, const char *name, double value, const char *unit, double share,
@@ -54,7 +79,7 @@ void bench_say(struct bench *bench, const char *name, double value, const char *
 
     if (bench->rank != 0)
         return;
-    printf("  %-42s %10.4g %-14s", name, value, unit);
+    printf("    %-40s %10.4g %-14s", name, value, unit);
     if (!isnan(share))
         printf(" %5.1f %% %s", 100 * share, of);
     printf("\n");
@@ -64,7 +89,7 @@ void bench_say(struct bench *bench, const char *name, double value, const char *
         json_object_set_new(line, "share", json_real(share));
         json_object_set_new(line, "share_of", json_string(of));
     }
-    json_object_set_new(json_object_get(bench->report, bench->section), name, line);
+    json_object_set_new(bench->at, name + strspn(name, " "), line);
 }
 
 static int compare(const void *a, const void *b)
@@ -123,32 +148,20 @@ static int make_directory(struct bench *bench, struct tess_error *error)
     return error->code;
 }
 
-/* Settings of a recipe, on data of its shape. Collective. */
-static int prepare(struct bench *bench, const struct recipe *recipe, struct tess_config *config,
-                   struct tess_error *error)
+int bench_simulate(const struct bench *bench, const struct bench_data *data,
+                   struct tess_config *config, struct tess_error *error)
 {
     struct tess_simulate simulate;
-    int shrink = bench->options->quick ? 10 : 1;
 
-    tess_config_init(config);
-    config->model.embedding_dim = recipe->dim;
-    config->model.hidden_dim = recipe->hidden;
-    config->model.dropout = recipe->dropout;
-    config->train.learning_rate = recipe->rate;
-    config->train.decay = recipe->decay;
-    if (bench->options->store) {
-        snprintf(config->data.store, sizeof config->data.store, "%s", bench->options->store);
-        return TESS_OK;
-    }
-    snprintf(config->data.store, sizeof config->data.store, "%.900s/%s.prc.h5", bench->directory,
-             recipe->name);
+    snprintf(config->data.store, sizeof config->data.store, "%.900s/%lld.prc.h5", bench->directory,
+             (long long)data->perturbations);
     tess_simulate_init(&simulate);
     simulate.output = config->data.store;
-    simulate.n_perturbations = recipe->perturbations / shrink;
-    simulate.n_readouts = recipe->readouts;
-    simulate.n_contexts = recipe->contexts;
+    simulate.n_perturbations = data->perturbations;
+    simulate.n_readouts = data->readouts;
+    simulate.n_contexts = data->contexts;
     simulate.n_controls = 1;
-    simulate.sparsity = recipe->sparsity;
+    simulate.sparsity = data->sparsity;
     tess_strings_add(&simulate.split_target, "none");
     if (tess_simulate_check(&simulate, error) == TESS_OK)
         tess_simulate_write(&simulate, bench->comm, error);
@@ -156,26 +169,38 @@ static int prepare(struct bench *bench, const struct recipe *recipe, struct tess
     return error->code;
 }
 
-static void forget(const struct bench *bench, const char *path)
+void bench_forget(const struct bench *bench, const char *path)
 {
     MPI_Barrier(bench->comm);
     if (bench->rank == 0)
-        unlink(path);
+        tess_sums_remove(path); /* which has a sidecar or none */
 }
 
+/* Tiles of the program's default size, and single observations as published. */
 static int run_recipe(struct bench *bench, const struct recipe *recipe, struct tess_error *error)
 {
+    struct bench_data data = recipe->data;
     struct tess_config config;
 
     bench_section(bench, recipe->name, recipe->title);
-    if (prepare(bench, recipe, &config, error) == TESS_OK &&
-        bench_training(bench, &config, "tiles", error) == TESS_OK) {
+    tess_config_init(&config);
+    config.model.embedding_dim = recipe->dim;
+    config.model.hidden_dim = recipe->hidden;
+    config.model.dropout = recipe->dropout;
+    config.train.learning_rate = recipe->rate;
+    config.train.decay = recipe->decay;
+    data.perturbations /= bench->options->quick ? 10 : 1;
+    if (bench->options->store)
+        snprintf(config.data.store, sizeof config.data.store, "%s", bench->options->store);
+    else
+        bench_simulate(bench, &data, &config, error);
+    if (error->code == TESS_OK && bench_training(bench, &config, "tiles", 1, error) == TESS_OK) {
         config.train.sampling = TESS_SAMPLING_OBSERVATIONS;
         config.train.batch = recipe->batch;
-        bench_training(bench, &config, "published batch", error);
+        bench_training(bench, &config, "observations", 0, error);
     }
     if (!bench->options->store)
-        forget(bench, config.data.store);
+        bench_forget(bench, config.data.store);
     return error->code;
 }
 
@@ -201,7 +226,7 @@ static void run_all(struct bench *bench, const struct recipe *only, struct tess_
     bench_messages(bench);
     if (own) {
         bench_section(bench, "own", "The configuration's own run");
-        bench_training(bench, own, "own", error);
+        bench_training(bench, own, "own", 1, error);
     }
     for (int i = 0; i < N_RECIPES && error->code == TESS_OK; i++)
         if (only ? only == &recipes[i] : !own)
@@ -212,16 +237,11 @@ static void run_all(struct bench *bench, const struct recipe *only, struct tess_
 
 static int write_json(const struct bench *bench, struct tess_error *error)
 {
-    FILE *file = NULL;
-
     if (bench->rank == 0 && bench->options->json) {
-        file = fopen(bench->options->json, "w");
-        if (!file || json_dumpf(bench->report, file, JSON_INDENT(2)) != 0 || fputc('\n', file) < 0)
-            tess_error_set(error, TESS_ECREATE, "%s: cannot be written: %s", bench->options->json,
-                           strerror(errno));
-        if (file && fclose(file) != 0)
-            tess_error_set(error, TESS_EIO, "%s: cannot be written: %s", bench->options->json,
-                           strerror(errno));
+        char *text = json_dumps(bench->report, JSON_INDENT(2));
+
+        tess_commit_text(bench->options->json, text, error);
+        free(text);
     }
     return tess_agree(bench->comm, error);
 }
@@ -235,7 +255,7 @@ static void start_report(struct bench *bench)
                               "quick", bench->options->quick, "kernels", tess_platform_blas_core());
     printf("%d rank%s × %d thread%s, %s kernels; %s %d\n", bench->n_ranks,
            bench->n_ranks == 1 ? "" : "s", bench->n_threads, bench->n_threads == 1 ? "" : "s",
-           tess_platform_blas_core(), bench->repeat == 1 ? "of" : "medians of", bench->repeat);
+           tess_platform_blas_core(), "medians of", bench->repeat);
 }
 
 int tess_bench_run(const struct tess_bench *options, MPI_Comm comm, struct tess_error *error)
@@ -244,10 +264,10 @@ int tess_bench_run(const struct tess_bench *options, MPI_Comm comm, struct tess_
     const struct recipe *only = options->recipe ? find_recipe(options->recipe, error) : NULL;
     enum tess_log_level level = tess_log_level;
 
-    if (error->code != TESS_OK || make_directory(&bench, error) != TESS_OK)
-        return error->code;
     MPI_Comm_rank(comm, &bench.rank);
     MPI_Comm_size(comm, &bench.n_ranks);
+    if (error->code != TESS_OK || make_directory(&bench, error) != TESS_OK)
+        return error->code;
     omp_set_num_threads(tess_int(options->threads));
     bench.n_threads = tess_int(options->threads);
     start_report(&bench);

@@ -19,11 +19,12 @@ struct bench {
     int rank, n_ranks, n_threads, repeat;
     char directory[TESS_PATH]; /* of temporary files           */
     json_t *report;            /* rank 0's; own                */
-    const char *section;       /* of the report                */
+    json_t *section, *at;      /* where in it; borrowed        */
 };
 
-/* A new section of table and report. Rank 0 speaks; any rank may call. */
+/* A new section of table and report, and a part of it. Rank 0 speaks; any rank may call. */
 void bench_section(struct bench *bench, const char *name, const char *title);
+void bench_part(struct bench *bench, const char *name, const char *title);
 /* A line: a number and, unless NaN, its share of something. */
 void bench_say(struct bench *bench, const char *name, double value, const char *unit, double share,
                const char *of);
@@ -40,12 +41,26 @@ void bench_machine(struct bench *bench, int n_hidden, const int *hidden);
 /* Messages between ranks. Collective. */
 void bench_messages(struct bench *bench);
 
-/* Training and imputation on a store with these settings. Collective. */
+/* Simulated data. */
+struct bench_data {
+    int64_t perturbations, readouts, contexts;
+    double sparsity;
+};
+/* A store of them; sets config->data.store. bench_forget removes it. Collective. */
+int bench_simulate(const struct bench *bench, const struct bench_data *data,
+                   struct tess_config *config, struct tess_error *error);
+void bench_forget(const struct bench *bench, const char *path);
+
+/* Seconds of the recorded products alone, on all threads (a probe each) of all ranks. Collective.
+ */
+double bench_replay(const struct bench *bench, const struct tess_probe *probe);
+
+/* Training with these settings; imputation with what comes out, if `impute`. Collective. */
 int bench_training(struct bench *bench, const struct tess_config *config, const char *label,
-                   struct tess_error *error);
-int bench_imputation(struct bench *bench, struct tess_trainer *trainer, const char *label,
-                     struct tess_error *error);
+                   int impute, struct tess_error *error);
+int bench_imputation(struct bench *bench, struct tess_trainer *trainer, struct tess_error *error);
 /* A step's cost as the perturbation table grows. Collective. */
+#define BENCH_GROWTH_READOUTS 32
 int bench_growth(struct bench *bench, struct tess_error *error);
 
 #endif

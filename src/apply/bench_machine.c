@@ -234,8 +234,8 @@ void bench_messages(struct bench *bench)
     }
     bench_say(bench, "latency, first to last rank", bench_median(bench->repeat, latency) * 1e6,
               "µs", NAN, NULL);
-    bench_say(bench, "messages of 8 bytes", bench_median(bench->repeat, rate) * 1e-6,
-              "million/s", NAN, NULL);
+    bench_say(bench, "messages of 8 bytes", bench_median(bench->repeat, rate) * 1e-6, "million/s",
+              NAN, NULL);
     bench_say(bench, "bandwidth, all to the next rank, each",
               bench_median(bench->repeat, width) * 1e-9, "GB/s", NAN, NULL);
     bench_say(bench, "allreduce of a pulse (280 bytes)", bench_median(bench->repeat, pulse) * 1e6,

@@ -1,0 +1,160 @@
+/* bench_imputation.c -- rates of imputation: in memory, and into the file as 'tessera impute' does.
+ */
+#include "bench.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/checkpoint.h"
+#include "tessera/error.h"
+#include "tessera/gemm.h"
+#include "tessera/impute.h"
+#include "tessera/model.h"
+#include "tessera/predictor.h"
+#include "tessera/sums.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MOST 1024 /* rows at a time */
+
+/* Rows of the first context, all readouts. */
+struct block {
+    int64_t n, n_readouts, *first, *member, *context, *readout;
+    float *out;
+};
+
+static void block_init(struct block *block, const struct tess_model *model)
+{
+    *block = (struct block){.n = model->perturbation.n < MOST ? model->perturbation.n : MOST,
+                            .n_readouts = model->readout.n};
+    block->first = TESS_NEW(int64_t, block->n + 1);
+    block->member = TESS_NEW(int64_t, block->n);
+    block->context = TESS_NEW(int64_t, block->n);
+    block->readout = TESS_NEW(int64_t, block->n_readouts);
+    block->out = TESS_NEW(float, block->n * block->n_readouts);
+    for (int64_t i = 0; i < block->n; i++) {
+        block->first[i + 1] = i + 1;
+        block->member[i] = i;
+    }
+    for (int64_t k = 0; k < block->n_readouts; k++)
+        block->readout[k] = k;
+}
+
+static void block_release(struct block *block)
+{
+    tess_free(block->first);
+    tess_free(block->member);
+    tess_free(block->context);
+    tess_free(block->readout);
+    tess_free(block->out);
+}
+
+static double predict(const struct bench *bench, const struct tess_model *model,
+                      const struct block *block)
+{
+    double start = bench_start(bench);
+
+    tess_model_predict(model,
+                       &(struct tess_rows){block->n, block->first, block->member, block->context},
+                       block->n_readouts, block->readout, block->out);
+    return bench_stop(bench, start);
+}
+
+/* The products of one block, and the buffers that they use. */
+struct products {
+    struct block block;
+    struct tess_probe *probe;
+    double values; /* of all ranks */
+};
+
+static void products_init(struct products *products, const struct bench *bench,
+                          const struct tess_model *model)
+{
+    products->probe = TESS_NEW(struct tess_probe, bench->n_threads);
+    block_init(&products->block, model);
+    products->values =
+        (double)products->block.n * (double)products->block.n_readouts * bench->n_ranks;
+    predict(bench, model, &products->block); /* buffers find their size */
+    for (int i = 0; i < bench->n_threads; i++)
+        products->probe[i].recording = 1;
+    model->predictor->probe = products->probe;
+    predict(bench, model, &products->block);
+    model->predictor->probe = NULL;
+}
+
+static void products_release(struct products *products, const struct bench *bench)
+{
+    for (int i = 0; i < bench->n_threads; i++)
+        tess_probe_release(&products->probe[i]);
+    tess_free(products->probe);
+    block_release(&products->block);
+}
+
+/* As many trained perturbations as take some seconds, in all contexts. */
+static double into_file(struct bench *bench, const struct tess_trainer *trainer,
+                        const char *checkpoint, double rate, struct tess_error *error)
+{
+    const struct tess_vocab *vocab = &trainer->store.index.perturbation;
+    double row = (double)trainer->dataset.readout.n * (double)trainer->store.index.context.n;
+    double wanted = rate * (bench->options->quick ? 0.5 : 2) / row, start;
+    struct tess_impute impute = {
+        .model = checkpoint, .store = trainer->config.data.store, .threads = bench->n_threads};
+    char *output = tess_format("%s/imputed.h5ad", bench->directory);
+
+    impute.output = output;
+    for (int64_t i = 0; i < vocab->n && (double)impute.perturbation.n < wanted; i++)
+        if (trainer->dataset.trained_perturbation[i])
+            tess_strings_add(&impute.perturbation, vocab->symbol[i]);
+    wanted = (double)impute.perturbation.n * row;
+    start = bench_start(bench);
+    tess_impute_write(&impute, bench->comm, error);
+    start = bench_stop(bench, start);
+    bench_forget(bench, output);
+    tess_impute_release(&impute);
+    tess_free(output);
+    return wanted / start;
+}
+
+/* In memory and into the file, and the products alone, in turns. */
+static int measure(struct bench *bench, struct tess_trainer *trainer,
+                   const struct tess_model *model, const char *path, struct tess_error *error)
+{
+    double rate[2][BENCH_MOST], share[2][BENCH_MOST];
+    struct products products;
+    int n = bench->repeat;
+
+    products_init(&products, bench, model);
+    for (int r = 0; r < n && error->code == TESS_OK; r++) {
+        double alone = products.values / bench_replay(bench, products.probe);
+
+        rate[0][r] = products.values / predict(bench, model, &products.block);
+        rate[1][r] = into_file(bench, trainer, path, rate[0][r], error);
+        for (int k = 0; k < 2; k++)
+            share[k][r] = rate[k][r] / alone;
+    }
+    if (error->code == TESS_OK) {
+        bench_say(bench, "imputation, in memory", bench_median(n, rate[0]) / 1e3, "k values/s",
+                  bench_median(n, share[0]), "of sgemm alone");
+        bench_say(bench, "imputation, into the file", bench_median(n, rate[1]) / 1e3, "k values/s",
+                  bench_median(n, share[1]), "of sgemm alone");
+    }
+    products_release(&products, bench);
+    return error->code;
+}
+
+int bench_imputation(struct bench *bench, struct tess_trainer *trainer, struct tess_error *error)
+{
+    char *path = tess_format("%s/model.h5", bench->directory);
+    struct tess_model model;
+
+    if (tess_checkpoint_write(trainer, path, error) == TESS_OK) {
+        if (tess_model_open(&model, path, bench->comm, error) == TESS_OK)
+            measure(bench, trainer, &model, path, error);
+        tess_model_release(&model);
+    }
+    bench_forget(bench, path);
+    tess_free(path);
+    return error->code;
+}

@@ -1,0 +1,56 @@
+/* cmd_bench.c -- tessera bench: rates of training and imputation beside what the machine can do. */
+#include "tessera/bench.h"
+#include "tessera/cli.h"
+#include "tessera/error.h"
+
+#include <stdlib.h>
+
+static const struct tess_option options[] = {
+    {"recipe", 'r', "NAME", "lincs or replogle (default both)"},
+    {"store", 0, "STORE", "data for the recipes (default: simulated, of the published size)"},
+    {"set", 's', "KEY=VALUE", "override a setting of CONFIG; may be given often"},
+    {"json", 0, "FILE", "write all numbers there"},
+    {"repeat", 0, "N", "medians of so many (default 5)"},
+    {"threads", 0, "N", "threads of a rank (default 1, or as OMP_NUM_THREADS says)"},
+    {"directory", 0, "DIR", "for temporary files (default TMPDIR or /tmp); all ranks must see it"},
+    {"quick", 0, NULL, "small data, short stretches, medians of 3: a look"},
+    {0},
+};
+
+static int run(struct tess_call *call, struct tess_error *error)
+{
+    const char *threads = getenv("OMP_NUM_THREADS");
+    struct tess_bench bench = {.recipe = tess_call_option(call, "recipe"),
+                               .store = tess_call_option(call, "store"),
+                               .directory = tess_call_option(call, "directory"),
+                               .json = tess_call_option(call, "json"),
+                               .quick = tess_call_option(call, "quick") != NULL};
+    struct tess_config config;
+
+    bench.repeat = bench.quick ? 3 : 5;
+    bench.threads = threads && strtol(threads, NULL, 10) > 0 ? strtol(threads, NULL, 10) : 1;
+    if (tess_call_int(call, "repeat", 1, 101, &bench.repeat, error) != TESS_OK ||
+        tess_call_int(call, "threads", 1, 4096, &bench.threads, error) != TESS_OK)
+        return error->code;
+    if (call->n_args > 0) {
+        if (tess_config_read(&config, call->args[0], &call->value[2], call->comm, error) != TESS_OK)
+            return error->code;
+        bench.config = &config;
+    }
+    return tess_bench_run(&bench, call->comm, error);
+}
+
+const struct tess_command tess_command_bench = {
+    .name = "bench",
+    .usage = "bench [CONFIG] [--recipe NAME] [--store STORE] [options]",
+    .summary = "how fast this machine is, and how near to that training and imputation come",
+    .details =
+        "Rates of multiply-adds, of sgemm at the shapes that training has, of memory and\n"
+        "messages; then training and imputation at the published recipes' shapes (or CONFIG's\n"
+        "own), each beside the time of the very same sgemm calls replayed alone, and where the\n"
+        "time of a step goes. Under mpirun also against as many runs side by side. Leave the\n"
+        "machine alone meanwhile: medians forgive little noise.",
+    .options = options,
+    .max_args = 1,
+    .run = run,
+};
