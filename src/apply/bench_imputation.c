@@ -58,7 +58,7 @@ static double predict(const struct bench *bench, const struct tess_model *model,
 
     tess_model_predict(model,
                        &(struct tess_rows){block->n, block->first, block->member, block->context},
-                       block->n_readouts, block->readout, block->out);
+                       block->n_readouts, block->readout, block->out, NULL);
     return bench_stop(bench, start);
 }
 
@@ -93,8 +93,8 @@ static void products_release(struct products *products, const struct bench *benc
 }
 
 /* As many trained perturbations as take some seconds, in all contexts. */
-static double into_file(struct bench *bench, const struct tess_trainer *trainer,
-                        const char *checkpoint, double rate, struct tess_error *error)
+static double into_file(struct bench *bench, const struct tess_trainer *trainer, char *checkpoint,
+                        double rate, struct tess_error *error)
 {
     const struct tess_vocab *vocab = &trainer->store.index.perturbation;
     double row = (double)trainer->dataset.readout.n * (double)trainer->store.index.context.n;
@@ -119,7 +119,7 @@ static double into_file(struct bench *bench, const struct tess_trainer *trainer,
 
 /* In memory and into the file, and the products alone, in turns. */
 static int measure(struct bench *bench, struct tess_trainer *trainer,
-                   const struct tess_model *model, const char *path, struct tess_error *error)
+                   const struct tess_model *model, char *path, struct tess_error *error)
 {
     double rate[2][BENCH_MOST], share[2][BENCH_MOST];
     struct products products;
