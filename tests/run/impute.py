@@ -118,6 +118,27 @@ def same_bits():
         assert model["model"]["rmse"] == file["model"]["rmse"] and model["model"] == file["model"]
 
 
+def ensemble():
+    """Mean and deviation of three seeds; evaluate scores the mean."""
+    runs = ["run", "seed2", "seed3"]
+    for seed, directory in enumerate(runs[1:], 2):
+        train("s.prc.h5", directory, f"run.seed={seed}")
+    alone = []
+    for directory in runs:
+        run("-q", "impute", directory, "-o", f"{directory}.h5ad", "-p", "*,@combinations")
+        alone.append(anndata.read_h5ad(f"{directory}.h5ad").X.astype(float))
+    for ranks in 1, 3:
+        run("-q", "impute", *runs, "-o", "ensemble.h5ad", "-p", "*,@combinations", ranks=ranks)
+        data = anndata.read_h5ad("ensemble.h5ad")
+        np.testing.assert_allclose(data.X, np.mean(alone, 0), rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(data.layers["std"], np.std(alone, 0, ddof=1), rtol=1e-5, atol=1e-7)
+        assert data.uns["n_models"] == 3
+    run("-q", "evaluate", *runs, "--json", "three.json", "--resamples", 5, "--halvings", 2)
+    run("-q", "evaluate", "s.prc.h5", "--predictions", "ensemble.h5ad", "--json", "mean.json", "--resamples", 5, "--halvings", 2)
+    three, mean = (json.load(open(x)) for x in ("three.json", "mean.json"))
+    assert three["model"] == mean["model"]
+
+
 def forward_pass():
     train("s.prc.h5", "plain", "train.optimizer=sgd", "train.momentum=0", "train.weight_decay=0", "model.layers=2",
           "model.hidden_dim=24", "model.embedding_dim=8", "train.learning_rate=0.01")
@@ -168,6 +189,7 @@ run("-q", "simulate", "-o", "s.prc.h5", "--perturbations", 40, "--readouts", 70,
 train("s.prc.h5", "run")
 labels_and_ranks()
 same_bits()
+ensemble()
 forward_pass()
 refusals()
 full_disk()
