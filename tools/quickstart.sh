@@ -31,9 +31,12 @@ tessera=$PWD/build/tessera ranks=2
 mkdir -p "$output" || fail "$output: cannot be created"
 store=$output/data.prc.h5 run=$output/run
 
+# Shows a command line; standard output may go to a file meanwhile.
+exec 3>&1
+show() { printf '\n$ %s\n' "$*" | sed "s#$tessera#tessera#; s#$output/##g" >&3; }
 # step COMMAND…: shows it, runs it; the first failure ends the script.
 step() {
-    printf '\n$ %s\n' "$*" | sed "s#$tessera#tessera#; s#$output/##g"
+    show "$@"
     "$@" || fail "the step above failed with code $?; what is finished lies in $output"
 }
 
@@ -44,32 +47,34 @@ if [ ${#files[@]} = 0 ]; then
     files=("$output/screen.h5ad")
     options=(--normalize-total 1e4 --log1p)
 fi
+import=("$tessera" import "${files[@]}" -o "$store" "${options[@]}") rule=
 case " ${options[*]-} " in
-*" --split-column"*) ;;
-*) # Is there a column 'split'? The message says so if there is none.
-    if "$tessera" check "${files[@]}" "${options[@]}" --split-column split >"$output/check.txt" 2>&1; then
-        options+=(--split-column split)
+*" --split-column"*) step "${import[@]}" ;;
+*) # Is there a column 'split'? Trying is the cheapest way to know.
+    log=$output/import.txt
+    if "${import[@]}" --split-column split >"$log" 2>&1; then
+        show "${import[@]}" --split-column split
+        cat "$log"
+    else
+        grep -q 'no column .split' "$log" || { cat "$log" >&2; fail "the files cannot be imported; the lines above say why"; }
+        step "${import[@]}"
+        rule=--random
     fi
-    rm -f "$output/check.txt" ;;
+    rm -f "$log" ;;
 esac
-step "$tessera" import "${files[@]}" -o "$store" "${options[@]}"
-case " ${options[*]} " in
-*" --split-column"*) step "$tessera" split "$store" ;;
-*) step "$tessera" split "$store" --random ;;
-esac
+step "$tessera" split "$store" $rule
 
 say "Training on $ranks ranks"
 step mpirun -n $ranks "$tessera" train config/quickstart.yaml --set "data.store=$store" --set "run.directory=$run"
 
 say "Held-out experiments"
-step mpirun -n $ranks "$tessera" evaluate "$run" --json "$output/scores.json" | tee "$output/scores.txt"
-[ "${PIPESTATUS[0]}" = 0 ] || exit 1
+step mpirun -n $ranks "$tessera" evaluate "$run" --json "$output/scores.json" >"$output/scores.txt"
 
 say "Every experiment that nobody ran"
 step mpirun -n $ranks "$tessera" impute "$run" -o "$output/imputed.h5ad"
 
 say "Done"
-sed '1,/^\$ /d' "$output/scores.txt"
+cat "$output/scores.txt"
 cat <<END
 
 Everything lies in $output:
