@@ -38,7 +38,8 @@ const struct tess_param tess_params[] = {
         "Keep only the readouts that vary most over the training rows. 0: all."),
 
     PATH(run.directory,
-         "Directory for checkpoints, log and settings of this run. It must be new or empty. Required."),
+         "Directory for checkpoints, log and settings of this run. Where it holds an unfinished run, "
+         "training goes on from there. Required."),
     INT(run.seed, "13", 0, 4294967295.0, NULL,
         "Seed of everything random: initial values, order of the data, dropout."),
 

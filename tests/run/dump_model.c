@@ -31,7 +31,8 @@ static void write_predictions(const struct tess_model *model, FILE *file)
     }
     for (int64_t r = 0; r < R; r++)
         readout[r] = r;
-    tess_model_predict(model, &(struct tess_rows){n, first, member, context}, R, readout, out, NULL);
+    tess_model_predict(model, &(struct tess_rows){n, first, member, context}, R, readout, out,
+                       NULL);
     put(file, out, n * R);
     tess_free(first);
     tess_free(member);
