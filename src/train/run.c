@@ -67,13 +67,14 @@ static void move_aside(const char *directory, struct tess_error *error)
     }
 }
 
+/* Half-written files, and word that an earlier session was told to stop. */
 static void remove_leftovers(const char *directory)
 {
     DIR *folder = opendir(directory);
     struct dirent *entry;
 
     while (folder && (entry = readdir(folder)))
-        if (tess_text_match("*.part", entry->d_name)) {
+        if (tess_text_match("*.part", entry->d_name) || strcmp(entry->d_name, "STOPPED") == 0) {
             char *name = tess_format("%s/%s", directory, entry->d_name);
 
             unlink(name);
@@ -281,7 +282,7 @@ static int out_of_time(const struct tess_run *run)
 const char *tess_run_stop_wish(struct tess_run *run)
 {
     double now = tess_clock();
-    char *path;
+    char *path, *done;
     int stop;
 
     if (tess_preempt_signal())
@@ -294,7 +295,9 @@ const char *tess_run_stop_wish(struct tess_run *run)
         return NULL;
     run->looked = now;
     path = tess_format("%s/STOP", run->directory);
-    stop = unlink(path) == 0;
+    done = tess_format("%s/STOPPED", run->directory);
+    stop = rename(path, done) == 0;
+    tess_free(done);
     tess_free(path);
     return stop ? "the file STOP" : NULL;
 }

@@ -1,0 +1,157 @@
+#!/usr/bin/env bash
+# jobs/train.sbatch on a real SLURM cluster of one node, this machine, that lives in a folder of its own
+# beside whatever SLURM there is: preempted, out of time, cancelled, hopeless. About two minutes.
+# usage: tests/slurm/run.sh   (root; slurm-wlm and munge installed; build/tessera built)
+set -u
+. "$(dirname "$0")/../tap.sh"
+[ "$(id -u)" = 0 ] || skip_all "SLURM: its daemons need root here"
+for name in slurmctld slurmd munged mungekey h5diff; do
+    command -v $name >/dev/null || skip_all "SLURM: $name is missing (packages slurm-wlm, munge, hdf5-tools)"
+done
+
+host=$(hostname -s) cores=2
+export SLURM_CONF=$work/slurm/slurm.conf
+stop_daemon() { # PIDFILE
+    local id
+    read -r id <"$1" || return
+    kill "$id" && until_true 10 not_running "$id" || kill -KILL "$id"
+} 2>/dev/null
+not_running() { ! kill -0 "$1"; }
+no_jobs() { [ -z "$(squeue -h)" ]; }
+
+stop() {
+    [ -z "${up-}" ] || { scancel -u root; until_true 30 no_jobs; } >/dev/null 2>&1
+    stop_daemon "$work/slurm/slurmd.pid"
+    stop_daemon "$work/slurm/slurmctld.pid"
+    stop_daemon "$work/munge/pid"
+}
+
+start_munge() {
+    mkdir -m 711 "$work/munge"
+    local at=$work/munge
+    mungekey --create --keyfile="$at/key" &&
+        munged --key-file="$at/key" --socket="$at/socket" --pid-file="$at/pid" --log-file="$at/log" --seed-file="$at/seed" &&
+        munge -S "$at/socket" -n | unmunge -S "$at/socket" >/dev/null
+}
+
+start_slurm() {
+    local at=$work/slurm
+    mkdir -p "$at/state" "$at/spool"
+    cat >"$SLURM_CONF" <<-END
+	ClusterName=test
+	SlurmctldHost=$host(localhost)
+	SlurmctldPort=$((20000 + $$ % 10000))
+	SlurmdPort=$((30000 + $$ % 10000))
+	AuthType=auth/munge
+	AuthInfo=socket=$work/munge/socket
+	CredType=cred/munge
+	ProctrackType=proctrack/pgid
+	TaskPlugin=task/none
+	MpiDefault=none
+	ReturnToService=2
+	SlurmUser=root
+	SlurmdUser=root
+	StateSaveLocation=$at/state
+	SlurmdSpoolDir=$at/spool
+	SlurmctldPidFile=$at/slurmctld.pid
+	SlurmdPidFile=$at/slurmd.pid
+	SlurmctldLogFile=$at/slurmctld.log
+	SlurmdLogFile=$at/slurmd.log
+	SelectType=select/cons_tres
+	SelectTypeParameters=CR_Core
+	SlurmdParameters=config_overrides
+	PreemptType=preempt/partition_prio
+	PreemptMode=REQUEUE
+	JobRequeue=1
+	KillWait=30
+	SchedulerParameters=sched_interval=2,bf_interval=2
+	NodeName=$host NodeAddr=localhost CPUs=$cores RealMemory=1000 State=UNKNOWN
+	PartitionName=low Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE
+	PartitionName=high Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
+	END
+    slurmctld >"$at/out" 2>&1 && slurmd >>"$at/out" 2>&1 && up=1 && until_true 20 idle
+}
+idle() { [ "$(sinfo -h -o %t)" = idle ]; }
+
+# train NAME LAUNCH [sbatch options]: the script itself, as users run it; its job number.
+train() {
+    local name=$1 launch=$2
+    shift 2
+    study "$name"
+    (cd "$work" && sbatch --parsable -o "$name.log" --ntasks-per-node=$cores --cpus-per-task=1 "$@" \
+        --export=ALL,LAUNCH="$launch",TESSERA="${source:-$OLDPWD}",CONFIG="$work/$name.yaml",STORE="$work/data.prc.h5",RUN="$work/$name",MAX_IDLE="${idle:-5}" \
+        "$OLDPWD/jobs/train.sbatch")
+}
+state() { scontrol show job -o "$1" | grep -o "JobState=[A-Z]*"; }
+is() { [ "$(state "$1")" = "JobState=$2" ]; }
+waiting_again() { is "$1" PENDING && [ "$(scontrol show job -o "$1" | grep -o 'Restarts=[0-9]*')" = "Restarts=$2" ]; }
+# A requeued job is made to wait for two minutes, which a test has not got.
+go_on() { until_true "$2" waiting_again "$1" "$3" && scontrol update jobid="$1" StartTime=now; }
+
+# preempt NAME LAUNCH
+preempt() {
+    local job urgent
+    job=$(train "$1" "$2")
+    until_true 40 went "$1" 10 || { bad "$1: does not train" "$work/$1.log"; return; }
+    urgent=$(cd "$work" && sbatch --parsable -o /dev/null -p high -n $cores --wrap 'sleep 1')
+    until_true 60 is "$urgent" COMPLETED && until_true 20 waiting_again "$job" 1 ||
+        { bad "$1: not requeued" "$work/$1.log"; return; }
+    grep -q 'stopped by a signal after a complete checkpoint' "$work/$1.log" ||
+        bad "$1: no checkpoint when preempted" "$work/$1.log"
+    end_soon "$1"
+    go_on "$job" 5 1
+    until_true 60 is "$job" COMPLETED && grep -q 'resuming from' "$work/$1.log" && same_as_undisturbed "$1" &&
+        pass "$1: preempted, requeued, resumed with $2: the same bits" ||
+        bad "$1: preempted with $2" "$work/$1.log"
+}
+
+# A limit of a minute, and the signal as early as SLURM will send it.
+out_of_time() {
+    local job
+    job=$(train limit mpirun --time=1 --signal=B:USR1@30)
+    until_true 90 waiting_again "$job" 1 || { bad "limit: not requeued" "$work/limit.log"; return; }
+    end_soon limit
+    go_on "$job" 5 1
+    until_true 60 is "$job" COMPLETED && grep -q 'received SIGUSR1' "$work/limit.log" &&
+        grep -q 'resuming from' "$work/limit.log" && same_as_undisturbed limit &&
+        pass "limit: out of time, requeued, resumed: the same bits" || bad "limit" "$work/limit.log"
+}
+
+cancel() {
+    local job
+    job=$(train cancelled mpirun)
+    until_true 40 went cancelled 3
+    scancel "$job"
+    until_true 40 no_jobs && is "$job" CANCELLED && [ -n "$(newest cancelled)" ] &&
+        pass "cancelled: a checkpoint, and not back in the queue" || bad "cancelled" "$work/cancelled.log"
+
+    job=$(train stopped mpirun)
+    until_true 40 went stopped 3
+    touch "$work/stopped/STOP"
+    until_true 40 no_jobs && is "$job" FAILED && [ -e "$work/stopped/STOPPED" ] &&
+        pass "stopped by a person: not back in the queue" || bad "stopped" "$work/stopped.log"
+}
+
+# A program that dies each time in the place of Tessera.
+give_up() {
+    local job source=$work/dying idle=1
+    mkdir -p "$source/build"
+    cp -r jobs "$source"
+    printf '#!/bin/sh\nkill -9 $$\n' >"$source/build/tessera"
+    chmod +x "$source/build/tessera"
+    job=$(train hopeless mpirun)
+    go_on "$job" 20 1 && go_on "$job" 20 2
+    until_true 20 is "$job" FAILED && grep -q 'started 2 times without getting further' "$work/hopeless.log" &&
+        pass "hopeless: given up" || bad "hopeless" "$work/hopeless.log"
+}
+
+make_study
+start_munge || { bad "munged does not start" "$work/munge/log"; exit 1; }
+start_slurm || { bad "SLURM does not start" "$work/slurm/slurmctld.log"; tail -n 5 "$work/slurm/out" "$work/slurm/slurmd.log"; exit 1; }
+preempt preempted mpirun
+if srun --mpi=list 2>&1 | grep -q pmix; then preempt preempted-srun srun; fi
+out_of_time
+cancel
+give_up
+printf '1..%d\n' $((n_ok + n_bad))
+[ $n_bad = 0 ]
