@@ -1,17 +1,21 @@
 #!/usr/bin/env bash
 # Install what is missing to build Tessera (and, with --tests, to test it) from the distribution.
 # Looks for the things themselves first, so that a cluster's environment modules count as well.
-# usage: tools/install.sh [--tests]
+# --slurm and --hosts: what these options of tools/test.sh need.
+# usage: tools/install.sh [--tests] [--slurm] [--hosts]
 set -u
 
-usage() { sed -n '2,4s/^# //p' "$0"; }
-tests=0
-case "${1-}" in
-"") ;;
---tests) tests=1 ;;
---help) usage; exit 0 ;;
-*) usage >&2; exit 2 ;;
-esac
+usage() { sed -n '2,5s/^# //p' "$0"; }
+tests=0 extra=""
+for option in "$@"; do
+    case $option in
+    --tests) tests=1 ;;
+    --slurm) extra="$extra slurm-wlm munge" ;;
+    --hosts) extra="$extra iproute2" ;;
+    --help) usage; exit 0 ;;
+    *) usage >&2; exit 2 ;;
+    esac
+done
 
 compiler() { command -v cc || command -v gcc || command -v mpicc; }
 header() { echo "#include <$1>" | "$(compiler)" -E -x c - >/dev/null 2>&1; }
@@ -39,6 +43,9 @@ has() {
     uthash-dev) header uthash.h ;;
     libcmocka-dev) pc cmocka ;;
     hdf5-tools) command -v h5diff ;;
+    slurm-wlm) command -v slurmctld && command -v slurmd ;;
+    munge) command -v munged ;;
+    iproute2) command -v ip ;;
     python3-*) python "${1#python3-}" ;;
     esac >/dev/null 2>&1
 }
@@ -81,8 +88,8 @@ libhdf5-openmpi-dev libscalapack-openmpi-dev libyaml-dev libjansson-dev librando
 zlib1g-dev uthash-dev"
 [ $tests = 0 ] || need="$need libcmocka-dev hdf5-tools"
 # Other people's readers, who judge what we write. Tests without them are skipped and say so.
-judges=""
-[ $tests = 0 ] || judges="python3-numpy python3-scipy python3-h5py python3-anndata python3-sklearn python3-torch"
+judges=$extra
+[ $tests = 0 ] || judges="$judges python3-numpy python3-scipy python3-h5py python3-anndata python3-sklearn python3-torch"
 
 # Lists of packages are split into words on purpose.
 # shellcheck disable=SC2086,SC2116

@@ -1,10 +1,19 @@
 #!/usr/bin/env bash
 # Install what is missing, build, and run all tests; then the unit and MPI tests again under the address
 # and undefined-behaviour sanitizers. Ends with one line: N passed, M failed[, K skipped].
-# usage: tools/test.sh
+# --slurm: then jobs/ on a real SLURM cluster of one node. --hosts: then a run over two network namespaces.
+# Both need root, and are on where the variable CI is set.
+# usage: tools/test.sh [--slurm] [--hosts]
 set -u
 . "$(dirname "$0")/common.sh"
-[ $# = 0 ] || { sed -n '2,4s/^# //p' tools/test.sh >&2; exit 2; }
+more=""
+[ -z "${CI-}" ] || more="--slurm --hosts"
+for option in "$@"; do
+    case $option in
+    --slurm | --hosts) case $more in *$option*) ;; *) more="$more $option" ;; esac ;;
+    *) sed -n '2,6s/^# //p' tools/test.sh >&2; exit 2 ;;
+    esac
+done
 
 passed=0 failed=0 skipped=0
 
@@ -21,7 +30,20 @@ run() {
     passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
 }
 
-tools/install.sh --tests || exit 1
+# run_script NAME: tests/NAME/run.sh, which prints TAP lines and cleans up behind itself.
+run_script() {
+    local log=build/test-$1.txt sudo="" code counts
+    [ "$(id -u)" = 0 ] || ! sudo -n true 2>/dev/null || sudo="sudo -n"
+    $sudo timeout -k 30 300 "tests/$1/run.sh" 2>&1 | tee "$log"
+    code=${PIPESTATUS[0]}
+    counts=$(awk '/^ok/{ok++} /^not ok/{bad++} /^1\.\.0 # SKIP/{skip++} END {print ok + 0, bad + 0, skip + 0}' "$log")
+    set -- $counts
+    [ "$code" = 0 ] && [ $(($1 + $2 + $3)) -gt 0 ] || [ "$2" -gt 0 ] || set -- "$1" 1 "$3"
+    passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
+}
+
+# shellcheck disable=SC2086
+tools/install.sh --tests $more || exit 1
 say "Building"
 build build
 say "Tests"
@@ -38,6 +60,11 @@ rm -f "$probe"
 export ASAN_OPTIONS=detect_leaks=$leaks:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export LSAN_OPTIONS=suppressions=$PWD/tools/leaks.txt:print_suppressions=0
 run build-asan --suite unit --suite mpi --timeout-multiplier 4
+
+for option in $more; do
+    say "Tests: ${option#--}"
+    run_script "${option#--}"
+done
 
 printf '\n%d passed, %d failed' $passed $failed
 [ $skipped = 0 ] || printf ', %d skipped' $skipped
