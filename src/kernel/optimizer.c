@@ -250,7 +250,8 @@ double tess_optimizer_rate(const struct tess_config *config, int64_t epoch, int6
                    ? base
                    : base * (at + 1.0 / (double)steps_per_epoch) / config->train.warmup;
     if (config->train.schedule == TESS_SCHEDULE_EXPONENTIAL)
-        return base * pow(config->train.decay, (double)epoch);
+        /* the decay begins where the rise ends: no step down between them */
+        return base * pow(config->train.decay, fmax(0, (double)epoch - ceil(config->train.warmup)));
     if (config->train.schedule == TESS_SCHEDULE_COSINE) {
         double last = base * config->train.decay;
         double share = (at - config->train.warmup) / (epochs - config->train.warmup);

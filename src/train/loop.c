@@ -120,12 +120,30 @@ static int run_epoch(struct tess_trainer *trainer, struct tess_run *run, struct 
     return error->code;
 }
 
+/* The last update may have spoilt what the loss before it did not show. Same on every rank: all
+ * hold the whole MLP. Local. */
+static int check_parameters(const struct tess_trainer *trainer, struct tess_error *error)
+{
+    double sum = 0;
+
+    for (int64_t i = 0; i < trainer->n_parameters; i++)
+        sum += fabs((double)trainer->parameter[i]);
+    if (!isfinite(sum))
+        tess_error_set(error, TESS_EDATA,
+                       "the parameters are not finite any more after step %lld: lower "
+                       "train.learning_rate; the last checkpoint stands",
+                       (long long)trainer->optimizer.step);
+    return error->code;
+}
+
 /* Score, log line, best checkpoint. */
 static int end_epoch(struct tess_trainer *trainer, struct tess_run *run, struct report *report,
                      struct tess_error *error)
 {
     struct tess_progress_state *at = &trainer->progress;
 
+    if (check_parameters(trainer, error) != TESS_OK)
+        return error->code;
     report->score = tess_trainer_validate(trainer, report->context);
     report->better =
         isfinite(report->score) && (at->best_epoch == 0 || report->score < at->best_score);

@@ -393,7 +393,7 @@ def test_model(plain, store):
     assert sorted(scores["source"]["unscored"]) == ["CRISPRi_new in line0", "CRISPRi_new in line1"], scores["source"]
     assert scores["counts"]["experiments"] == 14 and scores["source"]["left_out_values"] == 14
     os.replace(store_of(other), store)
-    assert "has changed since" in run("evaluate", place, code=65, ranks=2)
+    assert "changed since the model was trained" in run("evaluate", place, code=65, ranks=2)
     assert "belongs to a run" in run("evaluate", store, "--store", store, code=2)
 
 
