@@ -222,8 +222,10 @@ static void run_all(struct bench *bench, const struct recipe *only, struct tess_
         width[0] = own ? tess_int(own->model.hidden_dim) : only->hidden;
         n = 1;
     }
-    bench_machine(bench, n, width);
-    bench_messages(bench);
+    if (!bench->options->rates) {
+        bench_machine(bench, n, width);
+        bench_messages(bench);
+    }
     if (own) {
         bench_section(bench, "own", "The configuration's own run");
         bench_training(bench, own, "own", 1, error);
@@ -231,7 +233,7 @@ static void run_all(struct bench *bench, const struct recipe *only, struct tess_
     for (int i = 0; i < N_RECIPES && error->code == TESS_OK; i++)
         if (only ? only == &recipes[i] : !own)
             run_recipe(bench, &recipes[i], error);
-    if (error->code == TESS_OK && !own)
+    if (error->code == TESS_OK && !own && !bench->options->rates)
         bench_growth(bench, error);
 }
 

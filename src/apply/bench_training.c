@@ -203,8 +203,9 @@ int bench_training(struct bench *bench, const struct tess_config *config, const 
 
         describe(bench, &t, label);
         rate = against_products(&t, probe, error);
-        break_down(&t, probe, error);
-        if (error->code == TESS_OK)
+        if (!bench->options->rates)
+            break_down(&t, probe, error);
+        if (error->code == TESS_OK && !bench->options->rates)
             run_alone(bench, config, rate, error);
     }
     for (int i = 0; i < bench->n_threads; i++)

@@ -13,6 +13,7 @@ static const struct tess_option options[] = {
     {"repeat", 0, "N", "medians of so many (default 5)"},
     {"threads", 0, "N", "threads of a rank (default 1, or as OMP_NUM_THREADS says)"},
     {"directory", 0, "DIR", "for temporary files (default TMPDIR or /tmp); all ranks must see it"},
+    {"rates", 0, NULL, "nothing but the rates of training and imputation"},
     {"quick", 0, NULL, "small data, short stretches, medians of 3: a look"},
     {0},
 };
@@ -24,6 +25,7 @@ static int run(struct tess_call *call, struct tess_error *error)
                                .store = tess_call_option(call, "store"),
                                .directory = tess_call_option(call, "directory"),
                                .json = tess_call_option(call, "json"),
+                               .rates = tess_call_option(call, "rates") != NULL,
                                .quick = tess_call_option(call, "quick") != NULL};
     struct tess_config config;
 
