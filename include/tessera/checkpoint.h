@@ -21,13 +21,18 @@ struct tess_error;
 
 extern const char *const tess_table_names[TESS_N_TABLES]; /* "perturbation", "readout", "context" */
 
-/* Written aside by all ranks, fsynced, renamed (src/train/save.c). Collective over the trainer's
- * comm. */
+/* Written aside by all ranks, fsynced, renamed (src/train/save.c). TESS_EDATA if parameters are not
+ * finite any more; other codes: it cannot be written. Collective over the trainer's comm. */
 int tess_checkpoint_write(struct tess_trainer *trainer, const char *path, struct tess_error *error);
+/* About the bytes of its file. Local. */
+double tess_checkpoint_bytes(const struct tess_trainer *trainer);
 
 /* Checksum of one table row with its optimiser state. Local. */
 uint64_t tess_checkpoint_row_sum(int dim, const float *value, const float *m, const float *v,
                                  int64_t last);
+
+/* Is none of n numbers NaN or infinite? Local. */
+int tess_checkpoint_finite(const float *x, int64_t n);
 
 /* What is not a table: read by one rank. */
 struct tess_checkpoint_head {

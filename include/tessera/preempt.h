@@ -3,8 +3,9 @@
 #ifndef TESSERA_PREEMPT_H
 #define TESSERA_PREEMPT_H
 
-/* Catch SIGUSR1, SIGTERM and SIGINT. The first asks to stop; a second one, more than two seconds
- * later (one request may reach a process by several ways), ends the process at once. Local. */
+/* Catch SIGUSR1, SIGTERM and SIGINT; ignore SIGXFSZ. The first asks to stop; a second one, more
+ * than two seconds later (one request may reach a process by several ways), ends the process at
+ * once. Local. */
 void tess_preempt_install(void);
 /* The signal that was received, or 0. Local. */
 int tess_preempt_signal(void);

@@ -1,6 +1,6 @@
 /* rundir.h -- what is where in a run directory: used.yaml, log.jsonl, checkpoint-<step>.h5 (the
- * newest few), best-<step>.h5 (lowest validation RMSE), and beside each of these its sidecar
- * (sums.h). Local. */
+ * newest few), best-<step>.h5 (lowest validation RMSE), beside each of these its sidecar (sums.h),
+ * and the lock of the run that works in it. Local. */
 #ifndef TESSERA_RUNDIR_H
 #define TESSERA_RUNDIR_H
 
@@ -8,8 +8,10 @@
 
 #include <stdint.h>
 
+struct tess_config;
 struct tess_error;
 
+#define TESS_RUN_LOCK       "lock"
 #define TESS_RUN_CHECKPOINT "checkpoint"
 #define TESS_RUN_BEST       "best"
 
@@ -18,6 +20,13 @@ struct tess_error;
 int64_t tess_rundir_list(const char *directory, const char *kind, int64_t **step);
 /* The file of a kind and step; own of the caller. */
 char *tess_rundir_name(const char *directory, const char *kind, int64_t step);
+/* Does the directory hold a run? */
+int tess_rundir_is(const char *directory);
+/* Is the best checkpoint of that step there? Of step 0 there is nothing to miss. */
+int tess_rundir_has_best(const char *directory, int64_t step);
+/* used.yaml: the settings, with the store's full path, so that others find it from anywhere. */
+int tess_rundir_write_used(const char *directory, const struct tess_config *config,
+                           struct tess_error *error);
 
 /* Checkpoints that `path` may mean, the preferred first: a file itself; of a run directory the
  * best, then the newest. store: what the used.yaml beside them names ("" if there is none); own of

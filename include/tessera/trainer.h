@@ -110,8 +110,9 @@ void tess_trainer_begin_epoch(struct tess_trainer *trainer, int64_t epoch);
 int tess_trainer_step(struct tess_trainer *trainer, int64_t step, struct tess_error *error);
 
 /* Validation: RMSE in the store's units, overall and per context, NaN where nothing is measured.
- * context (n_contexts) may be NULL. Collective; the same everywhere. */
-double tess_trainer_validate(struct tess_trainer *trainer, double *context);
+ * context (n_contexts) may be NULL. TESS_EINTERRUPTED, and no score, if a signal came meanwhile.
+ * Collective; the same everywhere. */
+int tess_trainer_validate(struct tess_trainer *trainer, double *score, double *context);
 
 /* Take over the whole state of a checkpoint: each rank its rows. TESS_ECONFIG, naming what differs,
  * if the store, its split or a setting that must stay is another; TESS_EDATA if the file is

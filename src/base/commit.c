@@ -79,8 +79,10 @@ int tess_commit_finish(struct tess_commit *commit, struct tess_error *error)
 
 void tess_commit_release(struct tess_commit *commit)
 {
-    if (commit->aside)
-        unlink(commit->aside);
+    if (commit->aside) { /* somebody may hold it open: the disk gets its room back all the same */
+        if (truncate(commit->aside, 0) == 0 || errno != ENOENT)
+            unlink(commit->aside);
+    }
     tess_free(commit->aside);
     tess_free(commit->path);
     *commit = (struct tess_commit){0};

@@ -48,6 +48,7 @@ static int read_vocab(const struct tess_h5 *h5, enum tess_table table,
                       struct tess_checkpoint_head *head, struct tess_error *error)
 {
     char name[64], *block = NULL;
+    uint64_t hash = 0;
     int64_t n;
     int width;
 
@@ -57,6 +58,12 @@ static int read_vocab(const struct tess_h5 *h5, enum tess_table table,
         head->trained[table] = TESS_NEW(uint8_t, n);
         snprintf(name, sizeof name, "%s/trained", tess_table_names[table]);
         tess_h5_read(h5, name, H5T_NATIVE_UINT8, n, head->trained[table], error);
+        tess_h5_read_attribute(h5, tess_table_names[table], "hash", H5T_NATIVE_UINT64, 1, &hash,
+                               error);
+        if (error->code == TESS_OK && hash != tess_vocab_hash(&head->vocab[table]))
+            tess_error_set(error, TESS_EDATA,
+                           "%s: %s/symbol does not match its checksum: the file is damaged",
+                           h5->path, tess_table_names[table]);
     }
     tess_free(block);
     return error->code;
@@ -156,6 +163,20 @@ uint64_t tess_checkpoint_row_sum(int dim, const float *value, const float *m, co
     sum = XXH3_64bits_digest(state);
     XXH3_freeState(state);
     return sum;
+}
+
+int tess_checkpoint_finite(const float *x, int64_t n)
+{
+    const uint32_t exponent = 0x7f800000u;
+    uint32_t bad = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+
+        memcpy(&bits, &x[i], sizeof bits);
+        bad |= (bits & exponent) == exponent;
+    }
+    return !bad;
 }
 
 static int damaged(const struct tess_h5 *h5, const char *what, int64_t row,

@@ -255,7 +255,7 @@ static int read_first_intact(struct tess_model *model, const struct tess_strings
         tess_free(model->path);
         model->path = rank == 0 ? tess_strdup(candidate->item[i]) : NULL;
         broadcast_text(comm, &model->path);
-        if (tess_sums_verify(model->path, comm, &mine) == TESS_OK && rank == 0)
+        if (tess_sums_verify(model->path, comm, NULL, &mine) == TESS_OK && rank == 0)
             read_model(model, &mine);
         if (tess_agree(comm, &mine) == TESS_OK)
             return TESS_OK;

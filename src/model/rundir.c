@@ -2,14 +2,17 @@
 #include "tessera/rundir.h"
 
 #include "tessera/alloc.h"
+#include "tessera/commit.h"
 #include "tessera/config.h"
 #include "tessera/error.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* The step of "KIND-<step>.h5", or -1. */
 static int64_t step_of(const char *name, const char *kind)
@@ -51,6 +54,48 @@ int64_t tess_rundir_list(const char *directory, const char *kind, int64_t **step
 char *tess_rundir_name(const char *directory, const char *kind, int64_t step)
 {
     return tess_format("%s/%s-%09lld.h5", directory, kind, (long long)step);
+}
+
+int tess_rundir_is(const char *directory)
+{
+    static const char *const kind[] = {TESS_RUN_CHECKPOINT, TESS_RUN_BEST};
+    char *used = tess_format("%s/used.yaml", directory);
+    int is = access(used, F_OK) == 0;
+
+    for (int i = 0; i < 2 && !is; i++) {
+        int64_t *step;
+
+        is = tess_rundir_list(directory, kind[i], &step) > 0;
+        tess_free(step);
+    }
+    tess_free(used);
+    return is;
+}
+
+int tess_rundir_has_best(const char *directory, int64_t step)
+{
+    char *path = tess_rundir_name(directory, TESS_RUN_BEST, step);
+    int there = step == 0 || access(path, F_OK) == 0;
+
+    tess_free(path);
+    return there;
+}
+
+int tess_rundir_write_used(const char *directory, const struct tess_config *config,
+                           struct tess_error *error)
+{
+    struct tess_config used = *config;
+    char *path = tess_format("%s/used.yaml", directory), *yaml;
+    char *full = realpath(config->data.store, NULL);
+
+    if (full && strlen(full) < sizeof used.data.store)
+        snprintf(used.data.store, sizeof used.data.store, "%s", full);
+    yaml = tess_config_yaml(&used, 0, 1);
+    tess_commit_text(path, yaml, error);
+    free(full);
+    tess_free(yaml);
+    tess_free(path);
+    return error->code;
 }
 
 static void read_store_name(const char *directory, char **store)

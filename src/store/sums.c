@@ -1,11 +1,12 @@
-/* sums.c -- the sidecar's text: a line of what it is, one of the size, a line a block, and a line
- * with the hash of the lines before it. */
+/* sums.c -- the sidecar's text: a line of what it is; one of the size and a line a block, once or
+ * twice; and a line with the hash of the lines before it. */
 #include "tessera/sums.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
+#include "tessera/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,12 +19,36 @@
 
 #define BLOCK  ((int64_t)4 << 20)
 #define FORMAT "tessera-sums 1\n"
+#define END    21 /* characters of the last line */
+
+struct record { /* of one file */
+    int64_t bytes;
+    uint64_t *sum; /* own; NULL: there is none */
+};
+
+static int64_t blocks_of(int64_t bytes)
+{
+    return (bytes + BLOCK - 1) / BLOCK;
+}
+
+static void release(struct record record[2])
+{
+    tess_free(record[0].sum);
+    tess_free(record[1].sum);
+}
+
+static int same(const struct record *a, const struct record *b)
+{
+    return a->sum && b->sum && a->bytes == b->bytes &&
+           memcmp(a->sum, b->sum, (size_t)blocks_of(a->bytes) * sizeof *a->sum) == 0;
+}
 
 /* One block of an open file; 0 if it cannot be read whole. */
 static int hash_block(int file, int64_t block, int64_t bytes, char *buffer, uint64_t *sum)
 {
     int64_t first = block * BLOCK, n = bytes - first < BLOCK ? bytes - first : BLOCK, done = 0;
 
+    errno = 0;
     while (done < n) {
         ssize_t got = pread(file, buffer + done, (size_t)(n - done), first + done);
 
@@ -36,38 +61,41 @@ static int hash_block(int file, int64_t block, int64_t bytes, char *buffer, uint
 }
 
 /* Hashes of all blocks on every rank, each computed by one. Collective. */
-static uint64_t *hash_file(const char *path, int64_t bytes, MPI_Comm comm, struct tess_error *error)
+static int hash_file(const char *path, int64_t bytes, MPI_Comm comm, struct record *out,
+                     struct tess_error *error)
 {
-    int64_t n = (bytes + BLOCK - 1) / BLOCK;
-    uint64_t *sum = TESS_NEW(uint64_t, n);
+    int64_t n = blocks_of(bytes);
     char *buffer = TESS_NEW(char, BLOCK);
-    int file = open(path, O_RDONLY), rank, n_ranks;
+    int file = open(path, O_RDONLY | O_CLOEXEC), rank, n_ranks;
 
+    *out = (struct record){bytes, TESS_NEW(uint64_t, n)};
     MPI_Comm_rank(comm, &rank);
     MPI_Comm_size(comm, &n_ranks);
-    for (int64_t b = rank; b < n; b += n_ranks)
-        if (file < 0 || !hash_block(file, b, bytes, buffer, &sum[b])) {
+    if (file < 0)
+        tess_error_set(error, TESS_EDATA, "%s: cannot be opened: %s", path, strerror(errno));
+    for (int64_t b = rank; b < n && error->code == TESS_OK; b += n_ranks)
+        if (!hash_block(file, b, bytes, buffer, &out->sum[b]))
             tess_error_set(error, TESS_EDATA, "%s: block %lld (of 4 MiB) cannot be read: %s", path,
                            (long long)b, errno ? strerror(errno) : "the file is shorter");
-            break;
-        }
     if (file >= 0)
         close(file);
     tess_free(buffer);
     if (tess_agree(comm, error) == TESS_OK) /* zero everywhere but on one rank */
-        MPI_Allreduce(MPI_IN_PLACE, sum, tess_int(n), MPI_UINT64_T, MPI_SUM, comm);
-    return sum;
+        MPI_Allreduce(MPI_IN_PLACE, out->sum, tess_int(n), MPI_UINT64_T, MPI_SUM, comm);
+    return error->code;
 }
 
-static char *to_text(int64_t bytes, const uint64_t *sum)
+static char *to_text(const struct record record[2])
 {
-    int64_t n = (bytes + BLOCK - 1) / BLOCK;
-    size_t room = (size_t)n * 17 + 128, at;
+    size_t room = (size_t)(blocks_of(record[0].bytes) + blocks_of(record[1].bytes)) * 17 + 160;
     char *text = TESS_NEW(char, room);
+    size_t at = (size_t)snprintf(text, room, FORMAT);
 
-    at = (size_t)snprintf(text, room, FORMAT "bytes %" PRId64 "\n", bytes);
-    for (int64_t b = 0; b < n; b++)
-        at += (size_t)snprintf(text + at, room - at, "%016" PRIx64 "\n", sum[b]);
+    for (int k = 0; k < 2 && record[k].sum; k++) {
+        at += (size_t)snprintf(text + at, room - at, "bytes %" PRId64 "\n", record[k].bytes);
+        for (int64_t b = 0; b < blocks_of(record[k].bytes); b++)
+            at += (size_t)snprintf(text + at, room - at, "%016" PRIx64 "\n", record[k].sum[b]);
+    }
     snprintf(text + at, room - at, "end %016" PRIx64 "\n", (uint64_t)XXH3_64bits(text, at));
     return text;
 }
@@ -79,37 +107,33 @@ static int64_t size_of(const char *path)
     return stat(path, &about) == 0 ? (int64_t)about.st_size : -1;
 }
 
-int tess_sums_write(const char *content, const char *path, MPI_Comm comm, struct tess_error *error)
+/* One record of the sidecar's text between `at` and `end`; NULL if it is none, else what follows.
+ */
+static const char *read_record(const char *at, const char *end, struct record *out)
 {
-    char *name = tess_format("%s.sum", path), *text;
-    int64_t bytes = 0;
-    uint64_t *sum;
-    int rank;
+    int64_t bytes, n;
+    int length = 0;
 
-    MPI_Comm_rank(comm, &rank);
-    if (rank == 0 && (bytes = size_of(content)) < 0)
-        tess_error_set(error, TESS_EIO, "%s: %s", content, strerror(errno));
-    MPI_Bcast(&bytes, 1, MPI_INT64_T, 0, comm);
-    if (tess_agree(comm, error) == TESS_OK) {
-        sum = hash_file(content, bytes, comm, error);
-        if (error->code == TESS_OK && rank == 0) {
-            text = to_text(bytes, sum);
-            tess_commit_text(name, text, error);
-            tess_free(text);
-        }
-        tess_free(sum);
-    }
-    tess_free(name);
-    return tess_agree(comm, error);
+    if (sscanf(at, "bytes %" SCNd64 "\n%n", &bytes, &length) != 1 || length == 0 || bytes < 0)
+        return NULL;
+    at += length;
+    n = blocks_of(bytes);
+    if (n > (end - at) / 17)
+        return NULL;
+    *out = (struct record){bytes, TESS_NEW(uint64_t, n)};
+    for (int64_t b = 0; b < n; b++, at += 17)
+        sscanf(at, "%16" SCNx64, &out->sum[b]);
+    return at;
 }
 
-/* The sidecar of `path`, read and checked: its sums, or NULL. Local. */
-static uint64_t *read_sums(const char *path, int64_t *bytes, struct tess_error *error)
+/* The sidecar of `path`, read and checked. Local. */
+static int read_sums(const char *path, struct record record[2], struct tess_error *error)
 {
     char *name = tess_format("%s.sum", path), *text = NULL;
-    int64_t room = size_of(name), n = 0;
-    FILE *file = room > 0 ? fopen(name, "rb") : NULL;
-    uint64_t *sum = NULL, end = 0;
+    int64_t room = size_of(name);
+    FILE *file = room >= 0 ? fopen(name, "rb") : NULL;
+    const char *end, *at = NULL;
+    uint64_t sum = 0;
     size_t length = 0;
 
     if (file) {
@@ -117,54 +141,128 @@ static uint64_t *read_sums(const char *path, int64_t *bytes, struct tess_error *
         length = fread(text, 1, (size_t)room, file);
         fclose(file);
     }
-    if (length < 21 || strncmp(text, FORMAT, strlen(FORMAT)) != 0 ||
-        sscanf(text + length - 21, "end %16" SCNx64 "\n", &end) != 1 ||
-        end != XXH3_64bits(text, length - 21) ||
-        sscanf(text + strlen(FORMAT), "bytes %" SCNd64, bytes) != 1 || *bytes < 0)
+    if (length > strlen(FORMAT) + END && strncmp(text, FORMAT, strlen(FORMAT)) == 0 &&
+        sscanf(text + length - END, "end %16" SCNx64 "\n", &sum) == 1 &&
+        sum == XXH3_64bits(text, length - END)) {
+        end = text + length - END;
+        at = read_record(text + strlen(FORMAT), end, &record[0]);
+        if (at && at < end)
+            at = read_record(at, end, &record[1]);
+        at = at == end ? at : NULL;
+    }
+    if (!at)
         tess_error_set(
             error, TESS_EDATA, "%s: %s", name,
             file ? "the checksums' file is damaged"
                  : "the checksums are missing (copy the file of that name along with it)");
-    else {
-        const char *at = strchr(text + strlen(FORMAT), '\n') + 1;
-
-        n = (*bytes + BLOCK - 1) / BLOCK;
-        sum = TESS_NEW(uint64_t, n);
-        if ((int64_t)(text + length - 21 - at) != 17 * n)
-            tess_error_set(error, TESS_EDATA, "%s: the checksums' file is damaged", name);
-        for (int64_t b = 0; b < n && error->code == TESS_OK; b++)
-            sscanf(at + 17 * b, "%16" SCNx64, &sum[b]);
-    }
     tess_free(text);
     tess_free(name);
-    return sum;
+    return error->code;
 }
 
-int tess_sums_verify(const char *path, MPI_Comm comm, struct tess_error *error)
+/* What is to be kept of the sidecar of a file that is about to be replaced: the record that it
+ * matches. A file that is damaged has none. Collective. */
+static void keep_current(const char *path, MPI_Comm comm, struct record *current)
 {
-    uint64_t *wanted = NULL, *found = NULL;
-    int64_t bytes = 0, size;
+    struct tess_error ignored = TESS_ERROR_INIT;
+    struct record record[2] = {{0, NULL}, {0, NULL}};
+    int64_t bytes;
     int rank;
 
     MPI_Comm_rank(comm, &rank);
-    if (rank == 0 && !tess_fail_here(error, path)) {
-        size = size_of(path);
-        if (size < 0)
-            tess_error_set(error, TESS_EDATA, "%s: %s", path, strerror(errno));
-        else if ((wanted = read_sums(path, &bytes, error)) && size != bytes)
-            tess_error_set(error, TESS_EDATA, "%s: has %lld bytes where %lld belong: damaged", path,
-                           (long long)size, (long long)bytes);
-    }
+    bytes = rank == 0 ? size_of(path) : 0;
+    if (bytes >= 0 && rank == 0 && read_sums(path, record, &ignored) != TESS_OK)
+        bytes = -1;
     MPI_Bcast(&bytes, 1, MPI_INT64_T, 0, comm);
-    if (tess_agree(comm, error) == TESS_OK)
-        found = hash_file(path, bytes, comm, error);
-    for (int64_t b = 0; rank == 0 && error->code == TESS_OK && b < (bytes + BLOCK - 1) / BLOCK; b++)
-        if (wanted[b] != found[b])
-            tess_error_set(error, TESS_EDATA,
-                           "%s: damaged between bytes %lld and %lld (checksum does not match)",
-                           path, (long long)(b * BLOCK), (long long)((b + 1) * BLOCK));
-    tess_free(wanted);
-    tess_free(found);
+    ignored = (struct tess_error)TESS_ERROR_INIT;
+    if (bytes >= 0 && (hash_file(path, bytes, comm, current, &ignored) != TESS_OK ||
+                       !(same(current, &record[0]) || same(current, &record[1])))) {
+        tess_free(current->sum);
+        *current = (struct record){0, NULL};
+    }
+    release(record);
+}
+
+int tess_sums_write(const char *content, const char *path, MPI_Comm comm, struct tess_error *error)
+{
+    char *name = tess_format("%s.sum", path), *text;
+    struct record record[2] = {{0, NULL}, {0, NULL}};
+    int64_t bytes = 0;
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    if (rank == 0 && (bytes = size_of(content)) < 0)
+        tess_error_set(error, TESS_EIO, "%s: %s", content, strerror(errno));
+    MPI_Bcast(&bytes, 1, MPI_INT64_T, 0, comm);
+    if (tess_agree(comm, error) == TESS_OK &&
+        hash_file(content, bytes, comm, &record[0], error) == TESS_OK) {
+        keep_current(path, comm, &record[1]);
+        if (rank == 0) {
+            text = to_text(record);
+            tess_commit_text(name, text, error);
+            tess_free(text);
+        }
+    }
+    if (error->code == TESS_EDATA) /* what was just written cannot be read */
+        error->code = TESS_EIO;
+    release(record);
+    tess_free(name);
+    return tess_agree(comm, error);
+}
+
+/* Blocks of `found` that are not as they should be. */
+static void compare(const char *path, const struct record *wanted, const struct record *found,
+                    struct tess_strings *damage, struct tess_error *error)
+{
+    for (int64_t b = 0; b < blocks_of(found->bytes); b++) {
+        int64_t end = (b + 1) * BLOCK;
+        char *text;
+
+        if (wanted->sum[b] == found->sum[b])
+            continue;
+        text = tess_format("%s: damaged between bytes %lld and %lld (checksum does not match)",
+                           path, (long long)(b * BLOCK),
+                           (long long)(end < found->bytes ? end : found->bytes));
+        if (damage)
+            tess_strings_add(damage, text);
+        tess_error_set(error, TESS_EDATA, "%s", text);
+        tess_free(text);
+    }
+}
+
+/* Does the file exist, and (record not NULL) is its size one of those recorded? Local. */
+static int check_size(const char *path, const struct record *record, int64_t *size,
+                      struct tess_error *error)
+{
+    *size = size_of(path);
+    if (*size < 0)
+        return tess_error_set(error, TESS_EDATA, "%s: %s", path, strerror(errno));
+    for (int k = 0; k < 2; k++)
+        if (!record || (record[k].sum && record[k].bytes == *size))
+            return TESS_OK;
+    return tess_error_set(error, TESS_EDATA, "%s: has %lld bytes where %lld belong: damaged", path,
+                          (long long)*size, (long long)record[0].bytes);
+}
+
+int tess_sums_verify(const char *path, MPI_Comm comm, struct tess_strings *damage,
+                     struct tess_error *error)
+{
+    struct record wanted[2] = {{0, NULL}, {0, NULL}}, found = {0, NULL};
+    int64_t bytes = 0;
+    int rank, whole;
+
+    MPI_Comm_rank(comm, &rank);
+    if (rank == 0 && !tess_fail_here(error, path) && check_size(path, NULL, &bytes, error) == 0 &&
+        read_sums(path, wanted, error) == TESS_OK)
+        check_size(path, wanted, &bytes, error);
+    MPI_Bcast(&bytes, 1, MPI_INT64_T, 0, comm);
+    whole = tess_agree(comm, error) == TESS_OK && hash_file(path, bytes, comm, &found, error) == 0;
+    if (whole && rank == 0 && !same(&wanted[0], &found) && !same(&wanted[1], &found))
+        compare(path, &wanted[wanted[0].bytes == bytes ? 0 : 1], &found, damage, error);
+    else if (!whole && rank == 0 && damage)
+        tess_strings_add(damage, error->text);
+    release(wanted);
+    tess_free(found.sum);
     return tess_agree(comm, error);
 }
 
@@ -175,4 +273,15 @@ void tess_sums_remove(const char *path)
     unlink(path);
     unlink(name);
     tess_free(name);
+}
+
+int tess_sums_rename(const char *path, const char *to)
+{
+    char *name = tess_format("%s.sum", path), *name_to = tess_format("%s.sum", to);
+    int result = rename(path, to);
+
+    rename(name, name_to);
+    tess_free(name);
+    tess_free(name_to);
+    return result;
 }

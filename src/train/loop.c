@@ -54,7 +54,7 @@ static json_t *log_line(const struct tess_trainer *trainer, const struct report 
 static void say(const struct tess_trainer *trainer, const struct report *report)
 {
     const struct tess_times *t = &trainer->times;
-    double all = t->compute + t->communicate + t->wait;
+    double all = fmax(t->compute + t->communicate + t->wait, 1e-9);
 
     tess_info("epoch %lld/%lld  step %lld  train RMSE %.4f  val RMSE %.4f%s  %.0f k obs/s  "
               "(compute %.0f %%, communication %.0f %%, waiting %.0f %%)",
@@ -65,22 +65,26 @@ static void say(const struct tess_trainer *trainer, const struct report *report)
 }
 
 /* A checkpoint that cannot be written now (a full disk, say) must not end the run: the older ones
- * stand, and the next one is tried in its turn. Collective. */
-static void save_if_possible(struct tess_run *run, struct tess_trainer *trainer,
-                             int (*save)(struct tess_run *, struct tess_trainer *,
-                                         struct tess_error *))
+ * stand, and the next one is tried in its turn. Numbers that ran away end it. Collective. */
+static int save_if_possible(struct tess_run *run, struct tess_trainer *trainer,
+                            int (*save)(struct tess_run *, struct tess_trainer *,
+                                        struct tess_error *),
+                            struct tess_error *error)
 {
-    struct tess_error error = TESS_ERROR_INIT;
+    struct tess_error mine = TESS_ERROR_INIT;
 
-    if (save(run, trainer, &error) != TESS_OK)
-        tess_warn("%s; the run goes on, earlier checkpoints stand", error.text);
+    if (save(run, trainer, &mine) == TESS_EDATA)
+        *error = mine;
+    else if (mine.code != TESS_OK)
+        tess_warn("%s; the run goes on, earlier checkpoints stand", mine.text);
+    return error->code;
 }
 
 static int stop(struct tess_trainer *trainer, struct tess_run *run, const char *why,
                 struct tess_error *error)
 {
     if (tess_run_save(run, trainer, error) != TESS_OK)
-        return error->code;
+        return error->code; /* earlier checkpoints stand */
     return tess_error_set(error, TESS_EINTERRUPTED,
                           "stopped by %s after a complete checkpoint at step %lld: run the same "
                           "command again to go on",
@@ -109,42 +113,27 @@ static int run_epoch(struct tess_trainer *trainer, struct tess_run *run, struct 
             stop(trainer, run, why, error);
             break;
         }
-        if (trainer->pulse.save[0] > 0)
-            save_if_possible(run, trainer, tess_run_save);
+        if (trainer->pulse.save[0] > 0 &&
+            save_if_possible(run, trainer, tess_run_save, error) != TESS_OK)
+            break;
         tess_progress_show(&progress, at->step_in_epoch);
     }
     tess_progress_release(&progress);
     report->seconds = tess_clock() - started;
-    report->rate = (at->epoch_measured - before) / report->seconds;
+    report->rate = (at->epoch_measured - before) / fmax(report->seconds, 1e-9);
     report->loss = at->epoch_loss / at->epoch_measured;
     return error->code;
 }
 
-/* The last update may have spoilt what the loss before it did not show. Same on every rank: all
- * hold the whole MLP. Local. */
-static int check_parameters(const struct tess_trainer *trainer, struct tess_error *error)
-{
-    double sum = 0;
-
-    for (int64_t i = 0; i < trainer->n_parameters; i++)
-        sum += fabs((double)trainer->parameter[i]);
-    if (!isfinite(sum))
-        tess_error_set(error, TESS_EDATA,
-                       "the parameters are not finite any more after step %lld: lower "
-                       "train.learning_rate; the last checkpoint stands",
-                       (long long)trainer->optimizer.step);
-    return error->code;
-}
-
-/* Score, log line, best checkpoint. */
+/* Score, log line, best checkpoint. A signal that comes while validating leads to a checkpoint from
+ * before it. */
 static int end_epoch(struct tess_trainer *trainer, struct tess_run *run, struct report *report,
                      struct tess_error *error)
 {
     struct tess_progress_state *at = &trainer->progress;
 
-    if (check_parameters(trainer, error) != TESS_OK)
-        return error->code;
-    report->score = tess_trainer_validate(trainer, report->context);
+    if (tess_trainer_validate(trainer, &report->score, report->context) != TESS_OK)
+        return stop(trainer, run, "a signal", error);
     report->better =
         isfinite(report->score) && (at->best_epoch == 0 || report->score < at->best_score);
     if (report->better) {
@@ -153,13 +142,11 @@ static int end_epoch(struct tess_trainer *trainer, struct tess_run *run, struct 
         at->best_step = trainer->optimizer.step;
     }
     if (trainer->rank == 0) {
-        tess_run_log(run, log_line(trainer, report), error);
+        tess_run_log(run, log_line(trainer, report));
         say(trainer, report);
     }
     trainer->times = (struct tess_times){0};
-    if (tess_agree(trainer->comm, error) == TESS_OK && report->better)
-        save_if_possible(run, trainer, tess_run_save_best);
-    return error->code;
+    return report->better ? save_if_possible(run, trainer, tess_run_save_best, error) : TESS_OK;
 }
 
 /* After `epoch` epochs. */
@@ -175,7 +162,7 @@ static int run_all(struct tess_trainer *trainer, struct tess_run *run, struct te
 {
     struct report report = {.context = TESS_NEW(double, trainer->store.index.context.n)};
     struct tess_progress_state *at = &trainer->progress;
-    int64_t resumed = trainer->optimizer.step;
+    int64_t resumed = trainer->optimizer.step, resumed_epoch = at->epoch;
 
     while (at->epoch < trainer->config.train.epochs && !out_of_patience(trainer)) {
         if (run_epoch(trainer, run, &report, error) != TESS_OK ||
@@ -188,10 +175,10 @@ static int run_all(struct tess_trainer *trainer, struct tess_run *run, struct te
     if (error->code == TESS_OK && at->epoch < trainer->config.train.epochs)
         tess_info("no better for %lld epochs: stopped early",
                   (long long)trainer->config.train.patience);
-    if (error->code == TESS_OK && resumed > 0 && trainer->optimizer.step == resumed)
+    if (error->code == TESS_OK && resumed > 0 && at->epoch == resumed_epoch)
         tess_info("nothing was left to do");
-    else if (error->code == TESS_OK)
-        tess_run_save(run, trainer, error);
+    else if (error->code == TESS_OK && tess_run_save(run, trainer, error) == TESS_OK)
+        tess_run_check_best(run, trainer, error);
     tess_free(report.context);
     return error->code;
 }
@@ -201,7 +188,7 @@ int tess_train(const struct tess_config *config, const struct tess_train_options
 {
     struct tess_trainer trainer;
     struct tess_run run = {0};
-    double started = tess_clock();
+    double started = tess_clock(), limit = 0;
 
     tess_preempt_install();
     if (tess_trainer_plan(config, comm, error) != TESS_OK)
@@ -210,7 +197,9 @@ int tess_train(const struct tess_config *config, const struct tess_train_options
         tess_run_close(&run);
         return error->code;
     }
-    tess_run_limit(&run, options->time_limit);
+    if (options->time_limit > 0)
+        limit = fmax(options->time_limit - (tess_clock() - started), 1e-3);
+    tess_run_limit(&run, limit);
     if (tess_trainer_init(&trainer, config, comm, error) == TESS_OK &&
         tess_run_resume(&run, &trainer, error) == TESS_OK &&
         run_all(&trainer, &run, error) == TESS_OK) {

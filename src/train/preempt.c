@@ -1,27 +1,31 @@
 /* preempt.c -- signals and the scheduler's clock. */
 #include "tessera/preempt.h"
 
+#include "tessera/text.h"
+
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#define SAME_REQUEST 2 /* seconds */
+#define SAME_REQUEST 2.0 /* seconds */
 
 static volatile sig_atomic_t received;
-static volatile time_t received_at;
+static struct timespec received_at;
 
 static void handle(int number)
 {
-    time_t now = time(NULL); /* async-signal-safe */
+    struct timespec now;
 
-    if (received && now - received_at > SAME_REQUEST)
-        _exit(128 + number);
+    clock_gettime(CLOCK_MONOTONIC, &now); /* async-signal-safe */
     if (!received) {
-        received = number;
         received_at = now;
-    }
+        received = number;
+    } else if ((double)(now.tv_sec - received_at.tv_sec) +
+                   1e-9 * (double)(now.tv_nsec - received_at.tv_nsec) >
+               SAME_REQUEST)
+        _exit(128 + number);
 }
 
 void tess_preempt_install(void)
@@ -33,8 +37,12 @@ void tess_preempt_install(void)
     action.sa_handler = handle;
     action.sa_flags = SA_RESTART;
     sigemptyset(&action.sa_mask);
+    for (int i = 0; i < 3; i++) /* none of them interrupts another's handler */
+        sigaddset(&action.sa_mask, numbers[i]);
     for (int i = 0; i < 3; i++)
         sigaction(numbers[i], &action, NULL);
+    action.sa_handler = SIG_IGN; /* a file beyond the user's limit is an error like a full disk */
+    sigaction(SIGXFSZ, &action, NULL);
 }
 
 int tess_preempt_signal(void)
@@ -44,7 +52,8 @@ int tess_preempt_signal(void)
 
 double tess_preempt_scheduler_left(void)
 {
-    const char *end = getenv("SLURM_JOB_END_TIME");
+    const char *text = getenv("SLURM_JOB_END_TIME");
+    int64_t end;
 
-    return end && *end ? (double)(strtoll(end, NULL, 10) - (long long)time(NULL)) : -1;
+    return text && tess_text_int64(text, &end) ? (double)(end - (int64_t)time(NULL)) : -1;
 }

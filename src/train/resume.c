@@ -7,6 +7,7 @@
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/platform.h"
+#include "tessera/text.h"
 
 #include <string.h>
 #include <strings.h>
@@ -25,27 +26,52 @@ static int changeable(const char *name)
     return 0;
 }
 
+/* Every setting that differs and may not, in one sentence. */
 static int compare_config(const struct tess_trainer *trainer,
                           const struct tess_checkpoint_head *head, const char *path,
                           struct tess_error *error)
 {
+    struct tess_strings differ = {0};
+
     for (int i = 0; i < tess_n_params; i++) {
         const struct tess_param *param = &tess_params[i];
-        char *was, *is;
+        char *was, *is, *text;
 
         if (!param->numeric || changeable(param->name))
             continue;
         was = tess_config_get(&head->config, param);
         is = tess_config_get(&trainer->config, param);
+        text = tess_format("%s: %s (now %s)", param->name, was, is);
         if (strcmp(was, is) != 0)
-            tess_error_set(error, TESS_ECONFIG,
-                           "%s: was trained with %s: %s, now it is %s: set it back, name another "
-                           "run.directory, or start over with --fresh",
-                           path, param->name, was, is);
+            tess_strings_add(&differ, text);
+        tess_free(text);
         tess_free(was);
         tess_free(is);
     }
+    if (differ.n > 0) {
+        char *all = tess_strings_join(&differ, ", ", 20);
+
+        tess_error_set(error, TESS_ECONFIG,
+                       "%s: was trained with %s: set it back, name another run.directory, or start "
+                       "over with --fresh",
+                       path, all);
+        tess_free(all);
+    }
+    tess_strings_release(&differ);
     return error->code;
+}
+
+/* The first symbols that differ, in words; own. */
+static char *first_difference(const struct tess_vocab *was, const struct tess_vocab *is)
+{
+    int64_t i = 0;
+
+    while (i < was->n && i < is->n && strcmp(was->symbol[i], is->symbol[i]) == 0)
+        i++;
+    return tess_format("number %lld was %s%s%s, now it is %s%s%s", (long long)i,
+                       i < was->n ? "'" : "", i < was->n ? was->symbol[i] : "missing",
+                       i < was->n ? "'" : "", i < is->n ? "'" : "",
+                       i < is->n ? is->symbol[i] : "missing", i < is->n ? "'" : "");
 }
 
 static int compare_store(const struct tess_trainer *trainer,
@@ -57,12 +83,17 @@ static int compare_store(const struct tess_trainer *trainer,
                                         &index->context};
 
     for (int t = 0; t < TESS_N_TABLES; t++)
-        if (tess_vocab_hash(vocab[t]) != tess_vocab_hash(&head->vocab[t]))
-            return tess_error_set(error, TESS_ECONFIG,
-                                  "%s: knows %lld %ss, %s has %lld, or others: it is not the store "
-                                  "this run began with; name another run.directory, or --fresh",
-                                  path, (long long)head->vocab[t].n, tess_table_names[t],
-                                  trainer->store.h5.path, (long long)vocab[t]->n);
+        if (tess_vocab_hash(vocab[t]) != tess_vocab_hash(&head->vocab[t])) {
+            char *difference = first_difference(&head->vocab[t], vocab[t]);
+
+            tess_error_set(error, TESS_ECONFIG,
+                           "%s: knows %lld %ss, %s has %lld (%s): it is not the store this run "
+                           "began with; name another run.directory, or start over with --fresh",
+                           path, (long long)head->vocab[t].n, tess_table_names[t],
+                           trainer->store.h5.path, (long long)vocab[t]->n, difference);
+            tess_free(difference);
+            return error->code;
+        }
     if (index->hash != head->store_hash || index->split_hash != head->split_hash)
         return tess_error_set(error, TESS_ECONFIG,
                               "%s: %s is not as it was when this run began (its %s changed); name "

@@ -1,34 +1,42 @@
-/* run.c -- filling a run directory. */
+/* run.c -- a run directory: made, locked, moved aside; its log. */
 #include "tessera/run.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
-#include "tessera/checkpoint.h"
 #include "tessera/clock.h"
-#include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
-#include "tessera/preempt.h"
 #include "tessera/rundir.h"
-#include "tessera/sums.h"
 #include "tessera/text.h"
-#include "tessera/trainer.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#define LOCK_SECONDS 60 /* the ranks of a killed job take their time to end */
+
+/* Nothing but what a killed start, the lock or the file system leave. */
 static int is_empty(const char *directory)
 {
+    static const char *const ignored[] = {".", "..", "lost+found", TESS_RUN_LOCK};
     DIR *folder = opendir(directory);
     struct dirent *entry;
     int n = 0;
 
-    while (folder && (entry = readdir(folder)))
-        n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    while (folder && (entry = readdir(folder))) {
+        int counts = !tess_text_match("*.part", entry->d_name);
+
+        for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+            counts &= strcmp(entry->d_name, ignored[i]) != 0;
+        n += counts;
+    }
     if (folder)
         closedir(folder);
     return n == 0;
@@ -67,277 +75,211 @@ static void move_aside(const char *directory, struct tess_error *error)
     }
 }
 
-/* Half-written files, and word that an earlier session was told to stop. */
+/* Temporary files of a killed run; sidecars whose files never came, or were deleted; word that an
+ * earlier session was told to stop. */
 static void remove_leftovers(const char *directory)
 {
     DIR *folder = opendir(directory);
     struct dirent *entry;
 
-    while (folder && (entry = readdir(folder)))
-        if (tess_text_match("*.part", entry->d_name) || strcmp(entry->d_name, "STOPPED") == 0) {
-            char *name = tess_format("%s/%s", directory, entry->d_name);
+    while (folder && (entry = readdir(folder))) {
+        char *name = tess_format("%s/%s", directory, entry->d_name);
 
+        if (tess_text_match("*.part", entry->d_name) || strcmp(entry->d_name, "STOPPED") == 0)
             unlink(name);
-            tess_free(name);
+        else if (tess_text_match("*.h5.sum", entry->d_name)) {
+            char *file = tess_strdup(name);
+
+            file[strlen(file) - 4] = '\0';
+            if (access(file, F_OK) < 0 && unlink(name) == 0)
+                tess_warn("%s is missing: it was being written when the run ended, or was deleted",
+                          file);
+            tess_free(file);
         }
+        tess_free(name);
+    }
     if (folder)
         closedir(folder);
 }
 
-/* used.yaml: the settings, with the store's full path, so that others find it from anywhere. */
-static void write_used(const struct tess_run *run, const struct tess_config *config,
-                       struct tess_error *error)
+static void unlock(struct tess_run *run)
 {
-    struct tess_config used = *config;
-    char *path = tess_format("%s/used.yaml", run->directory), *full, *yaml;
+    if (run->lock >= 0)
+        close(run->lock);
+    run->lock = -1;
+}
 
-    full = realpath(config->data.store, NULL);
-    if (full && strlen(full) < sizeof used.data.store)
-        snprintf(used.data.store, sizeof used.data.store, "%s", full);
-    yaml = tess_config_yaml(&used, 0, 1);
-    tess_commit_text(path, yaml, error);
-    free(full);
-    tess_free(yaml);
+/* 1: locked, or the file system has no locks; 0: somebody else's; who they say they are in `who`.
+ */
+static int try_lock(struct tess_run *run, char who[128], struct tess_error *error)
+{
+    char *path = tess_format("%s/" TESS_RUN_LOCK, run->directory), host[64] = "";
+    struct stat mine, there;
+    int result = 1;
+
+    run->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (run->lock < 0)
+        tess_error_set(error, TESS_ECREATE, "%s: cannot create: %s", path, strerror(errno));
+    else if (flock(run->lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+        ssize_t n = read(run->lock, who, 127);
+
+        who[n > 0 ? n - 1 : 0] = '\0';
+        result = 0;
+    } else if (fstat(run->lock, &mine) < 0 || stat(path, &there) < 0 || mine.st_ino != there.st_ino)
+        result = 0; /* the directory was moved aside in between */
+    else {
+        gethostname(host, sizeof host - 1);
+        if (ftruncate(run->lock, 0) < 0 ||
+            dprintf(run->lock, "process %ld on %s\n", (long)getpid(), host) < 0)
+            tess_debug("%s: cannot write: %s", path, strerror(errno));
+    }
+    if (!result)
+        unlock(run);
+    tess_free(path);
+    return result;
+}
+
+/* One run at a time: a killed one may linger for a moment, a requeued job must not mix with it. */
+static void take_lock(struct tess_run *run, struct tess_error *error)
+{
+    double started = tess_clock();
+    char who[128] = "";
+
+    for (int i = 0; !try_lock(run, who, error); i++) {
+        if (i == 3)
+            tess_info("%s: waiting for the run that works in it (%s)", run->directory, who);
+        if (tess_clock() - started > LOCK_SECONDS) {
+            tess_error_set(error, TESS_ECREATE,
+                           "%s: another run works in it (%s): wait for its end, or name another "
+                           "run.directory; if there is none, remove %s/" TESS_RUN_LOCK,
+                           run->directory, who, run->directory);
+            break;
+        }
+        nanosleep(&(struct timespec){0, 200000000}, NULL);
+    }
+}
+
+void tess_run_open_log(struct tess_run *run, struct tess_error *error)
+{
+    char *path = tess_format("%s/log.jsonl", run->directory);
+
+    if (run->log >= 0)
+        close(run->log);
+    run->log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (run->log < 0)
+        tess_error_set(error, TESS_ECREATE, "%s: cannot create: %s", path, strerror(errno));
     tess_free(path);
 }
 
-static int set_up(struct tess_run *run, const struct tess_config *config, int fresh,
-                  struct tess_error *error)
+static int set_up(struct tess_run *run, int fresh, struct tess_error *error)
 {
-    char *log = tess_format("%s/log.jsonl", run->directory);
-    char *used = tess_format("%s/used.yaml", run->directory);
-
-    if (fresh && access(run->directory, F_OK) == 0 && !is_empty(run->directory))
-        move_aside(run->directory, error);
-    if (error->code == TESS_OK)
-        make_directory(run->directory, error);
-    run->earlier = access(used, F_OK) == 0;
-    if (error->code == TESS_OK && !run->earlier && !is_empty(run->directory))
+    run->earlier = tess_rundir_is(run->directory);
+    if (!run->earlier && !is_empty(run->directory))
         tess_error_set(error, TESS_ECREATE,
                        "%s: holds other things than a run: name another directory with "
                        "--set run.directory=DIR",
                        run->directory);
-    remove_leftovers(error->code == TESS_OK ? run->directory : "");
-    if (error->code == TESS_OK && !run->earlier)
-        write_used(run, config, error);
-    if (error->code == TESS_OK) {
-        run->log = fopen(log, "a");
-        if (!run->log)
-            tess_error_set(error, TESS_ECREATE, "%s: cannot create: %s", log, strerror(errno));
+    if (error->code == TESS_OK && run->earlier && fresh) {
+        take_lock(run, error);
+        move_aside(run->directory, error);
+        unlock(run);
+        run->earlier = 0;
     }
-    tess_free(used);
-    tess_free(log);
+    if (error->code == TESS_OK)
+        make_directory(run->directory, error);
+    if (error->code == TESS_OK)
+        take_lock(run, error);
+    if (error->code == TESS_OK)
+        remove_leftovers(run->directory);
+    if (error->code == TESS_OK && !run->earlier)
+        tess_rundir_write_used(run->directory, run->config, error);
+    if (error->code == TESS_OK)
+        tess_run_open_log(run, error);
     return error->code;
 }
 
 int tess_run_open(struct tess_run *run, const struct tess_config *config, int fresh, MPI_Comm comm,
                   struct tess_error *error)
 {
+    size_t length;
+
     *run = (struct tess_run){.comm = comm,
                              .directory = tess_strdup(config->run.directory),
+                             .config = config,
+                             .lock = -1,
+                             .log = -1,
+                             .unlogged = tess_strdup(""),
                              .interval = 60 * config->checkpoint.minutes,
                              .saved = tess_clock(),
-                             .looked = tess_clock(),
+                             .asked = tess_clock(),
                              .keep = config->checkpoint.keep};
     MPI_Comm_rank(comm, &run->rank);
-    if (run->directory[0] == '\0')
+    for (length = strlen(run->directory); length > 1 && run->directory[length - 1] == '/';)
+        run->directory[--length] = '\0';
+    if (length == 0)
         tess_error_set(error, TESS_ECONFIG,
                        "run.directory is not set: give it in the configuration or with "
                        "--set run.directory=DIR");
     else if (run->rank == 0)
-        set_up(run, config, fresh, error);
+        set_up(run, fresh, error);
     return tess_agree(comm, error);
 }
 
 void tess_run_close(struct tess_run *run)
 {
-    if (run->log)
-        fclose(run->log);
+    if (run->directory && run->unlogged[0])
+        tess_warn("%s/log.jsonl lacks its last lines: %s", run->directory, run->unlogged);
+    if (run->directory) {
+        unlock(run);
+        if (run->log >= 0)
+            close(run->log);
+    }
+    tess_free(run->unlogged);
     tess_free(run->directory);
-    *run = (struct tess_run){0};
+    *run = (struct tess_run){.lock = -1, .log = -1};
 }
 
-/* The newest intact checkpoint, with a warning for each damaged one before it. A refusal (another
- * store, other settings) is no damage: it stands. Collective. */
-static int resume_from(struct tess_run *run, struct tess_trainer *trainer, const int64_t *step,
-                       int64_t n, struct tess_error *error)
+void tess_run_renew(struct tess_run *run)
 {
-    for (int64_t i = 0; i < n; i++) {
-        struct tess_error mine = TESS_ERROR_INIT;
-        char *path = tess_rundir_name(run->directory, TESS_RUN_CHECKPOINT, step[i]);
+    struct tess_error error = TESS_ERROR_INIT;
 
-        if (tess_sums_verify(path, run->comm, &mine) == TESS_OK &&
-            tess_trainer_resume(trainer, path, &mine) == TESS_OK)
-            tess_info("resuming from %s: step %lld, epoch %lld", path, (long long)step[i],
-                      (long long)trainer->progress.epoch + 1);
-        tess_free(path);
-        if (mine.code != TESS_EDATA || i + 1 == n) {
-            *error = mine;
-            return mine.code;
-        }
-        tess_warn("%s; trying an older checkpoint", mine.text);
+    if (access(run->directory, F_OK) == 0 || errno != ENOENT)
+        return;
+    if (mkdir(run->directory, 0777) < 0) {
+        tess_warn("%s: was removed and cannot be made anew: %s", run->directory, strerror(errno));
+        return;
     }
-    return error->code;
+    tess_warn("%s: was removed under the run; it is made anew, without what was in it",
+              run->directory);
+    unlock(run);
+    take_lock(run, &error);
+    tess_run_open_log(run, &error);
+    if (tess_rundir_write_used(run->directory, run->config, &error) != TESS_OK)
+        tess_warn("%s", error.text);
 }
 
-/* Lines of the log that the resumed run will write again, and a line cut off by a kill, go. */
-static void cut_log(struct tess_run *run, int64_t step, struct tess_error *error)
+void tess_run_log(struct tess_run *run, json_t *line)
 {
-    char *path = tess_format("%s/log.jsonl", run->directory), *kept = tess_strdup(""), *line = NULL;
-    FILE *file = fopen(path, "r");
-    size_t room = 0, length = 0, space = 1;
+    char *text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    char *all = tess_format("%s%s\n", run->unlogged, text ? text : "");
+    size_t done = 0, length = strlen(all);
+    int behind = run->unlogged[0] != '\0';
 
-    while (file && getline(&line, &room, file) > 0) {
-        json_t *entry = json_loads(line, 0, NULL);
-
-        if (entry && json_integer_value(json_object_get(entry, "step")) <= step) {
-            kept = tess_grow(kept, &space, length + strlen(line) + 2, 1);
-            memcpy(kept + length, line, strlen(line) + 1);
-            length += strlen(line);
-        }
-        json_decref(entry);
-    }
-    if (file)
-        fclose(file);
-    free(line);
-    if (tess_commit_text(path, kept, error) == TESS_OK) {
-        fclose(run->log);
-        run->log = fopen(path, "a");
-        if (!run->log)
-            tess_error_set(error, TESS_EIO, "%s: %s", path, strerror(errno));
-    }
-    tess_free(kept);
-    tess_free(path);
-}
-
-/* Best checkpoints from beyond the resumed step are made again. */
-static void remove_future_best(const struct tess_run *run, int64_t now)
-{
-    int64_t *step, n = tess_rundir_list(run->directory, TESS_RUN_BEST, &step);
-
-    for (int64_t i = 0; i < n && step[i] > now; i++) {
-        char *path = tess_rundir_name(run->directory, TESS_RUN_BEST, step[i]);
-
-        tess_sums_remove(path);
-        tess_free(path);
-    }
-    tess_free(step);
-}
-
-int tess_run_resume(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error)
-{
-    int64_t *step = NULL, n = 0;
-
-    if (run->rank == 0)
-        n = run->earlier ? tess_rundir_list(run->directory, TESS_RUN_CHECKPOINT, &step) : 0;
-    MPI_Bcast(&n, 1, MPI_INT64_T, 0, run->comm);
-    if (run->rank != 0)
-        step = TESS_NEW(int64_t, n);
-    MPI_Bcast(step, tess_int(n), MPI_INT64_T, 0, run->comm);
-    if (n == 0 && run->rank == 0 && run->earlier)
-        tess_info("%s holds a run without a checkpoint: starting from the beginning",
-                  run->directory);
-    resume_from(run, trainer, step, n, error);
-    tess_free(step);
-    if (error->code == TESS_OK && run->rank == 0 && run->earlier) {
-        cut_log(run, trainer->optimizer.step, error);
-        remove_future_best(run, trainer->optimizer.step);
-        write_used(run, &trainer->config, error);
-    }
-    return tess_agree(run->comm, error);
-}
-
-int tess_run_log(struct tess_run *run, json_t *line, struct tess_error *error)
-{
-    if (json_dumpf(line, run->log, JSON_COMPACT | JSON_REAL_PRECISION(9)) < 0 ||
-        fputc('\n', run->log) == EOF || fflush(run->log) != 0)
-        tess_error_set(error, TESS_EIO, "%s/log.jsonl: cannot write: %s", run->directory,
-                       strerror(errno));
     json_decref(line);
-    return error->code;
-}
+    free(text); /* Jansson's own */
+    while (done < length) {
+        ssize_t n = write(run->log, all + done, length - done);
 
-int tess_run_checkpoint_due(const struct tess_run *run)
-{
-    return run->rank == 0 && run->interval > 0 && tess_clock() - run->saved >= run->interval;
-}
-
-void tess_run_limit(struct tess_run *run, double seconds)
-{
-    double scheduler = tess_preempt_scheduler_left();
-
-    run->deadline = seconds > 0 ? tess_clock() + seconds : 0;
-    if (scheduler >= 0 && (run->deadline <= 0 || tess_clock() + scheduler < run->deadline))
-        run->deadline = tess_clock() + scheduler;
-}
-
-/* A checkpoint, twice over, must still fit before the deadline. */
-static int out_of_time(const struct tess_run *run)
-{
-    double margin = 2 * run->longest_save + 5;
-
-    return run->deadline > 0 && tess_clock() + margin >= run->deadline;
-}
-
-const char *tess_run_stop_wish(struct tess_run *run)
-{
-    double now = tess_clock();
-    char *path, *done;
-    int stop;
-
-    if (tess_preempt_signal())
-        return "a signal";
-    if (run->rank != 0)
-        return NULL;
-    if (out_of_time(run))
-        return "the time limit";
-    if (now - run->looked < 1) /* the file system is asked once a second */
-        return NULL;
-    run->looked = now;
-    path = tess_format("%s/STOP", run->directory);
-    done = tess_format("%s/STOPPED", run->directory);
-    stop = rename(path, done) == 0;
-    tess_free(done);
-    tess_free(path);
-    return stop ? "the file STOP" : NULL;
-}
-
-/* Keep the newest of a kind. Rank 0. */
-static void prune(const struct tess_run *run, const char *kind, int64_t keep, int64_t spare)
-{
-    int64_t *step, n = tess_rundir_list(run->directory, kind, &step);
-
-    for (int64_t i = keep; i < n; i++) {
-        char *path = tess_rundir_name(run->directory, kind, step[i]);
-
-        if (step[i] != spare)
-            tess_sums_remove(path);
-        tess_free(path);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        done += (size_t)n;
     }
-    tess_free(step);
-}
-
-int tess_run_save(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error)
-{
-    char *path = tess_rundir_name(run->directory, TESS_RUN_CHECKPOINT, trainer->optimizer.step);
-    double started = tess_clock(), spent;
-
-    if (tess_checkpoint_write(trainer, path, error) == TESS_OK && run->rank == 0) {
-        prune(run, TESS_RUN_CHECKPOINT, run->keep, -1);
-        prune(run, TESS_RUN_BEST, 0, trainer->progress.best_step);
-    }
-    run->saved = tess_clock();
-    spent = run->saved - started;
-    run->longest_save = spent > run->longest_save ? spent : run->longest_save;
-    tess_free(path);
-    return error->code;
-}
-
-int tess_run_save_best(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error)
-{
-    char *path = tess_rundir_name(run->directory, TESS_RUN_BEST, trainer->optimizer.step);
-
-    tess_checkpoint_write(trainer, path, error);
-    tess_free(path);
-    return error->code;
+    if (done < length && !behind)
+        tess_warn("%s/log.jsonl: cannot write: %s; the run goes on", run->directory,
+                  strerror(errno));
+    tess_free(run->unlogged);
+    run->unlogged = tess_strdup(all + done);
+    tess_free(all);
 }

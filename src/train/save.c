@@ -3,6 +3,7 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/platform.h"
 #include "tessera/sums.h"
@@ -11,12 +12,12 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <xxhash.h>
 
 static void write_vocab(struct tess_h5 *h5, const char *table, const struct tess_vocab *vocab,
                         const uint8_t *trained, struct tess_error *error)
 {
+    uint64_t hash = tess_vocab_hash(vocab);
     char name[64];
 
     snprintf(name, sizeof name, "%s/symbol", table);
@@ -24,7 +25,8 @@ static void write_vocab(struct tess_h5 *h5, const char *table, const struct tess
                               error) != TESS_OK)
         return;
     snprintf(name, sizeof name, "%s/trained", table);
-    tess_h5_write(h5, name, H5T_NATIVE_UINT8, 1, &vocab->n, trained, error);
+    if (tess_h5_write(h5, name, H5T_NATIVE_UINT8, 1, &vocab->n, trained, error) == TESS_OK)
+        tess_h5_write_attribute(h5, table, "hash", H5T_NATIVE_UINT64, 1, &hash, error);
 }
 
 static void write_attributes(struct tess_h5 *h5, const struct tess_trainer *trainer,
@@ -159,33 +161,38 @@ static void write_all(struct tess_h5 *h5, struct tess_trainer *trainer, struct t
     write_scaling(h5, trainer, error);
 }
 
-/* Bytes of a checkpoint, and a little more. */
-static int64_t size_of(const struct tess_trainer *trainer)
+double tess_checkpoint_bytes(const struct tess_trainer *trainer)
 {
-    int64_t bytes = 12 * trainer->n_parameters + 16 * trainer->optimizer.step + (1 << 20);
+    double bytes = 12.0 * (double)trainer->n_parameters + 16.0 * (double)trainer->optimizer.step;
 
     for (int t = 0; t < TESS_N_TABLES; t++)
-        bytes += trainer->shard[t].n_rows * (12 * (int64_t)trainer->shape.dim + 96);
-    return bytes;
+        bytes += (double)trainer->shard[t].n_rows * (12.0 * trainer->shape.dim + 96);
+    return bytes + (1 << 20);
 }
 
-/* A disk that is clearly too full is noticed before anything is written: HDF5 takes a failed write
- * less well than a refusal. Rank 0. */
-static void look_at_disk(const struct tess_trainer *trainer, const char *path,
-                         struct tess_error *error)
+/* Numbers that ran away are not worth keeping, least of all in place of the last good checkpoint.
+ * Local. */
+static void look_at_numbers(const struct tess_trainer *trainer, struct tess_error *error)
 {
-    const char *slash = strrchr(path, '/');
-    char *directory = slash ? tess_strdup(path) : tess_strdup(".");
-    struct statvfs disk;
+    int64_t first = trainer->slice[trainer->rank], n = trainer->slice[trainer->rank + 1] - first;
 
-    if (slash)
-        directory[slash == path ? 1 : slash - path] = '\0';
-    if (statvfs(directory, &disk) == 0 &&
-        (double)disk.f_bavail * (double)disk.f_frsize < (double)size_of(trainer))
-        tess_error_set(error, TESS_EIO, "%s: the disk is too full: %.1f MB are needed, %.1f free",
-                       path, (double)size_of(trainer) / 1e6,
-                       (double)disk.f_bavail * (double)disk.f_frsize / 1e6);
-    tess_free(directory);
+    if (!tess_checkpoint_finite(trainer->parameter + first, n))
+        tess_error_set(error, TESS_EDATA,
+                       "weights of the MLP are not finite any more at step %lld: lower "
+                       "train.learning_rate; the last checkpoint stands",
+                       (long long)trainer->optimizer.step);
+    for (int t = 0; t < TESS_N_TABLES; t++) {
+        const struct tess_shard *shard = &trainer->shard[t];
+
+        for (int64_t i = 0; i < shard->n_local && error->code == TESS_OK; i++)
+            if (!tess_checkpoint_finite(shard->value + i * shard->dim, shard->dim))
+                tess_error_set(
+                    error, TESS_EDATA,
+                    "the embedding of %s %lld is not finite any more at step %lld: lower "
+                    "train.learning_rate; the last checkpoint stands",
+                    tess_table_names[t], (long long)(shard->first[shard->rank] + i),
+                    (long long)trainer->optimizer.step);
+    }
 }
 
 int tess_checkpoint_write(struct tess_trainer *trainer, const char *path, struct tess_error *error)
@@ -194,8 +201,10 @@ int tess_checkpoint_write(struct tess_trainer *trainer, const char *path, struct
     struct tess_commit commit = {0};
     char *aside = tess_format("%s.part", path);
 
+    look_at_numbers(trainer, error);
+    /* a disk that is clearly too full is noticed before anything is written */
     if (trainer->rank == 0 && tess_commit_open(&commit, path, error) == TESS_OK)
-        look_at_disk(trainer, path, error);
+        tess_commit_check_room(path, tess_checkpoint_bytes(trainer), error);
     if (tess_agree(trainer->comm, error) == TESS_OK &&
         tess_h5_create(&h5, aside, trainer->comm, error) == TESS_OK)
         write_all(&h5, trainer, error);

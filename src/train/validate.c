@@ -5,6 +5,7 @@
 #include "tessera/combine.h"
 #include "tessera/error.h"
 #include "tessera/predictor.h"
+#include "tessera/preempt.h"
 
 #include <math.h>
 #include <string.h>
@@ -110,7 +111,7 @@ static void score_all(const struct tess_trainer *trainer, const float *want, dou
     struct view view;
 
     view_init(&view, trainer);
-    for (int64_t first = 0, end; first < loaded->n; first = end) {
+    for (int64_t first = 0, end; first < loaded->n && !tess_preempt_signal(); first = end) {
         int64_t panel = index->panel[loaded->experiment[first]];
         int64_t width = tess_dataset_width(&trainer->dataset, panel);
         float *out;
@@ -168,14 +169,18 @@ static double add_up(const struct tess_trainer *trainer, const double *sum, doub
     return overall;
 }
 
-double tess_trainer_validate(struct tess_trainer *trainer, double *context)
+int tess_trainer_validate(struct tess_trainer *trainer, double *score, double *context)
 {
-    double *sum = TESS_NEW(double, 2 * trainer->validation.n), score_of_all;
+    double *sum = TESS_NEW(double, 2 * trainer->validation.n);
     float *want = fetch_members(trainer);
+    int asked;
 
     score_all(trainer, want, sum);
-    score_of_all = add_up(trainer, sum, context);
+    asked = tess_preempt_signal() != 0;
+    MPI_Allreduce(MPI_IN_PLACE, &asked, 1, MPI_INT, MPI_MAX, trainer->comm);
+    if (!asked)
+        *score = add_up(trainer, sum, context);
     tess_free(want);
     tess_free(sum);
-    return score_of_all;
+    return asked ? TESS_EINTERRUPTED : TESS_OK;
 }

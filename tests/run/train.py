@@ -168,7 +168,7 @@ files = sorted(os.path.basename(path) for path in glob.glob("straight/*.h5"))
 shutil.copytree("straight", "gone-on")
 steps = sorted(glob.glob("gone-on/checkpoint-*.h5"))
 assert len(steps) > 20, steps
-for path in steps[len(steps) // 3:]:
+for path in [*steps[len(steps) // 3:], *glob.glob("gone-on/best-*.h5")]:
     os.remove(path)
     os.remove(path + ".sum")
 flip(steps[len(steps) // 3 - 1], offset_of("straight/" + os.path.basename(steps[0]), "mlp/value"))

@@ -1,0 +1,135 @@
+/* run_save.c -- when to save and when to stop; which checkpoints stay. */
+#include "tessera/run.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/checkpoint.h"
+#include "tessera/clock.h"
+#include "tessera/error.h"
+#include "tessera/preempt.h"
+#include "tessera/rundir.h"
+#include "tessera/sums.h"
+#include "tessera/trainer.h"
+
+#include <stdio.h>
+
+#define SPARE_SECONDS 5.0 /* between the last checkpoint and the end of time */
+
+int tess_run_checkpoint_due(const struct tess_run *run)
+{
+    return run->rank == 0 && run->interval > 0 && tess_clock() - run->saved >= run->interval;
+}
+
+void tess_run_limit(struct tess_run *run, double seconds)
+{
+    double scheduler = tess_preempt_scheduler_left();
+
+    run->deadline = seconds > 0 ? tess_clock() + seconds : 0;
+    if (scheduler >= 0 && (run->deadline <= 0 || tess_clock() + scheduler < run->deadline))
+        run->deadline = tess_clock() + scheduler;
+}
+
+/* The longest that training was deaf (a step, a validation) and a checkpoint, twice over, must
+ * still fit before the deadline. */
+static int out_of_time(const struct tess_run *run, double now)
+{
+    double margin = 2 * run->longest_save + run->longest_pause + SPARE_SECONDS;
+
+    return run->deadline > 0 && now + margin >= run->deadline;
+}
+
+const char *tess_run_stop_wish(struct tess_run *run)
+{
+    double now = tess_clock(), pause = run->looked > 0 ? now - run->looked : 0;
+    char *path, *done;
+    int stop;
+
+    run->looked = now;
+    run->longest_pause = pause > run->longest_pause ? pause : run->longest_pause;
+    if (tess_preempt_signal())
+        return "a signal";
+    if (run->rank != 0)
+        return NULL;
+    if (out_of_time(run, now))
+        return "the time limit";
+    if (now - run->asked < 1) /* the file system is asked once a second */
+        return NULL;
+    run->asked = now;
+    path = tess_format("%s/STOP", run->directory);
+    done = tess_format("%s/STOPPED", run->directory);
+    stop = rename(path, done) == 0;
+    tess_free(done);
+    tess_free(path);
+    return stop ? "the file STOP" : NULL;
+}
+
+/* Remove files of a kind, but for the newest `keep` and one more. */
+static void prune(const struct tess_run *run, const char *kind, int64_t keep, int64_t spare)
+{
+    int64_t *step, n = tess_rundir_list(run->directory, kind, &step);
+
+    for (int64_t i = keep; i < n; i++) {
+        char *path = tess_rundir_name(run->directory, kind, step[i]);
+
+        if (step[i] != spare)
+            tess_sums_remove(path);
+        tess_free(path);
+    }
+    tess_free(step);
+}
+
+/* The newest checkpoint from which a missing best one can be made again; -1: the best is there, or
+ * there is no such. Rank 0. */
+static int64_t way_back(const struct tess_run *run, const struct tess_trainer *trainer)
+{
+    int64_t *step, n, best = trainer->progress.best_step, way = -1;
+
+    if (tess_rundir_has_best(run->directory, trainer->progress.best_epoch > 0 ? best : 0))
+        return -1;
+    n = tess_rundir_list(run->directory, TESS_RUN_CHECKPOINT, &step);
+    for (int64_t i = 0; i < n && way < 0; i++)
+        way = step[i] <= best ? step[i] : -1;
+    tess_free(step);
+    return way;
+}
+
+int tess_run_save(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error)
+{
+    char *path = tess_rundir_name(run->directory, TESS_RUN_CHECKPOINT, trainer->optimizer.step);
+    double started = tess_clock(), spent;
+
+    if (run->rank == 0)
+        tess_run_renew(run);
+    if (tess_checkpoint_write(trainer, path, error) == TESS_OK && run->rank == 0)
+        prune(run, TESS_RUN_CHECKPOINT, run->keep, way_back(run, trainer));
+    run->saved = tess_clock();
+    spent = run->saved - started;
+    run->longest_save = spent > run->longest_save ? spent : run->longest_save;
+    tess_free(path);
+    return error->code;
+}
+
+int tess_run_save_best(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error)
+{
+    char *path = tess_rundir_name(run->directory, TESS_RUN_BEST, trainer->optimizer.step);
+
+    if (run->rank == 0)
+        tess_run_renew(run);
+    if (tess_checkpoint_write(trainer, path, error) == TESS_OK && run->rank == 0)
+        prune(run, TESS_RUN_BEST, 0, trainer->optimizer.step);
+    tess_free(path);
+    return error->code;
+}
+
+int tess_run_check_best(struct tess_run *run, const struct tess_trainer *trainer,
+                        struct tess_error *error)
+{
+    int64_t way = run->rank == 0 ? way_back(run, trainer) : -1;
+
+    if (way >= 0)
+        tess_error_set(error, TESS_EIO,
+                       "%s: the best checkpoint, of step %lld, could not be written: make room and "
+                       "run the same command again, which goes back to step %lld and makes it",
+                       run->directory, (long long)trainer->progress.best_step, (long long)way);
+    return tess_agree(run->comm, error);
+}
