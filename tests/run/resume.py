@@ -1,0 +1,233 @@
+#!/usr/bin/python3
+"""resume.py -- a training that is killed, preempted, stopped or out of time, again and again, and goes on on other numbers
+of ranks, ends with the bits of one that was never disturbed.
+
+usage: resume.py TESSERA SOURCE_FOLDER
+TESS_TEST_LONG=1: at least 48 kills instead of 8."""
+import glob
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+
+try:
+    import numpy  # for small_store
+except ImportError as problem:
+    print(f"skipped: {problem}")
+    sys.exit(77)
+if not shutil.which("h5diff"):
+    print("skipped: h5diff is not installed")
+    sys.exit(77)
+import small_store
+import training
+
+tessera = os.path.abspath(sys.argv[1])
+folder = tempfile.TemporaryDirectory()
+os.chdir(folder.name)
+rng = random.Random(20)
+made = small_store.rows()
+small_store.write(tessera, "small.prc.h5", made)
+# Some 40 ms between checkpoints: a third of the time goes into writing them.
+SETTINGS = {"data.store": "small.prc.h5", "model.embedding_dim": 24, "model.hidden_dim": 64, "train.epochs": 14,
+            "train.batch": 60, "train.lanes": 7, "train.learning_rate": 0.004, "checkpoint.minutes": 0.0007}
+training.write_config("config.yaml", SETTINGS)
+
+
+def start(run, ranks, *options, environment=None, **changed):
+    settings = [x for k, v in changed.items() for x in ("--set", f"{k.replace('__', '.')}={v}")]
+    return training.Started(tessera, ranks, ["train", "config.yaml", "--set", f"run.directory={run}", *settings, *options],
+                            environment)
+
+
+def train(run, ranks, *options, code=0, environment=None, **changed):
+    """What a training said."""
+    started = start(run, ranks, *options, environment=environment, **changed)
+    got = started.wait()
+    assert got == code, (run, ranks, options, changed, got, started.text)
+    return started.text
+
+
+def log(run):
+    with open(f"{run}/log.jsonl") as file:
+        return [{k: v for k, v in json.loads(line).items() if k not in ("observations_per_s", "seconds")} for line in file]
+
+
+def same_as_straight(run, straight="straight"):
+    wrong = training.differences(run, straight)
+    assert not wrong, wrong
+    assert log(run) == log(straight), (run, log(run), log(straight))
+    litter = [n for n in os.listdir(run) if n.endswith(".part") or n.endswith(".damaged")]
+    assert not litter, litter
+
+
+def newest_step(run):
+    return max([int(re.search(r"-(\d+)\.h5$", p)[1]) for p in glob.glob(f"{run}/*.h5")], default=0)
+
+
+began = time.monotonic()
+train("straight", 2)
+seconds = time.monotonic() - began
+last = newest_step("straight")
+assert len(log("straight")) == SETTINGS["train.epochs"]
+
+# Kills and signals
+WAYS = ["kill a rank", "kill all", "kill mpirun", "kill all", "usr1 mpirun", "usr1 rank", "term rank", "int rank", "term mpirun", "int mpirun"]
+counts, in_writing, steps_seen, graceful = {}, 0, set(), 0
+
+
+def disturb(run, ranks, way):
+    """Starts, waits for a random moment, disturbs. Was the run over before that?"""
+    global in_writing, graceful
+    started = start(run, ranks)
+    before = newest_step(run)
+    # The moment: after some more checkpoints, then within a step or while a file is being written.
+    more, writing, jitter = rng.randrange(4), rng.random() < 0.6, rng.random() * 0.03
+    aims = lambda: started.over() or (glob.glob(f"{run}/*.part") if writing else True)
+    training.wait_for(lambda: started.over() or newest_step(run) > before, 60)
+    for _ in range(more):
+        now = newest_step(run)
+        training.wait_for(lambda: started.over() or newest_step(run) > now, 5)
+    training.wait_for(aims, 5, 0.0005)
+    time.sleep(jitter * (0.2 if writing else 1))
+    if started.over():
+        assert started.wait() == 0, started.text
+        return True
+    in_writing += bool(glob.glob(f"{run}/*.part"))
+    kind, target = way.split(" ", 1)
+    pids = started.pids()
+    if kind == "kill" and target == "all" or not pids:
+        started.kill_all()
+    elif kind == "kill":
+        started.send(started.process.pid if target == "mpirun" else rng.choice(pids), signal.SIGKILL)
+    else:
+        number = {"usr1": signal.SIGUSR1, "term": signal.SIGTERM, "int": signal.SIGINT}[kind]
+        started.send(started.process.pid if target == "mpirun" else rng.choice(pids), number)
+    code = started.wait()
+    if kind != "kill" and not (target == "mpirun" and kind != "usr1" and ranks > 1) and pids:
+        assert code in (0, 75), (way, ranks, code, started.text)
+        if code == 75:
+            assert "run the same command again" in started.text and "stopped by" in started.text, started.text
+            graceful += 1
+    else:
+        assert code != 75 or ranks == 1 or kind != "kill", (way, code, started.text)
+    counts[way] = counts.get(way, 0) + 1
+    steps_seen.add(newest_step(run))
+    return code == 0
+
+
+wanted, n, chain = 48 if training.long() else 8, 0, 0
+while n < wanted:
+    run = f"killed-{chain}"
+    for _ in range(6 if training.long() else 4):
+        over = disturb(run, rng.choice([1, 2, 3, 5]), WAYS[n % len(WAYS)])
+        n += not over
+        if over:
+            break
+    said = train(run, rng.choice([1, 2, 3, 5]))
+    same_as_straight(run)
+    shutil.rmtree(run)
+    chain += 1
+print(f"{n} kills ({in_writing} while a checkpoint was being written, {graceful} ended with 75) over {chain} runs, stopped at "
+      f"{len(steps_seen)} different steps of {last}: the same bits each time", flush=True)
+
+# A file STOP, a time limit, the scheduler's end, in the middle of epochs
+stopped = 0
+for how in ("STOP", "--time-limit", "SLURM_JOB_END_TIME"):
+    run = f"asked-{how.strip('-')}"
+    if how == "STOP":
+        started = start(run, 2)
+        training.wait_for(lambda: newest_step(run) > 0)
+        open(f"{run}/STOP", "w").close()
+        code, text = started.wait(), started.text
+    elif how == "--time-limit":
+        started = start(run, 2, "--time-limit", "0.1")
+        code, text = started.wait(), started.text
+    else:
+        started = start(run, 2, environment={"SLURM_JOB_END_TIME": str(int(time.time()) + 6)})
+        code, text = started.wait(), started.text
+    assert code in (0, 75), text
+    if code == 75:
+        stopped += 1
+        assert {"STOP": "the file STOP", "--time-limit": "the time limit"}.get(how, "the time limit") in text, text
+        assert not os.path.exists(f"{run}/STOP")
+        step = newest_step(run)
+        text = train(run, 3)
+        assert f"step {step}" in text and "resuming from" in text, text
+    same_as_straight(run)
+assert stopped, "no run was slow enough to be stopped"
+
+# A second signal, three seconds after the first, ends a run that cannot finish its step (here: one that waits for a stopped rank)
+started = start("twice", 2)
+training.wait_for(lambda: newest_step("twice") > 0)
+pids = started.pids()
+if len(pids) == 2:
+    started.send(pids[1], signal.SIGSTOP)
+    time.sleep(0.3)
+    started.send(pids[0], signal.SIGUSR1)
+    time.sleep(2.6)
+    assert not started.over(), started.read()
+    started.send(pids[0], signal.SIGUSR1)
+    training.wait_for(lambda: pids[0] not in started.pids(), 10)
+    assert pids[0] not in started.pids(), "a second signal did not end the process"
+    started.kill_all()
+    started.wait()
+train("twice", 1)
+same_as_straight("twice")
+
+# A signal in the middle of validating: the epoch is validated again
+train("first-half", 1, "--time-limit", "0.001", code=75)  # no time at all: a step, a checkpoint
+said = train("first-half", 5)
+assert "resuming from" in said and "step 1," in said, said
+same_as_straight("first-half")
+assert "nothing was left to do" in train("first-half", 2)
+same_as_straight("first-half")
+
+# Two at once: the second waits for the first
+a = start("shared", 2)
+training.wait_for(lambda: newest_step("shared") > 0)
+b = start("shared", 1)
+assert a.wait() == 0 and b.wait() == 0, a.text + b.text
+same_as_straight("shared")
+
+# Settings that may change take effect from the resumed step; the rest is refused with what differs
+changes = {"train__epochs": 6, "train__learning_rate": 0.001, "train__schedule": "cosine"}
+straight_rates = None
+for run, ranks in (("changed-1", 1), ("changed-3", 3)):
+    train(run, ranks, train__epochs=3)
+    said = train(run, 4 - ranks, **changes)
+    assert "resuming from" in said
+    rates = [line["learning_rate"] for line in log(run)]
+    assert rates[:3] == [line["learning_rate"] for line in log("straight")][:3] and max(rates[3:]) <= 0.001, rates
+    assert len(rates) == 6
+assert not training.differences("changed-1", "changed-3")
+said = train("changed-1", 2, code=78, **{**changes, "model__hidden_dim": 65, "train__batch": 61, "run__seed": 7})
+for word in ("model.hidden_dim: 64 (now 65)", "train.batch: 60 (now 61)", "run.seed: 13 (now 7)", "--fresh"):
+    assert word in said, (word, said)
+
+# Another store, another split, another vocabulary
+def with_store(path, code):
+    return train("changed-1", 2, code=code, **{**changes, "data__store": path})
+
+
+other = [(c, p, s, {r: v + 1 for r, v in values.items()}) for c, p, s, values in made]
+small_store.write(tessera, "values.prc.h5", other)
+assert "values" in with_store("values.prc.h5", 78)
+small_store.write(tessera, "split.prc.h5", [(c, p, "val" if s == "test" and p != "only_test" else s, v) for c, p, s, v in made])
+assert "split" in with_store("split.prc.h5", 78)
+small_store.write(tessera, "names.prc.h5", [(c, p.replace("p03", "q03"), s, v) for c, p, s, v in made])
+assert "'p03'" in with_store("names.prc.h5", 78)
+
+# --fresh moves aside; other things are never moved
+text = train("changed-1", 2, "--fresh")
+assert "changed-1.old-1" in text and glob.glob("changed-1.old-1/checkpoint-*.h5"), text
+same_as_straight("changed-1")
+os.mkdir("thesis")
+open("thesis/chapter1", "w").close()
+assert "holds other things" in train("thesis", 1, "--fresh", code=73)
+assert os.listdir("thesis") == ["chapter1"]
+print("stopped, changed, refused, moved aside as they should be")
