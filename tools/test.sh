@@ -2,8 +2,9 @@
 # Install what is missing, build, and run all tests; then the unit and MPI tests again under the address
 # and undefined-behaviour sanitizers. Ends with one line: N passed, M failed[, K skipped].
 # --slurm: then jobs/ on a real SLURM cluster of one node. --hosts: then a run over two network namespaces.
-# Both need root, and are on where the variable CI is set.
-# usage: tools/test.sh [--slurm] [--hosts]
+# Both need root, and are on where the variable CI is set. --long: with the whole matrices of kills, damages
+# and failures (an hour).
+# usage: tools/test.sh [--slurm] [--hosts] [--long]
 set -u
 . "$(dirname "$0")/common.sh"
 more=""
@@ -11,7 +12,8 @@ more=""
 for option in "$@"; do
     case $option in
     --slurm | --hosts) case $more in *$option*) ;; *) more="$more $option" ;; esac ;;
-    *) sed -n '2,6s/^# //p' tools/test.sh >&2; exit 2 ;;
+    --long) export TESS_TEST_LONG=1 ;;
+    *) sed -n '2,7s/^# //p' tools/test.sh >&2; exit 2 ;;
     esac
 done
 
@@ -47,7 +49,7 @@ tools/install.sh --tests $more || exit 1
 say "Building"
 build build
 say "Tests"
-run build
+run build ${TESS_TEST_LONG:+--timeout-multiplier 15}
 
 say "Building with sanitizers"
 build build-asan -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false

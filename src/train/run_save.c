@@ -82,14 +82,18 @@ static void prune(const struct tess_run *run, const char *kind, int64_t keep, in
  * there is no such. Rank 0. */
 static int64_t way_back(const struct tess_run *run, const struct tess_trainer *trainer)
 {
-    int64_t *step, n, best = trainer->progress.best_step, way = -1;
+    static const char *const kind[] = {TESS_RUN_CHECKPOINT, TESS_RUN_BEST};
+    int64_t best = trainer->progress.best_epoch > 0 ? trainer->progress.best_step : 0, way = -1;
 
-    if (tess_rundir_has_best(run->directory, trainer->progress.best_epoch > 0 ? best : 0))
+    if (tess_rundir_has_best(run->directory, best))
         return -1;
-    n = tess_rundir_list(run->directory, TESS_RUN_CHECKPOINT, &step);
-    for (int64_t i = 0; i < n && way < 0; i++)
-        way = step[i] <= best ? step[i] : -1;
-    tess_free(step);
+    for (int k = 0; k < 2; k++) {
+        int64_t *step, n = tess_rundir_list(run->directory, kind[k], &step);
+
+        for (int64_t i = 0; i < n; i++)
+            way = step[i] < best && step[i] > way ? step[i] : way;
+        tess_free(step);
+    }
     return way;
 }
 

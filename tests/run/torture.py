@@ -6,7 +6,8 @@ usage: torture.py TESSERA SOURCE_FOLDER [--cases N]
 For each command and rank, failures are spread over the fallible calls that it makes (TESS_FAIL_AT=0 counts
 them). Each time every rank must end with the same code, one sentence must say what failed, nothing may hang,
 and nothing half-written may lie about. --cases bounds the failures tried for each command and rank
-(default 8; 0: every one)."""
+(default 8; 0, and with TESS_TEST_LONG=1: every one). A training is then run once more, and must have the bits
+of one that never failed."""
 import os
 import pathlib
 import re
@@ -16,20 +17,23 @@ import subprocess
 import sys
 import tempfile
 
+import training
+
 LIMIT = 60  # seconds; a command here takes about one
 tessera, source = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
-cases = int(sys.argv[sys.argv.index("--cases") + 1]) if "--cases" in sys.argv else 8
+cases = int(sys.argv[sys.argv.index("--cases") + 1]) if "--cases" in sys.argv else 0 if training.long() else 8
 place = pathlib.Path(tempfile.mkdtemp(prefix="tess_torture_"))
 problems = []
 
 
 class Command:
     """A command line on some ranks. prepare() restores what it starts from; allowed(): files that may lie
-    in the folder after a failure, beside those that lay there before."""
+    in the folder after a failure, beside those that lay there before. What check() and always() return is a complaint;
+    the first is asked after failures only."""
 
-    def __init__(self, name, ranks, arguments, prepare=lambda: None, allowed=(), check=lambda: None):
+    def __init__(self, name, ranks, arguments, prepare=lambda: None, allowed=(), check=lambda: None, always=lambda: None):
         self.name, self.ranks, self.arguments = name, ranks, [str(a) for a in arguments]
-        self.prepare, self.allowed, self.check = prepare, allowed, check
+        self.prepare, self.allowed, self.check, self.always = prepare, allowed, check, always
 
     def run(self, fail_at=None):
         """Exit codes of all ranks (None: hung), standard error, files that are new."""
@@ -78,7 +82,7 @@ def judge(command, fail_at, codes, text, new):
         wrong.append(f"exit code {codes[0]} is not one of a failure outside")
     if len(lines) != 1:
         wrong.append(f"{len(lines)} error sentences instead of one: {text.strip()[-400:]}")
-    elif "on purpose" not in lines[0] and command.name != "check":  # it reports everything it finds
+    elif "on purpose" not in text and command.name != "check":  # it reports everything it finds
         wrong.append(f"the sentence hides the cause: {lines[0]}")
     for sign in ("bug at", "Sanitizer", "Segmentation", "*** "):
         if sign in text:
@@ -106,6 +110,9 @@ def attempt(command, n, rank):
     if not succeeded:
         for what in judge(command, fail_at, codes, text, new):
             problems.append(f"{command.name} on {command.ranks} ranks, TESS_FAIL_AT={fail_at}: {what}")
+    wrong = command.always()
+    if wrong:
+        problems.append(f"{command.name} on {command.ranks} ranks, TESS_FAIL_AT={fail_at}: {wrong}")
     clean(new)
     return not succeeded
 
@@ -157,13 +164,13 @@ def commands():
     run, again = place / "run", place / "again"
     settings = {"model.embedding_dim": 4, "model.hidden_dim": 8, "train.epochs": 2, "train.batch": 64,
                 "train.lanes": 4, "data.store": kept, "data.normalize": "zscore"}
-    training = [source / "config" / "quickstart.yaml"] + [f"--set={key}={value}" for key, value in settings.items()]
-    training, retraining = training + [f"--set=run.directory={run}"], training + [f"--set=run.directory={again}"]
+    settled = [source / "config" / "quickstart.yaml"] + [f"--set={key}={value}" for key, value in settings.items()]
+    straight, retraining = settled + [f"--set=run.directory={run}"], settled + [f"--set=run.directory={again}"]
     write_table(table)
     yield Command("import", 2, ["import", table, "-o", store])
     yield Command("simulate", 2, ["simulate", "-o", place / "made.h5ad"] + SMALL)
     yield Command("simulate a store", 2, ["simulate", "-o", place / "made.prc.h5"] + SMALL)
-    for line in (["simulate", "-o", kept] + SMALL, ["train"] + training):
+    for line in (["simulate", "-o", kept] + SMALL, ["train"] + straight):
         made = plain(*line)
         if made.returncode != 0:
             problems.append(f"{line[0]} fails without help: {made.stderr.strip()}")
@@ -175,6 +182,17 @@ def commands():
     def forget():
         shutil.rmtree(again, ignore_errors=True)
 
+    def go_on():
+        forget()
+        shutil.copytree(half, again)
+
+    def straight_bits():
+        return works("train", *retraining) or training.differences(again, run) or litter(again)
+
+    def litter(folder):
+        left = [name.name for name in folder.iterdir() if name.suffix in (".part", ".damaged")]
+        return f"left behind: {', '.join(left)}" if left else None
+
     def works(*line):
         after = plain(*line)
         return None if after.returncode == 0 else f"'{line[0]}' fails afterwards: {after.stderr.strip()}"
@@ -182,8 +200,11 @@ def commands():
     yield Command("split", 2, ["split", store, "--random"], prepare=restore, check=lambda: works("check", store))
     yield Command("check", 2, ["check", kept])
     yield Command("info", 1, ["info", kept])
-    yield Command("train", 2, ["train"] + retraining, prepare=forget, allowed=("again", "again/*"),
-                  check=lambda: works("train", *retraining))
+    yield Command("train", 2, ["train"] + retraining, prepare=forget, allowed=("again", "again/*"), always=straight_bits)
+    half = place / "half"
+    plain("train", *settled, f"--set=run.directory={half}", "--time-limit=0.001")
+    yield Command("train, resumed", 2, ["train"] + retraining, prepare=go_on, allowed=("again", "again/*"),
+                  always=straight_bits)
     yield Command("evaluate", 2, ["evaluate", run, "--json", place / "scores.json", "--resamples", "10"])
     yield Command("impute", 2, ["impute", run, "-o", place / "imputed.h5ad"])
     if plain("impute", run, "-o", place / "guess.h5ad").returncode == 0:
