@@ -6,7 +6,7 @@ usage: torture.py TESSERA SOURCE_FOLDER [--cases N]
 For each command and rank, failures are spread over the fallible calls that it makes (TESS_FAIL_AT=0 counts
 them). Each time every rank must end with the same code, one sentence must say what failed, nothing may hang,
 and nothing half-written may lie about. --cases bounds the failures tried for each command and rank
-(default 8; 0, and with TESS_TEST_LONG=1: every one). A training is then run once more, and must have the bits
+(default 5; 0, and with TESS_TEST_LONG=1: every one). A training is then run once more, and must have the bits
 of one that never failed."""
 import os
 import pathlib
@@ -21,7 +21,7 @@ import training
 
 LIMIT = 60  # seconds; a command here takes about one
 tessera, source = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
-cases = int(sys.argv[sys.argv.index("--cases") + 1]) if "--cases" in sys.argv else 0 if training.long() else 8
+cases = int(sys.argv[sys.argv.index("--cases") + 1]) if "--cases" in sys.argv else 0 if training.long() else 5
 place = pathlib.Path(tempfile.mkdtemp(prefix="tess_torture_"))
 problems = []
 
