@@ -143,8 +143,15 @@ int tess_vocab_refuse(const struct tess_vocab *vocab, const struct tess_strings 
     struct tess_strings near = {0};
     char *list, *nearest;
 
-    for (size_t i = 0; i < unknown->n && i < 3; i++)
-        tess_text_nearest(unknown->item[i], (size_t)vocab->n, vocab->symbol, 3, &near);
+    for (size_t i = 0; i < unknown->n && i < 3; i++) {
+        struct tess_strings some = {0};
+
+        tess_text_nearest(unknown->item[i], (size_t)vocab->n, vocab->symbol, 3, &some);
+        for (size_t k = 0; k < some.n; k++)
+            if (tess_strings_find(&near, some.item[k]) < 0)
+                tess_strings_add(&near, some.item[k]);
+        tess_strings_release(&some);
+    }
     list = tess_strings_join(unknown, ", ", 10);
     nearest = tess_strings_join(&near, ", ", 9);
     tess_error_set(error, TESS_EDATA, "%s does not know %zu %s%s: %s; nearest known: %s", source,

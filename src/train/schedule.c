@@ -25,7 +25,7 @@ void tess_schedule_init(struct tess_schedule *schedule, const struct tess_config
         total += index->split[e] == TESS_TRAIN ? index->n_observed[e] : 0;
     for (int64_t e = 0, lane = 1; e < index->n_experiments; e++) {
         sum += index->split[e] == TESS_TRAIN ? index->n_observed[e] : 0;
-        /* the cut nearest to each lane's exact share */
+        /* the first cut at or past each lane's exact share */
         while (lane < lanes && (double)sum >= (double)total * (double)lane / (double)lanes)
             schedule->lane_first[lane++] = e + 1;
     }
