@@ -82,6 +82,7 @@ struct tess_store {
     char split_method[TESS_SPLIT_METHOD]; /* while writing: may be set before finish */
     int64_t n_checks[2];                  /* blocks of the values and of the fold values */
     uint64_t *check[2];                   /* their checksums; own */
+    uint8_t *verified[2];                 /* blocks that were read in part and found right; own */
 };
 
 /* Does the file say that it is one? Never fails. Local. */
@@ -91,10 +92,11 @@ int tess_store_is(const char *path);
 int tess_store_open(struct tess_store *store, const char *path, MPI_Comm comm,
                     struct tess_error *error);
 /* Values of experiments [first, first + n): value_first[first + n] - value_first[first] floats.
- * Checksum blocks (2^20 values) that lie wholly within are verified. Local. */
+ * Every checksum block (2^20 values) that they touch is verified, one that is read in part once.
+ * Local. */
 int tess_store_read_values(const struct tess_store *store, int64_t first, int64_t n, float *out,
                            struct tess_error *error);
-/* Values of folds [first, first + n) (fold numbers). Local. */
+/* Values of folds [first, first + n) (fold numbers), in the same way. Local. */
 int tess_store_read_folds(const struct tess_store *store, int64_t first, int64_t n, float *out,
                           struct tess_error *error);
 

@@ -211,6 +211,7 @@ static void share(struct tess_store *store, int rank)
         if (rank != 0)
             store->check[which] = TESS_NEW(uint64_t, head[4 + which]);
         broadcast(store->comm, store->check[which], head[4 + which] * 8);
+        store->verified[which] = TESS_NEW(uint8_t, head[4 + which]);
     }
     index->n_combinations = head[0];
     index->n_panels = head[1];
@@ -256,7 +257,26 @@ static int verify_block(const struct tess_store *store, int which, int64_t block
     return error->code;
 }
 
-/* Values [first, first + n) of the file; verifies the blocks that lie wholly within. */
+/* A block of which only a part is wanted: read whole and verified, once. */
+static int verify_around(const struct tess_store *store, int which, int64_t block,
+                         struct tess_error *error)
+{
+    int64_t first = block * TESS_CHECK_VALUES, n = tess_field_values(&store->index, which) - first;
+    float *data;
+
+    if (store->verified[which][block])
+        return error->code;
+    n = n < TESS_CHECK_VALUES ? n : TESS_CHECK_VALUES;
+    data = TESS_NEW(float, n);
+    if (tess_h5_read_rows(&store->h5, tess_value_names[which], H5T_NATIVE_FLOAT, first, n, data,
+                          error) == TESS_OK)
+        verify_block(store, which, block, data, n, error);
+    store->verified[which][block] = error->code == TESS_OK;
+    tess_free(data);
+    return error->code;
+}
+
+/* Values [first, first + n) of the file; verifies all blocks that they touch. */
 static int read_values(const struct tess_store *store, int which, int64_t first, int64_t n,
                        float *out, struct tess_error *error)
 {
@@ -265,14 +285,15 @@ static int read_values(const struct tess_store *store, int which, int64_t first,
     if (tess_h5_read_rows(&store->h5, tess_value_names[which], H5T_NATIVE_FLOAT, first, n, out,
                           error) != TESS_OK)
         return error->code;
-    for (int64_t b = (first + TESS_CHECK_VALUES - 1) / TESS_CHECK_VALUES;
-         b < store->n_checks[which] && error->code == TESS_OK; b++) {
+    for (int64_t b = first / TESS_CHECK_VALUES;
+         n > 0 && b * TESS_CHECK_VALUES < first + n && error->code == TESS_OK; b++) {
         int64_t begin = b * TESS_CHECK_VALUES, end = begin + TESS_CHECK_VALUES;
 
         end = end < total ? end : total;
-        if (end > first + n)
-            break;
-        verify_block(store, which, b, out + (begin - first), end - begin, error);
+        if (begin >= first && end <= first + n)
+            verify_block(store, which, b, out + (begin - first), end - begin, error);
+        else
+            verify_around(store, which, b, error);
     }
     return error->code;
 }

@@ -210,8 +210,10 @@ void tess_store_release(struct tess_store *store)
         tess_h5_close(&store->h5, &ignored);
     tess_commit_release(&store->commit);
     tess_index_release(&store->index);
-    for (int which = 0; which < 2; which++)
+    for (int which = 0; which < 2; which++) {
         tess_free(store->check[which]);
+        tess_free(store->verified[which]);
+    }
     *store = (struct tess_store){.h5 = TESS_H5_INIT, .comm = store->comm};
 }
 

@@ -1,0 +1,240 @@
+#!/usr/bin/python3
+"""faults.py -- what goes wrong around a training: a full disk, a limit on file sizes, a directory that cannot be written or
+is removed, a store that is replaced, numbers that run away. The run goes on or ends with a sentence; run again, it has the
+bits of one to which nothing happened.
+
+usage: faults.py TESSERA SOURCE_FOLDER"""
+import glob
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+try:
+    import numpy  # for small_store
+except ImportError as problem:
+    print(f"skipped: {problem}")
+    sys.exit(77)
+if not shutil.which("h5diff"):
+    print("skipped: h5diff is not installed")
+    sys.exit(77)
+import small_store
+import training
+
+tessera = os.path.abspath(sys.argv[1])
+folder = tempfile.TemporaryDirectory()
+os.chdir(folder.name)
+small_store.write(tessera, "small.prc.h5", small_store.rows())
+# A checkpoint is 1.1 MB: large enough to be half written.
+SETTINGS = {"data.store": "small.prc.h5", "model.embedding_dim": 24, "model.hidden_dim": 256, "train.epochs": 10,
+            "train.batch": 60, "train.lanes": 7, "train.learning_rate": 0.004, "checkpoint.minutes": 0.0005}
+training.write_config("config.yaml", SETTINGS)
+mounts = []
+
+
+def start(run, ranks, *options, **more):
+    changed = [x for k, v in more.items() if "__" in k for x in ("--set", f"{k.replace('__', '.')}={v}")]
+    more = {k: v for k, v in more.items() if "__" not in k}
+    return training.Started(tessera, ranks, ["train", "config.yaml", "--set", f"run.directory={run}", *changed, *options], **more)
+
+
+def train(run, ranks, *options, code=0, **more):
+    started = start(run, ranks, *options, **more)
+    got = started.wait()
+    assert got == code, (run, ranks, options, got, started.text)
+    for sign in ("bug at", "Segmentation", "signal 11", "*** "):
+        assert sign not in started.text, started.text
+    return started.text
+
+
+def steps(run):
+    return sorted(glob.glob(f"{run}/*.h5"))
+
+
+def mounted(name, options):
+    """A small file system of its own, or None where that is not permitted."""
+    os.mkdir(name)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", name], capture_output=True, text=True)
+    if done.returncode:
+        print(f"not tried, because mounting is not permitted here: {done.stderr.strip()}")
+        return None
+    mounts.append(os.path.abspath(name))
+    return name
+
+
+def fill(path, leave):
+    """Leaves about so many bytes free, while somebody else writes."""
+    with open(path, "wb") as file:
+        for _ in range(50):
+            disk = os.statvfs(path)
+            more = disk.f_bavail * disk.f_frsize - leave
+            if more <= 0:
+                return
+            try:
+                os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size + more)
+            except OSError:
+                pass  # it was taken meanwhile
+
+
+def clear(run, ranks):
+    """Run again: the bits of a straight run."""
+    text = train(run, ranks)
+    assert not training.differences(run, "straight"), training.differences(run, "straight")
+    assert not glob.glob(f"{run}/*.part")
+    return text
+
+
+def full_disk(ranks, leave):
+    """Nearly full from the start, then full, then with room again while the run goes on."""
+    place = mounted(f"disk-{ranks}-{leave}", "size=24m")
+    if not place:
+        return
+    run, ballast = f"{place}/run", f"{place}/ballast"
+    started = start(run, ranks)
+    training.wait_for(lambda: len(steps(run)) >= 3)
+    fill(ballast, leave)
+    before = steps(run)
+    training.wait_for(lambda: started.over() or "goes on" in started.read(), 30)
+    os.remove(ballast)
+    code = started.wait()
+    assert "goes on, earlier checkpoints stand" in started.text, (before, started.text)
+    assert code in (0, 73, 74), (code, started.text)  # 74: the best one could not be written
+    clear(run, 3 - ranks % 2)
+
+    # Full to the end: the last good checkpoint stands, the code says so.
+    shutil.rmtree(run)
+    started = start(run, ranks)
+    training.wait_for(lambda: len(steps(run)) >= 3)
+    fill(ballast, leave)
+    code = started.wait()
+    assert code in (73, 74), (code, started.text)
+    assert "earlier checkpoints stand" in started.text, started.text
+    left = steps(run)
+    assert left and not glob.glob(f"{run}/*.part"), os.listdir(run)
+    os.remove(ballast)
+    text = clear(run, ranks)
+    assert "resuming from" in text, text
+
+
+def file_limit(ranks):
+    """Writes that fail in the middle of a file, which no look at the disk foresees."""
+    run = f"limited-{ranks}"
+    started = start(run, ranks)
+    training.wait_for(lambda: len(steps(run)) >= 2)
+    for pid in started.pids():
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (600_000, 600_000))
+    code = started.wait()
+    assert code == 74, (code, started.text)
+    assert started.text.count("goes on, earlier checkpoints stand") > 3, started.text
+    for sign in ("bug at", "Segmentation", "signal 11", "*** "):
+        assert sign not in started.text, started.text
+    assert steps(run) and not glob.glob(f"{run}/*.part"), os.listdir(run)
+    assert len(open(f"{run}/log.jsonl").readlines()) == SETTINGS["train.epochs"]
+    assert "resuming from" in clear(run, ranks)
+
+
+def read_only():
+    place = mounted("read-only", "size=24m")
+    if not place:
+        return
+    run = f"{place}/run"
+    train(run, 2, "--time-limit", "0.001", code=75)
+    subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+    for ranks in (1, 2):
+        text = train(run, ranks, code=73)
+        assert "Read-only" in text and run in text, text
+        assert "Read-only" in train(f"{place}/new", ranks, code=73)
+    subprocess.run(["mount", "-o", "remount,rw", place], check=True)
+    # It becomes read-only under a run: a failing disk does that
+    started = start(run, 2)
+    training.wait_for(lambda: len(steps(run)) >= 3)
+    done = training.wait_for(lambda: started.over() or subprocess.run(["mount", "-o", "remount,ro", place],
+                                                                      capture_output=True).returncode == 0, 20)
+    code = started.wait()
+    if done and "Read-only" in started.text:
+        assert code in (73, 74), (code, started.text)
+    subprocess.run(["mount", "-o", "remount,rw", place], check=True)
+    clear(run, 3)
+
+
+def removed(ranks):
+    run = f"removed-{ranks}"
+    started = start(run, ranks)
+    training.wait_for(lambda: len(steps(run)) >= 2)
+    for _ in range(20):
+        shutil.rmtree(run, ignore_errors=True)
+        if not os.path.exists(run):
+            break
+    code = started.wait()
+    assert "was removed under the run" in started.text, started.text
+    assert code == 0, (code, started.text)
+    newest = training.newest(run)
+    assert subprocess.run(["h5diff", newest, training.newest("straight")]).returncode == 0
+    train(run, ranks)
+    assert json.loads(open(f"{run}/log.jsonl").readlines()[-1])["epoch"] == SETTINGS["train.epochs"]
+
+
+def replaced_store():
+    """The file is replaced while a run works: it goes on with what it read; the next one refuses, until it is back."""
+    shutil.copy("small.prc.h5", "kept.prc.h5")
+    small_store.write(tessera, "other.prc.h5", small_store.rows(seed=2))
+    started = start("replaced", 2)
+    training.wait_for(lambda: len(steps("replaced")) >= 2)
+    os.replace("other.prc.h5", "small.prc.h5")
+    started.send(started.pids()[-1], signal.SIGTERM)
+    assert started.wait() in (0, 75), started.text
+    text = train("replaced", 2, code=78)
+    assert "small.prc.h5" in text and "--fresh" in text, text
+    os.replace("kept.prc.h5", "small.prc.h5")
+    clear("replaced", 3)
+    # A flipped value is found when it is read, on any number of ranks.
+    with open("small.prc.h5", "rb") as file:
+        good = file.read()
+    import h5py
+    with h5py.File("small.prc.h5") as file:
+        at = file["value"].id.get_offset() + 4 * (file["value"].shape[0] // 2)
+    with open("small.prc.h5", "wb") as file:
+        file.write(good[:at] + bytes([good[at] ^ 1]) + good[at + 1:])
+    for ranks in (1, 3):
+        text = train("replaced", ranks, "--fresh", code=65)
+        assert "checksum" in text and "small.prc.h5" in text, text
+    with open("small.prc.h5", "wb") as file:
+        file.write(good)
+
+
+def runs_away():
+    """NaN: the sentence, and the last good checkpoint."""
+    for ranks in (1, 3):
+        run = f"wild-{ranks}"
+        text = train(run, ranks, code=65, train__learning_rate=500, train__optimizer="sgd", train__weight_decay=0)
+        assert "not finite" in text and "at step" in text, text
+        for path in steps(run):
+            import h5py
+            with h5py.File(path) as file:
+                assert all(numpy.isfinite(file[f"table/{t}/value"][:]).all() for t in file["table"]), path
+                assert numpy.isfinite(file["mlp/value"][:]).all(), path
+
+
+try:
+    train("straight", 2)
+    for ranks in (1, 3):
+        file_limit(ranks)
+    print("a limit on file sizes: survived", flush=True)
+    for ranks, leave in ((1, 0), (2, 600_000), (3, 0)):
+        full_disk(ranks, leave)
+    print("full disks: survived", flush=True)
+    read_only()
+    for ranks in (1, 3):
+        removed(ranks)
+    print("read-only and removed directories: as they should be", flush=True)
+    replaced_store()
+    runs_away()
+    print("a replaced store, numbers that run away: as they should be")
+finally:
+    for place in mounts:
+        subprocess.run(["umount", "-l", place], capture_output=True)
