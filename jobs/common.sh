@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# common.sh -- sourced by the scripts beside it: what runs of Tessera need on any cluster. Everything
-# here that is a setting of Open MPI, HDF5 or the kernel's can be overridden from the environment.
+# common.sh -- sourced by the scripts beside it: what runs of Tessera need on any cluster. What is a
+# setting of Open MPI, OpenMP or OpenBLAS here can be overridden from the environment.
 
 default() { [ -n "${!1+set}" ] || export "$1=$2"; }
 
@@ -9,21 +9,23 @@ default() { [ -n "${!1+set}" ] || export "$1=$2"; }
 default OMPI_MCA_oob_tcp_keepalive_time 20
 default OMPI_MCA_oob_tcp_keepalive_intvl 10
 default OMPI_MCA_oob_tcp_keepalive_probes 3
-default OMP_NUM_THREADS 1      # the scripts set it to the cores of a rank
-default OPENBLAS_NUM_THREADS 1 # Tessera calls BLAS from its own threads
-default OMP_PROC_BIND close
-default OMP_PLACES cores
+default OPENBLAS_NUM_THREADS 1 # Tessera calls BLAS from threads of its own
+# default HDF5_USE_FILE_LOCKING FALSE # where a network file system has no locks; remove the first #
+# default OMPI_MCA_io romio321        # where parallel writing hangs or fails on Lustre or GPFS
 
 say() { printf '%s  %s\n' "$(date '+%F %T')" "$*"; }
 
 # supervise COMMAND…: run it and return its exit code. The first SIGUSR1, SIGTERM, SIGINT or SIGHUP that
-# this shell gets reaches the command as SIGUSR1: checkpoint, then exit code 75. mpirun would end the
-# job on the others, so it is kept out of reach of Ctrl-C (a session of its own), and must not outlive
-# a shell that is killed. A command that has not ended `patience` seconds later (its other host may be
-# gone) is ended by force; so it is by a second Ctrl-C. `asked` names the signal.
+# this shell gets reaches the command as SIGUSR1: a checkpoint, then exit code 75. mpirun would end the
+# job on the others, so it gets a session of its own, out of reach of Ctrl-C and of signals to the
+# group; and it must not outlive a shell that is killed. If it has not ended `patience` seconds later
+# (its other host may be gone), it is ended by force; so it is by a second Ctrl-C. `asked` is the signal.
 supervise() {
-    local code dog=
-    asked=
+    local code=0 dog=''
+    case " $* " in
+    *" --fresh "*) say "--fresh would start over at every turn: give it to tessera train by hand"; return 2 ;;
+    esac
+    asked=''
     if setpriv --pdeathsig TERM true 2>/dev/null; then set -- setpriv --pdeathsig TERM "$@"; fi
     setsid "$@" </dev/null &
     child=$!
@@ -32,48 +34,60 @@ supervise() {
         trap "ask $name" $name
     done
     while wait "$child"; code=$?; kill -0 "$child" 2>/dev/null; do
-        [ -z "$asked" ] || [ -n "$dog" ] || { end_later "$child" & dog=$!; }
+        [ -z "$asked" ] || [ -n "$dog" ] || { end_later & dog=$!; }
     done
+    trap '' USR1 HUP
+    trap - TERM INT
     [ -z "$dog" ] || kill "$dog" 2>/dev/null
     return "$code"
 }
 
+# with_mpirun CORES OPTIONS… PROGRAM…: each rank on as many cores as it has threads.
+with_mpirun() {
+    local name known=()
+    export OMP_NUM_THREADS=$1
+    for name in OMP_NUM_THREADS OPENBLAS_NUM_THREADS OPENBLAS_CORETYPE HDF5_USE_FILE_LOCKING; do
+        [ -z "${!name+set}" ] || known+=(-x "$name") # on the other hosts as well
+    done
+    supervise mpirun --map-by "slot:PE=$1" --bind-to core "${known[@]}" "${@:2}"
+}
+
 ask() {
     if [ -z "$asked" ]; then
+        asked=$1
         say "received SIG$1: asking for a checkpoint"
         kill -USR1 "$child"
     elif [ "$1" = INT ]; then
         say "received SIG$1 again: ending at once"
         kill -TERM "$child"
     fi
-    asked=${asked:-$1}
 }
 
 end_later() {
     trap - USR1 TERM INT HUP
-    sleep "${patience:-120}"
-    say "no answer for ${patience:-120} s: ending it by force"
-    kill -TERM "$1"
+    for ((i = 0; i < ${patience:-150}; i++)); do sleep 1; done # nothing long outlives this shell
+    say "no answer for ${patience:-150} s: ending it by force"
+    kill -TERM "$child"
     sleep 10
-    kill -KILL "$1"
+    kill -KILL "$child"
 }
 
-# newest_step RUN: the step of its newest checkpoint; nothing if it has none.
-newest_step() { (cd "$1" 2>/dev/null && ls checkpoint-*[0-9].h5 2>/dev/null | sort | tail -n 1); }
+# newest RUN: the name of its newest checkpoint; nothing if it has none.
+newest() { (cd "$1" 2>/dev/null && printf '%s\n' checkpoint-*[0-9].h5 | grep -v '\*' | sort | tail -n 1); }
 
 # may_restart FILE MARK MAX: call it at each start. MARK says how far the work is; FILE remembers it and
 # how often the work was started without getting further. False when that was more than MAX times.
 may_restart() {
-    local mark='' n=0
-    [ ! -e "$1" ] || { read -r n && read -r mark; } <"$1"
-    if [ "$mark" = "$2" ] && [ -e "$1" ]; then n=$((n + 1)); else n=0; fi
+    local n=-1 mark=''
     mkdir -p "$(dirname "$1")"
-    printf '%d\n%s\n' "$n" "$2" >"$1"
-    [ "$n" -le "$3" ]
+    [ ! -e "$1" ] || { read -r n && read -r mark; } <"$1"
+    [ "$mark" = "$2" ] || n=-1
+    printf '%d\n%s\n' $((++n)) "$2" >"$1"
+    [ "$n" -le "$3" ] || { say "started $n times without getting further: giving up. The log above says why"; return 1; }
 }
 
 # Exit codes that the same command would only repeat: a person has to look. All others (75, a killed
-# rank, a lost node, the network, a disk that was full) are worth another start.
+# rank, a lost node, a cut network, a full disk) are worth another start.
 is_final() {
     case $1 in
     0 | 2 | 65 | 70 | 73 | 78) return 0 ;;

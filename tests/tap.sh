@@ -50,7 +50,7 @@ study() { cp "$work/study.yaml" "$work/$1.yaml"; }
 epochs() { cat "$work/$1/log.jsonl" 2>/dev/null | wc -l; }
 went() { [ "$(epochs "$1")" -ge "$2" ]; }
 end_soon() { sed -i "s/epochs: .*/epochs: $(($(epochs "$1") + 20))/" "$work/$1.yaml"; }
-newest() { ls "$work/$1"/checkpoint-*[0-9].h5 | sort | tail -n 1; }
+newest() { ls "$work/$1"/checkpoint-*[0-9].h5 | sort | tail -n 1 | grep .; }
 
 # same_as_undisturbed NAME: the run's last checkpoint equals that of one process that was left alone.
 same_as_undisturbed() {

@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# jobs/local.sh and jobs/train.pbs: asked to stop, killed, hopeless. (SLURM: tests/slurm/run.sh.)
+# usage: jobs.sh TESSERA SOURCE
+set -u
+tessera=$1
+. "$2/tests/tap.sh"
+command -v mpirun >/dev/null && command -v h5diff >/dev/null || { echo "mpirun or h5diff is missing"; exit 77; }
+make_study
+mkdir -p "$work/source/build" "$work/bin"
+cp -r jobs config "$work/source"
+ln -s "$tessera" "$work/source/build/tessera"
+export TESSERA=$work/source STORE=$work/data.prc.h5 RANKS=1 PAUSE=1
+exec 2>&1
+
+# background NAME COMMAND…: with its own CONFIG and RUN; $script is its process.
+background() {
+    study "$1"
+    CONFIG=$work/$1.yaml RUN=$work/$1 timeout 120 "${@:2}" >>"$work/$1.log" 2>&1 &
+    script=$!
+}
+stop() { [ -z "${script-}" ] || kill -KILL $(pgrep -P "$script"); } 2>/dev/null # takes its job along
+ended() { # CODE: the script ends with it
+    local code
+    wait "$script"
+    code=$?
+    [ $code = "$1" ] || { echo "# exit code $code, not $1"; return 1; }
+}
+
+ctrl_c() {
+    background ctrl-c setsid -w "$TESSERA/jobs/local.sh" # a terminal's Ctrl-C goes to the whole group
+    until_true 40 went ctrl-c 5
+    kill -INT -- "-$(pgrep -o -P "$script")" 2>/dev/null || kill -INT "$(pgrep -o -P "$script")"
+    ended 75 && grep -q 'stopped by a signal after a complete checkpoint' "$work/ctrl-c.log" || return
+    end_soon ctrl-c
+    CONFIG=$work/ctrl-c.yaml RUN=$work/ctrl-c timeout 60 "$TESSERA/jobs/local.sh" >>"$work/ctrl-c.log" 2>&1 &&
+        same_as_undisturbed ctrl-c
+}
+
+# A rank is killed, and later the script: mpirun must not go on alone.
+killed() {
+    background killed "$TESSERA/jobs/local.sh"
+    until_true 40 newest killed || return
+    kill_ranks killed
+    until_true 40 grep -q 'resuming from' "$work/killed.log" || return
+    local mine
+    mine=$(pgrep -o -P "$script")
+    kill -KILL "$mine"
+    wait "$script"
+    until_true 10 no_ranks killed
+}
+# The processes whose command line names the run, and that are Tessera's.
+ranks_of() { pgrep -f "^$TESSERA/build/tessera train .*run.directory=$work/$1"; }
+no_ranks() { [ -z "$(ranks_of "$1")" ]; }
+kill_ranks() { for id in $(ranks_of "$1"); do kill -KILL "$id"; done; }
+
+stop_file() {
+    background stop "$TESSERA/jobs/local.sh"
+    until_true 40 went stop 3
+    touch "$work/stop/STOP"
+    ended 75 && [ -e "$work/stop/STOPPED" ] && [ "$(grep -c 'training on' "$work/stop.log")" = 1 ]
+}
+
+dying_source() { # a program that dies at each start, in the place of Tessera
+    mkdir -p "$work/dying/build"
+    cp -r jobs "$work/dying"
+    printf '#!/bin/sh\necho started\nkill -9 $$\n' >"$work/dying/build/tessera"
+    chmod +x "$work/dying/build/tessera"
+}
+hopeless() {
+    dying_source
+    MAX_IDLE=2 TESSERA=$work/dying background hopeless "$TESSERA/jobs/local.sh"
+    ended 1 && [ "$(grep -c '^started' "$work/hopeless.log")" = 3 ]
+}
+wrong() { # an error that only a person can mend ends it
+    background wrong "$TESSERA/jobs/local.sh" --set train.batch=nonsense
+    ended 78
+}
+fresh_refused() {
+    background fresh "$TESSERA/jobs/local.sh" --fresh
+    ended 2
+}
+
+# PBS: its commands are not here; a qsub that writes down how it was called is.
+pbs() {
+    printf '#!/bin/sh\necho "$TESSERA_TURN $*" >>%s/qsub\n' "$work" >"$work/bin/qsub"
+    chmod +x "$work/bin/qsub"
+    echo localhost >"$work/nodes"
+    local turn="env PATH=$work/bin:$PATH PBS_O_WORKDIR=$work PBS_JOBID=7 PBS_NODEFILE=$work/nodes MINUTES=0.1"
+    background pbs $turn bash "$TESSERA/jobs/train.pbs"
+    ended 75 && grep -q '^1 -v TESSERA_TURN,.*train.pbs$' "$work/qsub" || return
+    end_soon pbs
+    CONFIG=$work/pbs.yaml RUN=$work/pbs TESSERA_TURN=1 timeout 60 $turn MINUTES=9 bash "$TESSERA/jobs/train.pbs" >>"$work/pbs.log" 2>&1 &&
+        [ "$(wc -l <"$work/qsub")" = 1 ] && same_as_undisturbed pbs || return
+    background pbs-deleted $turn MINUTES=9 bash "$TESSERA/jobs/train.pbs"
+    until_true 40 went pbs-deleted 3
+    kill -TERM "$(pgrep -o -P "$script")"
+    ended 75 && [ "$(wc -l <"$work/qsub")" = 1 ]
+}
+
+check() { "$1" && pass "$2" || bad "$2" "$work/${3:-$1}.log"; }
+check ctrl_c "Ctrl-C: a checkpoint, the end; again: the same bits" ctrl-c
+check killed "a killed rank: started again; a killed script takes its job along"
+check stop_file "STOP: ends, and is not started again" stop
+check hopeless "no progress: given up"
+check wrong "a wrong setting: ended"
+check fresh_refused "--fresh: refused" fresh
+check pbs "PBS: out of time, submitted again, the same bits; deleted: not again"
+[ $n_bad = 0 ]
