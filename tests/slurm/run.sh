@@ -85,8 +85,12 @@ train() {
 state() { scontrol show job -o "$1" | grep -o "JobState=[A-Z]*"; }
 is() { [ "$(state "$1")" = "JobState=$2" ]; }
 waiting_again() { is "$1" PENDING && [ "$(scontrol show job -o "$1" | grep -o 'Restarts=[0-9]*')" = "Restarts=$2" ]; }
-# A requeued job is made to wait for two minutes, which a test has not got.
-go_on() { until_true "$2" waiting_again "$1" "$3" && scontrol update jobid="$1" StartTime=now; }
+# A requeued job is made to wait for two minutes, which a test has not got. Asked while its last turn is
+# still being cleared away, SLURM forgets the wish: asked again.
+go_on() { until_true "$2" waiting_again "$1" "$3" && until_true 30 started "$1"; }
+started() {
+    ! is "$1" PENDING && ! is "$1" COMPLETING || { scontrol update jobid="$1" StartTime=now; sleep 1; false; }
+}
 
 # preempt NAME LAUNCH
 preempt() {
