@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MOST 1024 /* rows at a time */
+#define VALUES (1 << 19) /* of a block, or 256 rows */
 
 /* Rows of the first context, all readouts. */
 struct block {
@@ -27,7 +27,10 @@ struct block {
 
 static void block_init(struct block *block, const struct tess_model *model)
 {
-    *block = (struct block){.n = model->perturbation.n < MOST ? model->perturbation.n : MOST,
+    int64_t most = VALUES / model->readout.n / TESS_PREDICT_ROWS * TESS_PREDICT_ROWS;
+
+    most = most > 0 ? most : TESS_PREDICT_ROWS;
+    *block = (struct block){.n = model->perturbation.n < most ? model->perturbation.n : most,
                             .n_readouts = model->readout.n};
     block->first = TESS_NEW(int64_t, block->n + 1);
     block->member = TESS_NEW(int64_t, block->n);

@@ -17,45 +17,60 @@
 struct training {
     struct bench *bench;
     struct tess_trainer trainer;
-    int64_t epoch;      /* whose steps a stretch takes              */
-    int64_t steps;      /* of a stretch                             */
-    double measured;    /* observations of a stretch                */
-    double mine;        /* this rank's seconds of the last stretch  */
-    double epoch_share; /* of the epoch's beginning in it           */
+    int64_t epoch;    /* whose steps a stretch takes                */
+    int64_t shuffled; /* the epoch that the lanes are in            */
+    int64_t steps;    /* of a stretch                               */
+    double measured;  /* observations of a stretch                  */
+    double mine;      /* this rank's seconds of the last stretch    */
+    double begun;     /* seconds of an epoch's beginning, of a step */
 };
+
+/* The epoch from its beginning: shuffled if it is another one. Collective. */
+static void rewind_epoch(struct training *t)
+{
+    struct tess_trainer *trainer = &t->trainer;
+    double start = bench_start(t->bench);
+
+    if (trainer->window_n == 0 || t->epoch != t->shuffled) {
+        tess_trainer_begin_epoch(trainer, t->epoch);
+        t->begun = bench_stop(t->bench, start) / (double)trainer->steps_per_epoch;
+        t->shuffled = t->epoch;
+    }
+    trainer->window_first = -1;
+    trainer->window_n = 0;
+}
 
 /* Seconds of a stretch, with its share of what an epoch's beginning costs. Collective over the
  * benchmark's ranks. */
 static double run_stretch(struct training *t, struct tess_error *error)
 {
     struct tess_trainer *trainer = &t->trainer;
-    double start = bench_start(t->bench), begun, before;
+    double start, before, share;
 
-    tess_trainer_begin_epoch(trainer, t->epoch);
-    begun = bench_stop(t->bench, start);
+    rewind_epoch(t);
     before = trainer->progress.epoch_measured;
+    share = t->begun * (double)t->steps;
     start = bench_start(t->bench);
     for (int64_t step = 0; step < t->steps; step++)
         if (tess_trainer_step(trainer, step, error) != TESS_OK)
             break;
     t->measured = trainer->progress.epoch_measured - before;
-    t->epoch_share = begun * (double)t->steps / (double)trainer->steps_per_epoch;
-    t->mine = tess_clock() - start + t->epoch_share;
-    return bench_stop(t->bench, start) + t->epoch_share;
+    t->mine = tess_clock() - start + share;
+    return bench_stop(t->bench, start) + share;
 }
 
 /* Opens, warms up, and chooses a stretch: whole windows of steps, for about `seconds`. */
 static int begin(struct training *t, struct bench *bench, const struct tess_config *config,
                  MPI_Comm comm, struct tess_error *error)
 {
-    double took, wanted = bench->options->quick ? 0.3 : 1.5;
+    double took, wanted = bench->options->quick ? 0.3 : 1;
     int64_t most, windows;
 
     *t = (struct training){.bench = bench};
     tess_trainer_init(&t->trainer, config, comm, error);
     if (tess_agree(bench->comm, error) != TESS_OK)
         return error->code;
-    tess_trainer_begin_epoch(&t->trainer, 0);
+    rewind_epoch(t);
     most = t->trainer.steps_per_epoch;
     t->steps = most < TESS_WINDOW ? most : TESS_WINDOW;
     took = run_stretch(t, error);
@@ -120,7 +135,7 @@ static void break_down(struct training *t, struct tess_probe *probe, struct tess
     watch(t, probe);
     for (int i = 0; i < bench->n_threads; i++)
         probe[i] = (struct tess_probe){.timing = 1};
-    total = run_stretch(t, error) - t->epoch_share;
+    total = run_stretch(t, error) - t->begun * (double)t->steps;
     watch(t, NULL);
     scale = 1e3 / (double)t->steps;
     bench_say(bench, "a step", total * scale, "ms", NAN, NULL);
@@ -271,7 +286,7 @@ int bench_growth(struct bench *bench, struct tess_error *error)
 
             age(trainer, growth_rows[i] * BENCH_GROWTH_READOUTS / trainer->config.train.batch + 1);
             t[i].epoch = r + 1; /* other rows */
-            seconds[i][r] = (run_stretch(&t[i], error) - t[i].epoch_share) / (double)t[i].steps;
+            seconds[i][r] = run_stretch(&t[i], error) / (double)t[i].steps - t[i].begun;
         }
     for (int i = 0; i < n && error->code == TESS_OK; i++) {
         char name[64];
