@@ -60,16 +60,24 @@ stop_file() {
     ended 75 && [ -e "$work/stop/STOPPED" ] && [ "$(grep -c 'training on' "$work/stop.log")" = 1 ]
 }
 
-dying_source() { # a program that dies at each start, in the place of Tessera
-    mkdir -p "$work/dying/build"
-    cp -r jobs "$work/dying"
-    printf '#!/bin/sh\necho started\nkill -9 $$\n' >"$work/dying/build/tessera"
-    chmod +x "$work/dying/build/tessera"
+fake() { # BODY: a program in the place of Tessera
+    mkdir -p "$work/fake/build"
+    cp -r jobs "$work/fake"
+    printf '#!/bin/sh\necho started\n%s\n' "$1" >"$work/fake/build/tessera"
+    chmod +x "$work/fake/build/tessera"
 }
 hopeless() {
-    dying_source
-    MAX_IDLE=2 TESSERA=$work/dying background hopeless "$TESSERA/jobs/local.sh"
+    fake 'kill -9 $$'
+    MAX_IDLE=2 TESSERA=$work/fake background hopeless "$TESSERA/jobs/local.sh"
     ended 1 && [ "$(grep -c '^started' "$work/hopeless.log")" = 3 ]
+}
+deaf() { # as ranks are that wait for a host that is gone
+    fake 'trap "" USR1; exec sleep 60'
+    patience=2 TESSERA=$work/fake background deaf "$TESSERA/jobs/local.sh"
+    until_true 20 grep -q '^started' "$work/deaf.log"
+    kill -TERM "$(pgrep -o -P "$script")"
+    wait "$script"
+    grep -q 'no answer for 2 s' "$work/deaf.log"
 }
 wrong() { # an error that only a person can mend ends it
     background wrong "$TESSERA/jobs/local.sh" --set train.batch=nonsense
@@ -102,6 +110,7 @@ check ctrl_c "Ctrl-C: a checkpoint, the end; again: the same bits" ctrl-c
 check killed "a killed rank: started again; a killed script takes its job along"
 check stop_file "STOP: ends, and is not started again" stop
 check hopeless "no progress: given up"
+check deaf "no answer to a signal: ended by force"
 check wrong "a wrong setting: ended"
 check fresh_refused "--fresh: refused" fresh
 check pbs "PBS: out of time, submitted again, the same bits; deleted: not again"
