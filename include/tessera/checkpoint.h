@@ -70,4 +70,11 @@ int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_checkp
 int tess_checkpoint_read_mlp(const struct tess_h5 *h5, const struct tess_checkpoint_head *head,
                              const char *part, float *out, struct tess_error *error);
 
+/* Everything that is in an intact file (sums.h) held against its checksums and what it must be:
+ * what is wrong is added to `problems` of rank 0, one sentence each. Each rank its share.
+ * Collective over comm. */
+struct tess_strings;
+int tess_checkpoint_verify(const char *path, MPI_Comm comm, struct tess_strings *problems,
+                           struct tess_error *error);
+
 #endif

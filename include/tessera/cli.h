@@ -50,7 +50,7 @@ int tess_call_double(const struct tess_call *call, const char *name, double low,
 char *tess_call_text(const struct tess_call *call);
 
 extern const struct tess_command tess_command_check, tess_command_import, tess_command_split,
-    tess_command_info, tess_command_train, tess_command_evaluate, tess_command_impute,
-    tess_command_simulate, tess_command_bench;
+    tess_command_info, tess_command_verify, tess_command_train, tess_command_evaluate,
+    tess_command_impute, tess_command_simulate, tess_command_bench;
 
 #endif

@@ -9,6 +9,10 @@
 struct tess_error;
 struct tess_store;
 
+/* What an HDF5 file says it is; -1 and TESS_EDATA if it is none of these. */
+enum tess_info_kind { TESS_INFO_STORE, TESS_INFO_CHECKPOINT, TESS_INFO_ANNDATA };
+int tess_info_kind(const char *path, struct tess_error *error);
+
 /* Of an open store, rank 0's: counts, split, hash, one row for every context. Own of the caller. */
 json_t *tess_info_store(const struct tess_store *store);
 /* Shape, kind of X, layers, columns, and the texts and numbers under uns; NULL and an error if it

@@ -27,6 +27,8 @@ int tess_rundir_has_best(const char *directory, int64_t step);
 /* used.yaml: the settings, with the store's full path, so that others find it from anywhere. */
 int tess_rundir_write_used(const char *directory, const struct tess_config *config,
                            struct tess_error *error);
+/* The store that it names ("" if none); own of the caller. */
+int tess_rundir_read_used(const char *path, char **store, struct tess_error *error);
 
 /* Checkpoints that `path` may mean, the preferred first: a file itself; of a run directory the
  * best, then the newest. store: what the used.yaml beside them names ("" if there is none); own of

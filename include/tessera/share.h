@@ -6,11 +6,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct tess_strings;
+
 /* Rank 0's block to all. `bytes` agrees. Collective over comm. */
 void tess_share(MPI_Comm comm, void *block, size_t bytes);
 
 /* n items of `size` bytes from every rank, n may differ, into `all` on rank 0, in rank order.
  * Collective over comm; size agrees. */
 void tess_share_gather(MPI_Comm comm, const void *mine, int64_t n, size_t size, void *all);
+
+/* The texts of all ranks to rank 0, in rank order; the others' lists are emptied. Collective over
+ * comm. */
+void tess_share_strings(MPI_Comm comm, struct tess_strings *strings);
 
 #endif

@@ -4,7 +4,6 @@
 #include "tessera/checkpoint.h"
 #include "tessera/cli.h"
 #include "tessera/error.h"
-#include "tessera/h5_guard.h"
 #include "tessera/info.h"
 #include "tessera/rundir.h"
 #include "tessera/store.h"
@@ -28,49 +27,16 @@ static json_t *describe_store(const char *path, struct tess_error *error)
     return json;
 }
 
-/* Kinds, by an attribute of the root and what its text begins with. */
-static const struct {
-    const char *attribute, *value;
-    json_t *(*describe)(const char *path, struct tess_error *error);
-} kinds[] = {
-    {"format", "tessera-store", describe_store},
-    {"format", "tessera-checkpoint", tess_checkpoint_info},
-    {"encoding-type", "anndata", tess_info_anndata},
+static json_t *(*const describe_kind[])(const char *path, struct tess_error *error) = {
+    [TESS_INFO_STORE] = describe_store,
+    [TESS_INFO_CHECKPOINT] = tess_checkpoint_info,
+    [TESS_INFO_ANNDATA] = tess_info_anndata,
 };
-#define N_KINDS (int)(sizeof kinds / sizeof kinds[0])
-
-/* Which of the kinds; -1 is none. AnnData before 0.8 is known by its obs. */
-static int kind_of(const char *path, struct tess_error *error)
-{
-    struct tess_h5 h5 = TESS_H5_INIT;
-    int kind = -1;
-
-    tess_h5_guard_start(path);
-    tess_h5_open(&h5, path, MPI_COMM_NULL, 0, error);
-    for (int i = 0; i < N_KINDS && kind < 0 && error->code == TESS_OK; i++) {
-        char *value = NULL;
-
-        tess_h5_read_string(&h5, "/", kinds[i].attribute, &value, error);
-        if (value && strncmp(value, kinds[i].value, strlen(kinds[i].value)) == 0)
-            kind = i;
-        tess_free(value);
-    }
-    if (kind < 0 && error->code == TESS_OK && tess_h5_kind(&h5, "obs") && tess_h5_kind(&h5, "var"))
-        kind = N_KINDS - 1;
-    if (kind < 0)
-        tess_error_set(error, TESS_EDATA,
-                       "%s: is neither a store, nor a checkpoint, nor AnnData; 'tessera check' "
-                       "reads other inputs",
-                       path);
-    tess_h5_close(&h5, error);
-    tess_h5_guard_finish();
-    return kind;
-}
 
 static int describe(const struct tess_call *call, const char *path, struct tess_error *error)
 {
-    int kind = kind_of(path, error);
-    json_t *json = error->code == TESS_OK ? kinds[kind].describe(path, error) : NULL;
+    int kind = tess_info_kind(path, error);
+    json_t *json = error->code == TESS_OK ? describe_kind[kind](path, error) : NULL;
 
     if (json && tess_call_option(call, "json")) {
         json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));

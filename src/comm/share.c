@@ -2,6 +2,7 @@
 #include "tessera/share.h"
 
 #include "tessera/alloc.h"
+#include "tessera/text.h"
 
 #include <string.h>
 
@@ -45,4 +46,28 @@ void tess_share_gather(MPI_Comm comm, const void *mine, int64_t n, size_t size, 
         at += (size_t)count[r] * size;
     }
     tess_free(count);
+}
+
+void tess_share_strings(MPI_Comm comm, struct tess_strings *strings)
+{
+    int64_t n = 0, total;
+    char *mine, *all = NULL;
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    for (size_t i = 0; i < strings->n; i++)
+        n += (int64_t)strlen(strings->item[i]) + 1;
+    mine = TESS_NEW(char, n);
+    for (size_t i = 0, at = 0; i < strings->n; at += strlen(strings->item[i++]) + 1)
+        memcpy(mine + at, strings->item[i], strlen(strings->item[i]) + 1);
+    MPI_Reduce(&n, &total, 1, MPI_INT64_T, MPI_SUM, 0, comm);
+    if (rank == 0)
+        all = TESS_NEW(char, total);
+    tess_share_gather(comm, mine, n, 1, all);
+    for (int64_t at = n; rank == 0 && at < total; at += (int64_t)strlen(all + at) + 1)
+        tess_strings_add(strings, all + at);
+    if (rank != 0)
+        tess_strings_release(strings);
+    tess_free(mine);
+    tess_free(all);
 }

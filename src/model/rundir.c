@@ -98,21 +98,31 @@ int tess_rundir_write_used(const char *directory, const struct tess_config *conf
     return error->code;
 }
 
-static void read_store_name(const char *directory, char **store)
+int tess_rundir_read_used(const char *path, char **store, struct tess_error *error)
 {
-    struct tess_error ignored = TESS_ERROR_INIT;
     struct tess_config config;
-    char *path = tess_format("%s/used.yaml", directory);
     FILE *file = fopen(path, "r");
     char *text = TESS_NEW(char, 1 << 18);
 
     tess_config_init(&config);
-    if (file && fread(text, 1, (1 << 18) - 1, file) > 0)
-        tess_config_parse(&config, text, path, &ignored);
+    if (!file || fread(text, 1, (1 << 18) - 1, file) == 0)
+        tess_error_set(error, TESS_EDATA, "%s: cannot be read: %s", path,
+                       file ? "it is empty" : strerror(errno));
+    else
+        tess_config_parse(&config, text, path, error);
     if (file)
         fclose(file);
     *store = tess_strdup(config.data.store);
     tess_free(text);
+    return error->code;
+}
+
+static void read_store_name(const char *directory, char **store)
+{
+    struct tess_error ignored = TESS_ERROR_INIT;
+    char *path = tess_format("%s/used.yaml", directory);
+
+    tess_rundir_read_used(path, store, &ignored);
     tess_free(path);
 }
 

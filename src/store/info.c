@@ -12,6 +12,44 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* Kinds, by an attribute of the root and what its text begins with. */
+static const struct {
+    const char *attribute, *value;
+} kinds[] = {
+    [TESS_INFO_STORE] = {"format", "tessera-store"},
+    [TESS_INFO_CHECKPOINT] = {"format", "tessera-checkpoint"},
+    [TESS_INFO_ANNDATA] = {"encoding-type", "anndata"},
+};
+#define N_KINDS (int)(sizeof kinds / sizeof kinds[0])
+
+int tess_info_kind(const char *path, struct tess_error *error)
+{
+    struct tess_h5 h5 = TESS_H5_INIT;
+    int kind = -1;
+
+    tess_h5_guard_start(path);
+    tess_h5_open(&h5, path, MPI_COMM_NULL, 0, error);
+    for (int i = 0; i < N_KINDS && kind < 0 && error->code == TESS_OK; i++) {
+        char *value = NULL;
+
+        tess_h5_read_string(&h5, "/", kinds[i].attribute, &value, error);
+        if (value && strncmp(value, kinds[i].value, strlen(kinds[i].value)) == 0)
+            kind = i;
+        tess_free(value);
+    }
+    /* AnnData before 0.8 is known by its obs */
+    if (kind < 0 && error->code == TESS_OK && tess_h5_kind(&h5, "obs") && tess_h5_kind(&h5, "var"))
+        kind = TESS_INFO_ANNDATA;
+    if (kind < 0)
+        tess_error_set(error, TESS_EDATA,
+                       "%s: is neither a store, nor a checkpoint, nor AnnData; 'tessera check' "
+                       "reads other inputs",
+                       path);
+    tess_h5_close(&h5, error);
+    tess_h5_guard_finish();
+    return kind;
+}
+
 static json_t *hash_json(uint64_t hash)
 {
     return json_sprintf("%016" PRIx64, hash);
