@@ -4,6 +4,7 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/checkpoint.h"
+#include "tessera/clock.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
@@ -164,6 +165,7 @@ static void cut_log(struct tess_run *run, int64_t epochs, struct tess_error *err
 int tess_run_resume(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error)
 {
     struct candidate *candidate;
+    double started = tess_clock();
     int64_t n, chosen;
 
     candidate = list(run, &n);
@@ -176,6 +178,7 @@ int tess_run_resume(struct tess_run *run, struct tess_trainer *trainer, struct t
 
         tess_info("resuming from %s: step %lld, epoch %lld", path,
                   (long long)trainer->optimizer.step, (long long)trainer->progress.epoch + 1);
+        tess_debug("%s: verified and read in %.3f s", path, tess_clock() - started);
         tess_free(path);
     }
     run->longest_save = tess_checkpoint_bytes(trainer) / BYTES_PER_SECOND;

@@ -6,6 +6,7 @@
 #include "tessera/checkpoint.h"
 #include "tessera/clock.h"
 #include "tessera/error.h"
+#include "tessera/log.h"
 #include "tessera/preempt.h"
 #include "tessera/rundir.h"
 #include "tessera/sums.h"
@@ -109,6 +110,8 @@ int tess_run_save(struct tess_run *run, struct tess_trainer *trainer, struct tes
     run->saved = tess_clock();
     spent = run->saved - started;
     run->longest_save = spent > run->longest_save ? spent : run->longest_save;
+    if (error->code == TESS_OK)
+        tess_debug("%s: written in %.3f s", path, spent);
     tess_free(path);
     return error->code;
 }
