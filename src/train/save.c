@@ -202,9 +202,10 @@ int tess_checkpoint_write(struct tess_trainer *trainer, const char *path, struct
     char *aside = tess_format("%s.part", path);
 
     look_at_numbers(trainer, error);
-    /* a disk that is clearly too full is noticed before anything is written */
-    if (trainer->rank == 0 && tess_commit_open(&commit, path, error) == TESS_OK)
-        tess_commit_check_room(path, tess_checkpoint_bytes(trainer), error);
+    /* a disk that is clearly too full is noticed before anything is written; that may pass */
+    if (trainer->rank == 0 && tess_commit_open(&commit, path, error) == TESS_OK &&
+        tess_commit_check_room(path, tess_checkpoint_bytes(trainer), error) == TESS_ECREATE)
+        error->code = TESS_EIO;
     if (tess_agree(trainer->comm, error) == TESS_OK &&
         tess_h5_create(&h5, aside, trainer->comm, error) == TESS_OK)
         write_all(&h5, trainer, error);
