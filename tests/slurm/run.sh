@@ -85,11 +85,13 @@ train() {
 state() { scontrol show job -o "$1" | grep -o "JobState=[A-Z]*"; }
 is() { [ "$(state "$1")" = "JobState=$2" ]; }
 waiting_again() { is "$1" PENDING && [ "$(scontrol show job -o "$1" | grep -o 'Restarts=[0-9]*')" = "Restarts=$2" ]; }
-# A requeued job is made to wait for two minutes, which a test has not got. Asked while its last turn is
-# still being cleared away, SLURM forgets the wish: asked again.
-go_on() { until_true "$2" waiting_again "$1" "$3" && until_true 30 started "$1"; }
+# A requeued job is made to wait for two minutes, which a test has not got. A few seconds it needs: the
+# credential of its last turn is revoked, and one of the same second would be refused.
+go_on() { # NAME JOB SECONDS RESTARTS
+    until_true "$3" waiting_again "$2" "$4" && sleep 3 && until_true 30 started "$1" "$2" $(($4 + 1))
+}
 started() {
-    ! is "$1" PENDING && ! is "$1" COMPLETING || { scontrol update jobid="$1" StartTime=now; sleep 1; false; }
+    grep -q ", start $3, on" "$work/$1.log" || { scontrol update jobid="$2" StartTime=now; sleep 2; false; }
 }
 
 # preempt NAME LAUNCH
@@ -103,7 +105,7 @@ preempt() {
     grep -q 'stopped by a signal after a complete checkpoint' "$work/$1.log" ||
         bad "$1: no checkpoint when preempted" "$work/$1.log"
     end_soon "$1"
-    go_on "$job" 5 1
+    go_on "$1" "$job" 5 1
     until_true 60 is "$job" COMPLETED && grep -q 'resuming from' "$work/$1.log" && same_as_undisturbed "$1" &&
         pass "$1: preempted, requeued, resumed with $2: the same bits" ||
         bad "$1: preempted with $2" "$work/$1.log"
@@ -111,14 +113,18 @@ preempt() {
 
 # A limit of a minute, and the signal as early as SLURM will send it.
 out_of_time() {
-    local job
+    local job after
     job=$(train limit mpirun --time=1 --signal=B:USR1@30)
-    until_true 90 waiting_again "$job" 1 || { bad "limit: not requeued" "$work/limit.log"; return; }
+    after=$(cd "$work" && sbatch --parsable -o after.log --ntasks-per-node=$cores --cpus-per-task=1 --dependency=afterok:"$job" \
+        --export=ALL,TESSERA="$OLDPWD",RUN="$work/limit",OUTPUT="$work/imputed.h5ad" "$OLDPWD/jobs/impute.sbatch")
+    until_true 90 waiting_again "$job" 1 && is "$after" PENDING || { bad "limit: not requeued" "$work/limit.log"; return; }
     end_soon limit
-    go_on "$job" 5 1
+    go_on limit "$job" 5 1
     until_true 60 is "$job" COMPLETED && grep -q 'received SIGUSR1' "$work/limit.log" &&
         grep -q 'resuming from' "$work/limit.log" && same_as_undisturbed limit &&
         pass "limit: out of time, requeued, resumed: the same bits" || bad "limit" "$work/limit.log"
+    until_true 40 is "$after" COMPLETED && [ -s "$work/imputed.h5ad" ] &&
+        pass "impute: waited for the last turn" || bad "impute" "$work/after.log"
 }
 
 cancel() {
@@ -144,7 +150,7 @@ give_up() {
     printf '#!/bin/sh\nkill -9 $$\n' >"$source/build/tessera"
     chmod +x "$source/build/tessera"
     job=$(train hopeless mpirun)
-    go_on "$job" 20 1 && go_on "$job" 20 2
+    go_on hopeless "$job" 20 1 && go_on hopeless "$job" 20 2
     until_true 20 is "$job" FAILED && grep -q 'started 2 times without getting further' "$work/hopeless.log" &&
         pass "hopeless: given up" || bad "hopeless" "$work/hopeless.log"
 }
