@@ -64,7 +64,8 @@ int tess_commit_finish(struct tess_commit *commit, struct tess_error *error)
         else if (rename(commit->aside, commit->path) < 0)
             tess_error_set(error, TESS_EIO, "%s: cannot be renamed into place: %s", commit->path,
                            strerror(errno));
-        else if (sync_path(directory, O_RDONLY | O_DIRECTORY) < 0 && errno != EINVAL)
+        else if (!tess_fail_here(error, commit->path) &&
+                 sync_path(directory, O_RDONLY | O_DIRECTORY) < 0 && errno != EINVAL)
             tess_error_set(error, TESS_EIO, "%s: its directory cannot be brought to disk: %s",
                            commit->path, strerror(errno));
     }

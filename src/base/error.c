@@ -1,10 +1,12 @@
 /* error.c -- errors, bugs, and the torture counter. */
 #include "tessera/error.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void (*tess_bug_hook)(int exit_code);
 
@@ -31,19 +33,23 @@ void tess_fail_rank(int rank)
 
 int tess_fail_here(struct tess_error *error, const char *what)
 {
-    static long at = -1, target_rank;
+    static long at, target_rank;
+    static int known;
     long number;
 
-    if (at < 0) {
+    if (!known) {
         const char *text = getenv("TESS_FAIL_AT");
         char *end = NULL;
 
         at = text ? strtol(text, &end, 10) : 0;
         target_rank = end && *end == '@' ? strtol(end + 1, NULL, 10) : 0;
+        known = 1;
     }
     number = __atomic_add_fetch(&fail_calls, 1, __ATOMIC_RELAXED);
-    if (number != at || fail_rank != target_rank)
+    if (fail_rank != target_rank || (number != at && number != -at))
         return 0;
+    if (at < 0)
+        kill(getpid(), SIGKILL);
     tess_error_set(error, TESS_EIO, "%s: failed on purpose (TESS_FAIL_AT)", what);
     return 1;
 }

@@ -7,7 +7,7 @@ For each command and rank, failures are spread over the fallible calls that it m
 them). Each time every rank must end with the same code, one sentence must say what failed, nothing may hang,
 and nothing half-written may lie about. --cases bounds the failures tried for each command and rank
 (default 5; 0, and with TESS_TEST_LONG=1: every one). A training is then run once more, and must have the bits
-of one that never failed."""
+of one that never failed; it is also killed at calls spread in the same way (TESS_FAIL_AT=-n@rank)."""
 import os
 import pathlib
 import re
@@ -31,9 +31,10 @@ class Command:
     in the folder after a failure, beside those that lay there before. What check() and always() return is a complaint;
     the first is asked after failures only."""
 
-    def __init__(self, name, ranks, arguments, prepare=lambda: None, allowed=(), check=lambda: None, always=lambda: None):
+    def __init__(self, name, ranks, arguments, prepare=lambda: None, allowed=(), check=lambda: None, always=lambda: None,
+                 kills=False):
         self.name, self.ranks, self.arguments = name, ranks, [str(a) for a in arguments]
-        self.prepare, self.allowed, self.check, self.always = prepare, allowed, check, always
+        self.prepare, self.allowed, self.check, self.always, self.kills = prepare, allowed, check, always, kills
 
     def run(self, fail_at=None):
         """Exit codes of all ranks (None: hung), standard error, files that are new."""
@@ -117,6 +118,19 @@ def attempt(command, n, rank):
     return not succeeded
 
 
+def shoot(command, n, rank):
+    """Killed at the n-th call. What matters is what comes after."""
+    codes, text, new = command.run(f"-{n}@{rank}")
+    wrong = "still running" if codes is None else command.always()
+    if wrong:
+        problems.append(f"{command.name} on {command.ranks} ranks, killed at {n}@{rank}: {wrong}")
+    clean(new)
+
+
+def spread(n, cases):
+    return range(1, n + 1) if cases == 0 or n <= cases else sorted({1 + (n - 1) * i // (cases - 1) for i in range(cases)})
+
+
 def torture(command):
     codes, text, new = command.run("0")  # fails nothing, counts
     if codes is None or set(codes) != {0}:
@@ -126,10 +140,15 @@ def torture(command):
     calls = {int(r): int(n) for r, n in re.findall(r"rank (\d+): (\d+) fallible calls", text)}
     for rank in range(command.ranks):
         n = calls.get(rank, 0)
-        want = range(1, n + 1) if cases == 0 or n <= cases else {1 + (n - 1) * i // (cases - 1) for i in range(cases)}
-        failed = sum(attempt(command, at, rank) for at in sorted(want))
+        want = spread(n, cases)
+        failed = sum(attempt(command, at, rank) for at in want)
         print(f"{command.name}, rank {rank} of {command.ranks}: {n} fallible calls, {failed} of {len(want)} failures "
               "ended the command", flush=True)
+        if command.kills:
+            want = spread(n, (cases + 1) // 2)
+            for at in want:
+                shoot(command, at, rank)
+            print(f"{command.name}, rank {rank} of {command.ranks}: killed at {len(want)} of these calls", flush=True)
     if not calls.get(0):
         problems.append(f"{command.name}: no fallible call on rank 0; the test would be empty")
 
@@ -200,11 +219,12 @@ def commands():
     yield Command("split", 2, ["split", store, "--random"], prepare=restore, check=lambda: works("check", store))
     yield Command("check", 2, ["check", kept])
     yield Command("info", 1, ["info", kept])
-    yield Command("train", 2, ["train"] + retraining, prepare=forget, allowed=("again", "again/*"), always=straight_bits)
+    yield Command("train", 2, ["train"] + retraining, prepare=forget, allowed=("again", "again/*"), always=straight_bits,
+                  kills=True)
     half = place / "half"
     plain("train", *settled, f"--set=run.directory={half}", "--time-limit=0.001")
     yield Command("train, resumed", 2, ["train"] + retraining, prepare=go_on, allowed=("again", "again/*"),
-                  always=straight_bits)
+                  always=straight_bits, kills=True)
     yield Command("evaluate", 2, ["evaluate", run, "--json", place / "scores.json", "--resamples", "10"])
     yield Command("impute", 2, ["impute", run, "-o", place / "imputed.h5ad"])
     if plain("impute", run, "-o", place / "guess.h5ad").returncode == 0:
