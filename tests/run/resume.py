@@ -179,7 +179,38 @@ if len(pids) == 2:
 train("twice", 1)
 same_as_straight("twice")
 
-# A signal in the middle of validating: the epoch is validated again
+# A signal in the middle of validating breaks it off: nearly all of this store is for validation, an epoch is one step
+def split_table(*options):
+    started = training.Started(tessera, 1, ["-q", "split", "wide.prc.h5", *options])
+    assert started.wait() == 0, started.text
+
+
+started = training.Started(tessera, 1, ["-q", "simulate", "-o", "wide.prc.h5", "--perturbations", 1000, "--readouts", 250,
+                                        "--contexts", 2, "--split-target", "none"])
+assert started.wait() == 0, started.text
+split_table("--export", "wide.tsv")
+with open("wide.tsv") as file:
+    table = [line.split("\t") for line in file.read().splitlines()]
+for number, row in enumerate(table[1:]):
+    row[2] = "train" if row[0] == "control" or number < 40 else "val"
+with open("wide.tsv", "w") as file:
+    file.writelines("\t".join(row) + "\n" for row in table)
+split_table("--file", "wide.tsv")
+WIDE = {"data__store": "wide.prc.h5", "model__hidden_dim": 256, "model__layers": 3, "train__epochs": 1,
+        "train__batch": 20000, "checkpoint__minutes": 15}
+train("wide-straight", 2, **WIDE)
+started = start("wide", 2, **WIDE)
+training.wait_for(lambda: "checkpoint:" in started.read())
+time.sleep(0.7)
+started.send(started.pids()[-1], signal.SIGUSR1)
+code = started.wait()
+assert code in (0, 75), started.text
+if code == 75:
+    assert newest_step("wide") == 1 and log("wide") == [], (newest_step("wide"), log("wide"))
+train("wide", 3, **WIDE)
+same_as_straight("wide", "wide-straight")
+
+# A stop after the first step; nothing to do after the last
 train("first-half", 1, "--time-limit", "0.001", code=75)  # no time at all: a step, a checkpoint
 said = train("first-half", 5)
 assert "resuming from" in said and "step 1," in said, said
