@@ -225,6 +225,7 @@ def commands():
     plain("train", *settled, f"--set=run.directory={half}", "--time-limit=0.001")
     yield Command("train, resumed", 2, ["train"] + retraining, prepare=go_on, allowed=("again", "again/*"),
                   always=straight_bits, kills=True)
+    yield Command("verify", 2, ["verify", run, kept])
     yield Command("evaluate", 2, ["evaluate", run, "--json", place / "scores.json", "--resamples", "10"])
     yield Command("impute", 2, ["impute", run, "-o", place / "imputed.h5ad"])
     if plain("impute", run, "-o", place / "guess.h5ad").returncode == 0:
