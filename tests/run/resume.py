@@ -135,31 +135,33 @@ while n < wanted:
 print(f"{n} kills ({in_writing} while a checkpoint was being written, {graceful} ended with 75) over {chain} runs, stopped at "
       f"{len(steps_seen)} different steps of {last}: the same bits each time", flush=True)
 
-# A file STOP, a time limit, the scheduler's end, in the middle of epochs
+# A file STOP, a time limit, the scheduler's end, in the middle of epochs: the ranks are held until it is time, however fast they are
 stopped = 0
 for how in ("STOP", "--time-limit", "SLURM_JOB_END_TIME"):
-    run = f"asked-{how.strip('-')}"
+    run, hold = f"asked-{how.strip('-')}", {"STOP": 1.5}.get(how, 6)
+    options = ("--time-limit", "0.1") if how == "--time-limit" else ()
+    ends = {"SLURM_JOB_END_TIME": str(int(time.time()) + hold)} if how == "SLURM_JOB_END_TIME" else None
+    started = start(run, 2, *options, environment=ends)
+    training.wait_for(lambda: newest_step(run) > 0 or started.over())
+    held = started.pids()
+    for pid in held:
+        started.send(pid, signal.SIGSTOP)
     if how == "STOP":
-        started = start(run, 2)
-        training.wait_for(lambda: newest_step(run) > 0)
         open(f"{run}/STOP", "w").close()
-        code, text = started.wait(), started.text
-    elif how == "--time-limit":
-        started = start(run, 2, "--time-limit", "0.1")
-        code, text = started.wait(), started.text
-    else:
-        started = start(run, 2, environment={"SLURM_JOB_END_TIME": str(int(time.time()) + 6)})
-        code, text = started.wait(), started.text
-    assert code in (0, 75), text
-    if code == 75:
+    time.sleep(hold)
+    for pid in held:
+        started.send(pid, signal.SIGCONT)
+    code, text = started.wait(), started.text
+    assert code == (75 if held else 0), (how, code, text)
+    if held:
         stopped += 1
-        assert {"STOP": "the file STOP", "--time-limit": "the time limit"}.get(how, "the time limit") in text, text
+        assert ("the file STOP" if how == "STOP" else "the time limit") in text, text
         assert not os.path.exists(f"{run}/STOP")
         step = newest_step(run)
         text = train(run, 3)
         assert f"step {step}" in text and "resuming from" in text, text
-    same_as_straight(run)
-assert stopped, "no run was slow enough to be stopped"
+        same_as_straight(run)
+assert stopped, "no run could be held"
 
 # A second signal, three seconds after the first, ends a run that cannot finish its step (here: one that waits for a stopped rank)
 started = start("twice", 2)
@@ -196,19 +198,25 @@ for number, row in enumerate(table[1:]):
 with open("wide.tsv", "w") as file:
     file.writelines("\t".join(row) + "\n" for row in table)
 split_table("--file", "wide.tsv")
-WIDE = {"data__store": "wide.prc.h5", "model__hidden_dim": 256, "model__layers": 3, "train__epochs": 1,
+WIDE = {"data__store": "wide.prc.h5", "model__hidden_dim": 512, "model__layers": 3, "train__epochs": 1,
         "train__batch": 20000, "checkpoint__minutes": 15}
 train("wide-straight", 2, **WIDE)
-started = start("wide", 2, **WIDE)
-training.wait_for(lambda: "checkpoint:" in started.read())
-time.sleep(0.7)
-started.send(started.pids()[-1], signal.SIGUSR1)
-code = started.wait()
-assert code in (0, 75), started.text
-if code == 75:
-    assert newest_step("wide") == 1 and log("wide") == [], (newest_step("wide"), log("wide"))
-train("wide", 3, **WIDE)
-same_as_straight("wide", "wide-straight")
+for delay in (0.7, 0.4, 0.2, 0.1, 0.05, 0):  # from late in the validation to early, until a run is not over yet
+    run = f"wide-{delay}"
+    started = start(run, 2, **WIDE)
+    training.wait_for(lambda: "checkpoint:" in started.read() or started.over())
+    time.sleep(delay)
+    for pid in started.pids()[-1:]:
+        started.send(pid, signal.SIGUSR1)
+    code = started.wait()
+    assert code in (0, 75), started.text
+    if code == 75:
+        assert newest_step(run) == 1 and log(run) == [], (newest_step(run), log(run))
+    train(run, 3, **WIDE)
+    same_as_straight(run, "wide-straight")
+    if code == 75:
+        break
+assert code == 75, "no validation was long enough to be broken off"
 
 # A stop after the first step; nothing to do after the last
 train("first-half", 1, "--time-limit", "0.001", code=75)  # no time at all: a step, a checkpoint
