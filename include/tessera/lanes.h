@@ -22,15 +22,32 @@ struct tess_lanes {
     int *root_first;   /* (n_ranks + 1) a rank's roots; own             */
     float *buffer;     /* for the reduction; own                        */
     int64_t room;
+    /* This rank's sums in the making. */
+    int64_t size;           /* floats of a gradient                    */
+    int top;                /* levels that are climbed as lanes finish */
+    float **sum;            /* (own lanes) a node's sum, by its first lane, or NULL; own */
+    int *sum_level;         /* (own lanes) that node's k; own          */
+    float **spare;          /* (own lanes) buffers nobody uses; own    */
+    int n_spare, n_buffers; /* of them; of all                         */
 };
 
 /* Local. TESS_ECONFIG, naming train.lanes, if there are more ranks than lanes. */
 int tess_lanes_init(struct tess_lanes *lanes, MPI_Comm comm, int n, struct tess_error *error);
 void tess_lanes_release(struct tess_lanes *lanes);
 
-/* Sum `size` floats over all lanes; block[i] is the gradient of this rank's i-th lane
- * (overwritten). slice (n_ranks + 1): who gets which floats; out: this rank's slice. Uses OpenMP's
- * threads. Collective over comm. */
-void tess_lanes_reduce(struct tess_lanes *lanes, float **block, const int64_t *slice, float *out);
+/* Buffers for gradients of `size` floats that `threads` threads compute. TESS_EOS. Local. */
+int tess_lanes_reserve(struct tess_lanes *lanes, int64_t size, int threads,
+                       struct tess_error *error);
+/* How many buffers that takes for so many lanes of a rank. */
+int tess_lanes_buffers(int n, int threads);
+/* A buffer (size) for a lane's gradient; what is in it means nothing. Any thread. */
+float *tess_lanes_take(struct tess_lanes *lanes);
+/* The gradient of this rank's lane-th lane is in a taken buffer: it is added to what it belongs to
+ * while it is in the caches. Any thread, any order of lanes. */
+void tess_lanes_give(struct tess_lanes *lanes, int lane, float *gradient);
+
+/* The sums over all lanes, once each was given. slice (n_ranks + 1): who gets which floats; out:
+ * this rank's slice. Uses OpenMP's threads. Collective over comm. */
+void tess_lanes_reduce(struct tess_lanes *lanes, const int64_t *slice, float *out);
 
 #endif

@@ -41,6 +41,11 @@ void tess_optimizer_update(const struct tess_optimizer *optimizer, int64_t n, co
 /* n parameters that last moved at step `from`, through steps from + 1 … to without a gradient. */
 void tess_optimizer_catch_up(const struct tess_optimizer *optimizer, int64_t n, int64_t from,
                              int64_t to, float *x, float *m, float *v);
+/* The same for rows row[0 .. n) of tables x, m, v (·, dim), the i-th of which last moved at
+ * last[row[i]], which becomes `to`. No row twice. OpenMP. */
+void tess_optimizer_catch_up_rows(const struct tess_optimizer *optimizer, int64_t n,
+                                  const int64_t *row, int64_t *last, int64_t to, int64_t dim,
+                                  float *x, float *m, float *v);
 
 /* Learning rate of a step: base rate, epoch (fractional where warm-up or cosine need it). */
 double tess_optimizer_rate(const struct tess_config *config, int64_t epoch, int64_t step_in_epoch,

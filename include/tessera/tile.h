@@ -37,11 +37,11 @@ struct tess_tile {
     const int32_t *u_p, *u_c; /* (n_u) their perturbation and context row */
 };
 
-/* Results of a tile; every array is added to, none is cleared. */
+/* Results of a tile: gradients are written, not added to; the sums of loss and count are. */
 struct tess_tile_grad {
     struct tess_mlp mlp;
-    float *dp, *dr, *dc; /* (n_p, D), (n_r, D), (n_c, D): written, not added to */
-    double loss;         /* Σ (out - y)²                                        */
+    float *dp, *dr, *dc; /* (n_p, D), (n_r, D), (n_c, D) */
+    double loss;         /* Σ (out - y)²                 */
     int64_t n_measured;
 };
 
@@ -61,6 +61,9 @@ struct tess_workspace {
 };
 void tess_workspace_init(struct tess_workspace *work, struct tess_shape shape);
 void tess_workspace_release(struct tess_workspace *work);
+
+/* Rows of each block but the last: as many in each, whole strips, at most TESS_TILE_ROWS. */
+int tess_tile_rows(const struct tess_workspace *work, int64_t n);
 
 /* Loss of the tile and gradient of Σ (out - y)² (not the mean: the caller divides by the number of
  * observations of the whole step) with respect to everything. */

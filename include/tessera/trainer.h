@@ -56,6 +56,7 @@ struct tess_lane_buffer { /* rows of one lane at one step, and their gradients *
     size_t room;
     float *block; /* own */
     float *component, *p, *r, *c, *dcomponent, *dp, *dr, *dc;
+    double largest; /* finite gradient of the MLP, if the loss was not finite */
 };
 
 struct tess_trainer {
@@ -84,7 +85,6 @@ struct tess_trainer {
 
     struct tess_workspace *workspace; /* (n_threads) */
     struct tess_marks *marks;         /* (n_threads) */
-    float **gradient;                 /* (n_local) (n_parameters) each */
     float *slice_gradient;
     struct tess_work *work;         /* (TESS_WINDOW, n_local)        */
     int64_t window_first, window_n; /* steps of the epoch prepared   */

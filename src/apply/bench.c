@@ -177,13 +177,25 @@ void bench_forget(const struct bench *bench, const char *path)
 }
 
 /* Tiles of the program's default size, and single observations as published. */
+void bench_settings(const struct bench *bench, struct tess_config *config)
+{
+    tess_config_init(config);
+    config->train.sampling = TESS_SAMPLING_TILES;
+    config->train.lanes = 16;
+    config->train.batch = 16384;
+    config->train.optimizer = TESS_OPTIMIZER_ADAMW;
+    config->train.weight_decay = 0.01;
+    config->train.schedule = TESS_SCHEDULE_EXPONENTIAL;
+    config->train.threads = bench->n_threads;
+}
+
 static int run_recipe(struct bench *bench, const struct recipe *recipe, struct tess_error *error)
 {
     struct bench_data data = recipe->data;
     struct tess_config config;
 
     bench_section(bench, recipe->name, recipe->title);
-    tess_config_init(&config);
+    bench_settings(bench, &config);
     config.model.embedding_dim = recipe->dim;
     config.model.hidden_dim = recipe->hidden;
     config.model.dropout = recipe->dropout;
@@ -217,6 +229,7 @@ static void run_all(struct bench *bench, const struct recipe *only, struct tess_
 {
     const struct tess_config *own = bench->options->config;
     int width[] = {256, 512}, n = 2;
+    struct tess_config config;
 
     if (own || only) {
         width[0] = own ? tess_int(own->model.hidden_dim) : only->hidden;
@@ -228,7 +241,9 @@ static void run_all(struct bench *bench, const struct recipe *only, struct tess_
     }
     if (own) {
         bench_section(bench, "own", "The configuration's own run");
-        bench_training(bench, own, "own", 1, error);
+        config = *own;
+        config.train.threads = bench->n_threads;
+        bench_training(bench, &config, "own", 1, error);
     }
     for (int i = 0; i < N_RECIPES && error->code == TESS_OK; i++)
         if (only ? only == &recipes[i] : !own)

@@ -41,6 +41,8 @@ void bench_machine(struct bench *bench, int n_hidden, const int *hidden);
 /* Messages between ranks. Collective. */
 void bench_messages(struct bench *bench);
 
+/* Settings of what is measured, whatever the program's defaults are. */
+void bench_settings(const struct bench *bench, struct tess_config *config);
 /* Simulated data. */
 struct bench_data {
     int64_t perturbations, readouts, contexts;

@@ -59,6 +59,26 @@ static double run_stretch(struct training *t, struct tess_error *error)
     return bench_stop(t->bench, start) + share;
 }
 
+#define LONG_AGO 20000 /* steps: a training well under way */
+
+/* As if the training had gone on for long: moments, and rows that were last touched as many steps
+ * ago as they are when each is touched as often as the others. */
+static void age(struct tess_trainer *trainer, int64_t gap)
+{
+    while (trainer->optimizer.step < LONG_AGO)
+        tess_optimizer_begin(&trainer->optimizer, trainer->config.train.learning_rate);
+    for (int t = 0; t < TESS_N_TABLES; t++) {
+        struct tess_shard *shard = &trainer->shard[t];
+
+        for (int64_t i = 0; i < shard->n_local * shard->dim && shard->v[i] == 0; i++) {
+            shard->m[i] = 1e-4f;
+            shard->v[i] = 1e-6f;
+        }
+        for (int64_t i = 0; i < shard->n_local; i++)
+            shard->last[i] = trainer->optimizer.step - (t == TESS_TABLE_P ? i % gap : 0);
+    }
+}
+
 /* Opens, warms up, and chooses a stretch: whole windows of steps, for about `seconds`. */
 static int begin(struct training *t, struct bench *bench, const struct tess_config *config,
                  MPI_Comm comm, struct tess_error *error)
@@ -70,6 +90,7 @@ static int begin(struct training *t, struct bench *bench, const struct tess_conf
     tess_trainer_init(&t->trainer, config, comm, error);
     if (tess_agree(bench->comm, error) != TESS_OK)
         return error->code;
+    age(&t->trainer, 1);
     rewind_epoch(t);
     most = t->trainer.steps_per_epoch;
     t->steps = most < TESS_WINDOW ? most : TESS_WINDOW;
@@ -232,26 +253,6 @@ int bench_training(struct bench *bench, const struct tess_config *config, const 
     return error->code;
 }
 
-#define LONG_AGO 20000 /* steps: a training well under way */
-
-/* As if the training had gone on for long: moments, and rows that were last touched as many steps
- * ago as they are when each is touched as often as the others. */
-static void age(struct tess_trainer *trainer, int64_t gap)
-{
-    while (trainer->optimizer.step < LONG_AGO)
-        tess_optimizer_begin(&trainer->optimizer, trainer->config.train.learning_rate);
-    for (int t = 0; t < TESS_N_TABLES; t++) {
-        struct tess_shard *shard = &trainer->shard[t];
-
-        for (int64_t i = 0; i < shard->n_local * shard->dim && shard->v[i] == 0; i++) {
-            shard->m[i] = 1e-4f;
-            shard->v[i] = 1e-6f;
-        }
-        for (int64_t i = 0; i < shard->n_local; i++)
-            shard->last[i] = trainer->optimizer.step - (t == TESS_TABLE_P ? i % gap : 0);
-    }
-}
-
 #define SIZES 3
 static const int64_t growth_rows[SIZES] = {1000, 30000, 1000000};
 static const int64_t growth_contexts[SIZES] = {60, 2, 1}; /* experiments enough for an epoch */
@@ -261,7 +262,7 @@ static int begin_grown(struct training *t, struct bench *bench, int size, struct
     struct bench_data data = {growth_rows[size], BENCH_GROWTH_READOUTS, growth_contexts[size], 0};
     struct tess_config config;
 
-    tess_config_init(&config);
+    bench_settings(bench, &config);
     if (bench_simulate(bench, &data, &config, error) == TESS_OK)
         begin(t, bench, &config, bench->comm, error);
     if (t->trainer.steps_per_epoch > TESS_WINDOW)

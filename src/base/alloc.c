@@ -8,20 +8,30 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define ALIGNMENT 64
+/* Large blocks ask for huge pages: rows of tables are met in random order, and a walk through the
+ * page table would cost as much as the row. */
+#define HUGE_PAGE ((size_t)1 << 21)
+#define LARGE     (4 * HUGE_PAGE)
 
 static void *allocate(size_t n, size_t size)
 {
-    size_t bytes;
+    size_t bytes, alignment;
     void *block;
 
-    if (__builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX - 2 * ALIGNMENT)
+    if (__builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX - 2 * HUGE_PAGE)
         return NULL;
+    alignment = bytes >= LARGE ? HUGE_PAGE : ALIGNMENT;
     bytes = (bytes / ALIGNMENT + 1) * ALIGNMENT;
-    block = aligned_alloc(ALIGNMENT, bytes);
-    if (block)
-        memset(block, 0, bytes);
+    if (posix_memalign(&block, alignment, bytes) != 0)
+        return NULL;
+#ifdef MADV_HUGEPAGE
+    if (alignment == HUGE_PAGE)
+        madvise(block, bytes, MADV_HUGEPAGE); /* a wish */
+#endif
+    memset(block, 0, bytes);
     return block;
 }
 

@@ -51,13 +51,34 @@ int tess_lanes_init(struct tess_lanes *lanes, MPI_Comm comm, int n, struct tess_
     return TESS_OK;
 }
 
+static int own_lanes(const struct tess_lanes *lanes)
+{
+    return lanes->first ? lanes->first[lanes->rank + 1] - lanes->first[lanes->rank] : 0;
+}
+
+/* Sums become spare buffers. */
+static void drop_sums(struct tess_lanes *lanes)
+{
+    for (int i = 0; lanes->sum && i < own_lanes(lanes); i++) {
+        if (lanes->sum[i])
+            lanes->spare[lanes->n_spare++] = lanes->sum[i];
+        lanes->sum[i] = NULL;
+    }
+}
+
 void tess_lanes_release(struct tess_lanes *lanes)
 {
+    drop_sums(lanes);
     tess_free(lanes->first);
     tess_free(lanes->root_first);
     tess_free(lanes->root);
     tess_free(lanes->level);
     tess_free(lanes->buffer);
+    for (int i = 0; i < lanes->n_spare; i++)
+        tess_free(lanes->spare[i]);
+    tess_free(lanes->sum);
+    tess_free(lanes->sum_level);
+    tess_free(lanes->spare);
     *lanes = (struct tess_lanes){0};
 }
 
@@ -96,19 +117,131 @@ static void climb(const struct tess_lanes *lanes, int n, const int *at, const in
     tess_free(next);
 }
 
-/* Sums of this rank's roots, each in the block of its first lane. */
-static void climb_local(const struct tess_lanes *lanes, float **block, int64_t size)
+/* Levels that a rank climbs while its lanes finish: all, unless several threads then wait for one
+ * that adds; the last ones are climbed by all threads together. */
+static int levels_at_once(int n, int threads)
 {
-    int n = lanes->first[lanes->rank + 1] - lanes->first[lanes->rank];
+    int k = 0;
+
+    if (threads == 1)
+        return 31;
+    while ((4 << k) * threads <= n)
+        k++;
+    return k;
+}
+
+int tess_lanes_buffers(int n, int threads)
+{
+    int k = 0, levels = levels_at_once(n, threads), most;
+
+    while ((2 << k) <= n && k < levels)
+        k++;
+    most = threads + k + (threads > 1 ? n >> k : 0);
+    return most < n ? most : n;
+}
+
+int tess_lanes_reserve(struct tess_lanes *lanes, int64_t size, int threads,
+                       struct tess_error *error)
+{
+    int n = own_lanes(lanes), wanted = tess_lanes_buffers(n, threads);
+
+    lanes->size = size;
+    lanes->top = levels_at_once(n, threads);
+    lanes->sum = TESS_NEW(float *, n);
+    lanes->sum_level = TESS_NEW(int, n);
+    lanes->spare = TESS_NEW(float *, n);
+    for (; lanes->n_buffers < wanted && error->code == TESS_OK; lanes->n_buffers++) {
+        float *buffer = tess_alloc_large((size_t)size, sizeof(float), "gradients", error);
+
+        if (buffer)
+            lanes->spare[lanes->n_spare++] = buffer;
+    }
+    return error->code;
+}
+
+float *tess_lanes_take(struct tess_lanes *lanes)
+{
+    float *buffer = NULL;
+
+#pragma omp critical(tess_lanes)
+    if (lanes->n_spare > 0)
+        buffer = lanes->spare[--lanes->n_spare];
+    return buffer ? buffer : TESS_NEW(float, lanes->size); /* lanes finished in a rare order */
+}
+
+static int is_root(const struct tess_lanes *lanes, int at, int k)
+{
+    for (int i = lanes->root_first[lanes->rank]; i < lanes->root_first[lanes->rank + 1]; i++)
+        if (lanes->root[i] == at)
+            return k >= lanes->level[i];
+    return 0;
+}
+
+/* The node's sum stays until its sibling is there, or, if that is: the sibling's, and the node's
+ * level k is the one they meet at. */
+static float *leave_or_meet(struct tess_lanes *lanes, int at, int *k, float *sum)
+{
+    int first = lanes->first[lanes->rank], sibling;
+    float *other;
+
+    while (at % (2 << *k) == 0 && at + (1 << *k) >= lanes->n && !is_root(lanes, at, *k))
+        ++*k; /* no right child */
+    sibling = (at ^ (1 << *k)) - first;
+    if (*k < lanes->top && !is_root(lanes, at, *k) && lanes->sum[sibling] &&
+        lanes->sum_level[sibling] == *k) {
+        other = lanes->sum[sibling];
+        lanes->sum[sibling] = NULL;
+        return other;
+    }
+    lanes->sum[at - first] = sum;
+    lanes->sum_level[at - first] = *k;
+    return NULL;
+}
+
+void tess_lanes_give(struct tess_lanes *lanes, int lane, float *gradient)
+{
+    int at = lanes->first[lanes->rank] + lane, k = 0;
+    float *sum = gradient;
+
+    for (;;) {
+        float *other, *right;
+
+#pragma omp critical(tess_lanes)
+        other = leave_or_meet(lanes, at, &k, sum);
+        if (!other)
+            return;
+        right = at & 1 << k ? sum : other;
+        sum = at & 1 << k ? other : sum;
+        add(lanes->size, right, sum);
+#pragma omp critical(tess_lanes)
+        lanes->spare[lanes->n_spare++] = right;
+        at &= ~(1 << k++);
+    }
+}
+
+/* What is left to climb within this rank: then its roots' sums are in sum[], by their first lane.
+ */
+static void climb_local(struct tess_lanes *lanes)
+{
+    int n = own_lanes(lanes), n_nodes = 0;
     int *at = TESS_NEW(int, n), *level = TESS_NEW(int, n);
+    float **x = TESS_NEW(float *, n);
 
     for (int i = 0; i < n; i++)
-        at[i] = lanes->first[lanes->rank] + i;
+        if (lanes->sum[i]) {
+            at[n_nodes] = lanes->first[lanes->rank] + i;
+            level[n_nodes] = lanes->sum_level[i];
+            x[n_nodes++] = lanes->sum[i];
+        }
+    if (n_nodes > lanes->root_first[lanes->rank + 1] - lanes->root_first[lanes->rank]) {
 #pragma omp parallel for schedule(static)
-    for (int64_t from = 0; from < size; from += STRIDE)
-        climb(lanes, n, at, level, block, from, from + STRIDE < size ? from + STRIDE : size);
+        for (int64_t from = 0; from < lanes->size; from += STRIDE)
+            climb(lanes, n_nodes, at, level, x, from,
+                  from + STRIDE < lanes->size ? from + STRIDE : lanes->size);
+    }
     tess_free(at);
     tess_free(level);
+    tess_free(x);
 }
 
 static float *reserve(struct tess_lanes *lanes, int64_t n)
@@ -121,22 +254,22 @@ static float *reserve(struct tess_lanes *lanes, int64_t n)
     return lanes->buffer;
 }
 
-void tess_lanes_reduce(struct tess_lanes *lanes, float **block, const int64_t *slice, float *out)
+void tess_lanes_reduce(struct tess_lanes *lanes, const int64_t *slice, float *out)
 {
     int me = lanes->rank, mine = lanes->root_first[me + 1] - lanes->root_first[me];
-    int64_t size = slice[lanes->n_ranks], width = slice[me + 1] - slice[me], peer_floats = 0;
+    int64_t width = slice[me + 1] - slice[me], peer_floats = 0;
     MPI_Request *request = TESS_NEW(MPI_Request, lanes->n_roots + mine * lanes->n_ranks);
     float **x = TESS_NEW(float *, lanes->n_roots);
     int n_requests = 0;
     float *at;
 
-    climb_local(lanes, block, size);
+    climb_local(lanes);
     peer_floats = (lanes->n_roots - mine) * width;
     at = reserve(lanes, peer_floats);
     for (int r = 0; r < lanes->n_ranks; r++)
         for (int i = lanes->root_first[r]; i < lanes->root_first[r + 1]; i++) {
             if (r == me) {
-                x[i] = block[lanes->root[i] - lanes->first[me]] + slice[me];
+                x[i] = lanes->sum[lanes->root[i] - lanes->first[me]] + slice[me];
                 continue;
             }
             x[i] = at;
@@ -147,7 +280,7 @@ void tess_lanes_reduce(struct tess_lanes *lanes, float **block, const int64_t *s
         int r = (me + step) % lanes->n_ranks;
 
         for (int i = lanes->root_first[me]; i < lanes->root_first[me + 1]; i++)
-            MPI_Isend(block[lanes->root[i] - lanes->first[me]] + slice[r],
+            MPI_Isend(lanes->sum[lanes->root[i] - lanes->first[me]] + slice[r],
                       tess_int(slice[r + 1] - slice[r]), MPI_FLOAT, r, i, lanes->comm,
                       &request[n_requests++]);
     }
@@ -158,6 +291,7 @@ void tess_lanes_reduce(struct tess_lanes *lanes, float **block, const int64_t *s
               from + STRIDE < width ? from + STRIDE : width);
     if (width > 0)
         memcpy(out, x[0], (size_t)width * sizeof *out);
+    drop_sums(lanes);
     tess_free(request);
     tess_free(x);
 }

@@ -218,17 +218,41 @@ static void leap_sgd(const struct tess_optimizer *o, int64_t from, int64_t to, i
     }
 }
 
-void tess_optimizer_catch_up(const struct tess_optimizer *optimizer, int64_t n, int64_t from,
-                             int64_t to, float *x, float *m, float *v)
+/* Steps up to which are replayed one by one. */
+static int64_t replay_until(const struct tess_optimizer *o, int64_t from, int64_t to)
 {
-    const struct tess_optimizer *o = optimizer;
-    int64_t replayed = from;
-
     TESS_BUG_IF(from > to || to > o->step);
     if (!fades(o) || to - from == 1)
-        replayed = to;
-    else if (o->kind != TESS_OPTIMIZER_SGD && from < TESS_REPLAY_UNTIL)
-        replayed = to < TESS_REPLAY_UNTIL ? to : TESS_REPLAY_UNTIL;
+        return to;
+    if (o->kind != TESS_OPTIMIZER_SGD && from < TESS_REPLAY_UNTIL)
+        return to < TESS_REPLAY_UNTIL ? to : TESS_REPLAY_UNTIL;
+    return from;
+}
+
+/* Jumps to one step: rows of a table begin at few different ones. */
+#define MEMO 64
+struct memo {
+    int64_t from[MEMO];
+    struct jump jump[MEMO];
+};
+
+static const struct jump *recall(struct memo *memo, const struct tess_optimizer *o, int64_t from,
+                                 int64_t to)
+{
+    int64_t at = from % MEMO;
+
+    if (memo->from[at] != from + 1) { /* 0: nothing yet */
+        memo->from[at] = from + 1;
+        memo->jump[at] = jump_adam(o, from, to);
+    }
+    return &memo->jump[at];
+}
+
+static void catch_up(const struct tess_optimizer *o, int64_t n, int64_t from, int64_t to, float *x,
+                     float *m, float *v, struct memo *memo)
+{
+    int64_t replayed = replay_until(o, from, to);
+
     for (int64_t t = from + 1; t <= replayed; t++)
         step(o, t, n, NULL, 0, (float *const[]){x, m, v});
     if (replayed == to)
@@ -236,7 +260,44 @@ void tess_optimizer_catch_up(const struct tess_optimizer *optimizer, int64_t n, 
     if (o->kind == TESS_OPTIMIZER_SGD)
         leap_sgd(o, replayed, to, n, x, m);
     else
-        leap_adam(jump_adam(o, replayed, to), n, x, m, v);
+        leap_adam(*recall(memo, o, replayed, to), n, x, m, v);
+}
+
+void tess_optimizer_catch_up(const struct tess_optimizer *optimizer, int64_t n, int64_t from,
+                             int64_t to, float *x, float *m, float *v)
+{
+    catch_up(optimizer, n, from, to, x, m, v, &(struct memo){.from = {0}});
+}
+
+/* Rows lie anywhere in tables larger than any cache: they are on their way before they are needed.
+ */
+static void prefetch(const float *row, int64_t dim)
+{
+    for (int64_t i = 0; i < dim; i += 16)
+        __builtin_prefetch(row + i, 1);
+}
+
+void tess_optimizer_catch_up_rows(const struct tess_optimizer *optimizer, int64_t n,
+                                  const int64_t *row, int64_t *last, int64_t to, int64_t dim,
+                                  float *x, float *m, float *v)
+{
+#pragma omp parallel if (n > 64)
+    {
+        struct memo memo = {.from = {0}};
+
+#pragma omp for schedule(dynamic, 32)
+        for (int64_t i = 0; i < n; i++) {
+            int64_t at = row[i] * dim;
+
+            if (i + 2 < n) {
+                prefetch(x + row[i + 2] * dim, dim);
+                prefetch(m + row[i + 2] * dim, dim);
+                prefetch(v + row[i + 2] * dim, dim);
+            }
+            catch_up(optimizer, dim, last[row[i]], to, x + at, m + at, v + at, &memo);
+            last[row[i]] = to;
+        }
+    }
 }
 
 double tess_optimizer_rate(const struct tess_config *config, int64_t epoch, int64_t step_in_epoch,

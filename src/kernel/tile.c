@@ -233,7 +233,7 @@ static void backward(const struct block *block)
         float *dz = work->a[L];
 
         tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_GEMM, H, H, block->n, 1, 0, work->z,
-                                                   work->a[l - 1], 1, grad->w + at});
+                                                   work->a[l - 1], block->first > 0, grad->w + at});
         tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_GEMM, block->n, H, H, 0, 0, work->z,
                                                    block->mlp->w + at, 0, dz});
         for (int i = 0; i < block->n; i += work->strip) {
@@ -250,15 +250,17 @@ static void backward(const struct block *block)
     }
 }
 
-/* dw (H, D) += dzᵀ x,  dx (n, D) = dz w */
+/* dw (H, D) = dzᵀ x,  dx (n, D) = dz w */
 static void project_back(const struct tess_workspace *work, int n, const float *dz, const float *x,
                          const float *w, float *dw, float *dx)
 {
     int H = width_of(work->shape), D = work->shape.dim;
 
-    if (n == 0)
+    if (n == 0) {
+        memset(dw, 0, (size_t)H * (size_t)D * sizeof *dw);
         return;
-    tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_PROJECT, H, D, n, 1, 0, dz, x, 1, dw});
+    }
+    tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_PROJECT, H, D, n, 1, 0, dz, x, 0, dw});
     tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_PROJECT, n, D, H, 0, 0, dz, w, 0, dx});
 }
 
@@ -301,6 +303,29 @@ static void point_rows(const struct tess_tile *tile, struct block *block)
     block->v = work->v;
 }
 
+/* What is summed over observations begins at 0; the matrices' first products overwrite them. */
+static void clear(struct tess_shape shape, int64_t n, struct tess_mlp *grad)
+{
+    size_t H = (size_t)width_of(shape), hidden = shape.layers > 1 ? (size_t)shape.layers - 1 : 0;
+
+    memset(grad->b1, 0, H * sizeof(float));
+    if (n == 0)
+        memset(grad->w, 0, hidden * H * H * sizeof(float));
+    memset(grad->b, 0, hidden * H * sizeof(float));
+    if (shape.layers > 0) {
+        memset(grad->wo, 0, H * sizeof(float));
+        grad->bo[0] = 0;
+    }
+}
+
+int tess_tile_rows(const struct tess_workspace *work, int64_t n)
+{
+    int64_t blocks = (n + TESS_TILE_ROWS - 1) / TESS_TILE_ROWS, strip = work->strip;
+    int64_t rows = blocks ? (n + blocks - 1) / blocks : 0;
+
+    return (int)((rows + strip - 1) / strip * strip);
+}
+
 void tess_tile_train(const struct tess_mlp *mlp, const struct tess_tile *tile,
                      const struct tess_dropout *dropout, struct tess_workspace *work,
                      struct tess_tile_grad *grad)
@@ -308,17 +333,19 @@ void tess_tile_train(const struct tess_mlp *mlp, const struct tess_tile *tile,
     size_t row = (size_t)width_of(work->shape) * sizeof(float);
     int flat = is_flat(tile);
     int n_left = flat ? tile->n_p : tile->n_u, n_right = flat ? tile->n_c : tile->n_r;
+    int rows = tess_tile_rows(work, tile->n);
 
     tess_probe_lap(work->probe, TESS_N_PHASES);
     reserve(work, n_left, n_right, flat ? 1 : tile->n_p + tile->n_c);
     project(mlp, tile, work);
+    clear(work->shape, tile->n, &grad->mlp);
     memset(work->dleft, 0, (size_t)n_left * row);
     memset(work->dright, 0, (size_t)n_right * row);
-    for (int64_t first = 0; first < tile->n; first += TESS_TILE_ROWS) {
+    for (int64_t first = 0; first < tile->n; first += rows) {
         struct block block = {
             .mlp = mlp,
             .work = work,
-            .n = tile->n - first < TESS_TILE_ROWS ? (int)(tile->n - first) : TESS_TILE_ROWS,
+            .n = tile->n - first < rows ? (int)(tile->n - first) : rows,
             .left = work->left,
             .right = work->right,
             .out = work->out,

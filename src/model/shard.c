@@ -94,17 +94,10 @@ void tess_shard_touch(struct tess_shard *shard, int64_t row)
 void tess_shard_catch_up(struct tess_shard *shard, const struct tess_optimizer *optimizer,
                          int64_t step)
 {
-    int64_t dim = shard->dim;
-
-#pragma omp parallel for schedule(dynamic, 8)
-    for (int64_t i = 0; i < shard->n_touched; i++) {
-        int64_t row = shard->touched[i];
-
-        tess_optimizer_catch_up(optimizer, dim, shard->last[row], step, shard->value + row * dim,
-                                shard->m + row * dim, shard->v + row * dim);
-        shard->last[row] = step;
-        memset(shard->gradient + i * dim, 0, (size_t)dim * sizeof *shard->gradient);
-    }
+    tess_optimizer_catch_up_rows(optimizer, shard->n_touched, shard->touched, shard->last, step,
+                                 shard->dim, shard->value, shard->m, shard->v);
+    memset(shard->gradient, 0,
+           (size_t)shard->n_touched * (size_t)shard->dim * sizeof *shard->gradient);
 }
 
 void tess_shard_update(struct tess_shard *shard, const struct tess_optimizer *optimizer,

@@ -98,7 +98,7 @@ static void shuffle_picks(struct tess_lane *lane, struct tess_random stream)
     lane->n_steps = lane->share ? (lane->n_picks + lane->share - 1) / lane->share : 0;
 }
 
-/* Tile shape for a panel: T readouts, and as many experiments as make up the lane's share. */
+/* Largest tile of a panel: T readouts, and as many experiments as make up the lane's share. */
 static void tile_shape(const struct tess_schedule *schedule, const struct tess_lane *lane,
                        int64_t width, int64_t *E, int64_t *T)
 {
@@ -121,7 +121,8 @@ static void add_cut(struct tess_lane *lane, struct tess_cut cut)
     lane->tile[lane->n_tiles++] = cut;
 }
 
-/* Tiles over experiments order[first .. end), which share one panel. */
+/* Tiles over experiments order[first .. end), which share one panel: alike in size, so that lanes
+ * have alike much to do. */
 static void cut_panel(struct tess_lane *lane, const struct tess_schedule *schedule, int64_t first,
                       int64_t end, struct tess_random stream)
 {
@@ -140,14 +141,17 @@ static void cut_panel(struct tess_lane *lane, const struct tess_schedule *schedu
         lane->order[first + i] = lane->order[first + j];
         lane->order[first + j] = x;
     }
-    for (int64_t e = first; e < end; e += E)
-        for (int64_t column = 0; column < width; column += T)
-            add_cut(lane, (struct tess_cut){e, (int32_t)(end - e < E ? end - e : E),
-                                            (int32_t)(width - column < T ? width - column : T),
-                                            (int32_t)column, tess_int(e)});
+    for (int64_t i = 0, rows = end - first, I = (rows + E - 1) / E; i < I; i++)
+        for (int64_t k = 0, K = (width + T - 1) / T; k < K; k++) {
+            int64_t e = rows * i / I, column = width * k / K;
+
+            add_cut(lane, (struct tess_cut){first + e, (int32_t)(rows * (i + 1) / I - e),
+                                            (int32_t)(width * (k + 1) / K - column),
+                                            (int32_t)column, tess_int(first + e)});
+        }
 }
 
-/* As many tiles a step as fill the lane's share. */
+/* As many tiles a step as come nearest to the lane's share. */
 static void plan_steps(struct tess_lane *lane)
 {
     int64_t filled = 0;
@@ -158,7 +162,7 @@ static void plan_steps(struct tess_lane *lane)
     for (int64_t i = 0; i < lane->n_tiles; i++) {
         int64_t n = (int64_t)lane->tile[i].E * lane->tile[i].T;
 
-        if (filled > 0 && filled + n > lane->share) {
+        if (filled > 0 && filled + n - lane->share > lane->share - filled) {
             lane->step_first[++lane->n_steps] = i;
             filled = 0;
         }

@@ -121,6 +121,19 @@ static void reserve(struct tess_lane_buffer *buffer, const struct tess_work *wor
     buffer->dp = buffer->dc + (size_t)work->n_c * d;
 }
 
+/* The largest finite one, for the sentence. */
+static double largest(int64_t n, const float *gradient)
+{
+    double most = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        double g = fabs((double)gradient[i]);
+
+        most = isfinite(g) && g > most ? g : most;
+    }
+    return most;
+}
+
 /* One lane: its rows out of the message, the tile, its rows' gradients into the message. `entry` is
  * the lane's first entry of the step: components, readouts, contexts, as wished. */
 static void compute_lane(struct tess_trainer *trainer, int at, int64_t step, int lane,
@@ -139,16 +152,18 @@ static void compute_lane(struct tess_trainer *trainer, int at, int64_t step, int
                                                       (uint64_t)trainer->optimizer.step),
                                    (uint64_t)number};
     struct tess_tile_grad grad = {.loss = 0};
+    float *gradient = tess_lanes_take(&trainer->lanes);
 
-    memset(trainer->gradient[lane], 0, (size_t)trainer->n_parameters * sizeof(float));
-    if (work->n > 0) {
+    if (work->n == 0) {
+        memset(gradient, 0, (size_t)trainer->n_parameters * sizeof(float));
+    } else {
         reserve(buffer, work, dim);
         for (int64_t i = 0; i < n; i++) /* components, readouts, contexts lie behind each other */
             memcpy(buffer->component + i * dim, trainer->want + route->slot[entry + i] * dim,
                    bytes);
         tess_combine(rule, dim, work->n_p, work->member_first, work->member, buffer->component,
                      buffer->p);
-        tess_mlp_point(&grad.mlp, trainer->shape, trainer->gradient[lane]);
+        tess_mlp_point(&grad.mlp, trainer->shape, gradient);
         grad.dp = buffer->dp;
         grad.dr = buffer->dr;
         grad.dc = buffer->dc;
@@ -165,6 +180,8 @@ static void compute_lane(struct tess_trainer *trainer, int at, int64_t step, int
     }
     trainer->pulse.lane_loss[number] = grad.loss;
     trainer->pulse.lane_measured[number] = (double)grad.n_measured;
+    buffer->largest = isfinite(grad.loss) ? 0 : largest(trainer->n_parameters, gradient);
+    tess_lanes_give(&trainer->lanes, lane, gradient);
 }
 
 static void compute_lanes(struct tess_trainer *trainer, int at, int64_t step)
@@ -182,26 +199,15 @@ static void compute_lanes(struct tess_trainer *trainer, int at, int64_t step)
     tess_free(entry);
 }
 
-/* The largest finite gradient of the MLP in any lane, for the sentence. Collective. */
-static double largest_gradient(const struct tess_trainer *trainer)
-{
-    double largest = 0;
-
-    for (int l = 0; l < trainer->n_local; l++)
-        for (int64_t i = 0; i < trainer->n_parameters; i++) {
-            double g = fabs((double)trainer->gradient[l][i]);
-
-            largest = isfinite(g) && g > largest ? g : largest;
-        }
-    MPI_Allreduce(MPI_IN_PLACE, &largest, 1, MPI_DOUBLE, MPI_MAX, trainer->comm);
-    return largest;
-}
-
+/* Collective. */
 static int refuse_loss(const struct tess_trainer *trainer, struct tess_error *error)
 {
     int lane = 0;
-    double largest = largest_gradient(trainer);
+    double most = 0;
 
+    for (int l = 0; l < trainer->n_local; l++)
+        most = fmax(most, trainer->buffer[l].largest);
+    MPI_Allreduce(MPI_IN_PLACE, &most, 1, MPI_DOUBLE, MPI_MAX, trainer->comm);
     while (isfinite(trainer->pulse.lane_loss[lane]))
         lane++;
     return tess_error_set(
@@ -209,7 +215,7 @@ static int refuse_loss(const struct tess_trainer *trainer, struct tess_error *er
         "the loss is not finite any more at step %lld, in lane %d (largest finite "
         "gradient %.3g): lower train.learning_rate, or look for extreme values "
         "with 'tessera check'; the last checkpoint stands",
-        (long long)trainer->optimizer.step, lane, largest);
+        (long long)trainer->optimizer.step, lane, most);
 }
 
 /* Every lane's loss and count to all; each is nonzero on one rank, so the sums are exact. */
@@ -238,7 +244,7 @@ static void update_mlp(struct tess_trainer *trainer, float scale)
     int64_t first = trainer->slice[trainer->rank], n = trainer->slice[trainer->rank + 1] - first;
     int *count, *begin;
 
-    tess_lanes_reduce(&trainer->lanes, trainer->gradient, trainer->slice, trainer->slice_gradient);
+    tess_lanes_reduce(&trainer->lanes, trainer->slice, trainer->slice_gradient);
     lap(trainer, TESS_STAGE_REDUCE);
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < n; i += 4096)

@@ -69,16 +69,15 @@ static int load_lanes(struct tess_trainer *trainer, struct tess_error *error)
 
     trainer->n_local = trainer->lanes.first[trainer->rank + 1] - first;
     trainer->lane = TESS_NEW(struct tess_lane, trainer->n_local);
-    trainer->gradient = TESS_NEW(float *, trainer->n_local);
     trainer->buffer = TESS_NEW(struct tess_lane_buffer, trainer->n_local);
     trainer->work = TESS_NEW(struct tess_work, TESS_WINDOW * trainer->n_local);
     for (int l = 0; l < trainer->n_local && error->code == TESS_OK; l++) {
         if (tess_lane_init(&trainer->lane[l], &trainer->schedule, first + l, error) != TESS_OK)
             break;
         most = trainer->lane[l].loaded.n > most ? trainer->lane[l].loaded.n : most;
-        trainer->gradient[l] = tess_alloc_large((size_t)trainer->n_parameters, sizeof(float),
-                                                "a lane's gradient", error);
     }
+    if (error->code == TESS_OK)
+        tess_lanes_reserve(&trainer->lanes, trainer->n_parameters, trainer->n_threads, error);
     trainer->workspace = TESS_NEW(struct tess_workspace, trainer->n_threads);
     trainer->marks = TESS_NEW(struct tess_marks, trainer->n_threads);
     for (int i = 0; i < trainer->n_threads; i++) {
@@ -204,7 +203,6 @@ void tess_trainer_release(struct tess_trainer *trainer)
 {
     for (int l = 0; l < trainer->n_local && trainer->lane; l++) {
         tess_lane_release(&trainer->lane[l]);
-        tess_free(trainer->gradient[l]);
         tess_free(trainer->buffer[l].block);
     }
     for (int i = 0; trainer->work && i < TESS_WINDOW * trainer->n_local; i++)
@@ -223,11 +221,11 @@ void tess_trainer_release(struct tess_trainer *trainer)
     tess_dataset_release(&trainer->dataset);
     tess_store_release(&trainer->store);
     tess_lanes_release(&trainer->lanes);
-    void *block[] = {trainer->lane,      trainer->gradient,       trainer->buffer,
-                     trainer->work,      trainer->workspace,      trainer->marks,
-                     trainer->parameter, trainer->slice,          trainer->m,
-                     trainer->v,         trainer->slice_gradient, trainer->serve,
-                     trainer->want,      trainer->pulse.lane_loss};
+    void *block[] = {trainer->lane,           trainer->buffer, trainer->work,
+                     trainer->workspace,      trainer->marks,  trainer->parameter,
+                     trainer->slice,          trainer->m,      trainer->v,
+                     trainer->slice_gradient, trainer->serve,  trainer->want,
+                     trainer->pulse.lane_loss};
     for (size_t i = 0; i < sizeof block / sizeof block[0]; i++)
         tess_free(block[i]);
     *trainer = (struct tess_trainer){.rank = 0};
@@ -307,7 +305,7 @@ static void print_plan(const struct tess_trainer *trainer)
     picks = config->train.sampling == TESS_SAMPLING_OBSERVATIONS ? 8 : 4;
     data = (double)(lanes * sizes.longest_lane * picks + 4 * sizes.values[1] / trainer->n_ranks);
     model = (double)tables + 4.0 * (double)mlp * (1 + 3.0 / trainer->n_ranks);
-    lane_memory = 4.0 * (double)(lanes * mlp) +
+    lane_memory = 4.0 * (double)(tess_lanes_buffers(tess_int(lanes), trainer->n_threads) * mlp) +
                   (double)trainer->n_threads * 4.0 * (trainer->shape.layers + 2) *
                       (double)TESS_TILE_ROWS * (double)trainer->shape.hidden +
                   12.0 * TESS_WINDOW * (double)(config->train.batch / trainer->n_ranks);

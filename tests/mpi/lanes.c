@@ -54,17 +54,21 @@ static void check_sums(struct tess_lanes *lanes, int how)
 {
     int n = lanes->n, first = lanes->first[rank], mine = lanes->first[rank + 1] - first, top = 0;
     int64_t *slice = TESS_NEW(int64_t, n_ranks + 1), width;
-    float **block = TESS_NEW(float *, mine), *leaf = TESS_NEW(float, n), *out;
+    float *leaf = TESS_NEW(float, n), *out;
 
     cut(how, slice);
     width = slice[rank + 1] - slice[rank];
     out = TESS_NEW(float, width);
-    for (int l = 0; l < mine; l++) {
-        block[l] = TESS_NEW(float, SIZE);
-        for (int64_t i = 0; i < SIZE; i++)
-            block[l][i] = entry(first + l, i);
+#pragma omp parallel for schedule(dynamic)
+    for (int i = 0; i < mine; i++) { /* in several orders */
+        int l = how == 1 ? mine - 1 - i : how == 2 && mine % 7 != 0 ? (i * 7 + 3) % mine : i;
+        float *gradient = tess_lanes_take(lanes);
+
+        for (int64_t k = 0; k < SIZE; k++)
+            gradient[k] = entry(first + l, k);
+        tess_lanes_give(lanes, l, gradient);
     }
-    tess_lanes_reduce(lanes, block, slice, out);
+    tess_lanes_reduce(lanes, slice, out);
     while ((1 << top) < n)
         top++;
     for (int64_t i = 0; i < width; i++) {
@@ -80,9 +84,6 @@ static void check_sums(struct tess_lanes *lanes, int how)
         expect(memcmp(&want, &out[i], sizeof want) == 0, "a sum has not the tree's bits", n);
         expect(fabs(sum - (double)out[i]) <= 1e-6 * size, "a sum is wrong", n);
     }
-    for (int l = 0; l < mine; l++)
-        tess_free(block[l]);
-    tess_free(block);
     tess_free(leaf);
     tess_free(out);
     tess_free(slice);
@@ -137,6 +138,8 @@ int main(int argc, char **argv)
         expect(tess_lanes_init(&lanes, MPI_COMM_WORLD, n_lanes[k], &error) == TESS_OK, error.text,
                n_lanes[k]);
         check_roots(&lanes);
+        expect(tess_lanes_reserve(&lanes, SIZE, 1 + k % 2, &error) == TESS_OK, error.text,
+               n_lanes[k]);
         for (int how = 0; how < 3; how++)
             check_sums(&lanes, how);
         tess_lanes_release(&lanes);
