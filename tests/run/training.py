@@ -40,6 +40,15 @@ def name_of(pid):
         return ""
 
 
+def state_of(pid):
+    """T: stopped; Z: dead."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(") ")[2][:1]
+    except OSError:
+        return "Z"
+
+
 class Started:
     """A command on some ranks, running in a session of its own."""
 
@@ -60,6 +69,19 @@ class Started:
             os.kill(pid, number)
         except ProcessLookupError:
             pass
+
+    def hold(self):
+        """Stops every rank where it is, so that what comes next does not depend on how fast it is; False if none lives."""
+        held = self.pids()
+        for pid in held:
+            self.send(pid, signal.SIGSTOP)
+        for pid in held:
+            wait_for(lambda: state_of(pid) in "TZ", 20)
+        return bool(held)
+
+    def go_on(self):
+        for pid in self.pids():
+            self.send(pid, signal.SIGCONT)
 
     def kill_all(self):
         """mpirun first, so that nobody can clean up; then every rank."""
