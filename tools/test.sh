@@ -36,7 +36,7 @@ run() {
 run_script() {
     local log=build/test-$1.txt sudo="" code counts
     [ "$(id -u)" = 0 ] || ! sudo -n true 2>/dev/null || sudo="sudo -n"
-    $sudo timeout -k 30 300 "tests/$1/run.sh" 2>&1 | tee "$log"
+    $sudo timeout -k 30 900 "tests/$1/run.sh" 2>&1 | tee "$log"
     code=${PIPESTATUS[0]}
     counts=$(awk '/^ok/{ok++} /^not ok/{bad++} /^1\.\.0 # SKIP/{skip++} END {print ok + 0, bad + 0, skip + 0}' "$log")
     set -- $counts

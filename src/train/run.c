@@ -6,6 +6,7 @@
 #include "tessera/clock.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
+#include "tessera/preempt.h"
 #include "tessera/rundir.h"
 #include "tessera/text.h"
 
@@ -148,6 +149,12 @@ static void take_lock(struct tess_run *run, struct tess_error *error)
     for (int i = 0; !try_lock(run, who, error); i++) {
         if (i == 3)
             tess_info("%s: waiting for the run that works in it (%s)", run->directory, who);
+        if (tess_preempt_signal()) {
+            tess_error_set(error, TESS_EINTERRUPTED,
+                           "stopped by a signal while another run works in %s (%s)", run->directory,
+                           who);
+            break;
+        }
         if (tess_clock() - started > LOCK_SECONDS) {
             tess_error_set(error, TESS_ECREATE,
                            "%s: another run works in it (%s): wait for its end, or name another "

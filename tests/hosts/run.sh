@@ -50,7 +50,7 @@ train() {
     TESSERA=$PWD CONFIG=$work/$1.yaml STORE=$work/data.prc.h5 RUN=$work/$1 RANKS=3 HOSTFILE=$work/hosts PAUSE=3 \
         OMPI_MCA_plm_rsh_agent=$work/agent OMPI_MCA_oob_tcp_if_include=$net.0/24 \
         OMPI_MCA_btl_tcp_if_include=$net.0/24 OMPI_MCA_btl=self,vader,tcp \
-        "$work/agent" $net.1 timeout -k 10 200 "$PWD/jobs/local.sh" >>"$work/$1.log" 2>&1
+        "$work/agent" $net.1 timeout -k 10 400 "$PWD/jobs/local.sh" >>"$work/$1.log" 2>&1
 }
 
 make_study
@@ -61,7 +61,7 @@ train apart && grep -q '3 ranks' "$work/apart.log" && same_as_undisturbed apart 
 
 study cut
 train cut &
-until_true 60 went cut 10 || bad "cut: does not train" "$work/cut.log"
+until_true 120 went cut 10 || bad "cut: does not train" "$work/cut.log"
 began=$SECONDS
 cut_link
 if until_true 120 grep -q 'starting again in' "$work/cut.log"; then
@@ -74,7 +74,7 @@ else
 fi
 end_soon cut
 mend_link
-until_true 90 nothing_runs && grep -q 'resuming from' "$work/cut.log" && same_as_undisturbed cut &&
+until_true 200 nothing_runs && grep -q 'resuming from' "$work/cut.log" && same_as_undisturbed cut &&
     pass "link back: started again by jobs/local.sh, the same bits" || bad "link back" "$work/cut.log"
 printf '1..%d\n' $((n_ok + n_bad))
 [ $n_bad = 0 ]

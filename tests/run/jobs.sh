@@ -15,7 +15,7 @@ exec 2>&1
 # background NAME COMMAND…: with its own CONFIG and RUN; $script is its process.
 background() {
     study "$1"
-    CONFIG=$work/$1.yaml RUN=$work/$1 timeout 120 "${@:2}" >>"$work/$1.log" 2>&1 &
+    CONFIG=$work/$1.yaml RUN=$work/$1 timeout 300 "${@:2}" >>"$work/$1.log" 2>&1 &
     script=$!
 }
 stop() { [ -z "${script-}" ] || kill -KILL $(pgrep -P "$script"); } 2>/dev/null # takes its job along
@@ -28,25 +28,25 @@ ended() { # CODE: the script ends with it
 
 ctrl_c() {
     background ctrl-c setsid -w "$TESSERA/jobs/local.sh" # a terminal's Ctrl-C goes to the whole group
-    until_true 40 went ctrl-c 5
+    until_true 90 went ctrl-c 5
     kill -INT -- "-$(pgrep -o -P "$script")" 2>/dev/null || kill -INT "$(pgrep -o -P "$script")"
     ended 75 && grep -q 'stopped by a signal after a complete checkpoint' "$work/ctrl-c.log" || return
     end_soon ctrl-c
-    CONFIG=$work/ctrl-c.yaml RUN=$work/ctrl-c timeout 60 "$TESSERA/jobs/local.sh" >>"$work/ctrl-c.log" 2>&1 &&
+    CONFIG=$work/ctrl-c.yaml RUN=$work/ctrl-c timeout 120 "$TESSERA/jobs/local.sh" >>"$work/ctrl-c.log" 2>&1 &&
         same_as_undisturbed ctrl-c
 }
 
 # A rank is killed, and later the script: mpirun must not go on alone.
 killed() {
     background killed "$TESSERA/jobs/local.sh"
-    until_true 40 newest killed || return
+    until_true 90 newest killed || return
     kill_ranks killed
-    until_true 40 grep -q 'resuming from' "$work/killed.log" || return
+    until_true 90 grep -q 'resuming from' "$work/killed.log" || return
     local mine
     mine=$(pgrep -o -P "$script")
     kill -KILL "$mine"
     wait "$script"
-    until_true 10 no_ranks killed
+    until_true 60 no_ranks killed
 }
 # The processes whose command line names the run, and that are Tessera's.
 ranks_of() { pgrep -f "^$TESSERA/build/tessera train .*run.directory=$work/$1"; }
@@ -55,7 +55,7 @@ kill_ranks() { for id in $(ranks_of "$1"); do kill -KILL "$id"; done; }
 
 stop_file() {
     background stop "$TESSERA/jobs/local.sh"
-    until_true 40 went stop 3
+    until_true 90 went stop 3
     touch "$work/stop/STOP"
     ended 75 && [ -e "$work/stop/STOPPED" ] && [ "$(grep -c 'training on' "$work/stop.log")" = 1 ]
 }
@@ -74,7 +74,7 @@ hopeless() {
 deaf() { # as ranks are that wait for a host that is gone
     fake 'trap "" USR1; exec sleep 60'
     patience=2 TESSERA=$work/fake background deaf "$TESSERA/jobs/local.sh"
-    until_true 20 grep -q '^started' "$work/deaf.log"
+    until_true 60 grep -q '^started' "$work/deaf.log"
     kill -TERM "$(pgrep -o -P "$script")"
     wait "$script"
     grep -q 'no answer for 2 s' "$work/deaf.log"
@@ -97,10 +97,10 @@ pbs() {
     background pbs $turn bash "$TESSERA/jobs/train.pbs"
     ended 75 && grep -q '^1 -v TESSERA_TURN,.*train.pbs$' "$work/qsub" || return
     end_soon pbs
-    CONFIG=$work/pbs.yaml RUN=$work/pbs TESSERA_TURN=1 timeout 60 $turn MINUTES=9 bash "$TESSERA/jobs/train.pbs" >>"$work/pbs.log" 2>&1 &&
+    CONFIG=$work/pbs.yaml RUN=$work/pbs TESSERA_TURN=1 timeout 120 $turn MINUTES=9 bash "$TESSERA/jobs/train.pbs" >>"$work/pbs.log" 2>&1 &&
         [ "$(wc -l <"$work/qsub")" = 1 ] && same_as_undisturbed pbs || return
     background pbs-deleted $turn MINUTES=9 bash "$TESSERA/jobs/train.pbs"
-    until_true 40 went pbs-deleted 3
+    until_true 90 went pbs-deleted 3
     kill -TERM "$(pgrep -o -P "$script")"
     ended 75 && [ "$(wc -l <"$work/qsub")" = 1 ]
 }

@@ -16,6 +16,7 @@ import tempfile
 import time
 
 try:
+    import h5py
     import numpy  # for small_store
 except ImportError as problem:
     print(f"skipped: {problem}")
@@ -53,6 +54,8 @@ def train(run, ranks, *options, code=0, environment=None, **changed):
 
 
 def log(run):
+    if not os.path.exists(f"{run}/log.jsonl"):
+        return []
     with open(f"{run}/log.jsonl") as file:
         return [{k: v for k, v in json.loads(line).items() if k not in ("observations_per_s", "seconds")} for line in file]
 
@@ -69,9 +72,7 @@ def newest_step(run):
     return max([int(re.search(r"-(\d+)\.h5$", p)[1]) for p in glob.glob(f"{run}/*.h5")], default=0)
 
 
-began = time.monotonic()
 train("straight", 2)
-seconds = time.monotonic() - began
 last = newest_step("straight")
 assert len(log("straight")) == SETTINGS["train.epochs"]
 
@@ -80,13 +81,13 @@ WAYS = ["kill a rank", "kill all", "kill mpirun", "kill all", "usr1 mpirun", "us
 counts, in_writing, steps_seen, graceful = {}, 0, set(), 0
 
 
-def disturb(run, ranks, way):
-    """Starts, waits for a random moment, disturbs. Was the run over before that?"""
+def disturb(run, ranks, way, patient=True):
+    """Starts, waits for a random moment (the first one, if not patient), disturbs. Was the run over before that?"""
     global in_writing, graceful
     started = start(run, ranks)
     before = newest_step(run)
     # The moment: after some more checkpoints, then within a step or while a file is being written.
-    more, writing, jitter = rng.randrange(4), rng.random() < 0.6, rng.random() * 0.03
+    more, writing, jitter = rng.randrange(4) if patient else 0, rng.random() < 0.6, rng.random() * 0.03 * patient
     aims = lambda: started.over() or (glob.glob(f"{run}/*.part") if writing else True)
     training.wait_for(lambda: started.over() or newest_step(run) > before, 60)
     for _ in range(more):
@@ -120,103 +121,99 @@ def disturb(run, ranks, way):
     return code == 0
 
 
-wanted, n, chain = 48 if training.long() else 8, 0, 0
+wanted, n, chain, too_late = 48 if training.long() else 8, 0, 0, 0
 while n < wanted:
     run = f"killed-{chain}"
     for _ in range(6 if training.long() else 4):
-        over = disturb(run, rng.choice([1, 2, 3, 5]), WAYS[n % len(WAYS)])
-        n += not over
+        over = disturb(run, rng.choice([1, 2, 3, 5]), WAYS[n % len(WAYS)], too_late < 3)
+        n, too_late = n + (not over), too_late + over
         if over:
             break
     said = train(run, rng.choice([1, 2, 3, 5]))
     same_as_straight(run)
     shutil.rmtree(run)
     chain += 1
+    assert too_late < 5 * wanted, "runs end before they can be disturbed"
 print(f"{n} kills ({in_writing} while a checkpoint was being written, {graceful} ended with 75) over {chain} runs, stopped at "
       f"{len(steps_seen)} different steps of {last}: the same bits each time", flush=True)
 
-# A file STOP, a time limit, the scheduler's end, in the middle of epochs: the ranks are held until it is time, however fast they are
-stopped = 0
-for how in ("STOP", "--time-limit", "SLURM_JOB_END_TIME"):
-    run, hold = f"asked-{how.strip('-')}", {"STOP": 1.5}.get(how, 6)
-    options = ("--time-limit", "0.1") if how == "--time-limit" else ()
-    ends = {"SLURM_JOB_END_TIME": str(int(time.time()) + hold)} if how == "SLURM_JOB_END_TIME" else None
-    started = start(run, 2, *options, environment=ends)
-    training.wait_for(lambda: newest_step(run) > 0 or started.over())
-    held = started.pids()
-    for pid in held:
-        started.send(pid, signal.SIGSTOP)
-    if how == "STOP":
-        open(f"{run}/STOP", "w").close()
-    time.sleep(hold)
-    for pid in held:
-        started.send(pid, signal.SIGCONT)
-    code, text = started.wait(), started.text
-    assert code == (75 if held else 0), (how, code, text)
-    if held:
-        stopped += 1
-        assert ("the file STOP" if how == "STOP" else "the time limit") in text, text
-        assert not os.path.exists(f"{run}/STOP")
-        step = newest_step(run)
-        text = train(run, 3)
-        assert f"step {step}" in text and "resuming from" in text, text
-        same_as_straight(run)
-assert stopped, "no run could be held"
+def held(run, ranks, **changed):
+    """A new run whose ranks are stopped where they are after its first checkpoint, with most epochs still to come."""
+    for _ in range(20):
+        shutil.rmtree(run, ignore_errors=True)
+        started = start(run, ranks, **changed)
+        training.wait_for(lambda: started.over() or newest_step(run) > 0)
+        if started.hold() and len(log(run)) <= changed.get("train__epochs", SETTINGS["train.epochs"]) // 2:
+            return started
+        started.kill_all()
+        started.wait()
+    raise AssertionError(f"no run could be stopped early: {started.text}")
 
-# A second signal, three seconds after the first, ends a run that cannot finish its step (here: one that waits for a stopped rank)
-started = start("twice", 2)
-training.wait_for(lambda: newest_step("twice") > 0)
+
+# A file STOP, a time limit, the scheduler's end, in the middle of epochs: the ranks are held until it is time. (On a machine so
+# slow that the time is up before the first checkpoint, a run has stopped already.)
+for how in ("STOP", "--time-limit", "SLURM_JOB_END_TIME"):
+    run = f"asked-{how.strip('-')}"
+    if how == "STOP":
+        started = held(run, 2)
+        open(f"{run}/STOP", "w").close()
+        time.sleep(1.1)  # rank 0 looks once a second
+    else:
+        end = time.time() + 8
+        started = start(run, 2, *(("--time-limit", 8 / 60) if how == "--time-limit" else ()),
+                        environment={how: str(int(end))} if how == "SLURM_JOB_END_TIME" else None)
+        training.wait_for(lambda: newest_step(run) > 0 or started.over())
+        started.hold()
+        time.sleep(max(0, end - time.time()))
+    started.go_on()
+    assert started.wait() == 75, (how, started.text)
+    assert ("the file STOP" if how == "STOP" else "the time limit") in started.text, started.text
+    assert not os.path.exists(f"{run}/STOP") and os.path.exists(f"{run}/STOPPED") == (how == "STOP")
+    step = newest_step(run)
+    text = train(run, 3)
+    assert f"step {step}" in text and "resuming from" in text, text
+    same_as_straight(run)
+
+# A second signal, more than two seconds after the first, ends a run that cannot finish its step (here: one rank stays stopped)
+started = held("twice", 2)
 pids = started.pids()
-if len(pids) == 2:
-    started.send(pids[1], signal.SIGSTOP)
-    time.sleep(0.3)
-    started.send(pids[0], signal.SIGUSR1)
-    time.sleep(2.6)
-    assert not started.over(), started.read()
-    started.send(pids[0], signal.SIGUSR1)
-    training.wait_for(lambda: pids[0] not in started.pids(), 10)
-    assert pids[0] not in started.pids(), "a second signal did not end the process"
-    started.kill_all()
-    started.wait()
+started.send(pids[0], signal.SIGCONT)
+started.send(pids[0], signal.SIGUSR1)
+time.sleep(1)
+assert not started.over(), started.read()
+assert training.wait_for(lambda: (started.send(pids[0], signal.SIGUSR1), pids[0] not in started.pids())[1], 60, 0.5), \
+    "a second signal did not end the process"
+started.kill_all()
+started.wait()
 train("twice", 1)
 same_as_straight("twice")
 
-# A signal in the middle of validating breaks it off: nearly all of this store is for validation, an epoch is one step
-def split_table(*options):
-    started = training.Started(tessera, 1, ["-q", "split", "wide.prc.h5", *options])
+# A signal in the middle of validating breaks it off: nearly all of this store is for validation, an epoch is one step, after
+# which there is a checkpoint. The ranks are held when it appears: the signal finds them before or within the validation.
+def quiet(*arguments):
+    started = training.Started(tessera, 1, ["-q", *arguments])
     assert started.wait() == 0, started.text
 
 
-started = training.Started(tessera, 1, ["-q", "simulate", "-o", "wide.prc.h5", "--perturbations", 1000, "--readouts", 250,
-                                        "--contexts", 2, "--split-target", "none"])
-assert started.wait() == 0, started.text
-split_table("--export", "wide.tsv")
+quiet("simulate", "-o", "wide.prc.h5", "--perturbations", 1000, "--readouts", 250, "--contexts", 2, "--split-target", "none")
+quiet("split", "wide.prc.h5", "--export", "wide.tsv")
 with open("wide.tsv") as file:
     table = [line.split("\t") for line in file.read().splitlines()]
 for number, row in enumerate(table[1:]):
     row[2] = "train" if row[0] == "control" or number < 40 else "val"
 with open("wide.tsv", "w") as file:
     file.writelines("\t".join(row) + "\n" for row in table)
-split_table("--file", "wide.tsv")
-WIDE = {"data__store": "wide.prc.h5", "model__hidden_dim": 512, "model__layers": 3, "train__epochs": 1,
-        "train__batch": 20000, "checkpoint__minutes": 15}
+quiet("split", "wide.prc.h5", "--file", "wide.tsv")
+WIDE = {"data__store": "wide.prc.h5", "model__hidden_dim": 256, "model__layers": 2, "train__epochs": 1,
+        "train__batch": 20000, "checkpoint__minutes": 1e-9}
 train("wide-straight", 2, **WIDE)
-for delay in (0.7, 0.4, 0.2, 0.1, 0.05, 0):  # from late in the validation to early, until a run is not over yet
-    run = f"wide-{delay}"
-    started = start(run, 2, **WIDE)
-    training.wait_for(lambda: "checkpoint:" in started.read() or started.over())
-    time.sleep(delay)
-    for pid in started.pids()[-1:]:
-        started.send(pid, signal.SIGUSR1)
-    code = started.wait()
-    assert code in (0, 75), started.text
-    if code == 75:
-        assert newest_step(run) == 1 and log(run) == [], (newest_step(run), log(run))
-    train(run, 3, **WIDE)
-    same_as_straight(run, "wide-straight")
-    if code == 75:
-        break
-assert code == 75, "no validation was long enough to be broken off"
+started = held("wide", 2, **WIDE)
+started.send(started.pids()[-1], signal.SIGUSR1)
+started.go_on()
+assert started.wait() == 75 and "stopped by a signal" in started.text, started.text
+assert newest_step("wide") == 1 and log("wide") == [], (newest_step("wide"), log("wide"))
+train("wide", 3, **WIDE)
+same_as_straight("wide", "wide-straight")
 
 # A stop after the first step; nothing to do after the last
 train("first-half", 1, "--time-limit", "0.001", code=75)  # no time at all: a step, a checkpoint
@@ -226,10 +223,16 @@ same_as_straight("first-half")
 assert "nothing was left to do" in train("first-half", 2)
 same_as_straight("first-half")
 
-# Two at once: the second waits for the first
-a = start("shared", 2)
-training.wait_for(lambda: newest_step("shared") > 0)
+# Two at once: the second waits for the first; a signal ends the waiting
+WAITS = "waiting for the run that works in it"
+a = held("shared", 2)
 b = start("shared", 1)
+assert training.wait_for(lambda: WAITS in b.read()), b.text
+b.send(b.process.pid, signal.SIGTERM)
+assert b.wait() == 75 and "stopped by a signal" in b.text, b.text
+b = start("shared", 1)
+assert training.wait_for(lambda: WAITS in b.read()), b.text
+a.go_on()
 assert a.wait() == 0 and b.wait() == 0, a.text + b.text
 same_as_straight("shared")
 
@@ -244,6 +247,14 @@ for run, ranks in (("changed-1", 1), ("changed-3", 3)):
     assert rates[:3] == [line["learning_rate"] for line in log("straight")][:3] and max(rates[3:]) <= 0.001, rates
     assert len(rates) == 6
 assert not training.differences("changed-1", "changed-3")
+# In the middle of an epoch as well: past learning rates stay
+for run, ranks in (("within-1", 1), ("within-3", 3)):
+    train(run, ranks, "--time-limit", "0.001", code=75)
+    train(run, 4 - ranks, train__epochs=2, train__learning_rate=0.001, train__threads=2, checkpoint__keep=1)
+    with h5py.File(training.newest(run)) as file:
+        rates = list(file["schedule/rate"])
+    assert rates[1] == SETTINGS["train.learning_rate"] and 0 < max(rates[2:]) <= 0.001 and len(log(run)) == 2, rates
+assert not training.differences("within-1", "within-3")
 said = train("changed-1", 2, code=78, **{**changes, "model__hidden_dim": 65, "train__batch": 61, "run__seed": 7})
 for word in ("model.hidden_dim: 64 (now 65)", "train.batch: 60 (now 61)", "run.seed: 13 (now 7)", "--fresh"):
     assert word in said, (word, said)

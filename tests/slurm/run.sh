@@ -20,7 +20,7 @@ not_running() { ! kill -0 "$1"; }
 no_jobs() { [ -z "$(squeue -h)" ]; }
 
 stop() {
-    [ -z "${up-}" ] || { scancel -u root; until_true 30 no_jobs; } >/dev/null 2>&1
+    [ -z "${up-}" ] || { scancel -u root; until_true 60 no_jobs; } >/dev/null 2>&1
     stop_daemon "$work/slurm/slurmd.pid"
     stop_daemon "$work/slurm/slurmctld.pid"
     stop_daemon "$work/munge/pid"
@@ -69,7 +69,7 @@ start_slurm() {
 	PartitionName=low Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE
 	PartitionName=high Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 	END
-    slurmctld >"$at/out" 2>&1 && slurmd >>"$at/out" 2>&1 && up=1 && until_true 20 idle
+    slurmctld >"$at/out" 2>&1 && slurmd >>"$at/out" 2>&1 && up=1 && until_true 60 idle
 }
 idle() { [ "$(sinfo -h -o %t)" = idle ]; }
 
@@ -88,7 +88,7 @@ waiting_again() { is "$1" PENDING && [ "$(scontrol show job -o "$1" | grep -o 'R
 # A requeued job is made to wait for two minutes, which a test has not got. A few seconds it needs: the
 # credential of its last turn is revoked, and one of the same second would be refused.
 go_on() { # NAME JOB SECONDS RESTARTS
-    until_true "$3" waiting_again "$2" "$4" && sleep 3 && until_true 30 started "$1" "$2" $(($4 + 1))
+    until_true "$3" waiting_again "$2" "$4" && sleep 3 && until_true 60 started "$1" "$2" $(($4 + 1))
 }
 started() {
     grep -q ", start $3, on" "$work/$1.log" || { scontrol update jobid="$2" StartTime=now; sleep 2; false; }
@@ -98,15 +98,15 @@ started() {
 preempt() {
     local job urgent
     job=$(train "$1" "$2")
-    until_true 40 went "$1" 10 || { bad "$1: does not train" "$work/$1.log"; return; }
+    until_true 90 went "$1" 10 || { bad "$1: does not train" "$work/$1.log"; return; }
     urgent=$(cd "$work" && sbatch --parsable -o /dev/null -p high -n $cores --wrap 'sleep 1')
-    until_true 60 is "$urgent" COMPLETED && until_true 20 waiting_again "$job" 1 ||
+    until_true 150 is "$urgent" COMPLETED && until_true 60 waiting_again "$job" 1 ||
         { bad "$1: not requeued" "$work/$1.log"; return; }
     grep -q 'stopped by a signal after a complete checkpoint' "$work/$1.log" ||
         bad "$1: no checkpoint when preempted" "$work/$1.log"
     end_soon "$1"
-    go_on "$1" "$job" 5 1
-    until_true 60 is "$job" COMPLETED && grep -q 'resuming from' "$work/$1.log" && same_as_undisturbed "$1" &&
+    go_on "$1" "$job" 30 1
+    until_true 150 is "$job" COMPLETED && grep -q 'resuming from' "$work/$1.log" && same_as_undisturbed "$1" &&
         pass "$1: preempted, requeued, resumed with $2: the same bits" ||
         bad "$1: preempted with $2" "$work/$1.log"
 }
@@ -117,28 +117,28 @@ out_of_time() {
     job=$(train limit mpirun --time=1 --signal=B:USR1@30)
     after=$(cd "$work" && sbatch --parsable -o after.log --ntasks-per-node=$cores --cpus-per-task=1 --dependency=afterok:"$job" \
         --export=ALL,TESSERA="$OLDPWD",RUN="$work/limit",OUTPUT="$work/imputed.h5ad" "$OLDPWD/jobs/impute.sbatch")
-    until_true 90 waiting_again "$job" 1 && is "$after" PENDING || { bad "limit: not requeued" "$work/limit.log"; return; }
+    until_true 150 waiting_again "$job" 1 && is "$after" PENDING || { bad "limit: not requeued" "$work/limit.log"; return; }
     end_soon limit
-    go_on limit "$job" 5 1
-    until_true 60 is "$job" COMPLETED && grep -q 'received SIGUSR1' "$work/limit.log" &&
+    go_on limit "$job" 30 1
+    until_true 150 is "$job" COMPLETED && grep -q 'received SIGUSR1' "$work/limit.log" &&
         grep -q 'resuming from' "$work/limit.log" && same_as_undisturbed limit &&
         pass "limit: out of time, requeued, resumed: the same bits" || bad "limit" "$work/limit.log"
-    until_true 40 is "$after" COMPLETED && [ -s "$work/imputed.h5ad" ] &&
+    until_true 90 is "$after" COMPLETED && [ -s "$work/imputed.h5ad" ] &&
         pass "impute: waited for the last turn" || bad "impute" "$work/after.log"
 }
 
 cancel() {
     local job
     job=$(train cancelled mpirun)
-    until_true 40 went cancelled 3
+    until_true 90 went cancelled 3
     scancel "$job"
-    until_true 40 no_jobs && is "$job" CANCELLED && [ -n "$(newest cancelled)" ] &&
+    until_true 90 no_jobs && is "$job" CANCELLED && [ -n "$(newest cancelled)" ] &&
         pass "cancelled: a checkpoint, and not back in the queue" || bad "cancelled" "$work/cancelled.log"
 
     job=$(train stopped mpirun)
-    until_true 40 went stopped 3
+    until_true 90 went stopped 3
     touch "$work/stopped/STOP"
-    until_true 40 no_jobs && is "$job" FAILED && [ -e "$work/stopped/STOPPED" ] &&
+    until_true 90 no_jobs && is "$job" FAILED && [ -e "$work/stopped/STOPPED" ] &&
         pass "stopped by a person: not back in the queue" || bad "stopped" "$work/stopped.log"
 }
 
@@ -150,8 +150,8 @@ give_up() {
     printf '#!/bin/sh\nkill -9 $$\n' >"$source/build/tessera"
     chmod +x "$source/build/tessera"
     job=$(train hopeless mpirun)
-    go_on hopeless "$job" 20 1 && go_on hopeless "$job" 20 2
-    until_true 20 is "$job" FAILED && grep -q 'started 2 times without getting further' "$work/hopeless.log" &&
+    go_on hopeless "$job" 60 1 && go_on hopeless "$job" 60 2
+    until_true 60 is "$job" FAILED && grep -q 'started 2 times without getting further' "$work/hopeless.log" &&
         pass "hopeless: given up" || bad "hopeless" "$work/hopeless.log"
 }
 
