@@ -91,6 +91,9 @@ int tess_store_is(const char *path);
  * store, of a newer version, or inconsistent. Collective over comm. */
 int tess_store_open(struct tess_store *store, const char *path, MPI_Comm comm,
                     struct tess_error *error);
+/* The same if the split will be replaced: it may be damaged. */
+int tess_store_open_to_split(struct tess_store *store, const char *path, MPI_Comm comm,
+                             struct tess_error *error);
 /* Values of experiments [first, first + n): value_first[first + n] - value_first[first] floats.
  * Every checksum block (2^20 values) that they touch is verified, one that is read in part once.
  * Local. */
@@ -118,8 +121,9 @@ int tess_store_finish(struct tess_store *store, struct tess_error *error);
 /* Closes; an unfinished new store is removed. May run twice. Collective. */
 void tess_store_release(struct tess_store *store);
 
-/* Replace the split of a store (n_experiments entries), in place: one contiguous dataset of fixed
- * size, so that nothing else of the file is touched. `method` says in words how it was made.
+/* Replace the split of a store (n_experiments entries), in place: contiguous datasets of fixed
+ * size, so that nothing else of the file is touched, and last its checksum, by which one that was
+ * cut short is found. `method` says in words how it was made.
  * Collective over comm. */
 int tess_store_write_split(const char *path, MPI_Comm comm, const int8_t *split, int64_t n,
                            const char *method, struct tess_error *error);

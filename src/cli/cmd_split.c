@@ -80,7 +80,8 @@ static int run_split(struct tess_call *call, const struct tess_split_options *in
     int8_t *split;
     int64_t n;
 
-    if (tess_store_open(&store, call->args[0], call->comm, error) != TESS_OK)
+    if ((in->rule == NO_RULE ? tess_store_open : tess_store_open_to_split)(
+            &store, call->args[0], call->comm, error) != TESS_OK)
         return error->code;
     n = store.index.n_experiments;
     split = (int8_t *)tess_alloc((size_t)n, 1);

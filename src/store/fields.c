@@ -92,3 +92,8 @@ uint64_t tess_index_split_hash(const struct tess_index *index)
 {
     return XXH3_64bits(index->split, (size_t)index->n_experiments);
 }
+
+uint64_t tess_split_check(const int8_t *split, int64_t n, const char *method)
+{
+    return XXH3_64bits_withSeed(split, (size_t)n, XXH3_64bits(method, strlen(method)));
+}

@@ -16,6 +16,7 @@ struct tess_field {
 extern const struct tess_field tess_fields[TESS_N_FIELDS];
 extern const char *const tess_value_names[2]; /* "/value", "/fold/value"     */
 extern const char *const tess_check_names[2]; /* their checksums             */
+#define TESS_CHECK_SPLIT "/check/split"       /* of the split and its method    */
 extern const char *const tess_vocab_names[TESS_N_VOCABS];
 
 static inline hid_t tess_field_type(int i)
@@ -35,5 +36,7 @@ int64_t tess_field_values(const struct tess_index *index, int which);
 uint64_t tess_index_hash(const struct tess_index *index, const int64_t n_checks[2],
                          uint64_t *const check[2]);
 uint64_t tess_index_split_hash(const struct tess_index *index);
+/* Of a split and the words that say how it was made. */
+uint64_t tess_split_check(const int8_t *split, int64_t n, const char *method);
 
 #endif

@@ -156,8 +156,26 @@ static int read_method(struct tess_store *store, struct tess_error *error)
     return error->code;
 }
 
+/* Stores of earlier programs have no such checksum. */
+static int check_split(const struct tess_store *store, struct tess_error *error)
+{
+    const struct tess_index *index = &store->index;
+    uint64_t check;
+
+    if (tess_h5_kind(&store->h5, TESS_CHECK_SPLIT) == 1 &&
+        tess_h5_read(&store->h5, TESS_CHECK_SPLIT, H5T_NATIVE_UINT64, 1, &check, error) ==
+            TESS_OK &&
+        check != tess_split_check(index->split, index->n_experiments, store->split_method))
+        tess_error_set(error, TESS_EDATA,
+                       "%s: its split does not match its checksum: 'tessera split' was interrupted "
+                       "in it, or the file is damaged; split it again",
+                       store->h5.path);
+    return error->code;
+}
+
 /* What only rank 0 does: everything is read and judged before anybody else hears of it. */
-static int open_first(struct tess_store *store, const char *path, struct tess_error *error)
+static int open_first(struct tess_store *store, const char *path, int any_split,
+                      struct tess_error *error)
 {
     uint64_t hash = 0;
 
@@ -166,6 +184,7 @@ static int open_first(struct tess_store *store, const char *path, struct tess_er
         read_index(&store->h5, &store->index, error) != TESS_OK ||
         read_checks(store, 0, error) != TESS_OK || read_checks(store, 1, error) != TESS_OK ||
         read_method(store, error) != TESS_OK ||
+        (!any_split && check_split(store, error) != TESS_OK) ||
         tess_h5_read_attribute(&store->h5, "/", "hash", H5T_NATIVE_UINT64, 1, &hash, error) !=
             TESS_OK)
         return error->code;
@@ -221,7 +240,7 @@ static void share(struct tess_store *store, int rank)
     index->hash = (uint64_t)head[3];
 }
 
-int tess_store_open(struct tess_store *store, const char *path, MPI_Comm comm,
+static int open_all(struct tess_store *store, const char *path, int any_split, MPI_Comm comm,
                     struct tess_error *error)
 {
     int rank;
@@ -230,7 +249,7 @@ int tess_store_open(struct tess_store *store, const char *path, MPI_Comm comm,
     *store = (struct tess_store){.h5 = TESS_H5_INIT, .comm = comm};
     if (rank == 0) {
         tess_h5_guard_start(path);
-        open_first(store, path, error);
+        open_first(store, path, any_split, error);
         tess_h5_guard_finish();
     }
     if (tess_agree(comm, error) == TESS_OK) {
@@ -242,6 +261,18 @@ int tess_store_open(struct tess_store *store, const char *path, MPI_Comm comm,
     if (error->code != TESS_OK)
         tess_store_release(store);
     return error->code;
+}
+
+int tess_store_open(struct tess_store *store, const char *path, MPI_Comm comm,
+                    struct tess_error *error)
+{
+    return open_all(store, path, 0, comm, error);
+}
+
+int tess_store_open_to_split(struct tess_store *store, const char *path, MPI_Comm comm,
+                             struct tess_error *error)
+{
+    return open_all(store, path, 1, comm, error);
 }
 
 static int verify_block(const struct tess_store *store, int which, int64_t block, const float *data,

@@ -164,6 +164,7 @@ static int write_sums(struct tess_store *store, struct tess_error *error)
 {
     struct tess_index *index = &store->index;
     int64_t one = 1, mine = rank_of(store->comm) == 0;
+    uint64_t check = tess_split_check(index->split, index->n_experiments, store->split_method);
 
     sum_over_ranks(store->comm, index->n_observed, index->n_experiments);
     tess_h5_write_rows(&store->h5, tess_fields[TESS_FIELD_OBSERVED].name, H5T_NATIVE_INT64, 0,
@@ -174,6 +175,8 @@ static int write_sums(struct tess_store *store, struct tess_error *error)
     if (error->code == TESS_OK)
         tess_h5_write_strings(&store->h5, "/split/method", one, TESS_SPLIT_METHOD,
                               TESS_SPLIT_METHOD, store->split_method, error);
+    if (error->code == TESS_OK)
+        tess_h5_write(&store->h5, TESS_CHECK_SPLIT, H5T_NATIVE_UINT64, 1, &one, &check, error);
     index->hash = tess_index_hash(index, store->n_checks, store->check);
     if (error->code == TESS_OK)
         tess_h5_write_attribute(&store->h5, "/", "hash", H5T_NATIVE_UINT64, 1, &index->hash, error);
@@ -217,21 +220,28 @@ void tess_store_release(struct tess_store *store)
     *store = (struct tess_store){.h5 = TESS_H5_INIT, .comm = store->comm};
 }
 
+/* The checksum comes last: a split that was not written to its end does not match it. */
 static int replace_split(struct tess_h5 *h5, const int8_t *split, int64_t n, const char *method,
                          struct tess_error *error)
 {
     const char *name = tess_fields[TESS_FIELD_SPLIT].name;
     char text[TESS_SPLIT_METHOD] = "";
     hid_t type = tess_h5_string_type(TESS_SPLIT_METHOD);
-    int64_t shape[4] = {0};
+    int64_t shape[4] = {0}, one = 1;
+    uint64_t check;
 
     snprintf(text, sizeof text, "%s", method);
+    check = tess_split_check(split, n, text);
     if (tess_h5_shape(h5, name, shape, error) >= 0 && shape[0] != n)
         tess_error_set(error, TESS_EDATA, "%s: %s: has %lld experiments, the split %lld", h5->path,
                        name, (long long)shape[0], (long long)n);
     if (error->code == TESS_OK &&
         tess_h5_write_rows(h5, name, H5T_NATIVE_INT8, 0, n, split, error) == TESS_OK)
         tess_h5_write_rows(h5, "/split/method", type, 0, 1, text, error);
+    if (error->code == TESS_OK && !tess_h5_kind(h5, TESS_CHECK_SPLIT)) /* a store of version 0.x */
+        tess_h5_write(h5, TESS_CHECK_SPLIT, H5T_NATIVE_UINT64, 1, &one, &check, error);
+    else if (error->code == TESS_OK)
+        tess_h5_write_rows(h5, TESS_CHECK_SPLIT, H5T_NATIVE_UINT64, 0, 1, &check, error);
     H5Tclose(type);
     return error->code;
 }

@@ -6,8 +6,8 @@ usage: torture.py TESSERA SOURCE_FOLDER [--cases N]
 For each command and rank, failures are spread over the fallible calls that it makes (TESS_FAIL_AT=0 counts
 them). Each time every rank must end with the same code, one sentence must say what failed, nothing may hang,
 and nothing half-written may lie about. --cases bounds the failures tried for each command and rank
-(default 5; 0, and with TESS_TEST_LONG=1: every one). A training is then run once more, and must have the bits
-of one that never failed; it is also killed at calls spread in the same way (TESS_FAIL_AT=-n@rank)."""
+(default 5; 0, and with TESS_TEST_LONG=1: every one). A training, an import and an imputation are then run once more, and must
+have the bits of one that never failed; they are also killed at calls spread in the same way (TESS_FAIL_AT=-n@rank)."""
 import os
 import pathlib
 import re
@@ -168,6 +168,22 @@ def plain(*line):
     return subprocess.run([str(x) for x in (tessera, "-q", *line)], cwd=place, capture_output=True, text=True)
 
 
+def again_whole(path, same, *line):
+    """A file that is there is whole; the command again gives the bits of `same`, and leaves nothing else."""
+    wrong = None
+    if path.exists() and plain("verify", path).returncode:
+        wrong = f"a file that is not whole: {path.name}"
+    again = plain(*line, "-o", path)
+    if again.returncode:
+        wrong = f"'{line[0]}' fails afterwards: {again.stderr.strip()}"
+    elif subprocess.run(["h5diff", "--exclude-path", "/uns/provenance", path, same], capture_output=True).returncode:
+        wrong = f"{path.name} is not as it was"
+    elif path.with_name(path.name + ".part").exists():
+        wrong = f"left behind: {path.name}.part"
+    path.unlink(missing_ok=True)
+    return wrong
+
+
 def write_table(path):
     with open(path, "w") as out:
         out.write("context\tperturbation\treadout\tvalue\n")
@@ -186,7 +202,10 @@ def commands():
     settled = [source / "config" / "quickstart.yaml"] + [f"--set={key}={value}" for key, value in settings.items()]
     straight, retraining = settled + [f"--set=run.directory={run}"], settled + [f"--set=run.directory={again}"]
     write_table(table)
-    yield Command("import", 2, ["import", table, "-o", store])
+    first = place / "first.prc.h5"
+    plain("import", table, "-o", first)
+    yield Command("import", 2, ["import", table, "-o", store], always=lambda: again_whole(store, first, "import", table),
+                  kills=True)
     yield Command("simulate", 2, ["simulate", "-o", place / "made.h5ad"] + SMALL)
     yield Command("simulate a store", 2, ["simulate", "-o", place / "made.prc.h5"] + SMALL)
     for line in (["simulate", "-o", kept] + SMALL, ["train"] + straight):
@@ -216,7 +235,14 @@ def commands():
         after = plain(*line)
         return None if after.returncode == 0 else f"'{line[0]}' fails afterwards: {after.stderr.strip()}"
 
-    yield Command("split", 2, ["split", store, "--random"], prepare=restore, check=lambda: works("check", store))
+    def split_again():
+        """A half-written split is found; split again, the store is whole."""
+        seen = plain("check", store)
+        if seen.returncode not in (0, 65) or seen.returncode and "split it again" not in seen.stderr:
+            return f"after split, 'check' says {seen.returncode}: {seen.stderr.strip()}"
+        return works("split", store, "--random") or works("check", store) or works("verify", store)
+
+    yield Command("split", 2, ["split", store, "--random"], prepare=restore, always=split_again, kills=True)
     yield Command("check", 2, ["check", kept])
     yield Command("info", 1, ["info", kept])
     yield Command("train", 2, ["train"] + retraining, prepare=forget, allowed=("again", "again/*"), always=straight_bits,
@@ -227,10 +253,11 @@ def commands():
                   always=straight_bits, kills=True)
     yield Command("verify", 2, ["verify", run, kept])
     yield Command("evaluate", 2, ["evaluate", run, "--json", place / "scores.json", "--resamples", "10"])
-    yield Command("impute", 2, ["impute", run, "-o", place / "imputed.h5ad"])
-    if plain("impute", run, "-o", place / "guess.h5ad").returncode == 0:
-        yield Command("evaluate predictions", 2, ["evaluate", kept, "--predictions", place / "guess.h5ad",
-                                                  "--resamples", "10"])
+    imputed, guess = place / "imputed.h5ad", place / "guess.h5ad"
+    plain("impute", run, "-o", guess)
+    yield Command("impute", 2, ["impute", run, "-o", imputed], always=lambda: again_whole(imputed, guess, "impute", run),
+                  kills=True)
+    yield Command("evaluate predictions", 2, ["evaluate", kept, "--predictions", guess, "--resamples", "10"])
 
 
 sys.exit(main())

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -89,6 +90,31 @@ static void store__split_in_place(void **state)
     assert_memory_equal(store.index.split, split, 6);
     assert_string_equal(store.split_method, "by hand");
     assert_true(store.index.hash == hash && store.index.split_hash != split_hash);
+    tess_store_release(&store);
+}
+
+/* As a kill in the middle leaves it: found; only splitting again can open it. */
+static void store__split_cut_short(void **state)
+{
+    int8_t split[6] = {TESS_TRAIN, TESS_VAL, TESS_VAL, TESS_TEST, TESS_UNUSED, TESS_TRAIN};
+    struct tess_error error = TESS_ERROR_INIT;
+    struct tess_h5 h5 = TESS_H5_INIT;
+    struct tess_store store;
+
+    (void)state;
+    write_sample();
+    assert_int_equal(tess_h5_open(&h5, path, MPI_COMM_NULL, 1, &error), TESS_OK);
+    assert_int_equal(
+        tess_h5_write_rows(&h5, "/experiment/split", H5T_NATIVE_INT8, 0, 2, split, &error),
+        TESS_OK);
+    assert_int_equal(tess_h5_close(&h5, &error), TESS_OK);
+    assert_int_equal(tess_store_open(&store, path, MPI_COMM_SELF, &error), TESS_EDATA);
+    assert_non_null(strstr(error.text, "split it again"));
+    error = (struct tess_error)TESS_ERROR_INIT;
+    assert_int_equal(tess_store_open_to_split(&store, path, MPI_COMM_SELF, &error), TESS_OK);
+    tess_store_release(&store);
+    assert_int_equal(tess_store_write_split(path, MPI_COMM_SELF, split, 6, "", &error), TESS_OK);
+    assert_int_equal(tess_store_open(&store, path, MPI_COMM_SELF, &error), TESS_OK);
     tess_store_release(&store);
 }
 
@@ -239,6 +265,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(store__round_trip),
         cmocka_unit_test(store__split_in_place),
+        cmocka_unit_test(store__split_cut_short),
         cmocka_unit_test(store__unfinished_leaves_nothing),
         cmocka_unit_test(index__refuses_disorder),
         cmocka_unit_test(store__damage_is_refused),
