@@ -196,8 +196,10 @@ static int write_file(const struct imputation *work, MPI_Comm comm, struct tess_
     if (tess_anndata_create(&file, work->impute->output, comm, work->n_rows, work->readout.n,
                             error) == TESS_OK &&
         imputation_write_labels(work, &file, error) == TESS_OK &&
-        write_values(work, &file, comm, error) == TESS_OK)
+        write_values(work, &file, comm, error) == TESS_OK) {
+        file.sums = 1;
         tess_anndata_finish(&file, error);
+    }
     tess_anndata_release(&file);
     return error->code;
 }

@@ -154,7 +154,7 @@ static int verify_file(const char *path, MPI_Comm comm, struct tess_verified *ve
     static const char *const right[] = {
         [TESS_INFO_STORE] = "a store, every checksum and number is right",
         [TESS_INFO_CHECKPOINT] = "a checkpoint, every checksum and number is right",
-        [TESS_INFO_ANNDATA] = "AnnData (which has no checksums), its structure is right",
+        [TESS_INFO_ANNDATA] = "AnnData without checksums beside it, its structure is right",
     };
     size_t before = verified->problem.n;
     int rank, kind = -1, sums = verify_sums(path, comm, verified, error);
@@ -177,7 +177,9 @@ static int verify_file(const char *path, MPI_Comm comm, struct tess_verified *ve
         tess_checkpoint_verify(path, comm, &verified->problem, error);
     }
     if (rank == 0 && error->code == TESS_OK && verified->problem.n == before)
-        add(&verified->right, path, right[kind]);
+        add(&verified->right, path,
+            kind == TESS_INFO_ANNDATA && sums ? "AnnData, every checksum and number is right"
+                                              : right[kind]);
     return error->code;
 }
 

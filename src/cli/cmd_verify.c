@@ -34,9 +34,10 @@ const struct tess_command tess_command_verify = {
     .details =
         "Prints a line for each problem and ends with exit code 65 if there is any. A checkpoint\n"
         "is held against its sidecar (NAME.sum, a checksum for every 4 MiB) and the checksums in\n"
-        "it, its numbers against what they can be; a store against its checksums; an AnnData\n"
-        "file has none: its structure is checked, and that predictions are finite. Of a run every\n"
-        "checkpoint, the log and the settings are looked at.",
+        "it, its numbers against what they can be; a store against its checksums; an imputed file\n"
+        "against its sidecar, its structure and that predictions are finite. AnnData of others "
+        "has\n"
+        "no checksums. Of a run every checkpoint, the log and the settings are looked at.",
     .options = options,
     .min_args = 1,
     .max_args = -1,

@@ -5,8 +5,10 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/sums.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static int encode(struct tess_anndata *file, const char *name, const char *type,
                   const char *version, struct tess_error *error)
@@ -279,17 +281,36 @@ int tess_anndata_write_strings(struct tess_anndata *file, const char *path, int6
     return error->code;
 }
 
+/* The sidecar first, then the name. Should that fail, no sidecar stays without a file. */
+static void commit(struct tess_anndata *file, const char *aside, MPI_Comm comm,
+                   struct tess_error *error)
+{
+    char *path = tess_strdup(aside), *sums;
+
+    path[strlen(path) - strlen(".part")] = '\0';
+    sums = tess_format("%s.sum", path);
+    if (file->sums && tess_agree(comm, error) == TESS_OK)
+        tess_sums_write(aside, path, comm, error);
+    if (error->code == TESS_OK && file->rank == 0)
+        tess_commit_finish(&file->commit, error);
+    if (file->sums && file->rank == 0 && error->code != TESS_OK && access(path, F_OK) < 0)
+        unlink(sums);
+    tess_free(sums);
+    tess_free(path);
+}
+
 int tess_anndata_finish(struct tess_anndata *file, struct tess_error *error)
 {
     static const char *const frames[] = {"obs", "var"};
     MPI_Comm comm = file->h5.comm;
+    char *aside = tess_strdup(file->h5.path);
 
     for (int i = 0; i < 2 && error->code == TESS_OK; i++)
         tess_h5_write_string_list(&file->h5, frames[i], "column-order", (int64_t)file->column[i].n,
                                   (const char *const *)file->column[i].item, error);
     tess_h5_close(&file->h5, error);
-    if (error->code == TESS_OK && file->rank == 0)
-        tess_commit_finish(&file->commit, error);
+    commit(file, aside, comm, error);
+    tess_free(aside);
     tess_agree(comm, error);
     tess_anndata_release(file);
     return error->code;

@@ -215,7 +215,14 @@ put("bad.prc.h5", store[:len(store) // 2])
 assert said_by(tessera, "verify", "bad.prc.h5")[0] == 65
 assert said_by(tessera, "verify", "none.h5")[0] == 65
 assert said_by(tessera, "-q", "impute", "straight", "-o", "imputed.h5ad")[0] == 0
-assert said_by(tessera, "verify", "imputed.h5ad", ranks=2)[0] == 0
+code, text = said_by(tessera, "verify", "imputed.h5ad", ranks=2)
+assert code == 0 and "every checksum" in text, text
+imputed = open("imputed.h5ad", "rb").read()
+for number, at in enumerate(rng.sample(range(len(imputed)), 40 if training.long() else 8)):
+    put("imputed.h5ad", changed(imputed, at))
+    code, text = said_by(tessera, "verify", "imputed.h5ad", ranks=1 + number % 3)
+    assert code == 65 and "imputed.h5ad: damaged between bytes" in text, (at, code, text)
+put("imputed.h5ad", imputed)
 for number, (name, value) in enumerate((("X", float("nan")), ("X", float("inf")), ("obs/context/codes", 99))):
     shutil.copy("imputed.h5ad", "bad.h5ad")
     with h5py.File("bad.h5ad", "r+") as file:
