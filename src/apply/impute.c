@@ -159,7 +159,7 @@ static int write_values(const struct imputation *work, struct tess_anndata *file
                         struct tess_error *error)
 {
     int64_t n = work->readout.n;
-    struct rounds rounds = rounds_make(comm, work->n_rows, n, TESS_PREDICT_ROWS);
+    struct rounds rounds = rounds_make(comm, work->n_rows, n, work->model.predictor->E);
     int spread = work->model.n_members > 1;
     float *block = tess_alloc_large((size_t)(rounds.size * n * (1 + spread)), sizeof *block,
                                     "a block of rows", error);

@@ -6,15 +6,14 @@
 struct rounds rounds_make(MPI_Comm comm, int64_t n, int64_t row_values, int64_t multiple)
 {
     struct rounds rounds = {.comm = comm, .n = n};
-    int64_t rows = row_values > 0 ? BLOCK_VALUES / row_values : BLOCK_VALUES, blocks, share;
+    int64_t most = row_values > 0 ? BLOCK_VALUES / row_values : BLOCK_VALUES, all;
 
     MPI_Comm_rank(comm, &rounds.rank);
     MPI_Comm_size(comm, &rounds.n_ranks);
-    share = (n + rounds.n_ranks - 1) / rounds.n_ranks; /* something for every rank */
-    rows = rows < share ? rows : (share + multiple - 1) / multiple * multiple;
-    rounds.size = rows > multiple ? rows / multiple * multiple : multiple;
-    blocks = (n + rounds.size - 1) / rounds.size;
-    rounds.n_rounds = (blocks + rounds.n_ranks - 1) / rounds.n_ranks;
+    most = most > multiple ? most : multiple;
+    rounds.n_rounds = (n + most * rounds.n_ranks - 1) / (most * rounds.n_ranks);
+    all = rounds.n_rounds * rounds.n_ranks; /* blocks, alike in size: nobody waits for the last */
+    rounds.size = all ? ((n + all - 1) / all + multiple - 1) / multiple * multiple : multiple;
     return rounds;
 }
 
