@@ -38,10 +38,13 @@ int tess_anndata_write_categorical(struct tess_anndata *file, const char *axis, 
  * H5T_NATIVE_HBOOL). */
 int tess_anndata_write_column(struct tess_anndata *file, const char *axis, const char *column,
                               hid_t type, const void *data, struct tess_error *error);
-/* A dense float32 matrix, (n_obs, n_var), in `chunk_rows` × `chunk_columns` chunks: "X" or
- * "layers/NAME". Then rows, each rank its own, disjoint. */
-int tess_anndata_define_matrix(struct tess_anndata *file, const char *name, int64_t chunk_rows,
-                               int64_t chunk_columns, struct tess_error *error);
+/* A dense float32 matrix, (n_obs, n_var): "X" or "layers/NAME". Contiguous, so that a rank's rows
+ * are one stretch of the file. Then rows, each rank its own, disjoint. */
+int tess_anndata_define_matrix(struct tess_anndata *file, const char *name,
+                               struct tess_error *error);
+/* Not collective: a stream of rows, with no rank waiting for another. */
+int tess_anndata_put_rows(struct tess_anndata *file, const char *name, int64_t first, int64_t n,
+                          const float *data, struct tess_error *error);
 int tess_anndata_write_rows(struct tess_anndata *file, const char *name, int64_t first, int64_t n,
                             const float *data, struct tess_error *error);
 /* A compressed sparse row matrix as X: n_data values in all. Then rows, each rank its own: indptr

@@ -95,7 +95,12 @@ int tess_h5_write(struct tess_h5 *h5, const char *name, hid_t type, int n_dims,
 int tess_h5_write_strings(struct tess_h5 *h5, const char *name, int64_t n, int width, int stride,
                           const char *block, struct tess_error *error);
 /* Rows [first, first + n) of a defined dataset; each rank its own, n may be 0 and may differ. In
- * pieces under 512 MiB, with as many collective rounds on every rank as the longest needs. */
+ * pieces under 512 MiB. `put` is for streams of rows: it is not collective, ranks come when they
+ * like, and each keeps its own error until they settle. */
+int tess_h5_put_rows(const struct tess_h5 *h5, const char *name, hid_t type, int64_t first,
+                     int64_t n, const void *data, struct tess_error *error);
+/* All ranks are through with writing: do they agree that it went well? Collective. */
+int tess_h5_settle(struct tess_h5 *h5, struct tess_error *error);
 int tess_h5_write_rows(struct tess_h5 *h5, const char *name, hid_t type, int64_t first, int64_t n,
                        const void *data, struct tess_error *error);
 

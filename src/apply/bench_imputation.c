@@ -101,7 +101,7 @@ static double into_file(struct bench *bench, const struct tess_trainer *trainer,
 {
     const struct tess_vocab *vocab = &trainer->store.index.perturbation;
     double row = (double)trainer->dataset.readout.n * (double)trainer->store.index.context.n;
-    double wanted = rate * (bench->options->quick ? 0.5 : 2) / row, start;
+    double wanted = rate * (bench->options->quick ? 0.5 : 4) / row, start;
     struct tess_impute impute = {.n_models = 1,
                                  .model = &checkpoint,
                                  .store = trainer->config.data.store,

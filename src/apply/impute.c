@@ -19,8 +19,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK_COLUMNS 1024
-
 void tess_impute_release(struct tess_impute *impute)
 {
     tess_strings_release(&impute->context);
@@ -171,19 +169,20 @@ static int write_values(const struct imputation *work, struct tess_anndata *file
         return error->code;
     }
     tess_progress_init(&progress, "imputing", "rows", work->n_rows);
-    tess_anndata_define_matrix(file, "X", TESS_PREDICT_ROWS, CHUNK_COLUMNS, error);
+    tess_anndata_define_matrix(file, "X", error);
     if (spread && error->code == TESS_OK)
-        tess_anndata_define_matrix(file, "layers/std", TESS_PREDICT_ROWS, CHUNK_COLUMNS, error);
+        tess_anndata_define_matrix(file, "layers/std", error);
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
         int64_t first, rows = rounds_take(&rounds, round, &first);
 
         if (rows > 0)
             predict(work, first, rows, block, deviation);
-        tess_anndata_write_rows(file, "X", first, rows, block, error);
+        tess_anndata_put_rows(file, "X", first, rows, block, error);
         if (spread && error->code == TESS_OK)
-            tess_anndata_write_rows(file, "layers/std", first, rows, deviation, error);
+            tess_anndata_put_rows(file, "layers/std", first, rows, deviation, error);
         tess_progress_show(&progress, rounds_done(&rounds, round));
     }
+    tess_h5_settle(&file->h5, error);
     tess_progress_release(&progress);
     tess_free(block);
     return error->code;

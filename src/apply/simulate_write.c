@@ -11,8 +11,6 @@
 #include <math.h>
 #include <string.h>
 
-#define CHUNK_VALUES ((int64_t)1 << 18)
-
 static void narrow(const double *from, int64_t n, float *to)
 {
     for (int64_t i = 0; i < n; i++)
@@ -155,11 +153,6 @@ static int write_replicates(struct tess_anndata *file, const struct plan *plan,
     return error->code;
 }
 
-static int64_t chunk_rows(int64_t n_columns)
-{
-    return n_columns < CHUNK_VALUES ? CHUNK_VALUES / n_columns : 1;
-}
-
 static int write_profiles(struct tess_anndata *file, const struct plan *plan, MPI_Comm comm,
                           struct tess_error *error)
 {
@@ -171,7 +164,7 @@ static int write_profiles(struct tess_anndata *file, const struct plan *plan, MP
 
     cursor_init(&cursor, plan);
     tess_progress_init(&progress, "simulating", "profiles", file->n_obs);
-    tess_anndata_define_matrix(file, "X", chunk_rows(n), n, error);
+    tess_anndata_define_matrix(file, "X", error);
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
         int64_t first, rows = rounds_take(&rounds, round, &first);
 
@@ -292,7 +285,7 @@ static int write_true_values(struct tess_anndata *file, const struct plan *plan,
     struct tess_progress progress;
 
     tess_progress_init(&progress, "writing the truth", "profiles", file->n_obs);
-    tess_anndata_define_matrix(file, "X", chunk_rows(n), n, error);
+    tess_anndata_define_matrix(file, "X", error);
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
         int64_t first, rows = rounds_take(&rounds, round, &first);
 

@@ -171,18 +171,20 @@ int tess_anndata_write_column(struct tess_anndata *file, const char *axis, const
     return error->code;
 }
 
-int tess_anndata_define_matrix(struct tess_anndata *file, const char *name, int64_t chunk_rows,
-                               int64_t chunk_columns, struct tess_error *error)
+int tess_anndata_define_matrix(struct tess_anndata *file, const char *name,
+                               struct tess_error *error)
 {
     int64_t shape[2] = {file->n_obs, file->n_var};
-    int64_t chunk[2] = {chunk_rows < shape[0] ? chunk_rows : shape[0],
-                        chunk_columns < shape[1] ? chunk_columns : shape[1]};
-    int empty = chunk[0] == 0 || chunk[1] == 0;
 
-    if (tess_h5_define(&file->h5, name, H5T_NATIVE_FLOAT, 2, shape, empty ? NULL : chunk, error) ==
-        TESS_OK)
+    if (tess_h5_define(&file->h5, name, H5T_NATIVE_FLOAT, 2, shape, NULL, error) == TESS_OK)
         encode(file, name, "array", "0.2.0", error);
     return error->code;
+}
+
+int tess_anndata_put_rows(struct tess_anndata *file, const char *name, int64_t first, int64_t n,
+                          const float *data, struct tess_error *error)
+{
+    return tess_h5_put_rows(&file->h5, name, H5T_NATIVE_FLOAT, first, n, data, error);
 }
 
 int tess_anndata_write_rows(struct tess_anndata *file, const char *name, int64_t first, int64_t n,

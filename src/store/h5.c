@@ -52,7 +52,7 @@ static int settle(const struct tess_h5 *h5, struct tess_error *error)
 
 /* The same after a write. What one rank could not write, HDF5 tries again when it flushes, out of
  * step with the others: such a file must not be touched again. */
-static int settle_write(struct tess_h5 *h5, struct tess_error *error)
+int tess_h5_settle(struct tess_h5 *h5, struct tess_error *error)
 {
     settle(h5, error);
     h5->broken |= error->code != TESS_OK && h5->comm != MPI_COMM_NULL;
@@ -314,7 +314,7 @@ static int put_attribute(struct tess_h5 *h5, const char *name, const char *attri
         H5Aclose(at);
     if (object >= 0)
         H5Oclose(object);
-    return settle_write(h5, error);
+    return tess_h5_settle(h5, error);
 }
 
 int tess_h5_write_attribute(struct tess_h5 *h5, const char *name, const char *attribute, hid_t type,
@@ -372,7 +372,7 @@ int tess_h5_group(struct tess_h5 *h5, const char *name, struct tess_error *error
     else
         H5Gclose(group);
     H5Pclose(list);
-    return settle_write(h5, error);
+    return tess_h5_settle(h5, error);
 }
 
 /* The new dataset, open; invalid on failure (then `error` is set here). Not yet agreed. */
@@ -433,7 +433,7 @@ int tess_h5_define(struct tess_h5 *h5, const char *name, hid_t type, int n_dims,
         reserve(h5, set, error);
     if (set >= 0)
         H5Dclose(set);
-    return settle_write(h5, error);
+    return tess_h5_settle(h5, error);
 }
 
 static hid_t transfer_list(const struct tess_h5 *h5)
@@ -445,47 +445,40 @@ static hid_t transfer_list(const struct tess_h5 *h5)
     return list;
 }
 
-/* As many rounds as the longest rank needs; whoever has nothing left selects nothing. */
-static void write_pieces(struct tess_h5 *h5, hid_t set, const char *name, hid_t type, int64_t first,
-                         int64_t n, const void *data, struct tess_error *error)
+int tess_h5_put_rows(const struct tess_h5 *h5, const char *name, hid_t type, int64_t first,
+                     int64_t n, const void *data, struct tess_error *error)
 {
-    hid_t list = transfer_list(h5), space = H5Dget_space(set);
+    hid_t set = H5Dopen2(h5->file, name, H5P_DEFAULT), list = transfer_list(h5), space;
     hsize_t dims[4] = {1, 1, 1, 1};
-    int64_t row = 1, step, rounds;
-    int n_dims = H5Sget_simple_extent_dims(space, dims, NULL);
+    int64_t row = 1, step;
 
-    for (int i = 1; i < n_dims; i++)
+    tess_fail_here(error, name);
+    if (set < 0)
+        tess_h5_fail(h5, name, "cannot be opened for writing", TESS_EIO, error);
+    space = set < 0 ? -1 : H5Dget_space(set);
+    for (int i = 1, n_dims = H5Sget_simple_extent_dims(space, dims, NULL); i < n_dims; i++)
         row *= (int64_t)dims[i];
     step = piece_rows(row, type);
-    rounds = (n + step - 1) / step;
-    if (h5->comm != MPI_COMM_NULL)
-        MPI_Allreduce(MPI_IN_PLACE, &rounds, 1, MPI_INT64_T, MPI_MAX, h5->comm);
-    for (int64_t i = 0; i < rounds; i++) {
-        int64_t at = i * step < n ? i * step : n, take = n - at < step ? n - at : step;
-        const char *from = (const char *)data + at * row * (int64_t)H5Tget_size(type);
+    for (int64_t i = 0; i < n && error->code == TESS_OK; i += step) {
+        const char *from = (const char *)data + i * row * (int64_t)H5Tget_size(type);
+        int64_t take = n - i < step ? n - i : step;
 
-        if (transfer(set, type, first + at, take, row, (void *)(uintptr_t)from, 1, list) < 0)
+        if (transfer(set, type, first + i, take, row, (void *)(uintptr_t)from, 1, list) < 0)
             tess_h5_fail(h5, name, "cannot be written: is the disk full?", TESS_EIO, error);
     }
-    H5Sclose(space);
+    if (space >= 0)
+        H5Sclose(space);
     H5Pclose(list);
+    if (set >= 0)
+        H5Dclose(set);
+    return error->code;
 }
 
 int tess_h5_write_rows(struct tess_h5 *h5, const char *name, hid_t type, int64_t first, int64_t n,
                        const void *data, struct tess_error *error)
 {
-    hid_t set = H5Dopen2(h5->file, name, H5P_DEFAULT);
-
-    tess_fail_here(error, name);
-    if (set < 0)
-        tess_h5_fail(h5, name, "cannot be opened for writing", TESS_EIO, error);
-    if (settle_write(h5, error) == TESS_OK) {
-        write_pieces(h5, set, name, type, first, n, data, error);
-        settle_write(h5, error);
-    }
-    if (set >= 0)
-        H5Dclose(set);
-    return error->code;
+    tess_h5_put_rows(h5, name, type, first, n, data, error);
+    return tess_h5_settle(h5, error);
 }
 
 int tess_h5_write(struct tess_h5 *h5, const char *name, hid_t type, int n_dims,

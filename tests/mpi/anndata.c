@@ -65,7 +65,7 @@ static void write_dense(struct tess_anndata *file, const char *name, int64_t fir
         row[i] = (float)(first * N_VAR + i);
     if (first == 0 && n > 0)
         row[1] = NAN;
-    if (tess_anndata_define_matrix(file, name, 2, 100, error) == TESS_OK)
+    if (tess_anndata_define_matrix(file, name, error) == TESS_OK)
         tess_anndata_write_rows(file, name, first, n, row, error);
     tess_free(row);
 }
