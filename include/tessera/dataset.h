@@ -34,7 +34,6 @@ struct tess_loaded {
     int64_t *experiment;  /* (n) numbers in the store, ascending; own   */
     int64_t *value_first; /* (n + 1) own                                */
     float *value;         /* own                                        */
-    int64_t n_observed;   /* values that are not NaN                    */
 };
 /* Experiments with this split among [first, end) of the store. scaled: (value - shift) / scale.
  * Local. */

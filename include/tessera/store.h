@@ -72,6 +72,11 @@ struct tess_strings;
 int tess_combination_parse(const struct tess_vocab *perturbation, const char *text, int64_t *member,
                            struct tess_strings *unknown);
 
+struct tess_store_block { /* values under one checksum, verified */
+    int64_t number;
+    float *value; /* own; NULL: none was read */
+};
+
 #define TESS_SPLIT_METHOD 1024 /* bytes of the words that say how a split was made */
 
 struct tess_store {
@@ -82,7 +87,7 @@ struct tess_store {
     char split_method[TESS_SPLIT_METHOD]; /* while writing: may be set before finish */
     int64_t n_checks[2];                  /* blocks of the values and of the fold values */
     uint64_t *check[2];                   /* their checksums; own */
-    uint8_t *verified[2];                 /* blocks that were read in part and found right; own */
+    struct tess_store_block *block;       /* (2) the last block read of each; own */
 };
 
 /* Does the file say that it is one? Never fails. Local. */
@@ -95,10 +100,19 @@ int tess_store_open(struct tess_store *store, const char *path, MPI_Comm comm,
 int tess_store_open_to_split(struct tess_store *store, const char *path, MPI_Comm comm,
                              struct tess_error *error);
 /* Values of experiments [first, first + n): value_first[first + n] - value_first[first] floats.
- * Every checksum block (2^20 values) that they touch is verified, one that is read in part once.
- * Local. */
+ * Checksum blocks (2^20 values) are read whole and verified; the last one is kept, so that going
+ * through a store from front to back, in steps of any size, reads each once. Local. */
 int tess_store_read_values(const struct tess_store *store, int64_t first, int64_t n, float *out,
                            struct tess_error *error);
+/* All values of the experiments with this split among [first, end), in order, each experiment in
+ * one piece or more: the piece's first column of the panel, its length. Takes one block of memory,
+ * and reads only blocks that hold something asked for. Local. */
+struct tess_store_visitor {
+    void *closure;
+    void (*take)(void *closure, int64_t experiment, int64_t column, int64_t n, const float *value);
+};
+int tess_store_scan(const struct tess_store *store, int64_t first, int64_t end, int split,
+                    const struct tess_store_visitor *visitor, struct tess_error *error);
 /* Values of folds [first, first + n) (fold numbers), in the same way. Local. */
 int tess_store_read_folds(const struct tess_store *store, int64_t first, int64_t n, float *out,
                           struct tess_error *error);

@@ -230,8 +230,8 @@ static void share(struct tess_store *store, int rank)
         if (rank != 0)
             store->check[which] = TESS_NEW(uint64_t, head[4 + which]);
         broadcast(store->comm, store->check[which], head[4 + which] * 8);
-        store->verified[which] = TESS_NEW(uint8_t, head[4 + which]);
     }
+    store->block = TESS_NEW(struct tess_store_block, 2);
     index->n_combinations = head[0];
     index->n_panels = head[1];
     index->n_experiments = head[2];
@@ -275,56 +275,49 @@ int tess_store_open_to_split(struct tess_store *store, const char *path, MPI_Com
     return open_all(store, path, 1, comm, error);
 }
 
-static int verify_block(const struct tess_store *store, int which, int64_t block, const float *data,
-                        int64_t n, struct tess_error *error)
+/* The checksum block of which value `at` is part: read whole and verified, kept until another one
+ * is asked for. Whoever reads a store from front to back reads each block once. */
+static const float *block_around(const struct tess_store *store, int which, int64_t at,
+                                 int64_t *first, int64_t *n, struct tess_error *error)
 {
-    if (XXH3_64bits(data, (size_t)n * sizeof *data) != store->check[which][block])
+    struct tess_store_block *block = &store->block[which];
+    int64_t number = at / TESS_CHECK_VALUES;
+
+    *first = number * TESS_CHECK_VALUES;
+    *n = tess_field_values(&store->index, which) - *first;
+    *n = *n < TESS_CHECK_VALUES ? *n : TESS_CHECK_VALUES;
+    if (block->value && block->number == number)
+        return block->value;
+    if (!block->value)
+        block->value = TESS_NEW(float, TESS_CHECK_VALUES);
+    block->number = -1;
+    if (tess_h5_read_rows(&store->h5, tess_value_names[which], H5T_NATIVE_FLOAT, *first, *n,
+                          block->value, error) != TESS_OK)
+        return NULL;
+    if (XXH3_64bits(block->value, (size_t)*n * sizeof(float)) != store->check[which][number]) {
         tess_error_set(error, TESS_EDATA,
                        "%s: %s: values %lld to %lld do not match their checksum: the store is "
                        "damaged; import it again",
-                       store->h5.path, tess_value_names[which],
-                       (long long)(block * TESS_CHECK_VALUES),
-                       (long long)(block * TESS_CHECK_VALUES + n - 1));
-    return error->code;
+                       store->h5.path, tess_value_names[which], (long long)*first,
+                       (long long)(*first + *n - 1));
+        return NULL;
+    }
+    block->number = number;
+    return block->value;
 }
 
-/* A block of which only a part is wanted: read whole and verified, once. */
-static int verify_around(const struct tess_store *store, int which, int64_t block,
-                         struct tess_error *error)
-{
-    int64_t first = block * TESS_CHECK_VALUES, n = tess_field_values(&store->index, which) - first;
-    float *data;
-
-    if (store->verified[which][block])
-        return error->code;
-    n = n < TESS_CHECK_VALUES ? n : TESS_CHECK_VALUES;
-    data = TESS_NEW(float, n);
-    if (tess_h5_read_rows(&store->h5, tess_value_names[which], H5T_NATIVE_FLOAT, first, n, data,
-                          error) == TESS_OK)
-        verify_block(store, which, block, data, n, error);
-    store->verified[which][block] = error->code == TESS_OK;
-    tess_free(data);
-    return error->code;
-}
-
-/* Values [first, first + n) of the file; verifies all blocks that they touch. */
+/* Values [first, first + n) of the file. */
 static int read_values(const struct tess_store *store, int which, int64_t first, int64_t n,
                        float *out, struct tess_error *error)
 {
-    int64_t total = tess_field_values(&store->index, which);
+    for (int64_t at = first, take; at < first + n; at += take) {
+        int64_t begin, size;
+        const float *value = block_around(store, which, at, &begin, &size, error);
 
-    if (tess_h5_read_rows(&store->h5, tess_value_names[which], H5T_NATIVE_FLOAT, first, n, out,
-                          error) != TESS_OK)
-        return error->code;
-    for (int64_t b = first / TESS_CHECK_VALUES;
-         n > 0 && b * TESS_CHECK_VALUES < first + n && error->code == TESS_OK; b++) {
-        int64_t begin = b * TESS_CHECK_VALUES, end = begin + TESS_CHECK_VALUES;
-
-        end = end < total ? end : total;
-        if (begin >= first && end <= first + n)
-            verify_block(store, which, b, out + (begin - first), end - begin, error);
-        else
-            verify_around(store, which, b, error);
+        if (!value)
+            break;
+        take = begin + size < first + n ? begin + size - at : first + n - at;
+        memcpy(out + (at - first), value + (at - begin), (size_t)take * sizeof *out);
     }
     return error->code;
 }
@@ -348,23 +341,43 @@ int tess_store_read_folds(const struct tess_store *store, int64_t first, int64_t
     return read_values(store, 1, at[first], at[first + n] - at[first], out, error);
 }
 
+int tess_store_scan(const struct tess_store *store, int64_t first, int64_t end, int split,
+                    const struct tess_store_visitor *visitor, struct tess_error *error)
+{
+    const struct tess_index *index = &store->index;
+    const int64_t *at = index->value_first;
+    int64_t e = first, column = 0;
+
+    TESS_BUG_IF(first < 0 || first > end || end > index->n_experiments);
+    while (e < end) {
+        int64_t begin, size, stop;
+        const float *value;
+
+        if (index->split[e] != split || at[e + 1] == at[e] + column) {
+            e++;
+            column = 0;
+            continue;
+        }
+        value = block_around(store, 0, at[e] + column, &begin, &size, error);
+        if (!value)
+            break;
+        stop = begin + size < at[e + 1] ? begin + size : at[e + 1];
+        visitor->take(visitor->closure, e, column, stop - at[e] - column,
+                      value + (at[e] + column - begin));
+        column = stop - at[e];
+    }
+    return error->code;
+}
+
 int tess_store_verify(const struct tess_store *store, struct tess_error *error)
 {
-    float *data = TESS_NEW(float, TESS_CHECK_VALUES);
     int rank, n_ranks;
 
     MPI_Comm_rank(store->comm, &rank);
     MPI_Comm_size(store->comm, &n_ranks);
-    for (int which = 0; which < 2; which++) {
-        int64_t total = tess_field_values(&store->index, which);
-
-        for (int64_t b = rank; b < store->n_checks[which] && error->code == TESS_OK; b += n_ranks) {
-            int64_t first = b * TESS_CHECK_VALUES, n = total - first;
-
-            read_values(store, which, first, n < TESS_CHECK_VALUES ? n : TESS_CHECK_VALUES, data,
-                        error);
-        }
-    }
-    tess_free(data);
+    for (int which = 0; which < 2; which++)
+        for (int64_t b = rank, first, n; b < store->n_checks[which] && error->code == TESS_OK;
+             b += n_ranks)
+            block_around(store, which, b * TESS_CHECK_VALUES, &first, &n, error);
     return tess_agree(store->comm, error);
 }

@@ -9,20 +9,25 @@
 #include <math.h>
 #include <string.h>
 
-#define PIECE_FLOATS ((int64_t)16 << 20) /* read at a time */
-
 /* Sums over the training rows of every context: (n_contexts, n_readouts of the store) each. */
 struct statistics {
+    const struct tess_index *index;
     int64_t n_readouts;
     double *n, *mean, *square;   /* rows, mean, Σ (x - mean)²            */
     double *n_control, *control; /* rows and mean of the control         */
 };
 
-static void add_row(struct statistics *s, int64_t context, int64_t width, const int64_t *readout,
-                    const float *value, int is_control)
+static void add_piece(void *closure, int64_t experiment, int64_t column, int64_t n,
+                      const float *value)
 {
-    for (int64_t k = 0; k < width; k++) { /* Welford */
-        int64_t at = context * s->n_readouts + readout[k];
+    struct statistics *s = closure;
+    const struct tess_index *index = s->index;
+    const int64_t *readout =
+        index->panel_readout + index->panel_first[index->panel[experiment]] + column;
+    int is_control = tess_index_is_control(index, index->combination[experiment]);
+
+    for (int64_t k = 0; k < n; k++) { /* Welford */
+        int64_t at = index->context_of[experiment] * s->n_readouts + readout[k];
         double delta;
 
         if (isnan(value[k]))
@@ -33,50 +38,6 @@ static void add_row(struct statistics *s, int64_t context, int64_t width, const 
         if (is_control)
             s->control[at] += ((double)value[k] - s->control[at]) / ++s->n_control[at];
     }
-}
-
-/* End of a piece that starts at `first`: at most PIECE_FLOATS values, at least one experiment. */
-static int64_t piece_end(const struct tess_index *index, int64_t first, int64_t end)
-{
-    int64_t next = first + 1;
-
-    while (next < end && index->value_first[next + 1] - index->value_first[first] <= PIECE_FLOATS)
-        next++;
-    return next;
-}
-
-static int64_t longest_piece(const struct tess_index *index)
-{
-    int64_t longest = PIECE_FLOATS;
-
-    for (int64_t p = 0; p < index->n_panels; p++)
-        if (index->panel_first[p + 1] - index->panel_first[p] > longest)
-            longest = index->panel_first[p + 1] - index->panel_first[p];
-    return longest < index->value_first[index->n_experiments]
-               ? longest
-               : index->value_first[index->n_experiments];
-}
-
-static int add_context(struct statistics *s, const struct tess_store *store, int64_t first,
-                       int64_t end, float *value, struct tess_error *error)
-{
-    const struct tess_index *index = &store->index;
-
-    for (int64_t at = first, next; at < end; at = next) {
-        next = piece_end(index, at, end);
-        if (tess_store_read_values(store, at, next - at, value, error) != TESS_OK)
-            break;
-        for (int64_t e = at; e < next; e++) {
-            int64_t panel = index->panel[e], begin = index->panel_first[panel];
-
-            if (index->split[e] == TESS_TRAIN)
-                add_row(s, index->context_of[e], index->panel_first[panel + 1] - begin,
-                        index->panel_readout + begin,
-                        value + index->value_first[e] - index->value_first[at],
-                        tess_index_is_control(index, index->combination[e]));
-        }
-    }
-    return error->code;
 }
 
 static void share(MPI_Comm comm, double *x, int64_t n)
@@ -102,11 +63,12 @@ static int gather_statistics(struct statistics *s, const struct tess_store *stor
     const struct tess_index *index = &store->index;
     int64_t n = index->context.n * index->readout.n, first = 0;
     double **array[] = {&s->n, &s->mean, &s->square, &s->n_control, &s->control};
-    float *value = tess_alloc_large((size_t)longest_piece(index), sizeof *value, "values", error);
+    struct tess_store_visitor visitor = {s, add_piece};
     int rank, n_ranks;
 
     MPI_Comm_rank(comm, &rank);
     MPI_Comm_size(comm, &n_ranks);
+    s->index = index;
     s->n_readouts = index->readout.n;
     for (int i = 0; i < 5; i++)
         *array[i] = tess_alloc_large((size_t)n, sizeof(double), "training statistics", error);
@@ -116,10 +78,9 @@ static int gather_statistics(struct statistics *s, const struct tess_store *stor
         while (end < index->n_experiments && index->context_of[end] == context)
             end++;
         if (context % n_ranks == rank)
-            add_context(s, store, first, end, value, error);
+            tess_store_scan(store, first, end, TESS_TRAIN, &visitor, error);
         first = end;
     }
-    tess_free(value);
     if (tess_agree(comm, error) == TESS_OK)
         for (int i = 0; i < 5; i++)
             share(comm, *array[i], n);
@@ -284,57 +245,77 @@ void tess_dataset_release(struct tess_dataset *dataset)
     *dataset = (struct tess_dataset){0};
 }
 
-/* Kept columns of one experiment from its whole row. */
-static void keep_row(const struct tess_dataset *dataset, int64_t experiment, int scaled,
-                     const float *row, float *out, int64_t *n_observed)
+/* A load in progress: `next` is the experiment that comes, of which `n_done` kept columns have. */
+struct loading {
+    const struct tess_dataset *dataset;
+    struct tess_loaded *loaded;
+    int scaled;
+    int64_t next, n_done;
+};
+
+/* A whole row of kept columns. */
+static void scale_row(const struct tess_dataset *dataset, int64_t experiment, float *row)
 {
-    int64_t panel = dataset->store->index.panel[experiment], first = dataset->panel_first[panel];
-    int64_t context = dataset->store->index.context_of[experiment];
+    const struct tess_index *index = &dataset->store->index;
+    int64_t first = dataset->panel_first[index->panel[experiment]];
+    int64_t n = tess_dataset_width(dataset, index->panel[experiment]);
+    int64_t context = index->context_of[experiment] * dataset->readout.n;
+    const float *shift = dataset->shift + context, *scale = dataset->scale + context;
+    const int64_t *readout = dataset->panel_readout + first;
 
-    for (int64_t k = first; k < dataset->panel_first[panel + 1]; k++) {
-        int64_t at = context * dataset->readout.n + dataset->panel_readout[k];
-        float x = row[dataset->panel_column[k]];
+    for (int64_t k = 0; k < n; k++)
+        row[k] = (row[k] - shift[readout[k]]) / scale[readout[k]];
+}
 
-        *n_observed += !isnan(x);
-        out[k - first] =
-            scaled && dataset->shift ? (x - dataset->shift[at]) / dataset->scale[at] : x;
+static void keep_piece(void *closure, int64_t experiment, int64_t column, int64_t n,
+                       const float *value)
+{
+    struct loading *l = closure;
+    const struct tess_dataset *dataset = l->dataset;
+    const struct tess_index *index = &dataset->store->index;
+    int64_t panel = index->panel[experiment], width = tess_dataset_width(dataset, panel), k;
+    const int64_t *place = dataset->panel_column + dataset->panel_first[panel];
+    float *row;
+
+    while (l->loaded->experiment[l->next] != experiment) { /* the one before is complete */
+        l->next++;
+        l->n_done = 0;
     }
+    row = l->loaded->value + l->loaded->value_first[l->next];
+    if (width == index->value_first[experiment + 1] - index->value_first[experiment]) { /* all */
+        memcpy(row + column, value, (size_t)n * sizeof *row);
+        k = column + n;
+    } else
+        for (k = l->n_done; k < width && place[k] < column + n; k++)
+            row[k] = value[place[k] - column];
+    if (l->scaled && dataset->shift && l->n_done < width && k == width)
+        scale_row(dataset, experiment, row);
+    l->n_done = k;
 }
 
 int tess_dataset_load(const struct tess_dataset *dataset, int64_t first, int64_t end, int split,
                       int scaled, struct tess_loaded *loaded, struct tess_error *error)
 {
     const struct tess_index *index = &dataset->store->index;
-    int64_t n = 0, values = 0, i = 0;
-    float *row;
+    struct loading loading = {dataset, loaded, scaled, 0, 0};
+    struct tess_store_visitor visitor = {&loading, keep_piece};
+    int64_t n = 0, i = 0;
 
     for (int64_t e = first; e < end; e++)
-        if (index->split[e] == split) {
-            n++;
-            values += tess_dataset_width(dataset, index->panel[e]);
-        }
+        n += index->split[e] == split;
     *loaded = (struct tess_loaded){.n = n};
     loaded->experiment = TESS_NEW(int64_t, n);
     loaded->value_first = TESS_NEW(int64_t, n + 1);
-    loaded->value = tess_alloc_large((size_t)values, sizeof(float), "experiments", error);
-    row = tess_alloc_large((size_t)longest_piece(index), sizeof *row, "a reading buffer", error);
-    for (int64_t at = first, next; at < end && error->code == TESS_OK; at = next) {
-        next = piece_end(index, at, end);
-        if (tess_store_read_values(dataset->store, at, next - at, row, error) != TESS_OK)
-            break;
-        for (int64_t e = at; e < next; e++) {
-            if (index->split[e] != split)
-                continue;
-            loaded->experiment[i] = e;
-            keep_row(dataset, e, scaled, row + index->value_first[e] - index->value_first[at],
-                     loaded->value + loaded->value_first[i], &loaded->n_observed);
-            loaded->value_first[i + 1] =
-                loaded->value_first[i] + tess_dataset_width(dataset, index->panel[e]);
-            i++;
+    for (int64_t e = first; e < end; e++)
+        if (index->split[e] == split) {
+            loaded->experiment[i++] = e;
+            loaded->value_first[i] =
+                loaded->value_first[i - 1] + tess_dataset_width(dataset, index->panel[e]);
         }
-    }
-    tess_free(row);
-    return error->code;
+    loaded->value =
+        tess_alloc_large((size_t)loaded->value_first[n], sizeof(float), "experiments", error);
+    return loaded->value ? tess_store_scan(dataset->store, first, end, split, &visitor, error)
+                         : error->code;
 }
 
 void tess_loaded_release(struct tess_loaded *loaded)
