@@ -19,7 +19,8 @@ struct tess_dataset {
     int64_t *panel_first; /* (n_panels + 1) own                                      */
     int64_t *panel_readout, *panel_column; /* own                                              */
     float *shift,
-        *scale; /* (n_contexts, readout.n): value = shift + scale · output; or NULL; own */
+        *scale;    /* (n_contexts, readout.n): value = shift + scale · output; or NULL; own */
+    int estimated; /* something was estimated from the training rows                        */
     uint8_t *trained_perturbation, *trained_readout, *trained_context; /* own                  */
 };
 

@@ -19,4 +19,9 @@ const char *tess_platform_blas_core(void);
  * because bits would. Collective over comm. */
 int tess_platform_report(MPI_Comm comm, struct tess_error *error);
 
+/* Bytes of memory that this process has, or at most ever had; 0 where the system does not say.
+ * Local.
+ */
+double tess_platform_memory(int peak);
+
 #endif

@@ -19,7 +19,7 @@ struct tess_lane {
     int64_t share;             /* observations a step                                            */
     struct tess_loaded loaded; /* own                                                            */
     int64_t *order;            /* tiles: experiments, shuffled within panels; own                */
-    int64_t n_tiles, room_tiles;
+    int64_t n_tiles;
     struct tess_cut *tile; /* own                                                            */
     uint32_t *pick;        /* observations: places of values, shuffled; own                  */
     int64_t n_picks, epoch;
@@ -62,6 +62,17 @@ struct tess_schedule {
 void tess_schedule_init(struct tess_schedule *schedule, const struct tess_config *config,
                         const struct tess_dataset *dataset);
 void tess_schedule_release(struct tess_schedule *schedule);
+/* Observations that a lane takes at a step. Local. */
+int64_t tess_schedule_share(const struct tess_schedule *schedule, int lane);
+/* What a lane will hold, before it is loaded. */
+struct tess_lane_sizes {
+    int64_t experiments, values; /* kept values */
+    int64_t tiles;
+    int64_t left, right; /* at most so many experiments and readouts at a step */
+    int64_t order_bytes; /* of an epoch's order                                */
+};
+void tess_schedule_sizes(const struct tess_schedule *schedule, int lane,
+                         struct tess_lane_sizes *sizes);
 /* Load a lane. Local. */
 int tess_lane_init(struct tess_lane *lane, const struct tess_schedule *schedule, int number,
                    struct tess_error *error);

@@ -72,6 +72,8 @@ struct tess_strings;
 int tess_combination_parse(const struct tess_vocab *perturbation, const char *text, int64_t *member,
                            struct tess_strings *unknown);
 
+#define TESS_STORE_READ_BYTES ((double)(4 << 20)) /* that reading values takes */
+
 struct tess_store_block { /* values under one checksum, verified */
     int64_t number;
     float *value; /* own; NULL: none was read */

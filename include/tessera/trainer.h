@@ -94,15 +94,28 @@ struct tess_trainer {
     size_t room_serve, room_want;
     struct tess_pulse pulse;
     struct tess_times times; /* since the last report */
+    double libraries;        /* bytes of memory before anything was read */
+    double announced;        /* bytes that the rank that needs most will need */
     struct tess_error trouble;
 };
 
-/* Opens the store, partitions, loads; parameters at their initial values. Collective over comm. */
+/* Opens the store, partitions it: enough for a plan. Whatever comes of it must be released.
+ * Collective over comm. */
+int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,
+                      struct tess_error *error);
+/* What it will do and the memory it needs, said by rank 0. Collective. */
+void tess_trainer_plan(struct tess_trainer *trainer);
+/* Then: loads; parameters at their initial values. Collective. */
+int tess_trainer_load(struct tess_trainer *trainer, struct tess_error *error);
+/* Opens and loads. Collective over comm. */
 int tess_trainer_init(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,
                       struct tess_error *error);
 void tess_trainer_release(struct tess_trainer *trainer);
-/* What it will do and the memory it needs, on stdout of rank 0. Collective. */
-int tess_trainer_plan(const struct tess_config *config, MPI_Comm comm, struct tess_error *error);
+/* The most memory that a rank ever had, beside what was announced; with -v. Collective. */
+void tess_trainer_say_memory(const struct tess_trainer *trainer);
+/* Where this rank's validation experiments begin and end: consecutive ones, as many for each rank.
+ * Local. */
+void tess_trainer_validation(const struct tess_trainer *trainer, int64_t *first, int64_t *end);
 
 /* Orders of the epoch; sets steps_per_epoch. Collective. */
 void tess_trainer_begin_epoch(struct tess_trainer *trainer, int64_t epoch);

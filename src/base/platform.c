@@ -62,6 +62,20 @@ void tess_platform_choose(char **argv)
         unsetenv("OPENBLAS_CORETYPE");
 }
 
+double tess_platform_memory(int peak)
+{
+    FILE *file = fopen("/proc/self/status", "r");
+    char line[128];
+    double bytes = 0;
+
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, peak ? "VmHWM:" : "VmRSS:", 6) == 0)
+            bytes = 1024 * strtod(line + 6, NULL);
+    if (file)
+        fclose(file);
+    return bytes;
+}
+
 int tess_platform_report(MPI_Comm comm, struct tess_error *error)
 {
     char mine[32] = "", first[32];

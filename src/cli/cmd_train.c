@@ -15,6 +15,16 @@ static const struct tess_option options[] = {
     {0},
 };
 
+static int plan(const struct tess_config *config, MPI_Comm comm, struct tess_error *error)
+{
+    struct tess_trainer trainer;
+
+    if (tess_trainer_open(&trainer, config, comm, error) == TESS_OK)
+        tess_trainer_plan(&trainer);
+    tess_trainer_release(&trainer);
+    return error->code;
+}
+
 static int run(struct tess_call *call, struct tess_error *error)
 {
     struct tess_train_options train = {.fresh = tess_call_option(call, "fresh") != NULL};
@@ -28,7 +38,7 @@ static int run(struct tess_call *call, struct tess_error *error)
     if (tess_config_read(&config, call->args[0], &call->value[0], call->comm, error) != TESS_OK)
         return error->code;
     if (tess_call_option(call, "dry-run"))
-        return tess_trainer_plan(&config, call->comm, error);
+        return plan(&config, call->comm, error);
     return tess_train(&config, &train, call->comm, error);
 }
 

@@ -209,9 +209,9 @@ int tess_dataset_init(struct tess_dataset *dataset, const struct tess_store *sto
     struct statistics s = {0};
     uint8_t *keep;
 
-    *dataset = (struct tess_dataset){.store = store, .comm = comm};
-    if ((select || rule != TESS_NORMALIZE_NONE) &&
-        gather_statistics(&s, store, comm, error) != TESS_OK) {
+    *dataset = (struct tess_dataset){
+        .store = store, .comm = comm, .estimated = select || rule != TESS_NORMALIZE_NONE};
+    if (dataset->estimated && gather_statistics(&s, store, comm, error) != TESS_OK) {
         statistics_release(&s);
         return error->code;
     }

@@ -191,23 +191,26 @@ int tess_train(const struct tess_config *config, const struct tess_train_options
     double started = tess_clock(), limit = 0;
 
     tess_preempt_install();
-    if (tess_trainer_plan(config, comm, error) != TESS_OK)
-        return error->code;
-    if (tess_run_open(&run, config, options->fresh, comm, error) != TESS_OK) {
-        tess_run_close(&run);
+    if (tess_trainer_open(&trainer, config, comm, error) != TESS_OK) {
+        tess_trainer_release(&trainer);
         return error->code;
     }
-    if (options->time_limit > 0)
-        limit = fmax(options->time_limit - (tess_clock() - started), 1e-3);
-    tess_run_limit(&run, limit);
-    if (tess_trainer_init(&trainer, config, comm, error) == TESS_OK &&
-        tess_run_resume(&run, &trainer, error) == TESS_OK &&
+    tess_trainer_plan(&trainer);
+    if (tess_run_open(&run, config, options->fresh, comm, error) == TESS_OK) {
+        if (options->time_limit > 0)
+            limit = fmax(options->time_limit - (tess_clock() - started), 1e-3);
+        tess_run_limit(&run, limit);
+        tess_trainer_load(&trainer, error);
+    }
+    if (error->code == TESS_OK && tess_run_resume(&run, &trainer, error) == TESS_OK &&
         run_all(&trainer, &run, error) == TESS_OK) {
         tess_info("done in %.1f s: %s", tess_clock() - started, run.directory);
         if (trainer.progress.best_epoch > 0)
             tess_info("best validation RMSE %.4f after epoch %lld", trainer.progress.best_score,
                       (long long)trainer.progress.best_epoch);
     }
+    if (trainer.n_local > 0)
+        tess_trainer_say_memory(&trainer);
     tess_trainer_release(&trainer);
     tess_run_close(&run);
     return error->code;

@@ -41,13 +41,12 @@ void tess_schedule_release(struct tess_schedule *schedule)
 int tess_lane_init(struct tess_lane *lane, const struct tess_schedule *schedule, int number,
                    struct tess_error *error)
 {
-    int64_t lanes = schedule->config->train.lanes, batch = schedule->config->train.batch;
-    int64_t l = number;
+    const int64_t *first = schedule->lane_first + number;
 
-    *lane = (struct tess_lane){.number = number, .epoch = -1};
-    lane->share = (l + 1) * batch / lanes - l * batch / lanes;
-    if (tess_dataset_load(schedule->dataset, schedule->lane_first[l], schedule->lane_first[l + 1],
-                          TESS_TRAIN, 1, &lane->loaded, error) != TESS_OK)
+    *lane = (struct tess_lane){
+        .number = number, .epoch = -1, .share = tess_schedule_share(schedule, number)};
+    if (tess_dataset_load(schedule->dataset, first[0], first[1], TESS_TRAIN, 1, &lane->loaded,
+                          error) != TESS_OK)
         return error->code;
     if (schedule->config->train.sampling == TESS_SAMPLING_OBSERVATIONS &&
         lane->loaded.value_first[lane->loaded.n] > UINT32_MAX)
@@ -98,12 +97,19 @@ static void shuffle_picks(struct tess_lane *lane, struct tess_random stream)
     lane->n_steps = lane->share ? (lane->n_picks + lane->share - 1) / lane->share : 0;
 }
 
-/* Largest tile of a panel: T readouts, and as many experiments as make up the lane's share. */
-static void tile_shape(const struct tess_schedule *schedule, const struct tess_lane *lane,
-                       int64_t width, int64_t *E, int64_t *T)
+int64_t tess_schedule_share(const struct tess_schedule *schedule, int lane)
 {
-    int64_t share = lane->share > 0 ? lane->share : 1;
+    int64_t lanes = schedule->config->train.lanes, batch = schedule->config->train.batch;
+    int64_t l = lane;
 
+    return (l + 1) * batch / lanes - l * batch / lanes;
+}
+
+/* Largest tile of a panel: T readouts, and as many experiments as make up the lane's share. */
+static void tile_shape(const struct tess_schedule *schedule, int64_t share, int64_t width,
+                       int64_t *E, int64_t *T)
+{
+    share = share > 0 ? share : 1;
     *T = schedule->config->train.tile_readouts ? schedule->config->train.tile_readouts : 32;
     *T = *T < width ? *T : width;
     *T = *T < share ? *T : share;
@@ -112,13 +118,39 @@ static void tile_shape(const struct tess_schedule *schedule, const struct tess_l
     *E = *E > 0 ? *E : 1;
 }
 
-static void add_cut(struct tess_lane *lane, struct tess_cut cut)
+void tess_schedule_sizes(const struct tess_schedule *schedule, int lane,
+                         struct tess_lane_sizes *sizes)
 {
-    size_t room = (size_t)lane->room_tiles;
+    const struct tess_index *index = &schedule->dataset->store->index;
+    int64_t share = tess_schedule_share(schedule, lane), run = 0, panel = -1;
+    int tiles = schedule->config->train.sampling == TESS_SAMPLING_TILES;
 
-    lane->tile = tess_grow(lane->tile, &room, (size_t)lane->n_tiles + 1, sizeof *lane->tile);
-    lane->room_tiles = (int64_t)room;
-    lane->tile[lane->n_tiles++] = cut;
+    *sizes = (struct tess_lane_sizes){.left = tiles ? 0 : share, .right = tiles ? 0 : share};
+    for (int64_t e = schedule->lane_first[lane]; e < schedule->lane_first[lane + 1]; e++) {
+        int64_t width = tess_dataset_width(schedule->dataset, index->panel[e]), E, T, at_once;
+
+        if (index->split[e] != TESS_TRAIN)
+            continue;
+        sizes->experiments++;
+        sizes->values += width;
+        run = index->panel[e] == panel ? run + 1 : 1;
+        panel = index->panel[e];
+        if (width == 0 || !tiles)
+            continue;
+        tile_shape(schedule, share, width, &E, &T);
+        if (run % E == 1 || E == 1)
+            sizes->tiles += (width + T - 1) / T;
+        at_once = (share + E * T - 1) / (E * T);
+        sizes->left = at_once * E > sizes->left ? at_once * E : sizes->left;
+        sizes->right = at_once * T > sizes->right ? at_once * T : sizes->right;
+    }
+    if (sizes->left > sizes->experiments)
+        sizes->left = sizes->experiments;
+    if (sizes->right > schedule->dataset->readout.n)
+        sizes->right = schedule->dataset->readout.n;
+    sizes->order_bytes =
+        tiles ? 8 * sizes->experiments + (int64_t)(sizeof(struct tess_cut) + 8) * sizes->tiles
+              : 4 * sizes->values;
 }
 
 /* Tiles over experiments order[first .. end), which share one panel: alike in size, so that lanes
@@ -133,7 +165,7 @@ static void cut_panel(struct tess_lane *lane, const struct tess_schedule *schedu
                                index->panel[lane->loaded.experiment[lane->order[first]]]);
     if (width == 0)
         return;
-    tile_shape(schedule, lane, width, &E, &T);
+    tile_shape(schedule, lane->share, width, &E, &T);
     for (int64_t i = end - first - 1; i > 0; i--) {
         int64_t j = tess_random_below(stream, (uint64_t)(first + i), i + 1);
         int64_t x = lane->order[first + i];
@@ -145,9 +177,9 @@ static void cut_panel(struct tess_lane *lane, const struct tess_schedule *schedu
         for (int64_t k = 0, K = (width + T - 1) / T; k < K; k++) {
             int64_t e = rows * i / I, column = width * k / K;
 
-            add_cut(lane, (struct tess_cut){first + e, (int32_t)(rows * (i + 1) / I - e),
-                                            (int32_t)(width * (k + 1) / K - column),
-                                            (int32_t)column, tess_int(first + e)});
+            lane->tile[lane->n_tiles++] = (struct tess_cut){
+                first + e, (int32_t)(rows * (i + 1) / I - e),
+                (int32_t)(width * (k + 1) / K - column), (int32_t)column, tess_int(first + e)};
         }
 }
 
@@ -179,8 +211,13 @@ static void shuffle_tiles(struct tess_lane *lane, const struct tess_schedule *sc
     struct tess_random stream = stream_of(schedule, lane, epoch, SHUFFLE_EXPERIMENTS);
     const int64_t *experiment = lane->loaded.experiment;
 
-    if (!lane->order)
+    if (!lane->order) {
+        struct tess_lane_sizes sizes;
+
+        tess_schedule_sizes(schedule, lane->number, &sizes);
         lane->order = TESS_NEW(int64_t, lane->loaded.n);
+        lane->tile = TESS_NEW(struct tess_cut, sizes.tiles);
+    }
     for (int64_t i = 0; i < lane->loaded.n; i++)
         lane->order[i] = i;
     lane->n_tiles = 0;

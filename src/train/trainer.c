@@ -4,6 +4,7 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/checkpoint.h"
+#include "tessera/clock.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/platform.h"
@@ -87,23 +88,21 @@ static int load_lanes(struct tess_trainer *trainer, struct tess_error *error)
     return error->code;
 }
 
-/* Consecutive validation experiments, as many for each rank. */
-static int load_validation(struct tess_trainer *trainer, struct tess_error *error)
+void tess_trainer_validation(const struct tess_trainer *trainer, int64_t *first, int64_t *end)
 {
     const struct tess_index *index = &trainer->store.index;
-    int64_t n = 0, seen = 0, first = index->n_experiments, end = index->n_experiments;
+    int64_t n = 0, seen = 0;
 
+    *first = *end = index->n_experiments;
     for (int64_t e = 0; e < index->n_experiments; e++)
         n += index->split[e] == TESS_VAL;
     for (int64_t e = 0; e < index->n_experiments; e++) {
-        if (seen == trainer->rank * n / trainer->n_ranks && first == index->n_experiments)
-            first = e;
-        if (seen == (trainer->rank + 1) * n / trainer->n_ranks && end == index->n_experiments)
-            end = e;
+        if (seen == trainer->rank * n / trainer->n_ranks && *first == index->n_experiments)
+            *first = e;
+        if (seen == (trainer->rank + 1) * n / trainer->n_ranks && *end == index->n_experiments)
+            *end = e;
         seen += index->split[e] == TESS_VAL;
     }
-    return tess_dataset_load(&trainer->dataset, first, end, TESS_VAL, 0, &trainer->validation,
-                             error);
 }
 
 /* Who sends which rows of perturbations at each validation: told once. Collective. */
@@ -155,25 +154,13 @@ static int check_settings(const struct tess_config *config, struct tess_error *e
     return TESS_OK;
 }
 
-static int init_all(struct tess_trainer *trainer, struct tess_error *error)
-{
-    if (check_settings(&trainer->config, error) != TESS_OK)
-        return error->code;
-    if (tess_lanes_init(&trainer->lanes, trainer->comm, tess_int(trainer->config.train.lanes),
-                        error) != TESS_OK ||
-        tess_store_open(&trainer->store, trainer->config.data.store, trainer->comm, error) !=
-            TESS_OK ||
-        tess_dataset_init(&trainer->dataset, &trainer->store, &trainer->config, trainer->comm,
-                          error) != TESS_OK)
-        return error->code;
-    tess_schedule_init(&trainer->schedule, &trainer->config, &trainer->dataset);
-    return TESS_OK;
-}
-
 static void begin(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm)
 {
-    *trainer = (struct tess_trainer){
-        .comm = comm, .config = *config, .shape = shape_of(config), .window_first = -1};
+    *trainer = (struct tess_trainer){.comm = comm,
+                                     .config = *config,
+                                     .shape = shape_of(config),
+                                     .window_first = -1,
+                                     .libraries = tess_platform_memory(0)};
     trainer->store.h5 = (struct tess_h5)TESS_H5_INIT;
     trainer->progress.best_score = NAN;
     MPI_Comm_rank(comm, &trainer->rank);
@@ -185,18 +172,58 @@ static void begin(struct tess_trainer *trainer, const struct tess_config *config
     trainer->n_threads = omp_get_max_threads();
 }
 
-int tess_trainer_init(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,
+int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,
                       struct tess_error *error)
 {
     begin(trainer, config, comm);
-    if (init_all(trainer, error) != TESS_OK)
+    if (check_settings(&trainer->config, error) != TESS_OK ||
+        tess_lanes_init(&trainer->lanes, trainer->comm, tess_int(trainer->config.train.lanes),
+                        error) != TESS_OK ||
+        tess_store_open(&trainer->store, trainer->config.data.store, trainer->comm, error) !=
+            TESS_OK ||
+        tess_dataset_init(&trainer->dataset, &trainer->store, &trainer->config, trainer->comm,
+                          error) != TESS_OK)
         return error->code;
-    if (init_parameters(trainer, error) == TESS_OK && load_lanes(trainer, error) == TESS_OK)
-        load_validation(trainer, error);
+    tess_schedule_init(&trainer->schedule, &trainer->config, &trainer->dataset);
+    return TESS_OK;
+}
+
+/* Lanes and validation. */
+static int load(struct tess_trainer *trainer, struct tess_error *error)
+{
+    double started = tess_clock(), seconds, values = 0;
+    int64_t first, end;
+
+    tess_trainer_validation(trainer, &first, &end);
+    if (load_lanes(trainer, error) != TESS_OK ||
+        tess_dataset_load(&trainer->dataset, first, end, TESS_VAL, 0, &trainer->validation,
+                          error) != TESS_OK)
+        return error->code;
+    for (int l = 0; l < trainer->n_local; l++)
+        values += (double)trainer->lane[l].loaded.value_first[trainer->lane[l].loaded.n];
+    values += (double)trainer->validation.value_first[trainer->validation.n];
+    seconds = tess_clock() - started;
+    tess_debug("rank 0 loaded %.1f MB of values in %.2f s: %.0f MB/s", 4e-6 * values, seconds,
+               4e-6 * values / fmax(seconds, 1e-9));
+    return TESS_OK;
+}
+
+int tess_trainer_load(struct tess_trainer *trainer, struct tess_error *error)
+{
+    if (init_parameters(trainer, error) == TESS_OK)
+        load(trainer, error);
     init_pulse(trainer);
-    if (tess_agree(comm, error) == TESS_OK)
+    if (tess_agree(trainer->comm, error) == TESS_OK)
         route_validation(trainer);
     return error->code;
+}
+
+int tess_trainer_init(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,
+                      struct tess_error *error)
+{
+    return tess_trainer_open(trainer, config, comm, error) == TESS_OK
+               ? tess_trainer_load(trainer, error)
+               : error->code;
 }
 
 void tess_trainer_release(struct tess_trainer *trainer)
@@ -244,102 +271,4 @@ void tess_trainer_begin_epoch(struct tess_trainer *trainer, int64_t epoch)
     trainer->steps_per_epoch = longest;
     trainer->window_first = -1;
     trainer->window_n = 0;
-}
-
-/* Values and observations of the training and validation experiments. */
-struct sizes {
-    int64_t experiments[2], values[2], observations[2], longest_lane;
-};
-
-static struct sizes measure(const struct tess_trainer *trainer)
-{
-    const struct tess_index *index = &trainer->store.index;
-    struct sizes sizes = {.longest_lane = 0};
-    int64_t lane_values = 0;
-
-    for (int64_t e = 0, lane = 0; e < index->n_experiments; e++) {
-        int64_t width = tess_dataset_width(&trainer->dataset, index->panel[e]);
-        int part = index->split[e] == TESS_TRAIN ? 0 : 1;
-
-        while (e >= trainer->schedule.lane_first[lane + 1]) {
-            lane++;
-            lane_values = 0;
-        }
-        if (index->split[e] != TESS_TRAIN && index->split[e] != TESS_VAL)
-            continue;
-        sizes.experiments[part]++;
-        sizes.values[part] += width;
-        sizes.observations[part] += index->n_observed[e];
-        lane_values += part == 0 ? width : 0;
-        sizes.longest_lane = lane_values > sizes.longest_lane ? lane_values : sizes.longest_lane;
-    }
-    return sizes;
-}
-
-/* What every rank knows of all experiments. */
-static double index_bytes(const struct tess_index *index)
-{
-    const struct tess_vocab *vocab[] = {&index->perturbation, &index->readout, &index->context};
-    double bytes = 65.0 * (double)index->n_experiments +
-                   8.0 * (double)(index->n_combinations + index->panel_first[index->n_panels] * 3 +
-                                  index->combination_first[index->n_combinations] +
-                                  2 * index->fold_first[index->n_experiments]);
-
-    for (int i = 0; i < 3; i++)
-        bytes += (double)vocab[i]->n * (vocab[i]->width + 9);
-    return bytes;
-}
-
-static void print_plan(const struct tess_trainer *trainer)
-{
-    const struct tess_config *config = &trainer->config;
-    const struct tess_index *index = &trainer->store.index;
-    struct sizes sizes = measure(trainer);
-    int64_t lanes = (config->train.lanes + trainer->n_ranks - 1) / trainer->n_ranks;
-    int64_t rows[] = {index->perturbation.n, trainer->dataset.readout.n, index->context.n};
-    int64_t mlp = tess_shape_size(trainer->shape), tables = 0, picks = 4;
-    double data, model, lane_memory, known = index_bytes(index), megabyte = 1e6;
-
-    for (int t = 0; t < TESS_N_TABLES; t++)
-        tables += tess_shard_bytes(rows[t], trainer->shape.dim, trainer->n_ranks);
-    picks = config->train.sampling == TESS_SAMPLING_OBSERVATIONS ? 8 : 4;
-    data = (double)(lanes * sizes.longest_lane * picks + 4 * sizes.values[1] / trainer->n_ranks);
-    model = (double)tables + 4.0 * (double)mlp * (1 + 3.0 / trainer->n_ranks);
-    lane_memory = 4.0 * (double)(tess_lanes_buffers(tess_int(lanes), trainer->n_threads) * mlp) +
-                  (double)trainer->n_threads * 4.0 * (trainer->shape.layers + 2) *
-                      (double)TESS_TILE_ROWS * (double)trainer->shape.hidden +
-                  12.0 * TESS_WINDOW * (double)(config->train.batch / trainer->n_ranks);
-    tess_info("%s: %lld perturbations, %lld readouts, %lld contexts", trainer->store.h5.path,
-              (long long)rows[0], (long long)rows[1], (long long)rows[2]);
-    tess_info("training on %lld experiments, %lld observations; validating on %lld, %lld",
-              (long long)sizes.experiments[0], (long long)sizes.observations[0],
-              (long long)sizes.experiments[1], (long long)sizes.observations[1]);
-    tess_info(
-        "%d rank%s × %d thread%s, %lld lanes, %s kernels; MLP 3×%d → %d hidden layer%s of %d, "
-        "%.3g million parameters in all",
-        trainer->n_ranks, trainer->n_ranks == 1 ? "" : "s", trainer->n_threads,
-        trainer->n_threads == 1 ? "" : "s", (long long)config->train.lanes,
-        tess_platform_blas_core(), trainer->shape.dim, trainer->shape.layers,
-        trainer->shape.layers == 1 ? "" : "s", trainer->shape.hidden,
-        (double)(mlp + (rows[0] + rows[1] + rows[2]) * trainer->shape.dim) / 1e6);
-    tess_info(
-        "memory of each rank: %.1f MB (data %.1f, model %.1f, lanes %.1f, index %.1f), and the "
-        "libraries'",
-        (data + model + lane_memory + known) / megabyte, data / megabyte, model / megabyte,
-        lane_memory / megabyte, known / megabyte);
-    tess_info("checkpoint: %.1f MB in %s",
-              (12.0 * (double)((rows[0] + rows[1] + rows[2]) * trainer->shape.dim + mlp)) /
-                  megabyte,
-              config->run.directory[0] ? config->run.directory : "(run.directory is not set)");
-}
-
-int tess_trainer_plan(const struct tess_config *config, MPI_Comm comm, struct tess_error *error)
-{
-    struct tess_trainer trainer;
-
-    begin(&trainer, config, comm);
-    if (init_all(&trainer, error) == TESS_OK)
-        print_plan(&trainer);
-    tess_trainer_release(&trainer);
-    return error->code;
 }
