@@ -96,6 +96,8 @@ void tess_shard_catch_up(struct tess_shard *shard, const struct tess_optimizer *
 {
     tess_optimizer_catch_up_rows(optimizer, shard->n_touched, shard->touched, shard->last, step,
                                  shard->dim, shard->value, shard->m, shard->v);
+    if (shard->n_touched == 0) // and perhaps no gradient yet
+        return;
     memset(shard->gradient, 0,
            (size_t)shard->n_touched * (size_t)shard->dim * sizeof *shard->gradient);
 }
