@@ -17,11 +17,11 @@ try:
 except ImportError:
     print("skipped: no numpy")
     sys.exit(77)
+from checks import check, finish
 
 program = os.path.join(os.path.dirname(os.path.abspath(sys.argv[1])), "tests", "run", "dump_source")
 formats = os.path.join(sys.argv[2], "..", "shared", "data", "formats")
 folder = tempfile.mkdtemp(prefix="tessera_text_")
-failures = []
 MISSING = {"", "NA", "nan", "NaN", "N/A"}
 
 
@@ -43,12 +43,6 @@ def write(name, text):
     with open(path, "wb") as file:
         file.write(gzip.compress(data) if name.endswith(".gz") else data)
     return path
-
-
-def check(what, good):
-    if not good:
-        failures.append(what)
-        print("FAILED", what)
 
 
 def number(text):
@@ -86,20 +80,20 @@ def test_gct():
         path = os.path.join(formats, name)
         if name.endswith(".gctx"):
             out, failed = dump(path)
-            check("the wrong name is told", failed and failed[0] == 65 and "is named .gctx but holds"
-                  " a GCT" in failed[1])
+            check(failed and failed[0] == 65 and "is named .gctx but holds"
+                  " a GCT" in failed[1], "the wrong name is told")
             path = write("renamed.gct", open(path, "rb").read())
         expected = plain_gct(path)
         packed = write("packed.gct.gz", open(path, "rb").read())
         for file, options in itertools.product((path, packed), ({}, {"rows": 7, "backwards": 1})):
             out, failed = dump(file, **options)
-            check(f"{name} {options} {failed}", out and same(out, *expected, incomplete.get(name, ())))
+            check(out and same(out, *expected, incomplete.get(name, ())), f"{name} {options} {failed}")
     path = os.path.join(formats, "test_p100.gct")
     out, failed = dump(path, readout="pr_p100_modified_peptide_code")
     expected = plain_gct(path, "pr_p100_modified_peptide_code")
-    check(f"named by row metadata {failed}", out and same(out, *expected))
+    check(out and same(out, *expected), f"named by row metadata {failed}")
     _, failed = dump(os.path.join(formats, "test_concat_gctoo_test_main_fake_empty_file.gct"))
-    check("empty file", failed and failed[0] == 65 and "is empty" in failed[1])
+    check(failed and failed[0] == 65 and "is empty" in failed[1], "empty file")
 
 
 # ---- tables ----
@@ -158,12 +152,11 @@ def test_long():
         path = write(name, text if rng.random() < 0.5 else text.rstrip("\r\n"))
         for options in ({}, {"rows": 5, "backwards": 1}):
             out, failed = dump(path, split_column="split", **options)
-            check(f"long {name} {options} {failed}",
-                  out and out["ragged"] and same(out, *plain_long(data)))
+            check(out and out["ragged"] and same(out, *plain_long(data)), f"long {name} {options} {failed}")
     text = "gene,drug,dose,cell,effect\nG,d,10,A,1\nG,d,1,A,2\nH,d,10,A,3\n"
     out, failed = dump(write("b.csv", text), perturbation="drug,dose", context="cell", readout="gene", value="effect")
-    check(f"other names {failed}", out and same(out, ["G", "H"], {
-        "drug": ["d", "d"], "dose": ["10", "1"], "cell": ["A", "A"]}, [[1, 3], [2, np.nan]]))
+    check(out and same(out, ["G", "H"], {
+        "drug": ["d", "d"], "dose": ["10", "1"], "cell": ["A", "A"]}, [[1, 3], [2, np.nan]]), f"other names {failed}")
 
 
 def test_wide():
@@ -179,10 +172,10 @@ def test_wide():
         path = write(name, text)
         for options in ({}, {"rows": 5}, {"rows": 4, "backwards": 1}):
             out, failed = dump(path, id_columns="well", **options)
-            check(f"wide {name} {options} {failed}", out and not out["ragged"] and same(out, readouts, columns, values))
+            check(out and not out["ragged"] and same(out, readouts, columns, values), f"wide {name} {options} {failed}")
     out, failed = dump(write("index.csv", ",context,perturbation,g\n0,A,p,1\n1,A,q,2\n"))
-    check(f"written index {failed}", out and same(out, ["g"], {
-        "perturbation": ["p", "q"], "context": ["A", "A"]}, [[1], [2]]))
+    check(out and same(out, ["g"], {
+        "perturbation": ["p", "q"], "context": ["A", "A"]}, [[1], [2]]), f"written index {failed}")
 
 
 # ---- metadata from elsewhere ----
@@ -192,21 +185,21 @@ def test_annotation():
     info = write("info.txt.gz", "x\tsig_id\tdrug\tdose\n1\tz\tq\t9\n2\tb\tp\t10.0\n3\ta\tp\tNA\n")
     wish = {"perturbation": "drug", "context": "dose", "metadata": info}
     out, failed = dump(gct, metadata_id="sig_id", **wish)
-    check(f"joined {failed}", out and same(out, ["g", "h"], {
-        "id": ["a", "b"], "drug": ["p", "p"], "dose": ["", "10.0"]}, [[1, 3], [2, 4]]))
+    check(out and same(out, ["g", "h"], {
+        "id": ["a", "b"], "drug": ["p", "p"], "dose": ["", "10.0"]}, [[1, 3], [2, 4]]), f"joined {failed}")
     out, failed = dump(gct, **wish)
-    check(f"by a wrong column {failed}", out and out["columns"]["drug"] == [None, None])
+    check(out and out["columns"]["drug"] == [None, None], f"by a wrong column {failed}")
     for options, sentence in (({"metadata_id": "sig"}, "no column `sig` (--metadata-id names it); there are: x, sig_id"),
                               ({"replicate": "well"}, "no column `well`"), ({"metadata": gct}, "no column `drug`")):
         _, failed = dump(gct, **{**wish, **options})
-        check(f"metadata {options} {failed}", failed and failed[0] == 65 and sentence in failed[1])
+        check(failed and failed[0] == 65 and sentence in failed[1], f"metadata {options} {failed}")
     twice = write("twice.tsv", "id\tdrug\tdose\na\tp\t1\na\tq\t1\n")
     out, failed = dump(gct, **{**wish, "metadata": twice})
-    check(f"an id twice {failed}", out and "twice.tsv:3:id: `a` appears twice" in out["problems"][0])
+    check(out and "twice.tsv:3:id: `a` appears twice" in out["problems"][0], f"an id twice {failed}")
     wide = write("wide.csv", "Meta_well,Meta_plate,g\na,1,5\nb,2,6\n")
     out, failed = dump(wide, id_columns="Meta_*", metadata_id="sig_id", **wish)
-    check(f"wide joined {failed}", out and same(out, ["g"], {
-        "Meta_well": ["a", "b"], "Meta_plate": ["1", "2"], "drug": ["p", "p"], "dose": ["", "10.0"]}, [[5], [6]]))
+    check(out and same(out, ["g"], {
+        "Meta_well": ["a", "b"], "Meta_plate": ["1", "2"], "drug": ["p", "p"], "dose": ["", "10.0"]}, [[5], [6]]), f"wide joined {failed}")
 
 
 # ---- what is wrong must be said ----
@@ -264,7 +257,7 @@ def test_bad():
     for name, text, sentences in BAD:
         out, failed = dump(write(name, text))
         said = failed[1] if failed else "\n".join(out["problems"])
-        check(f"{name}: {said!r}", all(s in said for s in sentences) and (not failed or failed[0] == 65))
+        check(all(s in said for s in sentences) and (not failed or failed[0] == 65), f"{name}: {said!r}")
     rng = random.Random(3)
     body = LONG + "".join(f"d\tA\tg{i}\t{rng.random()}\n" for i in range(200000))
     packed = gzip.compress(body.encode(), 1)
@@ -275,12 +268,12 @@ def test_bad():
                            (bytes(flipped), "damaged gzip data"), (packed[:12], "")):
         open(path, "wb").write(data)
         _, failed = dump(path)
-        check(f"cut gzip {failed}", failed and failed[0] == 65 and sentence in failed[1])
+        check(failed and failed[0] == 65 and sentence in failed[1], f"cut gzip {failed}")
     open(path, "wb").write(gzip.compress(LONG.encode() + b"d\tA\tg\t1\n") + gzip.compress(b"d\tA\th\t2\n"))
     out, failed = dump(path)
-    check(f"two gzip members {failed}", out and same(out, ["g", "h"], {"perturbation": ["d"], "context": ["A"]}, [[1, 2]]))
+    check(out and same(out, ["g", "h"], {"perturbation": ["d"], "context": ["A"]}, [[1, 2]]), f"two gzip members {failed}")
     _, failed = dump(os.path.join(folder, "absent.tsv"))
-    check("absent file", failed and failed[0] == 65 and "No such file" in failed[1])
+    check(failed and failed[0] == 65 and "No such file" in failed[1], "absent file")
 
 
 def mutate(data, rng):
@@ -321,9 +314,7 @@ def test_mutations():
             out, failed = dump(path, rows=3)
         except subprocess.TimeoutExpired:
             out, failed = None, (-1, "timed out")
-        if failed and (failed[0] != 65 or not re.match(r"[^\n]*mutated: ", failed[1])):
-            failures.append(f"mutation {i}: {failed} {data[:200]!r}")
-            print("FAILED", failures[-1])
+        check(not failed or failed[0] == 65 and re.match(r"[^\n]*mutated: ", failed[1]), f"mutation {i}: {failed} {data[:200]!r}")
 
 
 test_long()
@@ -336,4 +327,4 @@ if os.path.isdir(formats):
 else:
     print("no ../shared/data: its files are left out")
 subprocess.run(["rm", "-rf", folder], check=True)
-sys.exit(1 if failures else 0)
+finish()

@@ -20,27 +20,11 @@ try:
 except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(77)
+from checks import check, finish, run
 warnings.filterwarnings("ignore")
 
-tessera, source = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
-data = source.parent / "shared" / "data"
-os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_btl_vader_single_copy_mechanism="none")
+data = pathlib.Path(sys.argv[2]).resolve().parent / "shared" / "data"
 place = pathlib.Path(tempfile.mkdtemp(prefix="tess_import_"))
-findings, n_checks = [], 0
-
-
-def check(truth, what):
-    global n_checks
-    n_checks += 1
-    if not truth:
-        findings.append(what)
-
-
-def run(*arguments, ranks=1):
-    line = [str(tessera)] + [str(a) for a in arguments]
-    if ranks > 1:
-        line = ["mpirun", "--oversubscribe", "-n", str(ranks)] + line
-    return subprocess.run(line, capture_output=True, text=True, timeout=120)
 
 
 def text(dataset):
@@ -316,7 +300,4 @@ try:
         part()
 finally:
     shutil.rmtree(place, ignore_errors=True)
-for finding in findings[:20]:
-    print("FAILED", finding)
-print(f"{n_checks} checks, {len(findings)} findings")
-sys.exit(bool(findings))
+finish()

@@ -3,32 +3,14 @@
 
 usage: split.py TESSERA SOURCE_FOLDER"""
 import itertools
-import os
 import pathlib
 import shutil
-import subprocess
-import sys
 import tempfile
 
-tessera = pathlib.Path(sys.argv[1]).resolve()
-os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_btl_vader_single_copy_mechanism="none")
+from checks import check, finish, run
+
 place = pathlib.Path(tempfile.mkdtemp(prefix="tess_split_"))
 store, table = place / "s.prc.h5", place / "out.tsv"
-findings, n_checks = [], 0
-
-
-def check(truth, what):
-    global n_checks
-    n_checks += 1
-    if not truth:
-        findings.append(what)
-
-
-def run(*arguments, ranks=1):
-    line = [str(tessera)] + [str(a) for a in arguments]
-    if ranks > 1:
-        line = ["mpirun", "--oversubscribe", "-n", str(ranks)] + line
-    return subprocess.run(line, capture_output=True, text=True, timeout=60)
 
 
 def split(*arguments, ranks=1):
@@ -138,7 +120,4 @@ check("two splits                1: A in c: train and test" in got.stdout, f"in 
 check("unused             1" in got.stdout and "column 'set'" in got.stdout, f"the column's split: {got.stdout}")
 
 shutil.rmtree(place, ignore_errors=True)
-for finding in findings[:20]:
-    print("FAILED", finding)
-print(f"{n_checks} checks, {len(findings)} findings")
-sys.exit(bool(findings))
+finish()

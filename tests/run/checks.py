@@ -1,0 +1,29 @@
+"""checks.py -- for scripts that go on after a check has failed: what was checked, and commands on some ranks."""
+import os
+import subprocess
+import sys
+
+os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_btl_vader_single_copy_mechanism="none")
+findings, n_checks = [], 0
+
+
+def check(truth, what):
+    global n_checks
+    n_checks += 1
+    if not truth:
+        findings.append(what)
+
+
+def finish():
+    """Says what failed and ends the script."""
+    for finding in findings[:20]:
+        print("FAILED", finding)
+    print(f"{n_checks} checks, {len(findings)} findings")
+    sys.exit(bool(findings))
+
+
+def run(*arguments, ranks=1, program=os.path.abspath(sys.argv[1]), limit=120):
+    line = [program, *map(str, arguments)]
+    if ranks > 1:
+        line = ["mpirun", "--oversubscribe", "-n", str(ranks), *line]
+    return subprocess.run(line, capture_output=True, text=True, timeout=limit)
