@@ -1,10 +1,13 @@
 /* predictor.h -- the forward pass over whole rows of readouts, in tiles of one fixed shape.
  *
- * Some BLAS kernels give a row other bits at another place in a matrix. So every row and every
- * readout has a place that follows from what it is, not from what else is asked for: rows are
- * projected at place (sum of their members' numbers) modulo TESS_PREDICT_ROWS, stand in their tile
- * at that sum modulo E, and readouts at their number modulo T; tiles have a fixed number of rows,
- * empty places are padded. Whoever asks, for whatever selection, gets the same bits. */
+ * Some BLAS kernels give a row other bits at another place in a matrix. So every pair of a row and
+ * a readout has a place in its tile that follows from what it is, not from what else is asked for.
+ * With x = (sum of the row's members' numbers) + 97 (its context's), a row is projected at place
+ * x mod TESS_PREDICT_ROWS, and its pair with readout r stands at
+ *     (T (x mod E) + (x / E) mod T + r) mod TESS_TILE_ROWS.
+ * E neighbouring rows and T readouts just fill a tile, and rows or readouts that lie anywhere ask
+ * for all places about equally often. Tiles have a fixed number of rows, empty places are padded.
+ * Whoever asks, for whatever selection, gets the same bits. */
 #ifndef TESSERA_PREDICTOR_H
 #define TESSERA_PREDICTOR_H
 
@@ -38,8 +41,8 @@ struct tess_predict_rows {
     const float *p; /* (n, D) */
     const int64_t *number, *context;
 };
-/* out (n, n_readouts). Takes H floats of memory a row: ask for some thousands at a time. OpenMP
- * inside; one call at a time. Local. */
+/* out (n, n_readouts). Takes H floats of memory a row, and some megabytes: ask for some thousands of
+ * rows at a time. OpenMP inside; one call at a time. Local. */
 void tess_predictor_run(const struct tess_predictor *predictor,
                         const struct tess_predict_rows *rows, int64_t n_readouts,
                         const int64_t *readout, float *out);

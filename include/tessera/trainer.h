@@ -15,6 +15,9 @@
 #define TESS_WINDOW      16 /* steps whose rows are asked for at once   */
 #define TESS_PULSE_EXTRA 3  /* numbers of a pulse besides those of lanes */
 
+#define TESS_VALIDATION_ROWS   4096      /* experiments predicted at a time */
+#define TESS_VALIDATION_VALUES (1 << 21) /* about as many values            */
+
 /* The small facts of a step, reduced once over all ranks. */
 struct tess_pulse {
     double *lane_loss;     /* (lanes) Σ (out - y)²; own, with the rest behind it */

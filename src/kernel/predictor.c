@@ -1,4 +1,4 @@
-/* predictor.c -- rows and readouts to their slots, tiles through the forward pass. */
+/* predictor.c -- pairs of rows and readouts to their places, tiles through the forward pass. */
 #include "tessera/predictor.h"
 
 #include "tessera/alloc.h"
@@ -7,7 +7,8 @@
 #include <omp.h>
 #include <string.h>
 
-#define BLOCK TESS_PREDICT_ROWS /* rows of every projection */
+#define BLOCK TESS_PREDICT_ROWS  /* rows of every projection */
+#define PAIRS ((int64_t)3 << 19) /* about as many are given their places at once */
 
 static int width_of(struct tess_shape shape)
 {
@@ -25,8 +26,9 @@ struct part {
 struct tess_predict_scratch {
     int n_threads;
     struct part *part; /* (n_threads) own */
-    size_t room;
-    float *left; /* rows of the current call; own */
+    size_t room, room_seats;
+    float *left;      /* rows of the current call; own */
+    int32_t *seat[2]; /* (tiles, TESS_TILE_ROWS) row, or -1, and column of each place; own */
 };
 
 static struct tess_predict_scratch *make_scratch(struct tess_shape shape)
@@ -62,6 +64,8 @@ static void release_scratch(struct tess_predict_scratch *scratch)
     }
     tess_free(scratch->part);
     tess_free(scratch->left);
+    tess_free(scratch->seat[0]);
+    tess_free(scratch->seat[1]);
     tess_free(scratch);
 }
 
@@ -119,27 +123,82 @@ void tess_predictor_release(struct tess_predictor *predictor)
     *predictor = (struct tess_predictor){0};
 }
 
-/* Items sorted into blocks of n_slots places: place[b * n_slots + slot] = item, or -1. Items of the
- * same slot go to blocks 0, 1, 2 … in order. Returns the number of blocks. */
-static int64_t seat(int64_t n, const int64_t *number, int n_slots, int64_t **place)
+/* A row's number among all that may be asked for; contexts are kept apart, so that one perturbation
+ * in many of them does not ask for one place only. */
+static int64_t number_of(const struct tess_predict_rows *rows, int64_t i)
 {
-    int64_t *count = TESS_NEW(int64_t, n_slots), blocks = 0;
+    return rows->number[i] + 97 * rows->context[i];
+}
 
-    for (int64_t i = 0; i < n; i++) {
-        int64_t *c = &count[number[i] % n_slots];
+/* Rows sorted into blocks of places: place[b * BLOCK + slot] = row, or -1. Rows of the same slot go
+ * to blocks 0, 1, 2 … in order. Returns the number of blocks. */
+static int64_t seat_rows(const struct tess_predict_rows *rows, int64_t **place)
+{
+    int64_t count[BLOCK] = {0}, blocks = 0;
+
+    for (int64_t i = 0; i < rows->n; i++) {
+        int64_t *c = &count[number_of(rows, i) % BLOCK];
 
         blocks = ++*c > blocks ? *c : blocks;
     }
-    *place = TESS_NEW(int64_t, blocks * n_slots);
-    memset(*place, -1, (size_t)(blocks * n_slots) * sizeof **place);
-    memset(count, 0, (size_t)n_slots * sizeof *count);
-    for (int64_t i = 0; i < n; i++) {
-        int slot = (int)(number[i] % n_slots);
+    *place = TESS_NEW(int64_t, blocks * BLOCK);
+    memset(*place, -1, (size_t)(blocks * BLOCK) * sizeof **place);
+    memset(count, 0, sizeof count);
+    for (int64_t i = 0; i < rows->n; i++) {
+        int slot = (int)(number_of(rows, i) % BLOCK);
 
-        (*place)[count[slot]++ * n_slots + slot] = i;
+        (*place)[count[slot]++ * BLOCK + slot] = i;
     }
-    tess_free(count);
     return blocks;
+}
+
+/* Tiles that it takes to give every pair its place: as many as the place that most pairs want. */
+static int64_t count_tiles(int64_t n, const int *turn, int64_t n_columns, const int64_t *readout)
+{
+    int64_t rows[TESS_TILE_ROWS] = {0}, columns[TESS_TILE_ROWS] = {0}, most = 0;
+
+    for (int64_t i = 0; i < n; i++)
+        rows[turn[i]]++;
+    for (int64_t k = 0; k < n_columns; k++)
+        columns[readout[k] % TESS_TILE_ROWS]++;
+    for (int place = 0; place < TESS_TILE_ROWS; place++) {
+        int64_t wanted = 0;
+
+        for (int t = 0; t < TESS_TILE_ROWS; t++)
+            wanted += rows[t] * columns[(place - t + TESS_TILE_ROWS) % TESS_TILE_ROWS];
+        most = wanted > most ? wanted : most;
+    }
+    return most;
+}
+
+/* Every pair of a row and one of the columns [first, end) to its place in some tile: neighbouring
+ * rows and columns to one tile, as far as their places allow. */
+static int64_t seat_pairs(const struct tess_predictor *p, int64_t n, const int *turn, int64_t first,
+                          int64_t end, const int64_t *readout)
+{
+    struct tess_predict_scratch *scratch = p->scratch;
+    int64_t next[TESS_TILE_ROWS] = {0};
+    int64_t tiles = count_tiles(n, turn, end - first, readout + first);
+    size_t need = (size_t)tiles * TESS_TILE_ROWS;
+
+    if (need > scratch->room_seats) {
+        for (int i = 0; i < 2; i++) {
+            tess_free(scratch->seat[i]);
+            scratch->seat[i] = TESS_NEW(int32_t, need);
+        }
+        scratch->room_seats = need;
+    }
+    memset(scratch->seat[0], -1, need * sizeof(int32_t));
+    for (int64_t begin = first; begin < end; begin += p->T)
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t k = begin; k < end && k < begin + p->T; k++) {
+                int place = (int)((turn[i] + readout[k]) % TESS_TILE_ROWS);
+                int64_t at = next[place]++ * TESS_TILE_ROWS + place;
+
+                scratch->seat[0][at] = (int32_t)i;
+                scratch->seat[1][at] = (int32_t)k;
+            }
+    return tiles;
 }
 
 /* Left rows of one block of seats: W_p p + (W_c c + b1). */
@@ -161,23 +220,39 @@ static void project_rows(const struct tess_predictor *p, const struct tess_predi
                              (int32_t[]){0}, 0, p->scratch->left + seats[i] * H);
 }
 
-/* One tile: E seats of rows, T seats of readouts. */
-static void run_tile(const struct tess_predictor *p, const int64_t *seats, const int64_t *columns,
-                     const int64_t *readout, int64_t n_readouts, float *out)
+static void run_tile(const struct tess_predictor *p, int64_t tile, const int64_t *readout,
+                     int64_t n_readouts, float *out)
 {
+    const int32_t *row = p->scratch->seat[0] + tile * TESS_TILE_ROWS;
+    const int32_t *column = p->scratch->seat[1] + tile * TESS_TILE_ROWS;
     struct part *s = my_part(p);
 
-    for (int e = 0; e < p->E; e++)
-        for (int t = 0; t < p->T; t++) {
-            s->u[e * p->T + t] = (int32_t)(seats[e] >= 0 ? seats[e] : 0);
-            s->v[e * p->T + t] = (int32_t)(columns[t] >= 0 ? readout[columns[t]] : 0);
-        }
+    for (int i = 0; i < TESS_TILE_ROWS; i++) {
+        s->u[i] = row[i] >= 0 ? row[i] : 0;
+        s->v[i] = row[i] >= 0 ? (int32_t)readout[column[i]] : 0;
+    }
     tess_tile_forward(p->mlp, TESS_TILE_ROWS, p->scratch->left, s->u, p->right, s->v, &s->work,
                       s->out);
-    for (int e = 0; e < p->E; e++)
-        for (int t = 0; seats[e] >= 0 && t < p->T; t++)
-            if (columns[t] >= 0)
-                out[seats[e] * n_readouts + columns[t]] = s->out[e * p->T + t];
+    for (int i = 0; i < TESS_TILE_ROWS; i++)
+        if (row[i] >= 0)
+            out[row[i] * n_readouts + column[i]] = s->out[i];
+}
+
+static void project(const struct tess_predictor *p, const struct tess_predict_rows *rows)
+{
+    struct tess_predict_scratch *scratch = p->scratch;
+    size_t need = (size_t)rows->n * (size_t)width_of(p->shape);
+    int64_t *seats, blocks = seat_rows(rows, &seats);
+
+    if (need > scratch->room) {
+        tess_free(scratch->left);
+        scratch->left = TESS_NEW(float, need);
+        scratch->room = need;
+    }
+#pragma omp parallel for schedule(dynamic) num_threads(scratch->n_threads)
+    for (int64_t b = 0; b < blocks; b++)
+        project_rows(p, rows, seats + b * BLOCK);
+    tess_free(seats);
 }
 
 void tess_predictor_run(const struct tess_predictor *predictor,
@@ -185,29 +260,25 @@ void tess_predictor_run(const struct tess_predictor *predictor,
                         const int64_t *readout, float *out)
 {
     const struct tess_predictor *p = predictor;
-    struct tess_predict_scratch *scratch = p->scratch;
-    size_t need = (size_t)rows->n * (size_t)width_of(p->shape);
-    int64_t *seats, *tiles, *columns;
-    int64_t blocks = seat(rows->n, rows->number, BLOCK, &seats);
-    int64_t row_tiles = seat(rows->n, rows->number, p->E, &tiles);
-    int64_t column_tiles = seat(n_readouts, readout, p->T, &columns);
+    int64_t passes = (rows->n * n_readouts + PAIRS - 1) / PAIRS;
+    int64_t columns = passes ? (n_readouts + passes - 1) / passes : 0;
+    int *turn = TESS_NEW(int, rows->n);
 
-    if (need > scratch->room) {
-        tess_free(scratch->left);
-        scratch->left = TESS_NEW(float, need);
-        scratch->room = need;
+    project(p, rows);
+    columns = (columns + TESS_TILE_ROWS - 1) / TESS_TILE_ROWS * TESS_TILE_ROWS;
+    for (int64_t i = 0; i < rows->n; i++) {
+        int64_t number = number_of(rows, i);
+
+        turn[i] = (int)(number % p->E * p->T + number / p->E % p->T);
     }
-#pragma omp parallel num_threads(scratch->n_threads)
-    {
-#pragma omp for schedule(dynamic)
-        for (int64_t b = 0; b < blocks; b++)
-            project_rows(p, rows, seats + b * BLOCK);
-#pragma omp for schedule(dynamic, 8) /* neighbours share their readouts */
-        for (int64_t i = 0; i < row_tiles * column_tiles; i++)
-            run_tile(p, tiles + i % row_tiles * p->E, columns + i / row_tiles * p->T, readout,
-                     n_readouts, out);
+    for (int64_t first = 0, end; rows->n > 0 && first < n_readouts; first = end) {
+        int64_t tiles;
+
+        end = n_readouts - first < columns ? n_readouts : first + columns;
+        tiles = seat_pairs(p, rows->n, turn, first, end, readout);
+#pragma omp parallel for schedule(dynamic, 8) num_threads(p->scratch->n_threads)
+        for (int64_t i = 0; i < tiles; i++) /* neighbours share their readouts */
+            run_tile(p, i, readout, n_readouts, out);
     }
-    tess_free(seats);
-    tess_free(tiles);
-    tess_free(columns);
+    tess_free(turn);
 }

@@ -52,6 +52,7 @@ void tess_network_init_rows(uint64_t seed, enum tess_table table, int dim, int64
 {
     struct tess_random stream = tess_random_stream(seed, TESS_RANDOM_INIT, (uint64_t)table);
 
+#pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < n * dim; i++)
         out[i] = (float)tess_random_normal(stream, (uint64_t)(first * dim + i));
 }

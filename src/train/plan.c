@@ -32,6 +32,24 @@ static void count(const struct tess_index *index, int split, int64_t sum[2])
         }
 }
 
+/* What scoring `rows` experiments of this rank takes, while it lasts. */
+static double validation_bytes(const struct tess_trainer *trainer, double rows)
+{
+    double D = trainer->shape.dim, H = fmax(1, trainer->shape.hidden);
+    double readouts = (double)trainer->dataset.readout.n;
+    double tables = readouts + (double)trainer->store.index.context.n;
+    double batch = fmin(rows, TESS_VALIDATION_ROWS);
+    double values = fmin(batch * readouts, TESS_VALIDATION_VALUES);
+
+    /* rows, projected; what is predicted, and places; tables, projected; activations */
+    return rows > 0
+               ? 4 * (batch + tables) * (D + H) + 13 * values +
+                     trainer->n_threads * 4 * TESS_TILE_ROWS * (D + H * (trainer->shape.layers + 3))
+               : 0;
+}
+
+/* Values of lanes and validation, and their order in an epoch; or what the statistics before them
+ * take, if that is more. */
 static double data_bytes(const struct tess_trainer *trainer)
 {
     const struct tess_index *index = &trainer->store.index;
@@ -53,6 +71,7 @@ static double data_bytes(const struct tess_trainer *trainer)
             rows++;
         }
     bytes += rows * (64 + 8.0 * trainer->shape.dim); /* scores; rows asked for, and sent */
+    bytes += validation_bytes(trainer, rows);
     statistics = dataset->estimated ? 40 * contexts * (double)index->readout.n : 0;
     return TESS_STORE_READ_BYTES + fmax(bytes, statistics) +
            16.0 * (double)dataset->panel_first[index->n_panels] +

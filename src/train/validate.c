@@ -2,15 +2,15 @@
 #include "tessera/trainer.h"
 
 #include "tessera/alloc.h"
+#include "tessera/clock.h"
 #include "tessera/combine.h"
 #include "tessera/error.h"
+#include "tessera/log.h"
 #include "tessera/predictor.h"
 #include "tessera/preempt.h"
 
 #include <math.h>
 #include <string.h>
-
-#define BATCH 1024 /* experiments predicted at a time */
 
 /* The predictor at the current step: whole tables of readouts and contexts on every rank. */
 struct view {
@@ -47,6 +47,7 @@ static float *fetch_members(const struct tess_trainer *trainer)
     float *serve = TESS_NEW(float, route->n_serve *dim),
           *want = TESS_NEW(float, route->n_want *dim);
 
+#pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < route->n_serve; i++)
         tess_shard_copy(shard, &trainer->optimizer, route->serve[i], trainer->optimizer.step,
                         serve + i * dim);
@@ -55,43 +56,84 @@ static float *fetch_members(const struct tess_trainer *trainer)
     return want;
 }
 
-/* Combined vector, slot number and context of each experiment in [first, end). */
-static void collect(const struct tess_trainer *trainer, const float *want, int64_t first,
-                    int64_t end, int64_t *entry, struct tess_predict_rows *rows)
+/* This rank's validation experiments by panel: places in trainer->validation, and where the entries
+ * of each one's members begin. */
+struct queue {
+    int64_t *place, *entry;
+};
+
+static void queue_init(struct queue *queue, const struct tess_trainer *trainer)
 {
     const struct tess_index *index = &trainer->store.index;
-    int dim = trainer->shape.dim;
-    float *p = TESS_NEW(float, (end - first) * dim);
-    int64_t *number = TESS_NEW(int64_t, end - first), *context = TESS_NEW(int64_t, end - first);
+    const struct tess_loaded *loaded = &trainer->validation;
+    int64_t *next = TESS_NEW(int64_t, index->n_panels + 1), entry = 0;
 
-    for (int64_t i = first; i < end; i++) {
-        int64_t e = trainer->validation.experiment[i], q = index->combination[e];
-        int32_t n = (int32_t)(index->combination_first[q + 1] - index->combination_first[q]);
-        int32_t *member = TESS_NEW(int32_t, n);
+    queue->place = TESS_NEW(int64_t, loaded->n);
+    queue->entry = TESS_NEW(int64_t, loaded->n);
+    for (int64_t i = 0; i < loaded->n; i++)
+        next[index->panel[loaded->experiment[i]] + 1]++;
+    for (int64_t p = 0; p < index->n_panels; p++)
+        next[p + 1] += next[p];
+    for (int64_t i = 0; i < loaded->n; i++) {
+        int64_t e = loaded->experiment[i], q = index->combination[e];
 
-        for (int32_t k = 0; k < n; k++) {
-            member[k] = tess_int(trainer->validation_routes.step[0].slot[(*entry)++]);
-            number[i - first] += index->combination_member[index->combination_first[q] + k];
-        }
-        tess_combine((int)trainer->config.model.combination, dim, 1, (int32_t[]){0, n}, member,
-                     want, p + (i - first) * dim);
-        context[i - first] = index->context_of[e];
-        tess_free(member);
+        queue->place[next[index->panel[e]]++] = i;
+        queue->entry[i] = entry;
+        entry += index->combination_first[q + 1] - index->combination_first[q];
     }
-    *rows = (struct tess_predict_rows){end - first, p, number, context};
+    tess_free(next);
 }
 
-/* Squared errors of one experiment, in the store's units. */
-static void score(const struct tess_trainer *trainer, int64_t i, const float *out, double *sum)
+static void queue_release(struct queue *queue)
+{
+    tess_free(queue->place);
+    tess_free(queue->entry);
+}
+
+/* Combined vector, number and context of each of n experiments. */
+static void collect(const struct tess_trainer *trainer, const float *want,
+                    const struct queue *queue, int64_t first, int64_t n, float *p, int64_t *number,
+                    int64_t *context)
+{
+    const struct tess_index *index = &trainer->store.index;
+    const int64_t *slot = trainer->validation_routes.step[0].slot;
+    int dim = trainer->shape.dim, room = 0;
+    int32_t *member = NULL;
+
+    for (int64_t i = 0; i < n; i++) {
+        int64_t place = queue->place[first + i], e = trainer->validation.experiment[place];
+        const int64_t *of = index->combination_first + index->combination[e];
+        int32_t size = (int32_t)(of[1] - of[0]);
+
+        if (size > room) {
+            tess_free(member);
+            member = TESS_NEW(int32_t, size);
+            room = size;
+        }
+        number[i] = 0;
+        for (int32_t k = 0; k < size; k++) {
+            member[k] = tess_int(slot[queue->entry[place] + k]);
+            number[i] += index->combination_member[of[0] + k];
+        }
+        tess_combine((int)trainer->config.model.combination, dim, 1, (int32_t[]){0, size}, member,
+                     want, p + i * dim);
+        context[i] = index->context_of[e];
+    }
+    tess_free(member);
+}
+
+/* Squared errors of columns [first, first + n) of one experiment's panel, in the store's units. */
+static void score(const struct tess_trainer *trainer, int64_t place, int64_t first, int64_t n,
+                  const float *out, double *sum)
 {
     const struct tess_dataset *dataset = &trainer->dataset;
-    int64_t e = trainer->validation.experiment[i], panel = trainer->store.index.panel[e];
-    int64_t context = trainer->store.index.context_of[e], first = dataset->panel_first[panel];
-    const float *y = trainer->validation.value + trainer->validation.value_first[i];
+    int64_t e = trainer->validation.experiment[place], panel = trainer->store.index.panel[e];
+    int64_t context = trainer->store.index.context_of[e] * dataset->readout.n;
+    const int64_t *readout = dataset->panel_readout + dataset->panel_first[panel] + first;
+    const float *y = trainer->validation.value + trainer->validation.value_first[place] + first;
 
-    sum[0] = sum[1] = 0;
-    for (int64_t k = 0; k < tess_dataset_width(dataset, panel); k++) {
-        int64_t at = context * dataset->readout.n + dataset->panel_readout[first + k];
+    for (int64_t k = 0; k < n; k++) {
+        int64_t at = context + readout[k];
         float x = dataset->shift ? dataset->shift[at] + dataset->scale[at] * out[k] : out[k];
 
         if (isnan(y[k]))
@@ -101,37 +143,57 @@ static void score(const struct tess_trainer *trainer, int64_t i, const float *ou
     }
 }
 
+/* One batch: n experiments of one panel, some columns at a time. */
+static void score_batch(const struct tess_trainer *trainer, const struct view *view,
+                        const struct tess_predict_rows *rows, const int64_t *place, double *sum)
+{
+    int64_t panel = trainer->store.index.panel[trainer->validation.experiment[place[0]]];
+    int64_t width = tess_dataset_width(&trainer->dataset, panel);
+    const int64_t *readout = trainer->dataset.panel_readout + trainer->dataset.panel_first[panel];
+    int64_t step = TESS_VALIDATION_VALUES / rows->n / TESS_TILE_ROWS * TESS_TILE_ROWS;
+    float *out;
+
+    step = step < width ? step : width;
+    out = TESS_NEW(float, rows->n *step);
+    for (int64_t first = 0; first < width && !tess_preempt_signal(); first += step) {
+        int64_t n = width - first < step ? width - first : step;
+
+        tess_predictor_run(&view->predictor, rows, n, readout + first, out);
+#pragma omp parallel for schedule(static)
+        for (int64_t i = 0; i < rows->n; i++)
+            score(trainer, place[i], first, n, out + i * n, sum + 2 * place[i]);
+    }
+    tess_free(out);
+}
+
 /* sum (validation.n, 2): squared error and count of each experiment of this rank. */
 static void score_all(const struct tess_trainer *trainer, const float *want, double *sum)
 {
     const struct tess_index *index = &trainer->store.index;
     const struct tess_loaded *loaded = &trainer->validation;
-    struct tess_predict_rows rows;
-    int64_t entry = 0;
+    float *p = TESS_NEW(float, TESS_VALIDATION_ROWS * trainer->shape.dim);
+    int64_t *number = TESS_NEW(int64_t, TESS_VALIDATION_ROWS),
+            *context = TESS_NEW(int64_t, TESS_VALIDATION_ROWS);
+    struct queue queue;
     struct view view;
 
     view_init(&view, trainer);
+    queue_init(&queue, trainer);
     for (int64_t first = 0, end; first < loaded->n && !tess_preempt_signal(); first = end) {
-        int64_t panel = index->panel[loaded->experiment[first]];
-        int64_t width = tess_dataset_width(&trainer->dataset, panel);
-        float *out;
+        int64_t panel = index->panel[loaded->experiment[queue.place[first]]];
 
-        for (end = first + 1; end < loaded->n && end < first + BATCH; end++)
-            if (index->panel[loaded->experiment[end]] != panel)
+        for (end = first + 1; end < loaded->n && end < first + TESS_VALIDATION_ROWS; end++)
+            if (index->panel[loaded->experiment[queue.place[end]]] != panel)
                 break;
-        out = TESS_NEW(float, (end - first) * width);
-        collect(trainer, want, first, end, &entry, &rows);
-        tess_predictor_run(&view.predictor, &rows, width,
-                           trainer->dataset.panel_readout + trainer->dataset.panel_first[panel],
-                           out);
-        for (int64_t i = first; i < end; i++)
-            score(trainer, i, out + (i - first) * width, sum + 2 * i);
-        tess_free((void *)(uintptr_t)rows.p);
-        tess_free((void *)(uintptr_t)rows.number);
-        tess_free((void *)(uintptr_t)rows.context);
-        tess_free(out);
+        collect(trainer, want, &queue, first, end - first, p, number, context);
+        score_batch(trainer, &view, &(struct tess_predict_rows){end - first, p, number, context},
+                    queue.place + first, sum);
     }
+    queue_release(&queue);
     view_release(&view);
+    tess_free(p);
+    tess_free(number);
+    tess_free(context);
 }
 
 /* Sums in the order of the experiments, on rank 0; ranks hold consecutive ones. */
@@ -171,15 +233,19 @@ static double add_up(const struct tess_trainer *trainer, const double *sum, doub
 
 int tess_trainer_validate(struct tess_trainer *trainer, double *score, double *context)
 {
-    double *sum = TESS_NEW(double, 2 * trainer->validation.n);
+    double *sum = TESS_NEW(double, 2 * trainer->validation.n), started = tess_clock(), seconds;
     float *want = fetch_members(trainer);
     int asked;
 
     score_all(trainer, want, sum);
+    seconds = tess_clock() - started;
     asked = tess_preempt_signal() != 0;
     MPI_Allreduce(MPI_IN_PLACE, &asked, 1, MPI_INT, MPI_MAX, trainer->comm);
     if (!asked)
         *score = add_up(trainer, sum, context);
+    tess_debug("rank 0 validated on %lld values in %.3f s: %.1f k/s",
+               (long long)trainer->validation.value_first[trainer->validation.n], seconds,
+               1e-3 * (double)trainer->validation.value_first[trainer->validation.n] / seconds);
     tess_free(want);
     tess_free(sum);
     return asked ? TESS_EINTERRUPTED : TESS_OK;

@@ -1,0 +1,63 @@
+#!/usr/bin/python3
+"""The memory that a training needs is what it announces: at most 15 % more on any rank, and far less never. Sizes do not
+depend on how fast the machine is: a stop before the second step leaves loading, a step and a checkpoint."""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+tessera = os.path.abspath(sys.argv[1])
+folder = tempfile.TemporaryDirectory()
+os.chdir(folder.name)
+SETTINGS = {"model.embedding_dim": 64, "model.hidden_dim": 256, "train.batch": 16384, "train.lanes": 16, "train.epochs": 1}
+
+
+def simulate(name, *options):
+    subprocess.run([tessera, "simulate", "-q", "-o", name, *options], check=True, timeout=120)
+
+
+def train(store, ranks=1, code=75, threads=1, **changed):
+    """Megabytes announced, measured by the program, and, for one rank, by the system."""
+    settings = {**SETTINGS, "data.store": store, "run.directory": tempfile.mkdtemp(dir="."), "train.threads": threads,
+                **{key.replace("__", "."): value for key, value in changed.items()}}
+    with open("config.yaml", "w") as file:
+        file.writelines(f"{key}: {value}\n" for key, value in settings.items())
+    start = ["mpirun", "--oversubscribe", "-n", str(ranks)] if ranks > 1 else []
+    limit = ["--time-limit", "0.00001"] if code == 75 else []
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen([*start, tessera, "train", "-v", "config.yaml", *limit], stdout=output, stderr=output)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        said = output.read().decode()
+    assert process.returncode == code, (process.returncode, said)
+    announced = float(re.search(r"memory of each rank: ([0-9.]+) MB", said)[1])
+    peak, again = map(float, re.search(r"peak memory of a rank: ([0-9.]+) MB of ([0-9.]+) announced", said).groups())
+    assert announced == again, said
+    if ranks == 1:
+        system = usage.ru_maxrss * 1024 / 1e6
+        assert abs(system - peak) < 0.05 * peak, (system, peak)
+    print(f"{store}, {ranks} × {threads}, {changed}: {peak:.1f} MB of {announced:.1f}")
+    assert peak <= 1.15 * announced, said
+    return announced, peak
+
+
+simulate("large.prc.h5", "--perturbations", "4000", "--readouts", "2500", "--contexts", "2")  # 80 MB
+for ranks, threads in (1, 1), (2, 1), (3, 2):
+    for sampling in "tiles", "observations":
+        announced, peak = train("large.prc.h5", ranks, threads=threads, train__sampling=sampling)
+        assert announced <= 1.6 * peak, (announced, peak)
+train("large.prc.h5", data__normalize="zscore", data__top_variable=500)
+train("large.prc.h5", 2, data__normalize="delta")
+
+# Many perturbations: their table is what counts.
+simulate("tall.prc.h5", "--perturbations", "100000", "--readouts", "2", "--contexts", "1")
+for ranks in 1, 3:
+    announced, peak = train("tall.prc.h5", ranks)
+    assert announced <= 1.6 * peak, (announced, peak)
+
+# A whole epoch, with validation
+simulate("small.prc.h5", "--perturbations", "300", "--readouts", "500", "--contexts", "2")
+for ranks in 1, 2:
+    train("small.prc.h5", ranks, code=0, model__hidden_dim=64)
