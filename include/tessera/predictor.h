@@ -41,8 +41,8 @@ struct tess_predict_rows {
     const float *p; /* (n, D) */
     const int64_t *number, *context;
 };
-/* out (n, n_readouts). Takes H floats of memory a row, and some megabytes: ask for some thousands of
- * rows at a time. OpenMP inside; one call at a time. Local. */
+/* out (n, n_readouts). Takes H floats of memory a row, and some megabytes: ask for some thousands
+ * of rows at a time. OpenMP inside; one call at a time. Local. */
 void tess_predictor_run(const struct tess_predictor *predictor,
                         const struct tess_predict_rows *rows, int64_t n_readouts,
                         const int64_t *readout, float *out);
