@@ -176,10 +176,13 @@ void bench_forget(const struct bench *bench, const char *path)
         tess_sums_remove(path); /* which has a sidecar or none */
 }
 
-/* Tiles of the program's default size, and single observations as published. */
+/* Whatever the program's defaults are: tiles of the largest batch that it chooses. */
 void bench_settings(const struct bench *bench, struct tess_config *config)
 {
     tess_config_init(config);
+    config->model.embedding_dim = 128;
+    config->model.hidden_dim = 256;
+    config->model.dropout = 0.1;
     config->train.sampling = TESS_SAMPLING_TILES;
     config->train.lanes = 16;
     config->train.batch = 16384;

@@ -203,7 +203,8 @@ static void describe(struct bench *bench, const struct training *t, const char *
 
     snprintf(title, sizeof title, "%s, %lld observations a step; %lld perturbations",
              config->train.sampling == TESS_SAMPLING_TILES ? "tiles" : "single observations",
-             (long long)config->train.batch, (long long)t->trainer.store.index.perturbation.n);
+             (long long)t->trainer.schedule.batch,
+             (long long)t->trainer.store.index.perturbation.n);
     bench_part(bench, label, title);
 }
 
@@ -285,7 +286,7 @@ int bench_growth(struct bench *bench, struct tess_error *error)
         for (int i = 0; i < n; i++) {
             struct tess_trainer *trainer = &t[i].trainer;
 
-            age(trainer, growth_rows[i] * BENCH_GROWTH_READOUTS / trainer->config.train.batch + 1);
+            age(trainer, growth_rows[i] * BENCH_GROWTH_READOUTS / trainer->schedule.batch + 1);
             t[i].epoch = r + 1; /* other rows */
             seconds[i][r] = run_stretch(&t[i], error) / (double)t[i].steps - t[i].begun;
         }

@@ -43,9 +43,9 @@ const struct tess_param tess_params[] = {
     INT(run.seed, "13", 0, 4294967295.0, NULL,
         "Seed of everything random: initial values, order of the data, dropout."),
 
-    INT(model.embedding_dim, "128", 1, 65536, "columns",
+    INT(model.embedding_dim, "64", 1, 65536, "columns",
         "Columns of the three embedding tables."),
-    INT(model.hidden_dim, "256", 1, 65536, "units",
+    INT(model.hidden_dim, "192", 1, 65536, "units",
         "Units of each hidden layer."),
     INT(model.layers, "2", 0, 64, "layers",
         "Hidden layers. 0: a linear function of the three embeddings."),
@@ -54,10 +54,11 @@ const struct tess_param tess_params[] = {
     CHOICE(model.combination, "mean", "mean|sum|max",
            "How the components of a perturbation A+B+... become one embedding."),
 
-    INT(train.epochs, "50", 1, 1e6, "epochs",
+    INT(train.epochs, "60", 1, 1e6, "epochs",
         "Passes over the training data."),
-    INT(train.batch, "16384", 1, 1e12, "observations",
-        "Observations per step, over all lanes."),
+    INT(train.batch, "0", 0, 1e12, "observations",
+        "Observations per step, over all lanes. 0: chosen from the data, the power of two that gives "
+        "256 to 512 steps an epoch, kept between 512 and 16384."),
     CHOICE(train.sampling, "tiles", "tiles|observations",
            "What a step takes. tiles: blocks of experiments x readouts, much cheaper. observations: "
            "single values drawn at random, as published."),
@@ -71,16 +72,16 @@ const struct tess_param tess_params[] = {
     CHOICE(train.optimizer, "adamw", "adam|adamw|sgd",
            "adam: weight decay is added to the gradient. adamw: decay apart from it, as published. "
            "sgd: with momentum."),
-    REAL(train.learning_rate, "0.002", 0, 1e3, NULL,
+    REAL(train.learning_rate, "0.005", 0, 1e3, NULL,
          "Learning rate after warm-up."),
-    CHOICE(train.schedule, "exponential", "constant|exponential|cosine",
+    CHOICE(train.schedule, "cosine", "constant|exponential|cosine",
            "How the learning rate falls over the epochs."),
-    REAL(train.decay, "0.97", 0, 1, NULL,
+    REAL(train.decay, "0", 0, 1, NULL,
          "exponential: factor for the learning rate after each epoch. cosine: share of it that is left "
          "at the end."),
     REAL(train.warmup, "0", 0, 1e6, "epochs",
          "The learning rate rises linearly from 0 over so many epochs first."),
-    REAL(train.weight_decay, "0.01", 0, 1e3, NULL,
+    REAL(train.weight_decay, "0.1", 0, 1e3, NULL,
          "Weight decay, on all parameters, tables included."),
     REAL(train.momentum, "0.9", 0, 0.9999, NULL,
          "Momentum of sgd; the others do not use it."),

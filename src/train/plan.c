@@ -178,9 +178,10 @@ void tess_trainer_plan(struct tess_trainer *trainer)
     count(index, TESS_VAL, validation);
     tess_info("%s: %lld perturbations, %lld readouts, %lld contexts", trainer->store.h5.path,
               (long long)rows[0], (long long)rows[1], (long long)rows[2]);
-    tess_info("training on %lld experiments, %lld observations; validating on %lld, %lld",
-              (long long)train[0], (long long)train[1], (long long)validation[0],
-              (long long)validation[1]);
+    tess_info("training on %lld experiments, %lld observations, %lld a step; validating on %lld, "
+              "%lld",
+              (long long)train[0], (long long)train[1], (long long)trainer->schedule.batch,
+              (long long)validation[0], (long long)validation[1]);
     tess_info(
         "%d rank%s × %d thread%s, %lld lanes, %s kernels; MLP 3×%d → %d hidden layer%s of %d, "
         "%.3g million parameters in all",

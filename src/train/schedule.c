@@ -14,15 +14,33 @@ struct tess_cut {
     int32_t E, T, column, group;
 };
 
+/* Small screens need steps to learn, large ones wide batches to be fast: docs/accuracy.md. */
+#define EPOCH_STEPS    256
+#define SMALLEST_BATCH 512
+#define LARGEST_BATCH  16384
+
+static int64_t choose_batch(int64_t n_observations, int64_t lanes)
+{
+    int64_t batch = SMALLEST_BATCH;
+
+    while (batch < LARGEST_BATCH && 2 * batch * EPOCH_STEPS <= n_observations)
+        batch *= 2;
+    return batch > lanes ? batch : lanes;
+}
+
 void tess_schedule_init(struct tess_schedule *schedule, const struct tess_config *config,
                         const struct tess_dataset *dataset)
 {
     const struct tess_index *index = &dataset->store->index;
     int64_t lanes = config->train.lanes, total = 0, sum = 0;
 
-    *schedule = (struct tess_schedule){config, dataset, TESS_NEW(int64_t, lanes + 1)};
     for (int64_t e = 0; e < index->n_experiments; e++)
         total += index->split[e] == TESS_TRAIN ? index->n_observed[e] : 0;
+    *schedule = (struct tess_schedule){.config = config,
+                                       .dataset = dataset,
+                                       .batch = config->train.batch ? config->train.batch
+                                                                    : choose_batch(total, lanes),
+                                       .lane_first = TESS_NEW(int64_t, lanes + 1)};
     for (int64_t e = 0, lane = 1; e < index->n_experiments; e++) {
         sum += index->split[e] == TESS_TRAIN ? index->n_observed[e] : 0;
         /* the first cut at or past each lane's exact share */
@@ -99,7 +117,7 @@ static void shuffle_picks(struct tess_lane *lane, struct tess_random stream)
 
 int64_t tess_schedule_share(const struct tess_schedule *schedule, int lane)
 {
-    int64_t lanes = schedule->config->train.lanes, batch = schedule->config->train.batch;
+    int64_t lanes = schedule->config->train.lanes, batch = schedule->batch;
     int64_t l = lane;
 
     return (l + 1) * batch / lanes - l * batch / lanes;

@@ -141,7 +141,7 @@ static int check_settings(const struct tess_config *config, struct tess_error *e
         return tess_error_set(error, TESS_ECONFIG,
                               "data.store is not set: give it in the configuration or with "
                               "--set data.store=FILE");
-    if (config->train.batch < config->train.lanes)
+    if (config->train.batch > 0 && config->train.batch < config->train.lanes)
         return tess_error_set(error, TESS_ECONFIG,
                               "train.batch: %lld observations for %lld lanes: some lanes would "
                               "never get any; raise train.batch or lower train.lanes",
@@ -151,6 +151,10 @@ static int check_settings(const struct tess_config *config, struct tess_error *e
                               "train.learning_rate x train.weight_decay is %g: a step would decay "
                               "parameters to nothing or beyond; it must be below 1",
                               config->train.learning_rate * config->train.weight_decay);
+    if (config->train.schedule == TESS_SCHEDULE_EXPONENTIAL && config->train.decay <= 0)
+        return tess_error_set(error, TESS_ECONFIG,
+                              "train.decay is 0 and train.schedule exponential: learning would end "
+                              "with the first epoch; set train.decay, to 0.97 for instance");
     return TESS_OK;
 }
 

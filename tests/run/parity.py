@@ -37,7 +37,7 @@ observations = [(name, c, r, split, float(np.float32(y))) for c, name, split, va
 
 def run(directory, settings, rate, epochs):
     base = {"data.store": "small.prc.h5", "run.directory": directory, "model.embedding_dim": D, "model.dropout": 0,
-            "train.batch": 100000, "train.learning_rate": rate, "train.epochs": epochs, "checkpoint.keep": 1}
+            "train.batch": 100000, "train.schedule": "exponential", "train.learning_rate": rate, "train.epochs": epochs, "checkpoint.keep": 1}
     with open("config.yaml", "w") as file:
         file.writelines(f"{key}: {value}\n" for key, value in {**base, **settings}.items())
     done = subprocess.run([tessera, "-q", "train", "config.yaml"], capture_output=True, text=True, timeout=60)

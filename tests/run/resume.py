@@ -35,7 +35,7 @@ made = small_store.rows()
 small_store.write(tessera, "small.prc.h5", made)
 # Some 40 ms between checkpoints: a third of the time goes into writing them.
 SETTINGS = {"data.store": "small.prc.h5", "model.embedding_dim": 24, "model.hidden_dim": 64, "train.epochs": 14,
-            "train.batch": 60, "train.lanes": 7, "train.learning_rate": 0.004, "checkpoint.minutes": 0.0007}
+            "train.batch": 60, "train.lanes": 7, "train.learning_rate": 0.004, "train.schedule": "exponential", "train.decay": 0.97, "checkpoint.minutes": 0.0007}
 training.write_config("config.yaml", SETTINGS)
 
 

@@ -50,10 +50,10 @@ static void config__reads_both_forms(void **state)
     assert_int_equal(config.train.batch, 1000);
     assert_true(config.train.learning_rate == 1e-3);
     assert_int_equal(config.train.sampling, TESS_SAMPLING_OBSERVATIONS);
-    assert_int_equal(config.train.epochs, 50); /* a default */
+    assert_int_equal(config.train.epochs, 60); /* a default */
     expect_read(&config, "");
     expect_read(&config, "# nothing\n---\n");
-    assert_int_equal(config.train.batch, 16384);
+    assert_int_equal(config.train.batch, 0); /* chosen from the data */
 }
 
 static void config__refuses_with_the_line(void **state)
@@ -73,8 +73,8 @@ static void config__refuses_with_the_line(void **state)
     expect_refused("\ntrain.batch: [1, 2]\n", "c.yaml:2: a list stands where");
     expect_refused(
         "train.batch: ten\n",
-        "c.yaml:1: 'train.batch' is 'ten', but takes a whole number from 1 to 1000000000000");
-    expect_refused("train.batch: 0\n", "is '0', but");
+        "c.yaml:1: 'train.batch' is 'ten', but takes a whole number from 0 to 1000000000000");
+    expect_refused("train.batch: -1\n", "is '-1', but");
     expect_refused("train.batch: 1.5\n", "is '1.5', but");
     expect_refused("train.batch:\n", "is '', but");
     expect_refused("train.batch: 99999999999999999999\n", "but takes");
@@ -270,7 +270,7 @@ static void config__numeric_leaves_layout_out(void **state)
     assert_null(strstr(yaml, "store"));
     assert_null(strstr(yaml, "threads"));
     assert_null(strstr(yaml, "checkpoint"));
-    assert_non_null(strstr(yaml, "train:\n  epochs: 50\n"));
+    assert_non_null(strstr(yaml, "train:\n  epochs: 60\n"));
     free(yaml);
 }
 

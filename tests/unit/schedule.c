@@ -224,6 +224,31 @@ static void schedule__takes_everything_once(void **state)
     }
 }
 
+/* A batch that is left to the program: a power of two, 512 here, but one observation a lane at
+ * least. */
+static void schedule__chooses_the_batch(void **state)
+{
+    static const int64_t lanes[] = {1, 16, 700}, expected[] = {512, 512, 700};
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct tess_error error = TESS_ERROR_INIT;
+        struct tess_dataset dataset;
+        struct tess_config config;
+        struct tess_schedule schedule;
+
+        tess_config_init(&config);
+        config.train.lanes = lanes[i];
+        assert_int_equal(config.train.batch, 0);
+        assert_int_equal(tess_dataset_init(&dataset, &store, &config, MPI_COMM_SELF, &error),
+                         TESS_OK);
+        tess_schedule_init(&schedule, &config, &dataset);
+        assert_int_equal(schedule.batch, expected[i]);
+        tess_schedule_release(&schedule);
+        tess_dataset_release(&dataset);
+    }
+}
+
 /* Lanes have equal shares of the observations, but for an experiment at each end. */
 static void schedule__lanes_are_equally_long(void **state)
 {
@@ -311,6 +336,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(schedule__takes_everything_once),
+        cmocka_unit_test(schedule__chooses_the_batch),
         cmocka_unit_test(schedule__lanes_are_equally_long),
         cmocka_unit_test(dataset__scales_by_training_rows),
     };
