@@ -176,7 +176,6 @@ void bench_forget(const struct bench *bench, const char *path)
         tess_sums_remove(path); /* which has a sidecar or none */
 }
 
-/* Whatever the program's defaults are: tiles of the largest batch that it chooses. */
 void bench_settings(const struct bench *bench, struct tess_config *config)
 {
     tess_config_init(config);
