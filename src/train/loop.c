@@ -17,6 +17,7 @@
 struct report {
     double loss, score, *context; /* (n_contexts) */
     double seconds, rate;         /* of this session; observations a second */
+    double validation;            /* seconds                                */
     int better;
 };
 
@@ -47,6 +48,7 @@ static json_t *log_line(const struct tess_trainer *trainer, const struct report 
     json_object_set_new(seconds, "compute", json_real(trainer->times.compute));
     json_object_set_new(seconds, "communication", json_real(trainer->times.communicate));
     json_object_set_new(seconds, "waiting", json_real(trainer->times.wait));
+    json_object_set_new(seconds, "validation", json_real(report->validation));
     json_object_set_new(line, "seconds", seconds);
     return line;
 }
@@ -131,9 +133,11 @@ static int end_epoch(struct tess_trainer *trainer, struct tess_run *run, struct 
                      struct tess_error *error)
 {
     struct tess_progress_state *at = &trainer->progress;
+    double started = tess_clock();
 
     if (tess_trainer_validate(trainer, &report->score, report->context) != TESS_OK)
         return stop(trainer, run, "a signal", error);
+    report->validation = tess_clock() - started;
     report->better =
         isfinite(report->score) && (at->best_epoch == 0 || report->score < at->best_score);
     if (report->better) {

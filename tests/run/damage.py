@@ -33,7 +33,7 @@ rng = random.Random(8)
 small_store.write(tessera, "small.prc.h5", small_store.rows())
 # 17 MB, five blocks (7 MB, two by default); three checkpoints in all, so that falling back costs little
 SETTINGS = {"data.store": "small.prc.h5", "model.embedding_dim": 40, "model.hidden_dim": 1100 if training.long() else 700, "train.epochs": 2,
-            "train.batch": 700, "train.lanes": 3, "data.normalize": "zscore", "checkpoint.minutes": 1e-9}
+            "train.batch": 700, "train.lanes": 3, "train.learning_rate": 0.002, "data.normalize": "zscore", "checkpoint.minutes": 1e-9}
 training.write_config("config.yaml", SETTINGS)
 
 

@@ -114,7 +114,7 @@ assert [line["epoch"] for line in lines] == [1, 2, 3]
 for line in lines:
     assert {"step", "epoch", "train_loss", "val_rmse", "val_rmse_contexts", "observations_per_s", "seconds"} <= set(line)
     assert set(line["val_rmse_contexts"]) == {"c0", "c1", "c2"}
-    assert {"compute", "communication", "waiting"} <= set(line["seconds"])
+    assert {"epoch", "compute", "communication", "waiting", "validation"} <= set(line["seconds"])
 last = max(glob.glob("run/checkpoint-*.h5"))
 best = max(glob.glob("run/best-*.h5"))
 

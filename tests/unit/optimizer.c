@@ -106,6 +106,7 @@ static void optimizer__warmup_stays_below_the_base(void **state)
 
     (void)state;
     config.train.learning_rate = 0.1;
+    config.train.decay = 0.97;
     config.train.epochs = 10;
     for (int kind = TESS_SCHEDULE_CONSTANT; kind <= TESS_SCHEDULE_COSINE; kind++)
         for (double warmup = 0; warmup < 12; warmup += 0.7) {
