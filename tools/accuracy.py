@@ -2,13 +2,21 @@
 """Makes the tables of docs/accuracy.md again: the published recipe and the tile recipe on real data, several seeds.
 
 usage: accuracy.py DATA_FOLDER [--out DIR] [--seeds 13,14,…] [--ranks N] [--files tggates,jump,oneil] [--recipes …]
+       accuracy.py DATA_FOLDER --times [--out DIR] [--seeds 13,14,15] [--files …]
 
 DATA_FOLDER holds tggates.h5ad, jump.h5ad and oneil.h5ad with obs columns perturbation, context and split. Needs a built
 program in build/. Every run is kept in DIR, and one that is there already is not trained again.
+
+--times: PyTorch (Debian's, python3-torch) with the published recipe and Tessera with the tile recipe in turns on an
+idle machine with two cores, each the better of two ways to use them: 1 or 2 threads, 2 ranks or 2 threads. Seconds
+until PyTorch's lowest validation RMSE; PyTorch's are of training alone, Tessera's of training and validation.
 """
 import argparse
 import json
 import math
+import os
+import re
+import shutil
 import statistics
 import subprocess
 from pathlib import Path
@@ -43,6 +51,59 @@ def seconds(run):
     return sum(line["seconds"]["epoch"] for line in lines), min(line["val_rmse"] for line in lines)
 
 
+def curve_of_torch(path, seed, threads, epochs):
+    """(seconds of training until then, validation RMSE, test RMSE) after each epoch; the kernels are Tessera's."""
+    version = subprocess.run([TESSERA, "--version"], capture_output=True, text=True, check=True).stdout
+    core = re.search(r"^BLAS:.* (\w+) MAX_THREADS", version, re.M)
+    words = ["/usr/bin/python3", ROOT / "tools" / "accuracy_torch.py", path, f"--seed={seed}", f"--epochs={epochs}"]
+    environment = {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
+    if core:
+        environment["OPENBLAS_CORETYPE"] = core[1]
+    done = subprocess.run(words, env={**os.environ, **environment}, capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return [(line["seconds"], line["val_rmse"], line["test_rmse"]) for line in lines]
+
+
+def curve_of_tessera(store, run, seed, way):
+    """(seconds of training and validation until then, validation RMSE) after each epoch."""
+    shutil.rmtree(run, ignore_errors=True)
+    start, threads = (["mpirun", "--oversubscribe", "-n", "2"], 1) if way == "ranks" else ([], 2)
+    words = [f"--set={s}" for s in [f"data.store={store}", f"run.directory={run}", f"run.seed={seed}", f"train.threads={threads}"]]
+    subprocess.run([*start, TESSERA, "-q", "train", ROOT / "config" / "quickstart.yaml", *words], check=True)
+    spent, points = 0.0, []
+    for line in (run / "log.jsonl").read_text().splitlines():
+        line = json.loads(line)
+        spent += line["seconds"]["epoch"] + line["seconds"]["validation"]
+        points.append((spent, line["val_rmse"]))
+    return points
+
+
+def times(a):
+    """A turn is a seed: PyTorch's two ways for some epochs and the faster one to the end, then Tessera's two ways."""
+    print("| data | seed | PyTorch: val RMSE, lowest | s until then | s in all | Tessera: s until that | val RMSE, last | s in all | ratio |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name in a.files.split(","):
+        path, store, ratios = a.data / f"{name}.h5ad", stored(a, name), []
+        for seed in a.seeds.split(","):
+            threads = min((1, 2), key=lambda n: curve_of_torch(path, seed, n, 3)[-1][0])
+            theirs = curve_of_torch(path, seed, threads, 80)
+            until, lowest, _ = min(theirs, key=lambda point: point[1])
+            ours = [curve_of_tessera(store, a.out / f"{name}-times", seed, way) for way in ("ranks", "threads")]
+            ours = min(ours, key=lambda points: points[-1][0])
+            reached = next((t for t, rmse in ours if rmse <= lowest), math.inf)
+            ratios.append(until / reached)
+            print(f"| `{name}` | {seed} | {lowest:.4f} | {until:.1f} | {theirs[-1][0]:.1f} | {reached:.2f} | {ours[-1][1]:.4f} "
+                  f"| {ours[-1][0]:.1f} | {ratios[-1]:.1f} |", flush=True)
+        print(f"| `{name}` | median | | | | | | | **{statistics.median(ratios):.1f}** |", flush=True)
+
+
+def stored(a, name):
+    store = a.out / f"{name}.prc.h5"
+    if not store.exists():
+        call(TESSERA, "-q", "import", a.data / f"{name}.h5ad", "-o", store, "--split-column", "split")
+    return store
+
+
 def error(values):
     return statistics.stdev(values) / math.sqrt(len(values))
 
@@ -51,17 +112,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, default=Path("accuracy"))
+    parser.add_argument("--times", action="store_true")
     parser.add_argument("--seeds", default="13,14,15,16,17")
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--files", default="tggates,jump,oneil")
     parser.add_argument("--recipes", default="lincs,quickstart")
     a = parser.parse_args()
     a.out.mkdir(parents=True, exist_ok=True)
+    if a.times:
+        return times(a)
     rows, beaten, paired = [], [], []
     for name in a.files.split(","):
-        store = a.out / f"{name}.prc.h5"
-        if not store.exists():
-            call(TESSERA, "-q", "import", a.data / f"{name}.h5ad", "-o", store, "--split-column", "split")
+        store = stored(a, name)
         for recipe in a.recipes.split(","):
             config, settings = RECIPES[recipe]
             runs = [a.out / f"{name}-{recipe}-{seed}" for seed in a.seeds.split(",")]
