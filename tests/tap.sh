@@ -41,11 +41,11 @@ tessera=$PWD/build/tessera
 make_study() {
     timeout 60 "$tessera" -q simulate -o "$work/data.prc.h5" --perturbations 60 --readouts 100 || exit 1
     printf '%s\n' 'data:' "  store: $work/data.prc.h5" 'model:' '  embedding_dim: 32' '  hidden_dim: 64' \
-        'train:' '  batch: 2048' '  patience: 0' '  epochs: 1000000' 'checkpoint:' '  minutes: 0.02' \
-        '  keep: 2' >"$work/study.yaml"
+        'train:' '  batch: 2048' '  patience: 0' '  epochs: 1000000' '  schedule: constant' 'checkpoint:' \
+        '  minutes: 0.02' '  keep: 2' >"$work/study.yaml"
 }
-# study NAME: a configuration of its own. Its epochs may change while it is interrupted, so that it is
-# interrupted on machines of any speed and still ends soon.
+# study NAME: a configuration of its own. Its epochs, on which the learning rate does not depend, may
+# change while it is interrupted, so that it is interrupted on machines of any speed and still ends soon.
 study() { cp "$work/study.yaml" "$work/$1.yaml"; }
 epochs() { cat "$work/$1/log.jsonl" 2>/dev/null | wc -l; }
 went() { [ "$(epochs "$1")" -ge "$2" ]; }
