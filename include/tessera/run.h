@@ -3,6 +3,7 @@
 #define TESSERA_RUN_H
 
 #include "tessera/config.h"
+#include "tessera/kept.h"
 
 #include <jansson.h>
 #include <mpi.h>
@@ -20,11 +21,12 @@ struct tess_run {
     char *unlogged;                   /* what could not be written to the log yet; own */
     int earlier;                      /* rank 0: the directory held a run already */
     double interval, saved;           /* seconds between checkpoints; when the last was made   */
-    double longest_save;              /* seconds that one takes                                */
+    double longest_save, saving;      /* seconds that one takes; that all took                 */
     double longest_pause;             /* between two looks at what asks to stop                */
     double deadline;                  /* tess_clock() at which the run must be over; 0: none   */
     double looked, asked;             /* last look; when the file system was asked for STOP    */
     int64_t keep;
+    struct tess_kept best; /* not on disk yet */
 };
 
 /* A new or empty directory, or one with an earlier run (fresh: which is moved aside). TESS_ECREATE
@@ -54,12 +56,16 @@ void tess_run_limit(struct tess_run *run, double seconds);
  */
 const char *tess_run_stop_wish(struct tess_run *run);
 
-/* checkpoint-<step>.h5; then all but the newest `keep` go. Codes as of tess_checkpoint_write.
- * Collective. */
+/* The kept best one, then checkpoint-<step>.h5; then all but the newest `keep` go. Codes as of
+ * tess_checkpoint_write. Collective. */
 int tess_run_save(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error);
-/* best-<step>.h5; then earlier best ones go. Collective. */
+/* The state is kept in memory if it is small, else written: best-<step>.h5; then earlier best ones
+ * go. Collective. */
 int tess_run_save_best(struct tess_run *run, struct tess_trainer *trainer,
                        struct tess_error *error);
+/* Write the kept best one, if there is one. Collective. */
+int tess_run_flush_best(struct tess_run *run, struct tess_trainer *trainer,
+                        struct tess_error *error);
 /* At the end: TESS_EIO if the best checkpoint could not be written but can be made again by running
  * once more. Collective. */
 int tess_run_check_best(struct tess_run *run, const struct tess_trainer *trainer,

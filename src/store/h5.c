@@ -11,10 +11,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PIECE_BYTES                                                                                \
     ((int64_t)256 << 20) /* MPI counts are 32-bit; some layers fail silently above */
+
+#define VISIBLE_TENTHS 350 /* of a second; NFS believes for 30 s that a file is not there */
 
 #define RESERVE_BYTES ((int64_t)1 << 20) /* smaller datasets are not worth it */
 
@@ -108,12 +111,59 @@ int tess_h5_open(struct tess_h5 *h5, const char *path, MPI_Comm comm, int writab
     return settle(h5, error);
 }
 
+static int directory_is_there(const char *path)
+{
+    char *directory = tess_strdup(path), *slash = strrchr(directory, '/');
+    int there;
+
+    if (slash)
+        *slash = '\0';
+    there = !slash || slash == directory || access(directory, F_OK) == 0;
+    tess_free(directory);
+    return there;
+}
+
+/* Rank 0 makes the file, and everybody opens it once: if a rank cannot, MPI_File_open waits for
+ * ever. A network file system may show a new file to other hosts only after a while. */
+static int make_visible(const struct tess_h5 *h5, struct tess_error *error)
+{
+    const struct timespec pause = {0, 100000000};
+    int rank, file;
+
+    MPI_Comm_rank(h5->comm, &rank);
+    if (rank == 0 && error->code == TESS_OK) {
+        file = open(h5->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        if (file < 0)
+            tess_error_set(error, TESS_ECREATE, "%s: cannot be created: %s", h5->path,
+                           strerror(errno));
+        else
+            close(file);
+    }
+    if (settle(h5, error) != TESS_OK)
+        return error->code;
+    for (int i = 0; (file = open(h5->path, O_RDWR | O_CLOEXEC)) < 0; i++) {
+        if (errno != ENOENT || i == VISIBLE_TENTHS || !directory_is_there(h5->path))
+            break;
+        nanosleep(&pause, NULL);
+    }
+    if (file < 0)
+        tess_error_set(error, TESS_ECREATE,
+                       "%s: rank 0 created it, but here it cannot be opened: %s; is it on a file "
+                       "system that all hosts share?",
+                       h5->path, strerror(errno));
+    else
+        close(file);
+    return settle(h5, error);
+}
+
 int tess_h5_create(struct tess_h5 *h5, const char *path, MPI_Comm comm, struct tess_error *error)
 {
     hid_t list = access_list(comm);
 
     *h5 = (struct tess_h5){H5I_INVALID_HID, comm, tess_strdup(path), 0, 0};
     tess_fail_here(error, path);
+    if (comm != MPI_COMM_NULL)
+        make_visible(h5, error);
     if (settle(h5, error) == TESS_OK) {
         h5->file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, list);
         if (h5->file < 0)

@@ -165,6 +165,7 @@ static int out_of_patience(const struct tess_trainer *trainer)
 static int run_all(struct tess_trainer *trainer, struct tess_run *run, struct tess_error *error)
 {
     struct report report = {.context = TESS_NEW(double, trainer->store.index.context.n)};
+    struct tess_error mine = TESS_ERROR_INIT;
     struct tess_progress_state *at = &trainer->progress;
     int64_t resumed = trainer->optimizer.step, resumed_epoch = at->epoch;
 
@@ -183,6 +184,9 @@ static int run_all(struct tess_trainer *trainer, struct tess_run *run, struct te
         tess_info("nothing was left to do");
     else if (error->code == TESS_OK && tess_run_save(run, trainer, error) == TESS_OK)
         tess_run_check_best(run, trainer, error);
+    if (error->code == TESS_EDATA && /* numbers that ran away: the best ones are worth keeping */
+        tess_run_flush_best(run, trainer, &mine) != TESS_OK)
+        tess_warn("%s", mine.text);
     tess_free(report.context);
     return error->code;
 }
@@ -193,6 +197,7 @@ int tess_train(const struct tess_config *config, const struct tess_train_options
     struct tess_trainer trainer;
     struct tess_run run = {0};
     double started = tess_clock(), limit = 0;
+    int loaded = 0;
 
     tess_preempt_install();
     if (tess_trainer_open(&trainer, config, comm, error) != TESS_OK) {
@@ -204,16 +209,20 @@ int tess_train(const struct tess_config *config, const struct tess_train_options
         if (options->time_limit > 0)
             limit = fmax(options->time_limit - (tess_clock() - started), 1e-3);
         tess_run_limit(&run, limit);
-        tess_trainer_load(&trainer, error);
+        loaded = tess_trainer_load(&trainer, error) == TESS_OK;
     }
-    if (error->code == TESS_OK && tess_run_resume(&run, &trainer, error) == TESS_OK &&
+    if (loaded && tess_run_resume(&run, &trainer, error) == TESS_OK &&
         run_all(&trainer, &run, error) == TESS_OK) {
-        tess_info("done in %.1f s: %s", tess_clock() - started, run.directory);
+        double all = tess_clock() - started;
+
+        tess_info("done in %.1f s: %s", all, run.directory);
+        tess_debug("%.1f s of it (%.2g %%) writing checkpoints", run.saving,
+                   100 * run.saving / all);
         if (trainer.progress.best_epoch > 0)
             tess_info("best validation RMSE %.4f after epoch %lld", trainer.progress.best_score,
                       (long long)trainer.progress.best_epoch);
     }
-    if (trainer.n_local > 0)
+    if (loaded)
         tess_trainer_say_memory(&trainer);
     tess_trainer_release(&trainer);
     tess_run_close(&run);

@@ -21,7 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOCK_SECONDS 60 /* the ranks of a killed job take their time to end */
+#define LOCK_SECONDS    60 /* the ranks of a killed job take their time to end */
+#define VISIBLE_SECONDS 35 /* NFS believes for 30 s that a file is not there   */
 
 /* Nothing but what a killed start, the lock or the file system leave. */
 static int is_empty(const char *directory)
@@ -205,6 +206,26 @@ static int set_up(struct tess_run *run, int fresh, struct tess_error *error)
     return error->code;
 }
 
+/* Does this rank see the directory that rank 0 made? On a network file system it may take a while.
+ */
+static void look_for_lock(const struct tess_run *run, struct tess_error *error)
+{
+    char *path = tess_format("%s/" TESS_RUN_LOCK, run->directory);
+    double started = tess_clock();
+
+    while (access(path, F_OK) < 0) {
+        if (tess_clock() - started > VISIBLE_SECONDS) {
+            tess_error_set(error, TESS_ECREATE,
+                           "%s: rank 0 made this run directory, but here it is not: it must lie on "
+                           "a file system that all hosts share",
+                           run->directory);
+            break;
+        }
+        nanosleep(&(struct timespec){0, 100000000}, NULL);
+    }
+    tess_free(path);
+}
+
 int tess_run_open(struct tess_run *run, const struct tess_config *config, int fresh, MPI_Comm comm,
                   struct tess_error *error)
 {
@@ -229,6 +250,8 @@ int tess_run_open(struct tess_run *run, const struct tess_config *config, int fr
                        "--set run.directory=DIR");
     else if (run->rank == 0)
         set_up(run, fresh, error);
+    if (tess_agree(comm, error) == TESS_OK && run->rank != 0)
+        look_for_lock(run, error);
     return tess_agree(comm, error);
 }
 
@@ -241,6 +264,7 @@ void tess_run_close(struct tess_run *run)
         if (run->log >= 0)
             close(run->log);
     }
+    tess_kept_release(&run->best);
     tess_free(run->unlogged);
     tess_free(run->directory);
     *run = (struct tess_run){.lock = -1, .log = -1};

@@ -67,34 +67,42 @@ static int take(struct tess_run *run, struct tess_trainer *trainer,
     return error->code;
 }
 
-/* Is the best checkpoint there that the state speaks of? Collective. */
+/* Is the best checkpoint there, and intact, that the state speaks of? Collective. */
 static int best_is_there(const struct tess_run *run, const struct tess_trainer *trainer)
 {
-    int there =
-        run->rank == 0 &&
-        tess_rundir_has_best(run->directory,
-                             trainer->progress.best_epoch > 0 ? trainer->progress.best_step : 0);
+    int64_t step = trainer->progress.best_epoch > 0 ? trainer->progress.best_step : 0;
+    char *path = tess_rundir_name(run->directory, TESS_RUN_BEST, step);
+    int there = run->rank == 0 && tess_rundir_has_best(run->directory, step);
+    struct tess_error damage = TESS_ERROR_INIT; /* is named when its turn comes */
 
     MPI_Bcast(&there, 1, MPI_INT, 0, run->comm);
+    if (there && step > 0)
+        there = tess_sums_verify(path, run->comm, NULL, &damage) == TESS_OK;
+    tess_free(path);
     return there;
 }
 
 /* The newest intact checkpoint, with a warning for each damaged one before it. A refusal (another
  * store, other settings) is no damage: it stands. If the newest is intact but its best one could
- * not be written, an older one leads to both again. (After damage no such thing follows from a best
- * one missing: it was superseded.) Returns the chosen one, or -1. Collective. */
+ * not be written or is damaged, an older one leads to both again. (After damage no such thing
+ * follows from a best one missing: it was superseded.) Returns the chosen one, or -1. Collective.
+ */
 static int64_t choose(struct tess_run *run, struct tess_trainer *trainer,
                       struct candidate *candidate, int64_t n, struct tess_error *error)
 {
-    int64_t without_best = -1, n_damaged = 0;
+    int64_t without_best = -1, best = 0, n_damaged = 0;
     struct tess_error mine = TESS_ERROR_INIT;
 
     for (int64_t i = 0; i < n; i++) {
         mine = (struct tess_error)TESS_ERROR_INIT;
         if (take(run, trainer, &candidate[i], &mine) == TESS_OK) {
-            if (n_damaged > 0 || best_is_there(run, trainer))
+            if (without_best < 0 ? n_damaged > 0 || best_is_there(run, trainer)
+                                 : candidate[i].step < best)
                 return i;
-            without_best = without_best < 0 ? i : without_best;
+            if (without_best < 0) {
+                without_best = i;
+                best = trainer->progress.best_step;
+            }
             continue;
         }
         if (mine.code != TESS_EDATA) {
@@ -107,8 +115,8 @@ static int64_t choose(struct tess_run *run, struct tess_trainer *trainer,
             tess_warn("%s; trying an older checkpoint", mine.text);
     }
     if (without_best >= 0 && take(run, trainer, &candidate[without_best], error) == TESS_OK) {
-        tess_warn("%s: the best checkpoint, of step %lld, is missing, and no other from before it "
-                  "is left",
+        tess_warn("%s: the best checkpoint, of step %lld, is missing or damaged, and no other "
+                  "from before it is left",
                   run->directory, (long long)trainer->progress.best_step);
         return without_best;
     }

@@ -30,11 +30,12 @@ void tess_run_limit(struct tess_run *run, double seconds)
         run->deadline = tess_clock() + scheduler;
 }
 
-/* The longest that training was deaf (a step, a validation) and a checkpoint, twice over, must
- * still fit before the deadline. */
+/* The longest that training was deaf (a step, a validation), a checkpoint, twice over, and the best
+ * one that waits in memory must still fit before the deadline. */
 static int out_of_time(const struct tess_run *run, double now)
 {
-    double margin = 2 * run->longest_save + run->longest_pause + SPARE_SECONDS;
+    double margin =
+        (run->best.full ? 3 : 2) * run->longest_save + run->longest_pause + SPARE_SECONDS;
 
     return run->deadline > 0 && now + margin >= run->deadline;
 }
@@ -98,17 +99,18 @@ static int64_t way_back(const struct tess_run *run, const struct tess_trainer *t
     return way;
 }
 
-int tess_run_save(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error)
+/* Written, and its time taken. Collective. */
+static int write_state(struct tess_run *run, struct tess_trainer *trainer, const char *kind,
+                       struct tess_error *error)
 {
-    char *path = tess_rundir_name(run->directory, TESS_RUN_CHECKPOINT, trainer->optimizer.step);
+    char *path = tess_rundir_name(run->directory, kind, trainer->optimizer.step);
     double started = tess_clock(), spent;
 
     if (run->rank == 0)
         tess_run_renew(run);
-    if (tess_checkpoint_write(trainer, path, error) == TESS_OK && run->rank == 0)
-        prune(run, TESS_RUN_CHECKPOINT, run->keep, way_back(run, trainer));
-    run->saved = tess_clock();
-    spent = run->saved - started;
+    tess_checkpoint_write(trainer, path, error);
+    spent = tess_clock() - started;
+    run->saving += spent;
     run->longest_save = spent > run->longest_save ? spent : run->longest_save;
     if (error->code == TESS_OK)
         tess_debug("%s: written in %.3f s", path, spent);
@@ -116,15 +118,40 @@ int tess_run_save(struct tess_run *run, struct tess_trainer *trainer, struct tes
     return error->code;
 }
 
+static int write_best(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error)
+{
+    if (write_state(run, trainer, TESS_RUN_BEST, error) == TESS_OK && run->rank == 0)
+        prune(run, TESS_RUN_BEST, 0, trainer->optimizer.step);
+    return error->code;
+}
+
+int tess_run_flush_best(struct tess_run *run, struct tess_trainer *trainer,
+                        struct tess_error *error)
+{
+    if (!run->best.full)
+        return error->code;
+    tess_kept_exchange(&run->best, trainer);
+    write_best(run, trainer, error);
+    tess_kept_exchange(&run->best, trainer);
+    run->best.full = error->code != TESS_OK;
+    return error->code;
+}
+
+int tess_run_save(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error)
+{
+    if (tess_run_flush_best(run, trainer, error) == TESS_OK &&
+        write_state(run, trainer, TESS_RUN_CHECKPOINT, error) == TESS_OK && run->rank == 0)
+        prune(run, TESS_RUN_CHECKPOINT, run->keep, way_back(run, trainer));
+    run->saved = tess_clock();
+    return error->code;
+}
+
 int tess_run_save_best(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error)
 {
-    char *path = tess_rundir_name(run->directory, TESS_RUN_BEST, trainer->optimizer.step);
-
-    if (run->rank == 0)
-        tess_run_renew(run);
-    if (tess_checkpoint_write(trainer, path, error) == TESS_OK && run->rank == 0)
-        prune(run, TESS_RUN_BEST, 0, trainer->optimizer.step);
-    tess_free(path);
+    run->best.full = 0;
+    if (tess_kept_bytes(trainer) == 0)
+        return write_best(run, trainer, error);
+    tess_kept_take(&run->best, trainer);
     return error->code;
 }
 

@@ -40,14 +40,15 @@ cat >"$work/agent" <<END
 #!/bin/sh
 case \$1 in $net.1) host=$a ;; *) host=$b ;; esac
 shift
-exec ip netns exec \$host unshare --uts sh -c "hostname \$host; \$*"
+exec ip netns exec \$host unshare --uts --mount sh -c "hostname \$host; mount -t tmpfs tmpfs $work/own; \$*"
 END
 chmod +x "$work/agent"
+mkdir "$work/own" # a disk of each host's own
 printf '%s slots=2\n' $net.1 $net.2 >"$work/hosts"
 
-# train NAME: jobs/local.sh on the first host; three ranks, so that both hosts have some and one has two.
+# train NAME [RUN]: jobs/local.sh on the first host; three ranks, so that both hosts have some and one has two.
 train() {
-    TESSERA=$PWD CONFIG=$work/$1.yaml STORE=$work/data.prc.h5 RUN=$work/$1 RANKS=3 HOSTFILE=$work/hosts PAUSE=3 \
+    TESSERA=$PWD CONFIG=$work/$1.yaml STORE=$work/data.prc.h5 RUN=${2-$work/$1} RANKS=3 HOSTFILE=$work/hosts PAUSE=3 \
         OMPI_MCA_plm_rsh_agent=$work/agent OMPI_MCA_oob_tcp_if_include=$net.0/24 \
         OMPI_MCA_btl_tcp_if_include=$net.0/24 OMPI_MCA_btl=self,vader,tcp \
         "$work/agent" $net.1 timeout -k 10 400 "$PWD/jobs/local.sh" >>"$work/$1.log" 2>&1
@@ -59,9 +60,14 @@ sed -i 's/epochs: .*/epochs: 30/' "$work/apart.yaml"
 train apart && grep -q '3 ranks' "$work/apart.log" && same_as_undisturbed apart &&
     pass "two hosts: the same bits as on one" || bad "two hosts" "$work/apart.log"
 
+study own
+train own "$work/own/run"
+[ $? = 73 ] && grep -q 'that all hosts share' "$work/own.log" &&
+    pass "a run directory that one host has not got: refused" || bad "own directories" "$work/own.log"
+
 study cut
 train cut &
-until_true 120 went cut 10 || bad "cut: does not train" "$work/cut.log"
+until_true 120 went cut 10 && until_true 120 newest cut || bad "cut: does not train" "$work/cut.log"
 began=$SECONDS
 cut_link
 if until_true 120 grep -q 'starting again in' "$work/cut.log"; then

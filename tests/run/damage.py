@@ -185,6 +185,11 @@ shutil.copytree("straight", "best")
 put(training.newest("best", "best"), flipped(100))
 code, text = said_by(dump_model, "best")
 assert code == 0 and "best-" in text and "older" in text, text
+text = train("best", 2)
+assert training.newest("straight", "best").replace("straight", "best") in text and "warning" in text, text
+assert glob.glob("best/best-*.h5.damaged") and "resuming from" in text, text
+assert not training.differences("best", "straight"), training.differences("best", "straight")
+assert said_by(tessera, "verify", "best")[0] == 0
 
 # Damage that the sidecar knows nothing of: made before it. The checksums inside find it.
 found = 0

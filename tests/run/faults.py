@@ -33,7 +33,7 @@ folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
 small_store.write(tessera, "small.prc.h5", small_store.rows())
 # A checkpoint is 1.1 MB: large enough to be half written.
-SETTINGS = {"data.store": "small.prc.h5", "model.embedding_dim": 24, "model.hidden_dim": 256, "train.epochs": 8,
+SETTINGS = {"data.store": "small.prc.h5", "model.embedding_dim": 24, "model.hidden_dim": 256, "train.epochs": 4,
             "train.batch": 60, "train.lanes": 7, "train.learning_rate": 0.004, "checkpoint.minutes": 0.0005}
 training.write_config("config.yaml", SETTINGS)
 mounts = []
@@ -71,7 +71,7 @@ def halfway(run, ranks, n_steps=2, idle=False, **more):
     most of its epochs still to come."""
     for _ in range(20):
         shutil.rmtree(run, ignore_errors=True)
-        started = start(run, ranks, **more)
+        started = start(run, ranks, **{"checkpoint__minutes": 1e-9, **more})  # one at every step
         training.wait_for(lambda: started.over() or len(steps(run)) >= n_steps)
         while started.hold() and idle and glob.glob(f"{run}/*.part"):
             started.go_on()
@@ -142,7 +142,7 @@ def full_disk(ranks, leave):
 def file_limit(ranks):
     """Writes that fail in the middle of a file, which no look at the disk foresees."""
     run = f"limited-{ranks}"
-    started = halfway(run, ranks, checkpoint__minutes=1e-9)  # at every step
+    started = halfway(run, ranks)
     for pid in started.pids():
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (600_000, 600_000))
     started.go_on()
@@ -199,7 +199,7 @@ def forbidden(ranks):
 
 def removed(ranks):
     run = f"removed-{ranks}"
-    started = halfway(run, ranks)
+    started = halfway(run, ranks, idle=True)
     shutil.rmtree(run)
     started.go_on()
     code = started.wait()
