@@ -57,11 +57,14 @@ ask() {
         asked=$1
         say "received SIG$1: asking for a checkpoint"
         kill -USR1 "$child"
+        [ "$1" != TERM ] || on_term
     elif [ "$1" = INT ]; then
         say "received SIG$1 again: ending at once"
         kill -TERM "$child"
     fi
 }
+
+on_term() { :; } # what else there is to do
 
 end_later() {
     trap - USR1 TERM INT HUP

@@ -3,12 +3,17 @@
 
 id=$SLURM_JOB_ID
 
-# begin FILE MARK: see may_restart. A job that is submitted anew tries afresh.
+# begin FILE [MARK]: see may_restart. A job that is submitted anew tries afresh. Without a MARK each turn starts
+# from the beginning; another one as long would not help then.
 begin() {
-    local turn=${SLURM_RESTART_COUNT:-0}
+    local turn=${SLURM_RESTART_COUNT:-0} until
+    until=$(squeue -h -j "$id" -o %e)
+    # The ranks' own clock, should SLURM's warning not come; SLURM 22.05 does not set it.
+    [[ $until != [0-9]* ]] || default SLURM_JOB_END_TIME "$(date -d "$until" +%s)"
+    resumes=${2+yes} requeued=''
     [ "$turn" -gt 0 ] || rm -f "$1"
-    say "job $id, start $((turn + 1)), on $SLURM_JOB_NODELIST; so far: ${2:-nothing}"
-    may_restart "$1" "$2" "$MAX_IDLE" || exit 1
+    say "job $id, start $((turn + 1)), on $SLURM_JOB_NODELIST until $until; so far: ${2:-nothing}"
+    may_restart "$1" "${2-}" "$MAX_IDLE" || exit 1
 }
 
 # launch PROGRAM…: on all ranks of the job, each with its threads on cores of its own.
@@ -22,14 +27,21 @@ launch() {
     fi
 }
 
+# back PATTERN: into the queue again, if that is what SLURM says of the job. One that is being preempted it puts
+# back by itself; one that is being cancelled must not come back. Neither has one of these patterns.
+back() {
+    [ -z "$requeued" ] && scontrol show job -o "$id" | grep -qE "$1" || return
+    scontrol requeue "$id" && say "back into the queue" && requeued=1
+}
+out_of_time='JobState=COMPLETING Reason=TimeLimit'
+
+# The time limit, without a warning: at once, for SLURM may kill this shell before the checkpoint is complete.
+on_term() { [ -z "$resumes" ] || back "$out_of_time"; }
+
 # end CODE MARKER: the end of this turn, or of the job. MARKER exists if a person stopped the work.
 end() {
     trap '' TERM
     say "exit code $1"
-    if is_final "$1" || [ -e "$2" ]; then exit "$1"; fi
-    # A job that is being preempted SLURM puts back by itself; one that is being cancelled must not come back.
-    if scontrol show job -o "$id" | grep -q 'JobState=RUNNING'; then
-        scontrol requeue "$id" && say "back into the queue"
-    fi
+    is_final "$1" || [ -e "$2" ] || back "JobState=RUNNING${resumes:+|$out_of_time}"
     exit "$1"
 }
