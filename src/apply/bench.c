@@ -187,7 +187,9 @@ void bench_settings(const struct bench *bench, struct tess_config *config)
     config->train.batch = 16384;
     config->train.optimizer = TESS_OPTIMIZER_ADAMW;
     config->train.weight_decay = 0.01;
+    config->train.learning_rate = 0.002;
     config->train.schedule = TESS_SCHEDULE_EXPONENTIAL;
+    config->train.decay = 0.97;
     config->train.threads = bench->n_threads;
 }
 

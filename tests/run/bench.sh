@@ -15,7 +15,7 @@ model: {embedding_dim: 16, hidden_dim: 64}
 train: {batch: 4096}
 END
 mpirun --oversubscribe -n 2 "$tessera" bench "$folder/small.yaml" --quick --repeat 1 --json "$folder/ranks.json" >"$folder/ranks.txt"
-"$tessera" bench --quick --rates --recipe lincs --json "$folder/lincs.json" --threads 1 >/dev/null
+"$tessera" bench --quick --recipe lincs --json "$folder/lincs.json" --threads 1 >/dev/null
 if "$tessera" bench --recipe nonsense >/dev/null 2>"$folder/error.txt"; then
     echo "an unknown recipe was taken"
     exit 1
@@ -37,6 +37,7 @@ for name in ("training", "a step", "preparing steps", "gathering rows", "project
     assert own[name]["value"] >= 0, name
 for kind in ("tiles", "observations"):
     assert lincs["lincs"][kind]["training"]["value"] > 0
+assert lincs["growth"]["30000 rows"]["value"] > 0
 tiles = lincs["lincs"]["tiles"]
 for name, least in (("training", 0.4), ("imputation, in memory", 0.4)):
     print(f"{name}: {tiles[name]['value']:.0f} k/s, {tiles[name]['share']:.2f} of sgemm alone")
