@@ -120,7 +120,7 @@ out_of_time() {
     job=$(train limit mpirun --ntasks-per-node=1 --time=2 --signal=B:USR1@60)
     deaf_to_time
     unwarned=$(source=$work/timeless train unwarned mpirun --ntasks-per-node=1 --time=1 --signal=B:CONT@1)
-    after=$(cd "$work" && sbatch --parsable -o after.log --ntasks-per-node=1 --cpus-per-task=1 --dependency=afterok:"$job" \
+    after=$(cd "$work" && sbatch --parsable -o after.log --ntasks-per-node=1 --cpus-per-task=1 --dependency=afterok:"$job:$unwarned" \
         --export=ALL,TESSERA="$OLDPWD",RUN="$work/limit",OUTPUT="$work/imputed.h5ad" "$OLDPWD/jobs/impute.sbatch")
     until_true 150 waiting_again "$job" 1 && is "$after" PENDING || { bad "limit: not requeued" "$work/limit.log"; return; }
     end_soon limit
@@ -135,7 +135,7 @@ out_of_time() {
         grep -q 'resuming from' "$work/unwarned.log" && same_as_undisturbed unwarned &&
         pass "limit without a warning: requeued, resumed: the same bits" || bad "unwarned" "$work/unwarned.log"
     until_true 90 is "$after" COMPLETED && [ -s "$work/imputed.h5ad" ] &&
-        pass "impute: waited for the last turn" || bad "impute" "$work/after.log"
+        pass "impute: waited for the last turns" || bad "impute" "$work/after.log"
 }
 deaf_to_time() {
     mkdir -p "$work/timeless/build"
