@@ -90,7 +90,8 @@ static int stop(struct tess_trainer *trainer, struct tess_run *run, const char *
     return tess_error_set(error, TESS_EINTERRUPTED,
                           "stopped by %s after a complete checkpoint at step %lld: run the same "
                           "command again to go on",
-                          why ? why : "another rank", (long long)trainer->optimizer.step);
+                          why ? why : "a signal", /* all that other ranks stop for */
+                          (long long)trainer->optimizer.step);
 }
 
 /* Steps of one epoch; on the way a checkpoint whenever rank 0's clock says so. */

@@ -91,7 +91,7 @@ def disturb(run, ranks, way, patient=True):
     # The moment: after some more checkpoints, then within a step or while a file is being written.
     more, writing, jitter = rng.randrange(4) if patient else 0, rng.random() < 0.6, rng.random() * 0.03 * patient
     aims = lambda: started.over() or (glob.glob(f"{run}/*.part") if writing else True)
-    training.wait_for(lambda: started.over() or newest_step(run) > before, 60)
+    training.wait_for(lambda: started.over() or newest_step(run) > before)
     for _ in range(more):
         now = newest_step(run)
         training.wait_for(lambda: started.over() or newest_step(run) > now, 5)
