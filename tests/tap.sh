@@ -54,7 +54,7 @@ newest() { ls "$work/$1"/checkpoint-*[0-9].h5 | sort | tail -n 1 | grep .; }
 
 # same_as_undisturbed NAME: the run's last checkpoint equals that of one process that was left alone.
 same_as_undisturbed() {
-    timeout 200 "$tessera" -q train "$work/$1.yaml" --set run.directory="$work/alone-$1" >"$work/alone.log" 2>&1 &&
+    timeout 400 "$tessera" -q train "$work/$1.yaml" --set run.directory="$work/alone-$1" >"$work/alone.log" 2>&1 &&
         [ "$(basename "$(newest "$1")")" = "$(basename "$(newest "alone-$1")")" ] &&
         h5diff -q "$(newest "$1")" "$(newest "alone-$1")"
 }

@@ -17,7 +17,7 @@ stop_daemon() { # PIDFILE
     kill "$id" && until_true 10 not_running "$id" || kill -KILL "$id"
 } 2>/dev/null
 not_running() { ! kill -0 "$1"; }
-no_jobs() { [ -z "$(squeue -h)" ]; }
+no_jobs() { local jobs; jobs=$(squeue -h) && [ -z "$jobs" ]; } # no answer is not "none"
 
 stop() {
     [ -z "${up-}" ] || { scancel -u root; until_true 60 no_jobs; } >/dev/null 2>&1
@@ -64,6 +64,7 @@ start_slurm() {
 	PreemptMode=REQUEUE
 	JobRequeue=1
 	KillWait=30
+	MinJobAge=86400
 	SchedulerParameters=sched_interval=2,bf_interval=2
 	NodeName=$host NodeAddr=localhost CPUs=$cores RealMemory=1000 State=UNKNOWN
 	PartitionName=low Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE
@@ -114,7 +115,7 @@ preempt() {
 # Two jobs beside each other, of one rank each, of which the first is warned. SLURM looks at the time every 30 s, and warns
 # at the first look from 30 s before the moment asked for: here between 30 and 60 s after the start. (With a limit of a
 # minute the first look may come before anybody listens.) The other one only hears that it has been ended; its ranks
-# do not know the time either.
+# do not know the time either. Until then the ranks are held, for what they do in a minute an undisturbed run has to do too.
 out_of_time() {
     local job unwarned after
     job=$(train limit mpirun --ntasks-per-node=1 --time=2 --signal=B:USR1@60)
@@ -122,7 +123,9 @@ out_of_time() {
     unwarned=$(source=$work/timeless train unwarned mpirun --ntasks-per-node=1 --time=1 --signal=B:CONT@1)
     after=$(cd "$work" && sbatch --parsable -o after.log --ntasks-per-node=1 --cpus-per-task=1 --dependency=afterok:"$job:$unwarned" \
         --export=ALL,TESSERA="$OLDPWD",RUN="$work/limit",OUTPUT="$work/imputed.h5ad" "$OLDPWD/jobs/impute.sbatch")
-    until_true 150 waiting_again "$job" 1 && is "$after" PENDING || { bad "limit: not requeued" "$work/limit.log"; return; }
+    hold_until_asked limit &
+    hold_until_asked unwarned &
+    until_true 150 waiting_again "$job" 1 && until_true 60 is "$after" PENDING || { bad "limit: not requeued" "$work/limit.log"; return; }
     end_soon limit
     until_true 150 waiting_again "$unwarned" 1 || { bad "unwarned: not requeued" "$work/unwarned.log"; return; }
     end_soon unwarned
@@ -137,6 +140,14 @@ out_of_time() {
     until_true 90 is "$after" COMPLETED && [ -s "$work/imputed.h5ad" ] &&
         pass "impute: waited for the last turns" || bad "impute" "$work/after.log"
 }
+hold_until_asked() {
+    until_true 90 went "$1" 5 && until_true 90 newest "$1" && to_ranks STOP "$1"
+    until_true 150 grep -q 'received SIG' "$work/$1.log"
+    to_ranks CONT "$1"
+}
+to_ranks() {
+    for id in $(pgrep -f "^$tessera train .*run.directory=$work/$2\$"); do kill -"$1" "$id"; done
+}
 deaf_to_time() {
     mkdir -p "$work/timeless/build"
     cp -r jobs "$work/timeless"
@@ -149,13 +160,13 @@ cancel() {
     job=$(train cancelled mpirun)
     until_true 90 went cancelled 3
     scancel "$job"
-    until_true 90 no_jobs && is "$job" CANCELLED && [ -n "$(newest cancelled)" ] &&
+    until_true 90 no_jobs && until_true 60 is "$job" CANCELLED && [ -n "$(newest cancelled)" ] &&
         pass "cancelled: a checkpoint, and not back in the queue" || bad "cancelled" "$work/cancelled.log"
 
     job=$(train stopped mpirun)
     until_true 90 went stopped 3
     touch "$work/stopped/STOP"
-    until_true 90 no_jobs && is "$job" FAILED && [ -e "$work/stopped/STOPPED" ] &&
+    until_true 90 no_jobs && until_true 60 is "$job" FAILED && [ -e "$work/stopped/STOPPED" ] &&
         pass "stopped by a person: not back in the queue" || bad "stopped" "$work/stopped.log"
 }
 
