@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # jobs/train.sbatch on a real SLURM cluster of one node, this machine, that lives in a folder of its own
-# beside whatever SLURM there is: preempted, out of time, cancelled, hopeless. About four minutes.
+# beside whatever SLURM there is: preempted, out of time, cancelled, hopeless. About three minutes.
 # usage: tests/slurm/run.sh   (root; slurm-wlm and munge installed; build/tessera built)
 set -u
 . "$(dirname "$0")/../tap.sh"
