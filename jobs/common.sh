@@ -36,6 +36,8 @@ supervise() {
     while wait "$child"; code=$?; kill -0 "$child" 2>/dev/null; do
         [ -z "$asked" ] || [ -n "$dog" ] || { end_later & dog=$!; }
     done
+    wait "$child"
+    code=$? # of the program, not of a signal that came with its end
     trap '' USR1 HUP
     trap - TERM INT
     [ -z "$dog" ] || kill "$dog" 2>/dev/null
@@ -76,7 +78,7 @@ end_later() {
 }
 
 # newest RUN: the name of its newest checkpoint; nothing if it has none.
-newest() { (cd "$1" 2>/dev/null && printf '%s\n' checkpoint-*[0-9].h5 | grep -v '\*' | sort | tail -n 1); }
+newest() { (CDPATH='' cd -- "$1" 2>/dev/null && printf '%s\n' checkpoint-*[0-9].h5 | grep -v '\*' | sort | tail -n 1); }
 
 # may_restart FILE MARK MAX: call it at each start. MARK says how far the work is; FILE remembers it and
 # how often the work was started without getting further. False when that was more than MAX times.

@@ -16,7 +16,8 @@ MAX_IDLE=${MAX_IDLE:-5}                               # starts in a row without 
 PAUSE=${PAUSE:-10}                                    # seconds between two starts
 
 . "$TESSERA/jobs/common.sh" || exit 78
-rm -f "$RUN.restarts"
+RUN=${RUN%/}
+rm -f "$RUN.restarts" "$RUN/STOPPED"
 while may_restart "$RUN.restarts" "$(newest "$RUN")" "$MAX_IDLE"; do
     with_mpirun "$THREADS" -n "$RANKS" ${HOSTFILE:+--hostfile "$HOSTFILE"} \
         $CONTAINER "$TESSERA/build/tessera" train "$CONFIG" --set data.store="$STORE" --set run.directory="$RUN" "$@"

@@ -15,6 +15,8 @@ struct tess_commit {
 int tess_commit_open(struct tess_commit *commit, const char *path, struct tess_error *error);
 /* fsync, rename, fsync of the directory. On failure the temporary file is removed. */
 int tess_commit_finish(struct tess_commit *commit, struct tess_error *error);
+/* fsync of the directory that PATH is in, so that its name stays. What cannot be is left. */
+void tess_commit_sync_name(const char *path);
 /* Removes a temporary file that was not finished; frees. May run twice. */
 void tess_commit_release(struct tess_commit *commit);
 

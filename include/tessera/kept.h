@@ -15,9 +15,9 @@ struct tess_kept { /* this rank's part; all zeroes: nothing */
     char *block; /* own */
 };
 
-/* Bytes of a rank's copy; 0 if it would be too large. The same on every rank. A plan's trainer will
- * do. (TESS_KEPT_BYTES moves the limit, for tests.) */
-int64_t tess_kept_bytes(const struct tess_trainer *trainer);
+/* Bytes of a rank's copy, for trainer->kept_bytes; 0 if it would be too large. The same on every
+ * rank. (Rank 0's TESS_KEPT_BYTES moves the limit, for tests.) Collective. */
+int64_t tess_kept_decide(const struct tess_trainer *trainer);
 /* Copies the trainer's state, in place of an earlier copy. Local. */
 void tess_kept_take(struct tess_kept *kept, struct tess_trainer *trainer);
 /* The trainer stands where the copy was taken, and the copy where the trainer was. Call it twice.

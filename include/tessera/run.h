@@ -40,8 +40,9 @@ void tess_run_close(struct tess_run *run);
  * over if an older one can make that again. TESS_EDATA if all are damaged, TESS_ECONFIG if it
  * belongs to another store or to other settings. Collective. */
 int tess_run_resume(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error);
-/* A directory that was removed under the run is made anew, with a warning. Rank 0 only. */
-void tess_run_renew(struct tess_run *run);
+/* A directory that was removed under the run is made anew, with a warning. TESS_ECREATE if another
+ * run has taken its place: nothing may be written then. Rank 0 only. */
+int tess_run_renew(struct tess_run *run, struct tess_error *error);
 
 /* log.jsonl, to append to, again if it was replaced. Rank 0 only. */
 void tess_run_open_log(struct tess_run *run, struct tess_error *error);

@@ -78,6 +78,7 @@ struct tess_trainer {
 
     struct tess_shape shape;
     struct tess_shard shard[TESS_N_TABLES];
+    int64_t kept_bytes; /* tess_kept_decide's                                 */
     int64_t n_parameters;
     float *parameter;    /* (n_parameters) the MLP, whole                 */
     struct tess_mlp mlp; /* into it                                    */

@@ -35,6 +35,14 @@ static int sync_path(const char *path, int flags)
     return result;
 }
 
+void tess_commit_sync_name(const char *path)
+{
+    char *directory = directory_of(path);
+
+    sync_path(directory, O_RDONLY | O_DIRECTORY);
+    tess_free(directory);
+}
+
 int tess_commit_open(struct tess_commit *commit, const char *path, struct tess_error *error)
 {
     char *directory = directory_of(path);

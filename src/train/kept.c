@@ -17,7 +17,7 @@ struct piece {
     size_t bytes;
 };
 
-int64_t tess_kept_bytes(const struct tess_trainer *trainer)
+int64_t tess_kept_decide(const struct tess_trainer *trainer)
 {
     int64_t rows[] = {trainer->store.index.perturbation.n, trainer->dataset.readout.n,
                       trainer->store.index.context.n};
@@ -30,7 +30,9 @@ int64_t tess_kept_bytes(const struct tess_trainer *trainer)
             (rows[t] + trainer->n_ranks - 1) / trainer->n_ranks * (12 * trainer->shape.dim + 8);
     if (text && !tess_text_int64(text, &limit))
         limit = LIMIT;
-    return bytes <= limit ? bytes : 0;
+    bytes = bytes <= limit ? bytes : 0;
+    MPI_Bcast(&bytes, 1, MPI_INT64_T, 0, trainer->comm); /* the environment may differ */
+    return bytes;
 }
 
 /* What this rank would write to a checkpoint. Returns the bytes of all. */

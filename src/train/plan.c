@@ -2,7 +2,6 @@
 #include "tessera/trainer.h"
 
 #include "tessera/error.h"
-#include "tessera/kept.h"
 #include "tessera/log.h"
 #include "tessera/platform.h"
 
@@ -84,7 +83,7 @@ static double model_bytes(const struct tess_trainer *trainer)
     int64_t rows[] = {trainer->store.index.perturbation.n, trainer->dataset.readout.n,
                       trainer->store.index.context.n};
     double bytes = 4.0 * (double)tess_shape_size(trainer->shape) * (1 + 3.0 / trainer->n_ranks) +
-                   (double)tess_kept_bytes(trainer);
+                   (double)trainer->kept_bytes;
 
     for (int t = 0; t < TESS_N_TABLES; t++)
         bytes += (double)tess_shard_bytes(rows[t], trainer->shape.dim, trainer->n_ranks);

@@ -4,6 +4,7 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/clock.h"
+#include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/preempt.h"
@@ -53,7 +54,9 @@ static void make_directory(const char *path, struct tess_error *error)
         mkdir(part, 0777);
         *slash = '/';
     }
-    if (mkdir(part, 0777) < 0 && errno != EEXIST)
+    if (mkdir(part, 0777) == 0)
+        tess_commit_sync_name(path);
+    else if (errno != EEXIST)
         tess_error_set(error, TESS_ECREATE, "%s: cannot create the run directory: %s", path,
                        strerror(errno));
     tess_free(part);
@@ -69,8 +72,10 @@ static void move_aside(const char *directory, struct tess_error *error)
         if (!there && rename(directory, aside) < 0)
             tess_error_set(error, TESS_ECREATE, "%s: cannot be moved to %s: %s", directory, aside,
                            strerror(errno));
-        else if (!there)
+        else if (!there) {
+            tess_commit_sync_name(aside);
             tess_info("the earlier run is now %s", aside);
+        }
         tess_free(aside);
         if (!there)
             break;
@@ -270,23 +275,43 @@ void tess_run_close(struct tess_run *run)
     *run = (struct tess_run){.lock = -1, .log = -1};
 }
 
-void tess_run_renew(struct tess_run *run)
+/* Is the lock in the directory still this run's? If somebody removed it, it is taken again; if
+ * another run made its own there, that one's files are left alone. */
+static void keep_lock(struct tess_run *run, struct tess_error *error)
 {
-    struct tess_error error = TESS_ERROR_INIT;
+    char *path = tess_format("%s/" TESS_RUN_LOCK, run->directory), who[128] = "";
+    struct stat mine, there;
+    int gone = stat(path, &there) < 0 && errno == ENOENT;
 
-    if (access(run->directory, F_OK) == 0 || errno != ENOENT)
-        return;
+    if (gone)
+        unlock(run);
+    if (gone ? !try_lock(run, who, error)
+             : run->lock < 0 || (fstat(run->lock, &mine) == 0 && stat(path, &there) == 0 &&
+                                 (mine.st_ino != there.st_ino || mine.st_dev != there.st_dev)))
+        tess_error_set(
+            error, TESS_ECREATE,
+            "%s: another run has made itself at home there since this one began: nothing "
+            "more is written to it; run one at a time, each in its own run.directory",
+            run->directory);
+    tess_free(path);
+}
+
+int tess_run_renew(struct tess_run *run, struct tess_error *error)
+{
+    if (access(run->directory, F_OK) == 0 || errno != ENOENT) {
+        keep_lock(run, error);
+        return error->code;
+    }
     if (mkdir(run->directory, 0777) < 0) {
         tess_warn("%s: was removed and cannot be made anew: %s", run->directory, strerror(errno));
-        return;
+        return error->code; /* what comes next says so, too */
     }
     tess_warn("%s: was removed under the run; it is made anew, without what was in it",
               run->directory);
     unlock(run);
-    take_lock(run, &error);
-    tess_run_open_log(run, &error);
-    if (tess_rundir_write_used(run->directory, run->config, &error) != TESS_OK)
-        tess_warn("%s", error.text);
+    take_lock(run, error);
+    tess_run_open_log(run, error);
+    return tess_rundir_write_used(run->directory, run->config, error);
 }
 
 void tess_run_log(struct tess_run *run, json_t *line)

@@ -82,6 +82,16 @@ static int best_is_there(const struct tess_run *run, const struct tess_trainer *
     return there;
 }
 
+/* Is the state from before a validation that found it the best so far? Its own best one was then
+ * superseded by the file of this very step, which the validation will make again. */
+static int is_validated_later(const struct tess_trainer *trainer, const struct candidate *candidate,
+                              int64_t i, int64_t n)
+{
+    return !candidate[i].best && i + 1 < n && candidate[i + 1].best &&
+           candidate[i + 1].step == candidate[i].step &&
+           trainer->progress.best_step != candidate[i].step;
+}
+
 /* The newest intact checkpoint, with a warning for each damaged one before it. A refusal (another
  * store, other settings) is no damage: it stands. If the newest is intact but its best one could
  * not be written or is damaged, an older one leads to both again. (After damage no such thing
@@ -96,7 +106,8 @@ static int64_t choose(struct tess_run *run, struct tess_trainer *trainer,
     for (int64_t i = 0; i < n; i++) {
         mine = (struct tess_error)TESS_ERROR_INIT;
         if (take(run, trainer, &candidate[i], &mine) == TESS_OK) {
-            if (without_best < 0 ? n_damaged > 0 || best_is_there(run, trainer)
+            if (without_best < 0 ? n_damaged > 0 || is_validated_later(trainer, candidate, i, n) ||
+                                       best_is_there(run, trainer)
                                  : candidate[i].step < best)
                 return i;
             if (without_best < 0) {

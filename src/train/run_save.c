@@ -107,8 +107,9 @@ static int write_state(struct tess_run *run, struct tess_trainer *trainer, const
     double started = tess_clock(), spent;
 
     if (run->rank == 0)
-        tess_run_renew(run);
-    tess_checkpoint_write(trainer, path, error);
+        tess_run_renew(run, error);
+    if (tess_agree(run->comm, error) == TESS_OK)
+        tess_checkpoint_write(trainer, path, error);
     spent = tess_clock() - started;
     run->saving += spent;
     run->longest_save = spent > run->longest_save ? spent : run->longest_save;
@@ -149,7 +150,7 @@ int tess_run_save(struct tess_run *run, struct tess_trainer *trainer, struct tes
 int tess_run_save_best(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error)
 {
     run->best.full = 0;
-    if (tess_kept_bytes(trainer) == 0)
+    if (trainer->kept_bytes == 0)
         return write_best(run, trainer, error);
     tess_kept_take(&run->best, trainer);
     return error->code;
@@ -158,8 +159,14 @@ int tess_run_save_best(struct tess_run *run, struct tess_trainer *trainer, struc
 int tess_run_check_best(struct tess_run *run, const struct tess_trainer *trainer,
                         struct tess_error *error)
 {
+    int64_t best = trainer->progress.best_epoch > 0 ? trainer->progress.best_step : 0;
     int64_t way = run->rank == 0 ? way_back(run, trainer) : -1;
 
+    if (run->rank == 0 && way < 0 && !tess_rundir_has_best(run->directory, best))
+        tess_warn(
+            "%s: the best checkpoint, of step %lld, is not there: a better one took its place "
+            "and was then damaged; the newest checkpoint holds the last epoch's state",
+            run->directory, (long long)best);
     if (way >= 0)
         tess_error_set(error, TESS_EIO,
                        "%s: the best checkpoint, of step %lld, could not be written: make room and "

@@ -6,6 +6,7 @@
 #include "tessera/checkpoint.h"
 #include "tessera/clock.h"
 #include "tessera/error.h"
+#include "tessera/kept.h"
 #include "tessera/log.h"
 #include "tessera/platform.h"
 
@@ -189,6 +190,7 @@ int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *co
                           error) != TESS_OK)
         return error->code;
     tess_schedule_init(&trainer->schedule, &trainer->config, &trainer->dataset);
+    trainer->kept_bytes = tess_kept_decide(trainer);
     return TESS_OK;
 }
 

@@ -46,9 +46,9 @@ chmod +x "$work/agent"
 mkdir "$work/own" # a disk of each host's own
 printf '%s slots=2\n' $net.1 $net.2 >"$work/hosts"
 
-# train NAME [RUN]: jobs/local.sh on the first host; three ranks, so that both hosts have some and one has two.
+# train NAME [RUN [PAUSE]]: jobs/local.sh on the first host; three ranks, so that both hosts have some and one has two.
 train() {
-    TESSERA=$PWD CONFIG=$work/$1.yaml STORE=$work/data.prc.h5 RUN=${2-$work/$1} RANKS=3 HOSTFILE=$work/hosts PAUSE=3 \
+    TESSERA=$PWD CONFIG=$work/$1.yaml STORE=$work/data.prc.h5 RUN=${2-$work/$1} RANKS=3 HOSTFILE=$work/hosts PAUSE=${3-3} \
         OMPI_MCA_plm_rsh_agent=$work/agent OMPI_MCA_oob_tcp_if_include=$net.0/24 \
         OMPI_MCA_btl_tcp_if_include=$net.0/24 OMPI_MCA_btl=self,vader,tcp \
         "$work/agent" $net.1 timeout -k 10 400 "$PWD/jobs/local.sh" >>"$work/$1.log" 2>&1
@@ -66,7 +66,7 @@ train own "$work/own/run"
     pass "a run directory that one host has not got: refused" || bad "own directories" "$work/own.log"
 
 study cut
-train cut &
+train cut "$work/cut" 20 & # time enough to look at the other host
 until_true 120 went cut 10 && until_true 120 newest cut || bad "cut: does not train" "$work/cut.log"
 began=$SECONDS
 cut_link

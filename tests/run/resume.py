@@ -84,6 +84,7 @@ counts, in_writing, steps_seen, graceful = {}, 0, set(), 0
 def disturb(run, ranks, way, patient=True):
     """Starts, waits for a random moment (soon, if not patient), disturbs. Was the run over before that?"""
     global in_writing, graceful
+    had = newest_step(run)
     # The best state goes to disk at once, as large ones do, or waits in memory for the next checkpoint.
     started = start(run, ranks, environment={"TESS_KEPT_BYTES": rng.choice(["0", "1000000000"])},
                     checkpoint__minutes=SETTINGS["checkpoint.minutes"] if patient else 1e-9)
@@ -111,6 +112,9 @@ def disturb(run, ranks, way, patient=True):
         number = {"usr1": signal.SIGUSR1, "term": signal.SIGTERM, "int": signal.SIGINT}[kind]
         started.send(started.process.pid if target == "mpirun" else rng.choice(pids), number)
     code = started.wait()
+    # What is finished is gone on from: nothing intact is passed over.
+    resumed = re.search(r"resuming from .*: step (\d+),", started.text)
+    assert not resumed or int(resumed[1]) >= had and "missing or damaged" not in started.text, (had, started.text)
     if kind != "kill" and not (target == "mpirun" and kind != "usr1" and ranks > 1) and pids:
         assert code in (0, 75), (way, ranks, code, started.text)
         if code == 75:
@@ -154,6 +158,39 @@ def held(run, ranks, **changed):
         started.wait()
     raise AssertionError(f"no run could be stopped early: {started.text}")
 
+
+# Killed after a validation found a better state, before the next checkpoint: the newest checkpoint still speaks of the earlier
+# best one, which is gone; it is gone on from all the same.
+for _ in range(20):
+    shutil.rmtree("later", ignore_errors=True)
+    started = start("later", 2, environment={"TESS_KEPT_BYTES": "0"}, **OFTEN, checkpoint__keep=1000)
+    training.wait_for(lambda: started.over() or newest_step("later") > log("straight")[1]["step"])
+    started.kill_all()
+    started.wait()
+    best = max(int(p[-12:-3]) for p in glob.glob("later/best-*.h5"))
+    if best > log("straight")[0]["step"] and os.path.exists(f"later/checkpoint-{best:09d}.h5") and len(glob.glob("later/best-*.h5")) == 1:
+        break
+else:
+    raise AssertionError("no run could be killed after its second epoch")
+for path in glob.glob("later/checkpoint-*.h5"):
+    if int(path[-12:-3]) > best:
+        os.unlink(path)
+        os.unlink(path + ".sum")
+said = train("later", 3)
+assert f"checkpoint-{best:09d}.h5: step {best}," in said and "missing or damaged" not in said, said
+same_as_straight("later")
+
+# A directory is moved away under its run, and another run begins in its place: it is left alone.
+started = held("moved", 2, train__epochs=1000)
+os.rename("moved", "moved-away")
+train("moved", 1)
+before = sorted(glob.glob("moved/*.h5"))
+open("moved/STOP", "w").close()
+time.sleep(1.1)
+started.go_on()
+code = started.wait()
+os.unlink("moved/STOPPED")
+assert code == 73 and "another run has made itself at home" in started.text and sorted(glob.glob("moved/*.h5")) == before, (code, started.text)
 
 # A file STOP, a time limit, the scheduler's end, in the middle of epochs: the ranks are held until it is time. (On a machine so
 # slow that the time is up before the first checkpoint, a run has stopped already.)
