@@ -21,7 +21,9 @@ struct tess_lane {
     int64_t *order;            /* tiles: experiments, shuffled within panels; own                */
     int64_t n_tiles;
     struct tess_cut *tile; /* own                                                            */
-    uint32_t *pick;        /* observations: places of values, shuffled; own                  */
+    int32_t *readouts; /* tiles: shuffled columns of the panel, of each group of experiments; own */
+    int64_t n_readouts;
+    uint32_t *pick; /* observations: places of values, shuffled; own                  */
     int64_t n_picks, epoch;
     int64_t *step_first; /* tiles: (n_steps + 1) tiles of each step; own                   */
     int64_t n_steps;     /* steps until this lane has run out                              */
@@ -60,7 +62,8 @@ struct tess_schedule {
 
 /* Cuts the training experiments into lanes of equal shares of observations. A batch of 0 becomes
  * the power of two that gives an epoch 256 to 512 steps, kept between 512 and 16384, and at least
- * one observation a lane. Local (every rank has the index). */
+ * one observation a lane. (Of tiles a place without a value counts as one.) Local (every rank has
+ * the index). */
 void tess_schedule_init(struct tess_schedule *schedule, const struct tess_config *config,
                         const struct tess_dataset *dataset);
 void tess_schedule_release(struct tess_schedule *schedule);
@@ -69,9 +72,9 @@ int64_t tess_schedule_share(const struct tess_schedule *schedule, int lane);
 /* What a lane will hold, before it is loaded. */
 struct tess_lane_sizes {
     int64_t experiments, values; /* kept values */
-    int64_t tiles;
-    int64_t left, right; /* at most so many experiments and readouts at a step */
-    int64_t order_bytes; /* of an epoch's order                                */
+    int64_t tiles, readouts;     /* readouts: shuffled columns, of all groups */
+    int64_t left, right;         /* at most so many experiments and readouts at a step */
+    int64_t order_bytes;         /* of an epoch's order                                */
 };
 void tess_schedule_sizes(const struct tess_schedule *schedule, int lane,
                          struct tess_lane_sizes *sizes);

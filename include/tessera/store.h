@@ -90,6 +90,7 @@ struct tess_store {
     int64_t n_checks[2];                  /* blocks of the values and of the fold values */
     uint64_t *check[2];                   /* their checksums; own */
     struct tess_store_block *block;       /* (2) the last block read of each; own */
+    uint8_t *verified[2];                 /* blocks that were once found intact; own */
 };
 
 /* Does the file say that it is one? Never fails. Local. */
@@ -102,8 +103,9 @@ int tess_store_open(struct tess_store *store, const char *path, MPI_Comm comm,
 int tess_store_open_to_split(struct tess_store *store, const char *path, MPI_Comm comm,
                              struct tess_error *error);
 /* Values of experiments [first, first + n): value_first[first + n] - value_first[first] floats.
- * Checksum blocks (2^20 values) are read whole and verified; the last one is kept, so that going
- * through a store from front to back, in steps of any size, reads each once. Local. */
+ * Checksum blocks (2^20 values) are read whole and verified, once each; the last one is kept, so
+ * that going through a store from front to back, in steps of any size, reads nothing twice. Local.
+ */
 int tess_store_read_values(const struct tess_store *store, int64_t first, int64_t n, float *out,
                            struct tess_error *error);
 /* All values of the experiments with this split among [first, end), in order, each experiment in

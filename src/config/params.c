@@ -58,7 +58,7 @@ const struct tess_param tess_params[] = {
         "Passes over the training data."),
     INT(train.batch, "0", 0, 1e12, "observations",
         "Observations per step, over all lanes. 0: chosen from the data, the power of two that gives "
-        "256 to 512 steps an epoch, kept between 512 and 16384."),
+        "256 to 512 steps an epoch, kept between 512 and 16384 and not below train.lanes."),
     CHOICE(train.sampling, "tiles", "tiles|observations",
            "What a step takes. tiles: blocks of experiments x readouts, much cheaper. observations: "
            "single values drawn at random, as published."),

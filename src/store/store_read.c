@@ -230,6 +230,7 @@ static void share(struct tess_store *store, int rank)
         if (rank != 0)
             store->check[which] = TESS_NEW(uint64_t, head[4 + which]);
         broadcast(store->comm, store->check[which], head[4 + which] * 8);
+        store->verified[which] = TESS_NEW(uint8_t, head[4 + which]);
     }
     store->block = TESS_NEW(struct tess_store_block, 2);
     index->n_combinations = head[0];
@@ -303,6 +304,7 @@ static const float *block_around(const struct tess_store *store, int which, int6
         return NULL;
     }
     block->number = number;
+    store->verified[which][number] = 1;
     return block->value;
 }
 
@@ -310,14 +312,21 @@ static const float *block_around(const struct tess_store *store, int which, int6
 static int read_values(const struct tess_store *store, int which, int64_t first, int64_t n,
                        float *out, struct tess_error *error)
 {
-    for (int64_t at = first, take; at < first + n; at += take) {
-        int64_t begin, size;
-        const float *value = block_around(store, which, at, &begin, &size, error);
+    for (int64_t at = first, take; at < first + n && error->code == TESS_OK; at += take) {
+        int64_t number = at / TESS_CHECK_VALUES, end = (number + 1) * TESS_CHECK_VALUES, begin,
+                size;
+        const float *value;
 
-        if (!value)
-            break;
-        take = begin + size < first + n ? begin + size - at : first + n - at;
-        memcpy(out + (at - first), value + (at - begin), (size_t)take * sizeof *out);
+        take = end < first + n ? end - at : first + n - at;
+        if (store->verified[which][number] && store->block[which].number != number) {
+            /* back to an earlier block: only what is wanted */
+            tess_h5_read_rows(&store->h5, tess_value_names[which], H5T_NATIVE_FLOAT, at, take,
+                              out + (at - first), error);
+            continue;
+        }
+        value = block_around(store, which, at, &begin, &size, error);
+        if (value)
+            memcpy(out + (at - first), value + (at - begin), (size_t)take * sizeof *out);
     }
     return error->code;
 }

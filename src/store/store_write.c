@@ -215,6 +215,7 @@ void tess_store_release(struct tess_store *store)
     tess_index_release(&store->index);
     for (int which = 0; which < 2; which++) {
         tess_free(store->check[which]);
+        tess_free(store->verified[which]);
         if (store->block)
             tess_free(store->block[which].value);
     }

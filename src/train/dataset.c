@@ -293,6 +293,16 @@ static void keep_piece(void *closure, int64_t experiment, int64_t column, int64_
     l->n_done = k;
 }
 
+int64_t tess_dataset_observations(const struct tess_dataset *dataset, int64_t experiment)
+{
+    const struct tess_index *index = &dataset->store->index;
+    int64_t panel = index->panel[experiment], width = tess_dataset_width(dataset, panel);
+    int64_t all = index->panel_first[panel + 1] - index->panel_first[panel];
+
+    return width == all ? index->n_observed[experiment]
+                        : index->n_observed[experiment] * width / all;
+}
+
 int tess_dataset_load(const struct tess_dataset *dataset, int64_t first, int64_t end, int split,
                       int scaled, struct tess_loaded *loaded, struct tess_error *error)
 {

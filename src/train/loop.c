@@ -45,6 +45,7 @@ static json_t *log_line(const struct tess_trainer *trainer, const struct report 
     json_object_set_new(line, "val_rmse_contexts", contexts);
     json_object_set_new(line, "observations_per_s", number(report->rate));
     json_object_set_new(seconds, "epoch", json_real(report->seconds));
+    json_object_set_new(seconds, "preparing", json_real(trainer->times.stage[TESS_STAGE_PREPARE]));
     json_object_set_new(seconds, "compute", json_real(trainer->times.compute));
     json_object_set_new(seconds, "communication", json_real(trainer->times.communicate));
     json_object_set_new(seconds, "waiting", json_real(trainer->times.wait));
@@ -56,14 +57,15 @@ static json_t *log_line(const struct tess_trainer *trainer, const struct report 
 static void say(const struct tess_trainer *trainer, const struct report *report)
 {
     const struct tess_times *t = &trainer->times;
-    double all = fmax(t->compute + t->communicate + t->wait, 1e-9);
+    double prepare = t->stage[TESS_STAGE_PREPARE];
+    double all = fmax(prepare + t->compute + t->communicate + t->wait, 1e-9);
 
     tess_info("epoch %lld/%lld  step %lld  train RMSE %.4f  val RMSE %.4f%s  %.0f k obs/s  "
-              "(compute %.0f %%, communication %.0f %%, waiting %.0f %%)",
+              "(preparing %.0f %%, compute %.0f %%, communication %.0f %%, waiting %.0f %%)",
               (long long)trainer->progress.epoch + 1, (long long)trainer->config.train.epochs,
               (long long)trainer->optimizer.step, sqrt(report->loss), report->score,
-              report->better ? " *" : "", report->rate / 1e3, 100 * t->compute / all,
-              100 * t->communicate / all, 100 * t->wait / all);
+              report->better ? " *" : "", report->rate / 1e3, 100 * prepare / all,
+              100 * t->compute / all, 100 * t->communicate / all, 100 * t->wait / all);
 }
 
 /* A checkpoint that cannot be written now (a full disk, say) must not end the run: the older ones

@@ -10,6 +10,9 @@
 /* What libraries take once they work: messages, writing files, buffers of products. */
 #define LIBRARY_BYTES 1.2e7
 #define THREAD_BYTES  2e6
+#define LANE_BYTES    4096 /* steps in preparation, small allocations */
+
+#define SPARSE 0.3 /* measured share below which tiles hardly pay */
 
 /* Where the bytes of a rank go. */
 struct memory {
@@ -21,14 +24,17 @@ static double sum_of(const struct memory *m)
     return m->data + m->model + m->lanes + m->index + m->libraries;
 }
 
-/* Experiments and observations of a split. */
-static void count(const struct tess_index *index, int split, int64_t sum[2])
+/* Experiments and observations of a split, and places that they have in tiles. */
+static void count(const struct tess_dataset *dataset, int split, int64_t sum[3])
 {
-    sum[0] = sum[1] = 0;
+    const struct tess_index *index = &dataset->store->index;
+
+    sum[0] = sum[1] = sum[2] = 0;
     for (int64_t e = 0; e < index->n_experiments; e++)
         if (index->split[e] == split) {
             sum[0]++;
-            sum[1] += index->n_observed[e];
+            sum[1] += tess_dataset_observations(dataset, e);
+            sum[2] += tess_dataset_width(dataset, index->panel[e]);
         }
 }
 
@@ -62,7 +68,8 @@ static double data_bytes(const struct tess_trainer *trainer)
         struct tess_lane_sizes sizes;
 
         tess_schedule_sizes(&trainer->schedule, l, &sizes);
-        bytes += (double)(4 * sizes.values + 16 * sizes.experiments + sizes.order_bytes);
+        bytes +=
+            LANE_BYTES + (double)(4 * sizes.values + 16 * sizes.experiments + sizes.order_bytes);
     }
     tess_trainer_validation(trainer, &first, &end);
     for (int64_t e = first; e < end; e++)
@@ -171,18 +178,23 @@ void tess_trainer_plan(struct tess_trainer *trainer)
     const struct tess_config *config = &trainer->config;
     const struct tess_index *index = &trainer->store.index;
     int64_t rows[] = {index->perturbation.n, trainer->dataset.readout.n, index->context.n};
-    int64_t mlp = tess_shape_size(trainer->shape), train[2], validation[2];
+    int64_t mlp = tess_shape_size(trainer->shape), train[3], validation[3];
     struct memory memory = measure(trainer);
 
     trainer->announced = sum_of(&memory);
-    count(index, TESS_TRAIN, train);
-    count(index, TESS_VAL, validation);
+    count(&trainer->dataset, TESS_TRAIN, train);
+    count(&trainer->dataset, TESS_VAL, validation);
     tess_info("%s: %lld perturbations, %lld readouts, %lld contexts", trainer->store.h5.path,
               (long long)rows[0], (long long)rows[1], (long long)rows[2]);
     tess_info("training on %lld experiments, %lld observations, %lld a step; validating on %lld, "
               "%lld",
               (long long)train[0], (long long)train[1], (long long)trainer->schedule.batch,
               (long long)validation[0], (long long)validation[1]);
+    if (config->train.sampling == TESS_SAMPLING_TILES &&
+        (double)train[1] < SPARSE * (double)train[2])
+        tess_warn("only %.0f %% of the values in a tile are measured: the rest is computed for "
+                  "nothing; train.sampling=observations may be faster",
+                  100 * (double)train[1] / (double)train[2]);
     tess_info(
         "%d rank%s × %d thread%s, %lld lanes, %s kernels; MLP 3×%d → %d hidden layer%s of %d, "
         "%.3g million parameters in all",

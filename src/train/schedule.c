@@ -11,7 +11,8 @@
 /* Experiments order[first .. first + E) against T shuffled readouts from `column` on. */
 struct tess_cut {
     int64_t first;
-    int32_t E, T, column, group;
+    int32_t E, T, column;
+    int64_t readouts; /* where its group's shuffled columns begin */
 };
 
 /* Small screens need steps to learn, large ones wide batches to be fast: docs/accuracy.md. */
@@ -19,13 +20,19 @@ struct tess_cut {
 #define SMALLEST_BATCH 512
 #define LARGEST_BATCH  16384
 
-static int64_t choose_batch(int64_t n_observations, int64_t lanes)
+static int64_t choose_batch(const struct tess_config *config, const struct tess_dataset *dataset)
 {
-    int64_t batch = SMALLEST_BATCH;
+    const struct tess_index *index = &dataset->store->index;
+    int64_t batch = SMALLEST_BATCH, places = 0;
 
-    while (batch < LARGEST_BATCH && 2 * batch * EPOCH_STEPS <= n_observations)
+    for (int64_t e = 0; e < index->n_experiments; e++)
+        if (index->split[e] == TESS_TRAIN) /* tiles have places for missing values */
+            places += config->train.sampling == TESS_SAMPLING_TILES
+                          ? tess_dataset_width(dataset, index->panel[e])
+                          : tess_dataset_observations(dataset, e);
+    while (batch < LARGEST_BATCH && 2 * batch * EPOCH_STEPS <= places)
         batch *= 2;
-    return batch > lanes ? batch : lanes;
+    return batch > config->train.lanes ? batch : config->train.lanes;
 }
 
 void tess_schedule_init(struct tess_schedule *schedule, const struct tess_config *config,
@@ -39,7 +46,7 @@ void tess_schedule_init(struct tess_schedule *schedule, const struct tess_config
     *schedule = (struct tess_schedule){.config = config,
                                        .dataset = dataset,
                                        .batch = config->train.batch ? config->train.batch
-                                                                    : choose_batch(total, lanes),
+                                                                    : choose_batch(config, dataset),
                                        .lane_first = TESS_NEW(int64_t, lanes + 1)};
     for (int64_t e = 0, lane = 1; e < index->n_experiments; e++) {
         sum += index->split[e] == TESS_TRAIN ? index->n_observed[e] : 0;
@@ -81,6 +88,7 @@ void tess_lane_release(struct tess_lane *lane)
     tess_loaded_release(&lane->loaded);
     tess_free(lane->order);
     tess_free(lane->tile);
+    tess_free(lane->readouts);
     tess_free(lane->pick);
     tess_free(lane->step_first);
     *lane = (struct tess_lane){0};
@@ -156,8 +164,10 @@ void tess_schedule_sizes(const struct tess_schedule *schedule, int lane,
         if (width == 0 || !tiles)
             continue;
         tile_shape(schedule, share, width, &E, &T);
-        if (run % E == 1 || E == 1)
+        if (run % E == 1 || E == 1) {
             sizes->tiles += (width + T - 1) / T;
+            sizes->readouts += width;
+        }
         at_once = (share + E * T - 1) / (E * T);
         sizes->left = at_once * E > sizes->left ? at_once * E : sizes->left;
         sizes->right = at_once * T > sizes->right ? at_once * T : sizes->right;
@@ -166,9 +176,27 @@ void tess_schedule_sizes(const struct tess_schedule *schedule, int lane,
         sizes->left = sizes->experiments;
     if (sizes->right > schedule->dataset->readout.n)
         sizes->right = schedule->dataset->readout.n;
-    sizes->order_bytes =
-        tiles ? 8 * sizes->experiments + (int64_t)(sizeof(struct tess_cut) + 8) * sizes->tiles
-              : 4 * sizes->values;
+    sizes->order_bytes = tiles ? 8 * sizes->experiments + 4 * sizes->readouts +
+                                     (int64_t)(sizeof(struct tess_cut) + 8) * sizes->tiles
+                               : 4 * sizes->values;
+}
+
+/* The columns of the panel in an order that all tiles of a group of experiments share. */
+static void shuffle_columns(struct tess_lane *lane, const struct tess_schedule *schedule,
+                            int64_t width, int32_t group)
+{
+    struct tess_random stream = stream_of(schedule, lane, lane->epoch, SHUFFLE_READOUTS);
+    int32_t *column = lane->readouts + lane->n_readouts;
+
+    for (int64_t k = 0; k < width; k++)
+        column[k] = (int32_t)k;
+    for (int64_t i = width - 1; i > 0; i--) {
+        int64_t j = tess_random_below(stream, (uint64_t)group << 32 | (uint64_t)i, i + 1);
+        int32_t x = column[i];
+
+        column[i] = column[j];
+        column[j] = x;
+    }
 }
 
 /* Tiles over experiments order[first .. end), which share one panel: alike in size, so that lanes
@@ -191,14 +219,19 @@ static void cut_panel(struct tess_lane *lane, const struct tess_schedule *schedu
         lane->order[first + i] = lane->order[first + j];
         lane->order[first + j] = x;
     }
-    for (int64_t i = 0, rows = end - first, I = (rows + E - 1) / E; i < I; i++)
+    for (int64_t i = 0, rows = end - first, I = (rows + E - 1) / E; i < I; i++) {
+        int64_t e = rows * i / I;
+
+        shuffle_columns(lane, schedule, width, tess_int(first + e));
         for (int64_t k = 0, K = (width + T - 1) / T; k < K; k++) {
-            int64_t e = rows * i / I, column = width * k / K;
+            int64_t column = width * k / K;
 
             lane->tile[lane->n_tiles++] = (struct tess_cut){
                 first + e, (int32_t)(rows * (i + 1) / I - e),
-                (int32_t)(width * (k + 1) / K - column), (int32_t)column, tess_int(first + e)};
+                (int32_t)(width * (k + 1) / K - column), (int32_t)column, lane->n_readouts};
         }
+        lane->n_readouts += width;
+    }
 }
 
 /* As many tiles a step as come nearest to the lane's share. */
@@ -235,10 +268,11 @@ static void shuffle_tiles(struct tess_lane *lane, const struct tess_schedule *sc
         tess_schedule_sizes(schedule, lane->number, &sizes);
         lane->order = TESS_NEW(int64_t, lane->loaded.n);
         lane->tile = TESS_NEW(struct tess_cut, sizes.tiles);
+        lane->readouts = TESS_NEW(int32_t, sizes.readouts);
     }
     for (int64_t i = 0; i < lane->loaded.n; i++)
         lane->order[i] = i;
-    lane->n_tiles = 0;
+    lane->n_tiles = lane->n_readouts = 0;
     for (int64_t first = 0, end; first < lane->loaded.n; first = end) {
         for (end = first + 1; end < lane->loaded.n; end++)
             if (index->panel[experiment[end]] != index->panel[experiment[first]])
@@ -392,25 +426,6 @@ static void observe(struct tess_work *work, int32_t u, int32_t v, float y)
     work->y[work->n++] = y;
 }
 
-/* The shuffled columns of a group of experiments: the same for all of its tiles. */
-static int64_t *shuffled_columns(const struct tess_lane *lane, const struct tess_schedule *schedule,
-                                 int64_t width, int32_t group)
-{
-    struct tess_random stream = stream_of(schedule, lane, lane->epoch, SHUFFLE_READOUTS);
-    int64_t *column = TESS_NEW(int64_t, width);
-
-    for (int64_t k = 0; k < width; k++)
-        column[k] = k;
-    for (int64_t i = width - 1; i > 0; i--) {
-        int64_t j = tess_random_below(stream, (uint64_t)group << 32 | (uint64_t)i, i + 1);
-        int64_t x = column[i];
-
-        column[i] = column[j];
-        column[j] = x;
-    }
-    return column;
-}
-
 static void work_tile(struct tess_work *work, struct tess_marks *marks,
                       const struct tess_lane *lane, const struct tess_schedule *schedule,
                       const struct tess_cut *cut)
@@ -418,24 +433,22 @@ static void work_tile(struct tess_work *work, struct tess_marks *marks,
     const struct tess_dataset *dataset = schedule->dataset;
     const struct tess_index *index = &dataset->store->index;
     int64_t panel = index->panel[lane->loaded.experiment[lane->order[cut->first]]];
-    int64_t *column =
-        shuffled_columns(lane, schedule, tess_dataset_width(dataset, panel), cut->group);
+    const int32_t *column = lane->readouts + cut->readouts + cut->column;
     int32_t *v = TESS_NEW(int32_t, cut->T);
 
     reserve(work, work->n + (int64_t)cut->E * cut->T);
     for (int t = 0; t < cut->T; t++)
-        v[t] = row_of(marks->readout,
-                      dataset->panel_readout[dataset->panel_first[panel] + column[cut->column + t]],
-                      &work->n_r, &work->room_r, &work->readout);
+        v[t] =
+            row_of(marks->readout, dataset->panel_readout[dataset->panel_first[panel] + column[t]],
+                   &work->n_r, &work->room_r, &work->readout);
     for (int64_t k = cut->first; k < cut->first + cut->E; k++) {
         int64_t i = lane->order[k];
         const float *row = lane->loaded.value + lane->loaded.value_first[i];
         int32_t u = left_row(work, marks, index, lane, i);
 
         for (int t = 0; t < cut->T; t++)
-            observe(work, u, v[t], row[column[cut->column + t]]);
+            observe(work, u, v[t], row[column[t]]);
     }
-    tess_free(column);
     tess_free(v);
 }
 

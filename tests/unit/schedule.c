@@ -249,6 +249,38 @@ static void schedule__chooses_the_batch(void **state)
     }
 }
 
+/* What counts is what is trained on: kept columns; places of tiles, or measured values. */
+static void schedule__counts_what_is_kept(void **state)
+{
+    enum { ALL = 448 };
+    static const int64_t kept[] = {4000, 40, 4000}, expected[] = {4096, 512, 1024};
+    static int64_t panel[ALL], observed[ALL], width[2] = {0, 4000};
+    static int8_t split[ALL];
+
+    (void)state;
+    for (int i = 0; i < ALL; i++) {
+        observed[i] = 1000;
+        split[i] = TESS_TRAIN;
+    }
+    for (int i = 0; i < 3; i++) {
+        struct tess_store large = {.index = {.n_experiments = ALL,
+                                             .n_panels = 1,
+                                             .panel_first = width,
+                                             .panel = panel,
+                                             .n_observed = observed,
+                                             .split = split}};
+        struct tess_dataset dataset = {.store = &large, .panel_first = (int64_t[]){0, kept[i]}};
+        struct tess_config config;
+        struct tess_schedule schedule;
+
+        tess_config_init(&config);
+        config.train.sampling = i < 2 ? TESS_SAMPLING_TILES : TESS_SAMPLING_OBSERVATIONS;
+        tess_schedule_init(&schedule, &config, &dataset);
+        assert_int_equal(schedule.batch, expected[i]);
+        tess_schedule_release(&schedule);
+    }
+}
+
 /* Lanes have equal shares of the observations, but for an experiment at each end. */
 static void schedule__lanes_are_equally_long(void **state)
 {
@@ -337,6 +369,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(schedule__takes_everything_once),
         cmocka_unit_test(schedule__chooses_the_batch),
+        cmocka_unit_test(schedule__counts_what_is_kept),
         cmocka_unit_test(schedule__lanes_are_equally_long),
         cmocka_unit_test(dataset__scales_by_training_rows),
     };
