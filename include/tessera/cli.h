@@ -38,6 +38,8 @@ struct tess_call {
 
 /* The last value given for an option, "" for a flag, NULL if it was not given. Local. */
 const char *tess_call_option(const struct tess_call *call, const char *name);
+/* All values given, as they are; borrowed. */
+const struct tess_strings *tess_call_all(const struct tess_call *call, const char *name);
 /* All values given, split at commas; own of the caller's `out`. */
 void tess_call_list(const struct tess_call *call, const char *name, struct tess_strings *out);
 /* As a number in [low, high]; *x stays if not given. TESS_EUSAGE naming the option. */

@@ -6,6 +6,7 @@
 #define TESSERA_SOURCE_H
 
 #include "tessera/annotation.h"
+#include "tessera/filter.h"
 #include "tessera/text.h"
 
 #include <stdint.h>
@@ -26,14 +27,28 @@ void tess_problems_release(struct tess_problems *problems);
 
 struct tess_source_options {
     struct tess_strings perturbation, context; /* columns; several are joined with `_`        */
-    const char *split_column, *replicate;      /* or NULL                                     */
-    const char *layer;                         /* AnnData: layers/NAME instead of X; or NULL  */
+    struct tess_strings combine; /* columns whose symbols together are the perturbation, instead */
+    const char *control_column;  /* true where a row is the control; or NULL                 */
+    const char *split_column, *replicate; /* or NULL                                          */
+    int find_split;                       /* without split_column: a column `split` of splits alone
+                                             counts as one                                            */
+    struct tess_filter *filter;  /* which rows count; borrowed, or NULL                      */
+    const char *layer;           /* AnnData: layers/NAME instead of X; or NULL  */
     const char *readout, *value; /* long form: column names (default so called); GCT: `readout` is
                                     the row metadata that names the readouts (default the id) */
     struct tess_strings id_columns; /* tables: further columns that are no readouts; patterns  */
     const char *metadata, *metadata_id; /* a table with more columns of the rows, and its
                                            column of ids; or NULL (annotation.h)               */
 };
+
+/* A metadata column that options ask for, and the option that names it ("--context"). */
+struct tess_wanted {
+    const char *name, *option; /* borrowed */
+};
+/* All of them, in the order of the options (id_columns left out, for these may be patterns), some
+ * perhaps more than once. Returns their number; `wanted` is own of the caller. */
+size_t tess_source_options_wanted(const struct tess_source_options *options,
+                                  struct tess_wanted **wanted);
 
 /* A metadata column: code[row] into level[], -1 is missing. Numbers appear as their shortest text
  * ("10", "0.5"), booleans as "True" and "False". */
@@ -87,6 +102,8 @@ struct tess_source {
     int64_t *line;        /* (n_rows) the line of the file that a row begins on; own; NULL: it has
                              no lines                                                         */
     size_t room_line;
+    const int8_t *left_out; /* (n_rows) 1: nobody asks what the row's values are, and bad ones are
+                               no problem; borrowed; NULL: all count                          */
     const struct tess_source_options *options; /* borrowed                                    */
     void *state; /* the kind's own                                                            */
 };
@@ -101,6 +118,8 @@ int tess_source_open(struct tess_source *source, const char *path,
                      struct tess_error *error);
 int tess_source_read_column(struct tess_source *source, const char *name,
                             struct tess_column *column, struct tess_error *error);
+/* Is there such a metadata column, of its own or of the annotation? */
+int tess_source_has_column(const struct tess_source *source, const char *name);
 int tess_source_read_rows(struct tess_source *source, int64_t first, int64_t n,
                           struct tess_block *block, struct tess_problems *problems,
                           struct tess_error *error);

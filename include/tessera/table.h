@@ -53,7 +53,8 @@ struct tess_table {
 int tess_table_recognize(const char *head, size_t n_head, struct tess_strings *name);
 
 /* Reads the header and finds the metadata columns: those of the options for perturbation
- * (default `perturbation`), context (default `context`), split, replicate, and id_columns. */
+ * (default `perturbation`), context (default `context`), everything else in
+ * tess_source_options_wanted, and id_columns; with find_split also `split`, if it holds splits. */
 int tess_table_open(struct tess_table *table, const char *path,
                     const struct tess_source_options *options, struct tess_error *error);
 /* 1: `field` holds the next row; 0: no more; -1: error. Empty lines are skipped; rows with another

@@ -2,6 +2,7 @@
 #include "tessera/text.h"
 
 #include "tessera/alloc.h"
+#include "tessera/error.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -40,6 +41,34 @@ void tess_strings_split(struct tess_strings *strings, const char *text, char sep
         at = end;
     }
     tess_free(copy);
+}
+
+int tess_strings_read(struct tess_strings *strings, const char *path, const char *what,
+                      struct tess_error *error)
+{
+    FILE *file = tess_fail_here(error, path) ? NULL : fopen(path, "r");
+    char *line = NULL, *at;
+    size_t room = 0;
+    ssize_t n;
+
+    if (error->code != TESS_OK)
+        return error->code;
+    if (!file)
+        return tess_error_set(error, TESS_EDATA, "%s: cannot open the file of %s: %s", path, what,
+                              strerror(errno));
+    for (int first = 1; (n = getline(&line, &room, file)) > 0; first = 0) {
+        at = first && strncmp(line, "\xef\xbb\xbf", 3) == 0 ? line + 3 : line;
+        while (n > at - line && strchr("\r\n\t ", line[n - 1]))
+            line[--n] = '\0';
+        at += strspn(at, "\t ");
+        if (*at)
+            tess_strings_add(strings, at);
+    }
+    if (ferror(file))
+        tess_error_set(error, TESS_EDATA, "%s: cannot be read: %s", path, strerror(errno));
+    fclose(file);
+    free(line); /* getline's own */
+    return error->code;
 }
 
 int64_t tess_strings_find(const struct tess_strings *strings, const char *text)

@@ -29,6 +29,37 @@ static void columns(const struct tess_call *call, const char *option, const char
         tess_strings_add(out, otherwise);
 }
 
+/* Every value given is a name, and if it holds commas, a list of names as well. */
+static int read_controls(const struct tess_strings *given, struct tess_controls *control,
+                         struct tess_error *error)
+{
+    for (size_t i = 0; i < given->n && error->code == TESS_OK; i++) {
+        const char *text = given->item[i];
+
+        if (text[0] == '@') {
+            tess_strings_read(&control->name, text + 1, "controls", error);
+            continue;
+        }
+        tess_strings_add(&control->given, text);
+        tess_strings_add(&control->name, text);
+        if (strchr(text, ','))
+            tess_strings_split(&control->name, text, ',');
+    }
+    return error->code;
+}
+
+static int read_filter(const struct tess_call *call, struct tess_filter *filter,
+                       struct tess_error *error)
+{
+    for (int keep = 0; keep < 2; keep++) {
+        const struct tess_strings *given = tess_call_all(call, keep ? "keep" : "drop");
+
+        for (size_t i = 0; i < given->n && error->code == TESS_OK; i++)
+            tess_filter_add(filter, keep, given->item[i], error);
+    }
+    return error->code;
+}
+
 int tess_import_call_init(struct tess_import_call *in, const struct tess_call *call,
                           struct tess_error *error)
 {
@@ -36,9 +67,22 @@ int tess_import_call_init(struct tess_import_call *in, const struct tess_call *c
     double gigabytes = 1;
 
     *in = (struct tess_import_call){.limit = 100};
-    columns(call, "perturbation", "perturbation", &options->source.perturbation);
+    tess_call_list(call, "combine", &options->source.combine);
+    if (options->source.combine.n == 0)
+        columns(call, "perturbation", "perturbation", &options->source.perturbation);
+    else if (tess_call_option(call, "perturbation"))
+        tess_error_set(error, TESS_EUSAGE,
+                       "--combine names the columns of the perturbation: leave "
+                       "out --perturbation");
     columns(call, "context", "context", &options->source.context);
-    tess_call_list(call, "control", &options->control);
+    read_controls(tess_call_all(call, "control"), &options->control, error);
+    read_filter(call, &in->filter, error);
+    options->source.filter = &in->filter;
+    options->source.control_column = tess_call_option(call, "control-column");
+    options->separator = tess_call_option(call, "separator");
+    options->drop_unlabelled = tess_call_option(call, "drop-unlabelled") != NULL;
+    if (options->separator && !*options->separator)
+        tess_error_set(error, TESS_EUSAGE, "--separator: an empty text separates nothing");
     tess_call_list(call, "plus-literal", &options->plus_literal);
     tess_call_list(call, "id-columns", &options->source.id_columns);
     options->plus_literal_all =
@@ -51,6 +95,11 @@ int tess_import_call_init(struct tess_import_call *in, const struct tess_call *c
     options->source.metadata_id = tess_call_option(call, "metadata-id");
     options->source.value = tess_call_option(call, "value");
     options->source.split_column = tess_call_option(call, "split-column");
+    options->ignore_split =
+        options->source.split_column && strcmp(options->source.split_column, "none") == 0;
+    if (options->ignore_split)
+        options->source.split_column = NULL;
+    options->source.find_split = !options->source.split_column;
     options->source.replicate = tess_call_option(call, "replicate");
     options->log1p = tess_call_option(call, "log1p") != NULL;
     options->min_replicates = 1;
@@ -72,7 +121,10 @@ void tess_import_call_release(struct tess_import_call *in)
     tess_strings_release(&in->options.source.perturbation);
     tess_strings_release(&in->options.source.context);
     tess_strings_release(&in->options.source.id_columns);
-    tess_strings_release(&in->options.control);
+    tess_strings_release(&in->options.source.combine);
+    tess_strings_release(&in->options.control.name);
+    tess_strings_release(&in->options.control.given);
+    tess_filter_release(&in->filter);
     tess_strings_release(&in->options.plus_literal);
 }
 
@@ -84,8 +136,16 @@ void tess_import_print(const struct tess_import_result *result, FILE *out)
             "%-15s %lld, %lld of them beyond the first of their experiment (duplicates or "
             "replicates)\n",
             "rows", (long long)result->n_rows, (long long)result->n_replicate_rows);
+    if (result->n_unwanted)
+        fprintf(out, "%-15s %lld rows (--keep, --drop)\n", "left out",
+                (long long)result->n_unwanted);
+    if (result->n_unlabelled)
+        fprintf(out, "%-15s %lld rows without a label (--drop-unlabelled)\n", "left out",
+                (long long)result->n_unlabelled);
     if (result->n_dropped)
         fprintf(out, "%-15s %lld experiments of too few replicates (%lld rows)\n", "left out",
                 (long long)result->n_dropped, (long long)result->n_dropped_rows);
     tess_summary_print(&result->summary, out);
+    for (size_t i = 0; i < result->remark.n; i++)
+        fprintf(out, "%-15s %s\n", "remark", result->remark.item[i]);
 }

@@ -7,8 +7,15 @@
 
 #define TESS_IMPORT_OPTIONS                                                                        \
     {"perturbation", 'p', "COL[,COL]", "column of the perturbation [perturbation]"},               \
+        {"combine", 0, "COL,COL", "instead: columns of the parts of a combination"},               \
         {"context", 'c', "COL[,COL]", "column of the context; several are joined by _ [context]"}, \
-        {"control", 0, "SYM[,SYM]", "perturbations that are the unperturbed reference [control]"}, \
+        {"control", 0, "SYM[,SYM]",                                                                \
+         "the unperturbed reference [control]; or @FILE, a name a line; may be repeated"},         \
+        {"control-column", 0, "COL", "column that is true where a row is the control"},            \
+        {"separator", 0, "TEXT", "between the parts of a combination [+]"},                        \
+        {"keep", 0, "COL=VAL[,VAL]", "only rows with one of these values (patterns, @FILE)"},      \
+        {"drop", 0, "COL=VAL[,VAL]", "leave out rows with one of them; COL= without a value"},     \
+        {"drop-unlabelled", 0, NULL, "leave out rows without perturbation or context"},            \
         {"prefix", 0, "TEXT", "put before every perturbation but the control (CRISPRi_)"},         \
         {"readout-prefix", 0, "TEXT", "put before every readout (Transcriptome_)"},                \
         {"layer", 0, "NAME", "AnnData: layers/NAME instead of X"},                                 \
@@ -17,7 +24,8 @@
         {"id-columns", 0, "COL[,COL]", "tables: columns (or patterns) that are no readouts"},      \
         {"metadata", 0, "TABLE", "table of further columns, a line for each row's id"},            \
         {"metadata-id", 0, "COL", "column of TABLE that holds the ids [id, or the first]"},        \
-        {"split-column", 0, "COL", "column that says train, val, test or unused"},                 \
+        {"split-column", 0, "COL",                                                                 \
+         "column that says train, val, test or unused [split, if there]; none: no column"},        \
         {"replicate", 0, "COL",                                                                    \
          "column that names the replicate; rows alike in all are averaged"},                       \
         {"aggregate", 0, "HOW", "over replicates: mean, median or none [mean]"},                   \
@@ -35,6 +43,7 @@
 /* Values given, with their lists; the files are the call's arguments. */
 struct tess_import_call {
     struct tess_import_options options;
+    struct tess_filter filter; /* own; options.source.filter */
     int64_t limit;
 };
 int tess_import_call_init(struct tess_import_call *in, const struct tess_call *call,

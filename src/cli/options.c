@@ -169,7 +169,7 @@ void tess_options_release(struct tess_call *call)
     tess_free(call->args);
 }
 
-static const struct tess_strings *values(const struct tess_call *call, const char *name)
+const struct tess_strings *tess_call_all(const struct tess_call *call, const char *name)
 {
     for (int i = 0; i < n_options(call->command); i++)
         if (strcmp(call->command->options[i].name, name) == 0)
@@ -179,14 +179,14 @@ static const struct tess_strings *values(const struct tess_call *call, const cha
 
 const char *tess_call_option(const struct tess_call *call, const char *name)
 {
-    const struct tess_strings *given = values(call, name);
+    const struct tess_strings *given = tess_call_all(call, name);
 
     return given->n ? given->item[given->n - 1] : NULL;
 }
 
 void tess_call_list(const struct tess_call *call, const char *name, struct tess_strings *out)
 {
-    const struct tess_strings *given = values(call, name);
+    const struct tess_strings *given = tess_call_all(call, name);
 
     for (size_t i = 0; i < given->n; i++)
         tess_strings_split(out, given->item[i], ',');

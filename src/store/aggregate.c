@@ -33,9 +33,11 @@ struct run {
     struct sums **state; /* (n_groups) NULL: not seen in this pass */
     size_t used, budget; /* bytes */
     int64_t n_waiting;
-    int64_t only;         /* the one group read by parts of its panel, or -1 */
-    int64_t begin, end;   /* that part of the panel                          */
-    int64_t longest;      /* panel                                           */
+    int64_t only;       /* the one group read by parts of its panel, or -1 */
+    int64_t begin, end; /* that part of the panel                          */
+    int64_t longest;    /* panel                                           */
+    struct tess_value_facts facts;
+    struct tess_repeats repeats;
     float *value, *folds; /* (longest), (8, longest): the experiment in hand */
 };
 
@@ -319,6 +321,20 @@ static void add_values(struct run *run, const struct row *row, int implied, doub
     }
 }
 
+/* Looks at a row for the remarks; once, though it may be read in parts. */
+static void look_at(struct run *run, const struct row *row, int implied)
+{
+    struct tess_row_values values = {row->n, row->value, row->index, row->file->readout};
+
+    if (run->begin > 0)
+        return;
+    tess_value_facts_add(&run->facts, row->value, row->n,
+                         implied ? row->file->source.n_readouts - row->n : 0);
+    if (run->plan->n_files > 1)
+        tess_repeats_add(&run->repeats, row->file - run->plan->file, row->file->group[row->number],
+                         &values);
+}
+
 static void add_row(struct run *run, const struct row *row, int implied)
 {
     int32_t g = row->file->group[row->number];
@@ -332,6 +348,7 @@ static void add_row(struct run *run, const struct row *row, int implied)
         return;
     if (n_slots(run, group) < group->n_replicates)
         slot = run->plan->fold[group->first_unit + slot];
+    look_at(run, row, implied);
     sums->base[slot] += implied;
     add_values(run, row, implied, sums->sum + slot * width, sums->count + slot * width);
     if (--sums->remaining == 0)
@@ -438,6 +455,7 @@ static void run_free(struct run *run)
             tess_free(run->state[g]->count);
             tess_free(run->state[g]);
         }
+    tess_repeats_release(&run->repeats);
     tess_free(run->state);
     tess_free(run->value);
     tess_free(run->folds);
@@ -465,6 +483,10 @@ int tess_aggregate_run(struct tess_plan *plan, struct tess_sink *sink,
     while (run.n_waiting > n_large && error->code == TESS_OK && (!sink->store || problems->n == 0));
     if (n_large && error->code == TESS_OK && (!sink->store || problems->n == 0))
         run_large(&run, result);
+    if (error->code == TESS_OK) {
+        tess_repeats_remark(&run.repeats, plan, &result->remark);
+        tess_remarks_find(plan, sink->index, &run.facts, &result->remark);
+    }
     run_free(&run);
     return error->code;
 }

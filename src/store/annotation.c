@@ -49,25 +49,20 @@ void tess_annotation_read_place(const char *path, const char *name, int64_t n_ro
     column->code = TESS_NEW(int32_t, n_rows);
 }
 
-static void want(const struct tess_source *source, const char *name, struct tess_strings *wanted)
-{
-    if (name && !tess_annotation_is_place(name) && tess_strings_find(&source->column, name) < 0 &&
-        tess_strings_find(wanted, name) < 0)
-        tess_strings_add(wanted, name);
-}
-
+/* The columns that the options ask for and the source lacks, each once. */
 static struct tess_strings all_wanted(const struct tess_source *source)
 {
-    const struct tess_source_options *options = source->options;
-    struct tess_strings wanted = {0};
+    struct tess_strings missing = {0};
+    struct tess_wanted *wanted;
+    size_t n = tess_source_options_wanted(source->options, &wanted);
 
-    for (size_t i = 0; i < options->perturbation.n; i++)
-        want(source, options->perturbation.item[i], &wanted);
-    for (size_t i = 0; i < options->context.n; i++)
-        want(source, options->context.item[i], &wanted);
-    want(source, options->split_column, &wanted);
-    want(source, options->replicate, &wanted);
-    return wanted;
+    for (size_t i = 0; i < n; i++)
+        if (!tess_annotation_is_place(wanted[i].name) &&
+            tess_strings_find(&source->column, wanted[i].name) < 0 &&
+            tess_strings_find(&missing, wanted[i].name) < 0)
+            tess_strings_add(&missing, wanted[i].name);
+    tess_free(wanted);
+    return missing;
 }
 
 /* The column of the table that holds the ids, or -1. */

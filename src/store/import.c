@@ -88,9 +88,9 @@ static int fill(struct tess_plan *plan, struct tess_index *index, const char *pa
     if (path) {
         sink.store = &store;
         sink.index = &store.index;
-        if (plan->options->source.split_column)
+        if (plan->split_column)
             snprintf(store.split_method, sizeof store.split_method, "column '%s' of the input",
-                     plan->options->source.split_column);
+                     plan->split_column);
         else
             snprintf(store.split_method, sizeof store.split_method, "everything for training");
     }
@@ -116,7 +116,7 @@ int tess_import_run(const struct tess_import_options *options, const char *store
     struct tess_plan plan;
 
     *result = (struct tess_import_result){0};
-    if (tess_plan_open(&plan, options, problems, error) == TESS_OK) {
+    if (tess_plan_open(&plan, options, problems, result, error) == TESS_OK) {
         describe_files(&plan, result);
         if (store)
             refuse(problems, error);
@@ -139,5 +139,6 @@ void tess_import_result_release(struct tess_import_result *result)
 {
     tess_summary_release(&result->summary);
     tess_strings_release(&result->kind);
+    tess_strings_release(&result->remark);
     *result = (struct tess_import_result){0};
 }

@@ -3,12 +3,13 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
-#include "tessera/log.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
-enum { UNSEEN = -2, BAD = -1 };
+/* Numbers that are none: not looked at yet; bad, or left out; without a label. */
+enum { ABSENT = -3, UNSEEN = -2, BAD = -1 };
 
 /* Two columns to one: "a_b" for every pair that occurs. */
 static void join(struct tess_column *column, const struct tess_column *next, int64_t n_rows)
@@ -71,12 +72,44 @@ static int32_t number_split(struct tess_plan *plan, const char *text, char *reas
     return split;
 }
 
-/* Levels to numbers (in place), at their first row; a level that has none is one problem. So is
- * every row without a label, if `missing` is BAD. */
-static void number_levels(struct tess_plan *plan, const struct tess_source *source,
-                          const char *name, struct tess_column *column, number_label *number,
-                          int32_t missing, struct tess_problems *problems)
+static int32_t number_truth(struct tess_plan *plan, const char *text, char *reason)
 {
+    static const char *const words[] = {"false", "true", "0", "1", "no", "yes", "f", "t", "n", "y"};
+
+    (void)plan;
+    for (int i = 0; i < 10; i++)
+        if (strcasecmp(text, words[i]) == 0)
+            return i % 2;
+    snprintf(reason, 256, "'%.150s' is neither true nor false", text);
+    return BAD;
+}
+
+static int is_missing(const struct tess_plan *plan, const struct tess_column *column, int64_t row)
+{
+    int32_t level = column->code[row];
+
+    return level < 0 || !*column->level[level] ||
+           (plan->options->drop_unlabelled && strcmp(column->level[level], "-666") == 0);
+}
+
+/* A row without a label: a problem, or left out. */
+static void settle_absent(const struct tess_plan *plan, struct tess_plan_file *file,
+                          const char *name, int64_t row, struct tess_problems *problems)
+{
+    if (plan->options->drop_unlabelled)
+        file->left_out[row] = TESS_LEFT_UNLABELLED;
+    else
+        tess_problems_add(problems, file->source.path, tess_source_place(&file->source, row), name,
+                          "missing (--drop-unlabelled leaves out rows without a label)");
+}
+
+/* Levels to numbers (in place), at their first row; a level that has none is one problem. Rows
+ * without a label get `missing`, and if that is BAD are settled; rows that are left out get BAD. */
+static void number_levels(struct tess_plan *plan, struct tess_plan_file *file, const char *name,
+                          struct tess_column *column, number_label *number, int32_t missing,
+                          struct tess_problems *problems)
+{
+    const struct tess_source *source = &file->source;
     int32_t *of = TESS_NEW(int32_t, column->n_levels);
     char reason[256];
 
@@ -85,10 +118,13 @@ static void number_levels(struct tess_plan *plan, const struct tess_source *sour
     for (int64_t row = 0; row < source->n_rows; row++) {
         int32_t level = column->code[row];
 
-        if (level < 0 || !*column->level[level]) {
+        if (file->left_out[row]) {
+            column->code[row] = BAD;
+            continue;
+        }
+        if (is_missing(plan, column, row)) {
             if (missing == BAD)
-                tess_problems_add(problems, source->path, tess_source_place(source, row), name,
-                                  "missing");
+                settle_absent(plan, file, name, row, problems);
             column->code[row] = missing;
             continue;
         }
@@ -112,16 +148,17 @@ static int32_t *take_codes(struct tess_column *column)
     return code;
 }
 
+/* One number a row from the columns, whose texts are joined. */
 static int label_rows(struct tess_plan *plan, struct tess_plan_file *file,
-                      const struct tess_strings *names, number_label *number, int32_t **out,
-                      struct tess_problems *problems, struct tess_error *error)
+                      const struct tess_strings *names, number_label *number, int32_t missing,
+                      int32_t **out, struct tess_problems *problems, struct tess_error *error)
 {
     struct tess_column column = {0};
 
     if (error->code == TESS_OK && read_labels(&file->source, names, &column, error) == TESS_OK) {
         char *name = tess_strings_join(names, "_", names->n);
 
-        number_levels(plan, &file->source, name, &column, number, BAD, problems);
+        number_levels(plan, file, name, &column, number, missing, problems);
         tess_free(name);
         *out = take_codes(&column);
     }
@@ -129,21 +166,139 @@ static int label_rows(struct tess_plan *plan, struct tess_plan_file *file,
     return error->code;
 }
 
-static int split_rows(struct tess_plan *plan, struct tess_plan_file *file,
-                      struct tess_problems *problems, struct tess_error *error)
+/* The combinations a and b of n rows, one for each pair, into a. One that is ABSENT adds nothing.
+ */
+static void combine(struct tess_plan *plan, int64_t n, int32_t *a, const int32_t *b)
 {
-    const char *name = plan->options->source.split_column;
-    struct tess_column column = {0};
+    struct tess_intern pairs = {0};
+    int32_t *of = NULL;
+    size_t room = 0;
 
-    file->split = (int8_t *)tess_alloc((size_t)file->source.n_rows, 1);
+    for (int64_t row = 0; row < n; row++) {
+        int32_t pair[2] = {a[row], b[row]};
+        int64_t before = pairs.n, number;
+
+        if (a[row] == BAD || b[row] == BAD || b[row] == ABSENT) {
+            a[row] = b[row] == BAD ? BAD : a[row];
+            continue;
+        }
+        if (a[row] == ABSENT) {
+            a[row] = b[row];
+            continue;
+        }
+        number = tess_intern_add(&pairs, (const char *)pair, sizeof pair);
+        if (number == before) {
+            of = tess_grow(of, &room, (size_t)pairs.n, sizeof *of);
+            of[number] = tess_plan_combine(plan, pair[0], pair[1]);
+        }
+        a[row] = of[number];
+    }
+    tess_free(of);
+    tess_intern_release(&pairs);
+}
+
+/* --combine: each column has a symbol (or a combination) of its own. */
+static int combine_rows(struct tess_plan *plan, struct tess_plan_file *file,
+                        const struct tess_strings *names, struct tess_problems *problems,
+                        struct tess_error *error)
+{
+    for (size_t i = 0; i < names->n && error->code == TESS_OK; i++) {
+        struct tess_strings one = {.n = 1, .item = &names->item[i]};
+        int32_t **out = i == 0 ? &file->combination : &(int32_t *){NULL};
+
+        label_rows(plan, file, &one, tess_plan_combination, ABSENT, out, problems, error);
+        if (i > 0 && error->code == TESS_OK)
+            combine(plan, file->source.n_rows, file->combination, *out);
+        if (i > 0)
+            tess_free(*out);
+    }
+    return error->code;
+}
+
+/* Rows that --control-column marks are the control, whatever else they are called. */
+static int mark_controls(struct tess_plan *plan, struct tess_plan_file *file,
+                         struct tess_problems *problems, struct tess_error *error)
+{
+    const char *name = plan->options->source.control_column;
+    struct tess_column column = {0};
+    char reason[256];
+
     if (!name || error->code != TESS_OK ||
         tess_source_read_column(&file->source, name, &column, error) != TESS_OK)
         return error->code;
-    number_levels(plan, &file->source, name, &column, number_split, TESS_UNUSED, problems);
-    for (int64_t i = 0; i < file->source.n_rows; i++) {
-        file->split[i] = (int8_t)(column.code[i] < 0 ? 0 : column.code[i]);
-        if (column.code[i] < 0)
-            file->context[i] = BAD;
+    number_levels(plan, file, name, &column, number_truth, 0, problems);
+    for (int64_t row = 0; row < file->source.n_rows; row++)
+        if (column.code[row] == 1)
+            file->combination[row] = tess_plan_combination(plan, TESS_CONTROL, reason);
+    tess_column_release(&column);
+    return TESS_OK;
+}
+
+static int label_perturbations(struct tess_plan *plan, struct tess_plan_file *file,
+                               struct tess_problems *problems, struct tess_error *error)
+{
+    const struct tess_source_options *options = &plan->options->source;
+    const struct tess_strings *names =
+        options->combine.n ? &options->combine : &options->perturbation;
+    int later = options->combine.n || options->control_column; /* may give a row its label */
+    char *name;
+
+    if (options->combine.n)
+        combine_rows(plan, file, names, problems, error);
+    else
+        label_rows(plan, file, names, tess_plan_combination, later ? ABSENT : BAD,
+                   &file->combination, problems, error);
+    if (mark_controls(plan, file, problems, error) != TESS_OK || !later)
+        return error->code;
+    name = tess_strings_join(names, "_", names->n);
+    for (int64_t row = 0; row < file->source.n_rows; row++)
+        if (file->combination[row] == ABSENT) {
+            settle_absent(plan, file, name, row, problems);
+            file->combination[row] = BAD;
+        }
+    tess_free(name);
+    return TESS_OK;
+}
+
+/* Does the column hold splits, and nothing else, in the rows that count? */
+static int holds_splits(const struct tess_plan_file *file, const struct tess_column *column)
+{
+    int found = 0;
+
+    for (int64_t row = 0; row < file->source.n_rows; row++) {
+        int32_t level = column->code[row];
+
+        if (level < 0 || file->left_out[row])
+            continue;
+        if (tess_split_parse(column->level[level]) < 0)
+            return 0;
+        found = 1;
+    }
+    return found;
+}
+
+static int split_rows(struct tess_plan *plan, struct tess_plan_file *file,
+                      struct tess_problems *problems, struct tess_error *error)
+{
+    const struct tess_source_options *options = &plan->options->source;
+    const char *name = options->split_column;
+    struct tess_column column = {0};
+
+    file->split = (int8_t *)tess_alloc((size_t)file->source.n_rows, 1);
+    if (!name && options->find_split && !plan->options->ignore_split &&
+        tess_source_has_column(&file->source, "split"))
+        name = "split";
+    if (!name || error->code != TESS_OK ||
+        tess_source_read_column(&file->source, name, &column, error) != TESS_OK)
+        return error->code;
+    file->has_split = options->split_column || holds_splits(file, &column);
+    if (file->has_split) {
+        number_levels(plan, file, name, &column, number_split, TESS_UNUSED, problems);
+        for (int64_t i = 0; i < file->source.n_rows; i++) {
+            file->split[i] = (int8_t)(column.code[i] < 0 ? 0 : column.code[i]);
+            if (column.code[i] < 0)
+                file->context[i] = BAD;
+        }
     }
     tess_column_release(&column);
     return TESS_OK;
@@ -170,7 +325,7 @@ static int replicate_rows(struct tess_plan_file *file, const char *name,
     for (int64_t row = 0; row < file->source.n_rows; row++) {
         int32_t level = column.code[row];
 
-        if (level < 0) {
+        if (level < 0 && !file->left_out[row]) {
             tess_problems_add(problems, file->source.path, tess_source_place(&file->source, row),
                               name, "missing");
             file->context[row] = BAD;
@@ -184,118 +339,18 @@ static int replicate_rows(struct tess_plan_file *file, const char *name,
     return TESS_OK;
 }
 
-static int open_file(struct tess_plan *plan, struct tess_plan_file *file, const char *path,
-                     struct tess_problems *problems, struct tess_error *error)
+int tess_plan_label(struct tess_plan *plan, struct tess_plan_file *file,
+                    struct tess_problems *problems, struct tess_error *error)
 {
-    const struct tess_import_options *options = plan->options;
+    const struct tess_source_options *options = &plan->options->source;
 
-    if (tess_source_open(&file->source, path, &options->source, problems, error) != TESS_OK)
+    file->left_out = (int8_t *)tess_alloc((size_t)file->source.n_rows, 1);
+    file->source.left_out = file->left_out;
+    if (options->filter &&
+        tess_filter_apply(options->filter, &file->source, file->left_out, error) != TESS_OK)
         return error->code;
-    tess_debug("%s: %s, %lld rows, %lld readouts", path,
-               file->source.kind ? file->source.kind : file->source.type->name,
-               (long long)file->source.n_rows, (long long)file->source.n_readouts);
-    if (file->source.n_readouts == 0)
-        tess_problems_add(problems, path, 0, NULL, "has no readouts");
-    if (file->source.n_rows == 0)
-        tess_problems_add(problems, path, 0, NULL, "has no rows");
-    label_rows(plan, file, &options->source.perturbation, tess_plan_combination, &file->combination,
-               problems, error);
-    label_rows(plan, file, &options->source.context, number_context, &file->context, problems,
-               error);
+    label_perturbations(plan, file, problems, error);
+    label_rows(plan, file, &options->context, number_context, BAD, &file->context, problems, error);
     split_rows(plan, file, problems, error);
-    return replicate_rows(file, options->source.replicate, problems, error);
-}
-
-/* The union of the files' readouts, and each file's numbers in it. */
-static void number_readouts(struct tess_plan *plan)
-{
-    const char *prefix = plan->options->readout_prefix ? plan->options->readout_prefix : "";
-    struct tess_intern all = {0};
-    int64_t *order, *number;
-
-    for (int64_t f = 0; f < plan->n_files; f++) {
-        struct tess_source *source = &plan->file[f].source;
-
-        plan->file[f].readout = TESS_NEW(int32_t, source->n_readouts);
-        for (int64_t i = 0; i < source->n_readouts; i++) {
-            char *symbol = tess_format("%s%s", prefix, source->readout.item[i]);
-
-            plan->file[f].readout[i] = (int32_t)tess_intern_add(&all, symbol, strlen(symbol));
-            tess_free(symbol);
-        }
-    }
-    order = TESS_NEW(int64_t, all.n);
-    number = TESS_NEW(int64_t, all.n);
-    tess_vocab_init(&plan->readout, all.n, all.text, order);
-    for (int64_t i = 0; i < all.n; i++)
-        number[order[i]] = i;
-    for (int64_t f = 0; f < plan->n_files; f++)
-        for (int64_t i = 0; i < plan->file[f].source.n_readouts; i++)
-            plan->file[f].readout[i] = (int32_t)number[plan->file[f].readout[i]];
-    tess_free(order);
-    tess_free(number);
-    tess_intern_release(&all);
-}
-
-static void check_controls(struct tess_plan *plan, struct tess_problems *problems)
-{
-    const struct tess_strings *control = &plan->options->control;
-
-    for (size_t i = 0; i < control->n; i++)
-        if (tess_strings_find(&plan->control_seen, control->item[i]) < 0) {
-            if (plan->control_seen.n == 0)
-                tess_problems_add(problems, plan->options->file[0], 0, NULL,
-                                  "--control '%s' is no perturbation of any file",
-                                  control->item[i]);
-            else
-                tess_warn("--control '%s' is no perturbation of any file", control->item[i]);
-        }
-}
-
-int tess_plan_open(struct tess_plan *plan, const struct tess_import_options *options,
-                   struct tess_problems *problems, struct tess_error *error)
-{
-    *plan = (struct tess_plan){.options = options, .n_files = options->n_files};
-    plan->file = TESS_NEW(struct tess_plan_file, plan->n_files);
-    for (int64_t f = 0; f < plan->n_files && error->code == TESS_OK; f++)
-        if (open_file(plan, &plan->file[f], options->file[f], problems, error) == TESS_OK)
-            plan->n_rows += plan->file[f].source.n_rows;
-    if (error->code == TESS_OK && plan->n_rows > INT32_MAX)
-        tess_error_set(error, TESS_EDATA, "%s: more than 2^31 rows in one store: import in parts",
-                       options->file[0]);
-    if (error->code != TESS_OK)
-        return error->code;
-    number_readouts(plan);
-    check_controls(plan, problems);
-    return TESS_OK;
-}
-
-void tess_plan_release(struct tess_plan *plan)
-{
-    for (int64_t f = 0; plan->file && f < plan->n_files; f++) {
-        struct tess_plan_file *file = &plan->file[f];
-
-        tess_source_release(&file->source);
-        tess_free(file->readout);
-        tess_free(file->position);
-        tess_free(file->combination);
-        tess_free(file->context);
-        tess_free(file->replicate);
-        tess_free(file->split);
-        tess_free(file->group);
-        tess_free(file->slot);
-    }
-    for (size_t i = 0; i < plan->n_panels; i++)
-        tess_free(plan->panel[i].readout);
-    tess_intern_release(&plan->component);
-    tess_intern_release(&plan->context);
-    tess_intern_release(&plan->combination);
-    tess_vocab_release(&plan->readout);
-    tess_strings_release(&plan->control_seen);
-    tess_free(plan->n_members);
-    tess_free(plan->panel);
-    tess_free(plan->group);
-    tess_free(plan->fold);
-    tess_free(plan->file);
-    *plan = (struct tess_plan){0};
+    return replicate_rows(file, options->replicate, problems, error);
 }

@@ -5,6 +5,9 @@
 #include "tessera/import.h"
 #include "tessera/intern.h"
 
+/* Why a row is no part of any experiment. */
+enum tess_left_out { TESS_LEFT_IN, TESS_LEFT_UNWANTED /* keep, drop */, TESS_LEFT_UNLABELLED };
+
 struct tess_plan_file {
     struct tess_source source; /* own */
     int32_t *readout;  /* (n_readouts) number in plan->readout; own                              */
@@ -13,10 +16,12 @@ struct tess_plan_file {
     int32_t *combination, *context, *replicate; /* (n_rows) own; -1: the row is left out; freed
                                                    once it has a group                         */
     int8_t *split;                              /* (n_rows) own                                */
-    int32_t *group; /* (n_rows) own; -1: left out                                              */
-    int32_t *slot;  /* (n_rows) the accumulator within the group; own                          */
-    int64_t panel;  /* of a file that is not ragged                                            */
-    int surveyed;   /* its values were read once and its problems reported                     */
+    int8_t *left_out; /* (n_rows) enum tess_left_out; own                                        */
+    int has_split;    /* rows have a split of their own                                          */
+    int32_t *group;   /* (n_rows) own; -1: left out                                              */
+    int32_t *slot;    /* (n_rows) the accumulator within the group; own                          */
+    int64_t panel;    /* of a file that is not ragged                                            */
+    int surveyed;     /* its values were read once and its problems reported                     */
 };
 
 struct tess_plan_panel {
@@ -41,6 +46,7 @@ struct tess_plan {
     int32_t *n_members; /* (combination.n) own */
     struct tess_vocab readout;
     struct tess_strings control_seen; /* of options->control, those that occurred */
+    const char *split_column;         /* that was used, or NULL; borrowed              */
     size_t n_panels, room_panels;
     struct tess_plan_panel *panel; /* own */
     int64_t n_groups;
@@ -49,9 +55,13 @@ struct tess_plan {
     int8_t *fold; /* (n_units) own */
 };
 
-/* Opens the files and numbers the labels of every row. */
+/* Opens the files and numbers the labels of every row. `result` gets the rows that are left out. */
 int tess_plan_open(struct tess_plan *plan, const struct tess_import_options *options,
-                   struct tess_problems *problems, struct tess_error *error);
+                   struct tess_problems *problems, struct tess_import_result *result,
+                   struct tess_error *error);
+/* The labels of a file that stands open: combination, context, split, replicate, left_out. */
+int tess_plan_label(struct tess_plan *plan, struct tess_plan_file *file,
+                    struct tess_problems *problems, struct tess_error *error);
 /* Panels (reading ragged files once), groups, replicates, folds. */
 int tess_plan_group(struct tess_plan *plan, struct tess_problems *problems,
                     struct tess_import_result *result, struct tess_error *error);
@@ -61,6 +71,8 @@ void tess_plan_release(struct tess_plan *plan);
 
 /* A combination's number from its text, or -1 and why in `reason` (at least 256 bytes). */
 int32_t tess_plan_combination(struct tess_plan *plan, const char *text, char *reason);
+/* The combination of all components of two. */
+int32_t tess_plan_combine(struct tess_plan *plan, int32_t a, int32_t b);
 
 /* At most so many folds, none for a single replicate. */
 static inline int64_t tess_plan_folds(const struct tess_plan_group *group)
@@ -69,6 +81,37 @@ static inline int64_t tess_plan_folds(const struct tess_plan_group *group)
            : group->n_replicates < TESS_STORE_FOLDS ? group->n_replicates
                                                     : TESS_STORE_FOLDS;
 }
+
+/* Rows of different files that are the same, value by value, seen while they are added up. */
+struct tess_repeats {
+    struct tess_repeat *item; /* a row each; own */
+    size_t n, room;
+};
+/* One row of file `f`, in the group `group`: the n values are of the readouts number[index[k]], or
+ * number[k]. */
+struct tess_row_values {
+    int64_t n;
+    const float *value;
+    const int32_t *index, *number;
+};
+void tess_repeats_add(struct tess_repeats *repeats, int64_t f, int64_t group,
+                      const struct tess_row_values *row);
+/* A remark for every file with such rows, beside the earlier file that has them. */
+void tess_repeats_remark(const struct tess_repeats *repeats, const struct tess_plan *plan,
+                         struct tess_strings *remark);
+void tess_repeats_release(struct tess_repeats *repeats);
+
+/* What values look like, before anything is done to them; of the first ten million. */
+struct tess_value_facts {
+    int64_t n, n_zero, n_broken, n_negative; /* broken: no whole numbers */
+    float largest;
+};
+void tess_value_facts_add(struct tess_value_facts *facts, const float *value, int64_t n,
+                          int64_t n_implied_zeros);
+
+/* What is no error but may be meant otherwise: of values, names, controls, contexts. */
+void tess_remarks_find(const struct tess_plan *plan, const struct tess_index *index,
+                       const struct tess_value_facts *facts, struct tess_strings *remark);
 
 /* Where values go. */
 struct tess_sink {

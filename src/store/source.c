@@ -68,6 +68,38 @@ void tess_block_release(struct tess_block *block)
     *block = (struct tess_block){0};
 }
 
+static void want(struct tess_wanted *wanted, size_t *n, const char *name, const char *option)
+{
+    if (name)
+        wanted[(*n)++] = (struct tess_wanted){name, option};
+}
+
+size_t tess_source_options_wanted(const struct tess_source_options *options,
+                                  struct tess_wanted **wanted)
+{
+    const struct {
+        const struct tess_strings *list;
+        const char *option;
+    } of[] = {{&options->perturbation, "--perturbation"},
+              {&options->combine, "--combine"},
+              {&options->context, "--context"}};
+    size_t room = 3 + (options->filter ? options->filter->n : 0), n = 0;
+
+    for (int k = 0; k < 3; k++)
+        room += of[k].list->n;
+    *wanted = TESS_NEW(struct tess_wanted, room);
+    for (int k = 0; k < 3; k++)
+        for (size_t i = 0; i < of[k].list->n; i++)
+            want(*wanted, &n, of[k].list->item[i], of[k].option);
+    want(*wanted, &n, options->control_column, "--control-column");
+    want(*wanted, &n, options->split_column, "--split-column");
+    want(*wanted, &n, options->replicate, "--replicate");
+    for (size_t i = 0; options->filter && i < options->filter->n; i++)
+        want(*wanted, &n, options->filter->item[i].column,
+             options->filter->item[i].keep ? "--keep" : "--drop");
+    return n;
+}
+
 /* The first bytes, decompressed. */
 static size_t peek(const char *path, char *head, struct tess_error *error)
 {
@@ -170,6 +202,12 @@ int tess_source_read_column(struct tess_source *source, const char *name,
     if (column->code)
         return TESS_OK;
     return source->type->read_column(source, name, column, error);
+}
+
+int tess_source_has_column(const struct tess_source *source, const char *name)
+{
+    return tess_strings_find(&source->annotation.name, name) >= 0 ||
+           tess_strings_find(&source->column, name) >= 0;
 }
 
 int tess_source_read_rows(struct tess_source *source, int64_t first, int64_t n,

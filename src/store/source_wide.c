@@ -162,7 +162,8 @@ static int read_rows(struct tess_source *source, int64_t first, int64_t n, struc
         if (next_row(source, error))
             return error->code;
     for (int64_t row = first; row < first + n; row++) {
-        struct tess_problems *report = row < state->reported ? NULL : problems;
+        struct tess_problems *report =
+            row < state->reported || (source->left_out && source->left_out[row]) ? NULL : problems;
 
         if (next_row(source, error))
             return error->code;

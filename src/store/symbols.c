@@ -10,17 +10,24 @@
 
 #define MAX_MEMBERS 256
 
-/* The end of the component that begins at `at`: a plus-literal symbol, or up to the next plus. */
+static const char *separator_of(const struct tess_import_options *options)
+{
+    return options->separator ? options->separator : "+";
+}
+
+/* The end of the component that begins at `at`: a plus-literal symbol, or up to the next separator.
+ */
 static const char *component_end(const struct tess_import_options *options, const char *at)
 {
-    const char *end = options->plus_literal_all ? NULL : strchr(at, '+');
-    size_t longest = 0;
+    const char *separator = separator_of(options);
+    const char *end = options->plus_literal_all ? NULL : strstr(at, separator);
+    size_t longest = 0, width = strlen(separator);
 
     for (size_t i = 0; i < options->plus_literal.n; i++) {
         size_t n = strlen(options->plus_literal.item[i]);
 
         if (n > longest && strncmp(at, options->plus_literal.item[i], n) == 0 &&
-            (at[n] == '+' || at[n] == '\0'))
+            (strncmp(at + n, separator, width) == 0 || at[n] == '\0'))
             longest = n;
     }
     return longest ? at + longest : end ? end : at + strlen(at);
@@ -29,9 +36,7 @@ static const char *component_end(const struct tess_import_options *options, cons
 /* Is it the control, by its own name or one that is renamed? */
 static int is_control(struct tess_plan *plan, const char *text)
 {
-    const struct tess_strings *control = &plan->options->control;
-
-    if (tess_strings_find(control, text) >= 0) {
+    if (tess_strings_find(&plan->options->control.name, text) >= 0) {
         if (tess_strings_find(&plan->control_seen, text) < 0)
             tess_strings_add(&plan->control_seen, text);
         return 1;
@@ -86,9 +91,19 @@ static int32_t number_of(struct tess_plan *plan, const int32_t *member, int n)
     return (int32_t)number;
 }
 
-/* A copy of [from, end) without blanks around it. */
-static char *trimmed(const char *from, const char *end)
+/* The components of a text, one after the other. */
+struct cursor {
+    const char *at;
+    int more;
+};
+
+/* The next one without blanks around it; own of the caller. */
+static char *next_part(const struct tess_import_options *options, struct cursor *cursor)
 {
+    const char *from = cursor->at, *end = component_end(options, from);
+
+    cursor->more = *end != '\0';
+    cursor->at = end + (cursor->more ? strlen(separator_of(options)) : 0);
     while (from < end && *from == ' ')
         from++;
     while (end > from && end[-1] == ' ')
@@ -96,30 +111,100 @@ static char *trimmed(const char *from, const char *end)
     return tess_format("%.*s", (int)(end - from), from);
 }
 
+/* One quoted text of a Python tuple, and the comma and blanks behind it; NULL if it is none. */
+static char *next_quoted(struct cursor *cursor)
+{
+    const char *at = cursor->at;
+    char quote = *at, *out = tess_strdup(at);
+    size_t n = 0;
+
+    if (quote == '\'' || quote == '"')
+        for (at++; *at && *at != quote; at++) {
+            at += *at == '\\' && at[1];
+            out[n++] = *at;
+        }
+    if (n == 0 || *at != quote) {
+        tess_free(out);
+        return NULL;
+    }
+    out[n] = '\0';
+    for (at++; *at == ' ';)
+        at++;
+    cursor->more = *at == ',';
+    for (at += *at == ','; *at == ' ';)
+        at++;
+    cursor->more = cursor->more && *at != ')';
+    cursor->at = at;
+    return out;
+}
+
+/* "('A', 'B')", a tuple as Python writes it: its texts, or 0 if it is anything else. */
+static int read_tuple(const char *text, struct tess_strings *part)
+{
+    struct cursor cursor = {text + 1, 1};
+    char *one;
+
+    if (*text != '(')
+        return 0;
+    while (cursor.more && (one = next_quoted(&cursor))) {
+        tess_strings_add(part, one);
+        tess_free(one);
+    }
+    if (!cursor.more && strcmp(cursor.at, ")") == 0)
+        return 1;
+    tess_strings_release(part);
+    return 0;
+}
+
+static void read_parts(const struct tess_import_options *options, const char *text,
+                       struct tess_strings *part)
+{
+    struct cursor cursor = {text, 1};
+
+    while (cursor.more) {
+        char *one = next_part(options, &cursor);
+
+        tess_strings_add(part, one);
+        tess_free(one);
+    }
+}
+
 int32_t tess_plan_combination(struct tess_plan *plan, const char *text, char *reason)
 {
-    int32_t member[MAX_MEMBERS];
-    const char *at = text;
-    int n = 0, whole = is_control(plan, text);
+    int32_t member[MAX_MEMBERS], number = -1;
+    struct tess_strings part = {0};
+    int n = 0, empty = 0;
 
-    for (int more = 1; more; n++) {
-        const char *end = whole ? at + strlen(at) : component_end(plan->options, at);
-        char *part = trimmed(at, end);
-        int empty = *part == '\0';
-
-        if (!empty && n < MAX_MEMBERS)
-            member[n] = component(plan, part);
-        tess_free(part);
-        if (empty || n == MAX_MEMBERS) {
-            snprintf(reason, 256,
-                     empty ? "'%.150s' has an empty component; does the plus belong to the symbol "
-                             "(--plus-literal)?"
-                           : "'%.150s' has too many components",
-                     text);
-            return -1;
-        }
-        more = *end == '+';
-        at = end + 1;
+    if (is_control(plan, text))
+        tess_strings_add(&part, text);
+    else if (!read_tuple(text, &part))
+        read_parts(plan->options, text, &part);
+    for (size_t i = 0; i < part.n; i++)
+        empty |= part.item[i][0] == '\0';
+    if (empty)
+        snprintf(reason, 256,
+                 "'%.150s' has an empty component; does the separator belong to the symbol "
+                 "(--plus-literal)?",
+                 text);
+    else if (part.n > MAX_MEMBERS)
+        snprintf(reason, 256, "'%.150s' has too many components", text);
+    else {
+        for (size_t i = 0; i < part.n; i++)
+            member[n++] = component(plan, part.item[i]);
+        number = number_of(plan, member, tidy(plan, member, n));
     }
-    return number_of(plan, member, tidy(plan, member, n));
+    tess_strings_release(&part);
+    return number;
+}
+
+int32_t tess_plan_combine(struct tess_plan *plan, int32_t a, int32_t b)
+{
+    int n_a = plan->n_members[a], n_b = plan->n_members[b];
+    int32_t *member = TESS_NEW(int32_t, n_a + n_b), number;
+
+    memcpy(member, plan->combination.text[a], (size_t)n_a * sizeof *member);
+    memcpy(member + n_a, plan->combination.text[b], (size_t)n_b * sizeof *member);
+    number = number_of(plan, member, tidy(plan, member, n_a + n_b));
+    tess_free(member);
+    return number;
 }

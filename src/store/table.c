@@ -6,6 +6,7 @@
 #include "tessera/error.h"
 #include "tessera/number.h"
 #include "tessera/source.h"
+#include "tessera/store.h"
 
 #include <math.h>
 #include <string.h>
@@ -290,24 +291,17 @@ static void add_matching(struct tess_table *table, const char *pattern)
 static int add_all_metadata(struct tess_table *table, const struct tess_source_options *options,
                             struct tess_error *error)
 {
-    const struct {
-        const struct tess_strings *list;
-        const char *otherwise, *option;
-    } of[] = {{&options->perturbation, "perturbation", "--perturbation"},
-              {&options->context, "context", "--context"}};
+    struct tess_wanted *wanted;
+    size_t n = tess_source_options_wanted(options, &wanted);
 
-    for (int k = 0; k < 2; k++) {
-        if (of[k].list->n == 0 &&
-            add_metadata(table, options, of[k].otherwise, of[k].option, error))
-            return error->code;
-        for (size_t i = 0; i < of[k].list->n; i++)
-            if (add_metadata(table, options, of[k].list->item[i], of[k].option, error))
-                return error->code;
-    }
-    if ((options->split_column &&
-         add_metadata(table, options, options->split_column, "--split-column", error)) ||
-        (options->replicate &&
-         add_metadata(table, options, options->replicate, "--replicate", error)))
+    if (options->perturbation.n == 0 && options->combine.n == 0)
+        add_metadata(table, options, "perturbation", "--perturbation", error);
+    if (options->context.n == 0 && error->code == TESS_OK)
+        add_metadata(table, options, "context", "--context", error);
+    for (size_t i = 0; i < n && error->code == TESS_OK; i++)
+        add_metadata(table, options, wanted[i].name, wanted[i].option, error);
+    tess_free(wanted);
+    if (error->code != TESS_OK)
         return error->code;
     for (size_t i = 0; i < options->id_columns.n; i++) {
         const char *name = options->id_columns.item[i];
@@ -320,6 +314,38 @@ static int add_all_metadata(struct tess_table *table, const struct tess_source_o
     return TESS_OK;
 }
 
+/* Looks through the whole file: does the column hold splits, and nothing else? Back to the first
+ * row. */
+static int is_split(struct tess_table *table, int64_t column, struct tess_error *error)
+{
+    struct tess_symbols seen = {0};
+    int fine = 1;
+
+    while (fine && tess_table_next(table, NULL, error) == 1) {
+        int64_t before = seen.intern.n;
+
+        if (tess_symbols_add(&seen, &table->field[column]) == before)
+            fine = tess_split_parse(seen.intern.text[before]) >= 0;
+    }
+    fine = fine && seen.intern.n > 0;
+    tess_symbols_release(&seen);
+    if (error->code == TESS_OK)
+        tess_table_rewind(table, error);
+    return fine;
+}
+
+/* Without --split-column: a column `split` that holds splits alone is metadata, no readout. */
+static int find_split(struct tess_table *table, const struct tess_source_options *options,
+                      struct tess_error *error)
+{
+    int64_t column = tess_table_find(table, "split");
+
+    if (options->find_split && !options->split_column && column >= 0 &&
+        is_split(table, column, error))
+        add_column(table, column);
+    return error->code;
+}
+
 int tess_table_open(struct tess_table *table, const char *path,
                     const struct tess_source_options *options, struct tess_error *error)
 {
@@ -328,7 +354,7 @@ int tess_table_open(struct tess_table *table, const char *path,
         return error->code;
     table->metadata = TESS_NEW(int64_t, table->name.n);
     table->code = TESS_NEW(struct tess_symbols, table->name.n);
-    if (add_all_metadata(table, options, error))
+    if (add_all_metadata(table, options, error) || find_split(table, options, error))
         return error->code;
     if (table->n_metadata == 0)
         return tess_table_miss(table, "id", "--id-columns", error);

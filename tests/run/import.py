@@ -17,6 +17,7 @@ try:
     import h5py
     import numpy as np
     import pandas as pd
+    import scipy.sparse
 except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(77)
@@ -242,6 +243,160 @@ def several_files():
     check(len(s.experiment["A", "c", "train"]) == 2, "long beside wide")
 
 
+def csv(name, body):
+    (place / name).write_text(body)
+    return place / name
+
+
+def combinations():
+    pairs = csv("drugs.csv", "d1,d2,cell,v\nDMSO,DMSO,x,1\na,DMSO,x,2\na,b,x,3\nb,a,x,5\n,b,x,7\nb,,x,9\n")
+    s = made(pairs, "--combine", "d1,d2", "--context", "cell", "--control", "DMSO")
+    expected = {"control": ([1], 1), "a": ([2], 1), "a+b": ([4], 2), "b": ([8], 2)}
+    check({k[0]: (list(v[0][1]), v[0][2]) for k, v in s.experiment.items()} == expected, f"--combine: {s.experiment}")
+    empty = csv("drugs_empty.csv", "d1,d2,cell,v\nDMSO,DMSO,x,1\n,,x,2\n")
+    refused("a pair of nothing", [":3:d1_d2: missing"], empty, "--combine", "d1,d2", "--context", "cell", "--control", "DMSO")
+    got = run("import", pairs, "-o", place / "no.h5", "--combine", "d1,d2", "-p", "d1", "-c", "cell")
+    check(got.returncode == 2 and "--perturbation" in got.stderr, f"--combine beside -p: {got.stderr}")
+    for separator, text in (("||", "A || B"), (" || ", "A || B"), ("_", "A_B"), ("|", "A|B"), (";", "A;B"), ("++", "A++B")):
+        table = wide("separator.tsv", [(text, "c", 1, 2, 3), ("CD4+", "c", 1, 2, 3), ("control", "c", 0, 0, 0)])
+        s = made(table, "--separator", separator)
+        check({k[0] for k in s.experiment} == {"A+B", "CD4+", "control"}, f"--separator '{separator}': {s.experiment.keys()}")
+    got = run("import", table, "-o", place / "no.h5", "--separator", "")
+    check(got.returncode == 2 and "--separator" in got.stderr, f"empty separator: {got.stderr}")
+    tuples = wide("tuples.tsv", [("('A', 'B')", "c", 1, 2, 3), ("('B', \"A\")", "c", 3, 4, 5), ("('A', 'ctrl')", "c", 1, 1, 1), ("('it\\'s, (x)',)", "c", 1, 1, 1),
+                                 ("(-)-A", "c", 1, 1, 1), ("('A', B)", "c", 1, 1, 1), ("('A' 'B')", "c", 1, 1, 1), ("ctrl", "c", 0, 0, 0)])
+    s = made(tuples, "--control", "ctrl")
+    check({k[0] for k in s.experiment} == {"A+B", "A", "it's, (x)", "(-)-A", "('A', B)", "('A' 'B')", "control"}, f"tuples: {s.experiment.keys()}")
+    check(s.experiment["A+B", "c", "train"][0][2] == 2, "tuples in any order are one combination")
+
+
+def controls():
+    name = "[('DMSO_TF', 0.0, 'uM')]"
+    table = wide("tahoe.tsv", [(name, "c", 1, 2, 3), ("A", "c", 1, 2, 3), ("NT1", "c", 3, 4, 5), ("NT2", "c", 5, 6, 7)])
+    s = made(table, "--control", name)
+    check({k[0] for k in s.experiment} == {"control", "A", "NT1", "NT2"}, f"a control with commas: {s.experiment.keys()}")
+    s = made(table, "--control", name, "--control", "NT1,NT2")
+    check({k[0] for k in s.experiment} == {"control", "A"} and s.experiment["control", "c", "train"][0][2] == 3, "--control twice")
+    names = csv("controls.txt", f"\ufeff{name}\r\n  NT1 \r\n\r\nnowhere\r\n")
+    s = made(table, "--control", f"@{names}")
+    check({k[0] for k in s.experiment} == {"control", "A", "NT2"}, f"--control @FILE: {s.experiment.keys()}")
+    refused("controls that are none", ["none of the 1 names"], table, "--control", f"@{csv('none.txt', 'DMSOO')}")
+    refused("no file of controls", ["nowhere.txt"], table, "--control", f"@{place}/nowhere.txt")
+    column = wide("column.tsv", [("A", "c", "False", 1, 2, 3), ("B", "c", "TRUE", 1, 2, 3), ("", "c", "1", 3, 4, 5), ("C", "c", "", 9, 9, 9)], extra=("is_control",))
+    s = made(column, "--control-column", "is_control")
+    check({k[0]: v[0][2] for k, v in s.experiment.items()} == {"A": 1, "control": 2, "C": 1}, f"--control-column: {s.experiment.keys()}")
+    refused("a control column of words", [":2:is_control: 'maybe'"], wide("maybe.tsv", [("A", "c", "maybe", 1, 2, 3)], extra=("is_control",)),
+            "--control-column", "is_control")
+
+
+def choosing_rows():
+    rows = [("control", "c", "x", 0, 0, 0), ("A", "c", "x", 1, 1, 1), ("", "c", "x", 2, 2, 2), ("nan", "c", "y", 3, 3, 3), ("-666", "c", "y", 4, 4, 4),
+            ("A", "", "y", 5, 5, 5), ("A", "c", "y", 7, 7, 7), ("B", "c", "", 9, 9, 9), ("bad", "c", "z", "text", 1, 1)]
+    table = wide("rows.tsv", rows, extra=("batch",))
+    refused("rows without a label", [":4:perturbation: missing", "--drop-unlabelled"], table, "--id-columns", "batch")
+
+    def expect(expected, *options):
+        s = made(table, "--id-columns", "batch", *options)
+        found = {k[0]: (v[0][1][0], v[0][2]) for k, v in s.experiment.items()}
+        check(found == expected, f"{options}: {found}")
+
+    expect({"control": (0, 1), "A": (4, 2), "B": (9, 1)}, "--drop-unlabelled", "--drop", "batch=z")
+    got = run("check", table, "--id-columns", "batch", "--drop-unlabelled", "--drop", "batch=z")
+    check("1 rows (--keep, --drop)" in got.stdout and "4 rows without a label" in got.stdout, f"left out, counted: {got.stdout}")
+    expect({"control": (0, 1), "A": (1, 1)}, "--drop-unlabelled", "--keep", "batch=x")
+    expect({"control": (0, 1), "A": (4, 2)}, "--drop-unlabelled", "--keep", "batch=x,y")
+    expect({"control": (0, 1), "A": (4, 2)}, "--drop-unlabelled", "--keep", "batch=[xy]")
+    expect({"A": (7, 1)}, "--drop-unlabelled", "--keep", "batch=x,y", "--drop", "perturbation=control", "--drop", "batch=x")
+    expect({"control": (0, 1), "A": (4, 2)}, "--drop-unlabelled", "--drop", "batch=", "--drop", "batch=z")
+    expect({"B": (9, 1)}, "--keep", "batch=")
+    expect({"control": (0, 1), "A": (1, 1)}, "--drop-unlabelled", "--keep", f"batch=@{csv('batches.txt', 'x')}")
+    got = run("import", table, "-o", place / "made.h5", "--drop-unlabelled", "--keep", "batch=x,nowhere")
+    check(got.returncode == 0 and "--keep 'batch=nowhere': no row" in got.stderr, f"a value nowhere: {got.stderr}")
+    refused("nothing kept", ["no row"], table, "--keep", "batch=nowhere")
+    refused("no such column", ["`plate`", "--drop"], table, "--drop", "plate=1")
+    for text in ("batch", "=x", "batch=,"):
+        got = run("import", table, "-o", place / "no.h5", "--keep", text)
+        check(got.returncode == 2 and "--keep" in got.stderr, f"--keep {text}: {got.stderr}")
+
+
+def split_column():
+    rows = [("control", "c", "train", 0, 0, 0), ("A", "c", "test", 1, 1, 1), ("B", "c", "validation", 1, 1, 1), ("C", "c", "", 1, 1, 1)]
+    table, keys = wide("split.tsv", rows, extra=("split",)), {("control", "c", "train"), ("A", "c", "test"), ("B", "c", "val"), ("C", "c", "unused")}
+    got = run("import", table, "-o", place / "made.h5")
+    check(got.returncode == 0 and "column 'split'" in got.stderr, f"a column split is used, and said so: {got.stderr}")
+    check(set(Store(place / "made.h5").experiment) == keys, "a column split")
+    s = made(table, "--split-column", "none")
+    check({k[2] for k in s.experiment} == {"train"} and s.readout == ["r1", "r2", "r3"], "--split-column none")
+    long = write("split_long.tsv", [("perturbation", "context", "split", "readout", "value")] + [(*r[:3], "r1", r[3]) for r in rows])
+    check(set(made(long).experiment) == keys, "a column split of a long table")
+    a = anndata.AnnData(np.zeros((4, 2), "f4"), obs=pd.DataFrame([r[:3] for r in rows], columns=["perturbation", "context", "split"], index=list("wxyz")))
+    a.write(place / "split.h5ad")
+    check(set(made(place / "split.h5ad").experiment) == keys, "a column split of an .h5ad")
+    s = made(wide("fold.tsv", [("A", "c", "0.5", 1, 2, 3), ("control", "c", "0.25", 1, 2, 3)], extra=("split",)))
+    check(s.readout == ["r1", "r2", "r3", "split"] and {k[2] for k in s.experiment} == {"train"}, "a readout called split")
+    got = run("import", table, wide("no_split.tsv", [("D", "c", 1, 2, 3)]), "-o", place / "made.h5")
+    check(got.returncode == 0 and "only 1 of 2 files" in got.stderr, f"a split in one file: {got.stderr}")
+    check({k[2] for k in Store(place / "made.h5").experiment} == {"train"}, "a split in one file is not used")
+
+
+def twice():
+    table = wide("once.tsv", [("control", "c", 1, 2, 3), ("A", "c", 4, 5, 6)])
+    link = place / "link.tsv"
+    link.symlink_to(table)
+    refused("a file twice", ["the same file as"], table, table)
+    refused("a file and its link", ["link.tsv: is the same file as"], table, link)
+    random = np.random.default_rng(5)
+    rows = [(f"p{i}", "c", *np.round(random.normal(size=6), 3)) for i in range(8)]
+    names = [f"r{i}" for i in range(6)]
+    a = wide("first.tsv", rows, readouts=names)
+    b = wide("second.tsv", [(p, c, *v[::-1]) for p, c, *v in rows[:3]] + [("q", "c", 1, 2, 3, 4, 5, 6)], readouts=names[::-1])
+    got = run("check", a, b)
+    check(got.returncode == 0 and f"3 of 4 rows of {b} stand in {a}" in got.stdout, f"rows in two files: {got.stdout}")
+    one = wide("one.tsv", [(f"p{i}", "c", v) for i, v in enumerate((1, 2, 3, 4))], readouts=["v"])
+    some = wide("some.tsv", [("p0", "c", 1), ("p1", "c", 3), ("p2", "c", 9), ("p3", "c", 9)], readouts=["v"])
+    most = wide("most.tsv", [("p0", "c", 1), ("p1", "c", 2), ("p2", "c", 9), ("p3", "c", 9)], readouts=["v"])
+    check("stand in" not in run("check", one, some).stdout and "stand in" in run("check", one, most).stdout, "rows of one value")
+    whole = np.array([r[2:] for r in rows], "f4")
+    for name, x in (("dense", whole), ("sparse", scipy.sparse.csr_matrix(whole))):
+        anndata.AnnData(x, obs=pd.DataFrame({"perturbation": [r[0] for r in rows], "context": "c"}, index=list("abcdefgh")),
+                        var=pd.DataFrame(index=names)).write(place / f"{name}.h5ad")
+    check("8 of 8 rows" in run("check", place / "dense.h5ad", place / "sparse.h5ad").stdout, "dense and sparse rows are alike")
+
+
+def remarks():
+    random = np.random.default_rng(6)
+
+    def remarks_of(rows, *options, readouts=("r1", "r2", "r3")):
+        got = run("check", wide("remarks.tsv", rows, readouts=readouts), *options)
+        check(got.returncode == 0, f"remarks are no errors: {got.stdout}{got.stderr}")
+        return [line[16:] for line in got.stdout.splitlines() if line.startswith("remark ")]
+
+    def rows_of(values):
+        return [("control" if i % 5 == 0 else f"p{i % 40 // 2}", "cd"[i % 2], *row) for i, row in enumerate(values)]
+
+    plain = rows_of(random.normal(size=(400, 3)).round(3))
+    check(remarks_of(plain) == [], f"nothing to remark: {remarks_of(plain)}")
+    counts = rows_of(random.poisson(30, size=(400, 3)))
+    check(any("--normalize-total 1e4 --log1p" in r for r in remarks_of(counts)), "counts")
+    check(any("without --log1p" in r for r in remarks_of(counts, "--normalize-total", 1e4)), "counts, scaled only")
+    check(any("without --normalize-total " in r for r in remarks_of(counts, "--log1p")), "counts, logged only")
+    check(remarks_of(counts, "--log1p", "--normalize-total", 1e4) == [], "counts, both")
+    logged = np.log1p(random.poisson(1, size=(400, 3)) * 10.5)
+    check(any("had been taken before" in r for r in remarks_of(rows_of(logged.round(4)), "--log1p")), "logged before")
+    check(remarks_of(rows_of(logged.round(4))) == [], "logged once")
+    check(any("taken twice" in r for r in remarks_of(rows_of(np.log1p(logged).round(4)))), "logged twice")
+    odd = ("1-Mar", "2.31E+13", "Sep-02", "1-Methyl", "MARCH1", "E+12")
+    found = [r for r in remarks_of([(p, c, *v, *v) for p, c, *v in plain], readouts=odd) if "spreadsheet" in r]
+    check(len(found) == 1 and found[0].startswith("3 readouts") and all(n in found[0] for n in odd[:3]), f"a spreadsheet's names: {found}")
+    check(any("every row is the control" in r for r in remarks_of([("control", c, *v) for _, c, *v in plain])), "only controls")
+    check(any("no row is the control" in r for r in remarks_of([(p.replace("control", "x"), c, *v) for p, c, *v in plain])), "no controls")
+    check(any("of the control: does --control" in r for r in remarks_of([("control" if i % 3 else p, c, *v) for i, (p, c, *v) in enumerate(plain)])), "many controls")
+    case = [r for r in remarks_of([("P1" if i == 7 else p, c, *v) for i, (p, c, *v) in enumerate(plain)]) if "upper and lower case" in r]
+    check(case == ["1 perturbation differing from another in upper and lower case only: P1 and p1"], f"case: {case}")
+    alone = [r for r in remarks_of(plain + [("z", "lonely", 1, 2, 3), ("control", "lonely", 1, 2, 3)]) if "lonely" in r]
+    check(len(alone) == 1 and alone[0].startswith("1 context"), f"a context that shares nothing: {alone}")
+
+
 def problems():
     bad = wide("bad.tsv", [("A", "c", 1, "x", 3), ("", "c", 1, 2, 3), ("B", "", 1, 2, 3), ("C", "c", "inf", 2, 3), ("A++B", "c", 1, 1, 1)])
     got = run("check", bad)
@@ -296,7 +451,8 @@ def full_disk():
 
 
 try:
-    for part in (symbols, arithmetic, several_files, problems, full_disk, real_data):
+    for part in (symbols, arithmetic, several_files, combinations, controls, choosing_rows, split_column, twice, remarks,
+                 problems, full_disk, real_data):
         part()
 finally:
     shutil.rmtree(place, ignore_errors=True)
