@@ -13,6 +13,15 @@ default OPENBLAS_NUM_THREADS 1 # Tessera calls BLAS from threads of its own
 # default HDF5_USE_FILE_LOCKING FALSE # where a network file system has no locks; remove the first #
 # default OMPI_MCA_io romio321        # where parallel writing hangs or fails on Lustre or GPFS
 
+# The program of the source folder TESSERA, or of an installation, where TESSERA is PREFIX/share/tessera.
+program() {
+    local path
+    for path in "$TESSERA/build/tessera" "$TESSERA/../../bin/tessera" "$(command -v tessera)"; do
+        [ ! -x "$path" ] || { printf '%s\n' "$path"; return; }
+    done
+    printf '%s\n' "$TESSERA/build/tessera" # in a container, or nowhere
+}
+
 say() { printf '%s  %s\n' "$(date '+%F %T')" "$*"; }
 
 # supervise COMMAND…: run it and return its exit code. The first SIGUSR1, SIGTERM, SIGINT or SIGHUP that

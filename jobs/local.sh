@@ -20,7 +20,7 @@ RUN=${RUN%/}
 rm -f "$RUN.restarts" "$RUN/STOPPED"
 while may_restart "$RUN.restarts" "$(newest "$RUN")" "$MAX_IDLE"; do
     with_mpirun "$THREADS" -n "$RANKS" ${HOSTFILE:+--hostfile "$HOSTFILE"} \
-        $CONTAINER "$TESSERA/build/tessera" train "$CONFIG" --set data.store="$STORE" --set run.directory="$RUN" "$@"
+        $CONTAINER "$(program)" train "$CONFIG" --set data.store="$STORE" --set run.directory="$RUN" "$@"
     code=$?
     if is_final $code || [ -n "$asked" ] || [ -e "$RUN/STOPPED" ]; then exit $code; fi
     say "exit code $code: starting again in $PAUSE s"

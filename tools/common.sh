@@ -4,20 +4,61 @@
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-# Containers forbid reading another process's memory; more ranks than cores must not spin.
-export OMPI_MCA_btl_vader_single_copy_mechanism=none
-export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
+# Containers forbid reading another process's memory: Open MPI 4, and 5 and later.
+export OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_smsc=^cma
+# More ranks than cores, which must not spin.
+export OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
+export OMPI_MCA_mpi_yield_when_idle=1
 export OPENBLAS_NUM_THREADS=1
 
 say() { printf '\n== %s\n' "$*"; }
 fail() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
+# What a build folder is configured for: compiler, MPI and packages, with what they say of themselves.
+# One that comes, goes or is renewed changes it.
+found_here() {
+    local name
+    printf '%s\n' "${CC-}" "${CFLAGS-}" "${CPPFLAGS-}" "${LDFLAGS-}" "$(meson --version)" "$(${CC:-cc} --version 2>&1 | head -n 1)"
+    for name in mpicc mpirun; do readlink -f "$(command -v $name)"; done
+    for name in ompi-c mpich mpi-c mpi hdf5-openmpi hdf5-mpich hdf5-mpi hdf5 openblas openblas-lapack lapack \
+        scalapack-openmpi scalapack-mpich scalapack yaml-0.1 jansson libxxhash zlib cmocka; do
+        printf '%s: %s\n' $name "$(pkg-config --modversion $name 2>/dev/null) $(pkg-config --cflags --libs $name 2>/dev/null)"
+    done
+}
+
+# has_options DIR [-DNAME=VALUE…]: is the folder set up with them?
+has_options() {
+    python3 - "$@" <<'END'
+import json, sys
+with open(sys.argv[1] + "/meson-info/intro-buildoptions.json") as file:
+    values = {o["name"]: o["value"] for o in json.load(file)}
+for option in sys.argv[2:]:
+    name, _, wanted = option[2:].partition("=")
+    value = values.get(name)
+    if wanted != (",".join(value) if isinstance(value, list) else str(value)):
+        sys.exit(1)
+END
+}
+
+# configure DIR [-DNAME=VALUE…]: sets the folder up, changes its options, or sets it up anew, with the options that it
+# was given so far, when what was found for it has changed.
+configure() {
+    local found=$1/configured-for.txt
+    if [ -f "$1/build.ninja" ] && [ "$(found_here)" = "$(cat "$found" 2>/dev/null)" ]; then
+        has_options "$@" || meson setup --reconfigure "$@"
+    elif [ -d "$1/meson-private" ]; then
+        rm -f "$found"
+        meson setup --wipe "$@" && found_here >"$found"
+    else
+        meson setup "$@" && found_here >"$found"
+    fi
+}
+
 # build DIR [meson options]: quiet unless it fails.
 build() {
     local dir=$1 log
-    shift
     log=$(mktemp)
-    { [ -f "$dir/build.ninja" ] || meson setup "$dir" "$@"; } >"$log" 2>&1 && ninja -C "$dir" >>"$log" 2>&1 || {
+    configure "$@" >"$log" 2>&1 && ninja -C "$dir" >>"$log" 2>&1 || {
         tail -n 40 "$log" >&2
         rm -f "$log"
         fail "building into $dir failed; the lines above say why"

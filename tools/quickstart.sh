@@ -26,7 +26,7 @@ for file in "${files[@]}"; do [ -r "$file" ] || fail "$file: cannot be read"; do
 
 tools/install.sh || exit 1
 say "Building"
-build build
+build build -Dtests=disabled
 tessera=$PWD/build/tessera ranks=2
 mkdir -p "$output" || fail "$output: cannot be created"
 store=$output/data.prc.h5 run=$output/run

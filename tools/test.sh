@@ -47,12 +47,12 @@ run_script() {
 # shellcheck disable=SC2086
 tools/install.sh --tests $more || exit 1
 say "Building"
-build build
+build build -Dtests=enabled
 say "Tests"
 run build ${TESS_TEST_LONG:+--timeout-multiplier 15}
 
 say "Building with sanitizers"
-build build-asan -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
+build build-asan -Dtests=enabled -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
 say "Unit and MPI tests with sanitizers"
 # Some containers forbid what the leak check needs.
 leaks=0 probe=$(mktemp)

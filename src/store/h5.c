@@ -191,10 +191,22 @@ int tess_h5_close(struct tess_h5 *h5, struct tess_error *error)
     return error->code;
 }
 
+/* What a name stands for; the call and its struct have other names since HDF5 1.12. */
+static H5O_type_t type_of(hid_t file, const char *name)
+{
+#if H5_VERSION_GE(1, 12, 0)
+    H5O_info2_t info;
+    herr_t result = H5Oget_info_by_name3(file, name, &info, H5O_INFO_BASIC, H5P_DEFAULT);
+#else
+    H5O_info_t info;
+    herr_t result = H5Oget_info_by_name2(file, name, &info, H5O_INFO_BASIC, H5P_DEFAULT);
+#endif
+    return result < 0 ? H5O_TYPE_UNKNOWN : info.type;
+}
+
 int tess_h5_kind(const struct tess_h5 *h5, const char *name)
 {
     char *path = tess_strdup(name);
-    H5O_info_t info;
     int kind = 0, found = 1;
 
     /* H5Lexists must be asked for every step of the way */
@@ -203,9 +215,11 @@ int tess_h5_kind(const struct tess_h5 *h5, const char *name)
         found = H5Lexists(h5->file, path, H5P_DEFAULT) > 0;
         *slash = '/';
     }
-    if (found && (strcmp(name, "/") == 0 || H5Lexists(h5->file, name, H5P_DEFAULT) > 0) &&
-        H5Oget_info_by_name2(h5->file, name, &info, H5O_INFO_BASIC, H5P_DEFAULT) >= 0)
-        kind = info.type == H5O_TYPE_DATASET ? 1 : info.type == H5O_TYPE_GROUP ? 2 : 0;
+    if (found && (strcmp(name, "/") == 0 || H5Lexists(h5->file, name, H5P_DEFAULT) > 0)) {
+        H5O_type_t type = type_of(h5->file, name);
+
+        kind = type == H5O_TYPE_DATASET ? 1 : type == H5O_TYPE_GROUP ? 2 : 0;
+    }
     H5Eclear2(H5E_DEFAULT);
     tess_free(path);
     return kind;
