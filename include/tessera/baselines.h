@@ -25,6 +25,9 @@ const char *tess_baseline_excuse(int baseline);
 
 #define TESS_LINEAR_FACTORS 10
 #define TESS_LINEAR_RIDGE   0.1 /* both as published (Ahlmann-Eltze 2025) */
+/* The ridge is at least so much of the mean of P'P's eigenvalues: with large values (raw
+ * intensities) 0.1 would be lost in rounding. */
+#define TESS_LINEAR_LEAST_RIDGE 1e-10
 
 struct tess_linear { /* factors of the training changes; the same on every rank */
     int64_t k;       /* factors                                                        */
@@ -32,6 +35,7 @@ struct tess_linear { /* factors of the training changes; the same on every rank 
     double *unit;    /* (n_units, k) training units' changes in them, 0 elsewhere; own */
     double *between; /* (k, k) of one context, column-major; own                       */
     int64_t context; /* which one, or -1                                               */
+    int solved;      /* is there a solution?                                           */
 };
 
 struct tess_baselines {
@@ -72,7 +76,7 @@ int tess_linear_init(struct tess_linear *linear, const struct tess_baselines *ba
                      MPI_Comm comm, struct tess_error *error);
 void tess_linear_release(struct tess_linear *linear);
 /* The predicted change (readouts of the context); returns 0 (and zeroes) if the perturbation was
- * trained on in no other context. Local. */
+ * trained on in no other context, or the context's regression has no solution. Local. */
 int tess_linear_predict(struct tess_linear *linear, const struct tess_baselines *baselines,
                         int64_t context, int64_t combination, double *change);
 

@@ -23,7 +23,8 @@ struct tess_evaluate_options {
     int split; /* enum tess_split */
     int64_t n_resamples, n_halvings;
     uint64_t seed;
-    const char *predictions; /* a file that is scored in the model's place, or NULL; borrowed */
+    const char *predictions;     /* a file that is scored in the model's place, or NULL; borrowed */
+    struct tess_strings control; /* further names of the control in that file; own of the caller */
 };
 
 enum { TESS_METHODS = 1 + TESS_BASELINES }; /* the model, if there is one, stands first */
@@ -31,9 +32,12 @@ enum { TESS_METHODS = 1 + TESS_BASELINES }; /* the model, if there is one, stand
 struct tess_group {  /* all experiments, or a context's; rank 0 */
     int64_t context; /* -1: all                        */
     int64_t n, n_observations;
+    int64_t n_unscored;              /* held-out experiments that are not scored               */
     int64_t fallbacks[TESS_METHODS]; /* experiments on which a baseline had nothing to go by */
     struct tess_outcome outcome;     /* own */
     struct tess_ceiling ceiling;
+    int n_above; /* metrics in which the model is better than the ceiling, on its experiments */
+    uint8_t above[TESS_DISCRIMINATION]; /* which */
 };
 
 struct tess_evaluation {
@@ -45,18 +49,22 @@ struct tess_evaluation {
     struct tess_profiles profiles;
     struct tess_baselines baselines;
 
-    int64_t n;          /* scored experiments */
-    int64_t *unit;      /* (n) of the profiles, ascending; own */
-    int has_model;      /* is there something to score beside the baselines? */
-    char *no_model;     /* or why not; own */
-    char *model_source; /* where it is from; own */
-    int64_t *first;     /* (n + 1) into predicted; own */
-    float *predicted;   /* of a predictions file, by unit and readout of its context; own */
+    int64_t n;           /* scored experiments */
+    int64_t *unit;       /* (n) of the profiles, ascending; own */
+    int has_model;       /* is there something to score beside the baselines? */
+    char *no_model;      /* or why not; own */
+    char *model_source;  /* where it is from; own */
+    int64_t *readout_of; /* (readouts of the store) number in the model, or -1; own, or NULL */
+    int64_t *first;      /* (units + 1) into predicted: only held-out units have room; own   */
+    float *predicted;    /* of a predictions file, by unit and readout of its context; own   */
 
     int64_t n_held_out;           /* experiments of the split with any value               */
     int64_t n_left_out;           /* measured values that the model says nothing about     */
     int64_t n_unused;             /* predicted values that nothing is held out for         */
+    int64_t n_averaged;           /* experiments that several rows of the file predict …   */
+    int64_t n_averaged_rows;      /* … and those rows                                      */
     struct tess_strings unscored; /* "A+B in c": what the model says nothing about; own    */
+    int64_t *n_unscored;          /* (contexts) how many those are; own                    */
 
     int n_methods;             /* has_model + TESS_BASELINES */
     struct tess_scores *score; /* (n, n_methods) rank 0; own */
@@ -82,14 +90,18 @@ void tess_evaluate_print(const struct tess_evaluation *evaluation, FILE *out);
  * readouts of the context), NaN where it cannot. Local. */
 void tess_evaluate_predict(const struct tess_evaluation *evaluation, int64_t begin, int64_t end,
                            double *out);
-/* NaN in place of the measured values of scored experiment i that the model says nothing about;
- * returns how many those are. Local. */
-int64_t tess_evaluate_mask(const struct tess_evaluation *evaluation, int64_t i, float *measured);
-/* Which of n units can the model score? keep[i]. Local. */
-void tess_evaluate_known(const struct tess_evaluation *evaluation, int64_t n, const int64_t *unit,
+/* NaN in place of the measured values of a held-out unit that the model says nothing about; returns
+ * how many those are. Local. */
+int64_t tess_evaluate_mask(const struct tess_evaluation *evaluation, int64_t unit, float *measured);
+/* Of how many of its context's readouts the model says something. Local. */
+int64_t tess_evaluate_spoken(const struct tess_evaluation *evaluation, int64_t unit);
+/* Which experiments are scored: fills unit, has_model and what is counted. Collective. */
+int tess_evaluate_choose(struct tess_evaluation *evaluation, struct tess_error *error);
+/* Which of n units does the model know? keep[i]. Local. */
+void tess_evaluate_known(struct tess_evaluation *evaluation, int64_t n, const int64_t *unit,
                          uint8_t *keep);
-/* The predictions file, over the n units given, into evaluation->first and ->predicted; keep[i]:
- * has any. Collective. */
+/* The predictions file, for the n units given, into evaluation->first and ->predicted: the mean of
+ * several rows of a unit; keep[i]: has any. Collective. */
 int tess_evaluate_read(struct tess_evaluation *evaluation, int64_t n, const int64_t *unit,
                        uint8_t *keep, struct tess_error *error);
 /* Scores of experiments [begin, end): (end - begin, n_methods). Local. */
@@ -98,6 +110,11 @@ int tess_evaluate_score(struct tess_evaluation *evaluation, int64_t begin, int64
 /* Halvings' scores of experiments [begin, end): (end - begin, n_halvings). Local. */
 int tess_evaluate_halve(struct tess_evaluation *evaluation, int64_t begin, int64_t end,
                         struct tess_scores *score, struct tess_error *error);
+/* From the halvings' scores of this rank's n_mine experiments, the groups' ceilings (rank 0), and
+ * where the model is above them. Collective. */
+void tess_evaluate_ceilings(struct tess_evaluation *evaluation, int64_t n_mine,
+                            const struct tess_scores *mine);
+extern const char *const tess_evaluate_above; /* what it means to be above the ceiling */
 /* "A+B in c" of a unit; own of the caller. Local. */
 char *tess_evaluate_name(const struct tess_evaluation *evaluation, int64_t unit);
 

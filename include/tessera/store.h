@@ -60,16 +60,20 @@ void tess_index_release(struct tess_index *index);
 
 /* "A+B" of a combination; own of the caller. Local. */
 char *tess_index_combination_name(const struct tess_index *index, int64_t combination);
+/* Measured values of a split's experiments (enum tess_split), or of all (-1). Local. */
+int64_t tess_index_observed(const struct tess_index *index, int split);
 /* Is it the control (its only member)? Local. */
 int tess_index_is_control(const struct tess_index *index, int64_t combination);
 
 /* Reads "A+B+…" against a vocabulary: member numbers, ascending, repeats and controls (beside
  * others) dropped. A symbol may hold a plus of its own: the whole text and then the longest known
- * pieces are tried first. member: room for as many as the text has pluses, plus one. Returns the
- * number of members, or 0 if a part is unknown (its text added to `unknown`, which may be NULL).
- * Local. */
+ * pieces are tried first. Blanks around a piece do not count, and `ctrl` and the names in `control`
+ * (may be NULL) are the control where they are no symbols of their own. member: room for as many as
+ * the text has pluses, plus one. Returns the number of members, or 0 if a part is unknown (its text
+ * added to `unknown`, which may be NULL). Local. */
 struct tess_strings;
-int tess_combination_parse(const struct tess_vocab *perturbation, const char *text, int64_t *member,
+int tess_combination_parse(const struct tess_vocab *perturbation,
+                           const struct tess_strings *control, const char *text, int64_t *member,
                            struct tess_strings *unknown);
 
 #define TESS_STORE_READ_BYTES ((double)(4 << 20)) /* that reading values takes */

@@ -265,11 +265,13 @@ static int64_t perturbation_factor(const struct tess_linear *linear,
     return n;
 }
 
-/* Solves (P'P + ridge) W' = P'Z; `between` holds W', column-major. */
+/* Solves (P'P + ridge) W' = P'Z; `between` holds W', column-major. The least ridge keeps the
+ * condition below 1e11, whatever units the values have: a smaller one is noise of single precision.
+ */
 static void fit(struct tess_linear *linear, const struct tess_profiles *profiles, int64_t context)
 {
     int k = tess_int(linear->k), info;
-    double *gram = TESS_NEW(double, k *k), p[TESS_LINEAR_FACTORS];
+    double *gram = TESS_NEW(double, k *k), p[TESS_LINEAR_FACTORS], trace = 0, least;
 
     memset(linear->between, 0, (size_t)(k * k) * sizeof *linear->between);
     for (int i = 0; i < k; i++)
@@ -281,14 +283,19 @@ static void fit(struct tess_linear *linear, const struct tess_profiles *profiles
         if (!tess_profiles_trains(profiles, u) ||
             !perturbation_factor(linear, profiles, context, profiles->combination[u], p))
             continue;
-        for (int i = 0; i < k; i++)
+        for (int i = 0; i < k; i++) {
+            trace += p[i] * p[i];
             for (int j = 0; j < k; j++) {
                 gram[i * k + j] += p[i] * p[j];
                 linear->between[j * k + i] += p[i] * z[j];
             }
+        }
     }
+    least = TESS_LINEAR_LEAST_RIDGE * trace / k;
+    for (int i = 0; i < k && least > TESS_LINEAR_RIDGE; i++)
+        gram[i * k + i] += least - TESS_LINEAR_RIDGE;
     dposv_("U", &k, &k, gram, &k, linear->between, &k, &info, 1);
-    TESS_BUG_IF(info != 0); /* the ridge makes it positive definite */
+    linear->solved = info == 0;
     linear->context = context;
     tess_free(gram);
 }
@@ -303,7 +310,7 @@ int tess_linear_predict(struct tess_linear *linear, const struct tess_baselines 
 
     if (linear->context != context)
         fit(linear, profiles, context);
-    if (perturbation_factor(linear, profiles, context, combination, p) == 0) {
+    if (!linear->solved || perturbation_factor(linear, profiles, context, combination, p) == 0) {
         memset(change, 0, (size_t)tess_profiles_width(profiles, context) * sizeof *change);
         return 0;
     }

@@ -24,131 +24,6 @@ char *tess_evaluate_name(const struct tess_evaluation *evaluation, int64_t unit)
     return name;
 }
 
-/* Units of the split that hold any value, control left out. */
-static int64_t *find_held_out(struct tess_evaluation *evaluation)
-{
-    const struct tess_profiles *profiles = &evaluation->profiles;
-    const struct tess_index *index = &evaluation->store->index;
-    int64_t *unit = TESS_NEW(int64_t, profiles->n_units);
-
-    for (int64_t u = 0; u < profiles->n_units; u++) {
-        int64_t observed = 0;
-
-        for (int64_t k = profiles->row_first[u]; k < profiles->row_first[u + 1]; k++)
-            observed += index->n_observed[profiles->row[k]];
-        if (observed > 0 && profiles->split[u] == evaluation->options.split &&
-            !tess_index_is_control(index, profiles->combination[u]))
-            unit[evaluation->n_held_out++] = u;
-    }
-    return unit;
-}
-
-/* Keep what the model or the file has something to say about; if that is nothing, score the
- * baselines on all. */
-static void select_units(struct tess_evaluation *evaluation, const int64_t *unit,
-                         const uint8_t *keep)
-{
-    int64_t n = evaluation->n_held_out, kept = 0;
-
-    for (int64_t i = 0; i < n; i++)
-        kept += keep[i];
-    evaluation->unit = TESS_NEW(int64_t, n);
-    if (evaluation->has_model && kept == 0) {
-        evaluation->has_model = 0;
-        evaluation->no_model =
-            tess_format("none of the %lld held-out experiments %s", (long long)n,
-                        evaluation->predicted ? "is predicted by the file"
-                                              : "has a perturbation, a context and a readout that "
-                                                "the model was trained on");
-    }
-    for (int64_t i = 0; i < n; i++) {
-        char *name;
-
-        if (!evaluation->has_model || keep[i]) {
-            if (evaluation->first)
-                evaluation->first[evaluation->n] = evaluation->first[i];
-            evaluation->unit[evaluation->n++] = unit[i];
-            continue;
-        }
-        name = tess_evaluate_name(evaluation, unit[i]);
-        tess_strings_add(&evaluation->unscored, name);
-        tess_free(name);
-    }
-    evaluation->n_methods = evaluation->has_model + TESS_BASELINES;
-}
-
-static int choose(struct tess_evaluation *evaluation, struct tess_error *error)
-{
-    int64_t *unit = find_held_out(evaluation), n = evaluation->n_held_out;
-    uint8_t *keep = TESS_NEW(uint8_t, n);
-
-    if (n == 0)
-        tess_error_set(error, TESS_EDATA,
-                       "%s: no experiment is held out as '%s': assign some with 'tessera split', "
-                       "or choose another --split",
-                       evaluation->store->h5.path, tess_split_name(evaluation->options.split));
-    else if (evaluation->options.predictions)
-        tess_evaluate_read(evaluation, n, unit, keep, error);
-    else if (evaluation->model)
-        tess_evaluate_known(evaluation, n, unit, keep);
-    else
-        evaluation->no_model = tess_strdup("no model was given");
-    evaluation->has_model = evaluation->options.predictions || evaluation->model;
-    if (error->code == TESS_OK)
-        select_units(evaluation, unit, keep);
-    tess_free(unit);
-    tess_free(keep);
-    return error->code;
-}
-
-static struct tess_ceiling *ceiling_of(struct tess_evaluation *evaluation, int64_t context)
-{
-    for (int64_t g = 1; g < evaluation->n_groups; g++)
-        if (evaluation->group[g].context == context)
-            return &evaluation->group[g].ceiling;
-    tess_bug(__FILE__, __LINE__, "an experiment without a context");
-}
-
-/* One halving of all experiments, in their order. */
-static void add_halving(struct tess_evaluation *evaluation, const struct tess_scores *score)
-{
-    struct tess_ceiling_sum *all = TESS_NEW(struct tess_ceiling_sum, 1);
-    struct tess_ceiling_sum *sum = TESS_NEW(struct tess_ceiling_sum, 1);
-    const struct tess_profiles *profiles = &evaluation->profiles;
-
-    for (int64_t i = 0; i < evaluation->n; i++) {
-        int64_t context = profiles->context_of[evaluation->unit[i]];
-
-        tess_ceiling_add(all, &score[i]);
-        tess_ceiling_add(sum, &score[i]);
-        if (i + 1 == evaluation->n || profiles->context_of[evaluation->unit[i + 1]] != context) {
-            tess_ceiling_halving(ceiling_of(evaluation, context), sum);
-            *sum = (struct tess_ceiling_sum){0};
-        }
-    }
-    tess_ceiling_halving(&evaluation->group[0].ceiling, all);
-    tess_free(all);
-    tess_free(sum);
-}
-
-static void gather_halvings(struct tess_evaluation *evaluation, int64_t n_mine,
-                            const struct tess_scores *mine, int rank)
-{
-    int64_t n_halvings = evaluation->options.n_halvings;
-    struct tess_scores *one = TESS_NEW(struct tess_scores, n_mine);
-    struct tess_scores *all = TESS_NEW(struct tess_scores, rank == 0 ? evaluation->n : 0);
-
-    for (int64_t h = 0; h < n_halvings; h++) {
-        for (int64_t i = 0; i < n_mine; i++)
-            one[i] = mine[i * n_halvings + h];
-        tess_share_gather(evaluation->comm, one, n_mine, sizeof *one, all);
-        if (rank == 0)
-            add_halving(evaluation, all);
-    }
-    tess_free(one);
-    tess_free(all);
-}
-
 /* The groups: all, and each context with scored experiments. */
 static void find_groups(struct tess_evaluation *evaluation)
 {
@@ -190,6 +65,8 @@ static void summarize(struct tess_evaluation *evaluation)
             for (int m = 0; m < n_methods; m++)
                 group->fallbacks[m] += score[i * n_methods + m].fallback;
         }
+        group->n_unscored =
+            g == 0 ? (int64_t)evaluation->unscored.n : evaluation->n_unscored[group->context];
         tess_bootstrap_init(&group->outcome, &sample);
         first = g == 0 ? 0 : first + group->n;
     }
@@ -211,7 +88,7 @@ static int count_left_out(struct tess_evaluation *evaluation, int64_t begin, int
         if (value) {
             memcpy(row, value + (unit - profiles->context_first[context]) * width,
                    (size_t)width * sizeof *row);
-            evaluation->n_left_out += tess_evaluate_mask(evaluation, i, row);
+            evaluation->n_left_out += tess_evaluate_mask(evaluation, unit, row);
         }
         tess_free(row);
     }
@@ -245,7 +122,7 @@ static int score_all(struct tess_evaluation *evaluation, struct tess_error *erro
                           evaluation->score);
         if (rank == 0)
             find_groups(evaluation);
-        gather_halvings(evaluation, end - begin, halves, rank);
+        tess_evaluate_ceilings(evaluation, end - begin, halves);
         MPI_Allreduce(MPI_IN_PLACE, &evaluation->n_left_out, 1, MPI_INT64_T, MPI_SUM,
                       evaluation->comm);
         if (rank == 0)
@@ -270,7 +147,7 @@ int tess_evaluate_run(struct tess_evaluation *evaluation, const struct tess_stor
                                            : model              ? model->path
                                                                 : "");
     tess_profiles_init(&evaluation->profiles, store);
-    if (choose(evaluation, error) == TESS_OK &&
+    if (tess_evaluate_choose(evaluation, error) == TESS_OK &&
         tess_baselines_init(&evaluation->baselines, &evaluation->profiles, comm, error) == TESS_OK)
         score_all(evaluation, error);
     return error->code;
@@ -287,6 +164,8 @@ void tess_evaluate_release(struct tess_evaluation *evaluation)
     tess_free(evaluation->unit);
     tess_free(evaluation->no_model);
     tess_free(evaluation->model_source);
+    tess_free(evaluation->n_unscored);
+    tess_free(evaluation->readout_of);
     tess_free(evaluation->first);
     tess_free(evaluation->predicted);
     tess_free(evaluation->score);

@@ -105,6 +105,21 @@ static json_t *ceiling_json(const struct tess_evaluation *evaluation,
     return object;
 }
 
+/* In which metrics the model is better than the ceiling; NULL: in none. */
+static json_t *above_json(const struct tess_group *group)
+{
+    json_t *metrics;
+
+    if (group->n_above == 0)
+        return NULL;
+    metrics = json_array();
+    for (int k = 0; k < TESS_DISCRIMINATION; k++)
+        if (group->above[k])
+            json_array_append_new(metrics, json_string(tess_metric_name(k)));
+    return json_pack("{s:o, s:I, s:s}", "metrics", metrics, "experiments",
+                     (json_int_t)group->ceiling.n_experiments, "meaning", tess_evaluate_above);
+}
+
 static void put_group(json_t *object, const struct tess_evaluation *evaluation,
                       const struct tess_group *group)
 {
@@ -125,10 +140,10 @@ static void put_group(json_t *object, const struct tess_evaluation *evaluation,
                        reason);
     }
     json_object_set_new(object, "counts",
-                        json_pack("{s:I, s:I, s:I, s:o}", "experiments", (json_int_t)group->n,
+                        json_pack("{s:I, s:I, s:I, s:I, s:o}", "experiments", (json_int_t)group->n,
                                   "perturbations", (json_int_t)outcome->n_perturbations,
-                                  "observations", (json_int_t)group->n_observations, "fallbacks",
-                                  fallbacks));
+                                  "observations", (json_int_t)group->n_observations, "unscored",
+                                  (json_int_t)group->n_unscored, "fallbacks", fallbacks));
     put_object(object, "model", evaluation->has_model ? method_json(outcome->own, group->n) : NULL,
                evaluation->no_model);
     json_object_set_new(object, "baselines", baselines);
@@ -140,6 +155,10 @@ static void put_group(json_t *object, const struct tess_evaluation *evaluation,
     }
     put_object(object, "ceiling", ceiling_json(evaluation, group),
                tess_reason_text(TESS_NO_REPLICATES));
+    put_object(object, "above_ceiling", above_json(group),
+               !evaluation->has_model              ? evaluation->no_model
+               : group->ceiling.n_experiments == 0 ? tess_reason_text(TESS_NO_REPLICATES)
+                                                   : "no score is better than the ceiling's");
 }
 
 static json_t *hash_json(uint64_t hash)
@@ -165,6 +184,9 @@ static json_t *source_json(const struct tess_evaluation *evaluation)
     json_object_set_new(object, "unscored", unscored);
     json_object_set_new(object, "left_out_values", json_integer(evaluation->n_left_out));
     json_object_set_new(object, "unused_predictions", json_integer(evaluation->n_unused));
+    json_object_set_new(object, "averaged_predictions",
+                        json_pack("{s:I, s:I}", "experiments", (json_int_t)evaluation->n_averaged,
+                                  "rows", (json_int_t)evaluation->n_averaged_rows));
     return object;
 }
 

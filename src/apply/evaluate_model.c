@@ -35,22 +35,15 @@ static int64_t context_in_model(const struct tess_evaluation *evaluation, int64_
     return number >= 0 && model->trained_context[number] ? number : -1;
 }
 
-static int64_t readout_in_model(const struct tess_evaluation *evaluation, int64_t readout)
-{
-    const struct tess_model *model = evaluation->model;
-    int64_t number =
-        tess_vocab_find(&model->readout, evaluation->store->index.readout.symbol[readout]);
-
-    return number >= 0 && model->trained_readout[number] ? number : -1;
-}
-
-void tess_evaluate_known(const struct tess_evaluation *evaluation, int64_t n, const int64_t *unit,
+void tess_evaluate_known(struct tess_evaluation *evaluation, int64_t n, const int64_t *unit,
                          uint8_t *keep)
 {
     const struct tess_profiles *profiles = &evaluation->profiles;
     const struct tess_index *index = &evaluation->store->index;
     int64_t *number = match_perturbations(evaluation);
 
+    evaluation->readout_of =
+        match(&index->readout, &evaluation->model->readout, evaluation->model->trained_readout);
     for (int64_t i = 0; i < n; i++) {
         int64_t combination = profiles->combination[unit[i]],
                 context = profiles->context_of[unit[i]];
@@ -60,7 +53,7 @@ void tess_evaluate_known(const struct tess_evaluation *evaluation, int64_t n, co
             continue;
         for (int64_t k = profiles->readout_first[context];
              k < profiles->readout_first[context + 1] && !keep[i]; k++)
-            keep[i] = readout_in_model(evaluation, profiles->readout[k]) >= 0;
+            keep[i] = evaluation->readout_of[profiles->readout[k]] >= 0;
         for (int64_t k = index->combination_first[combination];
              k < index->combination_first[combination + 1]; k++)
             keep[i] = keep[i] && number[index->combination_member[k]] >= 0;
@@ -68,21 +61,37 @@ void tess_evaluate_known(const struct tess_evaluation *evaluation, int64_t n, co
     tess_free(number);
 }
 
-int64_t tess_evaluate_mask(const struct tess_evaluation *evaluation, int64_t i, float *measured)
+/* Does the model, or the file, say something about the unit's k-th readout? */
+static int speaks(const struct tess_evaluation *evaluation, int64_t unit, int64_t k)
 {
     const struct tess_profiles *profiles = &evaluation->profiles;
-    int64_t context = profiles->context_of[evaluation->unit[i]], masked = 0;
-    const int64_t *readout = profiles->readout + profiles->readout_first[context];
+    int64_t context = profiles->context_of[unit];
 
-    for (int64_t k = 0; evaluation->has_model && k < tess_profiles_width(profiles, context); k++) {
-        int silent = evaluation->predicted ? isnan(evaluation->predicted[evaluation->first[i] + k])
-                                           : readout_in_model(evaluation, readout[k]) < 0;
+    if (evaluation->predicted)
+        return !isnan(evaluation->predicted[evaluation->first[unit] + k]);
+    return evaluation->readout_of[profiles->readout[profiles->readout_first[context] + k]] >= 0;
+}
 
-        if (silent && !isnan(measured[k])) {
+int64_t tess_evaluate_spoken(const struct tess_evaluation *evaluation, int64_t unit)
+{
+    const struct tess_profiles *profiles = &evaluation->profiles;
+    int64_t width = tess_profiles_width(profiles, profiles->context_of[unit]), n = 0;
+
+    for (int64_t k = 0; k < width; k++)
+        n += speaks(evaluation, unit, k);
+    return n;
+}
+
+int64_t tess_evaluate_mask(const struct tess_evaluation *evaluation, int64_t unit, float *measured)
+{
+    const struct tess_profiles *profiles = &evaluation->profiles;
+    int64_t width = tess_profiles_width(profiles, profiles->context_of[unit]), masked = 0;
+
+    for (int64_t k = 0; evaluation->has_model && k < width; k++)
+        if (!isnan(measured[k]) && !speaks(evaluation, unit, k)) {
             measured[k] = NAN;
             masked++;
         }
-    }
     return masked;
 }
 
@@ -115,7 +124,7 @@ static void predict_model(const struct tess_evaluation *evaluation, int64_t begi
     }
     for (int64_t k = 0; k < width; k++) {
         readout[known] =
-            readout_in_model(evaluation, profiles->readout[profiles->readout_first[context] + k]);
+            evaluation->readout_of[profiles->readout[profiles->readout_first[context] + k]];
         place[known] = k;
         known += readout[known] >= 0;
     }
@@ -139,9 +148,14 @@ void tess_evaluate_predict(const struct tess_evaluation *evaluation, int64_t beg
     const struct tess_profiles *profiles = &evaluation->profiles;
     int64_t width = tess_profiles_width(profiles, profiles->context_of[evaluation->unit[begin]]);
 
-    for (int64_t i = 0; i < (end - begin) * width; i++)
-        out[i] = evaluation->predicted ? (double)evaluation->predicted[evaluation->first[begin] + i]
-                                       : NAN;
+    for (int64_t i = begin; i < end; i++) {
+        const float *row = evaluation->predicted
+                               ? evaluation->predicted + evaluation->first[evaluation->unit[i]]
+                               : NULL;
+
+        for (int64_t k = 0; k < width; k++)
+            out[(i - begin) * width + k] = row ? (double)row[k] : NAN;
+    }
     if (!evaluation->predicted)
         predict_model(evaluation, begin, end, out);
 }

@@ -17,11 +17,13 @@ struct reader {
     struct tess_source source;
     struct tess_problems problems;
     struct tess_column perturbation, context;
-    int64_t n;            /* held-out units … */
-    const int64_t *unit;  /* (n) … ascending  */
     int64_t *readout;     /* (source readouts) number in the store, or -1 */
     int64_t *combination; /* (levels) or -1 */
     int64_t *context_of;  /* (levels) or -1 */
+    int64_t *rows;        /* (units) rows of the file that predict it */
+    uint8_t *repeated;    /* (units) does any of its readouts have several values? */
+    double *sum;          /* as evaluation->predicted; NULL until a value is repeated */
+    int32_t *count;       /* the same */
 };
 
 /* Members against combination `k` of the index, which are in lexicographic order. */
@@ -37,7 +39,8 @@ static int compare_members(const struct tess_index *index, int64_t k, int64_t n,
     return (n > n_other) - (n < n_other);
 }
 
-static int64_t find_combination(const struct tess_index *index, const char *text)
+static int64_t find_combination(const struct tess_index *index, const struct tess_strings *control,
+                                const char *text)
 {
     int64_t low = 0, high = index->n_combinations, found = -1, room = 1, *member;
     int n;
@@ -45,7 +48,7 @@ static int64_t find_combination(const struct tess_index *index, const char *text
     for (const char *c = text; *c; c++)
         room += *c == '+';
     member = TESS_NEW(int64_t, room);
-    n = tess_combination_parse(&index->perturbation, text, member, NULL);
+    n = tess_combination_parse(&index->perturbation, control, text, member, NULL);
     while (n > 0 && low < high && found < 0) {
         int64_t middle = low + (high - low) / 2;
         int by = compare_members(index, middle, n, member);
@@ -79,9 +82,12 @@ static int reader_open(struct reader *reader, const char *path, struct tess_sour
     for (int64_t i = 0; i < reader->source.n_readouts; i++)
         reader->readout[i] = tess_vocab_find(&index->readout, reader->source.readout.item[i]);
     for (int64_t i = 0; i < reader->perturbation.n_levels; i++)
-        reader->combination[i] = find_combination(index, reader->perturbation.level[i]);
+        reader->combination[i] = find_combination(index, &reader->evaluation->options.control,
+                                                  reader->perturbation.level[i]);
     for (int64_t i = 0; i < reader->context.n_levels; i++)
         reader->context_of[i] = tess_vocab_find(&index->context, reader->context.level[i]);
+    reader->rows = TESS_NEW(int64_t, reader->evaluation->profiles.n_units);
+    reader->repeated = TESS_NEW(uint8_t, reader->evaluation->profiles.n_units);
     return error->code;
 }
 
@@ -94,6 +100,10 @@ static void reader_release(struct reader *reader)
     tess_free(reader->readout);
     tess_free(reader->combination);
     tess_free(reader->context_of);
+    tess_free(reader->rows);
+    tess_free(reader->repeated);
+    tess_free(reader->sum);
+    tess_free(reader->count);
 }
 
 static int compare_numbers(const void *a, const void *b)
@@ -120,35 +130,73 @@ static int64_t unit_of_row(const struct reader *reader, int64_t row)
     if (p >= 0 && c >= 0 && reader->combination[p] >= 0 && reader->context_of[c] >= 0)
         unit = tess_profiles_find(&evaluation->profiles, reader->context_of[c],
                                   reader->combination[p], evaluation->options.split);
-    return unit < 0 ? -1 : place_of(unit, reader->n, reader->unit);
+    return unit >= 0 && evaluation->first[unit + 1] > evaluation->first[unit] ? unit : -1;
 }
 
-static int take(struct reader *reader, int64_t i, int64_t readout, float value,
+/* From the first repeated value on, sums are kept beside the values. */
+static int start_sums(struct reader *reader, struct tess_error *error)
+{
+    const struct tess_evaluation *evaluation = reader->evaluation;
+    int64_t n = evaluation->first[evaluation->profiles.n_units];
+
+    if (reader->sum)
+        return TESS_OK;
+    reader->sum = tess_alloc_large((size_t)n, sizeof(double), "the predictions' sums", error);
+    reader->count = tess_alloc_large((size_t)n, sizeof(int32_t), "the predictions' counts", error);
+    for (int64_t i = 0; error->code == TESS_OK && i < n; i++)
+        if (!isnan(evaluation->predicted[i])) {
+            reader->sum[i] = (double)evaluation->predicted[i];
+            reader->count[i] = 1;
+        }
+    return error->code;
+}
+
+/* One value of a row that predicts the unit (or none: -1); 1 if it is of use. */
+static int take(struct reader *reader, int64_t unit, int64_t readout, float value,
                 struct tess_error *error)
 {
     struct tess_evaluation *evaluation = reader->evaluation;
     const struct tess_profiles *profiles = &evaluation->profiles;
-    int64_t context = i < 0 ? 0 : profiles->context_of[reader->unit[i]];
-    int64_t place = i < 0 || readout < 0
+    int64_t context = unit < 0 ? 0 : profiles->context_of[unit];
+    int64_t place = unit < 0 || readout < 0
                         ? -1
                         : place_of(readout, tess_profiles_width(profiles, context),
                                    profiles->readout + profiles->readout_first[context]);
-    char *name;
+    int64_t at = place < 0 ? -1 : evaluation->first[unit] + place;
 
     if (isnan(value))
-        return error->code;
+        return 0;
     if (place < 0) {
         evaluation->n_unused++;
-        return error->code;
+        return 0;
     }
-    if (!isnan(evaluation->predicted[evaluation->first[i] + place])) {
-        name = tess_evaluate_name(evaluation, reader->unit[i]);
-        tess_error_set(error, TESS_EDATA, "%s: readout '%s' of %s is predicted twice",
-                       reader->source.path, evaluation->store->index.readout.symbol[readout], name);
-        tess_free(name);
+    if (!isnan(evaluation->predicted[at])) {
+        if (start_sums(reader, error) != TESS_OK)
+            return 0;
+        reader->repeated[unit] = 1;
+    } else
+        evaluation->predicted[at] = value;
+    if (reader->sum) {
+        reader->sum[at] += (double)value;
+        reader->count[at]++;
     }
-    evaluation->predicted[evaluation->first[i] + place] = value;
-    return error->code;
+    return 1;
+}
+
+/* Several rows of an experiment (its cells, for instance) make their mean. */
+static void average(struct reader *reader)
+{
+    struct tess_evaluation *evaluation = reader->evaluation;
+
+    for (int64_t u = 0; u < evaluation->profiles.n_units && reader->sum; u++) {
+        if (!reader->repeated[u])
+            continue;
+        evaluation->n_averaged++;
+        evaluation->n_averaged_rows += reader->rows[u];
+        for (int64_t i = evaluation->first[u]; i < evaluation->first[u + 1]; i++)
+            if (reader->count[i] > 1)
+                evaluation->predicted[i] = (float)(reader->sum[i] / (double)reader->count[i]);
+    }
 }
 
 static void take_block(struct reader *reader, const struct tess_block *block,
@@ -158,7 +206,8 @@ static void take_block(struct reader *reader, const struct tess_block *block,
     float *row = TESS_NEW(float, n);
 
     for (int64_t k = 0; k < block->n && error->code == TESS_OK; k++) {
-        int64_t i = unit_of_row(reader, block->first + k);
+        int64_t unit = unit_of_row(reader, block->first + k);
+        int used = 0;
         const float *value = block->dense ? block->dense + k * n : row;
 
         for (int64_t j = 0; !block->dense && j < n; j++)
@@ -167,16 +216,17 @@ static void take_block(struct reader *reader, const struct tess_block *block,
              !block->dense && j < block->indptr[k + 1]; j++)
             row[block->index[j]] = block->data[j];
         for (int64_t j = 0; j < n && error->code == TESS_OK; j++)
-            take(reader, i, reader->readout[j], value[j], error);
+            used |= take(reader, unit, reader->readout[j], value[j], error);
+        if (used)
+            reader->rows[unit]++;
     }
     tess_free(row);
 }
 
-static int read_all(struct tess_evaluation *evaluation, int64_t n, const int64_t *unit,
-                    struct tess_error *error)
+static int read_all(struct tess_evaluation *evaluation, struct tess_error *error)
 {
     struct tess_source_options options = {0};
-    struct reader reader = {.evaluation = evaluation, .n = n, .unit = unit};
+    struct reader reader = {.evaluation = evaluation};
     struct tess_block block = {0};
 
     reader_open(&reader, evaluation->options.predictions, &options, error);
@@ -190,6 +240,8 @@ static int read_all(struct tess_evaluation *evaluation, int64_t n, const int64_t
     }
     if (reader.problems.n > 0 && reader.problems.text.n > 0)
         tess_error_set(error, TESS_EDATA, "%s", reader.problems.text.item[0]);
+    if (error->code == TESS_OK)
+        average(&reader);
     tess_block_release(&block);
     reader_release(&reader);
     tess_strings_release(&options.perturbation);
@@ -201,26 +253,25 @@ int tess_evaluate_read(struct tess_evaluation *evaluation, int64_t n, const int6
                        uint8_t *keep, struct tess_error *error)
 {
     const struct tess_profiles *profiles = &evaluation->profiles;
-    int64_t *first = TESS_NEW(int64_t, n + 1);
+    int64_t n_units = profiles->n_units, *first = TESS_NEW(int64_t, n_units + 1), size;
     int rank;
 
     MPI_Comm_rank(evaluation->comm, &rank);
     for (int64_t i = 0; i < n; i++)
-        first[i + 1] = first[i] + tess_profiles_width(profiles, profiles->context_of[unit[i]]);
+        first[unit[i] + 1] = tess_profiles_width(profiles, profiles->context_of[unit[i]]);
+    for (int64_t u = 0; u < n_units; u++)
+        first[u + 1] += first[u];
+    size = first[n_units];
     evaluation->first = first;
-    evaluation->predicted =
-        tess_alloc_large((size_t)first[n], sizeof(float), "the predictions", error);
-    for (int64_t k = 0; evaluation->predicted && k < first[n]; k++)
+    evaluation->predicted = tess_alloc_large((size_t)size, sizeof(float), "the predictions", error);
+    for (int64_t k = 0; evaluation->predicted && k < size; k++)
         evaluation->predicted[k] = NAN;
     if (rank == 0 && error->code == TESS_OK)
-        read_all(evaluation, n, unit, error);
+        read_all(evaluation, error);
     if (tess_agree(evaluation->comm, error) != TESS_OK)
         return error->code;
-    tess_share(evaluation->comm, evaluation->predicted, (size_t)first[n] * sizeof(float));
-    for (int64_t i = 0; i < n; i++) {
-        keep[i] = 0;
-        for (int64_t k = first[i]; k < first[i + 1] && !keep[i]; k++)
-            keep[i] = (uint8_t)!isnan(evaluation->predicted[k]);
-    }
+    tess_share(evaluation->comm, evaluation->predicted, (size_t)size * sizeof(float));
+    for (int64_t i = 0; i < n; i++)
+        keep[i] = tess_evaluate_spoken(evaluation, unit[i]) > 0;
     return error->code;
 }

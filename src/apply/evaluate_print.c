@@ -29,6 +29,14 @@ static void print_number(FILE *out, double x)
         fprintf(out, " %11.4f", x);
 }
 
+static void print_wide(FILE *out, double x)
+{
+    if (isnan(x))
+        fprintf(out, "    %12s", "-");
+    else
+        fprintf(out, "    %12.4f", x);
+}
+
 static void print_method(FILE *out, const char *name, const struct tess_estimate *own)
 {
     fprintf(out, "%-20s", name);
@@ -117,13 +125,59 @@ static void print_contexts(const struct tess_evaluation *evaluation, FILE *out)
         else
             fprintf(out, " %11s", "");
         for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
-            fprintf(out, "    %12.4f", group->outcome.own[(first + shown[i]) * TESS_METRICS].value);
+            print_wide(out, group->outcome.own[(first + shown[i]) * TESS_METRICS].value);
         print_number(out, tess_ceiling_value(&group->ceiling, TESS_RMSE));
         fputc('\n', out);
     }
     if (n > CONTEXTS_SHOWN)
         fprintf(out, "… and %lld more contexts (all are in the JSON)\n",
                 (long long)(n - CONTEXTS_SHOWN));
+}
+
+/* What is not scored, and what was averaged. */
+static void print_selection(const struct tess_evaluation *evaluation, FILE *out)
+{
+    const char *who = evaluation->options.predictions ? "the predictions say" : "the model says";
+    long long n = (long long)evaluation->unscored.n;
+
+    if (n > 0)
+        fprintf(out, "%lld more %s not scored: %s nothing about %s (%s%s)\n", n,
+                n > 1 ? "are" : "is", who, n > 1 ? "them" : "it", evaluation->unscored.item[0],
+                n > 1 ? ", …" : "");
+    if (evaluation->n_left_out > 0)
+        fprintf(out,
+                "%lld measured values of the scored ones are left out: %s nothing about them\n",
+                (long long)evaluation->n_left_out, who);
+    if (evaluation->n_unused > 0)
+        fprintf(out, "%lld predicted values are not used: nothing is held out for them\n",
+                (long long)evaluation->n_unused);
+    if (evaluation->n_averaged > 0)
+        fprintf(out, "%lld rows of the predictions are averaged: %lld experiment%s several\n",
+                (long long)evaluation->n_averaged_rows, (long long)evaluation->n_averaged,
+                evaluation->n_averaged > 1 ? "s have" : " has");
+    if (!evaluation->has_model)
+        fprintf(out, "baselines only: %s\n", evaluation->no_model);
+}
+
+/* One sentence, if the model is better than the noise ceiling in what the table shows. */
+static void print_above(const struct tess_evaluation *evaluation, const struct tess_group *group,
+                        FILE *out)
+{
+    const char *separator = "";
+
+    for (size_t i = 0; i < N_COLUMNS; i++) {
+        int metric = columns[i].metric;
+
+        if (metric >= TESS_DISCRIMINATION || !group->above[metric])
+            continue;
+        if (!*separator)
+            fprintf(out, "\n%s above the noise ceiling in ",
+                    evaluation->options.predictions ? "The predictions are" : "The model is");
+        fprintf(out, "%s%s", separator, columns[i].title);
+        separator = ", ";
+    }
+    if (*separator)
+        fprintf(out, ": %s.\n", tess_evaluate_above);
 }
 
 void tess_evaluate_print(const struct tess_evaluation *evaluation, FILE *out)
@@ -135,14 +189,10 @@ void tess_evaluate_print(const struct tess_evaluation *evaluation, FILE *out)
             (long long)all->n, tess_split_name(evaluation->options.split),
             (long long)all->outcome.n_perturbations, (long long)evaluation->n_groups - 1,
             (long long)all->n_observations);
-    if (evaluation->unscored.n)
-        fprintf(out, "%zu more are not scored: the model says nothing about them (%s%s)\n",
-                evaluation->unscored.n, evaluation->unscored.item[0],
-                evaluation->unscored.n > 1 ? ", …" : "");
-    if (!evaluation->has_model)
-        fprintf(out, "baselines only: %s\n", evaluation->no_model);
+    print_selection(evaluation, out);
     fputc('\n', out);
     print_group(evaluation, all, out);
+    print_above(evaluation, all, out);
     if (evaluation->has_model)
         print_differences(evaluation, out);
     if (evaluation->n_groups > 2)

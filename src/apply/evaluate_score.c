@@ -42,7 +42,7 @@ static int measured_init(struct measured *measured, struct tess_evaluation *eval
         memcpy(row,
                value + (evaluation->unit[i] - profiles->context_first[context]) * measured->width,
                (size_t)measured->width * sizeof *row);
-        tess_evaluate_mask(evaluation, i, row);
+        tess_evaluate_mask(evaluation, evaluation->unit[i], row);
     }
     return error->code;
 }
@@ -203,7 +203,8 @@ int tess_evaluate_halve(struct tess_evaluation *evaluation, int64_t begin, int64
 
         if (read_folds(evaluation, evaluation->unit[i], &folds, error) == TESS_OK) {
             for (int64_t k = 0; k < folds.n; k++)
-                tess_evaluate_mask(evaluation, i, folds.value + k * folds.n_panel);
+                tess_evaluate_mask(evaluation, evaluation->unit[i],
+                                   folds.value + k * folds.n_panel);
 #pragma omp parallel for schedule(dynamic) num_threads(evaluation->n_threads)
             for (int64_t h = 0; h < n; h++)
                 tess_ceiling_score(&folds, baselines->control[context], baselines->mean[context],

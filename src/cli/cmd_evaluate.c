@@ -22,6 +22,8 @@ static const struct tess_option options[] = {
     {"predictions", 0, "FILE",
      "score these in place of the model's: a table or .h5ad with the columns perturbation, context "
      "(a long one: readout, value)"},
+    {"control", 0, "NAME[,NAME]",
+     "with --predictions: what they call the control, in A+NAME (besides control and ctrl)"},
     {"resamples", 0, "N", "of perturbations, for the intervals (default 1000)"},
     {"halvings", 0, "N", "of the replicates, for the noise ceiling (default 20)"},
     {"seed", 0, "N", "of resamples and halvings (default 0)"},
@@ -63,18 +65,20 @@ static int is_store(const struct tess_call *call, struct tess_error *error)
 static int compare_hashes(const struct inputs *inputs, const char *named, struct tess_error *error)
 {
     const struct tess_index *index = &inputs->store.index;
+    const struct tess_model *other = inputs->has_model ? &inputs->model : NULL;
 
-    if (!inputs->has_model ||
-        (index->hash == inputs->model.store_hash && index->split_hash == inputs->model.split_hash))
+    while (other && index->hash == other->store_hash && index->split_hash == other->split_hash)
+        other = other->next; /* each member of an ensemble */
+    if (!other)
         return TESS_OK;
     if (!named)
-        return tess_error_set(
-            error, TESS_EDATA,
-            "%s: its %s changed since the model was trained on it: what is held out now may have "
-            "been trained on; give --store %s to score it nevertheless",
-            inputs->store.h5.path,
-            index->hash == inputs->model.store_hash ? "split has" : "values have",
-            inputs->store.h5.path);
+        return tess_error_set(error, TESS_EDATA,
+                              "%s: its %s changed since the model was trained on it (%s): what is "
+                              "held out now may have "
+                              "been trained on; give --store %s to score it nevertheless",
+                              inputs->store.h5.path,
+                              index->hash == other->store_hash ? "split has" : "values have",
+                              other->path, inputs->store.h5.path);
     tess_warn("%s is not the store that the model was trained on: what is held out there may have "
               "been trained on",
               named);
@@ -124,6 +128,11 @@ static int read_options(const struct tess_call *call, struct tess_evaluate_optio
                                           .n_resamples = 1000,
                                           .n_halvings = 20};
     out->predictions = tess_call_option(call, "predictions");
+    tess_call_list(call, "control", &out->control);
+    if (out->control.n > 0 && !out->predictions)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--control says what a predictions file calls the control: it needs "
+                              "--predictions");
     if (out->split < 0 || out->split == TESS_UNUSED)
         return tess_error_set(error, TESS_EUSAGE, "--split: '%s' is none of train, val, test",
                               split);
@@ -173,6 +182,7 @@ static int run(struct tess_call *call, struct tess_error *error)
         tess_agree(call->comm, error);
     }
     tess_evaluate_release(&evaluation);
+    tess_strings_release(&chosen.control);
     if (inputs.has_store)
         tess_store_release(&inputs.store);
     if (inputs.has_model)

@@ -93,6 +93,20 @@ static int same_symbols(const struct tess_model *a, const struct tess_model *b,
         a->path, b->path);
 }
 
+/* An ensemble knows what all of its members were trained on. */
+static void narrow(struct tess_model *model, const struct tess_model *member)
+{
+    uint8_t *trained[] = {model->trained_perturbation, model->trained_readout,
+                          model->trained_context};
+    const uint8_t *other[] = {member->trained_perturbation, member->trained_readout,
+                              member->trained_context};
+    int64_t n[] = {model->perturbation.n, model->readout.n, model->context.n};
+
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        for (int64_t i = 0; i < n[t]; i++)
+            trained[t][i] &= other[t][i];
+}
+
 int tess_model_open_ensemble(struct tess_model *model, int n, char *const *path, MPI_Comm comm,
                              struct tess_error *error)
 {
@@ -107,6 +121,7 @@ int tess_model_open_ensemble(struct tess_model *model, int n, char *const *path,
         if (tess_model_open(last, path[i], comm, error) != TESS_OK ||
             same_symbols(model, last, error) != TESS_OK)
             break;
+        narrow(model, last);
         both[0] = model->hash;
         both[1] = last->hash;
         model->hash = XXH3_64bits(both, sizeof both);

@@ -173,3 +173,12 @@ int tess_index_is_control(const struct tess_index *index, int64_t combination)
     return index->control >= 0 && index->combination_first[combination + 1] == first + 1 &&
            index->combination_member[first] == index->control;
 }
+
+int64_t tess_index_observed(const struct tess_index *index, int split)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < index->n_experiments; i++)
+        n += split < 0 || index->split[i] == split ? index->n_observed[i] : 0;
+    return n;
+}

@@ -168,7 +168,7 @@ static int add_named(struct search *search, const char *text, struct tess_string
     member = TESS_NEW(int64_t, room);
     member[0] = number;
     if (number < 0 && choice->combinations && room > 1)
-        n = tess_combination_parse(choice->vocab, text, member, unknown);
+        n = tess_combination_parse(choice->vocab, NULL, text, member, unknown);
     else if (number < 0)
         tess_strings_add(unknown, text);
     if (n > 0)

@@ -100,7 +100,7 @@ static int64_t find_combination(struct table *table, const char *text, struct te
 {
     int64_t *member = TESS_NEW(int64_t, strlen(text) + 1), found = -1;
     struct tess_strings names = {0};
-    int n = tess_combination_parse(&table->index->perturbation, text, member, &names);
+    int n = tess_combination_parse(&table->index->perturbation, NULL, text, member, &names);
 
     if (n == 0)
         unknown(table, &table->index->perturbation, "perturbation", &names, text, error);

@@ -366,7 +366,7 @@ def test_gaps(plain, store, table, long):
     write_long(long, table)
     with open(long, "a") as file:
         file.write(f"{keys[3][1]}\t{keys[3][0]}\t{plain.readouts[0]}\t1\n")
-    assert "twice" in run("evaluate", store, "--predictions", long, code=65, ranks=2)
+    assert "2 rows of the predictions are averaged: 1 experiment has several" in run("evaluate", store, "--predictions", long, ranks=2)
     assert "none of train" in run("evaluate", store, "--split", "tset", code=2)
     assert "held out as 'val'" in run("evaluate", store, "--split", "val", code=65)
     assert "no such file" in run("evaluate", os.path.join(folder, "absent"), code=65)

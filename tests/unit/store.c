@@ -232,20 +232,20 @@ static void combination__pluses(void **state)
 
     (void)state;
     tess_vocab_init(&vocab, 6, symbol, NULL); /* A A+ B CD4+ T control x+y */
-    assert_int_equal(tess_combination_parse(&vocab, "B+A", member, NULL), 2);
+    assert_int_equal(tess_combination_parse(&vocab, NULL, "B+A", member, NULL), 2);
     assert_true(member[0] == 0 && member[1] == 2);
-    assert_int_equal(tess_combination_parse(&vocab, "A+", member, NULL), 1);
+    assert_int_equal(tess_combination_parse(&vocab, NULL, "A+", member, NULL), 1);
     assert_int_equal(member[0], 1);
-    assert_int_equal(tess_combination_parse(&vocab, "A++B", member, NULL), 2);
+    assert_int_equal(tess_combination_parse(&vocab, NULL, "A++B", member, NULL), 2);
     assert_true(member[0] == 1 && member[1] == 2);
-    assert_int_equal(tess_combination_parse(&vocab, "x+y+CD4+ T+B+B", member, NULL), 3);
-    assert_int_equal(tess_combination_parse(&vocab, "control+B", member, NULL), 1);
+    assert_int_equal(tess_combination_parse(&vocab, NULL, "x+y+CD4+ T+B+B", member, NULL), 3);
+    assert_int_equal(tess_combination_parse(&vocab, NULL, "control+B", member, NULL), 1);
     assert_int_equal(member[0], 2);
-    assert_int_equal(tess_combination_parse(&vocab, "control+control", member, NULL), 1);
-    assert_int_equal(tess_combination_parse(&vocab, "B+Z+x+y+", member, &unknown), 0);
+    assert_int_equal(tess_combination_parse(&vocab, NULL, "control+control", member, NULL), 1);
+    assert_int_equal(tess_combination_parse(&vocab, NULL, "B+Z+x+y+", member, &unknown), 0);
     assert_int_equal(unknown.n, 2);
     assert_string_equal(unknown.item[0], "Z");
-    assert_int_equal(tess_combination_parse(&vocab, "", member, NULL), 0);
+    assert_int_equal(tess_combination_parse(&vocab, NULL, "", member, NULL), 0);
     tess_strings_release(&unknown);
     tess_vocab_release(&vocab);
 }
