@@ -17,7 +17,7 @@
 
 struct tess_anndata {
     struct tess_h5 h5;
-    struct tess_commit commit; /* rank 0's */
+    struct tess_commit commit;
     int rank;
     int sums; /* `finish` writes a sidecar with checksums as well (sums.h); may be set before */
     int64_t n_obs, n_var;

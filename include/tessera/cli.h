@@ -23,6 +23,8 @@ struct tess_command {
     const char *details;               /* more for --help, or NULL                         */
     const struct tess_option *options; /* ends with a zero entry; NULL: none */
     int min_args, max_args;            /* positional arguments; max -1: any  */
+    const char *const *outputs; /* options that name files to be written, then NULL; or NULL */
+    int with_sums;              /* each with a sidecar NAME.sum                              */
     /* Collective over call->comm; returns the same code on every rank. */
     int (*run)(struct tess_call *call, struct tess_error *error);
 };
@@ -50,6 +52,10 @@ int tess_call_double(const struct tess_call *call, const char *name, double low,
 
 /* The command with its options and arguments, as it could be given again; own of the caller. */
 char *tess_call_text(const struct tess_call *call);
+
+/* Before any work: every output may be written and is none of the files that the command is given,
+ * by itself, in an option's value or in a run or as its store (output.h). Collective. */
+int tess_call_check_outputs(const struct tess_call *call, struct tess_error *error);
 
 extern const struct tess_command tess_command_check, tess_command_import, tess_command_split,
     tess_command_info, tess_command_verify, tess_command_train, tess_command_evaluate,

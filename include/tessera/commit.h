@@ -1,24 +1,51 @@
 /* commit.h -- files appear whole or not at all: written aside, fsynced, renamed, directory fsynced.
- * Local; when a file is written by many ranks, one of them begins and finishes. */
+ *
+ * Every writer has a temporary file of its own in the same directory, `PATH.xxxxxxxx.part` with
+ * eight drawn hexadecimal digits, created exclusively: two programs that write one file never touch
+ * each other's bytes, and nobody removes what is not his. Who finishes first has the name; the
+ * other finds that PATH is not what it was when he began, and ends with TESS_ECREATE. Signals that
+ * end the program (Ctrl-C, TERM, HUP …) remove what is unfinished; SIGKILL cannot be caught.
+ *
+ * Local; of a file that many ranks write, one begins and finishes, and shares the names. */
 #ifndef TESSERA_COMMIT_H
 #define TESSERA_COMMIT_H
+
+#include <mpi.h>
+#include <stddef.h>
+#include <sys/stat.h>
 
 struct tess_error;
 
 struct tess_commit {
-    char *path;  /* final name; own                                   */
-    char *aside; /* temporary name in the same directory; own          */
+    char *path;           /* final name; own                                                  */
+    char *aside;          /* temporary name in the same directory; own                        */
+    int guest;            /* another rank's: known here by name only                          */
+    struct stat mine;     /* the temporary file as it was created                             */
+    struct stat before;   /* PATH when writing began                                          */
+    int existed;          /* was there such a file?                                           */
+    int claimed, n_locks; /* the decision was taken; locks held for it (0 or 1)               */
+    int lock;             /* open directory, if there is one                                  */
 };
 
-/* Checks that the directory exists and can be written (TESS_ECREATE otherwise), and picks the
- * temporary name, `PATH.part`. A stale one is removed. Any earlier PATH stays until finish. */
+/* Checks that PATH may be written (output.h), and creates the temporary file, empty. TESS_ECREATE
+ * otherwise. Any earlier PATH stays until finish. */
 int tess_commit_open(struct tess_commit *commit, const char *path, struct tess_error *error);
-/* fsync, rename, fsync of the directory. On failure the temporary file is removed. */
+/* Rank 0's names to the others, which may open the file, and which remove it, too, if a signal ends
+ * them. After all agreed that rank 0 could open. Collective over comm. */
+void tess_commit_share(struct tess_commit *commit, MPI_Comm comm);
+/* The decision between two writers: TESS_ECREATE if PATH was written by somebody else meanwhile, or
+ * if the temporary file is not this writer's any more. From here to finish or release others of
+ * this directory wait, where the file system has locks. May be called again. */
+int tess_commit_claim(struct tess_commit *commit, struct tess_error *error);
+/* fsync, claim, rename, fsync of the directory. On failure the temporary file is removed. */
 int tess_commit_finish(struct tess_commit *commit, struct tess_error *error);
 /* fsync of the directory that PATH is in, so that its name stays. What cannot be is left. */
 void tess_commit_sync_name(const char *path);
 /* Removes a temporary file that was not finished; frees. May run twice. */
 void tess_commit_release(struct tess_commit *commit);
+
+/* Is NAME one of a temporary file? Then how long the name is that it is to have, else 0. */
+size_t tess_commit_is_aside(const char *name);
 
 /* Is there room for `bytes` more in the directory of PATH? TESS_ECREATE naming what is needed and
  * what is free if clearly not; a file system that cannot tell has room. */

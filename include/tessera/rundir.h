@@ -24,6 +24,11 @@ char *tess_rundir_name(const char *directory, const char *kind, int64_t step);
 int tess_rundir_is(const char *directory);
 /* Is the best checkpoint of that step there? Of step 0 there is nothing to miss. */
 int tess_rundir_has_best(const char *directory, int64_t step);
+/* Is NAME a temporary file (commit.h) of one of a run's own files, as a killed run leaves it? */
+int tess_rundir_is_leftover(const char *name);
+/* What reading PATH, a run directory or a checkpoint, reads or depends on: all files of the run,
+ * the store. Added to `out`; of other paths nothing is. */
+void tess_rundir_inputs(const char *path, struct tess_strings *out);
 /* used.yaml: the settings, with the store's full path, so that others find it from anywhere. */
 int tess_rundir_write_used(const char *directory, const struct tess_config *config,
                            struct tess_error *error);

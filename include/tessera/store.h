@@ -88,7 +88,7 @@ struct tess_store_block { /* values under one checksum, verified */
 struct tess_store {
     struct tess_h5 h5;
     struct tess_index index;              /* own */
-    struct tess_commit commit;            /* while writing; rank 0's */
+    struct tess_commit commit;            /* while writing */
     MPI_Comm comm;                        /* borrowed */
     char split_method[TESS_SPLIT_METHOD]; /* while writing: may be set before finish */
     int64_t n_checks[2];                  /* blocks of the values and of the fold values */

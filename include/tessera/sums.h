@@ -10,12 +10,14 @@
 
 #include <mpi.h>
 
+struct tess_commit;
 struct tess_error;
 struct tess_strings;
 
-/* Hash `content` (the file under its temporary name) and commit FILE.sum for `path`, its final
- * name. Collective over comm. */
-int tess_sums_write(const char *content, const char *path, MPI_Comm comm, struct tess_error *error);
+/* Hash the file of `commit` (shared, commit.h) under its temporary name, claim its final one, and
+ * commit FILE.sum beside that: TESS_ECREATE if another program was faster, whose sidecar then
+ * stands. Collective over comm. */
+int tess_sums_write(struct tess_commit *commit, MPI_Comm comm, struct tess_error *error);
 /* TESS_EDATA, naming the first damaged block or what else is wrong (missing, truncated, no
  * sidecar), if `path` is not what its sidecar says. Every damaged block is added to `damage` of
  * rank 0, which may be NULL. Collective over comm. */

@@ -3,13 +3,24 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/output.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
+
+#define DIGITS     8
+#define SUFFIX     (1 + DIGITS + 5) /* ".xxxxxxxx.part" */
+#define LOCK_TRIES 3000             /* of 10 ms */
 
 static char *directory_of(const char *path)
 {
@@ -43,21 +54,212 @@ void tess_commit_sync_name(const char *path)
     tess_free(directory);
 }
 
+/* What a signal must remove. A handler can only read what is already there. */
+#define MOST_ASIDES 8
+static char unfinished[MOST_ASIDES][PATH_MAX];
+static volatile sig_atomic_t is_unfinished[MOST_ASIDES];
+static int n_locked; /* directories: a commit within another's (its sidecar) must not wait for it */
+
+static void end(int number)
+{
+    for (int i = 0; i < MOST_ASIDES; i++)
+        if (is_unfinished[i])
+            unlink(unfinished[i]);
+    raise(number); /* its own action is back; it comes when this returns */
+}
+
+/* What ends the program by default leaves no file behind. A file beyond the user's limit is an
+ * error like a full disk. */
+static void catch_signals(void)
+{
+    static const int numbers[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU};
+    struct sigaction action = {.sa_handler = end, .sa_flags = (int)SA_RESETHAND}, now;
+
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        if (sigaction(numbers[i], NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
+            now.sa_handler == SIG_DFL)
+            sigaction(numbers[i], &action, NULL);
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+static void note(const char *aside)
+{
+    int i = 0;
+
+    while (i < MOST_ASIDES && is_unfinished[i])
+        i++;
+    if (i == MOST_ASIDES || strlen(aside) >= PATH_MAX)
+        return;
+    catch_signals();
+    memcpy(unfinished[i], aside, strlen(aside) + 1);
+    is_unfinished[i] = 1;
+}
+
+static void forget(const char *aside)
+{
+    for (int i = 0; i < MOST_ASIDES; i++)
+        if (is_unfinished[i] && strcmp(unfinished[i], aside) == 0)
+            is_unfinished[i] = 0;
+}
+
+size_t tess_commit_is_aside(const char *name)
+{
+    size_t length = strlen(name);
+
+    if (length <= SUFFIX || strcmp(name + length - 5, ".part") != 0 || name[length - SUFFIX] != '.')
+        return 0;
+    return strspn(name + length - SUFFIX + 1, "0123456789abcdef") == DIGITS ? length - SUFFIX : 0;
+}
+
+static unsigned draw(void)
+{
+    unsigned x = 0;
+    struct timespec now;
+
+    if (getrandom(&x, sizeof x, GRND_NONBLOCK) == (ssize_t)sizeof x)
+        return x;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (unsigned)now.tv_nsec * 2654435761u ^ (unsigned)getpid();
+}
+
+/* The temporary file, empty, under a name that nobody has. */
+static int create(struct tess_commit *commit, struct tess_error *error)
+{
+    int file = -1;
+
+    for (int i = 0; i < 100 && file < 0; i++) {
+        tess_free(commit->aside);
+        commit->aside = tess_format("%s.%08x.part", commit->path, draw());
+        file = open(commit->aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (file < 0 && errno != EEXIST)
+            break;
+    }
+    if (file < 0 || fstat(file, &commit->mine) < 0)
+        tess_error_set(error, TESS_ECREATE, "%s: its temporary file %s cannot be created: %s",
+                       commit->path, commit->aside, strerror(errno));
+    else
+        note(commit->aside);
+    if (file >= 0)
+        close(file);
+    else { /* somebody else's */
+        tess_free(commit->aside);
+        commit->aside = NULL;
+    }
+    return error->code;
+}
+
 int tess_commit_open(struct tess_commit *commit, const char *path, struct tess_error *error)
 {
-    char *directory = directory_of(path);
+    *commit = (struct tess_commit){.path = tess_strdup(path)};
+    if (tess_fail_here(error, path) || tess_output_check(path, error) != TESS_OK)
+        return error->code;
+    commit->existed = stat(path, &commit->before) == 0;
+    return create(commit, error);
+}
 
-    commit->path = tess_strdup(path);
-    commit->aside = tess_format("%s.part", path);
-    if (!tess_fail_here(error, path)) {
-        if (access(directory, W_OK | X_OK) < 0)
-            tess_error_set(error, TESS_ECREATE, "%s: cannot write into directory '%s': %s", path,
-                           directory, strerror(errno));
-        else if (unlink(commit->aside) < 0 && errno != ENOENT)
-            tess_error_set(error, TESS_ECREATE, "%s: cannot remove the old temporary file: %s",
-                           commit->aside, strerror(errno));
-    }
+static void share_text(char **text, MPI_Comm comm)
+{
+    int64_t n = *text ? (int64_t)strlen(*text) + 1 : 0;
+
+    MPI_Bcast(&n, 1, MPI_INT64_T, 0, comm);
+    if (!*text)
+        *text = tess_alloc((size_t)n, 1);
+    MPI_Bcast(*text, tess_int(n), MPI_CHAR, 0, comm);
+}
+
+void tess_commit_share(struct tess_commit *commit, MPI_Comm comm)
+{
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    if (rank != 0)
+        *commit = (struct tess_commit){.guest = 1};
+    share_text(&commit->path, comm);
+    share_text(&commit->aside, comm);
+    if (rank != 0)
+        note(commit->aside);
+}
+
+/* One commit at a time in a directory, so that a file and its sidecar are of one writer. Where
+ * there are no such locks (NFS, some Lustre), and when somebody does not let go, it is done
+ * without. */
+static void lock_directory(struct tess_commit *commit)
+{
+    char *directory = directory_of(commit->path);
+    int tries = 0;
+
+    commit->lock = n_locked > 0 ? -1 : open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (commit->lock >= 0 && flock(commit->lock, LOCK_EX | LOCK_NB) < 0 &&
+           (errno == EWOULDBLOCK || errno == EINTR) && tries++ < LOCK_TRIES)
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+    commit->n_locks = commit->lock >= 0;
+    n_locked += commit->n_locks;
     tess_free(directory);
+}
+
+static void unlock_directory(struct tess_commit *commit)
+{
+    if (commit->n_locks)
+        close(commit->lock);
+    n_locked -= commit->n_locks;
+    commit->n_locks = 0;
+}
+
+static int same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Written meanwhile: another file of that name, or one that has changed. If it was removed, nothing
+ * is lost. */
+static int is_taken(const struct tess_commit *commit)
+{
+    struct stat now;
+
+    if (stat(commit->path, &now) < 0)
+        return 0;
+    return !commit->existed || !same_file(&now, &commit->before) ||
+           now.st_size != commit->before.st_size ||
+           now.st_mtim.tv_sec != commit->before.st_mtim.tv_sec ||
+           now.st_mtim.tv_nsec != commit->before.st_mtim.tv_nsec;
+}
+
+static int refuse_taken(const struct tess_commit *commit, struct tess_error *error)
+{
+    return tess_error_set(error, TESS_ECREATE,
+                          "%s: was written by another program while this one was at work: that "
+                          "file stands; run this again to replace it, or name another output",
+                          commit->path);
+}
+
+int tess_commit_claim(struct tess_commit *commit, struct tess_error *error)
+{
+    struct stat now;
+
+    if (commit->claimed)
+        return error->code;
+    lock_directory(commit);
+    commit->claimed = 1;
+    if (stat(commit->aside, &now) < 0 || !same_file(&now, &commit->mine))
+        return tess_error_set(
+            error, TESS_ECREATE,
+            "%s: its temporary file %s was removed or replaced by another program", commit->path,
+            commit->aside);
+    return is_taken(commit) ? refuse_taken(commit, error) : error->code;
+}
+
+/* A name that was free when writing began is taken only if it still is, in one step where the file
+ * system can do that. */
+static int move(const struct tess_commit *commit, struct tess_error *error)
+{
+    if (!commit->existed &&
+        renameat2(AT_FDCWD, commit->aside, AT_FDCWD, commit->path, RENAME_NOREPLACE) == 0)
+        return TESS_OK;
+    if (!commit->existed && errno == EEXIST)
+        return refuse_taken(commit, error);
+    if (rename(commit->aside, commit->path) < 0)
+        tess_error_set(error, TESS_EIO, "%s: cannot be renamed into place: %s", commit->path,
+                       strerror(errno));
     return error->code;
 }
 
@@ -75,18 +277,17 @@ int tess_commit_finish(struct tess_commit *commit, struct tess_error *error)
     char *directory = directory_of(commit->path);
 
     if (!tess_fail_here(error, commit->path)) {
-        if (sync_path(commit->aside, O_RDONLY) < 0)
+        if (sync_path(commit->aside, O_RDONLY) < 0 && errno != ENOENT)
             tess_error_set(error, TESS_EIO, "%s: cannot be brought to disk: %s", commit->path,
                            strerror(errno));
-        else if (rename(commit->aside, commit->path) < 0)
-            tess_error_set(error, TESS_EIO, "%s: cannot be renamed into place: %s", commit->path,
-                           strerror(errno));
-        else if (renamed(commit->path) && sync_path(directory, O_RDONLY | O_DIRECTORY) < 0 &&
+        else if (tess_commit_claim(commit, error) == TESS_OK && move(commit, error) == TESS_OK &&
+                 renamed(commit->path) && sync_path(directory, O_RDONLY | O_DIRECTORY) < 0 &&
                  errno != EINVAL)
             tess_error_set(error, TESS_EIO, "%s: its directory cannot be brought to disk: %s",
                            commit->path, strerror(errno));
     }
     if (error->code == TESS_OK) {
+        forget(commit->aside);
         tess_free(commit->aside);
         commit->aside = NULL;
     }
@@ -97,10 +298,17 @@ int tess_commit_finish(struct tess_commit *commit, struct tess_error *error)
 
 void tess_commit_release(struct tess_commit *commit)
 {
-    if (commit->aside) { /* somebody may hold it open: the disk gets its room back all the same */
+    struct stat now;
+
+    /* somebody may hold it open: the disk gets its room back all the same */
+    if (commit->aside && !commit->guest && stat(commit->aside, &now) == 0 &&
+        same_file(&now, &commit->mine)) {
         if (truncate(commit->aside, 0) == 0 || errno != ENOENT)
             unlink(commit->aside);
     }
+    if (commit->aside)
+        forget(commit->aside);
+    unlock_directory(commit);
     tess_free(commit->aside);
     tess_free(commit->path);
     *commit = (struct tess_commit){0};

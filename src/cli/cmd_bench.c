@@ -53,6 +53,7 @@ const struct tess_command tess_command_bench = {
         "time of a step goes. Under mpirun also against as many runs side by side. Leave the\n"
         "machine alone meanwhile: medians forgive little noise.",
     .options = options,
+    .outputs = (const char *const[]){"json", NULL},
     .max_args = 1,
     .run = run,
 };

@@ -198,6 +198,7 @@ const struct tess_command tess_command_evaluate = {
                "gives the\nbaselines' scores, or those of --predictions. Several runs (seeds) are "
                "scored as one model,\nthe mean of their predictions.",
     .options = options,
+    .outputs = (const char *const[]){"json", NULL},
     .min_args = 1,
     .max_args = -1,
     .run = run,

@@ -53,6 +53,7 @@ const struct tess_command tess_command_import = {
         "A+B is a combination, the same as B+A; the control beside others is dropped.\n"
         "Columns that every file has: @file, its name without endings, and @folder.",
     .options = options,
+    .outputs = (const char *const[]){"output", NULL},
     .min_args = 1,
     .max_args = -1,
     .run = run,

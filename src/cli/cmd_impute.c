@@ -67,6 +67,8 @@ const struct tess_command tess_command_impute = {
         "where the store can be read. Memory is bounded: rows are predicted and written block by\n"
         "block. Of several models (seeds), X is the mean and layers/std the standard deviation.",
     .options = options,
+    .outputs = (const char *const[]){"output", NULL},
+    .with_sums = 1,
     .min_args = 1,
     .max_args = -1,
     .run = run,

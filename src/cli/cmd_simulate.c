@@ -84,6 +84,7 @@ const struct tess_command tess_command_simulate = {
         "ranks. The column 'split' holds out 15 % + 15 % of what the target contexts share\n"
         "with the others.",
     .options = options,
+    .outputs = (const char *const[]){"output", "truth", "gold", NULL},
     .max_args = 0,
     .run = run,
 };

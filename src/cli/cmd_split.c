@@ -123,6 +123,7 @@ const struct tess_command tess_command_split = {
         "trained\n"
         "on. What is drawn depends on the seed and on names, never on the number of ranks.",
     .options = options,
+    .outputs = (const char *const[]){"export", NULL},
     .min_args = 1,
     .max_args = 1,
     .run = run,

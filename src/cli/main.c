@@ -78,7 +78,8 @@ static int run_command(const struct tess_command *command, int argc, char **argv
     tess_options_parse(&call, argc, argv, error); /* the same on every rank */
     if (tess_agree(call.comm, error) == TESS_OK) {
         tess_platform_report(call.comm, error);
-        if (tess_agree(call.comm, error) == TESS_OK)
+        if (tess_agree(call.comm, error) == TESS_OK &&
+            tess_call_check_outputs(&call, error) == TESS_OK)
             command->run(&call, error);
     }
     if (error->code != TESS_OK && call.rank == 0) {

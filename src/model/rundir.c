@@ -72,6 +72,79 @@ int tess_rundir_is(const char *directory)
     return is;
 }
 
+static void read_store_name(const char *directory, char **store)
+{
+    struct tess_error ignored = TESS_ERROR_INIT;
+    char *path = tess_format("%s/used.yaml", directory);
+
+    tess_rundir_read_used(path, store, &ignored);
+    tess_free(path);
+}
+
+/* The first `length` characters of a name: a file that a run makes? */
+static int is_ours(const char *name, size_t length)
+{
+    static const char *const fixed[] = {"used.yaml", "log.jsonl", TESS_RUN_LOCK};
+    static const char *const ending[] = {".damaged.sum", ".damaged", ".sum"};
+    char *file = tess_format("%.*s", (int)length, name);
+    int is = 0;
+
+    for (int i = 0; i < 3; i++)
+        is |= strcmp(file, fixed[i]) == 0;
+    for (int i = 0; i < 3; i++)
+        if (length > strlen(ending[i]) &&
+            strcmp(file + length - strlen(ending[i]), ending[i]) == 0) {
+            file[length - strlen(ending[i])] = '\0';
+            break;
+        }
+    is |= step_of(file, TESS_RUN_CHECKPOINT) >= 0 || step_of(file, TESS_RUN_BEST) >= 0;
+    tess_free(file);
+    return is;
+}
+
+int tess_rundir_is_leftover(const char *name)
+{
+    size_t length = tess_commit_is_aside(name);
+
+    return length > 0 && is_ours(name, length);
+}
+
+static void add_used(const char *directory, struct tess_strings *out)
+{
+    char *used = tess_format("%s/used.yaml", directory), *store = NULL;
+
+    if (access(used, F_OK) == 0) {
+        tess_strings_add(out, used);
+        read_store_name(directory, &store);
+        if (store && store[0])
+            tess_strings_add(out, store);
+    }
+    tess_free(store);
+    tess_free(used);
+}
+
+void tess_rundir_inputs(const char *path, struct tess_strings *out)
+{
+    DIR *folder = opendir(path);
+    const char *slash = strrchr(path, '/');
+    char *directory = slash ? tess_format("%.*s", (int)(slash - path) + 1, path) : tess_strdup(".");
+    struct dirent *entry;
+
+    while (folder && (entry = readdir(folder)))
+        if (is_ours(entry->d_name, strlen(entry->d_name))) {
+            char *name = tess_format("%s/%s", path, entry->d_name);
+
+            tess_strings_add(out, name);
+            tess_free(name);
+        }
+    if (folder)
+        closedir(folder);
+    if (folder || step_of(slash ? slash + 1 : path, TESS_RUN_CHECKPOINT) >= 0 ||
+        step_of(slash ? slash + 1 : path, TESS_RUN_BEST) >= 0)
+        add_used(folder ? path : directory, out);
+    tess_free(directory);
+}
+
 int tess_rundir_has_best(const char *directory, int64_t step)
 {
     char *path = tess_rundir_name(directory, TESS_RUN_BEST, step);
@@ -115,15 +188,6 @@ int tess_rundir_read_used(const char *path, char **store, struct tess_error *err
     *store = tess_strdup(config.data.store);
     tess_free(text);
     return error->code;
-}
-
-static void read_store_name(const char *directory, char **store)
-{
-    struct tess_error ignored = TESS_ERROR_INIT;
-    char *path = tess_format("%s/used.yaml", directory);
-
-    tess_rundir_read_used(path, store, &ignored);
-    tess_free(path);
 }
 
 static void add_all(const char *directory, const char *kind, struct tess_strings *out)

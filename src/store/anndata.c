@@ -29,15 +29,15 @@ int tess_anndata_create(struct tess_anndata *file, const char *path, MPI_Comm co
 {
     static const char *const dicts[] = {"layers", "obsm", "varm", "obsp", "varp", "uns"};
     static const char *const frames[] = {"obs", "var"};
-    char *aside = tess_format("%s.part", path);
 
     *file = (struct tess_anndata){.h5 = TESS_H5_INIT, .n_obs = n_obs, .n_var = n_var};
     MPI_Comm_rank(comm, &file->rank);
     if (file->rank == 0)
         tess_commit_open(&file->commit, path, error);
-    if (tess_agree(comm, error) == TESS_OK)
-        tess_h5_create(&file->h5, aside, comm, error);
-    tess_free(aside);
+    if (tess_agree(comm, error) == TESS_OK) {
+        tess_commit_share(&file->commit, comm);
+        tess_h5_create(&file->h5, file->commit.aside, comm, error);
+    }
     if (error->code == TESS_OK)
         encode(file, "/", "anndata", "0.1.0", error);
     for (int i = 0; i < 6 && error->code == TESS_OK; i++)
@@ -284,18 +284,15 @@ int tess_anndata_write_strings(struct tess_anndata *file, const char *path, int6
 }
 
 /* The sidecar first, then the name. Should that fail, no sidecar stays without a file. */
-static void commit(struct tess_anndata *file, const char *aside, MPI_Comm comm,
-                   struct tess_error *error)
+static void commit(struct tess_anndata *file, MPI_Comm comm, struct tess_error *error)
 {
-    char *path = tess_strdup(aside), *sums;
+    char *path = tess_strdup(file->commit.path), *sums = tess_format("%s.sum", path);
+    int ours = file->sums && tess_agree(comm, error) == TESS_OK &&
+               tess_sums_write(&file->commit, comm, error) == TESS_OK;
 
-    path[strlen(path) - strlen(".part")] = '\0';
-    sums = tess_format("%s.sum", path);
-    if (file->sums && tess_agree(comm, error) == TESS_OK)
-        tess_sums_write(aside, path, comm, error);
     if (error->code == TESS_OK && file->rank == 0)
         tess_commit_finish(&file->commit, error);
-    if (file->sums && file->rank == 0 && error->code != TESS_OK && access(path, F_OK) < 0)
+    if (ours && file->rank == 0 && error->code != TESS_OK && access(path, F_OK) < 0)
         unlink(sums);
     tess_free(sums);
     tess_free(path);
@@ -305,14 +302,12 @@ int tess_anndata_finish(struct tess_anndata *file, struct tess_error *error)
 {
     static const char *const frames[] = {"obs", "var"};
     MPI_Comm comm = file->h5.comm;
-    char *aside = tess_strdup(file->h5.path);
 
     for (int i = 0; i < 2 && error->code == TESS_OK; i++)
         tess_h5_write_string_list(&file->h5, frames[i], "column-order", (int64_t)file->column[i].n,
                                   (const char *const *)file->column[i].item, error);
     tess_h5_close(&file->h5, error);
-    commit(file, aside, comm, error);
-    tess_free(aside);
+    commit(file, comm, error);
     tess_agree(comm, error);
     tess_anndata_release(file);
     return error->code;

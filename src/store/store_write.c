@@ -57,7 +57,6 @@ static int write_index(struct tess_store *store, struct tess_error *error)
 int tess_store_create(struct tess_store *store, const char *path, MPI_Comm comm,
                       struct tess_index *index, struct tess_error *error)
 {
-    char *aside = tess_format("%s.part", path);
     int n_ranks;
 
     MPI_Comm_size(comm, &n_ranks);
@@ -67,10 +66,12 @@ int tess_store_create(struct tess_store *store, const char *path, MPI_Comm comm,
     tess_index_check(&store->index, path, error);
     if (rank_of(comm) == 0 && error->code == TESS_OK)
         tess_commit_open(&store->commit, path, error);
-    if (tess_agree(comm, error) == TESS_OK &&
-        tess_h5_create(&store->h5, aside, n_ranks == 1 ? MPI_COMM_NULL : comm, error) == TESS_OK)
-        write_index(store, error);
-    tess_free(aside);
+    if (tess_agree(comm, error) == TESS_OK) {
+        tess_commit_share(&store->commit, comm);
+        if (tess_h5_create(&store->h5, store->commit.aside, n_ranks == 1 ? MPI_COMM_NULL : comm,
+                           error) == TESS_OK)
+            write_index(store, error);
+    }
     if (error->code != TESS_OK)
         tess_store_release(store);
     return error->code;

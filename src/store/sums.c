@@ -183,21 +183,21 @@ static void keep_current(const char *path, MPI_Comm comm, struct record *current
     release(record);
 }
 
-int tess_sums_write(const char *content, const char *path, MPI_Comm comm, struct tess_error *error)
+int tess_sums_write(struct tess_commit *commit, MPI_Comm comm, struct tess_error *error)
 {
-    char *name = tess_format("%s.sum", path), *text;
+    char *name = tess_format("%s.sum", commit->path), *text;
     struct record record[2] = {{0, NULL}, {0, NULL}};
     int64_t bytes = 0;
     int rank;
 
     MPI_Comm_rank(comm, &rank);
-    if (rank == 0 && (bytes = size_of(content)) < 0)
-        tess_error_set(error, TESS_EIO, "%s: %s", content, strerror(errno));
+    if (rank == 0 && (bytes = size_of(commit->aside)) < 0)
+        tess_error_set(error, TESS_EIO, "%s: %s", commit->aside, strerror(errno));
     MPI_Bcast(&bytes, 1, MPI_INT64_T, 0, comm);
     if (tess_agree(comm, error) == TESS_OK &&
-        hash_file(content, bytes, comm, &record[0], error) == TESS_OK) {
-        keep_current(path, comm, &record[1]);
-        if (rank == 0) {
+        hash_file(commit->aside, bytes, comm, &record[0], error) == TESS_OK) {
+        keep_current(commit->path, comm, &record[1]);
+        if (rank == 0 && tess_commit_claim(commit, error) == TESS_OK) {
             text = to_text(record);
             tess_commit_text(name, text, error);
             tess_free(text);

@@ -34,7 +34,7 @@ static int is_empty(const char *directory)
     int n = 0;
 
     while (folder && (entry = readdir(folder))) {
-        int counts = !tess_text_match("*.part", entry->d_name);
+        int counts = !tess_rundir_is_leftover(entry->d_name);
 
         for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
             counts &= strcmp(entry->d_name, ignored[i]) != 0;
@@ -48,6 +48,7 @@ static int is_empty(const char *directory)
 static void make_directory(const char *path, struct tess_error *error)
 {
     char *part = tess_strdup(path);
+    struct stat about;
 
     for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
@@ -56,6 +57,10 @@ static void make_directory(const char *path, struct tess_error *error)
     }
     if (mkdir(part, 0777) == 0)
         tess_commit_sync_name(path);
+    else if (errno == EEXIST && stat(part, &about) == 0 && !S_ISDIR(about.st_mode))
+        tess_error_set(error, TESS_ECREATE,
+                       "%s: is a file, no directory: name another one with --set run.directory=DIR",
+                       path);
     else if (errno != EEXIST)
         tess_error_set(error, TESS_ECREATE, "%s: cannot create the run directory: %s", path,
                        strerror(errno));
@@ -82,8 +87,8 @@ static void move_aside(const char *directory, struct tess_error *error)
     }
 }
 
-/* Temporary files of a killed run; sidecars whose files never came, or were deleted; word that an
- * earlier session was told to stop. */
+/* Temporary files of a killed run, which held the lock that this one now has; sidecars whose files
+ * never came, or were deleted; word that an earlier session was told to stop. */
 static void remove_leftovers(const char *directory)
 {
     DIR *folder = opendir(directory);
@@ -92,7 +97,7 @@ static void remove_leftovers(const char *directory)
     while (folder && (entry = readdir(folder))) {
         char *name = tess_format("%s/%s", directory, entry->d_name);
 
-        if (tess_text_match("*.part", entry->d_name) || strcmp(entry->d_name, "STOPPED") == 0)
+        if (tess_rundir_is_leftover(entry->d_name) || strcmp(entry->d_name, "STOPPED") == 0)
             unlink(name);
         else if (tess_text_match("*.h5.sum", entry->d_name)) {
             char *file = tess_strdup(name);
@@ -116,6 +121,14 @@ static void unlock(struct tess_run *run)
     run->lock = -1;
 }
 
+/* What is written to it would go elsewhere. */
+static void refuse_lock(const char *path, const char *what, struct tess_error *error)
+{
+    tess_error_set(error, TESS_ECREATE,
+                   "%s: is %s, not the lock of a run: remove it, or name another run.directory",
+                   path, what);
+}
+
 /* 1: locked, or the file system has no locks; 0: somebody else's; who they say they are in `who`.
  */
 static int try_lock(struct tess_run *run, char who[128], struct tess_error *error)
@@ -124,15 +137,20 @@ static int try_lock(struct tess_run *run, char who[128], struct tess_error *erro
     struct stat mine, there;
     int result = 1;
 
-    run->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (run->lock < 0)
+    run->lock = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+    if (run->lock < 0 && errno == ELOOP)
+        refuse_lock(path, "a symbolic link", error);
+    else if (run->lock < 0)
         tess_error_set(error, TESS_ECREATE, "%s: cannot create: %s", path, strerror(errno));
+    else if (fstat(run->lock, &mine) == 0 && !S_ISREG(mine.st_mode))
+        refuse_lock(path, "no regular file", error);
     else if (flock(run->lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
         ssize_t n = read(run->lock, who, 127);
 
         who[n > 0 ? n - 1 : 0] = '\0';
         result = 0;
-    } else if (fstat(run->lock, &mine) < 0 || stat(path, &there) < 0 || mine.st_ino != there.st_ino)
+    } else if (fstat(run->lock, &mine) < 0 || lstat(path, &there) < 0 ||
+               mine.st_ino != there.st_ino)
         result = 0; /* the directory was moved aside in between */
     else {
         gethostname(host, sizeof host - 1);
@@ -281,12 +299,12 @@ static void keep_lock(struct tess_run *run, struct tess_error *error)
 {
     char *path = tess_format("%s/" TESS_RUN_LOCK, run->directory), who[128] = "";
     struct stat mine, there;
-    int gone = stat(path, &there) < 0 && errno == ENOENT;
+    int gone = lstat(path, &there) < 0 && errno == ENOENT;
 
     if (gone)
         unlock(run);
     if (gone ? !try_lock(run, who, error)
-             : run->lock < 0 || (fstat(run->lock, &mine) == 0 && stat(path, &there) == 0 &&
+             : run->lock < 0 || (fstat(run->lock, &mine) == 0 && lstat(path, &there) == 0 &&
                                  (mine.st_ino != there.st_ino || mine.st_dev != there.st_dev)))
         tess_error_set(
             error, TESS_ECREATE,

@@ -199,23 +199,22 @@ int tess_checkpoint_write(struct tess_trainer *trainer, const char *path, struct
 {
     struct tess_h5 h5 = TESS_H5_INIT;
     struct tess_commit commit = {0};
-    char *aside = tess_format("%s.part", path);
 
     look_at_numbers(trainer, error);
     /* a disk that is clearly too full is noticed before anything is written; that may pass */
     if (trainer->rank == 0 && tess_commit_open(&commit, path, error) == TESS_OK &&
         tess_commit_check_room(path, tess_checkpoint_bytes(trainer), error) == TESS_ECREATE)
         error->code = TESS_EIO;
-    if (tess_agree(trainer->comm, error) == TESS_OK &&
-        tess_h5_create(&h5, aside, trainer->comm, error) == TESS_OK)
-        write_all(&h5, trainer, error);
+    if (tess_agree(trainer->comm, error) == TESS_OK) {
+        tess_commit_share(&commit, trainer->comm);
+        if (tess_h5_create(&h5, commit.aside, trainer->comm, error) == TESS_OK)
+            write_all(&h5, trainer, error);
+    }
     tess_h5_close(&h5, error);
     if (tess_agree(trainer->comm, error) == TESS_OK)
-        tess_sums_write(aside, path, trainer->comm, error);
+        tess_sums_write(&commit, trainer->comm, error);
     if (error->code == TESS_OK && trainer->rank == 0)
         tess_commit_finish(&commit, error);
-    if (trainer->rank == 0)
-        tess_commit_release(&commit);
-    tess_free(aside);
+    tess_commit_release(&commit);
     return tess_agree(trainer->comm, error);
 }

@@ -123,11 +123,12 @@ static int check_failures(const char *path)
 {
     struct tess_error error = TESS_ERROR_INIT;
     struct tess_anndata file;
-    char *aside = tess_format("%s.part", path);
+    char *aside;
     int bad = write_file("/no/such/folder/x.h5ad", 0, &error) != TESS_ECREATE;
 
     error = (struct tess_error)TESS_ERROR_INIT;
     bad |= tess_anndata_create(&file, path, MPI_COMM_WORLD, N_OBS, N_VAR, &error) != TESS_OK;
+    aside = tess_strdup(file.commit.aside);
     bad |= access(aside, F_OK) != 0;
     tess_anndata_release(&file);
     MPI_Barrier(MPI_COMM_WORLD);

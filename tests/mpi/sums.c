@@ -4,6 +4,7 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/text.h"
 
@@ -60,23 +61,59 @@ static int verified(const char *path, size_t n_damaged)
     return code;
 }
 
-static void write_sums(const char *content, const char *path)
+/* A new file of so many letters, and its sums; begun and not ended. */
+static struct tess_commit begin(const char *path, char letter, size_t bytes)
+{
+    struct tess_error error = TESS_ERROR_INIT;
+    struct tess_commit commit = {0};
+
+    if (rank == 0)
+        tess_commit_open(&commit, path, &error);
+    TESS_BUG_IF(tess_agree(MPI_COMM_WORLD, &error) != TESS_OK);
+    tess_commit_share(&commit, MPI_COMM_WORLD);
+    put(commit.aside, letter, bytes);
+    TESS_BUG_IF(tess_sums_write(&commit, MPI_COMM_WORLD, &error) != TESS_OK);
+    return commit;
+}
+
+static void finish(struct tess_commit *commit)
 {
     struct tess_error error = TESS_ERROR_INIT;
 
-    TESS_BUG_IF(tess_sums_write(content, path, MPI_COMM_WORLD, &error) != TESS_OK);
+    if (rank == 0)
+        TESS_BUG_IF(tess_commit_finish(commit, &error) != TESS_OK);
+    tess_commit_release(commit);
+    MPI_Barrier(MPI_COMM_WORLD);
 }
 
-static void move(const char *from, const char *to)
+/* Two at once: who is through first has the name, file and sidecar; the other hears of it, before
+ * it has touched either. */
+static void race(const char *path)
 {
-    if (rank == 0)
-        rename(from, to);
-    MPI_Barrier(MPI_COMM_WORLD);
+    struct tess_error error = TESS_ERROR_INIT;
+    struct tess_commit first = {0}, other = {0};
+
+    if (rank == 0) {
+        tess_commit_open(&first, path, &error);
+        tess_commit_open(&other, path, &error);
+        TESS_BUG_IF(strcmp(first.aside, other.aside) == 0);
+    }
+    tess_commit_share(&first, MPI_COMM_WORLD);
+    tess_commit_share(&other, MPI_COMM_WORLD);
+    put(first.aside, '1', BYTES);
+    put(other.aside, '2', BYTES);
+    TESS_BUG_IF(tess_sums_write(&first, MPI_COMM_WORLD, &error) != TESS_OK);
+    finish(&first);
+    TESS_BUG_IF(tess_sums_write(&other, MPI_COMM_WORLD, &error) != TESS_ECREATE);
+    TESS_BUG_IF(!strstr(error.text, "written by another program"));
+    tess_commit_release(&other);
+    TESS_BUG_IF(verified(path, 0) != TESS_OK);
 }
 
 int main(int argc, char **argv)
 {
-    char *path, *part;
+    struct tess_commit commit;
+    char *path;
 
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
@@ -84,43 +121,38 @@ int main(int argc, char **argv)
         TESS_BUG_IF(!mkdtemp(folder));
     MPI_Bcast(folder, (int)sizeof folder, MPI_CHAR, 0, MPI_COMM_WORLD);
     path = tess_format("%s/file", folder);
-    part = tess_format("%s/file.part", folder);
 
-    put(part, 'a', BYTES); /* a first file: the sidecar comes before it */
-    write_sums(part, path);
+    commit = begin(path, 'a', BYTES); /* a first file: the sidecar comes before it */
     TESS_BUG_IF(verified(path, 1) != TESS_EDATA);
-    move(part, path);
+    finish(&commit);
     TESS_BUG_IF(verified(path, 0) != TESS_OK);
 
-    put(part, 'b', BYTES + 5); /* replaced: intact before and after the rename */
-    write_sums(part, path);
+    commit = begin(path, 'b', BYTES + 5); /* replaced: intact before and after the rename */
     TESS_BUG_IF(verified(path, 0) != TESS_OK);
-    put(part, 'c', 100); /* killed there, and begun again */
-    write_sums(part, path);
+    tess_commit_release(&commit);
+    commit = begin(path, 'c', 100); /* killed there, and begun again */
     TESS_BUG_IF(verified(path, 0) != TESS_OK);
-    move(part, path);
+    finish(&commit);
     TESS_BUG_IF(verified(path, 0) != TESS_OK);
-    put(part, 'd', BYTES);
-    write_sums(part, path);
+    commit = begin(path, 'd', BYTES);
     TESS_BUG_IF(verified(path, 0) != TESS_OK);
-    move(part, path);
+    finish(&commit);
     TESS_BUG_IF(verified(path, 0) != TESS_OK);
 
     flip(path, 1);
     flip(path, (long)BYTES - 1);
     TESS_BUG_IF(verified(path, 2) != TESS_EDATA);
-    put(part, 'e', BYTES); /* replacing a damaged file does not make it right */
-    write_sums(part, path);
+    commit = begin(path, 'e', BYTES); /* replacing a damaged file does not make it right */
     TESS_BUG_IF(verified(path, 3) != TESS_EDATA);
-    move(part, path);
+    finish(&commit);
     TESS_BUG_IF(verified(path, 0) != TESS_OK);
     put(path, 'e', BYTES - 1);
     TESS_BUG_IF(verified(path, 1) != TESS_EDATA);
 
-    put(part, 'x', 0); /* an empty file has no blocks */
-    write_sums(part, path);
-    move(part, path);
+    commit = begin(path, 'x', 0); /* an empty file has no blocks */
+    finish(&commit);
     TESS_BUG_IF(verified(path, 0) != TESS_OK);
+    race(path);
     if (rank == 0) {
         tess_sums_remove(path);
         rmdir(folder);
@@ -128,7 +160,6 @@ int main(int argc, char **argv)
         puts("ok");
     }
     tess_free(path);
-    tess_free(part);
     MPI_Finalize();
     return 0;
 }
