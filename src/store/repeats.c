@@ -58,7 +58,8 @@ struct count {
 
 static void count_repeats(const struct tess_repeats *repeats, struct count *count)
 {
-    qsort(repeats->item, repeats->n, sizeof repeats->item[0], compare);
+    if (repeats->n)
+        qsort(repeats->item, repeats->n, sizeof repeats->item[0], compare);
     for (size_t i = 0, start = 0; i < repeats->n; i++) {
         const struct tess_repeat *one = &repeats->item[i];
 
