@@ -2,6 +2,7 @@
 #include "tessera/text.h"
 
 #include "tessera/alloc.h"
+#include "tessera/error.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -40,6 +41,54 @@ void tess_strings_split(struct tess_strings *strings, const char *text, char sep
         at = end;
     }
     tess_free(copy);
+}
+
+char *tess_text_trimmed(const char *text)
+{
+    const char *end = text + strlen(text);
+
+    while (*text && strchr(" \t\r\n", *text))
+        text++;
+    while (end > text && strchr(" \t\r\n", end[-1]))
+        end--;
+    return tess_format("%.*s", (int)(end - text), text);
+}
+
+static void read_line(struct tess_strings *strings, const char *line, int first)
+{
+    char *name =
+        tess_text_trimmed(first && strncmp(line, "\xef\xbb\xbf", 3) == 0 ? line + 3 : line);
+
+    if (*name)
+        tess_strings_add(strings, name);
+    tess_free(name);
+}
+
+int tess_strings_read(struct tess_strings *strings, const char *path, struct tess_error *error)
+{
+    FILE *file = tess_fail_here(error, path) ? NULL : fopen(path, "r");
+    size_t before = strings->n, room = 0;
+    int64_t n_lines = 0, length;
+    char *line = NULL;
+
+    if (!file)
+        return tess_error_set(error, TESS_EDATA, "%s: cannot open the list of names: %s", path,
+                              strerror(errno));
+    while (error->code == TESS_OK && (length = getline(&line, &room, file)) > 0)
+        if (strlen(line) < (size_t)length)
+            tess_error_set(error, TESS_EDATA,
+                           "%s: is no list of names: line %lld holds a zero byte (UTF-16? save it "
+                           "as UTF-8)",
+                           path, (long long)n_lines + 1);
+        else
+            read_line(strings, line, n_lines++ == 0);
+    if (ferror(file))
+        tess_error_set(error, TESS_EDATA, "%s: cannot be read: %s", path, strerror(errno));
+    else if (strings->n == before)
+        tess_error_set(error, TESS_EDATA, "%s: holds no names", path);
+    fclose(file);
+    free(line); /* getline's own */
+    return error->code;
 }
 
 int64_t tess_strings_find(const struct tess_strings *strings, const char *text)
