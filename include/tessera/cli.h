@@ -44,6 +44,10 @@ const char *tess_call_option(const struct tess_call *call, const char *name);
 const struct tess_strings *tess_call_all(const struct tess_call *call, const char *name);
 /* All values given, split at commas; own of the caller's `out`. */
 void tess_call_list(const struct tess_call *call, const char *name, struct tess_strings *out);
+/* The same for a choice of what to take: TESS_EUSAGE if it was given and names nothing, since
+ * nothing given means all (an unset variable of a script, for instance). */
+int tess_call_selection(const struct tess_call *call, const char *name, struct tess_strings *out,
+                        struct tess_error *error);
 /* As a number in [low, high]; *x stays if not given. TESS_EUSAGE naming the option. */
 int tess_call_int(const struct tess_call *call, const char *name, int64_t low, int64_t high,
                   int64_t *x, struct tess_error *error);

@@ -115,6 +115,9 @@ int tess_evaluate_halve(struct tess_evaluation *evaluation, int64_t begin, int64
 void tess_evaluate_ceilings(struct tess_evaluation *evaluation, int64_t n_mine,
                             const struct tess_scores *mine);
 extern const char *const tess_evaluate_above; /* what it means to be above the ceiling */
+/* Why a baseline that never had anything of its own to say has no scores; NULL: it has. Rank 0. */
+const char *tess_evaluate_excuse(const struct tess_evaluation *evaluation,
+                                 const struct tess_group *group, int baseline);
 /* "A+B in c" of a unit; own of the caller. Local. */
 char *tess_evaluate_name(const struct tess_evaluation *evaluation, int64_t unit);
 

@@ -105,7 +105,8 @@ struct tess_candidates {
     const float *measured;   /* (n, n_panel)                                              */
     const uint8_t *excluded; /* (n_panel) the scored perturbation's targets, or NULL      */
     const double
-        *reference; /* (n_panel) of the changes (cosine), NaN where there is none, or NULL */
+        *reference;        /* (n_panel) of the changes (cosine), NaN where there is none, or NULL */
+    const uint8_t *silent; /* (n_panel) what is not predicted, left out for all methods; or NULL */
 };
 /* discrimination_{l1,l2,cosine} and centroid_accuracy. Distances are means over the readouts that a
  * candidate has, so that missing values do not bring it nearer. Local. */

@@ -17,10 +17,12 @@ void tess_strings_add(struct tess_strings *strings, const char *text);
 void tess_strings_release(struct tess_strings *strings);
 /* "a,b,c" into its parts (empty parts left out), added to `strings`. */
 void tess_strings_split(struct tess_strings *strings, const char *text, char separator);
-/* A file of names, one a line: a byte order mark, blanks around names and empty lines do not count.
- * Added to `strings`. TESS_EDATA "PATH: cannot open the file of WHAT: …". */
-int tess_strings_read(struct tess_strings *strings, const char *path, const char *what,
-                      struct tess_error *error);
+/* The names in a list file, one a line, added to `strings`: a byte order mark, blanks around a name
+ * and empty lines do not count, lines end with LF or CRLF. TESS_EDATA if it cannot be read, or
+ * holds none. */
+int tess_strings_read(struct tess_strings *strings, const char *path, struct tess_error *error);
+/* A copy without the blanks around it; own of the caller. */
+char *tess_text_trimmed(const char *text);
 /* Index of `text`, or -1. */
 int64_t tess_strings_find(const struct tess_strings *strings, const char *text);
 /* Joined by `separator`, at most `limit` items and then "… (N in all)"; own. */

@@ -133,6 +133,33 @@ static int score_all(struct tess_evaluation *evaluation, struct tess_error *erro
     return error->code;
 }
 
+static int is_trained(const struct tess_evaluation *evaluation)
+{
+    return tess_index_observed(&evaluation->store->index, TESS_TRAIN) > 0;
+}
+
+const char *tess_evaluate_excuse(const struct tess_evaluation *evaluation,
+                                 const struct tess_group *group, int baseline)
+{
+    int silent = group->fallbacks[evaluation->has_model + baseline] == group->n;
+
+    if (isnan(evaluation->baselines.global_mean) &&
+        (silent || baseline != TESS_NO_PERTURBATION || !is_trained(evaluation)))
+        return "no training experiment but control has a measured value";
+    return silent ? tess_baseline_excuse(baseline) : NULL;
+}
+
+/* Without a model and without training data there is nothing to score. */
+static int check_any(const struct tess_evaluation *evaluation, struct tess_error *error)
+{
+    if (evaluation->has_model || is_trained(evaluation))
+        return TESS_OK;
+    return tess_error_set(error, TESS_EDATA,
+                          "%s: no training experiment has a measured value: the baselines have "
+                          "nothing to learn from; see 'tessera split'",
+                          evaluation->store->h5.path);
+}
+
 int tess_evaluate_run(struct tess_evaluation *evaluation, const struct tess_store *store,
                       const struct tess_model *model, const struct tess_evaluate_options *options,
                       MPI_Comm comm, struct tess_error *error)
@@ -148,7 +175,9 @@ int tess_evaluate_run(struct tess_evaluation *evaluation, const struct tess_stor
                                                                 : "");
     tess_profiles_init(&evaluation->profiles, store);
     if (tess_evaluate_choose(evaluation, error) == TESS_OK &&
-        tess_baselines_init(&evaluation->baselines, &evaluation->profiles, comm, error) == TESS_OK)
+        tess_baselines_init(&evaluation->baselines, &evaluation->profiles, comm, error) ==
+            TESS_OK &&
+        check_any(evaluation, error) == TESS_OK)
         score_all(evaluation, error);
     return error->code;
 }

@@ -80,15 +80,6 @@ static json_t *difference_json(const struct tess_estimate *difference,
     return object;
 }
 
-/* A baseline that never had anything of its own to say has no scores. */
-static const char *excuse(const struct tess_evaluation *evaluation, const struct tess_group *group,
-                          int baseline)
-{
-    return group->fallbacks[evaluation->has_model + baseline] == group->n
-               ? tess_baseline_excuse(baseline)
-               : NULL;
-}
-
 static json_t *ceiling_json(const struct tess_evaluation *evaluation,
                             const struct tess_group *group)
 {
@@ -128,7 +119,8 @@ static void put_group(json_t *object, const struct tess_evaluation *evaluation,
 
     for (int b = 0; b < TESS_BASELINES; b++) {
         int m = evaluation->has_model + b, at = m * TESS_METRICS;
-        const char *reason = excuse(evaluation, group, b), *name = tess_baseline_name(b);
+        const char *reason = tess_evaluate_excuse(evaluation, group, b),
+                   *name = tess_baseline_name(b);
 
         put_object(baselines, name, reason ? NULL : method_json(outcome->own + at, group->n),
                    reason);

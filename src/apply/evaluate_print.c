@@ -45,13 +45,6 @@ static void print_method(FILE *out, const char *name, const struct tess_estimate
     fputc('\n', out);
 }
 
-static int is_silent(const struct tess_evaluation *evaluation, const struct tess_group *group,
-                     int baseline)
-{
-    return tess_baseline_excuse(baseline) &&
-           group->fallbacks[evaluation->has_model + baseline] == group->n;
-}
-
 static void print_group(const struct tess_evaluation *evaluation, const struct tess_group *group,
                         FILE *out)
 {
@@ -65,8 +58,9 @@ static void print_group(const struct tess_evaluation *evaluation, const struct t
         print_method(out, evaluation->options.predictions ? "predictions" : "model",
                      group->outcome.own);
     for (int b = 0; b < TESS_BASELINES; b++)
-        if (is_silent(evaluation, group, b))
-            fprintf(out, "%-20s %11s  %s\n", tess_baseline_name(b), "-", tess_baseline_excuse(b));
+        if (tess_evaluate_excuse(evaluation, group, b))
+            fprintf(out, "%-20s %11s  %s\n", tess_baseline_name(b), "-",
+                    tess_evaluate_excuse(evaluation, group, b));
         else
             print_method(out, tess_baseline_name(b),
                          group->outcome.own + (first + b) * TESS_METRICS);
@@ -92,7 +86,7 @@ static void print_differences(const struct tess_evaluation *evaluation, FILE *ou
         const struct tess_estimate *difference = all->outcome.difference + (1 + b) * TESS_METRICS;
         const struct tess_estimate *r = &difference[TESS_CHANGE + TESS_MEASURES];
 
-        if (is_silent(evaluation, all, b))
+        if (tess_evaluate_excuse(evaluation, all, b))
             continue;
         fprintf(out, "%-20s %+11.4f       [%+.4f, %+.4f] %9.3f", tess_baseline_name(b),
                 difference->value, difference->low, difference->high,

@@ -64,6 +64,22 @@ static uint8_t *targets_of(const struct tess_evaluation *evaluation, int64_t i)
     return target;
 }
 
+/* What the predictions file leaves out of experiment i; NULL: nothing can be left out. */
+static uint8_t *silent_of(const struct tess_evaluation *evaluation, int64_t i)
+{
+    int64_t width = tess_profiles_width(&evaluation->profiles, context_of(evaluation, i));
+    const float *row;
+    uint8_t *silent;
+
+    if (!evaluation->has_model || !evaluation->predicted)
+        return NULL;
+    row = evaluation->predicted + evaluation->first[evaluation->unit[i]];
+    silent = TESS_NEW(uint8_t, width);
+    for (int64_t k = 0; k < width; k++)
+        silent[k] = (uint8_t)isnan(row[k]);
+    return silent;
+}
+
 struct batch {
     int64_t begin, end;
     double *value[TESS_METHODS]; /* (end - begin, width) by method; own */
@@ -103,11 +119,11 @@ static void score_experiment(const struct tess_evaluation *evaluation, const str
     double shift = isnan(baselines->global_mean) ? 0 : baselines->global_mean;
     const float *own = measured->value + (i - measured->begin) * measured->width;
     int64_t n_candidates = measured->end - measured->begin;
-    uint8_t *target = targets_of(evaluation, i);
+    uint8_t *target = targets_of(evaluation, i), *silent = silent_of(evaluation, i);
     struct tess_measured truth;
-    struct tess_candidates candidates = {
-        n_candidates,    measured->width, i - measured->begin,
-        measured->value, target,          control ? control : mean};
+    struct tess_candidates candidates = {n_candidates,    measured->width, i - measured->begin,
+                                         measured->value, target,          control ? control : mean,
+                                         silent};
 
     tess_measured_init(&truth, measured->width, own, control, mean);
     for (int m = 0; m < evaluation->n_methods; m++) {
@@ -121,6 +137,7 @@ static void score_experiment(const struct tess_evaluation *evaluation, const str
     }
     tess_measured_release(&truth);
     tess_free(target);
+    tess_free(silent);
 }
 
 int tess_evaluate_score(struct tess_evaluation *evaluation, int64_t begin, int64_t end,

@@ -18,7 +18,7 @@ static void measure(const struct tess_candidates *c, int64_t candidate, const do
     for (int64_t i = 0; i < c->n_panel; i++) {
         double m = (double)measured[i], e = predicted[i] - m;
 
-        if (isnan(m))
+        if (isnan(m) || (c->silent && c->silent[i]))
             continue;
         all += e * e;
         n_all++;

@@ -43,29 +43,49 @@ void tess_strings_split(struct tess_strings *strings, const char *text, char sep
     tess_free(copy);
 }
 
-int tess_strings_read(struct tess_strings *strings, const char *path, const char *what,
-                      struct tess_error *error)
+char *tess_text_trimmed(const char *text)
+{
+    const char *end = text + strlen(text);
+
+    while (*text && strchr(" \t\r\n", *text))
+        text++;
+    while (end > text && strchr(" \t\r\n", end[-1]))
+        end--;
+    return tess_format("%.*s", (int)(end - text), text);
+}
+
+static void read_line(struct tess_strings *strings, const char *line, int first)
+{
+    char *name =
+        tess_text_trimmed(first && strncmp(line, "\xef\xbb\xbf", 3) == 0 ? line + 3 : line);
+
+    if (*name)
+        tess_strings_add(strings, name);
+    tess_free(name);
+}
+
+int tess_strings_read(struct tess_strings *strings, const char *path, struct tess_error *error)
 {
     FILE *file = tess_fail_here(error, path) ? NULL : fopen(path, "r");
-    char *line = NULL, *at;
-    size_t room = 0;
-    ssize_t n;
+    size_t before = strings->n, room = 0;
+    int64_t n_lines = 0, length;
+    char *line = NULL;
 
-    if (error->code != TESS_OK)
-        return error->code;
     if (!file)
-        return tess_error_set(error, TESS_EDATA, "%s: cannot open the file of %s: %s", path, what,
+        return tess_error_set(error, TESS_EDATA, "%s: cannot open the list of names: %s", path,
                               strerror(errno));
-    for (int first = 1; (n = getline(&line, &room, file)) > 0; first = 0) {
-        at = first && strncmp(line, "\xef\xbb\xbf", 3) == 0 ? line + 3 : line;
-        while (n > at - line && strchr("\r\n\t ", line[n - 1]))
-            line[--n] = '\0';
-        at += strspn(at, "\t ");
-        if (*at)
-            tess_strings_add(strings, at);
-    }
+    while (error->code == TESS_OK && (length = getline(&line, &room, file)) > 0)
+        if (strlen(line) < (size_t)length)
+            tess_error_set(error, TESS_EDATA,
+                           "%s: is no list of names: line %lld holds a zero byte (UTF-16? save it "
+                           "as UTF-8)",
+                           path, (long long)n_lines + 1);
+        else
+            read_line(strings, line, n_lines++ == 0);
     if (ferror(file))
         tess_error_set(error, TESS_EDATA, "%s: cannot be read: %s", path, strerror(errno));
+    else if (strings->n == before)
+        tess_error_set(error, TESS_EDATA, "%s: holds no names", path);
     fclose(file);
     free(line); /* getline's own */
     return error->code;

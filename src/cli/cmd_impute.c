@@ -28,9 +28,9 @@ static int read_options(const struct tess_call *call, struct tess_impute *impute
     impute->output = tess_call_option(call, "output");
     impute->store = tess_call_option(call, "store");
     impute->dry_run = tess_call_option(call, "dry-run") != NULL;
-    tess_call_list(call, "contexts", &impute->context);
-    tess_call_list(call, "perturbations", &impute->perturbation);
-    tess_call_list(call, "readouts", &impute->readout);
+    tess_call_selection(call, "contexts", &impute->context, error);
+    tess_call_selection(call, "perturbations", &impute->perturbation, error);
+    tess_call_selection(call, "readouts", &impute->readout, error);
     tess_call_int(call, "threads", 1, 4096, &impute->threads, error);
     n = impute->output ? strlen(impute->output) : 0;
     if (n == 0)

@@ -37,9 +37,9 @@ static int read_options(const struct tess_call *call, struct tess_split_options 
                                rules[out->rule], rules[i]);
             out->rule = i;
         }
-    tess_call_list(call, "target", &out->target);
-    tess_call_list(call, "val-contexts", &out->val_names);
-    tess_call_list(call, "test-contexts", &out->test_names);
+    tess_call_selection(call, "target", &out->target, error);
+    tess_call_selection(call, "val-contexts", &out->val_names, error);
+    tess_call_selection(call, "test-contexts", &out->test_names, error);
     tess_call_double(call, "val", 0, 1, &out->val, error);
     tess_call_double(call, "test", 0, 1, &out->test, error);
     tess_call_int(call, "keep", 0, INT64_MAX, &out->keep, error);

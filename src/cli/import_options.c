@@ -37,7 +37,7 @@ static int read_controls(const struct tess_strings *given, struct tess_controls 
         const char *text = given->item[i];
 
         if (text[0] == '@') {
-            tess_strings_read(&control->name, text + 1, "controls", error);
+            tess_strings_read(&control->name, text + 1, error);
             continue;
         }
         tess_strings_add(&control->given, text);

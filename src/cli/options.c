@@ -192,6 +192,17 @@ void tess_call_list(const struct tess_call *call, const char *name, struct tess_
         tess_strings_split(out, given->item[i], ',');
 }
 
+int tess_call_selection(const struct tess_call *call, const char *name, struct tess_strings *out,
+                        struct tess_error *error)
+{
+    tess_call_list(call, name, out);
+    if (tess_call_option(call, name) && out->n == 0)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--%s '%s' names nothing: give names, or leave the option away", name,
+                              tess_call_option(call, name));
+    return error->code;
+}
+
 int tess_call_double(const struct tess_call *call, const char *name, double low, double high,
                      double *x, struct tess_error *error)
 {

@@ -14,7 +14,7 @@ static int read_values(struct tess_condition *condition, const char *text, struc
     tess_strings_split(&part, text, ',');
     for (size_t i = 0; i < part.n && error->code == TESS_OK; i++) {
         if (part.item[i][0] == '@')
-            tess_strings_read(&condition->value, part.item[i] + 1, "values", error);
+            tess_strings_read(&condition->value, part.item[i] + 1, error);
         else
             tess_strings_add(&condition->value, part.item[i]);
     }

@@ -96,6 +96,10 @@ static int fill(struct tess_plan *plan, struct tess_index *index, const char *pa
     }
     if (sink_buffers(&sink, plan->options->memory, error) == TESS_OK)
         tess_aggregate_run(plan, &sink, problems, result, error);
+    if (error->code == TESS_OK && problems->n == 0 && tess_index_observed(sink.index, -1) == 0)
+        tess_problems_add(problems, plan->options->file[0], 0, NULL,
+                          "no value is measured: all %lld are missing (NaN or empty)",
+                          (long long)sink.index->value_first[sink.index->n_experiments]);
     if (path)
         refuse(problems, error);
     sink_flush(&sink, error);

@@ -6,8 +6,6 @@
 #include "tessera/store.h"
 #include "tessera/text.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -155,11 +153,23 @@ static int64_t add_matches(struct search *search, const char *pattern)
     return found;
 }
 
+/* A symbol as it stands, or without the blanks around it; -1. */
+static int64_t find_symbol(const struct tess_vocab *vocab, const char *text)
+{
+    int64_t number = tess_vocab_find(vocab, text);
+    char *name = tess_text_trimmed(text);
+
+    if (number < 0)
+        number = tess_vocab_find(vocab, name);
+    tess_free(name);
+    return number;
+}
+
 /* A symbol or a combination: was it one? Its unknown parts are added to `unknown`. */
 static int add_named(struct search *search, const char *text, struct tess_strings *unknown)
 {
     const struct tess_choice *choice = search->choice;
-    int64_t number = tess_vocab_find(choice->vocab, text), *member;
+    int64_t number = find_symbol(choice->vocab, text), *member;
     int64_t room = 1;
     int n = number >= 0;
 
@@ -167,7 +177,7 @@ static int add_named(struct search *search, const char *text, struct tess_string
         room += *c == '+';
     member = TESS_NEW(int64_t, room);
     member[0] = number;
-    if (number < 0 && choice->combinations && room > 1)
+    if (number < 0 && choice->combinations)
         n = tess_combination_parse(choice->vocab, NULL, text, member, unknown);
     else if (number < 0)
         tess_strings_add(unknown, text);
@@ -186,24 +196,12 @@ static int is_file(const char *path)
 
 static int add_file(struct search *search, const char *path, struct tess_error *error)
 {
-    FILE *file = tess_fail_here(error, path) ? NULL : fopen(path, "r");
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t n;
+    struct tess_strings name = {0};
 
-    if (!file)
-        return tess_error_set(error, TESS_EDATA, "%s: cannot open the file of %s names: %s", path,
-                              search->choice->what, strerror(errno));
-    while ((n = getline(&line, &room, file)) > 0) {
-        while (n > 0 && strchr("\r\n\t ", line[n - 1]))
-            line[--n] = '\0';
-        if (n > 0)
-            add_named(search, line, &search->unknown);
-    }
-    if (ferror(file))
-        tess_error_set(error, TESS_EDATA, "%s: cannot be read: %s", path, strerror(errno));
-    fclose(file);
-    free(line); /* getline's own */
+    if (tess_strings_read(&name, path, error) == TESS_OK)
+        for (size_t i = 0; i < name.n; i++)
+            add_named(search, name.item[i], &search->unknown);
+    tess_strings_release(&name);
     return error->code;
 }
 

@@ -15,6 +15,7 @@
 
 enum { PERTURBATION, CONTEXT, SPLIT, N_COLUMNS };
 static const char *const columns[N_COLUMNS] = {"perturbation", "context", "split"};
+#define FIELDS 64 /* of a line that are looked at */
 
 /* Combinations by their members. */
 static void intern_combinations(struct tess_intern *by_member, const struct tess_index *index)
@@ -27,22 +28,52 @@ static void intern_combinations(struct tess_intern *by_member, const struct tess
     }
 }
 
-/* Cuts a line at its tabs; returns the number of fields, of which at most `room` are kept. */
-static int cut(char *line, char **field, int room)
+/* A table's text. Fields that hold tabs, ends of lines or quotes are quoted as in CSV (RFC 4180),
+ * as other readers understand it: "a ""b""". */
+struct text {
+    char *at;           /* what is not read yet           */
+    int64_t line, next; /* of the record in hand, and after it */
+};
+
+/* Cuts the next record into its fields, in place; returns their number, of which at most `room` are
+ * kept. 0: the end; -1: a quote stays open, or is followed by something else. */
+static int read_record(struct text *text, char **field, int room)
 {
-    int n = 0;
+    int n = 0, more = *text->at != '\0';
 
-    line[strcspn(line, "\r\n")] = '\0';
-    for (char *at = line; at; n++) {
-        char *tab = strchr(at, '\t');
+    for (text->line = text->next; more; n++) {
+        char *begin = text->at, *from = begin, *to = begin, end;
 
+        if (*from == '"') {
+            for (from++; *from && (*from != '"' || from[1] == '"'); *to++ = *from++) {
+                from += *from == '"';
+                text->next += *from == '\n';
+            }
+            if (*from++ != '"' || (*from && !strchr("\t\r\n", *from)))
+                return -1;
+        } else
+            from = to = begin + strcspn(begin, "\t\r\n");
+        end = *from;
+        from += end == '\r' && from[1] == '\n';
+        text->at = end ? from + 1 : from;
+        text->next += end == '\n' || end == '\r';
+        more = end == '\t';
+        *to = '\0';
         if (n < room)
-            field[n] = at;
-        if (tab)
-            *tab++ = '\0';
-        at = tab;
+            field[n] = begin;
     }
     return n;
+}
+
+static int write_field(FILE *file, const char *text, char end)
+{
+    int quoted = strpbrk(text, "\t\r\n\"") != NULL, bad = 0;
+
+    bad |= quoted && fputc('"', file) < 0;
+    for (; *text; text++)
+        bad |= (*text == '"' && fputc('"', file) < 0) || fputc(*text, file) < 0;
+    bad |= quoted && fputc('"', file) < 0;
+    return bad | (fputc(end, file) < 0);
 }
 
 struct table {
@@ -57,14 +88,11 @@ struct table {
     int64_t n_control;
 };
 
-static int read_header(struct table *table, char *line, struct tess_error *error)
+static int read_header(struct table *table, char **field, int n, struct tess_error *error)
 {
-    char *field[64];
-    int n = cut(line, field, 64);
-
     for (int k = 0; k < N_COLUMNS; k++) {
         table->at[k] = -1;
-        for (int i = 0; i < n && i < 64; i++)
+        for (int i = 0; i < n && i < FIELDS; i++)
             if (strcmp(field[i], columns[k]) == 0)
                 table->at[k] = i;
         if (table->at[k] < 0)
@@ -112,10 +140,9 @@ static int64_t find_combination(struct table *table, const char *text, struct te
     return found;
 }
 
-static int read_line(struct table *table, char *line, struct tess_error *error)
+static int read_line(struct table *table, char **field, int n, struct tess_error *error)
 {
-    char *field[64];
-    int n = cut(line, field, 64), split;
+    int split;
     struct tess_strings names = {0};
     int64_t key[2], before = table->pair.n, number;
 
@@ -179,28 +206,64 @@ static int apply(const struct table *table, int8_t *split, struct tess_error *er
     return error->code;
 }
 
+static void read_table(struct table *table, char *content, struct tess_error *error)
+{
+    struct text text = {content, 1, 1};
+    char *field[FIELDS];
+    int n;
+
+    if (strncmp(text.at, "\xef\xbb\xbf", 3) == 0)
+        text.at += 3;
+    for (int64_t record = 0; error->code == TESS_OK; record++) {
+        n = read_record(&text, field, FIELDS);
+        table->line = text.line;
+        if (n < 0)
+            tess_error_set(error, TESS_EDATA,
+                           "%s:%" PRId64 ": a quote stays open, or something follows it",
+                           table->path, table->line);
+        else if (n == 0)
+            break;
+        else if (record == 0)
+            read_header(table, field, n, error);
+        else
+            read_line(table, field, n, error);
+    }
+}
+
+/* All of the file; own (free). */
+static char *read_file(const char *path, struct tess_error *error)
+{
+    FILE *file = tess_fail_here(error, path) ? NULL : fopen(path, "r");
+    size_t room = 0;
+    char *content = NULL;
+    int64_t n;
+
+    if (!file) {
+        tess_error_set(error, TESS_EDATA, "%s: cannot open: %s", path, strerror(errno));
+        return NULL;
+    }
+    n = getdelim(&content, &room, '\0', file);
+    if (ferror(file))
+        tess_error_set(error, TESS_EDATA, "%s: cannot be read: %s", path, strerror(errno));
+    else if (n < 1)
+        tess_error_set(error, TESS_EDATA, "%s: the file is empty", path);
+    else if (strlen(content) < (size_t)n)
+        tess_error_set(error, TESS_EDATA,
+                       "%s: is no table: it holds a zero byte (UTF-16? save it as UTF-8)", path);
+    fclose(file);
+    return content;
+}
+
 int tess_split_read(const struct tess_index *index, const char *path, int8_t *split, char *method,
                     struct tess_error *error)
 {
     struct table table = {.index = index, .path = path};
-    FILE *file = tess_fail_here(error, path) ? NULL : fopen(path, "r");
-    size_t room = 0;
-    char *line = NULL;
+    char *content = read_file(path, error);
 
-    if (!file)
-        return tess_error_set(error, TESS_EDATA, "%s: cannot open: %s", path, strerror(errno));
     intern_combinations(&table.combination, index);
-    while (error->code == TESS_OK && getline(&line, &room, file) >= 0)
-        if (++table.line == 1)
-            read_header(&table, line, error);
-        else
-            read_line(&table, line, error);
-    if (ferror(file))
-        tess_error_set(error, TESS_EDATA, "%s: cannot be read: %s", path, strerror(errno));
-    else if (table.line < 1)
-        tess_error_set(error, TESS_EDATA, "%s: the file is empty", path);
-    fclose(file);
-    free(line);
+    if (error->code == TESS_OK)
+        read_table(&table, content, error);
+    free(content); /* getdelim's own */
     if (error->code == TESS_OK && apply(&table, split, error) == TESS_OK) {
         snprintf(method, TESS_SPLIT_METHOD, "table %s", path);
         if (table.n_control)
@@ -211,6 +274,38 @@ int tess_split_read(const struct tess_index *index, const char *path, int8_t *sp
     tess_intern_release(&table.pair);
     tess_free(table.pair_split);
     return error->code;
+}
+
+/* Would the name be read as this combination again? Pluses within symbols may be in the way. */
+static int reads_back(const struct tess_index *index, int64_t combination, const char *name)
+{
+    int64_t first = index->combination_first[combination];
+    int64_t n = index->combination_first[combination + 1] - first;
+    int64_t *member = TESS_NEW(int64_t, strlen(name) + 1);
+    int same = tess_combination_parse(&index->perturbation, NULL, name, member, NULL) == n &&
+               memcmp(member, index->combination_member + first, (size_t)n * sizeof *member) == 0;
+
+    tess_free(member);
+    return same;
+}
+
+static int write_pair(const struct tess_index *index, const int64_t key[3], FILE *file,
+                      const char *path, struct tess_error *error)
+{
+    char *name = tess_index_combination_name(index, key[0]);
+    int bad = 0;
+
+    if (reads_back(index, key[0], name))
+        bad = write_field(file, name, '\t') |
+              write_field(file, index->context.symbol[key[1]], '\t') |
+              write_field(file, tess_split_name((int)key[2]), '\n');
+    else
+        tess_error_set(error, TESS_EDATA,
+                       "%s: '%s' would be read as another perturbation of the store, since symbols "
+                       "hold pluses of their own: a table cannot tell them apart",
+                       path, name);
+    tess_free(name);
+    return bad;
 }
 
 int tess_split_write(const struct tess_index *index, const int8_t *split, const char *path,
@@ -228,16 +323,11 @@ int tess_split_write(const struct tess_index *index, const int8_t *split, const 
         return error->code;
     }
     bad = fprintf(file, "perturbation\tcontext\tsplit\n") < 0;
-    for (int64_t i = 0; i < index->n_experiments; i++) {
+    for (int64_t i = 0; i < index->n_experiments && error->code == TESS_OK; i++) {
         int64_t key[3] = {index->combination[i], index->context_of[i], split[i]}, before = seen.n;
-        char *name;
 
-        if (tess_intern_add(&seen, (const char *)key, sizeof key) < before)
-            continue;
-        name = tess_index_combination_name(index, key[0]);
-        bad |= fprintf(file, "%s\t%s\t%s\n", name, index->context.symbol[key[1]],
-                       tess_split_name(split[i])) < 0;
-        tess_free(name);
+        if (tess_intern_add(&seen, (const char *)key, sizeof key) == before)
+            bad |= write_pair(index, key, file, path, error);
     }
     bad |= fclose(file) != 0;
     tess_intern_release(&seen);

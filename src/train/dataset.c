@@ -200,6 +200,29 @@ static int64_t mark_trained(struct tess_dataset *dataset)
     return n;
 }
 
+/* Why there is nothing to train on. */
+static int refuse_untrained(const struct tess_store *store, struct tess_error *error)
+{
+    const struct tess_index *index = &store->index;
+    int64_t n = 0;
+
+    for (int64_t e = 0; e < index->n_experiments; e++)
+        n += index->split[e] == TESS_TRAIN;
+    if (tess_index_observed(index, -1) == 0)
+        return tess_error_set(error, TESS_EDATA,
+                              "%s: holds no measured value, all are missing (NaN): import data "
+                              "that have some",
+                              store->h5.path);
+    if (n > 0)
+        return tess_error_set(error, TESS_EDATA,
+                              "%s: the %lld experiments of the training split have no measured "
+                              "value, all are missing (NaN): choose others with 'tessera split'",
+                              store->h5.path, (long long)n);
+    return tess_error_set(error, TESS_EDATA,
+                          "%s: no experiment is in the training split: see 'tessera split'",
+                          store->h5.path);
+}
+
 int tess_dataset_init(struct tess_dataset *dataset, const struct tess_store *store,
                       const struct tess_config *config, MPI_Comm comm, struct tess_error *error)
 {
@@ -223,9 +246,7 @@ int tess_dataset_init(struct tess_dataset *dataset, const struct tess_store *sto
     if (rule != TESS_NORMALIZE_NONE)
         choose_scale(dataset, &s, rule, keep);
     if (mark_trained(dataset) == 0)
-        tess_error_set(error, TESS_EDATA,
-                       "%s: no experiment is in the training split: see 'tessera split'",
-                       store->h5.path);
+        refuse_untrained(store, error);
     tess_free(keep);
     statistics_release(&s);
     return error->code;

@@ -165,7 +165,7 @@ static void candidates__ranked_with_ties(void **state)
     const float measured[] = {0, 0, 0, 0, /**/ 1, 1, 1, 1, /**/ 1, 1, 1, 1, /**/ 5, 5, 5, NAN};
     const double predicted[] = {1, 1, 1, 0}, zero[4] = {0};
     const uint8_t target[] = {0, 0, 0, 1};
-    struct tess_candidates candidates = {4, 4, 1, measured, target, zero};
+    struct tess_candidates candidates = {4, 4, 1, measured, target, zero, NULL};
     struct tess_scores scores = {0};
 
     (void)state; /* own at distance 0, one as near, two farther; the target is left out */
@@ -189,13 +189,27 @@ static void candidates__need_three_readouts(void **state)
 {
     const float measured[] = {0, 0, 1, 1};
     const double predicted[] = {1, 1};
-    struct tess_candidates candidates = {2, 2, 1, measured, NULL, NULL};
+    struct tess_candidates candidates = {2, 2, 1, measured, NULL, NULL, NULL};
     struct tess_scores scores = {0};
 
     (void)state;
     tess_candidates_score(&candidates, predicted, &scores);
     for (int k = TESS_DISCRIMINATION; k <= TESS_CENTROID; k++)
         assert_int_equal(scores.reason[k], TESS_FEW_READOUTS);
+}
+
+static void candidates__what_is_not_predicted(void **state)
+{
+    const float measured[] = {0, 1, 2, 3, 4, /**/ 9, 1, 2, 3, 5, /**/ 0, 7, 7, 7, 7};
+    const double predicted[] = {NAN, 1, 2, 3, 4};
+    const uint8_t silent[] = {1, 0, 0, 0, 0};
+    struct tess_candidates candidates = {3, 5, 0, measured, NULL, NULL, silent};
+    struct tess_scores scores = {0};
+
+    (void)state; /* all candidates are compared, over the four readouts that are predicted */
+    tess_candidates_score(&candidates, predicted, &scores);
+    NEAR(scores.value[TESS_DISCRIMINATION], 1);
+    NEAR(scores.value[TESS_CENTROID], 1);
 }
 
 static void metrics__targets(void **state)
@@ -340,6 +354,7 @@ int main(void)
         cmocka_unit_test(metrics__pool),
         cmocka_unit_test(candidates__ranked_with_ties),
         cmocka_unit_test(candidates__need_three_readouts),
+        cmocka_unit_test(candidates__what_is_not_predicted),
         cmocka_unit_test(metrics__targets),
         cmocka_unit_test(bootstrap__pairs_and_intervals),
         cmocka_unit_test(bootstrap__one_perturbation),

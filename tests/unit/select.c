@@ -133,6 +133,37 @@ static void select__files(void **state)
     refuse(1, path, path, "does not know");
 }
 
+/* A byte order mark, blanks and CRLF do not count; what is no list is said. */
+static void select__files_as_people_write_them(void **state)
+{
+    char path[] = "/tmp/tess_select_XXXXXX", *list;
+    int handle = mkstemp(path);
+    FILE *file = fdopen(handle, "w");
+
+    (void)state;
+    assert_non_null(file);
+    fputs("\xef\xbb\xbf"
+          "C\r\n\t D[1] \r\n  A + C\r\n",
+          file);
+    fclose(file);
+    list = tess_format("@%s", path);
+    expect(1, list, "0.3 3 5");
+    expect(1, " A, C+ctrl", "0 3");
+    expect(0, " A,C ", "0 3");
+    file = fopen(path, "w");
+    fwrite("\xff\xfe"
+           "C\0\n\0",
+           1, 6, file);
+    fclose(file);
+    refuse(1, list, path, "UTF-8");
+    file = fopen(path, "w");
+    fputs("\xef\xbb\xbf\n  \n", file);
+    fclose(file);
+    refuse(1, list, path, "holds no names");
+    tess_free(list);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +171,7 @@ int main(void)
         cmocka_unit_test(select__combinations),
         cmocka_unit_test(select__refusals),
         cmocka_unit_test(select__files),
+        cmocka_unit_test(select__files_as_people_write_them),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -251,9 +251,47 @@ static void combination__pluses(void **state)
     tess_vocab_release(&vocab);
 }
 
+/* Blanks do not count, and the control has names beside its symbol. */
+static void combination__blanks_and_controls(void **state)
+{
+    static const char *const symbol[] = {"A", "B", "control", "has ctrl"}, *const bare[] = {"A",
+                                                                                            "B"};
+    struct tess_strings names = {0}, unknown = {0};
+    struct tess_vocab vocab, lacking;
+    int64_t member[8];
+
+    (void)state;
+    tess_strings_add(&names, "non-targeting");
+    tess_strings_add(&names, "NT+0");
+    tess_vocab_init(&vocab, 4, symbol, NULL);
+    tess_vocab_init(&lacking, 2, bare, NULL);
+    assert_int_equal(tess_combination_parse(&vocab, NULL, " B + A\t", member, NULL), 2);
+    assert_true(member[0] == 0 && member[1] == 1);
+    assert_int_equal(tess_combination_parse(&vocab, NULL, "A+ctrl", member, NULL), 1);
+    assert_int_equal(member[0], 0);
+    assert_int_equal(tess_combination_parse(&vocab, NULL, "ctrl", member, NULL), 1);
+    assert_int_equal(member[0], 2);
+    assert_int_equal(tess_combination_parse(&vocab, NULL, "non-targeting + B", member, NULL), 0);
+    assert_int_equal(tess_combination_parse(&vocab, &names, "non-targeting + B", member, NULL), 1);
+    assert_int_equal(member[0], 1);
+    assert_int_equal(tess_combination_parse(&vocab, &names, "NT+0 + B", member, NULL), 1);
+    assert_int_equal(tess_combination_parse(&vocab, NULL, "has ctrl", member, NULL), 1);
+    assert_int_equal(member[0], 3);
+    assert_int_equal(tess_combination_parse(&lacking, NULL, "ctrl + B", member, NULL), 1);
+    assert_int_equal(member[0], 1);
+    assert_int_equal(tess_combination_parse(&lacking, NULL, "ctrl", member, &unknown), 0);
+    assert_string_equal(unknown.item[0], "ctrl");
+    tess_strings_release(&unknown);
+    tess_strings_release(&names);
+    tess_vocab_release(&vocab);
+    tess_vocab_release(&lacking);
+}
+
 static void split__words(void **state)
 {
     (void)state;
+    assert_int_equal(tess_split_parse("training"), TESS_TRAIN);
+    assert_int_equal(tess_split_parse("Valid"), TESS_VAL);
     assert_int_equal(tess_split_parse("Validation"), TESS_VAL);
     assert_int_equal(tess_split_parse("test"), TESS_TEST);
     assert_int_equal(tess_split_parse(""), TESS_UNUSED);
@@ -271,6 +309,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(index__refuses_disorder),
         cmocka_unit_test(store__damage_is_refused),
         cmocka_unit_test(combination__pluses),
+        cmocka_unit_test(combination__blanks_and_controls),
         cmocka_unit_test(split__words),
     };
     int failed;
