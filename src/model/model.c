@@ -57,7 +57,6 @@ static void take_head(struct tess_model *model, struct tess_checkpoint_head *hea
         head->trained[t] = NULL;
     }
     model->config = head->config;
-    model->network.shape = head->shape;
     model->step = head->step;
     model->best_score = head->best_score;
     model->store_hash = head->store_hash;
@@ -145,15 +144,13 @@ static int read_model(struct tess_model *model, struct tess_error *error)
     tess_h5_guard_start(model->path);
     if (tess_h5_open(&h5, model->path, MPI_COMM_NULL, 0, error) == TESS_OK &&
         tess_checkpoint_read_head(&h5, &head, error) == TESS_OK &&
-        allocate(model,
-                 (take_head(model, &head),
-                  (const struct tess_vocab[]){model->perturbation, model->readout, model->context}),
-                 error) == TESS_OK) {
+        (model->network.shape = head.shape, allocate(model, head.vocab, error)) == TESS_OK) {
         for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)
             tess_checkpoint_read_rows(&h5, &head, t, 0, model->network.rows[t],
                                       model->network.table[t], error);
         if (error->code == TESS_OK)
             tess_checkpoint_read_mlp(&h5, &head, "value", model->network.parameter, error);
+        take_head(model, &head);
         if (error->code == TESS_OK)
             read_scaling(&h5, model, error);
         if (error->code == TESS_OK && strcasecmp(head.blas_core, tess_platform_blas_core()) != 0)
