@@ -24,6 +24,28 @@ program() {
 
 say() { printf '%s  %s\n' "$(date '+%F %T')" "$*"; }
 
+# digits NAME…: each of these variables holds a whole number. Bash's arithmetic runs what stands in $(…)
+# within a variable, so nothing from a file or the environment gets there before it was looked at.
+digits() {
+    local name
+    for name in "$@"; do
+        case ${!name} in
+        '' | *[!0-9]* | ??????????*) say "$name is '${!name}', no whole number of at most nine digits"; return 1 ;;
+        esac
+        printf -v "$name" %d "$((10#${!name}))"
+    done
+}
+
+# paths NAME…: a relative path that begins with a dash would be taken for an option.
+paths() {
+    local name
+    for name in "$@"; do
+        case ${!name} in
+        -*) printf -v "$name" './%s' "${!name}" ;;
+        esac
+    done
+}
+
 # supervise COMMAND…: run it and return its exit code. The first SIGUSR1, SIGTERM, SIGINT or SIGHUP that
 # this shell gets reaches the command as SIGUSR1: a checkpoint, then exit code 75. mpirun would end the
 # job on the others, so it gets a session of its own, out of reach of Ctrl-C and of signals to the
@@ -79,8 +101,10 @@ on_term() { :; } # what else there is to do
 
 end_later() {
     trap - USR1 TERM INT HUP
-    for ((i = 0; i < ${patience:-150}; i++)); do sleep 1; done # nothing long outlives this shell
-    say "no answer for ${patience:-150} s: ending it by force"
+    local wait=${patience:-150} i
+    digits wait || wait=150
+    for ((i = 0; i < wait; i++)); do sleep 1; done # nothing long outlives this shell
+    say "no answer for $wait s: ending it by force"
     kill -TERM "$child"
     sleep 10
     kill -KILL "$child"
@@ -92,12 +116,13 @@ newest() { (CDPATH='' cd -- "$1" 2>/dev/null && printf '%s\n' checkpoint-*[0-9].
 # may_restart FILE MARK MAX: call it at each start. MARK says how far the work is; FILE remembers it and
 # how often the work was started without getting further. False when that was more than MAX times.
 may_restart() {
-    local n=-1 mark=''
-    mkdir -p "$(dirname "$1")"
-    [ ! -e "$1" ] || { read -r n && read -r mark; } <"$1"
-    [ "$mark" = "$2" ] || n=-1
-    printf '%d\n%s\n' $((++n)) "$2" >"$1"
-    [ "$n" -le "$3" ] || { say "started $n times without getting further: giving up. The log above says why"; return 1; }
+    local n='' mark='' max=$3
+    digits max || return 1
+    mkdir -p -- "$(dirname -- "$1")"
+    [ ! -f "$1" ] || { IFS='' read -r n && IFS='' read -r mark; } <"$1"
+    if [ -n "$n" ] && [ "$mark" = "$2" ] && digits n >/dev/null; then n=$((n + 1)); else n=0; fi
+    printf '%d\n%s\n' "$n" "$2" >"$1"
+    [ "$n" -le "$max" ] || { say "started $n times without getting further: giving up. The log above says why"; return 1; }
 }
 
 # Exit codes that the same command would only repeat: a person has to look. All others (75, a killed

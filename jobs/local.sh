@@ -9,15 +9,19 @@ CONFIG=${CONFIG:-$TESSERA/config/quickstart.yaml}     # the settings
 STORE=${STORE:-data.prc.h5}                           # the data
 RUN=${RUN:-run}                                       # the run directory
 THREADS=${THREADS:-1}                                 # threads of a rank
-cores=$(lscpu -p=core,socket | grep -v '^#' | sort -u | wc -l)
-RANKS=${RANKS:-$((cores / THREADS < 16 ? cores / THREADS : 16))} # ranks: on all cores; ranks x threads <= train.lanes
+RANKS=${RANKS:-}                                      # ranks, or nothing: on all cores; ranks x threads <= train.lanes
 HOSTFILE=${HOSTFILE:-}                                # "HOST slots=N" a line, or nothing: this machine
 MAX_IDLE=${MAX_IDLE:-5}                               # starts in a row without a new checkpoint, then it gives up
 PAUSE=${PAUSE:-10}                                    # seconds between two starts
 
 . "$TESSERA/jobs/common.sh" || exit 78
+digits THREADS MAX_IDLE || exit 2
+cores=$(lscpu -p=core,socket | grep -v '^#' | sort -u | wc -l)
+[ -n "$RANKS" ] || RANKS=$((cores / THREADS < 16 ? cores / THREADS : 16))
+digits RANKS || exit 2
+paths CONFIG STORE RUN HOSTFILE
 RUN=${RUN%/}
-rm -f "$RUN.restarts" "$RUN/STOPPED"
+rm -f -- "$RUN.restarts" "$RUN/STOPPED"
 while may_restart "$RUN.restarts" "$(newest "$RUN")" "$MAX_IDLE"; do
     with_mpirun "$THREADS" -n "$RANKS" ${HOSTFILE:+--hostfile "$HOSTFILE"} \
         $CONTAINER "$(program)" train "$CONFIG" --set data.store="$STORE" --set run.directory="$RUN" "$@"

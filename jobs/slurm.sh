@@ -7,11 +7,12 @@ id=$SLURM_JOB_ID
 # turn starts from the beginning; another one as long would not help then.
 begin() {
     local turn=${SLURM_RESTART_COUNT:-0} until
+    digits turn MAX_IDLE || exit 2
     until=$(squeue -h -j "$id" -o %e)
     # The ranks' own clock, should SLURM's warning not come; SLURM 22.05 does not set it.
     [[ $until != [0-9]* ]] || default SLURM_JOB_END_TIME "$(date -d "$until" +%s)"
     resumes=${2+yes} requeued=''
-    [ "$turn" -gt 0 ] || rm -f "$1" ${3+"$3"}
+    [ "$turn" -gt 0 ] || rm -f -- "$1" ${3+"$3"}
     say "job $id, start $((turn + 1)), on $SLURM_JOB_NODELIST until $until; so far: ${2:-nothing}"
     may_restart "$1" "${2-}" "$MAX_IDLE" || exit 1
 }

@@ -17,6 +17,7 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+case $repeat in '' | *[!0-9]*) usage >&2; exit 2 ;; esac # bash's arithmetic would run $(…) in it
 [ ${#recipes[@]} -gt 0 ] || recipes=(lincs replogle)
 . "$(dirname "$0")/common.sh"
 tools/install.sh --tests || exit 1

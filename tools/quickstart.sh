@@ -33,7 +33,7 @@ store=$output/data.prc.h5 run=$output/run
 
 # Shows a command line; standard output may go to a file meanwhile.
 exec 3>&1
-show() { printf '\n$ %s\n' "$*" | sed "s#$tessera#tessera#; s#$output/##g" >&3; }
+show() { local line=${*//"$output/"/}; printf '\n$ %s\n' "${line/"$tessera"/tessera}" >&3; }
 # step COMMAND…: shows it, runs it; the first failure ends the script.
 step() {
     show "$@"

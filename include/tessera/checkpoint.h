@@ -46,6 +46,7 @@ struct tess_checkpoint_head {
     char blas_core[32], version[32];
     struct tess_optimizer optimizer; /* with all past learning rates; own */
 };
+/* Checks the sizes of everything else as well: what follows from the head may be allocated. */
 int tess_checkpoint_read_head(const struct tess_h5 *h5, struct tess_checkpoint_head *head,
                               struct tess_error *error);
 void tess_checkpoint_head_release(struct tess_checkpoint_head *head);

@@ -48,18 +48,47 @@ int tess_h5_fail(const struct tess_h5 *h5, const char *name, const char *what, i
 /* Is there an object of that name? 1 a dataset, 2 a group, 0 neither. Local. */
 int tess_h5_kind(const struct tess_h5 *h5, const char *name);
 
-/* Number of dimensions (at most 4) of a dataset and their sizes; -1 and an error if it cannot be
- * opened. Local. */
-int tess_h5_shape(const struct tess_h5 *h5, const char *name, int64_t shape[4],
-                  struct tess_error *error);
+/* What a dataset of ours must be. Sizes that a file claims are never trusted: readers take what is
+ * expected, and refuse everything else (TESS_EDATA naming the dataset, the shape found and the one
+ * that belongs there) before a byte is read, or memory taken. */
+struct tess_h5_extent {
+    int n_dims; /* 1 or 2; 0: one value */
+    int64_t shape[2];
+};
+#define TESS_H5_LINE(n)                                                                            \
+    (struct tess_h5_extent)                                                                        \
+    {                                                                                              \
+        1,                                                                                         \
+        {                                                                                          \
+            (n), 1                                                                                 \
+        }                                                                                          \
+    }
+#define TESS_H5_MATRIX(n, row)                                                                     \
+    (struct tess_h5_extent)                                                                        \
+    {                                                                                              \
+        2,                                                                                         \
+        {                                                                                          \
+            (n), (row)                                                                             \
+        }                                                                                          \
+    }
 
-/* The whole of a dataset of exactly n elements. Local. */
-int tess_h5_read(const struct tess_h5 *h5, const char *name, hid_t type, int64_t n, void *out,
-                 struct tess_error *error);
-/* Elements [first, first + n) of the first dimension, with everything behind it; large reads go in
- * pieces. Local. */
-int tess_h5_read_rows(const struct tess_h5 *h5, const char *name, hid_t type, int64_t first,
-                      int64_t n, void *out, struct tess_error *error);
+/* Is it there, of this shape, with its values in the file (h5_claim.h)? Local. */
+int tess_h5_check(const struct tess_h5 *h5, const char *name, struct tess_h5_extent extent,
+                  struct tess_error *error);
+/* The length of a 1-D dataset whose length nothing else tells, as far as the file's bytes can hold
+ * it; -1 and an error otherwise. Local. */
+int64_t tess_h5_length(const struct tess_h5 *h5, const char *name, struct tess_error *error);
+
+/* The whole of a dataset of exactly this extent. Local. */
+int tess_h5_read(const struct tess_h5 *h5, const char *name, hid_t type,
+                 struct tess_h5_extent extent, void *out, struct tess_error *error);
+/* Rows [first, first + n) of a dataset of exactly this extent; large reads go in pieces. Local. */
+struct tess_h5_rows {
+    struct tess_h5_extent extent;
+    int64_t first, n;
+};
+int tess_h5_read_rows(const struct tess_h5 *h5, const char *name, hid_t type,
+                      struct tess_h5_rows rows, void *out, struct tess_error *error);
 /* A 1-D dataset of strings, fixed or variable length, as an (n, width) block padded with NULs. Own
  * of the caller. Local. */
 int tess_h5_read_strings(const struct tess_h5 *h5, const char *name, int64_t *n, int *width,

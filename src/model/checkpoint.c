@@ -35,7 +35,8 @@ static int read_config(const struct tess_h5 *h5, struct tess_checkpoint_head *he
         return error->code;
     if (!yaml)
         return tess_error_set(error, TESS_EDATA, "%s: attribute 'config' is missing", h5->path);
-    tess_config_parse(&head->config, yaml, h5->path, error);
+    if (tess_config_parse(&head->config, yaml, h5->path, error) == TESS_ECONFIG)
+        error->code = TESS_EDATA; /* of the file, not of the user */
     tess_free(yaml);
     head->shape =
         (struct tess_shape){tess_int(head->config.model.embedding_dim),
@@ -57,7 +58,7 @@ static int read_vocab(const struct tess_h5 *h5, enum tess_table table,
         tess_vocab_init_block(&head->vocab[table], n, width, block, h5->path, error) == TESS_OK) {
         head->trained[table] = TESS_NEW(uint8_t, n);
         snprintf(name, sizeof name, "%s/trained", tess_table_names[table]);
-        tess_h5_read(h5, name, H5T_NATIVE_UINT8, n, head->trained[table], error);
+        tess_h5_read(h5, name, H5T_NATIVE_UINT8, TESS_H5_LINE(n), head->trained[table], error);
         tess_h5_read_attribute(h5, tess_table_names[table], "hash", H5T_NATIVE_UINT64, 1, &hash,
                                error);
         if (error->code == TESS_OK && hash != tess_vocab_hash(&head->vocab[table]))
@@ -72,11 +73,14 @@ static int read_vocab(const struct tess_h5 *h5, enum tess_table table,
 static int read_rates(const struct tess_h5 *h5, struct tess_checkpoint_head *head,
                       struct tess_error *error)
 {
-    double *rate = TESS_NEW(double, head->step + 1);
+    struct tess_h5_extent extent = TESS_H5_LINE(head->step + 1);
+    double *rate;
 
+    if (tess_h5_check(h5, "schedule/rate", extent, error) != TESS_OK)
+        return error->code;
+    rate = TESS_NEW(double, head->step + 1);
     tess_optimizer_init(&head->optimizer, &head->config);
-    if (tess_h5_read(h5, "schedule/rate", H5T_NATIVE_DOUBLE, head->step + 1, rate, error) ==
-        TESS_OK)
+    if (tess_h5_read(h5, "schedule/rate", H5T_NATIVE_DOUBLE, extent, rate, error) == TESS_OK)
         for (int64_t t = 1; t <= head->step; t++)
             tess_optimizer_begin(&head->optimizer, rate[t]);
     tess_free(rate);
@@ -105,10 +109,44 @@ static int read_numbers(const struct tess_h5 *h5, struct tess_checkpoint_head *h
 
     for (size_t i = 0; i < sizeof field / sizeof field[0]; i++)
         tess_h5_read_attribute(h5, "/", field[i].name, field[i].type, 1, field[i].at, error);
-    if (error->code == TESS_OK && head->step < 0)
+    if (error->code == TESS_OK && (head->step < 0 || head->step == INT64_MAX))
         tess_error_set(error, TESS_EDATA, "%s: step %lld: the file is damaged", h5->path,
                        (long long)head->step);
     return error->code;
+}
+
+/* Every array that the head's settings and symbols imply: there, and as large as they say, so that
+ * whoever takes memory by the head reads into it what fits. */
+static void check_extents(const struct tess_h5 *h5, const struct tess_checkpoint_head *head,
+                          struct tess_error *error)
+{
+    static const char *const part[] = {"value", "m", "v"};
+    int64_t n = tess_shape_size(head->shape),
+            blocks = (n + TESS_CHECK_FLOATS - 1) / TESS_CHECK_FLOATS;
+    struct tess_h5_extent scaling =
+        TESS_H5_MATRIX(head->vocab[TESS_TABLE_C].n, head->vocab[TESS_TABLE_R].n);
+    char name[64];
+
+    for (int t = 0; t < TESS_N_TABLES; t++) {
+        for (int k = 0; k < 3 && error->code == TESS_OK; k++) {
+            snprintf(name, sizeof name, "table/%s/%s", tess_table_names[t], part[k]);
+            tess_h5_check(h5, name, TESS_H5_MATRIX(head->vocab[t].n, head->shape.dim), error);
+        }
+        for (int k = 0; k < 2 && error->code == TESS_OK; k++) {
+            snprintf(name, sizeof name, "table/%s/%s", tess_table_names[t], k ? "check" : "last");
+            tess_h5_check(h5, name, TESS_H5_LINE(head->vocab[t].n), error);
+        }
+    }
+    for (int k = 0; k < 3 && error->code == TESS_OK; k++) {
+        snprintf(name, sizeof name, "mlp/%s", part[k]);
+        tess_h5_check(h5, name, TESS_H5_LINE(n), error);
+        snprintf(name, sizeof name, "mlp/check_%s", part[k]);
+        if (error->code == TESS_OK)
+            tess_h5_check(h5, name, TESS_H5_LINE(blocks), error);
+    }
+    if (error->code == TESS_OK && tess_h5_kind(h5, "normalize/shift") &&
+        tess_h5_check(h5, "normalize/shift", scaling, error) == TESS_OK)
+        tess_h5_check(h5, "normalize/scale", scaling, error);
 }
 
 int tess_checkpoint_read_head(const struct tess_h5 *h5, struct tess_checkpoint_head *head,
@@ -136,6 +174,8 @@ int tess_checkpoint_read_head(const struct tess_h5 *h5, struct tess_checkpoint_h
         read_rates(h5, head, error);
     for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)
         read_vocab(h5, t, head, error);
+    if (error->code == TESS_OK)
+        check_extents(h5, head, error);
     return error->code;
 }
 
@@ -193,20 +233,22 @@ int tess_checkpoint_read_state(const struct tess_h5 *h5, const struct tess_check
 {
     static const char *const part[] = {"value", "m", "v"};
     float *x[3] = {out.value, out.m, out.v};
+    struct tess_h5_rows line = {TESS_H5_LINE(head->vocab[table].n), first, n};
     uint64_t *sum = TESS_NEW(uint64_t, n);
-    int64_t dim = head->shape.dim;
+    int64_t dim = head->shape.dim, rows = head->vocab[table].n;
     char name[64];
 
     for (int k = 0; k < 3 && error->code == TESS_OK; k++) {
         snprintf(name, sizeof name, "table/%s/%s", tess_table_names[table], part[k]);
-        tess_h5_read_rows(h5, name, H5T_NATIVE_FLOAT, first, n, x[k], error);
+        tess_h5_read_rows(h5, name, H5T_NATIVE_FLOAT,
+                          (struct tess_h5_rows){TESS_H5_MATRIX(rows, dim), first, n}, x[k], error);
     }
     snprintf(name, sizeof name, "table/%s/last", tess_table_names[table]);
     if (error->code == TESS_OK)
-        tess_h5_read_rows(h5, name, H5T_NATIVE_INT64, first, n, out.last, error);
+        tess_h5_read_rows(h5, name, H5T_NATIVE_INT64, line, out.last, error);
     snprintf(name, sizeof name, "table/%s/check", tess_table_names[table]);
     if (error->code == TESS_OK)
-        tess_h5_read_rows(h5, name, H5T_NATIVE_UINT64, first, n, sum, error);
+        tess_h5_read_rows(h5, name, H5T_NATIVE_UINT64, line, sum, error);
     for (int64_t i = 0; i < n && error->code == TESS_OK; i++)
         if (tess_checkpoint_row_sum((int)dim, x[0] + i * dim, x[1] + i * dim, x[2] + i * dim,
                                     out.last[i]) != sum[i] ||
@@ -245,10 +287,10 @@ int tess_checkpoint_read_mlp(const struct tess_h5 *h5, const struct tess_checkpo
     char name[64];
 
     snprintf(name, sizeof name, "mlp/%s", part);
-    tess_h5_read(h5, name, H5T_NATIVE_FLOAT, n, out, error);
+    tess_h5_read(h5, name, H5T_NATIVE_FLOAT, TESS_H5_LINE(n), out, error);
     snprintf(name, sizeof name, "mlp/check_%s", part);
     if (error->code == TESS_OK)
-        tess_h5_read(h5, name, H5T_NATIVE_UINT64, blocks, sum, error);
+        tess_h5_read(h5, name, H5T_NATIVE_UINT64, TESS_H5_LINE(blocks), sum, error);
     for (int64_t b = 0; b < blocks && error->code == TESS_OK; b++) {
         int64_t first = b * TESS_CHECK_FLOATS, left = n - first;
 

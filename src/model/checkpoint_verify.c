@@ -91,13 +91,15 @@ static int check_mlp(struct look *look, const char *part, struct tess_error *err
 
 static int check_scaling(struct look *look, struct tess_error *error)
 {
-    int64_t n = look->head->vocab[TESS_TABLE_C].n * look->head->vocab[TESS_TABLE_R].n;
+    struct tess_h5_extent extent =
+        TESS_H5_MATRIX(look->head->vocab[TESS_TABLE_C].n, look->head->vocab[TESS_TABLE_R].n);
+    int64_t n = extent.shape[0] * extent.shape[1];
     float *scale = TESS_NEW(float, n);
 
     for (int k = 0; k < 2 && tess_h5_kind(look->h5, "normalize/shift"); k++) {
         const char *name = k ? "normalize/scale" : "normalize/shift";
 
-        if (tess_h5_read(look->h5, name, H5T_NATIVE_FLOAT, n, scale, error) == TESS_OK)
+        if (tess_h5_read(look->h5, name, H5T_NATIVE_FLOAT, extent, scale, error) == TESS_OK)
             for (int64_t i = 0; i < n; i++)
                 if (!isfinite(scale[i]) || (k == 1 && !(scale[i] > 0))) {
                     complain(look, "is out of range", name, i);

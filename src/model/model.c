@@ -6,6 +6,7 @@
 #include "tessera/checkpoint.h"
 #include "tessera/combine.h"
 #include "tessera/error.h"
+#include "tessera/h5_guard.h"
 #include "tessera/log.h"
 #include "tessera/platform.h"
 #include "tessera/predictor.h"
@@ -56,7 +57,6 @@ static void take_head(struct tess_model *model, struct tess_checkpoint_head *hea
         head->trained[t] = NULL;
     }
     model->config = head->config;
-    model->network.shape = head->shape;
     model->step = head->step;
     model->best_score = head->best_score;
     model->store_hash = head->store_hash;
@@ -66,15 +66,16 @@ static void take_head(struct tess_model *model, struct tess_checkpoint_head *hea
 static int read_scaling(const struct tess_h5 *h5, struct tess_model *model,
                         struct tess_error *error)
 {
+    struct tess_h5_extent extent = TESS_H5_MATRIX(model->context.n, model->readout.n);
     int64_t n = model->context.n * model->readout.n;
 
     if (tess_h5_kind(h5, "normalize/shift") == 0)
         return TESS_OK;
     model->shift = tess_alloc_large((size_t)n, sizeof(float), "the model's scaling", error);
     model->scale = tess_alloc_large((size_t)n, sizeof(float), "the model's scaling", error);
-    if (error->code == TESS_OK &&
-        tess_h5_read(h5, "normalize/shift", H5T_NATIVE_FLOAT, n, model->shift, error) == TESS_OK)
-        tess_h5_read(h5, "normalize/scale", H5T_NATIVE_FLOAT, n, model->scale, error);
+    if (error->code == TESS_OK && tess_h5_read(h5, "normalize/shift", H5T_NATIVE_FLOAT, extent,
+                                               model->shift, error) == TESS_OK)
+        tess_h5_read(h5, "normalize/scale", H5T_NATIVE_FLOAT, extent, model->scale, error);
     return error->code;
 }
 
@@ -155,17 +156,16 @@ static int read_model(struct tess_model *model, struct tess_error *error)
     struct tess_checkpoint_head head = {0};
     struct tess_h5 h5 = TESS_H5_INIT;
 
+    tess_h5_guard_start(model->path);
     if (tess_h5_open(&h5, model->path, MPI_COMM_NULL, 0, error) == TESS_OK &&
         tess_checkpoint_read_head(&h5, &head, error) == TESS_OK &&
-        allocate(model,
-                 (take_head(model, &head),
-                  (const struct tess_vocab[]){model->perturbation, model->readout, model->context}),
-                 error) == TESS_OK) {
+        (model->network.shape = head.shape, allocate(model, head.vocab, error)) == TESS_OK) {
         for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)
             tess_checkpoint_read_rows(&h5, &head, t, 0, model->network.rows[t],
                                       model->network.table[t], error);
         if (error->code == TESS_OK)
             tess_checkpoint_read_mlp(&h5, &head, "value", model->network.parameter, error);
+        take_head(model, &head);
         if (error->code == TESS_OK)
             read_scaling(&h5, model, error);
         if (error->code == TESS_OK && strcasecmp(head.blas_core, tess_platform_blas_core()) != 0)
@@ -174,6 +174,7 @@ static int read_model(struct tess_model *model, struct tess_error *error)
     }
     tess_checkpoint_head_release(&head);
     tess_h5_close(&h5, error);
+    tess_h5_guard_finish();
     return error->code;
 }
 

@@ -31,6 +31,12 @@ void tess_field_lengths(const struct tess_index *index, int64_t length[TESS_N_FI
 struct tess_vocab *tess_field_vocab(const struct tess_index *index, int i);
 /* Number of values (which = 0) or fold values (1). */
 int64_t tess_field_values(const struct tess_index *index, int which);
+/* Some of them, as a reader asks for them. */
+static inline struct tess_h5_rows tess_field_rows(const struct tess_index *index, int which,
+                                                  int64_t first, int64_t n)
+{
+    return (struct tess_h5_rows){TESS_H5_LINE(tess_field_values(index, which)), first, n};
+}
 
 /* Over the symbols, every array but the split, and the checksums. */
 uint64_t tess_index_hash(const struct tess_index *index, const int64_t n_checks[2],

@@ -5,12 +5,14 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/h5_claim.h"
 #include "tessera/lzf.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -91,6 +93,52 @@ static int look(const char *path, struct tess_error *error)
     return error->code;
 }
 
+static herr_t find_mark(unsigned n, const H5E_error2_t *entry, void *found)
+{
+    (void)n;
+    if (entry->desc && strstr(entry->desc, "already open"))
+        *(int *)found = 1;
+    return 0;
+}
+
+/* Why HDF5 did not open a file that is there: somebody else's lock, the mark of a writer in it, no
+ * locks on this file system, or the file itself. The first and the third are found out by asking
+ * for the same lock that HDF5 asks for. Writers of HDF5 hold one, and so do readers. */
+static void refuse_open(const struct tess_h5 *h5, int writable, struct tess_error *error)
+{
+    int file = open(h5->path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC), marked = 0, why = 0;
+
+    if (file >= 0 && flock(file, (writable ? LOCK_EX : LOCK_SH) | LOCK_NB) < 0)
+        why = errno;
+    if (file >= 0)
+        close(file);
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, find_mark, &marked);
+    if (file < 0 && writable)
+        tess_error_set(error, TESS_ECREATE, "%s: cannot be opened for writing: %s", h5->path,
+                       strerror(errno));
+    else if (why == EWOULDBLOCK)
+        tess_error_set(
+            error, TESS_EDATA,
+            "%s: another program has it open%s (a notebook, h5py, tessera): wait until it "
+            "is done, or close the file there",
+            h5->path, writable ? "" : " for writing");
+    else if (marked)
+        tess_error_set(error, TESS_EDATA,
+                       "%s: is marked as being written: another program has it open, or did not "
+                       "close it when it ended; once none writes to it, h5clear -s '%s' takes the "
+                       "mark away",
+                       h5->path, h5->path);
+    else if (why != 0 && why != EINTR)
+        tess_h5_fail(h5, NULL,
+                     "this file system has no locks: set HDF5_USE_FILE_LOCKING=FALSE to read it "
+                     "without",
+                     TESS_EDATA, error);
+    else
+        tess_h5_fail(h5, NULL, "not a readable HDF5 file: truncated, damaged or of another kind",
+                     TESS_EDATA, error);
+    H5Eclear2(H5E_DEFAULT);
+}
+
 int tess_h5_open(struct tess_h5 *h5, const char *path, MPI_Comm comm, int writable,
                  struct tess_error *error)
 {
@@ -103,10 +151,7 @@ int tess_h5_open(struct tess_h5 *h5, const char *path, MPI_Comm comm, int writab
     list = access_list(comm);
     h5->file = H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, list);
     if (h5->file < 0)
-        tess_h5_fail(h5, NULL,
-                     "not a readable HDF5 file: truncated, damaged or of another kind "
-                     "(on NFS or Lustre try HDF5_USE_FILE_LOCKING=FALSE)",
-                     TESS_EDATA, error);
+        refuse_open(h5, writable, error);
     H5Pclose(list);
     return settle(h5, error);
 }
@@ -225,41 +270,6 @@ int tess_h5_kind(const struct tess_h5 *h5, const char *name)
     return kind;
 }
 
-int tess_h5_shape(const struct tess_h5 *h5, const char *name, int64_t shape[4],
-                  struct tess_error *error)
-{
-    hid_t set = H5Dopen2(h5->file, name, H5P_DEFAULT), space = H5I_INVALID_HID;
-    hsize_t dims[H5S_MAX_RANK];
-    int n = -1;
-
-    if (set >= 0)
-        space = H5Dget_space(set);
-    if (space >= 0)
-        n = H5Sget_simple_extent_dims(space, dims, NULL);
-    if (n < 0 || n > 4) {
-        tess_h5_fail(h5, name, set < 0 ? "is missing or no dataset" : "has an unusable shape",
-                     TESS_EDATA, error);
-        n = -1;
-    }
-    for (int i = 0; i < n; i++)
-        shape[i] = (int64_t)dims[i];
-    if (space >= 0)
-        H5Sclose(space);
-    if (set >= 0)
-        H5Dclose(set);
-    return n;
-}
-
-/* Elements behind one index of the first dimension. */
-static int64_t row_length(int n_dims, const int64_t *shape)
-{
-    int64_t length = 1;
-
-    for (int i = 1; i < n_dims; i++)
-        length *= shape[i];
-    return length;
-}
-
 /* Select rows [first, first + n) of an open dataset's space. */
 static hid_t row_space(hid_t set, int64_t first, int64_t n)
 {
@@ -308,26 +318,16 @@ static int64_t piece_rows(int64_t row, hid_t type)
     return bytes > 0 && bytes < PIECE_BYTES ? PIECE_BYTES / bytes : 1;
 }
 
-int tess_h5_read_rows(const struct tess_h5 *h5, const char *name, hid_t type, int64_t first,
-                      int64_t n, void *out, struct tess_error *error)
+int tess_h5_read_rows(const struct tess_h5 *h5, const char *name, hid_t type,
+                      struct tess_h5_rows rows, void *out, struct tess_error *error)
 {
-    int64_t shape[4] = {1, 1, 1, 1}, row, step;
-    int n_dims = tess_fail_here(error, name) ? -1 : tess_h5_shape(h5, name, shape, error);
-    hid_t set;
+    int64_t row = rows.extent.n_dims > 1 ? rows.extent.shape[1] : 1, step = piece_rows(row, type);
+    int64_t length = rows.extent.n_dims > 0 ? rows.extent.shape[0] : 1;
+    hid_t set = tess_h5_claim_open(h5, name, rows.extent, error);
 
-    if (n_dims < 0)
-        return error->code;
-    if (first < 0 || n < 0 || first > shape[0] - n)
-        return tess_error_set(error, TESS_EDATA,
-                              "%s: %s: has %lld rows, rows %lld to %lld are needed: the file is "
-                              "damaged or of another kind",
-                              h5->path, name, (long long)shape[0], (long long)first,
-                              (long long)(first + n));
-    row = row_length(n_dims, shape);
-    step = piece_rows(row, type);
-    set = H5Dopen2(h5->file, name, H5P_DEFAULT);
-    for (int64_t i = 0; i < n && set >= 0; i += step)
-        if (transfer(set, type, first + i, n - i < step ? n - i : step, row,
+    TESS_BUG_IF(rows.first < 0 || rows.n < 0 || rows.first > length - rows.n);
+    for (int64_t i = 0; i < rows.n && set >= 0; i += step)
+        if (transfer(set, type, rows.first + i, rows.n - i < step ? rows.n - i : step, row,
                      (char *)out + i * row * (int64_t)H5Tget_size(type), 0, H5P_DEFAULT) < 0) {
             tess_h5_fail(h5, name, "cannot be read", TESS_EDATA, error);
             break;
@@ -337,19 +337,12 @@ int tess_h5_read_rows(const struct tess_h5 *h5, const char *name, hid_t type, in
     return error->code;
 }
 
-int tess_h5_read(const struct tess_h5 *h5, const char *name, hid_t type, int64_t n, void *out,
-                 struct tess_error *error)
+int tess_h5_read(const struct tess_h5 *h5, const char *name, hid_t type,
+                 struct tess_h5_extent extent, void *out, struct tess_error *error)
 {
-    int64_t shape[4] = {1, 1, 1, 1};
-    int n_dims = tess_h5_shape(h5, name, shape, error);
+    struct tess_h5_rows all = {extent, 0, extent.n_dims > 0 ? extent.shape[0] : 1};
 
-    if (n_dims < 0)
-        return error->code;
-    if (shape[0] * row_length(n_dims, shape) != n)
-        return tess_error_set(error, TESS_EDATA, "%s: %s: has %lld values where %lld belong",
-                              h5->path, name, (long long)(shape[0] * row_length(n_dims, shape)),
-                              (long long)n);
-    return tess_h5_read_rows(h5, name, type, 0, shape[0], out, error);
+    return tess_h5_read_rows(h5, name, type, all, out, error);
 }
 
 hid_t tess_h5_string_type(int width)

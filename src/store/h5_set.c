@@ -3,16 +3,12 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/h5_claim.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-/* What fits uncompressed in this much memory is believed; beyond it the claim must be one that the
- * stored bytes could hold: deflate, the strongest filter in use, makes at most 1032 of one. */
-#define BELIEVED_BYTES 6.7e7
-#define DEFLATE_RATIO  1100.0
 
 #define CACHE_MIN   ((size_t)1 << 20)
 #define CACHE_MAX   ((size_t)1 << 30)
@@ -29,72 +25,6 @@ struct texts { /* one call of tess_h5_set_texts */
 static int refuse(const struct tess_h5_set *set, const char *what, struct tess_error *error)
 {
     return tess_h5_fail(set->h5, set->name, what, TESS_EDATA, error);
-}
-
-static int check_filters(const struct tess_h5_set *set, hid_t list, struct tess_error *error)
-{
-    int n = H5Pget_nfilters(list);
-
-    for (int i = 0; i < n; i++) {
-        char name[64] = "";
-        unsigned flags, config;
-        size_t n_values = 0;
-        H5Z_filter_t filter =
-            H5Pget_filter2(list, (unsigned)i, &flags, &n_values, NULL, sizeof name, name, &config);
-
-        if (filter >= 0 && H5Zfilter_avail(filter) > 0)
-            continue;
-        H5Eclear2(H5E_DEFAULT);
-        return tess_error_set(
-            error, TESS_EDATA,
-            "%s: %s: is compressed with HDF5 filter %d ('%s'), which is not installed: write the "
-            "file again with gzip, or put the filter's plugin where HDF5_PLUGIN_PATH says",
-            set->h5->path, set->name, (int)filter, name);
-    }
-    return TESS_OK;
-}
-
-static int check_storage(const struct tess_h5_set *set, hid_t list, struct tess_error *error)
-{
-    H5D_layout_t layout = H5Pget_layout(list);
-    double claimed = (double)H5Tget_size(set->type), stored = (double)H5Dget_storage_size(set->id);
-
-    for (int i = 0; i < 2; i++)
-        claimed *= (double)set->shape[i];
-    if (layout == H5D_VIRTUAL || (layout == H5D_CONTIGUOUS && H5Pget_external_count(list) > 0))
-        return refuse(set, "its values lie in other files: copy it into one file (h5repack)",
-                      error);
-    if (claimed > BELIEVED_BYTES && claimed > stored * (layout == H5D_CHUNKED ? DEFLATE_RATIO : 1))
-        return tess_error_set(error, TESS_EDATA,
-                              "%s: %s: claims %.4g bytes of values but %.4g are stored: the file "
-                              "is damaged or unfinished",
-                              set->h5->path, set->name, claimed, stored);
-    return check_filters(set, list, error);
-}
-
-static int read_shape(struct tess_h5_set *set, hid_t list, struct tess_error *error)
-{
-    hid_t space = H5Dget_space(set->id);
-    hsize_t dims[H5S_MAX_RANK], chunk[H5S_MAX_RANK];
-    int usable = space >= 0 && H5Sget_simple_extent_type(space) != H5S_NULL;
-
-    set->n_dims = usable ? H5Sget_simple_extent_ndims(space) : -1;
-    usable = set->n_dims >= 0 && set->n_dims <= 2;
-    if (usable && set->n_dims > 0)
-        usable = H5Sget_simple_extent_dims(space, dims, NULL) == set->n_dims;
-    if (usable && H5Pget_layout(list) == H5D_CHUNKED)
-        usable = H5Pget_chunk(list, set->n_dims, chunk) == set->n_dims;
-    else
-        memcpy(chunk, dims, sizeof chunk);
-    for (int i = 0; i < 2; i++) {
-        set->shape[i] = usable && i < set->n_dims ? (int64_t)dims[i] : 1;
-        set->chunk[i] = usable && i < set->n_dims ? (int64_t)chunk[i] : 1;
-        usable =
-            usable && set->shape[i] >= 0 && set->shape[i] < INT64_C(1) << 48 && set->chunk[i] >= 0;
-    }
-    if (space >= 0)
-        H5Sclose(space);
-    return usable ? TESS_OK : refuse(set, "has an unusable shape", error);
 }
 
 /* A band of chunks `along` the other dimension must fit the cache: else each of them would be
@@ -126,7 +56,7 @@ static void widen_cache(struct tess_h5_set *set, int along)
 int tess_h5_set_open(struct tess_h5_set *set, const struct tess_h5 *h5, const char *name, int along,
                      struct tess_error *error)
 {
-    hid_t list = H5I_INVALID_HID;
+    struct tess_h5_claim claim;
 
     *set = (struct tess_h5_set){.h5 = h5, .name = tess_strdup(name), .id = H5I_INVALID_HID};
     set->type = H5I_INVALID_HID;
@@ -136,17 +66,17 @@ int tess_h5_set_open(struct tess_h5_set *set, const struct tess_h5 *h5, const ch
         return tess_error_set(error, TESS_EDATA, "%s: %s: is missing or no dataset", h5->path,
                               name);
     set->id = H5Dopen2(h5->file, name, H5P_DEFAULT);
-    if (set->id >= 0) {
+    if (set->id >= 0)
         set->type = H5Dget_type(set->id);
-        list = H5Dget_create_plist(set->id);
-    }
-    if (list < 0 || set->type < 0)
-        refuse(set, "cannot be opened", error);
-    else if (read_shape(set, list, error) == TESS_OK && check_storage(set, list, error) == TESS_OK)
-        widen_cache(set, along);
-    if (list >= 0)
-        H5Pclose(list);
-    return error->code;
+    if (set->type < 0)
+        return refuse(set, "cannot be opened", error);
+    if (tess_h5_claim_read(&claim, h5, name, set->id, error) != TESS_OK)
+        return error->code;
+    set->n_dims = claim.n_dims;
+    memcpy(set->shape, claim.shape, sizeof set->shape);
+    memcpy(set->chunk, claim.chunk, sizeof set->chunk);
+    widen_cache(set, along);
+    return TESS_OK;
 }
 
 int tess_h5_set_choose(struct tess_h5_set *set, const char *field, struct tess_error *error)

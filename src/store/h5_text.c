@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define MOST_BYTES ((size_t)64 << 20) /* of one text */
+
 /* Variable-length strings of an open dataset into an (n, width) block. */
 static herr_t read_variable(hid_t set, int64_t n, int *width, char **block)
 {
@@ -57,20 +59,20 @@ static herr_t read_fixed(hid_t set, int64_t n, int *width, char **block)
 int tess_h5_read_strings(const struct tess_h5 *h5, const char *name, int64_t *n, int *width,
                          char **block, struct tess_error *error)
 {
-    int64_t shape[4] = {1, 1, 1, 1};
-    int n_dims = tess_fail_here(error, name) ? -1 : tess_h5_shape(h5, name, shape, error);
+    int64_t length = tess_h5_length(h5, name, error);
     hid_t set, type;
     herr_t result = -1;
 
     *block = NULL;
     *n = 0;
-    if (n_dims < 0)
+    if (length < 0)
         return error->code;
     set = H5Dopen2(h5->file, name, H5P_DEFAULT);
     type = H5Dget_type(set);
-    *n = shape[0] * shape[1] * shape[2] * shape[3];
-    if (H5Tget_class(type) != H5T_STRING)
-        tess_error_set(error, TESS_EDATA, "%s: %s: holds no strings", h5->path, name);
+    *n = length;
+    if (H5Tget_class(type) != H5T_STRING || H5Tget_size(type) > MOST_BYTES)
+        tess_error_set(error, TESS_EDATA, "%s: %s: holds no strings, or impossible ones", h5->path,
+                       name);
     else if (H5Tis_variable_str(type) > 0)
         result = read_variable(set, *n, width, block);
     else
@@ -120,7 +122,9 @@ static char *attribute_text(hid_t at)
     char *text = NULL, *variable = NULL;
 
     H5Tset_cset(memory, H5Tget_cset(type));
-    if (H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) > 0) {
+    if (H5Tget_size(type) > MOST_BYTES)
+        text = NULL;
+    else if (H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) > 0) {
         H5Tset_size(memory, H5T_VARIABLE);
         if (H5Aread(at, memory, &variable) >= 0 && variable)
             text = tess_strdup(variable);

@@ -67,17 +67,6 @@ static int read_vocab(const struct tess_h5 *h5, const char *name, struct tess_vo
     return error->code;
 }
 
-static int64_t length_of(const struct tess_h5 *h5, const char *name, struct tess_error *error)
-{
-    int64_t shape[4] = {0};
-    int n_dims = tess_h5_shape(h5, name, shape, error);
-
-    if (n_dims >= 0 && n_dims != 1)
-        tess_error_set(error, TESS_EDATA, "%s: %s: has %d dimensions instead of one: damaged",
-                       h5->path, name, n_dims);
-    return shape[0];
-}
-
 static int read_field(const struct tess_h5 *h5, struct tess_index *index, int i, int64_t n,
                       struct tess_error *error)
 {
@@ -87,7 +76,8 @@ static int read_field(const struct tess_h5 *h5, struct tess_index *index, int i,
         return error->code;
     array = tess_alloc_large((size_t)n, tess_fields[i].size, tess_fields[i].name, error);
     *tess_field_array(index, i) = array;
-    return array ? tess_h5_read(h5, tess_fields[i].name, tess_field_type(i), n, array, error)
+    return array ? tess_h5_read(h5, tess_fields[i].name, tess_field_type(i), TESS_H5_LINE(n), array,
+                                error)
                  : error->code;
 }
 
@@ -98,7 +88,7 @@ static int read_index(const struct tess_h5 *h5, struct tess_index *index, struct
     for (int i = 0; i < TESS_N_VOCABS && error->code == TESS_OK; i++)
         read_vocab(h5, tess_vocab_names[i], tess_field_vocab(index, i), error);
     for (int i = 0; i < TESS_N_FIELDS && error->code == TESS_OK; i++) {
-        length[i] = length_of(h5, tess_fields[i].name, error);
+        length[i] = tess_h5_length(h5, tess_fields[i].name, error);
         read_field(h5, index, i, length[i], error);
     }
     if (error->code != TESS_OK)
@@ -127,19 +117,14 @@ static int read_checks(struct tess_store *store, int which, struct tess_error *e
     const struct tess_h5 *h5 = &store->h5;
     int64_t n = tess_field_values(&store->index, which);
     int64_t blocks = (n + TESS_CHECK_VALUES - 1) / TESS_CHECK_VALUES;
-    int64_t length = length_of(h5, tess_value_names[which], error);
 
-    if (error->code == TESS_OK && length != n)
-        tess_error_set(error, TESS_EDATA,
-                       "%s: %s: has %lld values where %lld belong: the store is damaged; import it "
-                       "again",
-                       h5->path, tess_value_names[which], (long long)length, (long long)n);
-    if (error->code != TESS_OK)
+    if (tess_h5_check(h5, tess_value_names[which], TESS_H5_LINE(n), error) != TESS_OK ||
+        tess_h5_check(h5, tess_check_names[which], TESS_H5_LINE(blocks), error) != TESS_OK)
         return error->code;
     store->n_checks[which] = blocks;
     store->check[which] = TESS_NEW(uint64_t, blocks);
-    return tess_h5_read(h5, tess_check_names[which], H5T_NATIVE_UINT64, blocks, store->check[which],
-                        error);
+    return tess_h5_read(h5, tess_check_names[which], H5T_NATIVE_UINT64, TESS_H5_LINE(blocks),
+                        store->check[which], error);
 }
 
 static int read_method(struct tess_store *store, struct tess_error *error)
@@ -163,8 +148,8 @@ static int check_split(const struct tess_store *store, struct tess_error *error)
     uint64_t check;
 
     if (tess_h5_kind(&store->h5, TESS_CHECK_SPLIT) == 1 &&
-        tess_h5_read(&store->h5, TESS_CHECK_SPLIT, H5T_NATIVE_UINT64, 1, &check, error) ==
-            TESS_OK &&
+        tess_h5_read(&store->h5, TESS_CHECK_SPLIT, H5T_NATIVE_UINT64, TESS_H5_LINE(1), &check,
+                     error) == TESS_OK &&
         check != tess_split_check(index->split, index->n_experiments, store->split_method))
         tess_error_set(error, TESS_EDATA,
                        "%s: its split does not match its checksum: 'tessera split' was interrupted "
@@ -292,8 +277,9 @@ static const float *block_around(const struct tess_store *store, int which, int6
     if (!block->value)
         block->value = TESS_NEW(float, TESS_CHECK_VALUES);
     block->number = -1;
-    if (tess_h5_read_rows(&store->h5, tess_value_names[which], H5T_NATIVE_FLOAT, *first, *n,
-                          block->value, error) != TESS_OK)
+    if (tess_h5_read_rows(&store->h5, tess_value_names[which], H5T_NATIVE_FLOAT,
+                          tess_field_rows(&store->index, which, *first, *n), block->value,
+                          error) != TESS_OK)
         return NULL;
     if (XXH3_64bits(block->value, (size_t)*n * sizeof(float)) != store->check[which][number]) {
         tess_error_set(error, TESS_EDATA,
@@ -320,8 +306,9 @@ static int read_values(const struct tess_store *store, int which, int64_t first,
         take = end < first + n ? end - at : first + n - at;
         if (store->verified[which][number] && store->block[which].number != number) {
             /* back to an earlier block: only what is wanted */
-            tess_h5_read_rows(&store->h5, tess_value_names[which], H5T_NATIVE_FLOAT, at, take,
-                              out + (at - first), error);
+            tess_h5_read_rows(&store->h5, tess_value_names[which], H5T_NATIVE_FLOAT,
+                              tess_field_rows(&store->index, which, at, take), out + (at - first),
+                              error);
             continue;
         }
         value = block_around(store, which, at, &begin, &size, error);

@@ -149,8 +149,8 @@ static int sum_blocks(struct tess_store *store, int which, struct tess_error *er
         int64_t first = b * TESS_CHECK_VALUES, n = total - first;
 
         n = n < TESS_CHECK_VALUES ? n : TESS_CHECK_VALUES;
-        tess_h5_read_rows(&store->h5, tess_value_names[which], H5T_NATIVE_FLOAT, first, n, data,
-                          error);
+        tess_h5_read_rows(&store->h5, tess_value_names[which], H5T_NATIVE_FLOAT,
+                          tess_field_rows(&store->index, which, first, n), data, error);
         store->check[which][b] = XXH3_64bits(data, (size_t)n * sizeof *data);
         if (which == 0 && error->code == TESS_OK)
             count_observed(&store->index, first, n, data);
@@ -231,18 +231,19 @@ static int replace_split(struct tess_h5 *h5, const int8_t *split, int64_t n, con
     const char *name = tess_fields[TESS_FIELD_SPLIT].name;
     char text[TESS_SPLIT_METHOD] = "";
     hid_t type = tess_h5_string_type(TESS_SPLIT_METHOD);
-    int64_t shape[4] = {0}, one = 1;
+    int64_t one = 1;
+    int has_check = tess_h5_kind(h5, TESS_CHECK_SPLIT) == 1; /* a store of version 0.x has none */
     uint64_t check;
 
     snprintf(text, sizeof text, "%s", method);
     check = tess_split_check(split, n, text);
-    if (tess_h5_shape(h5, name, shape, error) >= 0 && shape[0] != n)
-        tess_error_set(error, TESS_EDATA, "%s: %s: has %lld experiments, the split %lld", h5->path,
-                       name, (long long)shape[0], (long long)n);
+    if (tess_h5_check(h5, name, TESS_H5_LINE(n), error) == TESS_OK &&
+        tess_h5_check(h5, "/split/method", TESS_H5_LINE(1), error) == TESS_OK && has_check)
+        tess_h5_check(h5, TESS_CHECK_SPLIT, TESS_H5_LINE(1), error);
     if (error->code == TESS_OK &&
         tess_h5_write_rows(h5, name, H5T_NATIVE_INT8, 0, n, split, error) == TESS_OK)
         tess_h5_write_rows(h5, "/split/method", type, 0, 1, text, error);
-    if (error->code == TESS_OK && !tess_h5_kind(h5, TESS_CHECK_SPLIT)) /* a store of version 0.x */
+    if (error->code == TESS_OK && !has_check)
         tess_h5_write(h5, TESS_CHECK_SPLIT, H5T_NATIVE_UINT64, 1, &one, &check, error);
     else if (error->code == TESS_OK)
         tess_h5_write_rows(h5, TESS_CHECK_SPLIT, H5T_NATIVE_UINT64, 0, 1, &check, error);

@@ -5,6 +5,7 @@
 #include "tessera/alloc.h"
 #include "tessera/checkpoint.h"
 #include "tessera/error.h"
+#include "tessera/h5_guard.h"
 #include "tessera/log.h"
 #include "tessera/platform.h"
 #include "tessera/text.h"
@@ -153,6 +154,7 @@ int tess_trainer_resume(struct tess_trainer *trainer, const char *path, struct t
     struct tess_checkpoint_head head = {0};
     struct tess_h5 h5 = TESS_H5_INIT;
 
+    tess_h5_guard_start(path);
     if (tess_h5_open(&h5, path, MPI_COMM_NULL, 0, error) == TESS_OK &&
         tess_checkpoint_read_head(&h5, &head, error) == TESS_OK &&
         compare_config(trainer, &head, path, error) == TESS_OK &&
@@ -161,5 +163,6 @@ int tess_trainer_resume(struct tess_trainer *trainer, const char *path, struct t
         take_progress(trainer, &head);
     tess_checkpoint_head_release(&head);
     tess_h5_close(&h5, error);
+    tess_h5_guard_finish();
     return tess_agree(trainer->comm, error);
 }

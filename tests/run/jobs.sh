@@ -88,6 +88,51 @@ fresh_refused() {
     ended 2
 }
 
+# What stands in a file, a name or a setting is never run: bash's arithmetic would, with $(…) in a variable.
+crafted() {
+    local bait="x[\$(touch $work/bait)]" n
+    fake 'printf "<%s>\n" "$@"'
+    (
+        . jobs/common.sh
+        printf '%s\nmark\n' "$bait" >"$work/restarts"
+        may_restart "$work/restarts" mark 2 && [ "$(cat "$work/restarts")" = $'0\nmark' ] || exit 1
+        printf '08\nmark\n' >"$work/restarts" # no octal number either
+        may_restart "$work/restarts" mark 9 && [ "$(cat "$work/restarts")" = $'9\nmark' ] || exit 1
+        may_restart "$work/restarts" mark 9 && exit 1
+        may_restart "$work/restarts" further 9 && [ "$(cat "$work/restarts")" = $'0\nfurther' ]
+    ) || return
+    for n in THREADS RANKS MAX_IDLE; do
+        ! env "$n=$bait" TESSERA="$work/fake" CONFIG=c RUN="$work/crafted" timeout 60 "$TESSERA/jobs/local.sh" || return
+    done
+    ! env SLURM_JOB_ID=1 SLURM_RESTART_COUNT="$bait" MAX_IDLE=2 SLURM_JOB_NODELIST=n PATH="$work/bin:$PATH" \
+        bash -c '. "$1/jobs/common.sh"; squeue() { :; }; . "$1/jobs/slurm.sh"; begin "$2"' bash "$PWD" "$work/slurm" || return
+    printf '%s\n\n' "$bait" >"$work/crafted.restarts"
+    echo localhost >"$work/nodes"
+    env CONFIG=c RUN="$work/crafted" TESSERA="$work/fake" PBS_O_WORKDIR="$work" PBS_JOBID=7 PBS_NODEFILE="$work/nodes" TESSERA_TURN=1 \
+        timeout 60 bash jobs/train.pbs && [ ! -e "$work/bait" ]
+} >"$work/crafted.log"
+
+# Names with blanks, quotes, $(…) and a leading dash reach the program as they are.
+names() {
+    local name="-o \$(touch bait2) 'x' \"y\""
+    fake 'printf "<%s>\n" "$@"'
+    mkdir -p "$work/names/one run" "$work/names/bin"
+    (
+        cd "$work/names" || exit 1
+        CONFIG=$name STORE=$name RUN=$name TESSERA=$work/fake timeout 60 "$TESSERA/jobs/local.sh" a 'b c' || exit 1
+        # impute.sbatch, with mpirun in the place of SLURM
+        printf '#!/bin/sh\nexit 0\n' | tee bin/squeue bin/scontrol >/dev/null
+        chmod +x bin/*
+        export SLURM_JOB_ID=1 SLURM_JOB_NODELIST=n SLURM_SUBMIT_DIR=$PWD TESSERA=$work/fake PATH=$PWD/bin:$PATH SLURM_RESTART_COUNT=0
+        RUN='one run' OUTPUT=-o.h5ad timeout 60 bash "$work/fake/jobs/impute.sbatch" --threads 2
+        RUN='one two' OUTPUT=out.h5ad timeout 60 bash "$work/fake/jobs/impute.sbatch"
+    ) >"$work/names.log"
+    [ ! -e "$work/names/bait2" ] && grep -qxF "<./$name>" "$work/names.log" && grep -qxF "<data.store=./$name>" "$work/names.log" &&
+        grep -qxF "<run.directory=./$name>" "$work/names.log" && grep -qxF '<b c>' "$work/names.log" &&
+        grep -qxF '<one run>' "$work/names.log" && grep -qxF '<./-o.h5ad>' "$work/names.log" &&
+        grep -qxF '<one>' "$work/names.log" && grep -qxF '<two>' "$work/names.log"
+}
+
 # PBS: its commands are not here; a qsub that writes down how it was called is.
 pbs() {
     printf '#!/bin/sh\necho "$TESSERA_TURN $*" >>%s/qsub\n' "$work" >"$work/bin/qsub"
@@ -113,5 +158,7 @@ check hopeless "no progress: given up"
 check deaf "no answer to a signal: ended by force"
 check wrong "a wrong setting: ended"
 check fresh_refused "--fresh: refused" fresh
+check crafted "a crafted count of starts, crafted settings: nothing of them is run"
+check names "names with blanks, quotes, dollars and dashes"
 check pbs "PBS: out of time, submitted again, the same bits; deleted: not again"
 [ $n_bad = 0 ]
