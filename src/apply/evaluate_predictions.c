@@ -7,6 +7,7 @@
 #include "tessera/error.h"
 #include "tessera/share.h"
 #include "tessera/source.h"
+#include "tessera/spool.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -175,7 +176,8 @@ static void take_block(struct reader *reader, const struct tess_block *block,
 static int read_all(struct tess_evaluation *evaluation, int64_t n, const int64_t *unit,
                     struct tess_error *error)
 {
-    struct tess_source_options options = {0};
+    struct tess_spools spools = {0};
+    struct tess_source_options options = {.spools = &spools};
     struct reader reader = {.evaluation = evaluation, .n = n, .unit = unit};
     struct tess_block block = {0};
 
@@ -194,6 +196,7 @@ static int read_all(struct tess_evaluation *evaluation, int64_t n, const int64_t
     reader_release(&reader);
     tess_strings_release(&options.perturbation);
     tess_strings_release(&options.context);
+    tess_spools_release(&spools);
     return error->code;
 }
 

@@ -29,6 +29,50 @@ static void columns(const struct tess_call *call, const char *option, const char
         tess_strings_add(out, otherwise);
 }
 
+/* --columns, and what it makes the labels' columns by default. */
+static int read_columns(const struct tess_call *call, struct tess_source_options *source,
+                        struct tess_error *error)
+{
+    static const char *const names[] = {"readout", "perturbation", "context"};
+    const char *given = tess_call_option(call, "columns");
+    const struct tess_strings *label;
+
+    source->columns = given ? -1 : TESS_COLUMNS_READOUT;
+    for (int i = 0; given && i < 3; i++)
+        if (strcmp(given, names[i]) == 0)
+            source->columns = i;
+    if (source->columns < 0)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--columns: '%s' is not readout, perturbation or context", given);
+    columns(call, "perturbation",
+            source->columns == TESS_COLUMNS_PERTURBATION ? TESS_COLUMN_NAMES : "perturbation",
+            &source->perturbation);
+    columns(call, "context",
+            source->columns == TESS_COLUMNS_CONTEXT ? TESS_COLUMN_NAMES : "context",
+            &source->context);
+    label = source->columns == TESS_COLUMNS_CONTEXT ? &source->context : &source->perturbation;
+    if (source->columns && !source->metadata && tess_strings_find(label, TESS_COLUMN_NAMES) < 0)
+        tess_error_set(error, TESS_EUSAGE,
+                       "--columns %s: --%s names other columns: leave it out, or name %s too",
+                       given, given, TESS_COLUMN_NAMES);
+    if (source->columns && source->value)
+        tess_error_set(error, TESS_EUSAGE, "--columns %s: --value is for long tables", given);
+    return error->code;
+}
+
+static int read_values(const struct tess_call *call, struct tess_source_options *source,
+                       struct tess_error *error)
+{
+    const char *infinite = tess_call_option(call, "infinite");
+
+    tess_call_list(call, "values", &source->values);
+    tess_call_list(call, "missing", &source->missing);
+    if (infinite && strcmp(infinite, "missing") != 0)
+        return tess_error_set(error, TESS_EUSAGE, "--infinite: '%s' is not missing", infinite);
+    source->infinite_missing = infinite != NULL;
+    return TESS_OK;
+}
+
 int tess_import_call_init(struct tess_import_call *in, const struct tess_call *call,
                           struct tess_error *error)
 {
@@ -36,8 +80,6 @@ int tess_import_call_init(struct tess_import_call *in, const struct tess_call *c
     double gigabytes = 1;
 
     *in = (struct tess_import_call){.limit = 100};
-    columns(call, "perturbation", "perturbation", &options->source.perturbation);
-    columns(call, "context", "context", &options->source.context);
     tess_call_list(call, "control", &options->control);
     tess_call_list(call, "plus-literal", &options->plus_literal);
     tess_call_list(call, "id-columns", &options->source.id_columns);
@@ -56,6 +98,9 @@ int tess_import_call_init(struct tess_import_call *in, const struct tess_call *c
     options->min_replicates = 1;
     options->n_files = call->n_args;
     options->file = call->args;
+    options->source.spools = &in->spools;
+    read_columns(call, &options->source, error);
+    read_values(call, &options->source, error);
     read_aggregate(call, options, error);
     tess_call_double(call, "normalize-total", 1e-30, 1e30, &options->normalize_total, error);
     tess_call_double(call, "clip", 1e-30, 1e30, &options->clip, error);
@@ -72,6 +117,9 @@ void tess_import_call_release(struct tess_import_call *in)
     tess_strings_release(&in->options.source.perturbation);
     tess_strings_release(&in->options.source.context);
     tess_strings_release(&in->options.source.id_columns);
+    tess_strings_release(&in->options.source.values);
+    tess_strings_release(&in->options.source.missing);
+    tess_spools_release(&in->spools);
     tess_strings_release(&in->options.control);
     tess_strings_release(&in->options.plus_literal);
 }

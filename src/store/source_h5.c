@@ -103,8 +103,9 @@ void tess_source_h5_check(const struct tess_source *source, const struct tess_h5
 
         for (int64_t k = from; k < to; k++)
             if (isinf(value[k])) {
-                report(source, id, block->first + i, block->dense ? k - from : block->index[k],
-                       problems);
+                if (!source->options->infinite_missing)
+                    report(source, id, block->first + i, block->dense ? k - from : block->index[k],
+                           problems);
                 value[k] = NAN;
             }
     }
