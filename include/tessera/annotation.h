@@ -27,8 +27,8 @@ struct tess_annotation {
 
 /* Takes from options->metadata the columns that the options ask for and the source lacks, joined by
  * the id: the table's column options->metadata_id (or `id`, or its first) equals the source's
- * column `id` (or its first). Ids that appear twice are problems; rows without a line have the
- * metadata missing. */
+ * column `id` (or its first; source->key). Ids that appear twice are problems; rows without a line
+ * have the metadata missing. TESS_EDATA if none of the ids has a line. */
 int tess_annotation_read(struct tess_annotation *annotation, struct tess_source *source,
                          struct tess_problems *problems, struct tess_error *error);
 void tess_annotation_release(struct tess_annotation *annotation);

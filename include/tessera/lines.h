@@ -13,19 +13,28 @@ struct tess_lines {
     char *path;            /* own                                                */
     char *buffer;          /* own                                                */
     size_t room, begin, end;
+    char mark;      /* what ends a line: LF, or CR alone; 0 before the first read */
+    char *repaired; /* a line that was not UTF-8; own                     */
+    size_t room_repaired;
     int64_t number; /* of the line last read, from 1                             */
     int ended;      /* nothing more comes from the file                          */
     int truncated;  /* because a gzip stream broke off                           */
 };
 
-int tess_lines_open(struct tess_lines *lines, const char *path, struct tess_error *error);
-/* 1: *text is the next line without its end (LF or CRLF) and without a byte order mark, NUL behind
- * it, the caller's to change until the next call. 0: there are no more. -1: `error` says why (a
- * broken gzip stream, a zero byte, a line that is longer than any table's). */
+/* `place` is where the bytes lie, if not at `path` itself (spool.h), or NULL. */
+int tess_lines_open(struct tess_lines *lines, const char *path, const char *place,
+                    struct tess_error *error);
+/* 1: *text is the next line without its end (LF or CRLF; CR in a file that begins without any LF)
+ * and without a byte order mark, NUL behind it, the caller's to change until the next call. What is
+ * not UTF-8 between two separators is taken as Windows-1252 and is UTF-8 here. 0: there are no
+ * more. -1: `error` says why (a broken gzip stream, a zero byte, a line that is longer than any
+ * table's). */
 int tess_lines_next(struct tess_lines *lines, char **text, size_t *n, struct tess_error *error);
 /* Back to the first line. */
 int tess_lines_rewind(struct tess_lines *lines, struct tess_error *error);
 void tess_lines_release(struct tess_lines *lines);
+/* Do lines end with CR alone, by these first bytes of a file? */
+int tess_lines_end_with_cr(const char *text, size_t n);
 
 struct tess_field {
     char *text; /* points into the line; no NUL behind it */

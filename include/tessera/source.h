@@ -13,17 +13,27 @@
 #include <stdio.h>
 
 struct tess_error;
+struct tess_spools;
 
 /* What is wrong with the input, one line each: "file:row:column: what". */
 struct tess_problems {
-    int64_t n;                /* all that were found                                      */
-    int64_t limit;            /* kept and printed at most (0: all)                        */
+    int64_t n;     /* all that were found                                      */
+    int64_t limit; /* kept and printed at most (0: all)                        */
+    int go_on;     /* a file that cannot be read is one more, and the others are looked at    */
     struct tess_strings text; /* own                                           */
 };
 void tess_problems_add(struct tess_problems *problems, const char *file, int64_t row,
                        const char *column, const char *format, ...)
     __attribute__((format(printf, 5, 6))); /* row 0 or column NULL: no such place */
+/* An error becomes a problem, and is none any more; one that is there already is not added again.
+ */
+void tess_problems_take(struct tess_problems *problems, struct tess_error *error);
 void tess_problems_release(struct tess_problems *problems);
+
+/* What the columns of a table's values are. */
+enum tess_columns { TESS_COLUMNS_READOUT, TESS_COLUMNS_PERTURBATION, TESS_COLUMNS_CONTEXT };
+/* The metadata column that holds the names of such columns. */
+#define TESS_COLUMN_NAMES "@column"
 
 struct tess_source_options {
     struct tess_strings perturbation, context; /* columns; several are joined with `_`        */
@@ -39,6 +49,11 @@ struct tess_source_options {
     struct tess_strings id_columns; /* tables: further columns that are no readouts; patterns  */
     const char *metadata, *metadata_id; /* a table with more columns of the rows, and its
                                            column of ids; or NULL (annotation.h)               */
+    int columns;                 /* tables: enum tess_columns                                   */
+    struct tess_strings values;  /* wide tables: the columns of values, names or patterns       */
+    struct tess_strings missing; /* tables: further cells that are missing values              */
+    int infinite_missing;        /* infinite values are missing, no problems                   */
+    struct tess_spools *spools;  /* copies of pipes, borrowed; NULL: pipes are refused         */
 };
 
 /* A metadata column that options ask for, and the option that names it ("--context"). */
@@ -73,7 +88,7 @@ void tess_block_release(struct tess_block *block);
 
 struct tess_source;
 struct tess_source_type {
-    const char *name; /* "AnnData", "GCTX", "GCT", "long table", "wide table"                */
+    const char *name; /* "AnnData", "GCTX", "GCT", "matrix", "long table", "wide table"      */
     /* Is this file of that kind, by its content? Never fails: unreadable is "no". `head` holds the
      * first bytes, after decompression; the options say how a long table's columns are called. */
     int (*recognize)(const char *path, const char *head, size_t n_head,
@@ -92,24 +107,32 @@ struct tess_source_type {
 struct tess_source {
     const struct tess_source_type *type; /* borrowed                                          */
     char *path;                          /* own                                               */
+    const char *place;                   /* where it is opened: path, or a pipe's copy; borrowed */
     char *kind; /* for people: "AnnData, dense float32", "GCT 1.3"; own                       */
     int64_t n_rows, n_readouts;
     struct tess_strings readout; /* (n_readouts) distinct                                     */
     struct tess_strings column;  /* names of the metadata columns there are                   */
     struct tess_annotation annotation; /* further ones                                        */
-    int ragged;           /* unlisted places mean "not measured": panels follow from the data   */
+    char *key;       /* the column that --metadata is joined by; own; NULL: `id`, or the first */
+    int ragged;      /* unlisted places mean "not measured": panels follow from the data   */
+    int skips_empty; /* ragged: a row that measures nothing is none                        */
     int64_t rows_at_once; /* a good number of rows to read at a time                          */
-    int64_t *line;        /* (n_rows) the line of the file that a row begins on; own; NULL: it has
-                             no lines                                                         */
+    int64_t *line;        /* (n_rows / rows_a_line) the line of the file that a row begins on; own;
+                             NULL: it has no lines                                            */
     size_t room_line;
     const int8_t *left_out; /* (n_rows) 1: nobody asks what the row's values are, and bad ones are
                                no problem; borrowed; NULL: all count                          */
+    int64_t rows_a_line;    /* so many rows in a row begin on the same line; 0: one              */
     const struct tess_source_options *options; /* borrowed                                    */
     void *state; /* the kind's own                                                            */
 };
 
 extern const struct tess_source_type tess_source_h5ad, tess_source_gctx, tess_source_gct,
-    tess_source_long, tess_source_wide;
+    tess_source_matrix, tess_source_long, tess_source_wide;
+
+/* Why nobody can read a file that begins like this: a sentence's end ("is a web page, …"), or NULL.
+ * `packed`: these bytes came out of gzip. */
+const char *tess_source_foreign(const char *head, size_t n_head, int packed);
 
 /* Opens a file as what its content says it is. TESS_EDATA with what was expected otherwise: a file
  * whose name promises another kind is told so ("named .gctx but holds GCT text"). */

@@ -29,10 +29,29 @@ void tess_symbols_column(const struct tess_symbols *symbols, int64_t n, const in
                          struct tess_column *column);
 void tess_symbols_release(struct tess_symbols *symbols);
 
-/* The cell as a value, NaN if it is missing. Infinity and everything that is no number is added to
- * `problems` (unless that is NULL) and gives NaN. */
-float tess_field_value(const struct tess_field *field, struct tess_problems *problems,
-                       const char *file, int64_t row, const char *column);
+/* The cells that ought to be numbers, by column. What is text is gathered here until all of a
+ * column has been seen: a column of text is one problem, not one for each cell. */
+struct tess_cells {
+    const struct tess_source_options *options; /* borrowed                      */
+    const char *file;                          /* its name; borrowed            */
+    const char *remedy;                        /* of a column of text; borrowed */
+    int64_t n;
+    char *numeric;                 /* (n) the column holds a number; own           */
+    struct tess_cell_texts **text; /* (n) what is none; NULL: nothing; own         */
+};
+void tess_cells_init(struct tess_cells *cells, int64_t n, const char *file,
+                     const struct tess_source_options *options, const char *remedy);
+/* The cell of column 0 <= k < n as a value, NaN if it is missing. Everything that is no number
+ * gives NaN; so does infinity, which is added to `problems` at once under the column's name. With
+ * `problems` NULL the cell has been seen before, and nothing is gathered. */
+float tess_cells_read(struct tess_cells *cells, int64_t k, const struct tess_field *field,
+                      int64_t line, const char *name, struct tess_problems *problems);
+/* Column k is complete: what was gathered becomes problems. `number` is its place in the file,
+ * from 1. */
+void tess_cells_report(struct tess_cells *cells, int64_t k, int64_t number, const char *name,
+                       struct tess_problems *problems);
+void tess_cells_release(struct tess_cells *cells);
+
 /* At most some 40 bytes of the text for a message, without control characters; own of the caller.
  */
 char *tess_field_excerpt(const struct tess_field *field);
@@ -46,19 +65,28 @@ struct tess_table {
     int64_t n_metadata;        /* columns that the options ask for, each once          */
     int64_t *metadata;         /* (n_metadata) column numbers; own                     */
     struct tess_symbols *code; /* (n_metadata) their symbols; own                      */
+    int64_t key;               /* the column that --metadata is joined by, one of the metadata; -1:
+                                  everything stands here                               */
+    int indexed;      /* the first column has no name in the file, and is called `index`  */
+    int begun;        /* a row has been read                                              */
+    char *ragged;     /* what is wrong with the first line, while there is no row; own    */
+    int64_t n_ragged; /* lines like it so far                                          */
 };
 
 /* The names in the first bytes of a file: comments (`#`) and empty lines before the header are
- * skipped. Returns the separator; 0: none divides the header; -1: no text at all. */
+ * skipped. A nameless first column is called `index`, unless another is. Returns the separator; 0:
+ * none divides the header; -1: no text at all. */
 int tess_table_recognize(const char *head, size_t n_head, struct tess_strings *name);
 
 /* Reads the header and finds the metadata columns: those of the options for perturbation
  * (default `perturbation`), context (default `context`), everything else in
- * tess_source_options_wanted, and id_columns; with find_split also `split`, if it holds splits. */
-int tess_table_open(struct tess_table *table, const char *path,
+ * tess_source_options_wanted, and id_columns; with find_split also `split`, if it holds splits;
+ * with options->metadata also the column of ids. `place`: where it lies, see tess_lines_open. */
+int tess_table_open(struct tess_table *table, const char *path, const char *place,
                     const struct tess_source_options *options, struct tess_error *error);
 /* 1: `field` holds the next row; 0: no more; -1: error. Empty lines are skipped; rows with another
- * number of fields than the header are problems (unless that is NULL) and are skipped. */
+ * number of fields than the header are problems (unless that is NULL) and are skipped. If no line
+ * at all has as many fields as the header, the first of them is the error. */
 int tess_table_next(struct tess_table *table, struct tess_problems *problems,
                     struct tess_error *error);
 /* Back to the first row. */
@@ -68,6 +96,11 @@ int64_t tess_table_find(const struct tess_table *table, const char *name);
 /* TESS_EDATA: "PATH: no column NAME …; there are: …", with the option that names it. */
 int tess_table_miss(const struct tess_table *table, const char *name, const char *option,
                     struct tess_error *error);
+/* The columns of values of a wide table: those that options->values names, or all that are neither
+ * metadata nor a nameless index. `column` is (name.n), filled in; returns how many, or -1 and the
+ * error: a name or pattern of the options that fits no column. */
+int64_t tess_table_values(const struct tess_table *table, const struct tess_source_options *options,
+                          int64_t *column, struct tess_error *error);
 /* "long table, separated by commas, gzip"; own of the caller. */
 char *tess_table_kind(const struct tess_table *table, const char *name);
 void tess_table_release(struct tess_table *table);

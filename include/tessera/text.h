@@ -35,7 +35,12 @@ int tess_text_int64(const char *text, int64_t *x);
 /* The shortest decimal text that reads back as x ("10", "0.5", "1e-07"); `single`: as a float. */
 void tess_text_number(double x, int single, char out[32]);
 
-/* NULL if `text` is valid UTF-8; else the text of the same bytes taken as Latin-1; own. */
+/* Are these n bytes valid UTF-8? */
+int tess_text_is_utf8(const char *text, size_t n);
+/* The n bytes taken as Windows-1252 (Latin-1 with letters and dashes in the place of its control
+ * characters), in UTF-8. Returns its length; `out` needs room for 3 n. */
+size_t tess_text_to_utf8(const char *text, size_t n, char *out);
+/* NULL if `text` is valid UTF-8; else the text of the same bytes taken as Windows-1252; own. */
 char *tess_text_utf8(const char *text);
 
 /* True if `text` matches a shell pattern (`*`, `?`, `[…]`), case-sensitive. */

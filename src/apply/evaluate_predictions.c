@@ -7,6 +7,7 @@
 #include "tessera/error.h"
 #include "tessera/share.h"
 #include "tessera/source.h"
+#include "tessera/spool.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -225,7 +226,8 @@ static void take_block(struct reader *reader, const struct tess_block *block,
 
 static int read_all(struct tess_evaluation *evaluation, struct tess_error *error)
 {
-    struct tess_source_options options = {0};
+    struct tess_spools spools = {0};
+    struct tess_source_options options = {.spools = &spools};
     struct reader reader = {.evaluation = evaluation};
     struct tess_block block = {0};
 
@@ -246,6 +248,7 @@ static int read_all(struct tess_evaluation *evaluation, struct tess_error *error
     reader_release(&reader);
     tess_strings_release(&options.perturbation);
     tess_strings_release(&options.context);
+    tess_spools_release(&spools);
     return error->code;
 }
 

@@ -169,22 +169,77 @@ static int utf8_length(const unsigned char *s)
     return n;
 }
 
+/* Windows-1252 from 0x80 to 0x9f; the rest of it is Latin-1. Its five unused places stay as they
+ * are. */
+static const uint16_t windows_1252[32] = {
+    0x20ac, 0x81,   0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021, 0x02c6, 0x2030, 0x0160,
+    0x2039, 0x0152, 0x8d,   0x017d, 0x8f,   0x90,   0x2018, 0x2019, 0x201c, 0x201d, 0x2022,
+    0x2013, 0x2014, 0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0x9d,   0x017e, 0x0178};
+
+static char *put_utf8(char *to, unsigned code)
+{
+    if (code < 0x80) {
+        *to++ = (char)code;
+    } else if (code < 0x800) {
+        *to++ = (char)(0xc0 | code >> 6);
+        *to++ = (char)(0x80 | (code & 0x3f));
+    } else {
+        *to++ = (char)(0xe0 | code >> 12);
+        *to++ = (char)(0x80 | (code >> 6 & 0x3f));
+        *to++ = (char)(0x80 | (code & 0x3f));
+    }
+    return to;
+}
+
+int tess_text_is_utf8(const char *text, size_t n)
+{
+    const unsigned char *s = (const unsigned char *)text, *end = s + n;
+
+    while (s < end) {
+        int length = 1;
+        uint64_t eight;
+
+        for (; end - s >= 8; s += 8) { /* most text is ASCII */
+            memcpy(&eight, s, sizeof eight);
+            if (eight & UINT64_C(0x8080808080808080))
+                break;
+        }
+        if (s == end)
+            break;
+        if (*s >= 0x80) {
+            unsigned char copy[5] = {0}; /* a character that the end cuts off is none */
+
+            memcpy(copy, s, end - s < 4 ? (size_t)(end - s) : 4);
+            length = utf8_length(copy);
+        }
+        if (length == 0)
+            return 0;
+        s += length;
+    }
+    return 1;
+}
+
+size_t tess_text_to_utf8(const char *text, size_t n, char *out)
+{
+    char *to = out;
+
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+
+        to = put_utf8(to, c >= 0x80 && c < 0xa0 ? windows_1252[c - 0x80] : c);
+    }
+    return (size_t)(to - out);
+}
+
 char *tess_text_utf8(const char *text)
 {
-    const unsigned char *s = (const unsigned char *)text;
-    char *out, *to;
-    int n = 1;
+    size_t n = strlen(text);
+    char *out;
 
-    while (*s && (n = utf8_length(s)) > 0)
-        s += n;
-    if (n > 0)
+    if (tess_text_is_utf8(text, n))
         return NULL;
-    to = out = TESS_NEW(char, 2 * strlen(text) + 1);
-    for (s = (const unsigned char *)text; *s; s++) {
-        if (*s >= 0x80)
-            *to++ = (char)(0xc0 | *s >> 6);
-        *to++ = (char)(*s >= 0x80 ? 0x80 | (*s & 0x3f) : *s);
-    }
+    out = TESS_NEW(char, 3 * n + 1);
+    tess_text_to_utf8(text, n, out);
     return out;
 }
 

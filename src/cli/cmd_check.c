@@ -5,40 +5,44 @@
 #include "tessera/error.h"
 
 #include <inttypes.h>
+#include <sys/stat.h>
 
 static const struct tess_option options[] = {TESS_IMPORT_OPTIONS, {0}};
 
-static void print_problems(const struct tess_problems *problems)
+/* `end`: what ended the look, a problem like the others; or NULL. */
+static void print_problems(const struct tess_problems *problems, const char *end)
 {
+    if (end)
+        printf("%s\n", end);
     for (size_t i = 0; i < problems->text.n; i++)
         printf("%s\n", problems->text.item[i]);
     if (problems->n > (int64_t)problems->text.n)
         printf("… and %" PRId64 " more (--limit 0 prints all)\n",
                problems->n - (int64_t)problems->text.n);
-    printf("%-15s %" PRId64 "\n", "problems", problems->n);
+    printf("%-15s %" PRId64 "\n", "problems", problems->n + (end != NULL));
 }
 
 static int check_files(struct tess_call *call, struct tess_error *error)
 {
     struct tess_import_result result = {0};
-    struct tess_problems problems = {0};
+    struct tess_problems problems = {.go_on = 1};
     struct tess_import_call in;
 
     if (tess_import_call_init(&in, call, error) == TESS_OK) {
+        int64_t n;
+        int ended;
+
         problems.limit = in.limit;
         tess_import_run(&in.options, NULL, &problems, &result, error);
-        if (error->code == TESS_EDATA) { /* what ended the look is a problem like the others */
-            printf("%s\n", error->text);
+        ended = error->code == TESS_EDATA;
+        print_problems(&problems, ended ? error->text : NULL);
+        if (ended)
             *error = (struct tess_error)TESS_ERROR_INIT;
-            problems.n++;
-            problems.limit = -1;
-        }
-        print_problems(&problems);
-        if (problems.limit >= 0)
+        else if (result.kind.n > 0)
             tess_import_print(&result, stdout);
-        if (problems.n && error->code == TESS_OK)
-            tess_error_set(error, TESS_EDATA, "%" PRId64 " problem%s", problems.n,
-                           problems.n == 1 ? "" : "s");
+        n = problems.n + ended;
+        if (n && error->code == TESS_OK)
+            tess_error_set(error, TESS_EDATA, "%" PRId64 " problem%s", n, n == 1 ? "" : "s");
     }
     tess_import_result_release(&result);
     tess_problems_release(&problems);
@@ -63,9 +67,17 @@ static int check_store(struct tess_call *call, const char *path, struct tess_err
     return error->code;
 }
 
+/* Looking into a pipe would use it up. */
+static int is_file(const char *path)
+{
+    struct stat status;
+
+    return stat(path, &status) == 0 && S_ISREG(status.st_mode);
+}
+
 static int run(struct tess_call *call, struct tess_error *error)
 {
-    int store = call->rank == 0 && tess_store_is(call->args[0]);
+    int store = call->rank == 0 && is_file(call->args[0]) && tess_store_is(call->args[0]);
 
     MPI_Bcast(&store, 1, MPI_INT, 0, call->comm);
     if (store && call->n_args > 1)

@@ -60,6 +60,58 @@ static int read_filter(const struct tess_call *call, struct tess_filter *filter,
     return error->code;
 }
 
+/* --columns, and what it makes the labels' columns by default. */
+static int read_columns(const struct tess_call *call, struct tess_source_options *source,
+                        struct tess_error *error)
+{
+    static const char *const names[] = {"readout", "perturbation", "context"};
+    const char *given = tess_call_option(call, "columns");
+    const struct tess_strings *label;
+
+    source->columns = given ? -1 : TESS_COLUMNS_READOUT;
+    for (int i = 0; given && i < 3; i++)
+        if (strcmp(given, names[i]) == 0)
+            source->columns = i;
+    if (source->columns < 0)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--columns: '%s' is not readout, perturbation or context", given);
+    tess_call_list(call, "combine", &source->combine);
+    if (source->combine.n == 0)
+        columns(call, "perturbation",
+                source->columns == TESS_COLUMNS_PERTURBATION ? TESS_COLUMN_NAMES : "perturbation",
+                &source->perturbation);
+    else if (tess_call_option(call, "perturbation"))
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--combine names the columns of the perturbation: leave out "
+                              "--perturbation");
+    columns(call, "context",
+            source->columns == TESS_COLUMNS_CONTEXT ? TESS_COLUMN_NAMES : "context",
+            &source->context);
+    label = source->columns == TESS_COLUMNS_CONTEXT ? &source->context
+            : source->combine.n                     ? &source->combine
+                                                    : &source->perturbation;
+    if (source->columns && !source->metadata && tess_strings_find(label, TESS_COLUMN_NAMES) < 0)
+        tess_error_set(error, TESS_EUSAGE,
+                       "--columns %s: --%s names other columns: leave it out, or name %s too",
+                       given, given, TESS_COLUMN_NAMES);
+    if (source->columns && source->value)
+        tess_error_set(error, TESS_EUSAGE, "--columns %s: --value is for long tables", given);
+    return error->code;
+}
+
+static int read_values(const struct tess_call *call, struct tess_source_options *source,
+                       struct tess_error *error)
+{
+    const char *infinite = tess_call_option(call, "infinite");
+
+    tess_call_list(call, "values", &source->values);
+    tess_call_list(call, "missing", &source->missing);
+    if (infinite && strcmp(infinite, "missing") != 0)
+        return tess_error_set(error, TESS_EUSAGE, "--infinite: '%s' is not missing", infinite);
+    source->infinite_missing = infinite != NULL;
+    return TESS_OK;
+}
+
 int tess_import_call_init(struct tess_import_call *in, const struct tess_call *call,
                           struct tess_error *error)
 {
@@ -67,14 +119,6 @@ int tess_import_call_init(struct tess_import_call *in, const struct tess_call *c
     double gigabytes = 1;
 
     *in = (struct tess_import_call){.limit = 100};
-    tess_call_list(call, "combine", &options->source.combine);
-    if (options->source.combine.n == 0)
-        columns(call, "perturbation", "perturbation", &options->source.perturbation);
-    else if (tess_call_option(call, "perturbation"))
-        tess_error_set(error, TESS_EUSAGE,
-                       "--combine names the columns of the perturbation: leave "
-                       "out --perturbation");
-    columns(call, "context", "context", &options->source.context);
     read_controls(tess_call_all(call, "control"), &options->control, error);
     read_filter(call, &in->filter, error);
     options->source.filter = &in->filter;
@@ -105,6 +149,9 @@ int tess_import_call_init(struct tess_import_call *in, const struct tess_call *c
     options->min_replicates = 1;
     options->n_files = call->n_args;
     options->file = call->args;
+    options->source.spools = &in->spools;
+    read_columns(call, &options->source, error);
+    read_values(call, &options->source, error);
     read_aggregate(call, options, error);
     tess_call_double(call, "normalize-total", 1e-30, 1e30, &options->normalize_total, error);
     tess_call_double(call, "clip", 1e-30, 1e30, &options->clip, error);
@@ -125,6 +172,9 @@ void tess_import_call_release(struct tess_import_call *in)
     tess_strings_release(&in->options.control.name);
     tess_strings_release(&in->options.control.given);
     tess_filter_release(&in->filter);
+    tess_strings_release(&in->options.source.values);
+    tess_strings_release(&in->options.source.missing);
+    tess_spools_release(&in->spools);
     tess_strings_release(&in->options.plus_literal);
 }
 

@@ -4,6 +4,7 @@
 
 #include "tessera/cli.h"
 #include "tessera/import.h"
+#include "tessera/spool.h"
 
 #define TESS_IMPORT_OPTIONS                                                                        \
     {"perturbation", 'p', "COL[,COL]", "column of the perturbation [perturbation]"},               \
@@ -36,6 +37,11 @@
         {"plus-literal", 0, "[SYM,SYM]", "a plus in these symbols (or all) joins nothing"},        \
         {"seed", 0, "N", "for dealing many replicates into folds [0]"},                            \
         {"memory", 0, "GB", "for sums; too little means reading more often [1]"},                  \
+        {"columns", 0, "WHAT",                                                                     \
+         "tables: the columns are perturbations, contexts or readouts [readout]"},                 \
+        {"values", 0, "COL[,COL]", "wide tables: the columns (or patterns) that hold values"},     \
+        {"missing", 0, "TEXT[,TEXT]", "tables: further cells that are missing values (ND,.,-)"},   \
+        {"infinite", 0, "missing", "infinite values are missing, no problems"},                    \
     {                                                                                              \
         "limit", 0, "N", "problems printed; 0: all [100]"                                          \
     }
@@ -44,6 +50,7 @@
 struct tess_import_call {
     struct tess_import_options options;
     struct tess_filter filter; /* own; options.source.filter */
+    struct tess_spools spools;
     int64_t limit;
 };
 int tess_import_call_init(struct tess_import_call *in, const struct tess_call *call,

@@ -4,6 +4,7 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/source.h"
+#include "tessera/spool.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,7 @@ static struct tess_strings all_wanted(const struct tess_source *source)
 
     for (size_t i = 0; i < n; i++)
         if (!tess_annotation_is_place(wanted[i].name) &&
+            strcmp(wanted[i].name, TESS_COLUMN_NAMES) != 0 &&
             tess_strings_find(&source->column, wanted[i].name) < 0 &&
             tess_strings_find(&missing, wanted[i].name) < 0)
             tess_strings_add(&missing, wanted[i].name);
@@ -77,14 +79,32 @@ static int64_t find_id(const struct tess_table *table, const struct tess_source_
     return -1;
 }
 
-/* Reads the table's lines; code[k][level of the id] is filled for each of its columns. */
-static int read_lines(struct tess_table *table, int64_t id, const struct tess_intern *level,
-                      int32_t **code, struct tess_problems *problems, struct tess_error *error)
+/* Not one id of the file is in the table: they are of different kinds. */
+static int refuse_ids(const struct tess_source *source, const struct tess_table *table, int64_t id,
+                      const struct tess_intern *level, const char *first, struct tess_error *error)
 {
+    return tess_error_set(error, TESS_EDATA,
+                          "%s: none of the %lld ids is in the table (file: %s; table: %s): %s is "
+                          "looked up by its column `%s`, --metadata-id chooses another",
+                          source->path, (long long)level->n, level->text[0],
+                          first ? first : "no lines", table->lines.path, table->name.item[id]);
+}
+
+/* Reads the table's lines; code[k][level of the id] is filled for each of its columns. */
+static int read_lines(const struct tess_source *source, struct tess_table *table, int64_t id,
+                      const struct tess_intern *level, int32_t **code,
+                      struct tess_problems *problems, struct tess_error *error)
+{
+    char *first = NULL; /* id of the table */
+    int64_t n_found = 0;
+
     while (tess_table_next(table, problems, error) == 1) {
         const struct tess_field *key = &table->field[id];
         int64_t at = tess_intern_find(level, key->text, key->n);
 
+        if (!first)
+            first = tess_field_excerpt(key);
+        n_found += at >= 0;
         if (at < 0)
             continue;
         if (code[0][at] != UNSEEN) {
@@ -95,6 +115,9 @@ static int read_lines(struct tess_table *table, int64_t id, const struct tess_in
         for (int64_t k = 0; k < table->n_metadata; k++)
             code[k][at] = tess_symbols_add(&table->code[k], &table->field[table->metadata[k]]);
     }
+    if (error->code == TESS_OK && n_found == 0 && level->n > 0)
+        refuse_ids(source, table, id, level, first, error);
+    tess_free(first);
     return error->code;
 }
 
@@ -119,7 +142,9 @@ static int read_table(struct tess_annotation *annotation, struct tess_source *so
                       struct tess_table *table, struct tess_problems *problems,
                       struct tess_error *error)
 {
-    const char *own = tess_strings_find(&source->column, "id") >= 0 ? "id" : source->column.item[0];
+    const char *own = source->key                                     ? source->key
+                      : tess_strings_find(&source->column, "id") >= 0 ? "id"
+                                                                      : source->column.item[0];
     int64_t id = find_id(table, source->options, error);
     struct tess_intern level = {0};
     struct tess_column ids = {0};
@@ -135,7 +160,7 @@ static int read_table(struct tess_annotation *annotation, struct tess_source *so
         for (int64_t i = 0; i < ids.n_levels; i++)
             annotation->code[k][i] = UNSEEN;
     }
-    read_lines(table, id, &level, annotation->code, problems, error);
+    read_lines(source, table, id, &level, annotation->code, problems, error);
     spread(annotation, &ids, source->n_rows);
     annotation->symbol = table->code;
     table->code = NULL;
@@ -148,15 +173,21 @@ int tess_annotation_read(struct tess_annotation *annotation, struct tess_source 
                          struct tess_problems *problems, struct tess_error *error)
 {
     struct tess_strings wanted = all_wanted(source);
-    struct tess_source_options ask = {.perturbation = wanted, .context = wanted};
+    struct tess_source_options ask = {.perturbation = wanted,
+                                      .context = wanted,
+                                      .find_split =
+                                          source->options->find_split &&
+                                          tess_strings_find(&source->column, "split") < 0};
     struct tess_table table = {0};
+    const char *place = NULL;
 
     *annotation = (struct tess_annotation){0};
     if (wanted.n > 0 && source->column.n == 0)
         tess_error_set(error, TESS_EDATA, "%s: no ids to look up in %s", source->path,
                        source->options->metadata);
-    else if (wanted.n > 0 &&
-             tess_table_open(&table, source->options->metadata, &ask, error) == TESS_OK)
+    else if (wanted.n > 0)
+        place = tess_spool_place(source->options->spools, source->options->metadata, error);
+    if (place && tess_table_open(&table, source->options->metadata, place, &ask, error) == TESS_OK)
         read_table(annotation, source, &table, problems, error);
     if (!table.code)
         table.n_metadata = 0; /* they are ours now */

@@ -124,7 +124,8 @@ int tess_import_run(const struct tess_import_options *options, const char *store
         describe_files(&plan, result);
         if (store)
             refuse(problems, error);
-        if (error->code == TESS_OK && tess_plan_group(&plan, problems, result, error) == TESS_OK) {
+        if (error->code == TESS_OK && plan.n_files > 0 &&
+            tess_plan_group(&plan, problems, result, error) == TESS_OK) {
             tess_plan_index(&plan, &index);
             if (index.n_experiments == 0)
                 nothing_left(options, result, problems);

@@ -3,6 +3,7 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/text.h"
 
 #include <errno.h>
 #include <string.h>
@@ -72,12 +73,13 @@ static int fill(struct tess_lines *lines, struct tess_error *error)
     return TESS_OK;
 }
 
-int tess_lines_open(struct tess_lines *lines, const char *path, struct tess_error *error)
+int tess_lines_open(struct tess_lines *lines, const char *path, const char *place,
+                    struct tess_error *error)
 {
     *lines = (struct tess_lines){.path = tess_strdup(path)};
     if (tess_fail_here(error, path))
         return error->code;
-    lines->file = gzopen(path, "rb");
+    lines->file = gzopen(place ? place : path, "rb");
     if (!lines->file)
         return tess_error_set(error, TESS_EDATA, "%s: cannot be opened: %s", path, strerror(errno));
     gzbuffer(lines->file, 1 << 18);
@@ -86,22 +88,71 @@ int tess_lines_open(struct tess_lines *lines, const char *path, struct tess_erro
     return TESS_OK;
 }
 
+int tess_lines_end_with_cr(const char *text, size_t n)
+{
+    /* the last byte may be half of a CRLF */
+    return n > 1 && memchr(text, '\r', n - 1) && !memchr(text, '\n', n);
+}
+
+/* What ends a line, by the first bytes of the file. */
+static void find_end_mark(struct tess_lines *lines, struct tess_error *error)
+{
+    if (fill(lines, error) == TESS_OK)
+        lines->mark = tess_lines_end_with_cr(lines->buffer, lines->end) ? '\r' : '\n';
+}
+
 /* The end of the next line in the buffer, reading on as needed; NULL: the file ends without one. */
 static char *find_end(struct tess_lines *lines, struct tess_error *error)
 {
     size_t searched = 0;
 
-    for (;;) {
+    if (!lines->mark)
+        find_end_mark(lines, error);
+    while (error->code == TESS_OK) {
         size_t unread = lines->end - lines->begin;
         char *from = lines->buffer + lines->begin + searched;
-        char *end = unread > searched ? memchr(from, '\n', unread - searched) : NULL;
+        char *end = unread > searched ? memchr(from, lines->mark, unread - searched) : NULL;
 
         if (end || lines->ended)
             return end;
         searched = unread;
-        if (fill(lines, error))
-            return NULL;
+        fill(lines, error);
     }
+    return NULL;
+}
+
+static int is_between(char c)
+{
+    return c == '\t' || c == ',' || c == ';' || c == '"';
+}
+
+/* A line with bytes that are no UTF-8, put together anew: each piece between separators is UTF-8 as
+ * it stands, or is taken as Windows-1252. */
+static void repair(struct tess_lines *lines, char **text, size_t *n)
+{
+    const char *at = *text, *end = at + *n;
+    char *to;
+
+    lines->repaired = tess_grow(lines->repaired, &lines->room_repaired, 3 * *n + 1, 1);
+    to = lines->repaired;
+    while (at < end) {
+        const char *stop = at;
+
+        while (stop < end && !is_between(*stop))
+            stop++;
+        if (tess_text_is_utf8(at, (size_t)(stop - at))) {
+            memcpy(to, at, (size_t)(stop - at));
+            to += stop - at;
+        } else {
+            to += tess_text_to_utf8(at, (size_t)(stop - at), to);
+        }
+        if (stop < end)
+            *to++ = *stop++;
+        at = stop;
+    }
+    *to = '\0';
+    *text = lines->repaired;
+    *n = (size_t)(to - lines->repaired);
 }
 
 int tess_lines_next(struct tess_lines *lines, char **text, size_t *n, struct tess_error *error)
@@ -140,6 +191,8 @@ int tess_lines_next(struct tess_lines *lines, char **text, size_t *n, struct tes
                        lines->path, (long long)lines->number);
         return -1;
     }
+    if (!tess_text_is_utf8(start, *n))
+        repair(lines, text, n);
     return 1;
 }
 
@@ -157,6 +210,7 @@ void tess_lines_release(struct tess_lines *lines)
         gzclose(lines->file);
     tess_free(lines->path);
     tess_free(lines->buffer);
+    tess_free(lines->repaired);
     *lines = (struct tess_lines){0};
 }
 

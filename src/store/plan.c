@@ -52,7 +52,7 @@ static void panel_of_file(struct tess_plan *plan, struct tess_plan_file *file)
     }
 }
 
-/* Which readouts a block measures, by context. */
+/* Which readouts a block measures, by context. A row that measures none may be no row at all. */
 static void mark_block(const struct tess_plan *plan, const struct tess_plan_file *file,
                        const struct tess_block *block, uint8_t *measured)
 {
@@ -60,7 +60,7 @@ static void mark_block(const struct tess_plan *plan, const struct tess_plan_file
         int32_t context = file->context[block->first + i];
         int64_t n =
             block->dense ? file->source.n_readouts : block->indptr[i + 1] - block->indptr[i];
-        int64_t first = block->dense ? i * n : block->indptr[i];
+        int64_t first = block->dense ? i * n : block->indptr[i], found = 0;
 
         if (context < 0 || file->combination[block->first + i] < 0)
             continue;
@@ -68,9 +68,13 @@ static void mark_block(const struct tess_plan *plan, const struct tess_plan_file
             float x = block->dense ? block->dense[k] : block->data[k];
             int64_t j = block->dense ? k - first : block->index[k];
 
-            if (!isnan(x))
+            if (!isnan(x)) {
                 measured[(int64_t)context * plan->readout.n + file->readout[j]] = 1;
+                found++;
+            }
         }
+        if (file->source.skips_empty && !found)
+            file->combination[block->first + i] = -1;
     }
 }
 

@@ -39,6 +39,7 @@ struct tess_plan_group {
 struct tess_plan {
     const struct tess_import_options *options; /* borrowed */
     int64_t n_files, n_rows;
+    int64_t n_unread;            /* files that could not be read and are left out */
     struct tess_plan_file *file; /* own */
     struct tess_intern component, context;
     struct tess_intern combination; /* keys: ascending component numbers, 4 bytes each */

@@ -151,24 +151,57 @@ static void count_left_out(const struct tess_plan *plan, struct tess_import_resu
         }
 }
 
+static void release_file(struct tess_plan_file *file)
+{
+    tess_source_release(&file->source);
+    tess_free(file->readout);
+    tess_free(file->position);
+    tess_free(file->combination);
+    tess_free(file->context);
+    tess_free(file->replicate);
+    tess_free(file->split);
+    tess_free(file->left_out);
+    tess_free(file->group);
+    tess_free(file->slot);
+}
+
+/* One more file of the plan; one that cannot be read is left out, if problems go on. */
+static int add_file(struct tess_plan *plan, const char *path, struct tess_problems *problems,
+                    struct tess_error *error)
+{
+    struct tess_plan_file *file = &plan->file[plan->n_files++];
+
+    if (open_file(plan, file, path, problems, error) == TESS_OK) {
+        plan->n_rows += file->source.n_rows;
+    } else if (problems->go_on && error->code == TESS_EDATA) {
+        tess_problems_take(problems, error);
+        release_file(file);
+        *file = (struct tess_plan_file){0};
+        plan->n_files--;
+        plan->n_unread++;
+    }
+    return error->code;
+}
+
 int tess_plan_open(struct tess_plan *plan, const struct tess_import_options *options,
                    struct tess_problems *problems, struct tess_import_result *result,
                    struct tess_error *error)
 {
-    *plan = (struct tess_plan){.options = options, .n_files = options->n_files};
-    plan->file = TESS_NEW(struct tess_plan_file, plan->n_files);
+    *plan = (struct tess_plan){.options = options};
+    plan->file = TESS_NEW(struct tess_plan_file, options->n_files);
     check_repeats(plan, problems);
-    for (int64_t f = 0; f < plan->n_files && error->code == TESS_OK; f++)
-        if (open_file(plan, &plan->file[f], options->file[f], problems, error) == TESS_OK)
-            plan->n_rows += plan->file[f].source.n_rows;
+    for (int64_t f = 0; f < options->n_files && error->code == TESS_OK; f++)
+        add_file(plan, options->file[f], problems, error);
     if (error->code == TESS_OK && plan->n_rows > INT32_MAX)
         tess_error_set(error, TESS_EDATA, "%s: more than 2^31 rows in one store: import in parts",
                        options->file[0]);
     if (error->code != TESS_OK)
         return error->code;
     number_readouts(plan);
-    check_controls(plan, problems);
-    check_filter(plan);
+    if (plan->n_unread == 0) {
+        check_controls(plan, problems);
+        check_filter(plan);
+    }
     settle_split(plan);
     count_left_out(plan, result);
     return TESS_OK;
@@ -176,20 +209,8 @@ int tess_plan_open(struct tess_plan *plan, const struct tess_import_options *opt
 
 void tess_plan_release(struct tess_plan *plan)
 {
-    for (int64_t f = 0; plan->file && f < plan->n_files; f++) {
-        struct tess_plan_file *file = &plan->file[f];
-
-        tess_source_release(&file->source);
-        tess_free(file->readout);
-        tess_free(file->position);
-        tess_free(file->combination);
-        tess_free(file->context);
-        tess_free(file->replicate);
-        tess_free(file->split);
-        tess_free(file->left_out);
-        tess_free(file->group);
-        tess_free(file->slot);
-    }
+    for (int64_t f = 0; plan->file && f < plan->n_files; f++)
+        release_file(&plan->file[f]);
     for (size_t i = 0; i < plan->n_panels; i++)
         tess_free(plan->panel[i].readout);
     tess_intern_release(&plan->component);

@@ -3,6 +3,9 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/lines.h"
+#include "tessera/source_h5.h"
+#include "tessera/spool.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -14,8 +17,9 @@
 #define HEAD_BYTES 65536
 
 /* In the order in which they are asked: a wide table is what any table may be. */
-static const struct tess_source_type *const types[] = {
-    &tess_source_h5ad, &tess_source_gctx, &tess_source_gct, &tess_source_long, &tess_source_wide};
+static const struct tess_source_type *const types[] = {&tess_source_h5ad, &tess_source_gctx,
+                                                       &tess_source_gct,  &tess_source_matrix,
+                                                       &tess_source_long, &tess_source_wide};
 #define N_TYPES (sizeof types / sizeof types[0])
 
 /* Names that promise a kind. */
@@ -42,6 +46,16 @@ void tess_problems_add(struct tess_problems *problems, const char *file, int64_t
     line = tess_format("%s%s%s%s: %s", file, place, column ? ":" : "", column ? column : "", what);
     tess_strings_add(&problems->text, line);
     tess_free(line);
+}
+
+void tess_problems_take(struct tess_problems *problems, struct tess_error *error)
+{
+    if (tess_strings_find(&problems->text, error->text) < 0) {
+        problems->n++;
+        if (problems->limit == 0 || problems->n <= problems->limit)
+            tess_strings_add(&problems->text, error->text);
+    }
+    *error = (struct tess_error)TESS_ERROR_INIT;
 }
 
 void tess_problems_release(struct tess_problems *problems)
@@ -101,7 +115,8 @@ size_t tess_source_options_wanted(const struct tess_source_options *options,
 }
 
 /* The first bytes, decompressed. */
-static size_t peek(const char *path, char *head, struct tess_error *error)
+static size_t peek(const char *path, const char *place, char *head, int *packed,
+                   struct tess_error *error)
 {
     struct stat status;
     gzFile file;
@@ -109,11 +124,12 @@ static size_t peek(const char *path, char *head, struct tess_error *error)
 
     if (tess_fail_here(error, path))
         return 0;
-    if (stat(path, &status) < 0 || !(file = gzopen(path, "rb"))) {
+    if (stat(place, &status) < 0 || !(file = gzopen(place, "rb"))) {
         tess_error_set(error, TESS_EDATA, "%s: cannot open: %s", path, strerror(errno));
         return 0;
     }
     n = S_ISDIR(status.st_mode) ? 0 : gzread(file, head, HEAD_BYTES);
+    *packed = !gzdirect(file);
     gzerror(file, &code);
     gzclose(file);
     if (S_ISDIR(status.st_mode))
@@ -161,24 +177,90 @@ static int refuse(const char *path, const char *head, size_t n, struct tess_erro
                           path, is);
 }
 
+/* Options that this kind cannot follow are refused, not ignored. */
+static int check_options(const struct tess_source *source,
+                         const struct tess_source_options *options, struct tess_error *error)
+{
+    const struct tess_source_type *type = source->type;
+    const char *article = type == &tess_source_h5ad ? "an" : "a";
+    int hdf5 = type == &tess_source_h5ad || type == &tess_source_gctx;
+
+    if (options->layer && !hdf5)
+        return tess_error_set(error, TESS_EDATA,
+                              "%s: is %s %s and has no layer '%s': only AnnData has layers "
+                              "(--layer)",
+                              source->path, article, type->name, options->layer);
+    if (options->columns != TESS_COLUMNS_READOUT && type != &tess_source_matrix)
+        return tess_error_set(error, TESS_EDATA,
+                              "%s: is %s %s: only of a table can the columns be perturbations or "
+                              "contexts (--columns)",
+                              source->path, article, type->name);
+    if (options->values.n > 0 && type != &tess_source_matrix && type != &tess_source_wide)
+        return tess_error_set(error, TESS_EDATA,
+                              "%s: is %s %s: only of a wide table can columns be chosen (--values)",
+                              source->path, article, type->name);
+    return TESS_OK;
+}
+
+/* The kind of file that these first bytes begin. */
+static int recognize(struct tess_source *source, const struct tess_source_options *options,
+                     struct tess_error *error)
+{
+    char *head = TESS_NEW(char, HEAD_BYTES + 1);
+    int packed = 0;
+    size_t n = peek(source->path, source->place, head, &packed, error);
+    const char *foreign = error->code ? NULL : tess_source_foreign(head, n, packed);
+
+    if (foreign)
+        tess_error_set(error, TESS_EDATA, "%s: %s", source->path, foreign);
+    if (tess_lines_end_with_cr(head, n))
+        for (size_t i = 0; i < n; i++)
+            head[i] = (char)(head[i] == '\r' ? '\n' : head[i]);
+    if (error->code == TESS_OK && source->place != source->path &&
+        tess_source_h5_recognize(head, n))
+        source->place = tess_spool_link(options->spools, source->path, error);
+    for (size_t i = 0; i < N_TYPES && !source->type && error->code == TESS_OK; i++)
+        if (types[i]->recognize(source->place, head, n, options))
+            source->type = types[i];
+    if (error->code == TESS_OK && !source->type)
+        refuse(source->path, head, n, error);
+    tess_free(head);
+    return error->code;
+}
+
+/* HDF5's errors name the place that was opened. */
+static int name_rightly(const struct tess_source *source, struct tess_error *error)
+{
+    size_t n = source->place ? strlen(source->place) : 0;
+
+    if (error->code && n > 0 && source->place != source->path &&
+        strncmp(error->text, source->place, n) == 0) {
+        char *text = tess_format("%s%s", source->path, error->text + n);
+
+        snprintf(error->text, sizeof error->text, "%s", text);
+        tess_free(text);
+    }
+    return error->code;
+}
+
 int tess_source_open(struct tess_source *source, const char *path,
                      const struct tess_source_options *options, struct tess_problems *problems,
                      struct tess_error *error)
 {
-    char *head = TESS_NEW(char, HEAD_BYTES + 1);
-    size_t n = peek(path, head, error);
+    int copied;
 
     *source = (struct tess_source){.path = tess_strdup(path), .options = options};
-    for (size_t i = 0; i < N_TYPES && !source->type && error->code == TESS_OK; i++)
-        if (types[i]->recognize(path, head, n, options))
-            source->type = types[i];
-    if (error->code == TESS_OK && !source->type)
-        refuse(path, head, n, error);
-    tess_free(head);
-    if (error->code == TESS_OK && check_promise(path, source->type, error) == TESS_OK)
+    source->place = tess_spool_place(options->spools, source->path, error);
+    copied = source->place && source->place != source->path;
+    if (source->place && recognize(source, options, error) == TESS_OK &&
+        check_promise(path, source->type, error) == TESS_OK &&
+        check_options(source, options, error) == TESS_OK)
         source->type->open(source, options, problems, error);
     if (error->code == TESS_OK && options->metadata)
         tess_annotation_read(&source->annotation, source, problems, error);
+    if (copied)
+        tess_spool_unlink(options->spools, path);
+    name_rightly(source, error);
     if (error->code != TESS_OK)
         tess_source_release(source);
     else if (source->rows_at_once < 1)
@@ -201,7 +283,8 @@ int tess_source_read_column(struct tess_source *source, const char *name,
         tess_annotation_read_place(source->path, name, source->n_rows, column);
     if (column->code)
         return TESS_OK;
-    return source->type->read_column(source, name, column, error);
+    source->type->read_column(source, name, column, error);
+    return name_rightly(source, error);
 }
 
 int tess_source_has_column(const struct tess_source *source, const char *name)
@@ -217,7 +300,8 @@ int tess_source_read_rows(struct tess_source *source, int64_t first, int64_t n,
     TESS_BUG_IF(first < 0 || n < 0 || first > source->n_rows - n);
     if (tess_fail_here(error, source->path))
         return error->code;
-    return source->type->read_rows(source, first, n, block, problems, error);
+    source->type->read_rows(source, first, n, block, problems, error);
+    return name_rightly(source, error);
 }
 
 void tess_source_release(struct tess_source *source)
@@ -228,6 +312,7 @@ void tess_source_release(struct tess_source *source)
     tess_strings_release(&source->column);
     tess_annotation_release(&source->annotation);
     tess_free(source->line);
+    tess_free(source->key);
     tess_free(source->kind);
     tess_free(source->path);
     *source = (struct tess_source){0};
@@ -242,5 +327,7 @@ void tess_source_add_line(struct tess_source *source, int64_t row, int64_t line)
 
 int64_t tess_source_place(const struct tess_source *source, int64_t row)
 {
-    return source->line ? source->line[row] : row + 1;
+    int64_t at = source->rows_a_line > 1 ? row / source->rows_a_line : row;
+
+    return source->line ? source->line[at] : row + 1;
 }

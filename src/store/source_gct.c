@@ -24,6 +24,7 @@ struct state {
     int64_t n_lines;                              /* below the header so far, or of the matrix   */
     int64_t naming;                               /* the column that names the readouts          */
     struct tess_strings profile;                  /* own */
+    char *ragged;                                 /* the first line of another length; own       */
     struct tess_field *field;                     /* (n_before + n_profiles) own                 */
     struct tess_symbols *meta;                    /* (n of source->column) own                   */
     int32_t **code;                               /* the same, (n_profiles) own                  */
@@ -170,6 +171,10 @@ static int next_line(struct state *state, struct tess_problems *problems, struct
         found = tess_fields_split(line, n, '\t', 1, wanted, state->field);
         if (found == wanted)
             return 1;
+        if (!state->ragged)
+            state->ragged =
+                tess_format("line %lld has %lld fields, the header %lld",
+                            (long long)state->lines.number, (long long)found, (long long)wanted);
         tess_problems_add(problems, state->lines.path, state->lines.number, NULL,
                           "%lld fields, but the header has %lld", (long long)found,
                           (long long)wanted);
@@ -262,7 +267,10 @@ static int read_matrix(struct tess_source *source, struct tess_problems *problem
 {
     struct state *state = source->state;
     struct tess_symbols names = {0};
+    struct tess_cells cells;
 
+    tess_cells_init(&cells, state->n_profiles, source->path, source->options,
+                    "line 2 says how many columns of row metadata come before the profiles");
     state->n_lines = 0;
     state->lines_per_block = BLOCK / state->n_profiles + 1;
     while (next_line(state, problems, error) == 1) {
@@ -272,9 +280,12 @@ static int read_matrix(struct tess_source *source, struct tess_problems *problem
             break;
         add_readout(source, &names, problems); /* a refused one's place is used again */
         for (int64_t i = 0; i < state->n_profiles; i++)
-            out[i] = tess_field_value(&state->field[state->n_before + i], problems, source->path,
-                                      state->lines.number, state->profile.item[i]);
+            out[i] = tess_cells_read(&cells, i, &state->field[state->n_before + i],
+                                     state->lines.number, state->profile.item[i], problems);
     }
+    for (int64_t i = 0; i < state->n_profiles; i++)
+        tess_cells_report(&cells, i, state->n_before + i + 1, state->profile.item[i], problems);
+    tess_cells_release(&cells);
     tess_symbols_release(&names);
     if (!error->code && state->n_lines != state->n_data)
         tess_problems_add(problems, source->path, 2, NULL,
@@ -292,14 +303,16 @@ static int open_gct(struct tess_source *source, const struct tess_source_options
     char *line;
     size_t n;
 
-    if (tess_lines_open(&state->lines, source->path, error) || need_line(state, &line, &n, error))
+    if (tess_lines_open(&state->lines, source->path, source->place, error) ||
+        need_line(state, &line, &n, error))
         return error->code;
     state->version = strncmp(line, "#1.2", 4) == 0 ? 12 : 13;
     if (read_counts(state, error) || read_header(state, options, error) ||
         read_metadata(source, problems, error) || read_matrix(source, problems, error))
         return error->code;
     if (source->n_readouts == 0)
-        return tess_error_set(error, TESS_EDATA, "%s: no usable lines of data", source->path);
+        return tess_error_set(error, TESS_EDATA, "%s: %s", source->path,
+                              state->ragged ? state->ragged : "no usable lines of data");
     source->kind =
         tess_format("GCT 1.%d%s", state->version - 10, gzdirect(state->lines.file) ? "" : ", gzip");
     source->n_rows = state->n_profiles;
@@ -358,6 +371,7 @@ static void release(struct tess_source *source)
     tess_free(state->code);
     tess_free(state->block);
     tess_free(state->field);
+    tess_free(state->ragged);
     tess_strings_release(&state->profile);
     tess_lines_release(&state->lines);
     tess_free(state);

@@ -179,7 +179,7 @@ static int open_parts(struct tess_source *source, struct tess_problems *problems
 {
     struct gctx *file = source->state;
 
-    if (tess_h5_open(&file->h5, source->path, MPI_COMM_NULL, 0, error) != TESS_OK)
+    if (tess_h5_open(&file->h5, source->place, MPI_COMM_NULL, 0, error) != TESS_OK)
         return error->code;
     if (tess_h5_kind(&file->h5, MATRIX) != 1)
         return tess_error_set(error, TESS_EDATA,

@@ -103,9 +103,11 @@ void tess_source_h5_check(const struct tess_source *source, const struct tess_h5
 
         for (int64_t k = from; k < to; k++)
             if (isinf(value[k])) {
-                if (!source->left_out || !source->left_out[block->first + i])
-                    report(source, id, block->first + i, block->dense ? k - from : block->index[k],
-                           problems);
+                int64_t row = block->first + i;
+
+                if (!source->options->infinite_missing &&
+                    (!source->left_out || !source->left_out[row]))
+                    report(source, id, row, block->dense ? k - from : block->index[k], problems);
                 value[k] = NAN;
             }
     }

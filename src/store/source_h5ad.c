@@ -184,7 +184,7 @@ static int open_h5ad(struct tess_source *source, const struct tess_source_option
     source->options = options;
     file->h5 = (struct tess_h5)TESS_H5_INIT;
     tess_h5_guard_start(source->path);
-    if (tess_h5_open(&file->h5, source->path, MPI_COMM_NULL, 0, error) == TESS_OK &&
+    if (tess_h5_open(&file->h5, source->place, MPI_COMM_NULL, 0, error) == TESS_OK &&
         check_kind(&file->h5, error) == TESS_OK && open_names(source, problems, error) == TESS_OK)
         open_matrix(source, error);
     tess_h5_guard_finish();

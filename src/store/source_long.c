@@ -120,14 +120,18 @@ static int add_observation(struct state *state, struct observation one, struct t
     return TESS_OK;
 }
 
-static int read_lines(struct state *state, int64_t readout, int64_t value,
-                      struct tess_problems *problems, struct tess_error *error)
+static int read_lines(struct state *state, const struct tess_source_options *options,
+                      const int64_t column[2], struct tess_problems *problems,
+                      struct tess_error *error)
 {
     struct tess_table *table = &state->table;
+    int64_t readout = column[0], value = column[1];
     const char *path = table->lines.path, *readout_name = table->name.item[readout];
     int32_t *tuple = TESS_NEW(int32_t, table->n_metadata);
+    struct tess_cells cells;
     int more;
 
+    tess_cells_init(&cells, 1, path, options, "--value names the column of the values");
     state->group.width = table->n_metadata;
     while ((more = tess_table_next(table, problems, error)) == 1) {
         struct observation one = {0};
@@ -140,12 +144,14 @@ static int read_lines(struct state *state, int64_t readout, int64_t value,
                               "the readout is missing");
             continue;
         }
-        one.value = tess_field_value(&table->field[value], problems, path, table->lines.number,
-                                     table->name.item[value]);
+        one.value = tess_cells_read(&cells, 0, &table->field[value], table->lines.number,
+                                    table->name.item[value], problems);
         one.place = add_tuple(&state->group, tuple, table->lines.number);
         if (add_observation(state, one, error))
             break;
     }
+    tess_cells_report(&cells, 0, value + 1, table->name.item[value], problems);
+    tess_cells_release(&cells);
     tess_free(tuple);
     return error->code;
 }
@@ -305,17 +311,19 @@ static int open_long(struct tess_source *source, const struct tess_source_option
     struct state *state = source->state = TESS_NEW(struct state, 1);
     const char *readout_name = DEFAULT(options->readout, "readout");
     const char *value_name = DEFAULT(options->value, "value");
-    int64_t readout, value;
+    int64_t column[2]; /* of the readout, of the value */
 
-    if (tess_table_open(&state->table, source->path, options, error))
+    if (tess_table_open(&state->table, source->path, source->place, options, error))
         return error->code;
-    readout = tess_table_find(&state->table, readout_name);
-    value = tess_table_find(&state->table, value_name);
-    if (readout < 0)
+    if (state->table.key >= 0)
+        source->key = tess_strdup(state->table.name.item[state->table.key]);
+    column[0] = tess_table_find(&state->table, readout_name);
+    column[1] = tess_table_find(&state->table, value_name);
+    if (column[0] < 0)
         return tess_table_miss(&state->table, readout_name, "--readout", error);
-    if (value < 0)
+    if (column[1] < 0)
         return tess_table_miss(&state->table, value_name, "--value", error);
-    if (read_lines(state, readout, value, problems, error))
+    if (read_lines(state, options, column, problems, error))
         return error->code;
     if (state->n_observations == 0)
         return tess_error_set(error, TESS_EDATA, "%s: a header, but no usable rows below it",

@@ -15,11 +15,12 @@
 
 struct state {
     struct tess_table table;
-    int64_t *readout; /* (n_readouts) column of each; own              */
-    int32_t **code;   /* (n_metadata)(n_rows) own                      */
-    size_t *room;     /* (n_metadata) own                              */
-    int64_t next;     /* the row that the file stands at               */
-    int64_t reported; /* rows whose bad values have been reported      */
+    struct tess_cells cells; /* by readout */
+    int64_t *readout;        /* (n_readouts) column of each; own              */
+    int32_t **code;          /* (n_metadata)(n_rows) own                      */
+    size_t *room;            /* (n_metadata) own                              */
+    int64_t next;            /* the row that the file stands at               */
+    int64_t reported;        /* rows whose bad values have been reported      */
 };
 
 /* Any text: what cannot be read as a table is told why when it is opened. */
@@ -35,38 +36,41 @@ static int recognize(const char *path, const char *head, size_t n_head,
     return separator >= 0;
 }
 
-/* Readouts are the columns that are no metadata. A nameless first column (a written index) is
- * left out; other names must be there and be distinct. */
-static void find_readouts(struct tess_source *source, struct tess_problems *problems)
+/* Names must be there and be distinct, from those of metadata too. */
+static int find_readouts(struct tess_source *source, struct tess_problems *problems,
+                         struct tess_error *error)
 {
     struct state *state = source->state;
     const struct tess_table *table = &state->table;
-    int64_t n = (int64_t)table->name.n, metadata = 0;
     struct tess_intern seen = {0};
+    int64_t n;
 
-    state->readout = TESS_NEW(int64_t, n);
-    for (int64_t i = 0; i < n; i++) {
-        const char *name = table->name.item[i];
+    state->readout = TESS_NEW(int64_t, table->name.n);
+    n = tess_table_values(table, source->options, state->readout, error);
+    for (int64_t k = 0; k < n; k++) {
+        const char *name = table->name.item[state->readout[k]];
+        int64_t before = seen.n;
 
-        if (!*name) {
-            if (i > 0)
-                tess_problems_add(problems, source->path, table->header, NULL,
-                                  "column %lld has no name", (long long)i + 1);
-            continue;
-        }
-        if (tess_intern_add(&seen, name, strlen(name)) < metadata + source->n_readouts) {
+        if (!*name)
+            tess_problems_add(problems, source->path, table->header, NULL,
+                              "column %lld has no name%s", (long long)state->readout[k] + 1,
+                              state->readout[k] + 1 == (int64_t)table->name.n
+                                  ? " (does the header end with a separator?)"
+                                  : "");
+        else if (tess_strings_find(&source->column, name) >= 0 ||
+                 tess_intern_add(&seen, name, strlen(name)) < before)
             tess_problems_add(problems, source->path, table->header, name,
                               "this column appears twice");
-            continue;
+        else {
+            state->readout[source->n_readouts++] = state->readout[k];
+            tess_strings_add(&source->readout, name);
         }
-        if (tess_strings_find(&source->column, name) >= 0) {
-            metadata++;
-            continue;
-        }
-        state->readout[source->n_readouts++] = i;
-        tess_strings_add(&source->readout, name);
     }
     tess_intern_release(&seen);
+    if (n >= 0 && source->n_readouts == 0)
+        tess_error_set(error, TESS_EDATA, "%s: every column is metadata: no readouts",
+                       source->path);
+    return error->code;
 }
 
 static int read_metadata(struct tess_source *source, struct tess_problems *problems,
@@ -96,14 +100,16 @@ static int open_wide(struct tess_source *source, const struct tess_source_option
     struct state *state = source->state = TESS_NEW(struct state, 1);
     struct tess_table *table = &state->table;
 
-    if (tess_table_open(table, source->path, options, error))
+    if (tess_table_open(table, source->path, source->place, options, error))
         return error->code;
     for (int64_t i = 0; i < table->n_metadata; i++)
         tess_strings_add(&source->column, table->name.item[table->metadata[i]]);
-    find_readouts(source, problems);
-    if (source->n_readouts == 0)
-        return tess_error_set(error, TESS_EDATA, "%s: every column is metadata: no readouts",
-                              source->path);
+    if (table->key >= 0)
+        source->key = tess_strdup(table->name.item[table->key]);
+    if (find_readouts(source, problems, error))
+        return error->code;
+    tess_cells_init(&state->cells, source->n_readouts, source->path, options,
+                    "name it in --id-columns");
     state->code = TESS_NEW(int32_t *, table->n_metadata);
     state->room = TESS_NEW(size_t, table->n_metadata);
     if (read_metadata(source, problems, error))
@@ -142,6 +148,16 @@ static int next_row(struct tess_source *source, struct tess_error *error)
     return error->code;
 }
 
+/* All rows have been read. */
+static void report_columns(struct tess_source *source, struct tess_problems *problems)
+{
+    struct state *state = source->state;
+
+    for (int64_t i = 0; i < source->n_readouts; i++)
+        tess_cells_report(&state->cells, i, state->readout[i] + 1, source->readout.item[i],
+                          problems);
+}
+
 static int read_rows(struct tess_source *source, int64_t first, int64_t n, struct tess_block *block,
                      struct tess_problems *problems, struct tess_error *error)
 {
@@ -168,10 +184,10 @@ static int read_rows(struct tess_source *source, int64_t first, int64_t n, struc
         if (next_row(source, error))
             return error->code;
         for (int64_t i = 0; i < source->n_readouts; i++)
-            *out++ = tess_field_value(&table->field[state->readout[i]], report, source->path,
-                                      table->lines.number, source->readout.item[i]);
-        if (row >= state->reported)
-            state->reported = row + 1;
+            *out++ = tess_cells_read(&state->cells, i, &table->field[state->readout[i]],
+                                     table->lines.number, source->readout.item[i], report);
+        if (row >= state->reported && ++state->reported == source->n_rows)
+            report_columns(source, problems);
     }
     return TESS_OK;
 }
@@ -187,6 +203,7 @@ static void release(struct tess_source *source)
     tess_free(state->code);
     tess_free(state->room);
     tess_free(state->readout);
+    tess_cells_release(&state->cells);
     tess_table_release(&state->table);
     tess_free(state);
     source->state = NULL;

@@ -8,11 +8,11 @@
 #include "tessera/source.h"
 #include "tessera/store.h"
 
-#include <math.h>
 #include <string.h>
 #include <zlib.h>
 
-#define SHOWN 20 /* names in a message */
+#define SHOWN 20      /* names in a message */
+#define INDEX "index" /* what a nameless first column is called, as in AnnData */
 
 /* ---- symbols ---- */
 
@@ -63,61 +63,6 @@ void tess_symbols_release(struct tess_symbols *symbols)
     *symbols = (struct tess_symbols){0};
 }
 
-/* ---- cells ---- */
-
-char *tess_field_excerpt(const struct tess_field *field)
-{
-    size_t n = field->n;
-    char *text;
-
-    if (n > 40)
-        for (n = 40; n > 36 && ((unsigned char)field->text[n] & 0xc0) == 0x80;)
-            n--; /* not within a UTF-8 character */
-    text = tess_format("%.*s%s", (int)n, field->text, n < field->n ? "…" : "");
-    for (char *at = text; *at; at++)
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = '?';
-    return text;
-}
-
-static const char *hint_for(const struct tess_field *field)
-{
-    const char *comma = memchr(field->text, ',', field->n);
-    struct tess_field before, after;
-    float x;
-
-    if (!comma)
-        return "";
-    before = (struct tess_field){field->text, (size_t)(comma - field->text)};
-    after = (struct tess_field){before.text + before.n + 1, field->n - before.n - 1};
-    if (tess_number_read(before.text, before.n, &x) == TESS_NUMBER_FINITE &&
-        tess_number_read(after.text, after.n, &x) == TESS_NUMBER_FINITE)
-        return " (write a decimal point, no comma)";
-    return "";
-}
-
-float tess_field_value(const struct tess_field *field, struct tess_problems *problems,
-                       const char *file, int64_t row, const char *column)
-{
-    float x;
-    enum tess_number what = tess_number_read(field->text, field->n, &x);
-
-    if (what == TESS_NUMBER_FINITE || what == TESS_NUMBER_MISSING)
-        return x;
-    if (problems) {
-        char *text = tess_field_excerpt(field);
-
-        if (what == TESS_NUMBER_INFINITE)
-            tess_problems_add(problems, file, row, column,
-                              "`%s` is infinite in single precision (write NA for missing)", text);
-        else
-            tess_problems_add(problems, file, row, column, "`%s` is not a number%s", text,
-                              hint_for(field));
-        tess_free(text);
-    }
-    return NAN;
-}
-
 int tess_column_miss(const char *path, const char *name, const struct tess_strings *there,
                      struct tess_error *error)
 {
@@ -151,7 +96,7 @@ static int find_separator(const char *line, size_t n)
 }
 
 /* Returns the separator, 0 if there is none, -1 if a quote stays open. */
-static int read_names(char *line, size_t n, struct tess_strings *name)
+static int read_names(char *line, size_t n, struct tess_strings *name, int *indexed)
 {
     int separator = find_separator(line, n);
     struct tess_field *field;
@@ -166,6 +111,11 @@ static int read_names(char *line, size_t n, struct tess_strings *name)
     for (int64_t i = 0; i < count; i++) {
         field[i].text[field[i].n] = '\0'; /* on a separator, a quote or the end of the line */
         tess_strings_add(name, field[i].text);
+    }
+    if (name->n > 0 && !*name->item[0] && tess_strings_find(name, INDEX) < 0) {
+        tess_free(name->item[0]);
+        name->item[0] = tess_strdup(INDEX);
+        *indexed = 1;
     }
     tess_free(field);
     return count < 0 ? -1 : separator;
@@ -191,7 +141,7 @@ int tess_table_recognize(const char *head, size_t n_head, struct tess_strings *n
         n -= n && at[n - 1] == '\r';
         if (!is_skipped(at, n)) {
             char *line = tess_format("%.*s", (int)n, at);
-            int separator = read_names(line, n, name);
+            int indexed, separator = read_names(line, n, name, &indexed);
 
             tess_free(line);
             return separator < 0 ? 0 : separator;
@@ -222,11 +172,11 @@ static int read_header(struct tess_table *table, struct tess_error *error)
     table->header = table->lines.number;
     if (memchr(line, '\r', n))
         return tess_error_set(error, TESS_EDATA,
-                              "%s: line %lld: lines end with a carriage return alone: convert them "
-                              "to line feeds",
+                              "%s: line %lld: some lines end with a carriage return alone: convert "
+                              "them to line feeds",
                               path, (long long)table->header);
     first = (struct tess_field){line, n};
-    separator = read_names(line, n, &table->name);
+    separator = read_names(line, n, &table->name, &table->indexed);
     if (separator <= 0) {
         char *text = tess_field_excerpt(&first);
 
@@ -268,7 +218,20 @@ static void add_column(struct tess_table *table, int64_t column)
     table->metadata[table->n_metadata++] = column;
 }
 
-/* Columns that stand elsewhere (annotation.h) may be absent. */
+/* Are the names of the columns the ids that --metadata is joined by? They are where lines are
+ * readouts, and where no label is the columns' name. */
+static int has_column_ids(const struct tess_table *table, const struct tess_source_options *options)
+{
+    const struct tess_strings *label =
+        options->columns == TESS_COLUMNS_CONTEXT ? &options->context : &options->perturbation;
+
+    if (options->columns == TESS_COLUMNS_READOUT)
+        return 0;
+    return (options->readout && tess_table_find(table, options->readout) >= 0) ||
+           (label->n > 0 && tess_strings_find(label, TESS_COLUMN_NAMES) < 0);
+}
+
+/* Columns that stand elsewhere (annotation.h) may be absent; rows are then looked up by `key`. */
 static int add_metadata(struct tess_table *table, const struct tess_source_options *options,
                         const char *name, const char *option, struct tess_error *error)
 {
@@ -276,7 +239,14 @@ static int add_metadata(struct tess_table *table, const struct tess_source_optio
 
     if (column >= 0)
         add_column(table, column);
-    else if (!tess_annotation_is_place(name) && !options->metadata)
+    else if (tess_annotation_is_place(name) ||
+             (options->columns && strcmp(name, TESS_COLUMN_NAMES) == 0))
+        return TESS_OK;
+    else if (options->metadata)
+        table->key = has_column_ids(table, options)      ? -1
+                     : tess_table_find(table, "id") >= 0 ? tess_table_find(table, "id")
+                                                         : 0;
+    else
         tess_table_miss(table, name, option, error);
     return error->code;
 }
@@ -294,9 +264,11 @@ static int add_all_metadata(struct tess_table *table, const struct tess_source_o
     struct tess_wanted *wanted;
     size_t n = tess_source_options_wanted(options, &wanted);
 
-    if (options->perturbation.n == 0 && options->combine.n == 0)
+    if (options->perturbation.n == 0 && options->combine.n == 0 &&
+        options->columns != TESS_COLUMNS_PERTURBATION)
         add_metadata(table, options, "perturbation", "--perturbation", error);
-    if (options->context.n == 0 && error->code == TESS_OK)
+    if (options->context.n == 0 && options->columns != TESS_COLUMNS_CONTEXT &&
+        error->code == TESS_OK)
         add_metadata(table, options, "context", "--context", error);
     for (size_t i = 0; i < n && error->code == TESS_OK; i++)
         add_metadata(table, options, wanted[i].name, wanted[i].option, error);
@@ -311,6 +283,8 @@ static int add_all_metadata(struct tess_table *table, const struct tess_source_o
         else if (add_metadata(table, options, name, "--id-columns", error))
             return error->code;
     }
+    if (table->key >= 0)
+        add_column(table, table->key);
     return TESS_OK;
 }
 
@@ -346,18 +320,16 @@ static int find_split(struct tess_table *table, const struct tess_source_options
     return error->code;
 }
 
-int tess_table_open(struct tess_table *table, const char *path,
+int tess_table_open(struct tess_table *table, const char *path, const char *place,
                     const struct tess_source_options *options, struct tess_error *error)
 {
-    *table = (struct tess_table){0};
-    if (tess_lines_open(&table->lines, path, error) || read_header(table, error))
+    *table = (struct tess_table){.key = -1};
+    if (tess_lines_open(&table->lines, path, place, error) || read_header(table, error))
         return error->code;
     table->metadata = TESS_NEW(int64_t, table->name.n);
     table->code = TESS_NEW(struct tess_symbols, table->name.n);
     if (add_all_metadata(table, options, error) || find_split(table, options, error))
         return error->code;
-    if (table->n_metadata == 0)
-        return tess_table_miss(table, "id", "--id-columns", error);
     return TESS_OK;
 }
 
@@ -376,25 +348,78 @@ static void report_ragged(const struct tess_table *table, int64_t found,
                           found == expected + 1 ? " (row names? give their column a name)" : "");
 }
 
+/* What the first line below the header has, as a sentence; `open_end`: it ends with a separator. */
+static char *describe_ragged(const struct tess_table *table, int64_t found, int open_end)
+{
+    int64_t expected = (int64_t)table->name.n;
+    int open_header = table->name.item[expected - 1][0] == '\0';
+    const char *why = "";
+
+    if (found < 0)
+        return tess_format("line %lld: a quote that opens a field is not closed on its line",
+                           (long long)table->lines.number);
+    if (found == expected + 1)
+        why = open_end ? " (the line ends with a separator: remove it, or name the column)"
+                       : " (R writes row names without a header: give them one, in R with "
+                         "write.table(…, col.names = NA))";
+    else if (found == expected - 1 && open_header)
+        why = " (the header ends with a separator: remove it)";
+    return tess_format("line %lld has %lld field%s, the header %lld%s",
+                       (long long)table->lines.number, (long long)found, found == 1 ? "" : "s",
+                       (long long)expected, why);
+}
+
+/* Lines before the first row wait: if a row comes they are problems, else the file's error. */
+static void hold_ragged(struct tess_table *table, int64_t found, int open_end)
+{
+    if (table->n_ragged++ == 0)
+        table->ragged = describe_ragged(table, found, open_end);
+}
+
+static void release_ragged(struct tess_table *table, struct tess_problems *problems)
+{
+    table->begun = 1;
+    if (table->n_ragged > 0)
+        tess_problems_add(problems, table->lines.path, 0, NULL, "%s", table->ragged);
+    if (table->n_ragged > 1)
+        tess_problems_add(problems, table->lines.path, 0, NULL,
+                          "%lld more lines before line %lld have another number of fields than the "
+                          "header",
+                          (long long)table->n_ragged - 1, (long long)table->lines.number);
+    tess_free(table->ragged);
+    table->ragged = NULL;
+    table->n_ragged = 0;
+}
+
 int tess_table_next(struct tess_table *table, struct tess_problems *problems,
                     struct tess_error *error)
 {
-    for (;;) {
-        int64_t expected = (int64_t)table->name.n, found;
-        char *line;
-        size_t n;
-        int more = tess_lines_next(&table->lines, &line, &n, error);
+    int64_t expected = (int64_t)table->name.n, found;
+    char *line;
+    size_t n;
+    int more;
 
-        if (more != 1)
-            return more;
+    while ((more = tess_lines_next(&table->lines, &line, &n, error)) == 1) {
+        int open_end = n > 0 && line[n - 1] == table->separator;
+
         if (n == 0)
             continue;
         found = tess_fields_split(line, n, table->separator, 0, expected, table->field);
-        if (found == expected)
+        if (found == expected) {
+            if (problems && !table->begun)
+                release_ragged(table, problems);
             return 1;
-        if (problems)
+        }
+        if (problems && table->begun)
             report_ragged(table, found, problems);
+        else if (problems)
+            hold_ragged(table, found, open_end);
     }
+    if (more == 0 && table->n_ragged > 0) {
+        tess_error_set(error, TESS_EDATA, "%s: %s", table->lines.path, table->ragged);
+        return -1;
+    }
+    return more;
 }
 
 int tess_table_rewind(struct tess_table *table, struct tess_error *error)
@@ -409,6 +434,42 @@ int tess_table_rewind(struct tess_table *table, struct tess_error *error)
             return tess_error_set(error, TESS_EDATA, "%s: changed while it was read",
                                   table->lines.path);
     return TESS_OK;
+}
+
+/* Is the column asked for? Marks by which of the options. */
+static int is_wanted(const char *name, const struct tess_strings *values, char *used)
+{
+    int wanted = 0;
+
+    for (size_t i = 0; i < values->n; i++)
+        if (strcmp(values->item[i], name) == 0 ||
+            (tess_text_is_pattern(values->item[i]) && tess_text_match(values->item[i], name)))
+            wanted = used[i] = 1;
+    return wanted;
+}
+
+int64_t tess_table_values(const struct tess_table *table, const struct tess_source_options *options,
+                          int64_t *column, struct tess_error *error)
+{
+    const struct tess_strings *values = &options->values;
+    char *used = TESS_NEW(char, values->n + 1), *metadata = TESS_NEW(char, table->name.n);
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < table->n_metadata; i++)
+        metadata[table->metadata[i]] = 1;
+    for (int64_t i = 0; i < (int64_t)table->name.n; i++) {
+        int wanted = values->n > 0 ? is_wanted(table->name.item[i], values, used)
+                                   : i > 0 || (*table->name.item[0] && !table->indexed);
+
+        if (wanted && !metadata[i])
+            column[n++] = i;
+    }
+    for (size_t i = 0; i < values->n && error->code == TESS_OK; i++)
+        if (!used[i])
+            tess_table_miss(table, values->item[i], "--values", error);
+    tess_free(used);
+    tess_free(metadata);
+    return error->code == TESS_OK ? n : -1;
 }
 
 char *tess_table_kind(const struct tess_table *table, const char *name)
@@ -427,6 +488,7 @@ void tess_table_release(struct tess_table *table)
         tess_symbols_release(&table->code[i]);
     tess_free(table->code);
     tess_free(table->metadata);
+    tess_free(table->ragged);
     tess_free(table->field);
     tess_strings_release(&table->name);
     tess_lines_release(&table->lines);

@@ -3,7 +3,8 @@
  * usage: dump_source FILE VALUES [--layer NAME] [--readout NAME] [--value NAME]
  *            [--perturbation A,B] [--context A,B] [--id-columns A,B] [--split-column NAME]
  *            [--replicate NAME] [--metadata FILE] [--metadata-id NAME] [--rows N (at a time)]
- * [--backwards 1 (last block first)] One JSON object on stdout (kind, readouts, columns, problems);
+ * [--backwards 1 (last block first)] [--values A,B] [--missing A,B] [--infinite-missing 1]
+ * [--columns N (enum tess_columns)] One JSON object on stdout (kind, readouts, columns, problems);
  * the values go to the file VALUES as float32, row by row. Exits with the error's code, its
  * sentence and the problems on stderr. */
 #include "tessera/alloc.h"
@@ -134,6 +135,7 @@ int main(int argc, char **argv)
 {
     struct tess_source_options options = {0};
     struct wish wish = {0};
+    int64_t columns = 0, infinite = 0;
     const struct {
         const char *name, **text;
         struct tess_strings *list;
@@ -148,6 +150,10 @@ int main(int argc, char **argv)
                  {"--perturbation", NULL, &options.perturbation, NULL},
                  {"--context", NULL, &options.context, NULL},
                  {"--id-columns", NULL, &options.id_columns, NULL},
+                 {"--values", NULL, &options.values, NULL},
+                 {"--missing", NULL, &options.missing, NULL},
+                 {"--columns", NULL, NULL, &columns},
+                 {"--infinite-missing", NULL, NULL, &infinite},
                  {"--rows", NULL, NULL, &wish.at_once},
                  {"--backwards", NULL, NULL, &wish.backwards}};
     struct tess_error error = TESS_ERROR_INIT;
@@ -166,10 +172,14 @@ int main(int argc, char **argv)
                 else
                     tess_text_int64(argv[i + 1], known[k].number);
             }
+    options.columns = (int)columns;
+    options.infinite_missing = (int)infinite;
     tess_h5_init();
     dump(&wish, &options, &error);
     tess_strings_release(&options.perturbation);
     tess_strings_release(&options.context);
     tess_strings_release(&options.id_columns);
+    tess_strings_release(&options.values);
+    tess_strings_release(&options.missing);
     return error.code;
 }

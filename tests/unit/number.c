@@ -189,7 +189,7 @@ static void lines__read_twice(void **state)
     n = strlen(all);
     for (int m = 0; m < 2; m++) {
         write_file(path, mode[m], all, n);
-        assert_int_equal(tess_lines_open(&lines, path, &error), TESS_OK);
+        assert_int_equal(tess_lines_open(&lines, path, NULL, &error), TESS_OK);
         for (int again = 0; again < 2; again++) {
             assert_int_equal(tess_lines_next(&lines, &line, &length, &error), 1);
             assert_string_equal(line, "first");
