@@ -27,7 +27,8 @@ void tess_problems_release(struct tess_problems *problems);
 struct tess_source_options {
     struct tess_strings perturbation, context; /* columns; several are joined with `_`        */
     const char *split_column, *replicate;      /* or NULL                                     */
-    const char *layer;                         /* AnnData: layers/NAME instead of X; or NULL  */
+    const char *layer;    /* AnnData: layers/NAME (or `raw`) instead of X; or NULL             */
+    const char *modality; /* MuData: the AnnData to be read; or NULL                           */
     const char *readout, *value; /* long form: column names (default so called); GCT: `readout` is
                                     the row metadata that names the readouts (default the id) */
     struct tess_strings id_columns; /* tables: further columns that are no readouts; patterns  */
@@ -77,7 +78,8 @@ struct tess_source_type {
 struct tess_source {
     const struct tess_source_type *type; /* borrowed                                          */
     char *path;                          /* own                                               */
-    char *kind; /* for people: "AnnData, dense float32", "GCT 1.3"; own                       */
+    char *kind;   /* for people: "AnnData, dense float32", "GCT 1.3"; own                       */
+    char *advice; /* a sentence: which other values one may rather want; own; or NULL         */
     int64_t n_rows, n_readouts;
     struct tess_strings readout; /* (n_readouts) distinct                                     */
     struct tess_strings column;  /* names of the metadata columns there are                   */

@@ -76,7 +76,8 @@ static int read_shape(struct tess_h5_set *set, hid_t list, struct tess_error *er
 {
     hid_t space = H5Dget_space(set->id);
     hsize_t dims[H5S_MAX_RANK], chunk[H5S_MAX_RANK];
-    int usable = space >= 0 && H5Sget_simple_extent_type(space) != H5S_NULL;
+    int null = space >= 0 && H5Sget_simple_extent_type(space) == H5S_NULL;
+    int usable = space >= 0 && !null;
 
     set->n_dims = usable ? H5Sget_simple_extent_ndims(space) : -1;
     usable = set->n_dims >= 0 && set->n_dims <= 2;
@@ -94,6 +95,8 @@ static int read_shape(struct tess_h5_set *set, hid_t list, struct tess_error *er
     }
     if (space >= 0)
         H5Sclose(space);
+    if (null)
+        return refuse(set, "is empty (null): it has no values", error);
     return usable ? TESS_OK : refuse(set, "has an unusable shape", error);
 }
 

@@ -3,6 +3,7 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/zarr.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -22,8 +23,10 @@ static const struct tess_source_type *const types[] = {
 static const struct {
     const char *ending;
     const struct tess_source_type *type;
-} promises[] = {
-    {".h5ad", &tess_source_h5ad}, {".gctx", &tess_source_gctx}, {".gct", &tess_source_gct}};
+} promises[] = {{".h5ad", &tess_source_h5ad},
+                {".h5mu", &tess_source_h5ad},
+                {".gctx", &tess_source_gctx},
+                {".gct", &tess_source_gct}};
 
 void tess_problems_add(struct tess_problems *problems, const char *file, int64_t row,
                        const char *column, const char *format, ...)
@@ -75,7 +78,7 @@ static size_t peek(const char *path, char *head, struct tess_error *error)
     gzFile file;
     int n, code;
 
-    if (tess_fail_here(error, path))
+    if (tess_fail_here(error, path) || tess_zarr_refuse(path, error) != TESS_OK)
         return 0;
     if (stat(path, &status) < 0 || !(file = gzopen(path, "rb"))) {
         tess_error_set(error, TESS_EDATA, "%s: cannot open: %s", path, strerror(errno));
@@ -143,6 +146,9 @@ int tess_source_open(struct tess_source *source, const char *path,
     if (error->code == TESS_OK && !source->type)
         refuse(path, head, n, error);
     tess_free(head);
+    if (error->code == TESS_OK && options->modality && source->type != &tess_source_h5ad)
+        tess_error_set(error, TESS_EDATA, "%s: --modality %s: is a %s, not MuData (.h5mu)", path,
+                       options->modality, source->type->name);
     if (error->code == TESS_OK && check_promise(path, source->type, error) == TESS_OK)
         source->type->open(source, options, problems, error);
     if (error->code == TESS_OK && options->metadata)
@@ -191,6 +197,7 @@ void tess_source_release(struct tess_source *source)
     tess_annotation_release(&source->annotation);
     tess_free(source->line);
     tess_free(source->kind);
+    tess_free(source->advice);
     tess_free(source->path);
     *source = (struct tess_source){0};
 }
