@@ -1,13 +1,12 @@
 /* frame.h -- a table of an AnnData file (`obs`, `var`), read column by column as text.
  *
- * Understood are plain columns (text of fixed or variable length, numbers, booleans), categorical
- * ones (a group of codes and categories; a dataset that refers to `__categories`; codes
- * with `uns/NAME_categories`, before anndata 0.7), and nullable ones (a group of values and mask).
- * Local. */
+ * Columns, and the index like them, have the encodings of today (h5_column.h) or those of old
+ * files: a dataset of codes that refers to `__categories`; codes with `uns/NAME_categories`, before
+ * anndata 0.7. Local. */
 #ifndef TESSERA_FRAME_H
 #define TESSERA_FRAME_H
 
-#include "tessera/h5_set.h"
+#include "tessera/h5_column.h"
 
 struct tess_frame {
     const struct tess_h5 *h5;   /* borrowed                                             */
@@ -24,8 +23,8 @@ int tess_frame_open(struct tess_frame *frame, const struct tess_h5 *h5, const ch
  * that name. TESS_EDATA with the columns there are, if there is none of that name. */
 int tess_frame_texts(const struct tess_frame *frame, const char *column, tess_text_sink *sink,
                      void *context, struct tess_error *error);
-/* The dataset of the index, to be read in parts; released by the caller. */
-int tess_frame_open_index(const struct tess_frame *frame, struct tess_h5_set *set,
+/* The index, to be read in parts; released by the caller. */
+int tess_frame_open_index(const struct tess_frame *frame, struct tess_h5_column *column,
                           struct tess_error *error);
 void tess_frame_release(struct tess_frame *frame);
 

@@ -42,8 +42,9 @@ struct tess_source_options {
     const char *split_column, *replicate; /* or NULL                                          */
     int find_split;                       /* without split_column: a column `split` of splits alone
                                              counts as one                                            */
-    struct tess_filter *filter;  /* which rows count; borrowed, or NULL                      */
-    const char *layer;           /* AnnData: layers/NAME instead of X; or NULL  */
+    struct tess_filter *filter; /* which rows count; borrowed, or NULL                      */
+    const char *layer;    /* AnnData: layers/NAME (or `raw`) instead of X; or NULL             */
+    const char *modality; /* MuData: the AnnData to be read; or NULL                           */
     const char *readout, *value; /* long form: column names (default so called); GCT: `readout` is
                                     the row metadata that names the readouts (default the id) */
     struct tess_strings id_columns; /* tables: further columns that are no readouts; patterns  */
@@ -108,7 +109,8 @@ struct tess_source {
     const struct tess_source_type *type; /* borrowed                                          */
     char *path;                          /* own                                               */
     const char *place;                   /* where it is opened: path, or a pipe's copy; borrowed */
-    char *kind; /* for people: "AnnData, dense float32", "GCT 1.3"; own                       */
+    char *kind;   /* for people: "AnnData, dense float32", "GCT 1.3"; own                       */
+    char *advice; /* a sentence: which other values one may rather want; own; or NULL         */
     int64_t n_rows, n_readouts;
     struct tess_strings readout; /* (n_readouts) distinct                                     */
     struct tess_strings column;  /* names of the metadata columns there are                   */

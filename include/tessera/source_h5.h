@@ -3,7 +3,7 @@
 #ifndef TESSERA_SOURCE_H5_H
 #define TESSERA_SOURCE_H5_H
 
-#include "tessera/h5_set.h"
+#include "tessera/h5_column.h"
 #include "tessera/intern.h"
 #include "tessera/source.h"
 #include "tessera/table.h"
@@ -34,7 +34,7 @@ struct tess_source_h5_readouts {
 tess_text_sink tess_source_h5_readout_sink;
 
 /* Infinite values of a block become problems (with the row's name from `id`) and then NaN. */
-void tess_source_h5_check(const struct tess_source *source, const struct tess_h5_set *id,
+void tess_source_h5_check(const struct tess_source *source, const struct tess_h5_column *id,
                           struct tess_block *block, struct tess_problems *problems);
 
 /* Rows to read at a time: whole chunks of `chunk` rows, about 64 MiB of `row_bytes` each. */

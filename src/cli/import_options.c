@@ -134,6 +134,7 @@ int tess_import_call_init(struct tess_import_call *in, const struct tess_call *c
     options->prefix = tess_call_option(call, "prefix");
     options->readout_prefix = tess_call_option(call, "readout-prefix");
     options->source.layer = tess_call_option(call, "layer");
+    options->source.modality = tess_call_option(call, "modality");
     options->source.readout = tess_call_option(call, "readout");
     options->source.metadata = tess_call_option(call, "metadata");
     options->source.metadata_id = tess_call_option(call, "metadata-id");

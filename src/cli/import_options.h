@@ -19,7 +19,8 @@
         {"drop-unlabelled", 0, NULL, "leave out rows without perturbation or context"},            \
         {"prefix", 0, "TEXT", "put before every perturbation but the control (CRISPRi_)"},         \
         {"readout-prefix", 0, "TEXT", "put before every readout (Transcriptome_)"},                \
-        {"layer", 0, "NAME", "AnnData: layers/NAME instead of X"},                                 \
+        {"layer", 0, "NAME", "AnnData: layers/NAME, or raw for raw/X, instead of X"},              \
+        {"modality", 0, "NAME", "MuData (.h5mu): the modality that is read"},                      \
         {"readout", 0, "COL", "long tables: column of the readout; GCT: row field of its name"},   \
         {"value", 0, "COL", "long tables: column of the value [value]"},                           \
         {"id-columns", 0, "COL[,COL]", "tables: columns (or patterns) that are no readouts"},      \

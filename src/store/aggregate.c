@@ -257,6 +257,7 @@ static const char *readout_name(const struct row *row, int64_t k)
 /* What makes the row's total as asked for; 1 for a row of zeroes. */
 static double scale_of(const struct run *run, const struct row *row)
 {
+    const char *advice = row->file->source.advice;
     double total = 0;
 
     if (!(run->plan->options->normalize_total > 0))
@@ -266,8 +267,8 @@ static double scale_of(const struct run *run, const struct row *row)
         if (row->value[k] < 0 && run->begin == 0)
             tess_problems_add(run->problems, row->file->source.path,
                               tess_source_place(&row->file->source, row->number),
-                              readout_name(row, k), "%g is no count (--normalize-total)",
-                              (double)row->value[k]);
+                              readout_name(row, k), "%g is no count (--normalize-total)%s%s",
+                              (double)row->value[k], advice ? "; " : "", advice ? advice : "");
     }
     return total > 0 ? run->plan->options->normalize_total / total : 1;
 }
@@ -297,6 +298,7 @@ static void add_values(struct run *run, const struct row *row, int implied, doub
                        int32_t *count)
 {
     double scale = scale_of(run, row);
+    const char *advice = row->file->source.advice;
     int log = run->plan->options->log1p;
 
     for (int64_t k = 0; k < row->n; k++) {
@@ -308,7 +310,8 @@ static void add_values(struct run *run, const struct row *row, int implied, doub
         if (log && x <= -1) {
             tess_problems_add(run->problems, row->file->source.path,
                               tess_source_place(&row->file->source, row->number),
-                              readout_name(row, k), "%g has no log1p", x);
+                              readout_name(row, k), "%g has no log1p%s%s", x, advice ? "; " : "",
+                              advice ? advice : "");
             x = NAN;
         }
         at -= run->begin;

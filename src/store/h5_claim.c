@@ -58,11 +58,21 @@ static int check_storage(const struct tess_h5_claim *claim, const struct tess_h5
     return check_filters(h5, name, list, error);
 }
 
+static int is_null(hid_t set)
+{
+    hid_t space = H5Dget_space(set);
+    int null = space >= 0 && H5Sget_simple_extent_type(space) == H5S_NULL;
+
+    if (space >= 0)
+        H5Sclose(space);
+    return null;
+}
+
 static int read_shape(struct tess_h5_claim *claim, hid_t set, hid_t list)
 {
     hid_t space = H5Dget_space(set);
     hsize_t dims[H5S_MAX_RANK], chunk[H5S_MAX_RANK];
-    int usable = space >= 0 && H5Sget_simple_extent_type(space) != H5S_NULL;
+    int usable = space >= 0;
 
     claim->n_dims = usable ? H5Sget_simple_extent_ndims(space) : -1;
     usable = claim->n_dims >= 0 && claim->n_dims <= 2;
@@ -91,7 +101,9 @@ int tess_h5_claim_read(struct tess_h5_claim *claim, const struct tess_h5 *h5, co
     *claim = (struct tess_h5_claim){.n_dims = -1};
     if (list < 0)
         return tess_h5_fail(h5, name, "cannot be opened", TESS_EDATA, error);
-    if (!read_shape(claim, set, list))
+    if (is_null(set))
+        tess_h5_fail(h5, name, "is empty (null): it has no values", TESS_EDATA, error);
+    else if (!read_shape(claim, set, list))
         tess_h5_fail(h5, name, "has an unusable shape", TESS_EDATA, error);
     else
         check_storage(claim, h5, name, set, list, error);

@@ -20,6 +20,11 @@ static void describe_files(const struct tess_plan *plan, struct tess_import_resu
 
         tess_strings_add(&result->kind, line);
         tess_free(line);
+        if (source->advice && !plan->options->source.layer) {
+            line = tess_format("%s: %s", source->path, source->advice);
+            tess_strings_add(&result->kind, line);
+            tess_free(line);
+        }
         result->n_rows += source->n_rows;
     }
 }

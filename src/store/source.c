@@ -6,6 +6,7 @@
 #include "tessera/lines.h"
 #include "tessera/source_h5.h"
 #include "tessera/spool.h"
+#include "tessera/zarr.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -26,8 +27,10 @@ static const struct tess_source_type *const types[] = {&tess_source_h5ad, &tess_
 static const struct {
     const char *ending;
     const struct tess_source_type *type;
-} promises[] = {
-    {".h5ad", &tess_source_h5ad}, {".gctx", &tess_source_gctx}, {".gct", &tess_source_gct}};
+} promises[] = {{".h5ad", &tess_source_h5ad},
+                {".h5mu", &tess_source_h5ad},
+                {".gctx", &tess_source_gctx},
+                {".gct", &tess_source_gct}};
 
 void tess_problems_add(struct tess_problems *problems, const char *file, int64_t row,
                        const char *column, const char *format, ...)
@@ -122,7 +125,7 @@ static size_t peek(const char *path, const char *place, char *head, int *packed,
     gzFile file;
     int n, code;
 
-    if (tess_fail_here(error, path))
+    if (tess_fail_here(error, path) || tess_zarr_refuse(path, error) != TESS_OK)
         return 0;
     if (stat(place, &status) < 0 || !(file = gzopen(place, "rb"))) {
         tess_error_set(error, TESS_EDATA, "%s: cannot open: %s", path, strerror(errno));
@@ -190,6 +193,9 @@ static int check_options(const struct tess_source *source,
                               "%s: is %s %s and has no layer '%s': only AnnData has layers "
                               "(--layer)",
                               source->path, article, type->name, options->layer);
+    if (options->modality && type != &tess_source_h5ad)
+        return tess_error_set(error, TESS_EDATA, "%s: --modality %s: is %s %s, not MuData (.h5mu)",
+                              source->path, options->modality, article, type->name);
     if (options->columns != TESS_COLUMNS_READOUT && type != &tess_source_matrix)
         return tess_error_set(error, TESS_EDATA,
                               "%s: is %s %s: only of a table can the columns be perturbations or "
@@ -314,6 +320,7 @@ void tess_source_release(struct tess_source *source)
     tess_free(source->line);
     tess_free(source->key);
     tess_free(source->kind);
+    tess_free(source->advice);
     tess_free(source->path);
     *source = (struct tess_source){0};
 }

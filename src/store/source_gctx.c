@@ -257,7 +257,7 @@ static int read_rows(struct tess_source *source, int64_t first, int64_t n, struc
         tess_h5_set_read(&file->matrix, H5T_NATIVE_FLOAT, (int64_t[2]){first, 0},
                          (int64_t[2]){n, source->n_readouts}, block->dense, error);
     if (error->code == TESS_OK)
-        tess_source_h5_check(source, &file->id, block, problems);
+        tess_source_h5_check(source, &(struct tess_h5_column){.value = file->id}, block, problems);
     tess_h5_guard_finish();
     return error->code;
 }

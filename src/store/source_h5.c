@@ -72,28 +72,18 @@ void tess_source_h5_readout_sink(void *context, int64_t i, const char *text)
     tess_free(other);
 }
 
-static void copy_name(void *context, int64_t i, const char *text)
-{
-    (void)i;
-    tess_free(*(char **)context);
-    *(char **)context = tess_strdup(text ? text : "");
-}
-
-static void report(const struct tess_source *source, const struct tess_h5_set *id, int64_t row,
+static void report(const struct tess_source *source, const struct tess_h5_column *id, int64_t row,
                    int64_t readout, struct tess_problems *problems)
 {
-    struct tess_error unused = TESS_ERROR_INIT;
-    char *name = tess_strdup("");
+    char *name = problems->n < NAMED_PROBLEMS ? tess_h5_column_text(id, row) : tess_strdup("");
 
-    if (problems->n < NAMED_PROBLEMS)
-        tess_h5_set_texts(id, row, 1, copy_name, &name, &unused);
     tess_problems_add(problems, source->path, row + 1, source->readout.item[readout],
                       "is infinite, or too large for single precision%s%s%s",
                       name[0] ? " (row '" : "", name, name[0] ? "')" : "");
     tess_free(name);
 }
 
-void tess_source_h5_check(const struct tess_source *source, const struct tess_h5_set *id,
+void tess_source_h5_check(const struct tess_source *source, const struct tess_h5_column *id,
                           struct tess_block *block, struct tess_problems *problems)
 {
     for (int64_t i = 0; i < block->n; i++) {

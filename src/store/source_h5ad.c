@@ -1,4 +1,5 @@
-/* source_h5ad.c -- AnnData files as a source: X or a layer, dense or compressed, and obs. */
+/* source_h5ad.c -- AnnData files as a source: X, a layer or raw/X, dense or compressed, and obs; a
+ * modality of MuData likewise. */
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/frame.h"
@@ -7,13 +8,19 @@
 #include "tessera/source_h5.h"
 #include "tessera/sparse.h"
 
+#include "h5ad.h"
+
 #include <inttypes.h>
 #include <string.h>
 
+#define NAMED 40 /* in a list */
+
 struct h5ad {
     struct tess_h5 h5;
+    struct tess_h5ad_place place;
     struct tess_frame obs, var;
-    struct tess_h5_set id;     /* names of the rows    */
+    struct tess_frame shared;  /* MuData: obs of all modalities; or nothing */
+    struct tess_h5_column id;  /* names of the rows    */
     struct tess_h5_set dense;  /* the matrix, either … */
     struct tess_sparse sparse; /* … or                */
     int is_sparse;
@@ -27,61 +34,24 @@ static int recognize(const char *path, const char *head, size_t n_head,
            !tess_source_gctx.recognize(path, head, n_head, options);
 }
 
-static char *list_of(const struct tess_h5 *h5, const char *group)
-{
-    struct tess_error unused = TESS_ERROR_INIT;
-    struct tess_strings names = {0};
-    char *text = NULL;
-
-    if (tess_h5_kind(h5, group) == 2 && tess_h5_list(h5, group, &names, &unused) == TESS_OK &&
-        names.n > 0)
-        text = tess_strings_join(&names, ", ", 40);
-    tess_strings_release(&names);
-    return text;
-}
-
 /* HDF5, but neither kind: say what is there. */
 static int check_kind(const struct tess_h5 *h5, struct tess_error *error)
 {
+    struct tess_error unused = TESS_ERROR_INIT;
+    struct tess_strings names = {0};
     char *held;
 
-    if (tess_h5_kind(h5, "obs") || tess_h5_kind(h5, "var") || tess_h5_kind(h5, "X"))
+    if (tess_h5_kind(h5, "obs") || tess_h5_kind(h5, "var") || tess_h5_kind(h5, "X") ||
+        tess_h5_kind(h5, "mod"))
         return TESS_OK;
-    held = list_of(h5, "/");
+    tess_h5_list(h5, "/", &names, &unused);
+    held = tess_strings_join(&names, ", ", NAMED);
     tess_error_set(error, TESS_EDATA,
                    "%s: is an HDF5 file, but neither AnnData (X, obs, var) nor GCTX "
                    "(0/DATA/0/matrix): it holds %s",
-                   h5->path, held ? held : "nothing");
+                   h5->path, names.n ? held : "nothing");
     tess_free(held);
-    return error->code;
-}
-
-static int is_null(const struct tess_h5 *h5, const char *name)
-{
-    hid_t set = tess_h5_kind(h5, name) == 1 ? H5Dopen2(h5->file, name, H5P_DEFAULT) : -1;
-    hid_t space = set >= 0 ? H5Dget_space(set) : -1;
-    int null = space >= 0 && H5Sget_simple_extent_type(space) == H5S_NULL;
-
-    if (space >= 0)
-        H5Sclose(space);
-    if (set >= 0)
-        H5Dclose(set);
-    return null;
-}
-
-static int refuse_matrix(const struct tess_h5 *h5, const char *layer, struct tess_error *error)
-{
-    char *layers = list_of(h5, "layers");
-
-    if (layer)
-        tess_error_set(error, TESS_EDATA, "%s: has no layer '%s'; %s%s", h5->path, layer,
-                       layers ? "there are: " : "it has no layers", layers ? layers : "");
-    else
-        tess_error_set(error, TESS_EDATA, "%s: has no X%s%s%s", h5->path,
-                       layers ? ", but layers (choose one with --layer): "
-                              : " and no layers: there are no values to read",
-                       layers ? layers : "", "");
-    tess_free(layers);
+    tess_strings_release(&names);
     return error->code;
 }
 
@@ -138,19 +108,60 @@ static int open_sparse(struct tess_source *source, const char *name, struct tess
     return TESS_OK;
 }
 
+/* Says where the matrix lies if that may surprise, and whether another would be the better one. */
+static int describe(struct tess_source *source, struct tess_error *error)
+{
+    struct h5ad *file = source->state;
+    const struct tess_h5_set *values = file->is_sparse ? &file->sparse.data : &file->dense;
+    char *kind = source->kind, *counts = tess_h5ad_counts(&file->place, values, error);
+
+    if (file->place.base[0] || strncmp(file->place.matrix, "raw", 3) == 0) {
+        source->kind = tess_format("%s, %s%s", kind, file->place.base, file->place.matrix);
+        tess_free(kind);
+    }
+    if (counts)
+        source->advice = tess_format("%s holds negative numbers; there are counts in %s",
+                                     file->place.matrix, counts);
+    tess_free(counts);
+    return error->code;
+}
+
 static int open_matrix(struct tess_source *source, struct tess_error *error)
 {
     struct h5ad *file = source->state;
-    const char *layer = source->options->layer;
-    char *name = layer ? tess_format("layers/%s", layer) : tess_strdup("X");
+    char *name = tess_h5ad_path(&file->place, file->place.matrix);
 
-    if (!tess_h5_kind(&file->h5, name) || is_null(&file->h5, name))
-        refuse_matrix(&file->h5, layer, error);
-    else if (tess_h5_kind(&file->h5, name) == 1)
+    if (tess_h5_kind(&file->h5, name) == 1)
         open_dense(source, name, error);
     else
         open_sparse(source, name, error);
+    if (error->code == TESS_OK)
+        describe(source, error);
     tess_free(name);
+    return error->code;
+}
+
+/* Columns of the whole MuData that the modality lacks; its rows are found by their names. */
+static int open_shared(struct tess_source *source, struct tess_error *error)
+{
+    struct h5ad *file = source->state;
+
+    if (!file->place.base[0] || !tess_h5_kind(&file->h5, "obs") ||
+        tess_frame_open(&file->shared, &file->h5, "obs", error) != TESS_OK)
+        return error->code;
+    for (size_t i = 1; i < file->shared.column.n; i++)
+        if (tess_strings_find(&source->column, file->shared.column.item[i]) < 0)
+            tess_strings_add(&source->column, file->shared.column.item[i]);
+    return TESS_OK;
+}
+
+static int open_frame(struct h5ad *file, struct tess_frame *frame, const char *name,
+                      struct tess_error *error)
+{
+    char *path = tess_h5ad_path(&file->place, name);
+
+    tess_frame_open(frame, &file->h5, path, error);
+    tess_free(path);
     return error->code;
 }
 
@@ -161,16 +172,17 @@ static int open_names(struct tess_source *source, struct tess_problems *problems
     struct tess_source_h5_readouts made = {source, problems, {0}};
     const char *chosen = source->options->readout;
 
-    if (tess_frame_open(&file->obs, &file->h5, "obs", error) != TESS_OK ||
-        tess_frame_open(&file->var, &file->h5, "var", error) != TESS_OK ||
+    if (open_frame(file, &file->obs, "obs", error) != TESS_OK ||
+        open_frame(file, &file->var, file->place.var, error) != TESS_OK ||
         tess_frame_open_index(&file->obs, &file->id, error) != TESS_OK)
         return error->code;
     source->n_rows = file->obs.n;
     source->n_readouts = file->var.n;
     for (size_t i = 0; i < file->obs.column.n; i++)
         tess_strings_add(&source->column, file->obs.column.item[i]);
-    tess_frame_texts(&file->var, chosen ? chosen : "index", tess_source_h5_readout_sink, &made,
-                     error);
+    if (open_shared(source, error) == TESS_OK)
+        tess_frame_texts(&file->var, chosen ? chosen : "index", tess_source_h5_readout_sink, &made,
+                         error);
     tess_intern_release(&made.intern);
     return error->code;
 }
@@ -185,9 +197,59 @@ static int open_h5ad(struct tess_source *source, const struct tess_source_option
     file->h5 = (struct tess_h5)TESS_H5_INIT;
     tess_h5_guard_start(source->path);
     if (tess_h5_open(&file->h5, source->place, MPI_COMM_NULL, 0, error) == TESS_OK &&
-        check_kind(&file->h5, error) == TESS_OK && open_names(source, problems, error) == TESS_OK)
+        check_kind(&file->h5, error) == TESS_OK &&
+        tess_h5ad_find(&file->place, &file->h5, options->modality, options->layer, error) ==
+            TESS_OK &&
+        open_names(source, problems, error) == TESS_OK)
         open_matrix(source, error);
     tess_h5_guard_finish();
+    return error->code;
+}
+
+/* Rows of MuData's shared table by their names, and what they have in one of its columns. */
+struct by_name {
+    struct tess_intern name;
+    int64_t *row;        /* (name.n) -1: the name repeats */
+    const int32_t *code; /* of the rows                   */
+    int32_t *made;       /* of the modality's rows        */
+};
+
+static void take_name(void *context, int64_t i, const char *text)
+{
+    struct by_name *by = context;
+    int64_t n = by->name.n, number = text ? tess_intern_add(&by->name, text, strlen(text)) : -1;
+
+    if (number >= 0)
+        by->row[number] = number == n ? i : -1;
+}
+
+static void find_name(void *context, int64_t i, const char *text)
+{
+    struct by_name *by = context;
+    int64_t number = text ? tess_intern_find(&by->name, text, strlen(text)) : -1;
+
+    if (number >= 0 && by->row[number] >= 0)
+        by->made[i] = by->code[by->row[number]];
+}
+
+/* A row of the modality has what the row of that name has in the shared table. */
+static int read_shared(struct h5ad *file, const char *name, struct tess_source_h5_column *made,
+                       struct tess_error *error)
+{
+    const struct tess_frame *shared = &file->shared;
+    struct by_name by = {.row = TESS_NEW(int64_t, shared->n), .made = made->code};
+    struct tess_source_h5_column all;
+
+    tess_source_h5_column_init(&all, shared->n);
+    by.code = all.code;
+    if (tess_frame_texts(shared, name, tess_source_h5_column_sink, &all, error) == TESS_OK &&
+        tess_frame_texts(shared, shared->index, take_name, &by, error) == TESS_OK)
+        tess_h5_column_texts(&file->id, 0, file->id.n, find_name, &by, error);
+    made->symbols = all.symbols;
+    all.symbols = (struct tess_symbols){0};
+    tess_source_h5_column_finish(&all, shared->n, NULL);
+    tess_intern_release(&by.name);
+    tess_free(by.row);
     return error->code;
 }
 
@@ -199,7 +261,11 @@ static int read_column(struct tess_source *source, const char *name, struct tess
 
     tess_source_h5_column_init(&made, source->n_rows);
     tess_h5_guard_start(source->path);
-    tess_frame_texts(&file->obs, name, tess_source_h5_column_sink, &made, error);
+    if (tess_strings_find(&file->obs.column, name) < 0 &&
+        tess_strings_find(&file->shared.column, name) > 0)
+        read_shared(file, name, &made, error);
+    else
+        tess_frame_texts(&file->obs, name, tess_source_h5_column_sink, &made, error);
     tess_h5_guard_finish();
     tess_source_h5_column_finish(&made, source->n_rows, error->code == TESS_OK ? column : NULL);
     return error->code;
@@ -237,9 +303,11 @@ static void release(struct tess_source *source)
     tess_h5_guard_start(source->path);
     tess_sparse_release(&file->sparse);
     tess_h5_set_release(&file->dense);
-    tess_h5_set_release(&file->id);
+    tess_h5_column_release(&file->id);
     tess_frame_release(&file->obs);
     tess_frame_release(&file->var);
+    tess_frame_release(&file->shared);
+    tess_h5ad_release(&file->place);
     tess_h5_close(&file->h5, &unused);
     tess_h5_guard_finish();
     tess_free(file);

@@ -1,6 +1,6 @@
 /* dump_source.c -- what a source makes of a file, for tests to compare with other readers.
  *
- * usage: dump_source FILE VALUES [--layer NAME] [--readout NAME] [--value NAME]
+ * usage: dump_source FILE VALUES [--layer NAME] [--modality NAME] [--readout NAME] [--value NAME]
  *            [--perturbation A,B] [--context A,B] [--id-columns A,B] [--split-column NAME]
  *            [--replicate NAME] [--metadata FILE] [--metadata-id NAME] [--rows N (at a time)]
  * [--backwards 1 (last block first)] [--values A,B] [--missing A,B] [--infinite-missing 1]
@@ -141,6 +141,7 @@ int main(int argc, char **argv)
         struct tess_strings *list;
         int64_t *number;
     } known[] = {{"--layer", &options.layer, NULL, NULL},
+                 {"--modality", &options.modality, NULL, NULL},
                  {"--readout", &options.readout, NULL, NULL},
                  {"--value", &options.value, NULL, NULL},
                  {"--split-column", &options.split_column, NULL, NULL},
