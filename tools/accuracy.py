@@ -40,7 +40,7 @@ def call(*words):
 def train(store, run, config, settings, ranks):
     if (run / "scores.json").exists():
         return
-    start = ["mpirun", "--oversubscribe", "-n", ranks] if ranks > 1 else []
+    start = ["mpirun", "-n", ranks] if ranks > 1 else []
     words = [f"--set={s}" for s in [f"data.store={store}", f"run.directory={run}", *settings]]
     call(*start, TESSERA, "train", ROOT / "config" / config, *words)
     call(TESSERA, "-q", "evaluate", sorted(run.glob("checkpoint-*.h5"))[-1], "--json", run / "scores.json")
@@ -66,7 +66,7 @@ def curve_of_torch(path, seed, threads, epochs):
 def curve_of_tessera(store, run, seed, way):
     """(seconds of training and validation until then, validation RMSE) after each epoch."""
     shutil.rmtree(run, ignore_errors=True)
-    start, threads = (["mpirun", "--oversubscribe", "-n", "2"], 1) if way == "ranks" else ([], 2)
+    start, threads = (["mpirun", "-n", "2"], 1) if way == "ranks" else ([], 2)
     words = [f"--set={s}" for s in [f"data.store={store}", f"run.directory={run}", f"run.seed={seed}", f"train.threads={threads}"]]
     subprocess.run([*start, TESSERA, "-q", "train", ROOT / "config" / "quickstart.yaml", *words], check=True)
     spent, points = 0.0, []

@@ -3,12 +3,9 @@
 # building. Leaves the caller in the source folder.
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-# Containers forbid reading another process's memory: Open MPI 4, and 5 and later.
-export OMPI_MCA_btl_vader_single_copy_mechanism=none OMPI_MCA_smsc=^cma
-# More ranks than cores, which must not spin.
-export OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
-export OMPI_MCA_mpi_yield_when_idle=1
+while IFS= read -r line; do
+    case $line in [A-Z]*=*) export "${line?}" ;; esac
+done <tools/mpi.env
 export OPENBLAS_NUM_THREADS=1
 
 say() { printf '\n== %s\n' "$*"; }

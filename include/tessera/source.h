@@ -150,6 +150,9 @@ int tess_source_read_rows(struct tess_source *source, int64_t first, int64_t n,
                           struct tess_error *error);
 void tess_source_release(struct tess_source *source);
 
+/* TESS_EDATA if the file is empty, a folder, or plainly no table of text. */
+int tess_source_check_text(const char *path, const char *place, struct tess_error *error);
+
 /* For kinds that read text: the line of the next row. */
 void tess_source_add_line(struct tess_source *source, int64_t row, int64_t line);
 /* The number by which people find a row: its line, or counted from 1. */

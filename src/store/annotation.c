@@ -187,7 +187,8 @@ int tess_annotation_read(struct tess_annotation *annotation, struct tess_source 
                        source->options->metadata);
     else if (wanted.n > 0)
         place = tess_spool_place(source->options->spools, source->options->metadata, error);
-    if (place && tess_table_open(&table, source->options->metadata, place, &ask, error) == TESS_OK)
+    if (place && tess_source_check_text(source->options->metadata, place, error) == TESS_OK &&
+        tess_table_open(&table, source->options->metadata, place, &ask, error) == TESS_OK)
         read_table(annotation, source, &table, problems, error);
     if (!table.code)
         table.n_metadata = 0; /* they are ours now */

@@ -145,6 +145,22 @@ static size_t peek(const char *path, const char *place, char *head, int *packed,
     return n > 0 ? (size_t)n : 0;
 }
 
+int tess_source_check_text(const char *path, const char *place, struct tess_error *error)
+{
+    char *head = TESS_NEW(char, HEAD_BYTES + 1);
+    int packed = 0;
+    size_t n = peek(path, place, head, &packed, error);
+    const char *foreign = error->code ? NULL
+                          : tess_source_h5_recognize(head, n)
+                              ? "is HDF5, where a table of text belongs"
+                              : tess_source_foreign(head, n, packed);
+
+    if (foreign)
+        tess_error_set(error, TESS_EDATA, "%s: %s", path, foreign);
+    tess_free(head);
+    return error->code;
+}
+
 static int ends_in(const char *path, const char *ending)
 {
     size_t n = strlen(path), m = strlen(ending);

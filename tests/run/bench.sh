@@ -14,7 +14,7 @@ data: {store: $folder/small.prc.h5}
 model: {embedding_dim: 16, hidden_dim: 64}
 train: {batch: 4096}
 END
-mpirun --oversubscribe -n 2 "$tessera" bench "$folder/small.yaml" --quick --repeat 1 --json "$folder/ranks.json" >"$folder/ranks.txt"
+mpirun -n 2 "$tessera" bench "$folder/small.yaml" --quick --repeat 1 --json "$folder/ranks.json" >"$folder/ranks.txt"
 "$tessera" bench --quick --recipe lincs --json "$folder/lincs.json" --threads 1 >/dev/null
 if "$tessera" bench --recipe nonsense >/dev/null 2>"$folder/error.txt"; then
     echo "an unknown recipe was taken"

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""GCT, long and wide tables: what dump_source says of them against a plain reading in Python; every
+"""GCT, long and wide tables, matrices by columns: what dump_source says of them against a plain reading in Python; every
 kind of bad input against the sentence it must get; mutated files must be read or refused, never
 crash or hang."""
 import gzip
@@ -187,8 +187,11 @@ def test_annotation():
     out, failed = dump(gct, metadata_id="sig_id", **wish)
     check(out and same(out, ["g", "h"], {
         "id": ["a", "b"], "drug": ["p", "p"], "dose": ["", "10.0"]}, [[1, 3], [2, 4]]), f"joined {failed}")
-    out, failed = dump(gct, **wish)
-    check(out and out["columns"]["drug"] == [None, None], f"by a wrong column {failed}")
+    _, failed = dump(gct, **wish)
+    check(failed and failed[0] == 65 and "profiles.gct: none of the 2 ids is in the table (file: a; table: 1): " in failed[1]
+          and "its column `x`, --metadata-id" in failed[1], f"by a wrong column {failed}")
+    _, failed = dump(gct, **{**wish, "metadata": write("none.tsv", "id\tdrug\tdose\n")})
+    check(failed and "none of the 2 ids is in the table (file: a; table: no lines)" in failed[1], f"no lines {failed}")
     for options, sentence in (({"metadata_id": "sig"}, "no column `sig` (--metadata-id names it); there are: x, sig_id"),
                               ({"replicate": "well"}, "no column `well`"), ({"metadata": gct}, "no column `drug`")):
         _, failed = dump(gct, **{**wish, **options})
@@ -200,6 +203,157 @@ def test_annotation():
     out, failed = dump(wide, id_columns="Meta_*", metadata_id="sig_id", **wish)
     check(out and same(out, ["g"], {
         "Meta_well": ["a", "b"], "Meta_plate": ["1", "2"], "drug": ["p", "p"], "dose": ["", "10.0"]}, [[5], [6]]), f"wide joined {failed}")
+    # a table is joined by its column `id`, or its first, without being told so
+    for header, data in (("well,id,g", "w1,a,5\nw2,b,6\n"), ("well,g", "a,5\nb,6\n"), (",g", "a,5\nb,6\n")):
+        wide = write("own.csv", header + "\n" + data)
+        out, failed = dump(wide, id_columns="well" if "id" in header else "", metadata_id="sig_id", **wish)
+        key = "id" if "id" in header else header.split(",")[0] or "index"
+        columns = {key: ["a", "b"], "drug": ["p", "p"], "dose": ["", "10.0"], **({"well": ["w1", "w2"]} if key == "id" else {})}
+        check(out and same(out, ["g"], columns, [[5], [6]]), f"joined by {key} {failed}")
+    long = write("own_long.csv", "sample,readout,value\na,g,1\nb,g,2\na,h,3\n")
+    out, failed = dump(long, metadata_id="sig_id", **wish)
+    check(out and same(out, ["g", "h"], {
+        "sample": ["a", "b"], "drug": ["p", "p"], "dose": ["", "10.0"]}, [[1, 3], [2, np.nan]]), f"long joined {failed}")
+    for name, text, sentence in (("i.html", "<!DOCTYPE html>", "is a web page"), ("i.csv", b"\xff\xfei\0d\0", "UTF-16"),
+                                 ("i.tsv", b"\x89HDF\r\n\x1a\n", "is HDF5, where a table"), ("i.txt", "", "the file is empty")):
+        _, failed = dump(gct, **{**wish, "metadata": write(name, text)})
+        check(failed and failed[0] == 65 and f"{name}: " in failed[1] and sentence in failed[1], f"metadata {name} {failed}")
+
+
+# ---- text of other times and places ----
+
+def test_coding():
+    """What is not UTF-8 is Windows-1252, cell by cell; Python decodes it independently."""
+    rng = random.Random(5)
+    usable = [b for b in range(0x80, 0x100) if b not in (0x81, 0x8d, 0x8f, 0x90, 0x9d)]
+    words = [b"IC50_\xb5M", b"\xe9", "naïve β".encode(), b"5 \x80", b"plain"]
+    words += [bytes(rng.choice(usable) for _ in range(rng.randrange(1, 6))) + b"%d" % i for i in range(60)]
+
+    def text(word):
+        try:
+            return word.decode()
+        except UnicodeDecodeError:
+            return word.decode("cp1252")
+
+    names = list(dict.fromkeys(map(text, words)))
+    words = [next(w for w in words if text(w) == n) for n in names]
+    for name, separator in (("coded.csv", b","), ("coded.tsv.gz", b"\t"), ("coded.txt", b";")):
+        lines = [separator.join([b"perturbation", b"context"] + words)]
+        lines += [separator.join([w, b"x"] + [b"%d" % i] * len(words)) for i, w in enumerate(words)]
+        out, failed = dump(write(name, b"\n".join(lines)))
+        check(out and same(out, names, {"perturbation": names, "context": ["x"] * len(names)}, [[i] * len(names) for i in range(len(names))]), f"{name} {failed}")
+    lines = [b"#1.2", b"%d\t%d" % (len(words), len(words)), b"\t".join([b"NAME", b"Description"] + words)]
+    lines += [b"\t".join([w, b"na"] + [b"%d" % i] * len(words)) for i, w in enumerate(words)]
+    out, failed = dump(write("coded.gct", b"\n".join(lines)))
+    check(out and same(out, names, {"id": names}, [list(range(len(names)))] * len(names)), f"GCT {failed}")
+
+
+def test_cr():
+    """Lines that end with CR alone, as old Macs and today's Excel write them."""
+    for name, text in (("cr.csv", "# made\nperturbation,context,g\nd,A,1\ne,A,2"), ("cr.tsv.gz", LONG + "d\tA\tg\t1\ne\tA\tg\t2\n")):
+        out, failed = dump(write(name, text.replace("\n", "\r")), rows=1)
+        check(out and same(out, ["g"], {"perturbation": ["d", "e"], "context": ["A", "A"]}, [[1], [2]]), f"{name} {failed}")
+    out, failed = dump(write("cr.gct", (GCT12 + "g\td\t1\t2\nh\td\t3\t4\n").replace("\n", "\r")))
+    check(out and same(out, ["g", "h"], {"id": ["a", "b"]}, [[1, 3], [2, 4]]), f"cr.gct {failed}")
+
+
+# ---- columns: which hold values, and what they are ----
+
+def test_index():
+    path = write("pandas.csv", ",context,perturbation,g\n0,A,p,1\n1,B,q,2\n")
+    columns = {"context": ["A", "B"], "perturbation": ["p", "q"]}
+    for options, more in (({"id_columns": "index"}, {"index": ["0", "1"]}), ({"replicate": "index"}, {"index": ["0", "1"]}), ({}, {})):
+        out, failed = dump(path, **options)
+        check(out and same(out, ["g"], {**columns, **more}, [[1], [2]]), f"index {options} {failed}")
+    out, failed = dump(path, context="index")
+    check(out and out["readouts"] == ["context", "g"] and out["columns"]["index"] == ["0", "1"], f"index as context {failed}")
+    out, failed = dump(write("two.csv", ",perturbation,context,index\nx,p,c,1\n"))
+    check(out and out["readouts"] == ["index"], f"a column that is called index {failed}")
+
+
+def test_values():
+    path = write("chosen.csv", "note,perturbation,context,g1,g2,batch,date,g1\nn,p,c,1,2,b,2020-01-01,7\n")
+    for values, names, row in (("g2", ["g2"], [2]), ("g[2-9],g2", ["g2"], [2])):
+        out, failed = dump(path, values=values)
+        check(out and same(out, names, {"perturbation": ["p"], "context": ["c"]}, [row]), f"values {values} {failed}")
+    out, failed = dump(path, values="g*")
+    check(out and out["problems"] and ":1:g1: this column appears twice" in out["problems"][0], f"a name twice {failed}")
+    _, failed = dump(path, values="g2,h*")
+    check(failed and failed[0] == 65 and "no column `h*` (--values names it)" in failed[1], f"values of none {failed}")
+    _, failed = dump(write("long.csv", LONG + "p\tc\tr\t1\n"), values="value")
+    check(failed and failed[0] == 65 and "is a long table: only of a wide table" in failed[1], f"values of a long table {failed}")
+
+
+def test_missing():
+    words = ["ND", ".", "-", "-999", " - ", "inf", "-Infinity", "1e40", "2", "NA"]
+    values = [[np.nan], [np.nan], [np.nan], [np.nan], [np.nan], [np.nan], [np.nan], [np.nan], [2], [np.nan]]
+    columns = {"perturbation": [f"p{i}" for i in range(10)], "context": ["c"] * 10}
+    wide = write("missing.csv", "perturbation,context,g\n" + "".join(f"p{i},c,{w}\n" for i, w in enumerate(words)))
+    long = write("missing.tsv", LONG + "".join(f"p{i}\tc\tg\t{w}\n" for i, w in enumerate(words)))
+    gct = write("missing.gct", "#1.2\n1\t10\nN\tD\t" + "\t".join(columns["perturbation"]) + "\ng\tna\t" + "\t".join(words) + "\n")
+    for path in (wide, long, gct):
+        out, failed = dump(path, missing="ND,.,-,-999", infinite_missing=1)
+        check(out and not out["problems"] and np.array_equal(out["values"], np.array(values, "f4"), equal_nan=True), f"missing words {path} {failed}")
+        out, failed = dump(path)
+        check(out and len(out["problems"]) == 7, f"without them {path} {failed} {out and out['problems']}")
+
+
+def plain_matrix(lines, naming, label):
+    """[(column, label)] -> {readout: value} by the rows' order: units by first line, columns within."""
+    names = lines[0]
+    values = [k for k, name in enumerate(names) if name not in ("index", "cell", "split", naming)]
+    units, count = {}, {}
+    for line in lines[1:]:
+        readout = line[names.index(naming)] if naming else "value"
+        key = tuple(line[names.index(n)] for n in label)
+        k = count[key, readout] = count.get((key, readout), -1) + 1
+        units.setdefault((key, k), []).append((readout, line))
+    rows = []
+    for (key, _), members in units.items():
+        for k in values:
+            rows.append((names[k], key, {r: number(line[k]) for r, line in members}))
+    readouts = list(dict.fromkeys(r for _, m in units.items() for r, _ in m)) if not naming else list(dict.fromkeys(line[names.index(naming)] for line in lines[1:]))
+    return readouts, {"@column": [r[0] for r in rows], **{n: [r[1][i] for r in rows] for i, n in enumerate(label)}}, [[r[2].get(x, np.nan) for x in readouts] for r in rows]
+
+
+def test_matrix():
+    rng = random.Random(6)
+    drugs = ["A", "B", "A+B", "control", "A"]  # the last is a replicate
+    value = lambda: rng.choice(["", "NA", f"{rng.gauss(0, 2):.5g}", f"{rng.gauss(0, 2):.17g}"])
+    lines = [["index", "cell", "split"] + drugs]
+    lines += [[f"g{rng.randrange(7)}", rng.choice(["A375", "U2OS"]), rng.choice(["train", "test"])] + [value() for _ in drugs] for _ in range(60)]
+    for (name, separator, before, end), naming in itertools.product(VARIANTS, (None, "index")):
+        text = before + table([[""] + lines[0][1:]] + lines[1:], separator, rng, end)
+        path = write("matrix_" + name, text)
+        for more in ({}, {"rows": 1}, {"rows": 7}, {"rows": 13, "backwards": 1}):
+            options = {"columns": 1, "context": "cell", "split_column": "split", **({"readout": naming} if naming else {}), **more}
+            out, failed = dump(path, **options)
+            check(out and out["ragged"] and same(out, *plain_matrix(lines, naming, ["cell", "split"])), f"matrix {name} {options} {failed}")
+    # contexts in the columns
+    path = write("contexts.csv", "drug,note,A375,U2OS\nd,x,1,2\ne,y,,4\n")
+    out, failed = dump(path, columns=2, perturbation="drug", id_columns="no*")
+    check(out and same(out, ["value"], {"drug": ["d", "d", "e", "e"], "@column": ["A375", "U2OS"] * 2}, [[1], [2], [np.nan], [4]]), f"contexts {failed}")
+    out, failed = dump(path, columns=2, perturbation="drug", values="U*", readout="viability")
+    check(out and same(out, ["viability"], {"drug": ["d", "e"], "@column": ["U2OS", "U2OS"]}, [[2], [4]]), f"chosen contexts {failed}")
+    # genes × samples, what the samples are stands in a table of their own
+    genes = write("genes.tsv", "gene\tlength\ts1\ts2\ts3\ng\t10\t1\t2\t3\nh\t20\t4\t5\t6\n")
+    sheet = write("sheet.csv", "sample,drug,cell\ns3,p,A\ns1,q,B\ns2,p,A\n")
+    out, failed = dump(genes, columns=1, readout="gene", id_columns="length", perturbation="drug", context="cell", metadata=sheet)
+    check(out and same(out, ["g", "h"], {"@column": ["s1", "s2", "s3"], "drug": ["q", "p", "p"], "cell": ["B", "A", "A"]}, [[1, 4], [2, 5], [3, 6]]), f"samples {failed}")
+    # bad cells: each once, a column of text once
+    path = write("bad_matrix.csv", ",note,A,B\nx,hm,1,2\ny,hm,low,inf\nz,hm,3,4\n")
+    for rows in (1, 2, 100):
+        out, failed = dump(path, columns=1, context="index", rows=rows)
+        said = out["problems"] if out else []
+        check(len(said) == 3 and any("column 2, `note`, holds text in 3 rows: name it in --id-columns" in p for p in said) and
+              any(p.endswith("bad_matrix.csv:3:A: `low` is not a number") for p in said) and any(":3:B: `inf` is infinite" in p for p in said), f"bad cells {said} {failed}")
+    for name, text, options, sentence in (
+            ("m1.csv", ",A\n", {}, "no usable rows"), ("m2.csv", "cell,\nx,1\n", {"context": "cell"}, "no values"),
+            ("m3.csv", ",A,B\nx,1\n", {}, "line 2 has 2 fields, the header 3"), ("m4.gct", GCT12, {}, "is a GCT: only of a table"),
+            ("m5.csv", ",A\nx,1\n", {"id_columns": "what"}, "no column `what`")):
+        out, failed = dump(write(name, text), **{"columns": 1, "context": "index", **options})
+        said = failed[1] if failed else str(out["problems"])
+        check(failed and failed[0] == 65 and sentence in said, f"{name} {said}")
 
 
 # ---- what is wrong must be said ----
@@ -231,8 +385,24 @@ BAD = [
     ("nameless.csv", "perturbation,context,g,,h\nd,A,1,2,3\n", [":1: column 4 has no name"]),
     ("quote.csv", WIDE + 'd,A,1,2\n"d,A,1,2\n', [":3: a quote that opens a field is not closed"]),
     ("zero.tsv", LONG.encode() * 5000 + b"d\tA\tg\0\t1\n", ["holds a zero byte"]),
-    ("utf16.csv", (WIDE + "d,A,1,2\n").encode("utf-16"), ["is binary"]),
-    ("cr.csv", "perturbation,context,g\rd,A,1\r", ["carriage return alone"]),
+    ("utf16.csv", (WIDE + "d,A,1,2\n").encode("utf-16"), ["is UTF-16 text: save it as UTF-8 (iconv"]),
+    ("utf16.gct", "#1.2\n".encode("utf-16-be"), ["is UTF-16 text"]),
+    ("utf16.tsv", LONG.encode("utf-16-le"), ["is UTF-16 text"]),
+    ("some_cr.csv", "perturbation,context,g\rd,A,1\nd,A,1\n", ["some lines end with a carriage return alone"]),
+    ("r.tsv", "perturbation\tcontext\tg1\n1\tcontrol\tx\t0.5\n2\tA\tx\t0.7\n",
+     ["r.tsv: line 2 has 4 fields, the header 3 (R writes row names without a header"]),
+    ("end.csv", "perturbation,context,g\nd,A,1,\ne,A,2,\n", ["line 2 has 4 fields, the header 3 (the line ends with a separator"]),
+    ("end_header.csv", "perturbation,context,g,\nd,A,1\ne,A,2\n", ["line 2 has 3 fields, the header 4 (the header ends with a separator"]),
+    ("end_both.csv", "perturbation,context,g,\nd,A,1,\n", [":1: column 4 has no name (does the header end with a separator?)"]),
+    ("gct_tabs.gct", "#1.2\n1\t2\nNAME\tDescription\ta\tb\ng\td\t1\t2\t\n", ["line 4 has 5 fields, the header 4"]),
+    ("lfs.h5ad", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", ["is a Git LFS pointer, not the file itself"]),
+    ("page.h5ad", "<!DOCTYPE html><html><body>403</body></html>\n", ["is a web page, not the file itself"]),
+    ("page.csv", "\n<html>\n<body>a,b,c</body>", ["is a web page, not the file itself"]),
+    ("packed.gctx.gz", b"\x89HDF\r\n\x1a\n" + bytes(100), ["is HDF5 packed with gzip", "gunzip"]),
+    ("book.csv", b"PK\3\4" + bytes(100), ["Excel workbook"]),
+    ("notes.csv", "perturbation,context,note,g\n" + "".join(f"d,A,n{i},{i}\n" for i in range(500)),
+     ["column 3, `note`, holds text in 500 rows: name it in --id-columns"]),
+    ("comma.csv", "perturbation;context;g\n" + "d;A;1,5\n" * 50, ["column 3, `g`, holds decimal commas in 50 rows: write decimal points"]),
     ("named.h5ad", WIDE + "d,A,1,2\n", ["is named .h5ad but holds a wide table"]),
     ("named.gct", WIDE + "d,A,1,2\n", ["is named .gct but holds a wide table"]),
     ("gct_end.gct", "#1.2\n", ["ends after line 1"]),
@@ -311,7 +481,7 @@ def test_mutations():
         path = os.path.join(folder, "mutated")
         open(path, "wb").write(data)
         try:
-            out, failed = dump(path, rows=3)
+            out, failed = dump(path, rows=3, columns=rng.choice([0, 0, 1, 2]))
         except subprocess.TimeoutExpired:
             out, failed = None, (-1, "timed out")
         check(not failed or failed[0] == 65 and re.match(r"[^\n]*mutated: ", failed[1]), f"mutation {i}: {failed} {data[:200]!r}")
@@ -319,6 +489,12 @@ def test_mutations():
 
 test_long()
 test_wide()
+test_coding()
+test_cr()
+test_index()
+test_values()
+test_missing()
+test_matrix()
 test_annotation()
 test_bad()
 test_mutations()

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 
+import machine  # noqa: F401 -- the environment
+
 try:
     import anndata
     import h5py
@@ -26,7 +28,7 @@ def run(*arguments, ranks=1, code=0, limit_kib=0, env=None):
     if limit_kib:  # files cannot grow beyond it: a full disk, to whoever writes
         line = ["bash", "-c", f'trap "" XFSZ; ulimit -f {limit_kib}; exec "$@"', "bash", *line]
     if ranks > 1:
-        line = ["mpirun", "--oversubscribe", "-n", str(ranks), *line]
+        line = ["mpirun", "-n", str(ranks), *line]
     done = subprocess.run(line, capture_output=True, text=True, timeout=90, env=dict(os.environ, **(env or {})))
     assert done.returncode == code, (arguments, ranks, done.returncode, done.stdout, done.stderr)
     return done.stderr

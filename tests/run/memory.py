@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tempfile
 
+import machine  # noqa: F401 -- the environment
+
 tessera = os.path.abspath(sys.argv[1])
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
@@ -23,7 +25,7 @@ def train(store, ranks=1, code=75, threads=1, **changed):
                 **{key.replace("__", "."): value for key, value in changed.items()}}
     with open("config.yaml", "w") as file:
         file.writelines(f"{key}: {value}\n" for key, value in settings.items())
-    start = ["mpirun", "--oversubscribe", "-n", str(ranks)] if ranks > 1 else []
+    start = ["mpirun", "-n", str(ranks)] if ranks > 1 else []
     limit = ["--time-limit", "0.00001"] if code == 75 else []
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen([*start, tessera, "train", "-v", "config.yaml", *limit], stdout=output, stderr=output)

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import tempfile
 
+import machine  # noqa: F401 -- the environment
+
 try:
     import anndata
     import h5py
@@ -19,7 +21,7 @@ os.chdir(folder.name)
 
 
 def simulate(*options, ranks=1, code=0):
-    start = ["mpirun", "--oversubscribe", "-n", str(ranks)] if ranks > 1 else []
+    start = ["mpirun", "-n", str(ranks)] if ranks > 1 else []
     done = subprocess.run([*start, tessera, "-q", "simulate", *map(str, options)], timeout=60,
                           capture_output=True, text=True)
     assert done.returncode == code, (options, done.returncode, done.stderr)

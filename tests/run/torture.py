@@ -49,7 +49,7 @@ class Command:
         keep = '"$@"; echo $? > "$CODES/${OMPI_COMM_WORLD_RANK:-0}"'
         line = ["sh", "-c", keep, "sh", str(tessera)] + self.arguments
         if self.ranks > 1:
-            line = ["mpirun", "--oversubscribe", "-n", str(self.ranks)] + line
+            line = ["mpirun", "-n", str(self.ranks)] + line
         self.prepare()
         before = listing()
         with open(place / "error", "w+b") as error:

@@ -16,6 +16,7 @@ try:
 except ImportError as problem:
     print(f"skipped: {problem}")
     sys.exit(77)
+import machine  # noqa: F401 -- the environment
 import small_store
 
 tessera = os.path.abspath(sys.argv[1])
@@ -38,7 +39,7 @@ def train(*options, ranks=1, code=0, environment=None, **changed):
         for key, value in {**SETTINGS, **{k.replace("__", "."): v for k, v in changed.items()}}.items():
             if value is not None:
                 file.write(f"{key}: {value}\n")
-    start = ["mpirun", "--oversubscribe", "-n", str(ranks)] if ranks > 1 else []
+    start = ["mpirun", "-n", str(ranks)] if ranks > 1 else []
     done = subprocess.run([*start, tessera, "train", "config.yaml", *options], capture_output=True, text=True, timeout=60,
                           env={**os.environ, **(environment or {})})
     assert done.returncode == code, (changed, options, done.returncode, done.stdout, done.stderr)

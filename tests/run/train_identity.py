@@ -13,6 +13,7 @@ try:
 except ImportError as problem:
     print(f"skipped: {problem}")
     sys.exit(77)
+import machine  # noqa: F401 -- the environment
 import small_store
 
 tessera = os.path.abspath(sys.argv[1])
@@ -45,7 +46,7 @@ LAYOUTS = {"tiles": [(2, 2), (3, 1), (5, 1), (1, 2)], "observations": [(2, 1), (
 
 
 def start(ranks):
-    return ["mpirun", "--oversubscribe", "-n", str(ranks)] if ranks > 1 else []
+    return ["mpirun", "-n", str(ranks)] if ranks > 1 else []
 
 
 def run(command, code=0):
