@@ -21,7 +21,7 @@
 #include <string.h>
 
 #define AT_ONCE  ((int64_t)1 << 20) /* rows of a block, at most …                       */
-#define VALUES   ((int64_t)1 << 27) /* … and its values, 8 bytes each                   */
+#define VALUES   ((int64_t)1 << 26) /* … and its values, 8 bytes each                   */
 #define ONE_NAME "value"            /* of the only readout, unless --readout names it   */
 
 struct line {

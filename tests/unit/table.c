@@ -378,7 +378,14 @@ static void spool__copies_a_fifo_once(void **state)
         assert_int_equal(access(name, R_OK), -1);
     }
     tess_spools_release(&spools);
+    setenv("TMPDIR", "/nonexistent", 1);
+    assert_null(tess_spool_place(&spools, fifo, &error));
+    assert_holds(error.text, "its copy /nonexistent/tessera_");
+    assert_holds(error.text, "TMPDIR chooses a folder");
+    unsetenv("TMPDIR");
+    tess_spools_release(&spools);
     unlink(fifo);
+    error = (struct tess_error)TESS_ERROR_INIT;
     assert_ptr_equal(tess_spool_place(&spools, path, &error), path);
     assert_null(tess_spool_place(&spools, "/dev/null", &error));
     assert_int_equal(spools.n, 0);
