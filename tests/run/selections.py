@@ -95,6 +95,23 @@ def test_words():
         check("split 'val'" in fine("evaluate", store, "--split", word).stdout, f"evaluate --split {word}")
 
 
+def test_ensemble():
+    """Each of several models is held against the store, not the first alone; they know what all were trained on."""
+    store, pairs = place / "e.prc.h5", [(p, c) for p in ("control", "A", "B", "C") for c in ("x", "y")]
+    rows = "".join(f"{p},{c},{i}.5,{i},{i * i}\n" for i, (p, c) in enumerate(pairs))
+    fine("-q", "import", text("e.csv", "perturbation,context,g1,g2,g3\n" + rows), "-o", store)
+    for name, held in (("one", "A"), ("two", "B")):
+        table = text("e.tsv", "perturbation\tcontext\tsplit\n" + f"{held}\tx\ttest\n{held}\ty\ttest\n")
+        fine("-q", "split", store, "--file", table)
+        fine("-q", "train", place / "c.yaml", "--set", f"data.store={store}", "--set", f"run.directory={place}/{name}")
+    for order in (("one", "two"), ("two", "one")):
+        refused(65, ["its split has changed", "one"], "evaluate", *(place / name for name in order))
+    done = fine("evaluate", place / "two", place / "one", "--store", store)
+    check("is not the store" in done.stderr, f"an ensemble of two splits: {done.stderr}")
+    fine("-q", "impute", place / "two", "-o", place / "out.h5ad", "-p", "A")
+    refused(65, ["by name only", "A, B"], "impute", place / "two", place / "one", "-o", place / "out.h5ad", "-p", "A,B,C")
+
+
 ODD = ["tab\there", "line\nfeed", "carriage\rreturn", 'a "quote"', '"all"', "plain", " blank ", "crlf\r\nend", '"', "tab\t"]
 
 
@@ -170,6 +187,7 @@ def test_nothing_measured():
 
 
 test_lists()
+test_ensemble()
 test_words()
 test_split_tables()
 test_ambiguous()
