@@ -60,8 +60,10 @@ const struct tess_command tess_command_impute = {
     .summary = "predict every perturbation x readout of the contexts asked for",
     .details =
         "A LIST holds symbols, shell patterns ('CRISPRi_*') and files of symbols, one a line\n"
-        "(@FILE), separated by commas; options may be repeated. The perturbation '@combinations'\n"
-        "means all combinations that were trained on. Symbols that the model does not know are\n"
+        "(@FILE), separated by commas; options may be repeated. Blanks around a name, and a "
+        "file's\n"
+        "byte order mark and CRLF, do not count. The perturbation '@combinations' means all\n"
+        "combinations that were trained on. Symbols that the model does not know are\n"
         "refused. Rows are PERTURBATION@CONTEXT; obs has perturbation, context, type, and "
         "observed\n"
         "where the store can be read. Memory is bounded: rows are predicted and written block by\n"
