@@ -25,6 +25,7 @@ import training
 from checks import check
 
 xxhash.XXH3_64bits.restype, xxhash.XXH3_64bits.argtypes = ctypes.c_uint64, [ctypes.c_char_p, ctypes.c_size_t]
+tessera = os.path.abspath(sys.argv[1])
 folder = tempfile.TemporaryDirectory(prefix="tess_lies_")
 os.chdir(folder.name)
 LIMIT, BLOCK, DIM, HIDDEN = 120, 4 << 20, 8, 16
@@ -142,10 +143,14 @@ IMPUTED = [
 ]
 
 
-def judge(what, *line, ranks):
-    done = checks.run(*line, ranks=ranks, limit=LIMIT)
-    said = done.stdout + done.stderr
-    check(done.returncode == 65, f"{what}: {line[0]} on {ranks} rank(s): exit code {done.returncode}: {said[-500:]}")
+def judge(what, path, *line, ranks):
+    started = training.Started(tessera, ranks, line)
+    try:
+        code = started.wait(LIMIT)
+    except AssertionError as hang:
+        return check(False, f"{what}: {hang}")
+    said = started.text
+    check(code == 65 and os.path.basename(path) in said, f"{what}: {line[0]} on {ranks} rank(s): exit code {code}: {said[-500:]}")
     for sign in ("bug at", "Segmentation", "signal 11", "Sanitizer", "*** ", "crashes", "out of memory"):
         check(sign not in said, f"{what}: {line[0]} on {ranks} rank(s): '{sign}' in {said[-900:]}")
 
@@ -190,7 +195,7 @@ def main():
             lied(lie, of, to)
             for number, line in enumerate(readers(kind, to)):
                 if training.long() or number % 2 == turn // 2 % 2:
-                    judge(f"{kind} whose {lie.__name__}", *line, ranks=1 + (turn + number) % 2)
+                    judge(f"{kind} whose {lie.__name__}", to, *line, ranks=1 + (turn + number) % 2)
             check(os.path.exists(to) and not os.path.exists("never.h5ad"), f"{kind} whose {lie.__name__}: something was written")
             turn += 1
 
