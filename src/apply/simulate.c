@@ -101,8 +101,6 @@ int tess_simulate_check(struct tess_simulate *s, struct tess_error *error)
         wrong = "--gold writes a network's edges: add --network";
     else if (s->truth && !is_h5ad(s->truth))
         wrong = "--truth writes AnnData: give it a name that ends in .h5ad";
-    else if (s->truth && strcmp(s->truth, s->output) == 0)
-        wrong = "--truth and -o name the same file";
     else if (s->n_combinations > 0 && s->n_perturbations < s->order)
         wrong = "--combinations needs at least --order perturbations";
     return wrong ? tess_error_set(error, TESS_EUSAGE, "%s", wrong) : TESS_OK;

@@ -153,7 +153,7 @@ int tess_commit_open(struct tess_commit *commit, const char *path, struct tess_e
     *commit = (struct tess_commit){.path = tess_strdup(path)};
     if (tess_fail_here(error, path) || tess_output_check(path, error) != TESS_OK)
         return error->code;
-    commit->existed = stat(path, &commit->before) == 0;
+    commit->existed = lstat(path, &commit->before) == 0;
     return create(commit, error);
 }
 
@@ -216,7 +216,7 @@ static int is_taken(const struct tess_commit *commit)
 {
     struct stat now;
 
-    if (stat(commit->path, &now) < 0)
+    if (lstat(commit->path, &now) < 0)
         return 0;
     return !commit->existed || !same_file(&now, &commit->before) ||
            now.st_size != commit->before.st_size ||
@@ -249,14 +249,19 @@ int tess_commit_claim(struct tess_commit *commit, struct tess_error *error)
 }
 
 /* A name that was free when writing began is taken only if it still is, in one step where the file
- * system can do that. */
+ * system can do that: NFS knows that only of links. */
 static int move(const struct tess_commit *commit, struct tess_error *error)
 {
-    if (!commit->existed &&
-        renameat2(AT_FDCWD, commit->aside, AT_FDCWD, commit->path, RENAME_NOREPLACE) == 0)
-        return TESS_OK;
-    if (!commit->existed && errno == EEXIST)
-        return refuse_taken(commit, error);
+    if (!commit->existed) {
+        if (renameat2(AT_FDCWD, commit->aside, AT_FDCWD, commit->path, RENAME_NOREPLACE) == 0)
+            return TESS_OK;
+        if (errno != EEXIST && link(commit->aside, commit->path) == 0) {
+            unlink(commit->aside);
+            return TESS_OK;
+        }
+        if (errno == EEXIST)
+            return refuse_taken(commit, error);
+    }
     if (rename(commit->aside, commit->path) < 0)
         tess_error_set(error, TESS_EIO, "%s: cannot be renamed into place: %s", commit->path,
                        strerror(errno));

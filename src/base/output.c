@@ -122,9 +122,8 @@ int tess_outputs_check(const struct tess_outputs *outputs, struct tess_error *er
         for (size_t k = 0; k < i; k++)
             if (same_output(output, outputs->output.item[k]))
                 tess_error_set(error, TESS_EUSAGE,
-                               "%s and %s name the same file: give each output "
-                               "a name of its own",
-                               outputs->output.item[k], output);
+                               "%s and %s name the same file, %s: give each a name of its own",
+                               outputs->name.item[i], outputs->name.item[k], output);
     }
     return error->code;
 }
@@ -133,4 +132,5 @@ void tess_outputs_release(struct tess_outputs *outputs)
 {
     tess_strings_release(&outputs->input);
     tess_strings_release(&outputs->output);
+    tess_strings_release(&outputs->name);
 }

@@ -6,6 +6,7 @@
 #include "tessera/output.h"
 #include "tessera/rundir.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -44,19 +45,27 @@ static int is_output(const struct tess_command *command, const char *name)
     return 0;
 }
 
+static void add_output(struct tess_outputs *outputs, const char *path, const char *name)
+{
+    tess_strings_add(&outputs->output, path);
+    tess_strings_add(&outputs->name, name);
+}
+
 static void add_outputs(struct tess_outputs *outputs, const struct tess_call *call)
 {
     for (int i = 0; call->command->outputs[i]; i++) {
         const char *path = tess_call_option(call, call->command->outputs[i]);
 
-        if (path)
-            tess_strings_add(&outputs->output, path);
-        if (path && call->command->with_sums) {
-            char *sums = tess_format("%s.sum", path);
+        char *sums = tess_format("%s.sum", path ? path : ""), name[64];
 
-            tess_strings_add(&outputs->output, sums);
-            tess_free(sums);
-        }
+        snprintf(name, sizeof name, "--%s", call->command->outputs[i]);
+        if (strcmp(name, "--output") == 0)
+            snprintf(name, sizeof name, "-o");
+        if (path)
+            add_output(outputs, path, name);
+        if (path && call->command->with_sums)
+            add_output(outputs, sums, "its sidecar");
+        tess_free(sums);
     }
 }
 

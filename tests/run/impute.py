@@ -183,7 +183,7 @@ def full_disk():
     for ranks in 1, 3:
         message = run("-q", "impute", "wide", "-o", "old.h5ad", limit_kib=20000, ranks=ranks, code=74)
         assert "old.h5ad" in message and "disk full" in message, message
-        assert not os.path.exists("old.h5ad.part") and open("old.h5ad").read() == "kept"
+        assert not glob.glob("*.part") and open("old.h5ad").read() == "kept"
 
 
 run("-q", "simulate", "-o", "s.prc.h5", "--perturbations", 40, "--readouts", 70, "--contexts", 3, "--combinations", 7,

@@ -173,13 +173,15 @@ def again_whole(path, same, *line):
     wrong = None
     if path.exists() and plain("verify", path).returncode:
         wrong = f"a file that is not whole: {path.name}"
+    stale = listing()
     again = plain(*line, "-o", path)
+    left = sorted(listing() - stale - {str(f.relative_to(place)) for f in (path, path.with_name(path.name + ".sum"))})
     if again.returncode:
         wrong = f"'{line[0]}' fails afterwards: {again.stderr.strip()}"
     elif subprocess.run(["h5diff", "--exclude-path", "/uns/provenance", path, same], capture_output=True).returncode:
         wrong = f"{path.name} is not as it was"
-    elif path.with_name(path.name + ".part").exists():
-        wrong = f"left behind: {path.name}.part"
+    elif left:  # what a kill left before stays: it is nobody's to remove
+        wrong = f"left behind: {', '.join(left)}"
     path.unlink(missing_ok=True)
     return wrong
 

@@ -1,5 +1,6 @@
 /* base.c -- tests of src/base. */
 #include "tessera/alloc.h"
+#include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/intern.h"
 #include "tessera/random.h"
@@ -9,7 +10,10 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 static void error__first_one_wins(void **state)
@@ -135,13 +139,97 @@ static void vocab__refuses_with_nearest(void **state)
     tess_vocab_release(&vocab);
 }
 
+static void put(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void assert_holds(const char *path, const char *text)
+{
+    char found[64] = "";
+    FILE *file = fopen(path, "r");
+
+    assert_non_null(file);
+    assert_true(fread(found, 1, sizeof found - 1, file) == strlen(text));
+    fclose(file);
+    assert_string_equal(found, text);
+}
+
+/* Both began with the same name, free or not; the second to finish changes nothing. */
+static void commit__second_writer_loses(void **state)
+{
+    char folder[] = "/tmp/tess_commit_XXXXXX", *path, *aside;
+    struct tess_commit one, other;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    path = tess_format("%s/x", folder);
+    for (int round = 0; round < 2; round++) {
+        struct tess_error error = TESS_ERROR_INIT;
+
+        assert_int_equal(tess_commit_open(&one, path, &error), TESS_OK);
+        assert_int_equal(tess_commit_open(&other, path, &error), TESS_OK);
+        assert_string_not_equal(one.aside, other.aside);
+        put(one.aside, "one");
+        put(other.aside, "oth");
+        assert_int_equal(tess_commit_finish(&one, &error), TESS_OK);
+        aside = tess_strdup(other.aside);
+        assert_int_equal(tess_commit_finish(&other, &error), TESS_ECREATE);
+        assert_holds(path, "one");
+        assert_int_equal(access(aside, F_OK), -1);
+        tess_free(aside);
+    }
+    unlink(path);
+    rmdir(folder);
+    tess_free(path);
+}
+
+/* A temporary file that somebody else put in the place of ours is neither renamed nor removed. */
+static void commit__only_its_own(void **state)
+{
+    char folder[] = "/tmp/tess_commit_XXXXXX", *path, *aside;
+    struct tess_error error = TESS_ERROR_INIT;
+    struct tess_commit commit;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    path = tess_format("%s/x", folder);
+    assert_int_equal(tess_commit_open(&commit, path, &error), TESS_OK);
+    aside = tess_format("%s.other", commit.aside);
+    put(aside, "other");
+    assert_int_equal(rename(aside, commit.aside), 0);
+    tess_free(aside);
+    aside = tess_strdup(commit.aside);
+    assert_int_equal(tess_commit_finish(&commit, &error), TESS_ECREATE);
+    assert_holds(aside, "other");
+    assert_int_equal(access(path, F_OK), -1);
+    assert_true(tess_commit_is_aside(aside) == strlen(path));
+    assert_true(tess_commit_is_aside("x.part") == 0);
+    assert_true(tess_commit_is_aside("x.0123456.part") == 0);
+    assert_true(tess_commit_is_aside("x.0123456g.part") == 0);
+    unlink(aside);
+    rmdir(folder);
+    tess_free(aside);
+    tess_free(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(error__first_one_wins),   cmocka_unit_test(random__known_answer),
-        cmocka_unit_test(random__permutes),        cmocka_unit_test(random__normal_moments),
-        cmocka_unit_test(text__nearest),           cmocka_unit_test(intern__numbers_in_order),
-        cmocka_unit_test(vocab__sorted_and_found), cmocka_unit_test(vocab__refuses_with_nearest),
+        cmocka_unit_test(error__first_one_wins),
+        cmocka_unit_test(random__known_answer),
+        cmocka_unit_test(random__permutes),
+        cmocka_unit_test(random__normal_moments),
+        cmocka_unit_test(text__nearest),
+        cmocka_unit_test(intern__numbers_in_order),
+        cmocka_unit_test(vocab__sorted_and_found),
+        cmocka_unit_test(vocab__refuses_with_nearest),
+        cmocka_unit_test(commit__second_writer_loses),
+        cmocka_unit_test(commit__only_its_own),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
