@@ -55,6 +55,21 @@ static int nothing_left(const struct tess_import_options *options,
     return TESS_OK;
 }
 
+/* Experiments there are, but not one number. */
+static void check_measured(const struct tess_import_options *options,
+                           const struct tess_index *index, struct tess_problems *problems)
+{
+    int64_t n = index->value_first[index->n_experiments], observed = 0;
+
+    for (int64_t e = 0; e < index->n_experiments; e++)
+        observed += index->n_observed[e];
+    if (observed == 0 && problems->n == 0)
+        tess_problems_add(problems, options->file[0], 0, NULL,
+                          "no value is measured: all %lld of %lld experiment%s are missing (NaN)",
+                          (long long)n, (long long)index->n_experiments,
+                          index->n_experiments == 1 ? "" : "s");
+}
+
 /* Small stores are put together in memory and written at once. */
 static int sink_buffers(struct tess_sink *sink, double memory, struct tess_error *error)
 {
@@ -101,6 +116,8 @@ static int fill(struct tess_plan *plan, struct tess_index *index, const char *pa
     }
     if (sink_buffers(&sink, plan->options->memory, error) == TESS_OK)
         tess_aggregate_run(plan, &sink, problems, result, error);
+    if (error->code == TESS_OK)
+        check_measured(plan->options, sink.index, problems);
     if (path)
         refuse(problems, error);
     sink_flush(&sink, error);

@@ -224,7 +224,10 @@ int tess_dataset_init(struct tess_dataset *dataset, const struct tess_store *sto
         choose_scale(dataset, &s, rule, keep);
     if (mark_trained(dataset) == 0)
         tess_error_set(error, TESS_EDATA,
-                       "%s: no experiment is in the training split: see 'tessera split'",
+                       memchr(index->split, TESS_TRAIN, (size_t)index->n_experiments)
+                           ? "%s: no experiment of the training split has a measured value: all "
+                             "are missing (NaN)"
+                           : "%s: no experiment is in the training split: see 'tessera split'",
                        store->h5.path);
     tess_free(keep);
     statistics_release(&s);
