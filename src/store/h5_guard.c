@@ -68,7 +68,7 @@ void tess_h5_guard_start(const char *path)
         sigaltstack(&own, NULL);
     for (size_t i = 0; i < N_FAULTS; i++)
         sigaction(faults[i], &action, &before[i]);
-    sigaction(SIGVTALRM, &timer, &before_timer);
+    sigaction(SIGPROF, &timer, &before_timer);
 }
 
 void tess_h5_guard_finish(void)
@@ -78,18 +78,18 @@ void tess_h5_guard_finish(void)
         return;
     for (size_t i = 0; i < N_FAULTS; i++)
         sigaction(faults[i], &before[i], NULL);
-    sigaction(SIGVTALRM, &before_timer, NULL);
+    sigaction(SIGPROF, &before_timer, NULL);
     guarded = NULL;
 }
 
 void tess_h5_guard_start_texts(void)
 {
     if (depth > 0)
-        setitimer(ITIMER_VIRTUAL, &(struct itimerval){.it_value.tv_sec = SECONDS}, NULL);
+        setitimer(ITIMER_PROF, &(struct itimerval){.it_value.tv_sec = SECONDS}, NULL);
 }
 
 void tess_h5_guard_finish_texts(void)
 {
     if (depth > 0)
-        setitimer(ITIMER_VIRTUAL, &(struct itimerval){0}, NULL);
+        setitimer(ITIMER_PROF, &(struct itimerval){0}, NULL);
 }

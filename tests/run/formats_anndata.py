@@ -497,7 +497,7 @@ def nothing_measured():
     with made("nan.h5ad", np.full((N, M), np.nan)):
         pass
     said(65, "import", FOLDER / "nan.h5ad", "-o", FOLDER / "no.prc.h5")
-    says(said(65, "check", FOLDER / "nan.h5ad"), "nan.h5ad: no value is measured: all 20 of 4 experiments are missing (NaN)",
+    says(said(65, "check", FOLDER / "nan.h5ad"), "nan.h5ad: no value is measured: all 35 of 7 experiments are missing (NaN)",
          "problems        1")
     check(not (FOLDER / "no.prc.h5").exists(), "a store was written in spite of problems")
 
