@@ -11,4 +11,10 @@
 void tess_h5_guard_start(const char *path); /* borrowed until finish */
 void tess_h5_guard_finish(void);
 
+/* Around one read of at most some 100 000 texts of variable length. On some damaged heaps HDF5 goes
+ * round in circles: within a guard, more than some seconds of computing end the process likewise.
+ */
+void tess_h5_guard_start_texts(void);
+void tess_h5_guard_finish_texts(void);
+
 #endif

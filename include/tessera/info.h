@@ -15,8 +15,8 @@ int tess_info_kind(const char *path, struct tess_error *error);
 
 /* Of an open store, rank 0's: counts, split, hash, one row for every context. Own of the caller. */
 json_t *tess_info_store(const struct tess_store *store);
-/* Shape, kind of X, layers, columns, and the texts and numbers under uns; NULL and an error if it
- * cannot be read. */
+/* Shape, kind of X, layers, columns, and the texts and numbers under uns; of MuData those of each
+ * modality, under "modalities". NULL and an error if it cannot be read. */
 json_t *tess_info_anndata(const char *path, struct tess_error *error);
 
 /* One line for every value; objects in objects are indented, lists of objects are tables. */

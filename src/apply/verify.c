@@ -13,6 +13,7 @@
 #include "tessera/share.h"
 #include "tessera/store.h"
 #include "tessera/sums.h"
+#include "tessera/zarr.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -264,6 +265,10 @@ int tess_verify(const char *path, MPI_Comm comm, struct tess_verified *verified,
     int rank, is_directory;
 
     MPI_Comm_rank(comm, &rank);
+    if (rank == 0)
+        tess_zarr_refuse(path, error);
+    if (tess_agree(comm, error) != TESS_OK)
+        return take(verified, rank, error);
     is_directory = rank == 0 && stat(path, &about) == 0 && S_ISDIR(about.st_mode);
     MPI_Bcast(&is_directory, 1, MPI_INT, 0, comm);
     return (is_directory ? verify_run : verify_file)(path, comm, verified, error);

@@ -7,6 +7,7 @@
 #include "tessera/info.h"
 #include "tessera/rundir.h"
 #include "tessera/store.h"
+#include "tessera/zarr.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -55,6 +56,8 @@ static int describe_path(const struct tess_call *call, struct tess_error *error)
     struct stat status;
     char *store = NULL;
 
+    if (tess_zarr_refuse(path, error) != TESS_OK)
+        return error->code;
     if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
         if (tess_rundir_find(path, &checkpoint, &store, error) == TESS_OK)
             describe(call, checkpoint.item[0], error);

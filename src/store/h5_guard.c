@@ -8,12 +8,15 @@
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
+
+#define SECONDS 5 /* of computing, not of waiting for a disk; such a read takes less than one */
 
 static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 #define N_FAULTS (sizeof faults / sizeof faults[0])
 
-static struct sigaction before[N_FAULTS];
+static struct sigaction before[N_FAULTS], before_timer;
 static const char *guarded;
 static pthread_t reader;
 static int depth;
@@ -25,6 +28,21 @@ static void say(const char *text)
         return; /* nobody left to tell */
 }
 
+static void give_up(const char *what)
+{
+    say("tessera: ");
+    say(guarded);
+    say(what);
+    _exit(TESS_EDATA);
+}
+
+static void end_circle(int signal_number)
+{
+    (void)signal_number;
+    give_up(": is damaged: the HDF5 library does not come to an end with its texts; get the file "
+            "again, or check it with h5dump\n");
+}
+
 static void end(int fault)
 {
     for (size_t i = 0; i < N_FAULTS; i++)
@@ -32,16 +50,14 @@ static void end(int fault)
             sigaction(fault, &before[i], NULL); /* not ours: it happens again on return */
             return;
         }
-    say("tessera: ");
-    say(guarded);
-    say(": is damaged, or holds something that crashes the HDF5 library: get the file again, or "
-        "check it with h5dump\n");
-    _exit(TESS_EDATA);
+    give_up(": is damaged, or holds something that crashes the HDF5 library: get the file again, "
+            "or check it with h5dump\n");
 }
 
 void tess_h5_guard_start(const char *path)
 {
     struct sigaction action = {.sa_handler = end, .sa_flags = SA_ONSTACK};
+    struct sigaction timer = {.sa_handler = end_circle, .sa_flags = SA_ONSTACK};
     stack_t own = {.ss_sp = stack, .ss_size = sizeof stack}, old;
 
     if (depth++ > 0)
@@ -52,6 +68,7 @@ void tess_h5_guard_start(const char *path)
         sigaltstack(&own, NULL);
     for (size_t i = 0; i < N_FAULTS; i++)
         sigaction(faults[i], &action, &before[i]);
+    sigaction(SIGPROF, &timer, &before_timer);
 }
 
 void tess_h5_guard_finish(void)
@@ -61,5 +78,18 @@ void tess_h5_guard_finish(void)
         return;
     for (size_t i = 0; i < N_FAULTS; i++)
         sigaction(faults[i], &before[i], NULL);
+    sigaction(SIGPROF, &before_timer, NULL);
     guarded = NULL;
+}
+
+void tess_h5_guard_start_texts(void)
+{
+    if (depth > 0)
+        setitimer(ITIMER_PROF, &(struct itimerval){.it_value.tv_sec = SECONDS}, NULL);
+}
+
+void tess_h5_guard_finish_texts(void)
+{
+    if (depth > 0)
+        setitimer(ITIMER_PROF, &(struct itimerval){0}, NULL);
 }

@@ -4,6 +4,7 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/h5_claim.h"
+#include "tessera/h5_guard.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -177,7 +178,10 @@ static int variable_piece(const struct texts *texts, int64_t first, int64_t n, v
     char **text = buffer;
 
     memset(text, 0, (size_t)n * sizeof text[0]);
-    if (read_piece(texts, first, n, buffer, error) != TESS_OK)
+    tess_h5_guard_start_texts();
+    read_piece(texts, first, n, buffer, error);
+    tess_h5_guard_finish_texts();
+    if (error->code != TESS_OK)
         return error->code;
     for (int64_t i = 0; i < n; i++)
         give(texts, first + i, text[i] ? text[i] : "");

@@ -2,6 +2,7 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/h5.h"
+#include "tessera/h5_guard.h"
 
 #include <string.h>
 
@@ -126,8 +127,10 @@ static char *attribute_text(hid_t at)
         text = NULL;
     else if (H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) > 0) {
         H5Tset_size(memory, H5T_VARIABLE);
+        tess_h5_guard_start_texts();
         if (H5Aread(at, memory, &variable) >= 0 && variable)
             text = tess_strdup(variable);
+        tess_h5_guard_finish_texts();
         H5free_memory(variable);
     } else if (H5Tget_class(type) == H5T_STRING) {
         text = TESS_NEW(char, H5Tget_size(type) + 1);

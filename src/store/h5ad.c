@@ -13,17 +13,11 @@
 
 int tess_h5ad_kind(const struct tess_h5 *h5, const char *name)
 {
-    struct tess_error unused = TESS_ERROR_INIT;
     int kind = tess_h5_kind(h5, name), null;
     hid_t set = kind == 1 ? H5Dopen2(h5->file, name, H5P_DEFAULT) : H5I_INVALID_HID;
     hid_t space = set >= 0 ? H5Dget_space(set) : H5I_INVALID_HID;
-    char *encoding = NULL;
 
     null = space >= 0 && H5Sget_simple_extent_type(space) == H5S_NULL;
-    if (kind)
-        tess_h5_read_string(h5, name, "encoding-type", &encoding, &unused);
-    null |= encoding && strcmp(encoding, "null") == 0;
-    tess_free(encoding);
     if (space >= 0)
         H5Sclose(space);
     if (set >= 0)

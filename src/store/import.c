@@ -55,6 +55,20 @@ static int nothing_left(const struct tess_import_options *options,
     return TESS_OK;
 }
 
+/* Experiments there are, but not one number. */
+static void check_measured(const struct tess_import_options *options,
+                           const struct tess_index *index, struct tess_problems *problems)
+{
+    int64_t n = index->value_first[index->n_experiments];
+
+    if (tess_index_observed(index, -1) == 0 && problems->n == 0)
+        tess_problems_add(problems, options->file[0], 0, NULL,
+                          "no value is measured: all %lld of %lld experiment%s are missing (NaN or "
+                          "empty)",
+                          (long long)n, (long long)index->n_experiments,
+                          index->n_experiments == 1 ? "" : "s");
+}
+
 /* Small stores are put together in memory and written at once. */
 static int sink_buffers(struct tess_sink *sink, double memory, struct tess_error *error)
 {
@@ -101,10 +115,8 @@ static int fill(struct tess_plan *plan, struct tess_index *index, const char *pa
     }
     if (sink_buffers(&sink, plan->options->memory, error) == TESS_OK)
         tess_aggregate_run(plan, &sink, problems, result, error);
-    if (error->code == TESS_OK && problems->n == 0 && tess_index_observed(sink.index, -1) == 0)
-        tess_problems_add(problems, plan->options->file[0], 0, NULL,
-                          "no value is measured: all %lld are missing (NaN or empty)",
-                          (long long)sink.index->value_first[sink.index->n_experiments]);
+    if (error->code == TESS_OK)
+        check_measured(plan->options, sink.index, problems);
     if (path)
         refuse(problems, error);
     sink_flush(&sink, error);

@@ -243,7 +243,7 @@ static int read_shared(struct h5ad *file, const char *name, struct tess_source_h
     tess_source_h5_column_init(&all, shared->n);
     by.code = all.code;
     if (tess_frame_texts(shared, name, tess_source_h5_column_sink, &all, error) == TESS_OK &&
-        tess_frame_texts(shared, shared->index, take_name, &by, error) == TESS_OK)
+        tess_frame_texts(shared, shared->column.item[0], take_name, &by, error) == TESS_OK)
         tess_h5_column_texts(&file->id, 0, file->id.n, find_name, &by, error);
     made->symbols = all.symbols;
     all.symbols = (struct tess_symbols){0};
