@@ -6,9 +6,11 @@ default() { [ -n "${!1+set}" ] || export "$1=$2"; }
 
 # A host that dies or loses its link never says so: after 20 s of silence mpirun and its daemons ask
 # every 10 s whether the other side is still there, give up after 3 questions and end the job.
-default OMPI_MCA_oob_tcp_keepalive_time 20
-default OMPI_MCA_oob_tcp_keepalive_intvl 10
-default OMPI_MCA_oob_tcp_keepalive_probes 3
+for name in OMPI_MCA_oob_tcp PRTE_MCA_oob_tcp PRTE_MCA_prte; do # Open MPI 4, 5, and 6
+    default ${name}_keepalive_time 20
+    default ${name}_keepalive_intvl 10
+    default ${name}_keepalive_probes 3
+done
 default OPENBLAS_NUM_THREADS 1 # Tessera calls BLAS from threads of its own
 # default HDF5_USE_FILE_LOCKING FALSE # where a network file system has no locks; remove the first #
 # default OMPI_MCA_io romio321        # where parallel writing hangs or fails on Lustre or GPFS

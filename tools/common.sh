@@ -51,7 +51,7 @@ configure() {
     fi
 }
 
-# build DIR [meson options]: quiet unless it fails.
+# build DIR [meson options]: quiet unless it fails; what was said stays in DIR/build-log.txt.
 build() {
     local dir=$1 log
     log=$(mktemp)
@@ -60,5 +60,5 @@ build() {
         rm -f "$log"
         fail "building into $dir failed; the lines above say why"
     }
-    rm -f "$log"
+    mv "$log" "$dir/build-log.txt"
 }

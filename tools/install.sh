@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # Install what is missing to build Tessera (and, with --tests, to test it) from the distribution.
 # Looks for the things themselves first, so that a cluster's environment modules count as well.
-# --slurm and --hosts: what these options of tools/test.sh need.
-# usage: tools/install.sh [--tests] [--slurm] [--hosts]
+# --slurm, --hosts, --trees, --quick, --mpich: what these options of tools/test.sh need.
+# usage: tools/install.sh [--tests] [--slurm] [--hosts] [--trees] [--quick] [--mpich]
 set -u
 
-usage() { sed -n '2,5s/^# //p' "$0"; }
-tests=0 extra=""
+usage() { sed -n '2,6s/^# //p' "$0"; }
+tests=0 extra="" judges="numpy scipy h5py anndata sklearn torch" mpi=openmpi
 for option in "$@"; do
     case $option in
     --tests) tests=1 ;;
     --slurm) extra="$extra slurm-wlm munge" ;;
     --hosts) extra="$extra iproute2" ;;
+    --trees) extra="$extra debootstrap git" ;;
+    --quick) judges="numpy scipy h5py anndata sklearn" ;;
+    --mpich) mpi=mpich judges="" ;;
     --help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
     esac
@@ -19,6 +22,15 @@ done
 
 compiler() { command -v cc || command -v gcc || command -v mpicc; }
 header() { echo "#include <$1>" | "$(compiler)" -E -x c - >/dev/null 2>&1; }
+# The first of these HDF5s that there is: a serial one does not do.
+parallel() {
+    for name in "$@"; do
+        ! pkg-config --exists "$name" || { defines "$name" | grep -q 'H5_HAVE_PARALLEL 1'; return; }
+    done
+    return 1
+}
+# shellcheck disable=SC2046
+defines() { echo '#include <H5pubconf.h>' | "$(compiler)" $(pkg-config --cflags "$1") -E -dM -x c -; }
 pc() { for name in "$@"; do pkg-config --exists "$name" && return 0; done; return 1; }
 python() { /usr/bin/python3 -c "import importlib.util as u, sys; sys.exit(u.find_spec('$1') is None)"; }
 
@@ -33,8 +45,12 @@ has() {
     libopenmpi-dev) pc ompi-c mpi-c mpi mpich || command -v mpicc ;;
     openmpi-bin) command -v mpirun ;;
     libopenblas-dev) pc openblas ;;
-    libhdf5-openmpi-dev) pc hdf5-openmpi hdf5-mpi hdf5 ;;
+    libhdf5-openmpi-dev) parallel hdf5-openmpi hdf5-mpi hdf5 ;;
     libscalapack-openmpi-dev) pc scalapack-openmpi scalapack ;;
+    libmpich-dev) pc mpich ;;
+    mpich) command -v mpirun.mpich ;;
+    libhdf5-mpich-dev) parallel hdf5-mpich ;;
+    libscalapack-mpich-dev) pc scalapack-mpich ;;
     libyaml-dev) pc yaml-0.1 ;;
     libjansson-dev) pc jansson ;;
     libxxhash-dev) pc libxxhash ;;
@@ -46,6 +62,7 @@ has() {
     slurm-wlm) command -v slurmctld && command -v slurmd ;;
     munge) command -v munged ;;
     iproute2) command -v ip ;;
+    debootstrap | git) command -v "$1" ;;
     python3-*) python "${1#python3-}" ;;
     esac >/dev/null 2>&1
 }
@@ -56,6 +73,7 @@ module_of() {
     gcc | libc6-dev) echo gcc ;;
     meson | ninja-build) echo "meson ninja" ;;
     *openmpi-bin | libopenmpi-dev) echo openmpi ;;
+    mpich | libmpich-dev) echo mpich ;;
     libopenblas-dev) echo openblas ;;
     *hdf5*) echo "hdf5 (built for MPI)" ;;
     libscalapack*) echo scalapack ;;
@@ -86,10 +104,11 @@ apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeou
 need="gcc libc6-dev meson ninja-build pkg-config libopenmpi-dev openmpi-bin libopenblas-dev
 libhdf5-openmpi-dev libscalapack-openmpi-dev libyaml-dev libjansson-dev librandom123-dev libxxhash-dev
 zlib1g-dev uthash-dev"
+[ $mpi = openmpi ] || need=$(echo "$need" | sed 's/openmpi-bin/mpich/; s/openmpi/mpich/g')
 [ $tests = 0 ] || need="$need libcmocka-dev hdf5-tools"
 # Other people's readers, who judge what we write. Tests without them are skipped and say so.
-judges=$extra
-[ $tests = 0 ] || judges="$judges python3-numpy python3-scipy python3-h5py python3-anndata python3-sklearn python3-torch"
+[ $tests = 1 ] || judges=""
+judges="$extra $(for name in $judges; do echo "python3-$name"; done)"
 
 # Lists of packages are split into words on purpose.
 # shellcheck disable=SC2086,SC2116

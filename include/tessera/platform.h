@@ -8,11 +8,15 @@ struct tess_error;
 
 /* What libraries read from the environment when they are loaded; what the user set stands. If
  * anything is to be changed, sets it and executes the program again (argv). Before MPI_Init. Local.
- *   OPENBLAS_CORETYPE  OpenBLAS 0.3.21 takes kernels five times too slow (Prescott), or half as
- * fast as possible, on processors newer than itself: a better type that fits. OMP_WAIT_POLICY
+ *   OPENBLAS_CORETYPE  OpenBLAS takes kernels five times too slow (Prescott), or half as fast as
+ * possible, on processors newer than itself: a better type that fits. OMP_WAIT_POLICY
  * PASSIVE: with more threads, of all ranks, than cores, spinning ones keep the others from working:
  * 80 times slower with 3 ranks x 2 threads on 2 cores. */
 void tess_platform_choose(char **argv);
+/* A core type faster than the one that OpenBLAS chose, which every release since 0.3.21 has and a
+ * processor with these instructions runs; NULL if there is none, or if the name is not known: then
+ * the library is newer than we are. Local. */
+const char *tess_platform_better_core(const char *core, int has_avx2, int has_avx512);
 /* Kernels in use, for checkpoints and messages ("SkylakeX"). */
 const char *tess_platform_blas_core(void);
 /* One BLAS thread a rank; says at -v what is used; TESS_EOS if the ranks' core types differ,

@@ -89,13 +89,13 @@ static double timed(const struct bench *bench, const struct work *work, int64_t 
             buffer[i] = 0.001f * (float)(i % 1000);
         work->run(1, work, buffer);
 #pragma omp barrier
-#pragma omp master
-        start = bench_start(bench);
+        if (omp_get_thread_num() == 0)
+            start = bench_start(bench);
 #pragma omp barrier
         work->run(n, work, buffer);
 #pragma omp barrier
-#pragma omp master
-        seconds = bench_stop(bench, start);
+        if (omp_get_thread_num() == 0)
+            seconds = bench_stop(bench, start);
         tess_free(buffer);
     }
     return seconds;

@@ -11,31 +11,43 @@
 #include <strings.h>
 #include <unistd.h>
 
-/* The newest kernels of OpenBLAS 0.3.21 that this processor runs; NULL: its own choice is right. */
-static const char *best_core(void)
+/* Kernels of OpenBLAS up to 0.3.34 that do without AVX2, and without AVX-512. Names that are not
+ * here are those of newer processors than the table. */
+static const char *const old_cores[] = {
+    "Katmai", "Coppermine",   "Northwood",   "Prescott",  "Banias",     "Atom",        "Core2",
+    "Penryn", "Dunnington",   "Nehalem",     "Athlon",    "Opteron",    "Barcelona",   "Nano",
+    "Bobcat", "Opteron_SSE3", "Sandybridge", "Bulldozer", "Piledriver", "Steamroller", "Unknown",
+    NULL};
+static const char *const narrow_cores[] = {"Haswell", "Zen", "Excavator", NULL};
+
+static int is_among(const char *const *names, const char *name)
 {
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512cd"))
-        return "SkylakeX";
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return "Haswell";
-#endif
-    return NULL;
+    while (*names && strcasecmp(*names, name) != 0)
+        names++;
+    return *names != NULL;
 }
 
-/* Core types that are at least as good as the ones above, where OpenBLAS knows the processor. */
-static int good_enough(const char *core, const char *best)
+const char *tess_platform_better_core(const char *core, int has_avx2, int has_avx512)
 {
-    static const char *const wide[] = {"SkylakeX", "Cooperlake", "SapphireRapids"};
-    static const char *const narrow[] = {"Haswell", "Zen", "Excavator"};
+    if (has_avx512 && (is_among(old_cores, core) || is_among(narrow_cores, core)))
+        return "SkylakeX";
+    return has_avx2 && is_among(old_cores, core) ? "Haswell" : NULL;
+}
 
-    for (int i = 0; i < 3; i++)
-        if (strcasecmp(core, wide[i]) == 0 ||
-            (strcasecmp(best, "Haswell") == 0 && strcasecmp(core, narrow[i]) == 0))
-            return 1;
-    return 0;
+/* NULL: OpenBLAS's own choice is right. */
+static const char *better_core(void)
+{
+#if defined(__x86_64__)
+    int wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("avx512cd");
+
+    return tess_platform_better_core(
+        tess_platform_blas_core(), __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"),
+        wide);
+#else
+    return NULL;
+#endif
 }
 
 const char *tess_platform_blas_core(void)
@@ -51,9 +63,7 @@ static int suggest(const char *name, const char *value)
 
 void tess_platform_choose(char **argv)
 {
-    const char *best = best_core();
-    int core = suggest("OPENBLAS_CORETYPE",
-                       best && !good_enough(tess_platform_blas_core(), best) ? best : NULL);
+    int core = suggest("OPENBLAS_CORETYPE", better_core());
     int wait = getenv("GOMP_SPINCOUNT") ? 0 : suggest("OMP_WAIT_POLICY", "PASSIVE");
 
     if (core || wait)

@@ -74,16 +74,18 @@ static hid_t access_list(MPI_Comm comm)
     return list;
 }
 
-static int look(const char *path, struct tess_error *error)
+/* Why a file cannot be opened is found out here: what MPI says of it differs and may be nothing. */
+static int look(const char *path, int writable, struct tess_error *error)
 {
     FILE *file;
     int first;
 
     if (tess_fail_here(error, path))
         return error->code;
-    file = fopen(path, "rb");
+    file = fopen(path, writable ? "r+b" : "rb");
     if (!file)
-        return tess_error_set(error, TESS_EDATA, "%s: cannot open: %s", path, strerror(errno));
+        return tess_error_set(error, TESS_EDATA, "%s: cannot open%s: %s", path,
+                              writable ? " for writing" : "", strerror(errno));
     errno = 0;
     first = fgetc(file);
     if (first == EOF)
@@ -145,7 +147,7 @@ int tess_h5_open(struct tess_h5 *h5, const char *path, MPI_Comm comm, int writab
     hid_t list;
 
     *h5 = (struct tess_h5){H5I_INVALID_HID, comm, tess_strdup(path), 0, 0};
-    look(path, error);
+    look(path, writable, error);
     if (settle(h5, error) != TESS_OK)
         return error->code;
     list = access_list(comm);

@@ -49,8 +49,8 @@ printf '%s slots=2\n' $net.1 $net.2 >"$work/hosts"
 # train NAME [RUN [PAUSE]]: jobs/local.sh on the first host; three ranks, so that both hosts have some and one has two.
 train() {
     TESSERA=$PWD CONFIG=$work/$1.yaml STORE=$work/data.prc.h5 RUN=${2-$work/$1} RANKS=3 HOSTFILE=$work/hosts PAUSE=${3-3} \
-        OMPI_MCA_plm_rsh_agent=$work/agent OMPI_MCA_oob_tcp_if_include=$net.0/24 \
-        OMPI_MCA_btl_tcp_if_include=$net.0/24 OMPI_MCA_btl=self,vader,tcp \
+        OMPI_MCA_plm_rsh_agent=$work/agent PRTE_MCA_plm_ssh_agent=$work/agent \
+        OMPI_MCA_oob_tcp_if_include=$net.0/24 PRTE_MCA_prte_if_include=$net.0/24 OMPI_MCA_btl_tcp_if_include=$net.0/24 \
         "$work/agent" $net.1 timeout -k 10 400 "$PWD/jobs/local.sh" >>"$work/$1.log" 2>&1
 }
 

@@ -266,7 +266,7 @@ def synthetic(path, missing, replicates):
                 obs.append(("+".join(reversed(p.split("+"))) if k else p, f"line{c}", "test" if held else "train"))
     frame = pd.DataFrame(obs, columns=["perturbation", "context", "split"], index=[f"row{i}" for i in range(len(obs))])
     anndata.AnnData(np.array(rows, dtype=np.float32), obs=frame,
-                    var=pd.DataFrame(index=readouts), dtype=np.float32).write_h5ad(path)
+                    var=pd.DataFrame(index=readouts)).write_h5ad(path)
     return Plain(path)
 
 
@@ -338,7 +338,7 @@ def test_predictions(plain, store):
     assert close(against["pearson_delta"]["skill"], (better - worse) / (1 - worse))
     frame = pd.DataFrame(list(guess), columns=["perturbation", "context"], index=[str(i) for i in range(len(guess))])
     anndata.AnnData(np.array(list(guess.values()), dtype=np.float32), obs=frame,
-                    var=pd.DataFrame(index=plain.readouts), dtype=np.float32).write_h5ad(wide)
+                    var=pd.DataFrame(index=plain.readouts)).write_h5ad(wide)
     same = evaluate(store, "--predictions", wide, ranks=2)
     for name, value in scores["model"].items():
         if isinstance(value, float):

@@ -4,6 +4,7 @@ be refused with one sentence, and damaged ones must never crash or hang the read
 
 usage: formats_hdf5.py TESSERA SOURCE_ROOT [MUTATIONS]
 """
+import inspect
 import json
 import pathlib
 import random
@@ -186,7 +187,9 @@ def table(n=7):
 
 def write(name, x, obs=None, var=None, **how):
     n, m = x.shape
-    a = anndata.AnnData(x, obs=table(n) if obs is None else obs, dtype=x.dtype,
+    # Old versions make float32 of everything unless told not to; new ones do not know the word.
+    same = {"dtype": x.dtype} if "dtype" in inspect.signature(anndata.AnnData.__init__).parameters else {}
+    a = anndata.AnnData(x, obs=table(n) if obs is None else obs, **same,
                         var=pd.DataFrame(index=var if var is not None else [f"g{i}" for i in range(m)]))
     a.strings_to_categoricals = lambda *_: None  # text columns stay text
     path = TMP / name

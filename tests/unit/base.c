@@ -3,6 +3,7 @@
 #include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/intern.h"
+#include "tessera/platform.h"
 #include "tessera/random.h"
 #include "tessera/text.h"
 #include "tessera/vocab.h"
@@ -217,6 +218,21 @@ static void commit__only_its_own(void **state)
     tess_free(path);
 }
 
+/* A choice of OpenBLAS that wastes the processor is bettered; one that is not known is left alone.
+ */
+static void platform__betters_old_kernels(void **state)
+{
+    (void)state;
+    assert_string_equal(tess_platform_better_core("Prescott", 1, 1), "SkylakeX");
+    assert_string_equal(tess_platform_better_core("Zen", 1, 1), "SkylakeX");
+    assert_string_equal(tess_platform_better_core("SANDYBRIDGE", 1, 0), "Haswell");
+    assert_null(tess_platform_better_core("Zen", 1, 0));
+    assert_null(tess_platform_better_core("Cooperlake", 1, 1));
+    assert_null(tess_platform_better_core("SapphireRapids", 1, 1));
+    assert_null(tess_platform_better_core("DiamondRapids", 1, 1));
+    assert_null(tess_platform_better_core("Prescott", 0, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +240,7 @@ int main(void)
         cmocka_unit_test(random__known_answer),
         cmocka_unit_test(random__permutes),
         cmocka_unit_test(random__normal_moments),
+        cmocka_unit_test(platform__betters_old_kernels),
         cmocka_unit_test(text__nearest),
         cmocka_unit_test(intern__numbers_in_order),
         cmocka_unit_test(vocab__sorted_and_found),
