@@ -47,21 +47,9 @@ if [ ${#files[@]} = 0 ]; then
     files=("$output/screen.h5ad")
     options=(--normalize-total 1e4 --log1p)
 fi
-import=("$tessera" import "${files[@]}" -o "$store" "${options[@]}") rule=
-case " ${options[*]-} " in
-*" --split-column"*) step "${import[@]}" ;;
-*) # Is there a column 'split'? Trying is the cheapest way to know.
-    log=$output/import.txt
-    if "${import[@]}" --split-column split >"$log" 2>&1; then
-        show "${import[@]}" --split-column split
-        cat "$log"
-    else
-        grep -q 'no column .split' "$log" || { cat "$log" >&2; fail "the files cannot be imported; the lines above say why"; }
-        step "${import[@]}"
-        rule=--random
-    fi
-    rm -f "$log" ;;
-esac
+step "$tessera" import "${files[@]}" -o "$store" "${options[@]}"
+# A column 'split' of the files was used, if there is one.
+rule=$("$tessera" info "$store" | sed -n 's/^split_method .*everything for training$/--random/p')
 step "$tessera" split "$store" $rule
 
 say "Training on $ranks ranks"
