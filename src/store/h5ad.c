@@ -116,8 +116,8 @@ static struct tess_strings list_layers(const struct tess_h5ad_place *place,
     struct tess_strings all = {0}, names = {0};
     char *group = tess_h5ad_path(place, "layers");
 
-    if (find_raw(&raw, h5))
-        tess_strings_add(&names, "raw");
+    if (find_raw(&raw, h5)) /* a layer of that name comes before it */
+        tess_strings_add(&names, kind_of(place, h5, "layers/raw") ? "raw/X" : "raw");
     if (tess_h5_kind(h5, group) == 2)
         tess_h5_list(h5, group, &all, &unused);
     for (size_t i = 0; i < all.n; i++) {

@@ -1,5 +1,7 @@
 /* source_h5ad.c -- AnnData files as a source: X, a layer or raw/X, dense or compressed, and obs; a
  * modality of MuData likewise. */
+#include "h5ad.h"
+
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/frame.h"
@@ -7,8 +9,6 @@
 #include "tessera/source.h"
 #include "tessera/source_h5.h"
 #include "tessera/sparse.h"
-
-#include "h5ad.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -422,6 +422,7 @@ def negative_values(store):
     says(said(0, "check", path), *named)
     says(said(0, "import", path, "-o", store), *named)
     says(said(65, "import", path, "-o", FOLDER / "no.prc.h5", "--normalize-total", "100"), "is no count", *named)
+    says(said(0, "check", FOLDER / "hand_layer_raw.h5ad"), "there are counts in raw/X (--layer raw/X)")
     with made("deep.h5ad", sample() * 100) as f:
         matrix(f, "layers/counts", sample(dtype="i4"))
     says(said(65, "check", FOLDER / "deep.h5ad", "--log1p"), "has no log1p; X holds negative numbers; there are counts in layers/counts")
