@@ -356,10 +356,11 @@ static void take_line(struct tess_source *source, const struct line *line, struc
         to = block->first + block->n;
     for (int64_t row = from; row < to; row++) {
         int64_t k = row % n, column = state->column[k];
+        int silent = row < state->reported || (source->left_out && source->left_out[row]);
 
         block->data[block->indptr[row - block->first] + line->place] =
             tess_cells_read(&state->cells, k, &table->field[column], table->lines.number,
-                            table->name.item[column], row < state->reported ? NULL : problems);
+                            table->name.item[column], silent ? NULL : problems);
     }
 }
 
