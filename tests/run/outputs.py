@@ -176,7 +176,8 @@ def check_signals():
         pathlib.Path(name).write_text("kept")
     for line, ranks, numbers in cases:
         for number in numbers:
-            one = writing(ranks, *line)
+            one, name = writing(ranks, *line), line[-1]
+            before = content(name)
             for pid in [one.process.pid] if ranks > 1 else one.pids():
                 one.send(pid, number)
             one.go_on()
@@ -185,7 +186,8 @@ def check_signals():
             check(code != 0, f"{what}: exit code 0")
             training.wait_for(lambda: not one.pids() and not parts(), 10)
             check(not parts(), f"{what}: left behind: {parts()}")
-    check(all(pathlib.Path(name).read_text() == "kept" for name in ("kept.prc.h5", "kept.h5ad")), "a signal spoilt an earlier file")
+            # mpirun may be slower than what is left to do: then the file is the new one, and whole
+            check(content(name) == before or ranks > 1 and checks.run("verify", name).returncode == 0, f"{what}: spoilt the earlier file")
 
 
 def check_leftovers():
