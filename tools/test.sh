@@ -62,7 +62,7 @@ if [ "$only" = --mpich ]; then
     say "Building with MPICH"
     build build-mpich -Dtests=enabled -Dmpi=mpich
     say "Unit and MPI tests with MPICH"
-    run build-mpich --suite unit --suite mpi
+    run build-mpich --suite unit --suite mpi --timeout-multiplier 4
     finish
 fi
 say "Building"
@@ -70,7 +70,7 @@ build build -Dtests=enabled
 say "Tests"
 # Words of options are split on purpose.
 # shellcheck disable=SC2046,SC2086
-run build ${TESS_TEST_LONG:+--timeout-multiplier 15} $([ -z "$only" ] || echo --suite unit --suite mpi --suite quick)
+run build ${TESS_TEST_LONG:+--timeout-multiplier 15} $([ -z "$only" ] || echo --suite unit --suite mpi --suite quick --timeout-multiplier 4)
 [ -z "$only" ] || finish
 
 say "Building with sanitizers"

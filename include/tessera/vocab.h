@@ -6,6 +6,7 @@
 #define TESSERA_VOCAB_H
 
 #include <mpi.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct tess_error;

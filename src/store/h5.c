@@ -84,8 +84,9 @@ static int look(const char *path, int writable, struct tess_error *error)
         return error->code;
     file = fopen(path, writable ? "r+b" : "rb");
     if (!file)
-        return tess_error_set(error, TESS_EDATA, "%s: cannot open%s: %s", path,
-                              writable ? " for writing" : "", strerror(errno));
+        return tess_error_set(error, writable && errno != ENOENT ? TESS_ECREATE : TESS_EDATA,
+                              "%s: cannot %s: %s", path,
+                              writable ? "be opened for writing" : "open", strerror(errno));
     errno = 0;
     first = fgetc(file);
     if (first == EOF)
@@ -170,6 +171,20 @@ static int directory_is_there(const char *path)
     return there;
 }
 
+/* HDF5 could not create it: the system is asked why, for MPI's words differ and may be none. */
+static void create_failed(const struct tess_h5 *h5, struct tess_error *error)
+{
+    int file = open(h5->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+
+    if (file < 0) {
+        H5Eclear2(H5E_DEFAULT);
+        tess_error_set(error, TESS_ECREATE, "%s: cannot be created: %s", h5->path, strerror(errno));
+    } else {
+        close(file);
+        tess_h5_fail(h5, NULL, "cannot be created", TESS_ECREATE, error);
+    }
+}
+
 /* Rank 0 makes the file, and everybody opens it once: if a rank cannot, MPI_File_open waits for
  * ever. A network file system may show a new file to other hosts only after a while. */
 static int make_visible(const struct tess_h5 *h5, struct tess_error *error)
@@ -214,7 +229,7 @@ int tess_h5_create(struct tess_h5 *h5, const char *path, MPI_Comm comm, struct t
     if (settle(h5, error) == TESS_OK) {
         h5->file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, list);
         if (h5->file < 0)
-            tess_h5_fail(h5, NULL, "cannot be created", TESS_ECREATE, error);
+            create_failed(h5, error);
     }
     H5Pclose(list);
     return settle(h5, error);
