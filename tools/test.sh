@@ -4,18 +4,20 @@
 # --slurm: then jobs/ on a real SLURM cluster of one node. --hosts: then a run over two network namespaces.
 # --trees: then everything from the start on bare trees of Debian 12, 13 and the newest. These three need root, and
 # are on where the variable CI is set. --long: with the whole matrices of kills, damages and failures (an hour).
-# --quick: without the sanitizers and the longer runs. --mpich: the unit and MPI tests with MPICH, and nothing else.
-# usage: tools/test.sh [--slurm] [--hosts] [--trees] [--long] | --quick | --mpich
+# --quick: the unit and MPI tests and what differs from system to system, without sanitizers; --judges: with what
+# others make of our files and we of theirs. --mpich: the unit and MPI tests with MPICH, and nothing else.
+# usage: tools/test.sh [--slurm] [--hosts] [--trees] [--long] | --quick [--judges] | --mpich
 set -u
 . "$(dirname "$0")/common.sh"
-more="" only=""
+more="" only="" part="unit mpi quick"
 [ -z "${CI-}" ] || more="--slurm --hosts --trees"
 for option in "$@"; do
     case $option in
     --slurm | --hosts | --trees) case $more in *$option*) ;; *) more="$more $option" ;; esac ;;
     --long) export TESS_TEST_LONG=1 ;;
     --quick | --mpich) only=$option ;;
-    *) sed -n '2,9s/^# //p' tools/test.sh >&2; exit 2 ;;
+    --judges) only=--quick part="$part judges" ;;
+    *) sed -n '2,10s/^# //p' tools/test.sh >&2; exit 2 ;;
     esac
 done
 [ -z "$only" ] || more=""
@@ -70,7 +72,7 @@ build build -Dtests=enabled
 say "Tests"
 # Words of options are split on purpose.
 # shellcheck disable=SC2046,SC2086
-run build ${TESS_TEST_LONG:+--timeout-multiplier 15} $([ -z "$only" ] || echo --suite unit --suite mpi --suite quick --timeout-multiplier 4)
+run build ${TESS_TEST_LONG:+--timeout-multiplier 15} $([ -z "$only" ] || printf -- '--suite %s ' $part) ${only:+--timeout-multiplier 4}
 [ -z "$only" ] || finish
 
 say "Building with sanitizers"

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -68,17 +69,44 @@ static void end(int number)
     raise(number); /* its own action is back; it comes when this returns */
 }
 
+static void *wait_for_signals(void *unused)
+{
+    for (;;)
+        pause();
+    return unused;
+}
+
+/* A thread that is within a large write hears of a signal when that is done, and mpirun kills a
+ * second after it asked: the signals go to a thread that does nothing else. */
+static void watch(const sigset_t *ours)
+{
+    static int watching;
+    pthread_attr_t detached;
+    pthread_t thread;
+
+    if (!watching && pthread_attr_init(&detached) == 0) {
+        pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+        watching = pthread_create(&thread, &detached, wait_for_signals, NULL) == 0;
+        pthread_attr_destroy(&detached);
+    }
+    if (watching)
+        pthread_sigmask(SIG_BLOCK, ours, NULL);
+}
+
 /* What ends the program by default leaves no file behind. A file beyond the user's limit is an
  * error like a full disk. */
 static void catch_signals(void)
 {
     static const int numbers[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU};
     struct sigaction action = {.sa_handler = end, .sa_flags = (int)SA_RESETHAND}, now;
+    sigset_t ours;
 
+    sigemptyset(&ours);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (sigaction(numbers[i], NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
-            now.sa_handler == SIG_DFL)
-            sigaction(numbers[i], &action, NULL);
+            now.sa_handler == SIG_DFL && sigaction(numbers[i], &action, NULL) == 0)
+            sigaddset(&ours, numbers[i]);
+    watch(&ours);
     signal(SIGXFSZ, SIG_IGN);
 }
 

@@ -23,6 +23,7 @@ folder = tempfile.TemporaryDirectory(prefix="tess_outputs_")
 os.chdir(folder.name)
 SMALL = ["--perturbations", "12", "--readouts", "6", "--contexts", "3"]
 LARGE = ["--perturbations", "1500", "--readouts", "800", "--contexts", "4"]
+LONG = ["--perturbations", "4000", "--readouts", "1200", "--contexts", "4"]  # some seconds of writing, in which it can be stopped
 
 
 def content(path):
@@ -114,7 +115,7 @@ def started(ranks, *line):
 
 def writing(ranks, *line, before=()):
     """A command that was stopped where it is while it has a temporary file of its own."""
-    for _ in range(20):
+    for _ in range(60):
         one = started(ranks, *line)
         training.wait_for(lambda: one.over() or set(parts()) - set(before), pause=0.0005)
         if one.hold() and set(parts()) - set(before) and not one.over():
@@ -156,9 +157,9 @@ IMPORT = ["import", "rows.csv", "--memory", "0.000003"]  # so little that files 
 
 def check_races():
     rows("rows.csv", 3000)
-    race("made1.prc.h5", ["simulate", *LARGE], ["simulate", *SMALL], 1, old=True)
-    race("made2.prc.h5", ["simulate", *LARGE], ["simulate", *SMALL], 2, old=False)
-    race("made2.h5ad", ["simulate", *LARGE], ["simulate", *SMALL], 2, old=True)
+    race("made1.prc.h5", ["simulate", *LONG], ["simulate", *SMALL], 1, old=True)
+    race("made2.prc.h5", ["simulate", *LONG], ["simulate", *SMALL], 2, old=False)
+    race("made2.h5ad", ["simulate", *LONG], ["simulate", *SMALL], 2, old=True)
     race("rows.prc.h5", IMPORT, ["import", "own.csv"], 1, old=False)
     plain("simulate", *LARGE, "-o", "large.prc.h5")
     plain("train", "config.yaml", "--set", "data.store=large.prc.h5", "--set", "train.epochs=1", "--set", "train.batch=65536",
@@ -169,8 +170,8 @@ def check_races():
 
 def check_signals():
     interrupt, term, hang_up, user = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1
-    make, impute = ["simulate", *LARGE, "-o", "kept.prc.h5"], ["impute", "large", "-o", "kept.h5ad"]
-    cases = [([*IMPORT, "-o", "kept.prc.h5"], 1, (interrupt, term, hang_up)), (make, 1, (user,)), (make, 2, (interrupt, term)),
+    make, impute = ["simulate", *LONG, "-o", "kept.prc.h5"], ["impute", "large", "-o", "kept.h5ad"]
+    cases = [([*IMPORT, "-o", "kept.prc.h5"], 1, (interrupt, term, hang_up)), (make, 1, (user,)), (["simulate", *LARGE, "-o", "kept.prc.h5"], 2, (interrupt, term)),
              (impute, 1, (hang_up,)), (impute, 2, (interrupt,))]
     for name in ("kept.prc.h5", "kept.h5ad"):
         pathlib.Path(name).write_text("kept")
@@ -192,7 +193,7 @@ def check_signals():
 
 def check_leftovers():
     """What SIGKILL leaves blocks nobody and is nobody's to remove; a run removes its own."""
-    killed = writing(1, "simulate", *LARGE, "-o", "killed.prc.h5")
+    killed = writing(1, "simulate", *LONG, "-o", "killed.prc.h5")
     killed.kill_all()
     killed.wait()
     left = parts()

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Machines that have nothing: bare trees of Debian 12, 13 and the newest, made by debootstrap. In each a clone of what is
-# committed here, README's first command as it stands, then tools/test.sh --quick; MPICH in the place of Open MPI in one;
-# in one a user who may install nothing.
+# committed here, a user who may install nothing, README's first command as it stands, then tools/test.sh --quick, in the
+# newest with the judges, in one with MPICH in the place of Open MPI.
 # The bare trees and the packages that were fetched are kept in TESS_TREES (/var/cache/tessera-trees); what is
 # installed and built goes at the end. Everything is mounted in a namespace of its own, which ends with the last
 # process in it: nothing is ever mounted for the rest of the machine.
@@ -39,15 +39,16 @@ stop() {
     for id in "$trees"/*.run; do [ ! -d "$id" ] || remove "$id"; done
 } 2>/dev/null
 
-# bare SUITE: the tree as debootstrap makes it; whole or not there.
-bare() {
-    local tree=$trees/$1.bare
+# bare SUITE: the tree as debootstrap makes it; whole or not there. One at a time.
+bare() (
+    tree=$trees/$1.bare
+    exec 8>"$trees/$1.lock" && flock 8
     [ -z "$(find "$tree" -maxdepth 0 -mtime +$days 2>/dev/null)" ] || remove "$tree"
-    [ ! -d "$tree" ] || return 0
+    [ ! -d "$tree" ] || exit 0
     remove "$trees/$1.new"
     debootstrap --variant=minbase ${certificates:+--include=ca-certificates} "$1" "$trees/$1.new" "$archive" &&
         rm -f "$trees/$1.new"/var/cache/apt/archives/*.deb && mv "$trees/$1.new" "$tree" && touch "$tree"
-}
+)
 case $archive in https:*) certificates=yes ;; *) certificates='' ;; esac
 
 # fresh SUITE NAME: a copy of the bare tree with the machine's package sources, proxies and names of hosts, and a clone
@@ -56,7 +57,7 @@ fresh() {
     local uri codename
     tree=$trees/$2.run
     remove "$tree"
-    mkdir -p "$trees/packages-$1/partial" &&
+    mkdir -p "$trees/packages-$2/partial" &&
         cp -a --reflink=auto "$trees/$1.bare" "$tree" && cp /etc/resolv.conf /etc/hosts "$tree/etc/" || return
     echo "deb $archive $1 main" >"$tree/etc/apt/sources.list"
     [ "$1" = sid ] || sources | while read -r uri codename; do
@@ -70,7 +71,7 @@ fresh() {
         git clone -q --no-hardlinks "$PWD" "$tree/opt/tessera"
 }
 
-# inside SUITE COMMAND…: in $tree, as after a login, with devices and processes of its own.
+# inside COMMAND…: in $tree, as after a login, with devices and processes of its own.
 inside() {
     local name known=()
     for name in http_proxy https_proxy ftp_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
@@ -96,20 +97,20 @@ inside() {
         mount --bind "$packages" "$tree/var/cache/apt/archives"
         exec chroot "$tree" /usr/bin/env -i HOME=/root TERM=dumb LC_ALL=C.UTF-8 \
             PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"' \
-        inside "$tree" "$trees/packages-$1" "${known[@]}" "${@:2}" </dev/null
+        inside "$tree" "$trees/packages-$(basename "$tree" .run)" "${known[@]}" "$@" </dev/null
 }
 
 # case_of NAME WHAT COMMAND…: a result, with the end of its log if it is bad.
 case_of() {
     local name=$1 what=$2 log=$work/$1.log began=$SECONDS
     shift 2
-    "$@" >"$log" 2>&1 && echo "ok $what, after $((SECONDS - began)) s" ||
-        { echo "not ok $what"; tail -n 40 "$log" | sed 's/^/# /'; return 1; }
+    "$@" >"$log" 2>&1 && echo "ok - $what, after $((SECONDS - began)) s" ||
+        { { echo "not ok - $what"; tail -n 40 "$log" | sed 's/^/# /'; } >"$log.bad"; cat "$log.bad"; return 1; }
 }
 
 nothing_allowed() { # SUITE: a user who is not root, where there is no sudo
-    inside "$1" sh -c 'useradd -d /opt/somebody -m somebody && cp -r /opt/tessera /opt/somebody && chown -R somebody: /opt/somebody' &&
-        inside "$1" setpriv --reuid somebody --regid somebody --init-groups env HOME=/opt/somebody \
+    inside sh -c 'useradd -d /opt/somebody -m somebody && cp -r /opt/tessera /opt/somebody && chown -R somebody: /opt/somebody' &&
+        inside setpriv --reuid somebody --regid somebody --init-groups env HOME=/opt/somebody \
             bash -c 'cd ~/tessera && '"$first"
     [ $? = 1 ] || { echo "its exit code is not 1"; return 1; }
     for package in gcc libc6-dev meson ninja-build pkg-config openmpi-bin libopenmpi-dev libopenblas-dev libhdf5-openmpi-dev \
@@ -118,24 +119,25 @@ nothing_allowed() { # SUITE: a user who is not root, where there is no sudo
     done
 }
 quickstart() {
-    inside "$1" bash -c "cd /opt/tessera && $first && ls -s quickstart-*/scores.json quickstart-*/imputed.h5ad" &&
+    inside bash -c "cd /opt/tessera && $first && ls -s quickstart-*/scores.json quickstart-*/imputed.h5ad" &&
         no_warnings && { [ ! -e "$tree/opt/tessera/build/tests" ] || { echo "the tests were built as well"; false; }; }
 }
 no_warnings() { ! grep -A 5 'warning:' "$tree/opt/tessera/build/build-log.txt"; }
-quick_tests() { inside "$1" bash -c 'cd /opt/tessera && tools/test.sh --quick' && no_warnings; }
-mpich_tests() { inside "$1" bash -c 'cd /opt/tessera && tools/test.sh --mpich'; }
+quick_tests() { inside bash -c "cd /opt/tessera && tools/test.sh --quick ${*:2}" && no_warnings; }
+mpich_tests() { inside bash -c 'cd /opt/tessera && tools/test.sh --mpich'; }
 
 # tree NAME: all of a tree, its results on standard output.
 tree() {
-    local suite=$1 tree
+    local suite=$1 tree judges=''
     [ "$1" != mpich ] || suite=trixie
+    [ "$1" != sid ] || judges=--judges
     case_of "$1-bare" "$1: a bare tree" bare "$suite" && case_of "$1-fresh" "$1: a copy of it, with a clone" fresh "$suite" "$1" || return
     if [ "$1" = mpich ]; then
-        case_of mpich-tests "mpich: installed, built, unit and MPI tests" mpich_tests $suite
+        case_of mpich-tests "mpich: installed, built, unit and MPI tests" mpich_tests
     else
         case_of "$1-user" "$1: not root, no sudo: the missing packages are named" nothing_allowed "$1"
         case_of "$1-quickstart" "$1: $first" quickstart "$1" &&
-            case_of "$1-tests" "$1: tools/test.sh --quick" quick_tests "$1"
+            case_of "$1-tests" "$1: tools/test.sh --quick $judges" quick_tests "$1" $judges
         grep -hE '^[0-9]+ passed' "$work/$1-tests.log" 2>/dev/null | sed 's/^/# /'
     fi
     remove "$tree"
@@ -144,7 +146,7 @@ tree() {
 # README's first command, without what may follow it.
 first=$(sed -n 's/^\(tools\/[a-z]*\.sh\)\b.*/\1/p' README.md | head -n 1)
 [ -z "$(git status --porcelain 2>/dev/null)" ] || echo "# What is not committed here is not in the trees."
-# Two at a time, for installing is mostly waiting; the copies of one release share their packages and take turns.
+# Two at a time, for installing is mostly waiting.
 share_of() { # NAME…: those of them that are wanted, one after the other
     local name
     for name in "$@"; do
@@ -152,16 +154,10 @@ share_of() { # NAME…: those of them that are wanted, one after the other
     done
 }
 set -m
-share_of bookworm sid >"$work/one.tap" &
-share_of trixie mpich >"$work/other.tap" &
+share_of sid mpich | tee "$work/one.tap" &
+share_of bookworm trixie | tee "$work/other.tap" &
 set +m
 wait
-while IFS= read -r line; do
-    case $line in
-    'ok '*) pass "${line#ok }" ;;
-    'not ok '*) bad "${line#not ok }" ;;
-    *) printf '%s\n' "$line" ;;
-    esac
-done < <(cat "$work/one.tap" "$work/other.tap")
+n_ok=$(cat "$work"/*.tap | grep -c '^ok') n_bad=$(cat "$work"/*.tap | grep -c '^not ok')
 printf '1..%d\n' $((n_ok + n_bad))
-[ $n_bad = 0 ] && [ $n_ok -gt 0 ]
+[ "$n_bad" = 0 ] && [ "$n_ok" -gt 0 ]
