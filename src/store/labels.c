@@ -3,6 +3,7 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/tuples.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,29 +15,27 @@ enum { ABSENT = -3, UNSEEN = -2, BAD = -1 };
 /* Two columns to one: "a_b" for every pair that occurs. */
 static void join(struct tess_column *column, const struct tess_column *next, int64_t n_rows)
 {
-    struct tess_intern pairs = {0};
+    struct tess_tuples pairs;
     struct tess_column joined = {0};
 
+    tess_tuples_init(&pairs, 2);
     for (int64_t i = 0; i < n_rows; i++) {
         int32_t pair[2] = {column->code[i], next->code[i]};
 
-        column->code[i] = pair[0] < 0 || pair[1] < 0
-                              ? -1
-                              : (int32_t)tess_intern_add(&pairs, (const char *)pair, sizeof pair);
+        column->code[i] = pair[0] < 0 || pair[1] < 0 ? -1 : (int32_t)tess_tuples_add(&pairs, pair);
     }
     joined.n_levels = pairs.n;
     joined.level = TESS_NEW(char *, pairs.n);
     for (int64_t i = 0; i < pairs.n; i++) {
-        int32_t pair[2];
+        const int32_t *pair = pairs.code + 2 * i;
 
-        memcpy(pair, pairs.text[i], sizeof pair);
         joined.level[i] = tess_format("%s_%s", column->level[pair[0]], next->level[pair[1]]);
     }
     joined.code = column->code;
     column->code = NULL;
     tess_column_release(column);
     *column = joined;
-    tess_intern_release(&pairs);
+    tess_tuples_release(&pairs);
 }
 
 static int read_labels(struct tess_source *source, const struct tess_strings *names,
@@ -170,10 +169,11 @@ static int label_rows(struct tess_plan *plan, struct tess_plan_file *file,
  */
 static void combine(struct tess_plan *plan, int64_t n, int32_t *a, const int32_t *b)
 {
-    struct tess_intern pairs = {0};
+    struct tess_tuples pairs;
     int32_t *of = NULL;
     size_t room = 0;
 
+    tess_tuples_init(&pairs, 2);
     for (int64_t row = 0; row < n; row++) {
         int32_t pair[2] = {a[row], b[row]};
         int64_t before = pairs.n, number;
@@ -186,7 +186,7 @@ static void combine(struct tess_plan *plan, int64_t n, int32_t *a, const int32_t
             a[row] = b[row];
             continue;
         }
-        number = tess_intern_add(&pairs, (const char *)pair, sizeof pair);
+        number = tess_tuples_add(&pairs, pair);
         if (number == before) {
             of = tess_grow(of, &room, (size_t)pairs.n, sizeof *of);
             of[number] = tess_plan_combine(plan, pair[0], pair[1]);
@@ -194,7 +194,7 @@ static void combine(struct tess_plan *plan, int64_t n, int32_t *a, const int32_t
         a[row] = of[number];
     }
     tess_free(of);
-    tess_intern_release(&pairs);
+    tess_tuples_release(&pairs);
 }
 
 /* --combine: each column has a symbol (or a combination) of its own. */

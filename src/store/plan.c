@@ -5,6 +5,7 @@
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/random.h"
+#include "tessera/tuples.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -141,9 +142,10 @@ static int64_t find_control(const struct tess_plan *plan)
 static void group_rows(struct tess_plan *plan, const int64_t *panel_of)
 {
     int64_t control = find_control(plan), n_control = 0;
-    struct tess_intern keys = {0};
+    struct tess_tuples keys;
     size_t room = 0;
 
+    tess_tuples_init(&keys, 4);
     for (int64_t f = 0; f < plan->n_files; f++) {
         struct tess_plan_file *file = &plan->file[f];
 
@@ -163,7 +165,7 @@ static void group_rows(struct tess_plan *plan, const int64_t *panel_of)
                 key[2] = (int32_t)panel_of[key[1]];
             if (plan->panel[key[2]].n == 0)
                 continue;
-            file->group[i] = (int32_t)tess_intern_add(&keys, (const char *)key, sizeof key);
+            file->group[i] = (int32_t)tess_tuples_add(&keys, key);
             if (keys.n > plan->n_groups) {
                 plan->group = tess_grow(plan->group, &room, (size_t)keys.n, sizeof plan->group[0]);
                 plan->group[plan->n_groups++] = (struct tess_plan_group){
@@ -177,7 +179,7 @@ static void group_rows(struct tess_plan *plan, const int64_t *panel_of)
         file->combination = file->context = NULL;
         file->split = NULL;
     }
-    tess_intern_release(&keys);
+    tess_tuples_release(&keys);
     if (n_control)
         tess_warn("%lld rows of the control are marked val or test: control is trained on",
                   (long long)n_control);

@@ -11,11 +11,11 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/table.h"
+#include "tessera/tuples.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #define BLOCK_BITS       18
 #define BLOCK            ((int64_t)1 << BLOCK_BITS)
@@ -28,20 +28,12 @@ struct observation {
     float value;
 };
 
-/* Distinct tuples of `width` symbols: an open hash table of their numbers. */
-struct tuples {
-    int64_t width, n, n_slots, last;
-    int32_t *code; /* (n, width) own     */
-    int64_t *line; /* (n) first line; own */
-    size_t room_line;
-    int64_t *slot; /* number, or -1; own */
-    size_t room;
-};
-
 struct state {
     struct tess_table table; /* its file is closed when the rows are known */
     struct tess_symbols readout;
-    struct tuples group;
+    struct tess_tuples group; /* a line's metadata     */
+    int64_t *line;            /* (group.n) first line; own */
+    size_t room_line;
     struct observation **block; /* own */
     size_t room;
     int64_t n_blocks, n_observations;
@@ -50,54 +42,19 @@ struct state {
     size_t room_group, room_first;
 };
 
-/* ---- tuples ---- */
-
-static int64_t *find_slot(const struct tuples *tuples, const int32_t *code)
-{
-    size_t bytes = (size_t)tuples->width * sizeof *code;
-    uint64_t at = XXH3_64bits(code, bytes), mask = (uint64_t)tuples->n_slots - 1;
-    int64_t *slot;
-
-    for (;; at++) {
-        slot = &tuples->slot[at & mask];
-        if (*slot < 0 || memcmp(tuples->code + *slot * tuples->width, code, bytes) == 0)
-            return slot;
-    }
-}
-
-static void make_slots(struct tuples *tuples, int64_t n_slots)
-{
-    tess_free(tuples->slot);
-    tuples->slot = TESS_NEW(int64_t, n_slots);
-    tuples->n_slots = n_slots;
-    memset(tuples->slot, 0xff, (size_t)n_slots * sizeof *tuples->slot);
-    for (int64_t i = 0; i < tuples->n; i++)
-        *find_slot(tuples, tuples->code + i * tuples->width) = i;
-}
-
-static int64_t add_tuple(struct tuples *tuples, const int32_t *code, int64_t line)
-{
-    size_t bytes = (size_t)tuples->width * sizeof *code;
-    int64_t *slot;
-
-    if (tuples->n > 0 && memcmp(tuples->code + tuples->last * tuples->width, code, bytes) == 0)
-        return tuples->last;
-    if (2 * tuples->n >= tuples->n_slots)
-        make_slots(tuples, tuples->n_slots ? 4 * tuples->n_slots : 1024);
-    slot = find_slot(tuples, code);
-    if (*slot < 0) {
-        tuples->code = tess_grow(tuples->code, &tuples->room,
-                                 (size_t)((tuples->n + 1) * tuples->width), sizeof *code);
-        memcpy(tuples->code + tuples->n * tuples->width, code, bytes);
-        tuples->line = tess_grow(tuples->line, &tuples->room_line, (size_t)tuples->n + 1,
-                                 sizeof tuples->line[0]);
-        tuples->line[tuples->n] = line;
-        *slot = tuples->n++;
-    }
-    return tuples->last = *slot;
-}
-
 /* ---- reading ---- */
+
+static int64_t add_group(struct state *state, const int32_t *code, int64_t line)
+{
+    int64_t before = state->group.n, number = tess_tuples_add(&state->group, code);
+
+    if (number == before) {
+        state->line =
+            tess_grow(state->line, &state->room_line, (size_t)before + 1, sizeof state->line[0]);
+        state->line[number] = line;
+    }
+    return number;
+}
 
 static struct observation *observation_at(const struct state *state, int64_t i)
 {
@@ -132,7 +89,7 @@ static int read_lines(struct state *state, const struct tess_source_options *opt
     int more;
 
     tess_cells_init(&cells, 1, path, options, "--value names the column of the values");
-    state->group.width = table->n_metadata;
+    tess_tuples_init(&state->group, table->n_metadata);
     while ((more = tess_table_next(table, problems, error)) == 1) {
         struct observation one = {0};
 
@@ -146,7 +103,7 @@ static int read_lines(struct state *state, const struct tess_source_options *opt
         }
         one.value = tess_cells_read(&cells, 0, &table->field[value], table->lines.number,
                                     table->name.item[value], problems);
-        one.place = add_tuple(&state->group, tuple, table->lines.number);
+        one.place = add_group(state, tuple, table->lines.number);
         if (add_observation(state, one, error))
             break;
     }
@@ -241,7 +198,7 @@ static void add_row(struct tess_source *source, int64_t group, int64_t first)
         tess_grow(state->row_first, &state->room_first, n + 2, sizeof state->row_first[0]);
     state->row_group[n] = group;
     state->row_first[n] = first;
-    tess_source_add_line(source, (int64_t)n, state->group.line[group]);
+    tess_source_add_line(source, (int64_t)n, state->line[group]);
 }
 
 static void make_rows(struct tess_source *source)
@@ -337,7 +294,7 @@ static int read_column(struct tess_source *source, const char *name, struct tess
                        struct tess_error *error)
 {
     const struct state *state = source->state;
-    const struct tuples *group = &state->group;
+    const struct tess_tuples *group = &state->group;
     int64_t at = tess_strings_find(&source->column, name);
     int32_t *code;
 
@@ -393,9 +350,8 @@ static void release(struct tess_source *source)
     tess_free(state->block);
     tess_free(state->row_group);
     tess_free(state->row_first);
-    tess_free(state->group.code);
-    tess_free(state->group.slot);
-    tess_free(state->group.line);
+    tess_tuples_release(&state->group);
+    tess_free(state->line);
     tess_symbols_release(&state->readout);
     tess_table_release(&state->table);
     tess_free(state);

@@ -15,6 +15,7 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/table.h"
+#include "tessera/tuples.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -39,7 +40,7 @@ struct state {
     int64_t n_columns, *column;     /* of values, in the file; own                              */
     int32_t **code;                 /* (n_metadata)(n_lines) own                                */
     size_t *room;                   /* (n_metadata) own                                         */
-    struct tess_intern group, unit; /* labels of a line; (group, repeat)                        */
+    struct tess_tuples group, unit; /* labels of a line; (group, repeat)                        */
     int64_t n_lines;
     struct line *line; /* (n_lines) own                           */
     int64_t *number;   /* (n_lines) in the file; own              */
@@ -101,7 +102,7 @@ static int find_columns(struct tess_source *source, struct tess_problems *proble
 static void add_line(struct state *state, int32_t readout)
 {
     const struct tess_table *table = &state->table;
-    size_t bytes = (size_t)table->n_metadata * sizeof(int32_t), n = (size_t)state->n_lines++;
+    size_t n = (size_t)state->n_lines++;
     int32_t *label = TESS_NEW(int32_t, table->n_metadata);
 
     for (int64_t i = 0; i < table->n_metadata; i++) {
@@ -115,7 +116,7 @@ static void add_line(struct state *state, int32_t readout)
     state->number[n] = table->lines.number;
     state->line[n] = (struct line){.readout = readout, .unit = -1};
     if (readout >= 0)
-        state->line[n].unit = (int32_t)tess_intern_add(&state->group, (const char *)label, bytes);
+        state->line[n].unit = (int32_t)tess_tuples_add(&state->group, label);
     tess_free(label);
 }
 
@@ -178,7 +179,7 @@ static void number_units(struct state *state, struct key *key)
         int32_t pair[2] = {line->unit, line->repeat};
 
         if (line->unit >= 0)
-            line->unit = (int32_t)tess_intern_add(&state->unit, (const char *)pair, sizeof pair);
+            line->unit = (int32_t)tess_tuples_add(&state->unit, pair);
     }
 }
 
@@ -265,6 +266,8 @@ static int open_matrix(struct tess_source *source, const struct tess_source_opti
     state->naming = options->readout ? tess_table_find(table, options->readout) : -1;
     if (find_columns(source, problems, error))
         return error->code;
+    tess_tuples_init(&state->group, table->n_metadata);
+    tess_tuples_init(&state->unit, 2);
     state->code = TESS_NEW(int32_t *, table->n_metadata);
     state->room = TESS_NEW(size_t, table->n_metadata);
     tess_cells_init(&state->cells, state->n_columns, source->path, options,
@@ -427,8 +430,8 @@ static void release(struct tess_source *source)
     tess_free(state->begin);
     tess_free(state->end);
     tess_free(state->sorted);
-    tess_intern_release(&state->group);
-    tess_intern_release(&state->unit);
+    tess_tuples_release(&state->group);
+    tess_tuples_release(&state->unit);
     tess_symbols_release(&state->readout);
     tess_cells_release(&state->cells);
     tess_table_release(&state->table);

@@ -2,7 +2,7 @@
 #include "tessera/summary.h"
 
 #include "tessera/alloc.h"
-#include "tessera/intern.h"
+#include "tessera/tuples.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,13 +44,15 @@ static void count_contexts(struct tess_summary *summary, const struct tess_index
 
 static void count_experiments(struct tess_summary *summary, const struct tess_index *index)
 {
-    struct tess_intern keys = {0};
+    struct tess_tuples keys;
 
+    tess_tuples_init(&keys, 3);
     for (int64_t i = 0; i < index->n_experiments; i++) {
-        int64_t key[3] = {index->combination[i], index->context_of[i], index->split[i]};
+        int32_t key[3] = {(int32_t)index->combination[i], (int32_t)index->context_of[i],
+                          index->split[i]};
         int64_t before = keys.n;
 
-        if (tess_intern_add(&keys, (const char *)key, sizeof key) < before)
+        if (tess_tuples_add(&keys, key) < before)
             summary->n_duplicates++;
         summary->n_split[index->split[i]]++;
         summary->n_observations += index->n_observed[i];
@@ -58,7 +60,7 @@ static void count_experiments(struct tess_summary *summary, const struct tess_in
         summary->n_replicated += index->n_replicates[i] > 1;
     }
     summary->n_missing = index->value_first[index->n_experiments] - summary->n_observations;
-    tess_intern_release(&keys);
+    tess_tuples_release(&keys);
 }
 
 void tess_summary_init(struct tess_summary *summary, const struct tess_index *index)

@@ -16,6 +16,8 @@ import time
 
 import checks
 import training
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it, and what it starts would, too
 from checks import check
 
 tessera, source = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2]).resolve()
