@@ -43,7 +43,7 @@ configure() {
     local found=$1/configured-for.txt
     if [ -f "$1/build.ninja" ] && [ "$(found_here)" = "$(cat "$found" 2>/dev/null)" ]; then
         has_options "$@" || meson setup --reconfigure "$@"
-    elif [ -d "$1/meson-private" ]; then
+    elif [ -f "$1/meson-private/coredata.dat" ]; then # set up once; not one whose first time failed
         rm -f "$found"
         meson setup --wipe "$@" && found_here >"$found"
     else

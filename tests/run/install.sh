@@ -29,9 +29,12 @@ installed() {
 set_up_anew() {
     local log=$work/folder.log
     mkdir -p "$work/project" "$work/pc"
+    printf "option('tests', type: 'feature', value: 'disabled')\n" >"$work/project/meson_options.txt"
+    echo "project('p', 'c')" >"$work/project/meson.build"
+    echo "error('something is missing')" >>"$work/project/meson.build"
+    (cd "$work/project" && ! configure b -Dtests=disabled) >"$log" 2>&1 || return # whose folder must not stand in the way
     printf "project('p', 'c')\noption = get_option('tests')\ndep = dependency('cmocka', required: false, method: 'pkg-config')\nmessage('there:', dep.found(), 'tests:', option.enabled())\n" \
         >"$work/project/meson.build"
-    printf "option('tests', type: 'feature', value: 'disabled')\n" >"$work/project/meson_options.txt"
     (
         export PKG_CONFIG_LIBDIR=$work/pc
         cd "$work/project" || exit
