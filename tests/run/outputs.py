@@ -16,9 +16,9 @@ import time
 
 import checks
 import training
+from checks import check
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it, and what it starts would, too
-from checks import check
 
 tessera, source = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2]).resolve()
 folder = tempfile.TemporaryDirectory(prefix="tess_outputs_")
