@@ -169,7 +169,7 @@ def test_nothing_measured():
     empty = text("empty.csv", "perturbation,context,split,g1,g2\ncontrol,x,train,,\nA,x,train,NA,\nB,x,test,NaN,\n")
     for command in ("check", "import"):
         done = run(command, empty, "--split-column", "split", *(["-o", place / "empty.prc.h5"] if command == "import" else []))
-        check(done.returncode == 65 and "no value is measured: all 6 of 2 experiments are missing" in done.stdout + done.stderr, f"{command}: {done}")
+        check(done.returncode == 65 and "no value is measured: all 6 of 3 experiments are missing" in done.stdout + done.stderr, f"{command}: {done}")
     check(not (place / "empty.prc.h5").exists(), "a store of nothing")
     store = place / "part.prc.h5"
     fine("-q", "import", text("part.csv", "perturbation,context,split,g1,g2\ncontrol,x,train,,\nA,x,train,NA,\nB,x,test,1,2\nC,x,val,,\n"),
