@@ -40,7 +40,7 @@ run() {
 # run_script NAME: tests/NAME/run.sh, which prints TAP lines and cleans up behind itself.
 run_script() {
     local log=build/test-$1.txt sudo="" limit=900 code counts
-    [ "$1" != trees ] || limit=5400 # it installs and builds four times; where packages come slowly that takes
+    [ "$1" != trees ] || limit=3000 # it installs and builds four times; where packages come slowly that takes
     [ "$(id -u)" = 0 ] || ! sudo -n true 2>/dev/null || sudo="sudo -n"
     $sudo timeout -k 30 $limit "tests/$1/run.sh" 2>&1 | tee "$log"
     code=${PIPESTATUS[0]}
