@@ -12,8 +12,8 @@ files=() options=() output=
 while [ $# -gt 0 ]; do
     case $1 in
     --help | -h) usage; exit 0 ;;
-    --output) [ $# -gt 1 ] || { usage >&2; exit 2; }; output=$(realpath -m "$2"); shift 2 ;;
-    --output=*) output=$(realpath -m "${1#*=}"); shift ;;
+    --output) [ $# -gt 1 ] || { usage >&2; exit 2; }; output=$(realpath -m -- "$2"); shift 2 ;;
+    --output=*) output=$(realpath -m -- "${1#*=}"); shift ;;
     --) shift; options=("$@"); break ;;
     -*) usage >&2; exit 2 ;;
     *) files+=("$(realpath -m "$1")"); shift ;;

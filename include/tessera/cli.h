@@ -60,6 +60,8 @@ char *tess_call_text(const struct tess_call *call);
 /* Before any work: every output may be written and is none of the files that the command is given,
  * by itself, in an option's value or in a run or as its store (output.h). Collective. */
 int tess_call_check_outputs(const struct tess_call *call, struct tess_error *error);
+/* The same for an input that a configuration names. Collective. */
+int tess_call_check_more(const struct tess_call *call, const char *input, struct tess_error *error);
 
 extern const struct tess_command tess_command_check, tess_command_import, tess_command_split,
     tess_command_info, tess_command_verify, tess_command_train, tess_command_evaluate,

@@ -33,9 +33,9 @@ int tess_commit_open(struct tess_commit *commit, const char *path, struct tess_e
 /* Rank 0's names to the others, which may open the file, and which remove it, too, if a signal ends
  * them. After all agreed that rank 0 could open. Collective over comm. */
 void tess_commit_share(struct tess_commit *commit, MPI_Comm comm);
-/* The decision between two writers: TESS_ECREATE if PATH was written by somebody else meanwhile, or
- * if the temporary file is not this writer's any more. From here to finish or release others of
- * this directory wait, where the file system has locks. May be called again. */
+/* fsync, then the decision between two writers: TESS_ECREATE if PATH was written by somebody else
+ * meanwhile, or if the temporary file is not this writer's any more. From here to finish or release
+ * others of this directory wait, where the file system has locks. May be called again. */
 int tess_commit_claim(struct tess_commit *commit, struct tess_error *error);
 /* fsync, claim, rename, fsync of the directory. On failure the temporary file is removed. */
 int tess_commit_finish(struct tess_commit *commit, struct tess_error *error);

@@ -97,14 +97,16 @@ static void watch(const sigset_t *ours)
  * error like a full disk. */
 static void catch_signals(void)
 {
-    static const int numbers[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU};
+    static const int numbers[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,
+                                  SIGUSR1, SIGUSR2, SIGXCPU, SIGPIPE};
     struct sigaction action = {.sa_handler = end, .sa_flags = (int)SA_RESETHAND}, now;
     sigset_t ours;
 
     sigemptyset(&ours);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (sigaction(numbers[i], NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
-            now.sa_handler == SIG_DFL && sigaction(numbers[i], &action, NULL) == 0)
+            now.sa_handler == SIG_DFL && sigaction(numbers[i], &action, NULL) == 0 &&
+            numbers[i] != SIGPIPE) /* which is the writing thread's own */
             sigaddset(&ours, numbers[i]);
     watch(&ours);
     signal(SIGXFSZ, SIG_IGN);
@@ -209,20 +211,25 @@ void tess_commit_share(struct tess_commit *commit, MPI_Comm comm)
 }
 
 /* One commit at a time in a directory, so that a file and its sidecar are of one writer. Where
- * there are no such locks (NFS, some Lustre), and when somebody does not let go, it is done
- * without. */
-static void lock_directory(struct tess_commit *commit)
+ * there are no such locks (NFS, some Lustre) it is done without. */
+static int lock_directory(struct tess_commit *commit, struct tess_error *error)
 {
     char *directory = directory_of(commit->path);
-    int tries = 0;
+    int tries = 0, failed = 0;
 
     commit->lock = n_locked > 0 ? -1 : open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    while (commit->lock >= 0 && flock(commit->lock, LOCK_EX | LOCK_NB) < 0 &&
+    while (commit->lock >= 0 && (failed = flock(commit->lock, LOCK_EX | LOCK_NB) < 0) &&
            (errno == EWOULDBLOCK || errno == EINTR) && tries++ < LOCK_TRIES)
         nanosleep(&(struct timespec){0, 10000000}, NULL);
+    if (failed && errno == EWOULDBLOCK)
+        tess_error_set(error, TESS_ECREATE,
+                       "%s: another program has locked directory '%s' for %d s: run this again "
+                       "when it has finished there",
+                       commit->path, directory, LOCK_TRIES / 100);
     commit->n_locks = commit->lock >= 0;
     n_locked += commit->n_locks;
     tess_free(directory);
+    return error->code;
 }
 
 static void unlock_directory(struct tess_commit *commit)
@@ -266,7 +273,12 @@ int tess_commit_claim(struct tess_commit *commit, struct tess_error *error)
 
     if (commit->claimed)
         return error->code;
-    lock_directory(commit);
+    /* first, for it takes long: others of this directory wait from here on */
+    if (sync_path(commit->aside, O_RDONLY) < 0 && errno != ENOENT)
+        return tess_error_set(error, TESS_EIO, "%s: cannot be brought to disk: %s", commit->path,
+                              strerror(errno));
+    if (lock_directory(commit, error) != TESS_OK)
+        return error->code;
     commit->claimed = 1;
     if (stat(commit->aside, &now) < 0 || !same_file(&now, &commit->mine))
         return tess_error_set(
@@ -310,12 +322,9 @@ int tess_commit_finish(struct tess_commit *commit, struct tess_error *error)
     char *directory = directory_of(commit->path);
 
     if (!tess_fail_here(error, commit->path)) {
-        if (sync_path(commit->aside, O_RDONLY) < 0 && errno != ENOENT)
-            tess_error_set(error, TESS_EIO, "%s: cannot be brought to disk: %s", commit->path,
-                           strerror(errno));
-        else if (tess_commit_claim(commit, error) == TESS_OK && move(commit, error) == TESS_OK &&
-                 renamed(commit->path) && sync_path(directory, O_RDONLY | O_DIRECTORY) < 0 &&
-                 errno != EINVAL)
+        if (tess_commit_claim(commit, error) == TESS_OK && move(commit, error) == TESS_OK &&
+            renamed(commit->path) && sync_path(directory, O_RDONLY | O_DIRECTORY) < 0 &&
+            errno != EINVAL)
             tess_error_set(error, TESS_EIO, "%s: its directory cannot be brought to disk: %s",
                            commit->path, strerror(errno));
     }

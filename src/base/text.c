@@ -56,12 +56,15 @@ char *tess_text_trimmed(const char *text)
 
 static void read_line(struct tess_strings *strings, const char *line, int first)
 {
-    char *name =
-        tess_text_trimmed(first && strncmp(line, "\xef\xbb\xbf", 3) == 0 ? line + 3 : line);
+    char *utf8 = tess_text_utf8(line); /* of a spreadsheet's Latin-1, as tables are read */
+    char *name = tess_text_trimmed(first && strncmp(line, "\xef\xbb\xbf", 3) == 0 ? line + 3
+                                   : utf8                                         ? utf8
+                                                                                  : line);
 
     if (*name)
         tess_strings_add(strings, name);
     tess_free(name);
+    tess_free(utf8);
 }
 
 int tess_strings_read(struct tess_strings *strings, const char *path, struct tess_error *error)

@@ -38,6 +38,8 @@ static int run(struct tess_call *call, struct tess_error *error)
         if (tess_config_read(&config, call->args[0], &call->value[2], call->comm, error) != TESS_OK)
             return error->code;
         bench.config = &config;
+        if (tess_call_check_more(call, config.data.store, error) != TESS_OK)
+            return error->code;
     }
     return tess_bench_run(&bench, call->comm, error);
 }

@@ -112,6 +112,14 @@ static int read_values(const struct tess_call *call, struct tess_source_options 
     return TESS_OK;
 }
 
+/* What goes into symbols must be text that others can read. */
+static int check_prefix(const char *option, const char *text, struct tess_error *error)
+{
+    if (text && !tess_text_is_utf8(text, strlen(text)))
+        return tess_error_set(error, TESS_EUSAGE, "--%s: '%s' is no UTF-8", option, text);
+    return error->code;
+}
+
 int tess_import_call_init(struct tess_import_call *in, const struct tess_call *call,
                           struct tess_error *error)
 {
@@ -133,6 +141,8 @@ int tess_import_call_init(struct tess_import_call *in, const struct tess_call *c
         tess_call_option(call, "plus-literal") && options->plus_literal.n == 0;
     options->prefix = tess_call_option(call, "prefix");
     options->readout_prefix = tess_call_option(call, "readout-prefix");
+    check_prefix("prefix", options->prefix, error);
+    check_prefix("readout-prefix", options->readout_prefix, error);
     options->source.layer = tess_call_option(call, "layer");
     options->source.modality = tess_call_option(call, "modality");
     options->source.readout = tess_call_option(call, "readout");

@@ -69,6 +69,19 @@ static void add_outputs(struct tess_outputs *outputs, const struct tess_call *ca
     }
 }
 
+int tess_call_check_more(const struct tess_call *call, const char *input, struct tess_error *error)
+{
+    struct tess_outputs outputs = {0};
+
+    if (call->rank == 0 && call->command->outputs) {
+        add_outputs(&outputs, call);
+        add_input(&outputs, input);
+        tess_outputs_check(&outputs, error);
+    }
+    tess_outputs_release(&outputs);
+    return tess_agree(call->comm, error);
+}
+
 int tess_call_check_outputs(const struct tess_call *call, struct tess_error *error)
 {
     const struct tess_command *command = call->command;

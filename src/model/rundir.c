@@ -129,6 +129,7 @@ void tess_rundir_inputs(const char *path, struct tess_strings *out)
     const char *slash = strrchr(path, '/');
     char *directory = slash ? tess_format("%.*s", (int)(slash - path) + 1, path) : tess_strdup(".");
     struct dirent *entry;
+    struct stat about;
 
     while (folder && (entry = readdir(folder)))
         if (is_ours(entry->d_name, strlen(entry->d_name))) {
@@ -139,8 +140,8 @@ void tess_rundir_inputs(const char *path, struct tess_strings *out)
         }
     if (folder)
         closedir(folder);
-    if (folder || step_of(slash ? slash + 1 : path, TESS_RUN_CHECKPOINT) >= 0 ||
-        step_of(slash ? slash + 1 : path, TESS_RUN_BEST) >= 0)
+    if (folder ||
+        (stat(path, &about) == 0 && S_ISREG(about.st_mode))) /* a checkpoint, under any name */
         add_used(folder ? path : directory, out);
     tess_free(directory);
 }

@@ -44,9 +44,16 @@ static char *place_of(const char *path, const char *name)
 void tess_annotation_read_place(const char *path, const char *name, int64_t n_rows,
                                 struct tess_column *column)
 {
+    char *utf8;
+
     column->n_levels = 1;
     column->level = TESS_NEW(char *, 1);
     column->level[0] = place_of(path, name);
+    utf8 = tess_text_utf8(column->level[0]);
+    if (utf8) {
+        tess_free(column->level[0]);
+        column->level[0] = utf8;
+    }
     column->code = TESS_NEW(int32_t, n_rows);
 }
 

@@ -93,8 +93,8 @@ float tess_cells_read(struct tess_cells *cells, int64_t k, const struct tess_fie
             char *text = tess_field_excerpt(field);
 
             tess_problems_add(problems, cells->file, line, name,
-                              "`%s` is infinite in single precision (write NA for missing, or let "
-                              "--infinite missing take it so)",
+                              "`%s` is infinite in single precision (write NA for missing; import "
+                              "has --infinite missing)",
                               text);
             tess_free(text);
         }

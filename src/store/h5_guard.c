@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SECONDS 5 /* of computing, not of waiting for a disk; such a read takes less than one */
@@ -19,7 +19,8 @@ static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
 static struct sigaction before[N_FAULTS], before_timer;
 static const char *guarded;
 static pthread_t reader;
-static int depth;
+static int depth, has_timer;
+static timer_t timer;     /* of this thread's computing: others may spin */
 static char stack[65536]; /* the fault may be that the stack is used up */
 
 static void say(const char *text)
@@ -57,7 +58,8 @@ static void end(int fault)
 void tess_h5_guard_start(const char *path)
 {
     struct sigaction action = {.sa_handler = end, .sa_flags = SA_ONSTACK};
-    struct sigaction timer = {.sa_handler = end_circle, .sa_flags = SA_ONSTACK};
+    struct sigaction circle = {.sa_handler = end_circle, .sa_flags = SA_ONSTACK};
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGPROF};
     stack_t own = {.ss_sp = stack, .ss_size = sizeof stack}, old;
 
     if (depth++ > 0)
@@ -68,7 +70,8 @@ void tess_h5_guard_start(const char *path)
         sigaltstack(&own, NULL);
     for (size_t i = 0; i < N_FAULTS; i++)
         sigaction(faults[i], &action, &before[i]);
-    sigaction(SIGPROF, &timer, &before_timer);
+    sigaction(SIGPROF, &circle, &before_timer);
+    has_timer = timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &timer) == 0;
 }
 
 void tess_h5_guard_finish(void)
@@ -78,18 +81,21 @@ void tess_h5_guard_finish(void)
         return;
     for (size_t i = 0; i < N_FAULTS; i++)
         sigaction(faults[i], &before[i], NULL);
+    if (has_timer)
+        timer_delete(timer);
+    has_timer = 0;
     sigaction(SIGPROF, &before_timer, NULL);
     guarded = NULL;
 }
 
 void tess_h5_guard_start_texts(void)
 {
-    if (depth > 0)
-        setitimer(ITIMER_PROF, &(struct itimerval){.it_value.tv_sec = SECONDS}, NULL);
+    if (depth > 0 && has_timer)
+        timer_settime(timer, 0, &(struct itimerspec){.it_value.tv_sec = SECONDS}, NULL);
 }
 
 void tess_h5_guard_finish_texts(void)
 {
-    if (depth > 0)
-        setitimer(ITIMER_PROF, &(struct itimerval){0}, NULL);
+    if (depth > 0 && has_timer)
+        timer_settime(timer, 0, &(struct itimerspec){0}, NULL);
 }

@@ -14,6 +14,7 @@
 #define COUNT_LARGEST  20.0f               /* scores and grades are whole numbers too */
 #define LOGGED_LARGEST 25.0f               /* log2 of what a sequencer counts         */
 #define TWICE_LARGEST  2.5f                /* log1p(log1p(10⁵)) = 2.53                */
+#define ALWAYS_WHOLE   16777216.0f         /* 2^24: from there on every float is       */
 #define SHOWN          3                   /* names in a sentence                     */
 
 void tess_value_facts_add(struct tess_value_facts *facts, const float *value, int64_t n,
@@ -30,7 +31,7 @@ void tess_value_facts_add(struct tess_value_facts *facts, const float *value, in
             continue;
         facts->n++;
         facts->n_zero += x == 0;
-        facts->n_broken += x != floorf(x);
+        facts->n_broken += x != floorf(x) || x >= ALWAYS_WHOLE;
         facts->n_negative += x < 0;
         if (x > facts->largest)
             facts->largest = x;

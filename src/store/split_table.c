@@ -258,12 +258,13 @@ int tess_split_read(const struct tess_index *index, const char *path, int8_t *sp
                     struct tess_error *error)
 {
     struct table table = {.index = index, .path = path};
-    char *content = read_file(path, error);
+    char *content = read_file(path, error), *utf8 = content ? tess_text_utf8(content) : NULL;
 
     intern_combinations(&table.combination, index);
     if (error->code == TESS_OK)
-        read_table(&table, content, error);
+        read_table(&table, utf8 ? utf8 : content, error);
     free(content); /* getdelim's own */
+    tess_free(utf8);
     if (error->code == TESS_OK && apply(&table, split, error) == TESS_OK) {
         snprintf(method, TESS_SPLIT_METHOD, "table %s", path);
         if (table.n_control)

@@ -86,7 +86,7 @@ def refused():
     yield ["simulate", *SMALL, "-o", "place", "--truth", "a.h5ad"], "directory"
     yield ["simulate", *SMALL, "--network", "-o", "a.h5ad", "--gold", "place"], "directory"
     yield ["bench", "config.yaml", "--quick", "--json", "config.yaml"], "input"
-    yield ["bench", "config.yaml", "--quick", "--set", "data.store=own.prc.h5", "--json", store], "input"
+    yield ["bench", "config.yaml", "--quick", "--json", store], "input"  # the configuration names it
     yield ["train", "config.yaml", "--set", "run.directory=genes.txt"], "directory"
 
 

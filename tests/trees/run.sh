@@ -19,6 +19,7 @@ done
 unshare --mount --pid --fork mount -t tmpfs tmpfs "$work" 2>"$work/why" ||
     skip_all "bare trees: mounting is not permitted here: $(head -n 1 "$work/why")"
 case $(realpath -m "$trees")/ in "$PWD"/*) echo "TESS_TREES lies in the source folder: name another one" >&2; exit 2 ;; esac
+trees=$trees/debian # a folder of its own, for what is in it is removed and made anew
 mkdir -p "$trees" && exec 9>"$trees/lock" && flock -n 9 || skip_all "bare trees: $trees is in use"
 
 # The machine's package sources of Debian, a line each: address and release.
@@ -36,7 +37,7 @@ stop() {
     local id
     for id in $(jobs -p); do kill -KILL -- "-$id"; done 2>/dev/null
     wait
-    for id in "$trees"/*.run; do [ ! -d "$id" ] || remove "$id"; done
+    for id in bookworm trixie sid mpich; do remove "$trees/$id.run"; done
 } 2>/dev/null
 
 # bare SUITE: the tree as debootstrap makes it; whole or not there. One at a time.
