@@ -12,10 +12,11 @@ ln -s "$tessera" "$work/source/build/tessera"
 export TESSERA=$work/source STORE=$work/data.prc.h5 RANKS=1 PAUSE=1
 exec 2>&1
 
-# background NAME COMMAND…: with its own CONFIG and RUN; $script is its process.
+# background NAME COMMAND…: with its own CONFIG and RUN; $script is its process. The shell makes what it starts with & deaf
+# to SIGINT, and newer versions of timeout keep it so.
 background() {
     study "$1"
-    CONFIG=$work/$1.yaml RUN=$work/$1 timeout 300 "${@:2}" >>"$work/$1.log" 2>&1 &
+    CONFIG=$work/$1.yaml RUN=$work/$1 timeout 300 env --default-signal=INT "${@:2}" >>"$work/$1.log" 2>&1 &
     script=$!
 }
 stop() { [ -z "${script-}" ] || kill -KILL $(pgrep -P "$script"); } 2>/dev/null # takes its job along
