@@ -43,6 +43,7 @@ struct tess_source_options {
     int find_split;                       /* without split_column: a column `split` of splits alone
                                              counts as one                                            */
     struct tess_filter *filter; /* which rows count; borrowed, or NULL                      */
+    int filters_lines;    /* for tables: columns that it names are judged by line, no metadata  */
     const char *layer;    /* AnnData: layers/NAME (or `raw`) instead of X; or NULL             */
     const char *modality; /* MuData: the AnnData to be read; or NULL                           */
     const char *readout, *value; /* long form: column names (default so called); GCT: `readout` is
@@ -60,6 +61,7 @@ struct tess_source_options {
 /* A metadata column that options ask for, and the option that names it ("--context"). */
 struct tess_wanted {
     const char *name, *option; /* borrowed */
+    int64_t condition;         /* of the filter, or -1 */
 };
 /* All of them, in the order of the options (id_columns left out, for these may be patterns), some
  * perhaps more than once. Returns their number; `wanted` is own of the caller. */
@@ -122,6 +124,9 @@ struct tess_source {
     int64_t *line;        /* (n_rows / rows_a_line) the line of the file that a row begins on; own;
                              NULL: it has no lines                                            */
     size_t room_line;
+    int64_t *by_line;   /* (conditions of the filter) column of each that was judged by line, -1: is
+                           to   be judged by row; own; NULL: all are */
+    int64_t n_unwanted; /* lines that were left out so */
     const int8_t *left_out; /* (n_rows) 1: nobody asks what the row's values are, and bad ones are
                                no problem; borrowed; NULL: all count                          */
     int64_t rows_a_line;    /* so many rows in a row begin on the same line; 0: one              */

@@ -80,7 +80,7 @@ int tess_table_recognize(const char *head, size_t n_head, struct tess_strings *n
 
 /* Reads the header and finds the metadata columns: those of the options for perturbation
  * (default `perturbation`), context (default `context`), everything else in
- * tess_source_options_wanted, and id_columns; with find_split also `split`, if it holds splits;
+ * tess_source_options_wanted, and id_columns; with find_split also `split`, if it holds a split;
  * with options->metadata also the column of ids. `place`: where it lies, see tess_lines_open. */
 int tess_table_open(struct tess_table *table, const char *path, const char *place,
                     const struct tess_source_options *options, struct tess_error *error);

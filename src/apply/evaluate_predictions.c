@@ -227,7 +227,7 @@ static void take_block(struct reader *reader, const struct tess_block *block,
 static int read_all(struct tess_evaluation *evaluation, struct tess_error *error)
 {
     struct tess_spools spools = {0};
-    struct tess_source_options options = {.spools = &spools};
+    struct tess_source_options options = {.spools = &spools, .find_split = 1};
     struct reader reader = {.evaluation = evaluation};
     struct tess_block block = {0};
 

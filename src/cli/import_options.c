@@ -139,6 +139,10 @@ int tess_import_call_init(struct tess_import_call *in, const struct tess_call *c
     tess_call_list(call, "id-columns", &options->source.id_columns);
     options->plus_literal_all =
         tess_call_option(call, "plus-literal") && options->plus_literal.n == 0;
+    if (options->plus_literal_all && options->separator)
+        tess_error_set(error, TESS_EUSAGE,
+                       "--plus-literal without symbols joins nothing, and --separator says what "
+                       "joins: leave out one of them");
     options->prefix = tess_call_option(call, "prefix");
     options->readout_prefix = tess_call_option(call, "readout-prefix");
     check_prefix("prefix", options->prefix, error);

@@ -334,8 +334,8 @@ static void look_at(struct run *run, const struct row *row, int implied)
     tess_value_facts_add(&run->facts, row->value, row->n,
                          implied ? row->file->source.n_readouts - row->n : 0);
     if (run->plan->n_files > 1)
-        tess_repeats_add(&run->repeats, row->file - run->plan->file, row->file->group[row->number],
-                         &values);
+        tess_repeats_add(&run->repeats, row->file - run->plan->file,
+                         &run->plan->group[row->file->group[row->number]], &values);
 }
 
 static void add_row(struct run *run, const struct row *row, int implied)

@@ -3,6 +3,7 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/log.h"
 #include "tessera/source.h"
 #include "tessera/spool.h"
 
@@ -67,6 +68,8 @@ static struct tess_strings all_wanted(const struct tess_source *source)
     for (size_t i = 0; i < n; i++)
         if (!tess_annotation_is_place(wanted[i].name) &&
             strcmp(wanted[i].name, TESS_COLUMN_NAMES) != 0 &&
+            !(source->by_line && wanted[i].condition >= 0 &&
+              source->by_line[wanted[i].condition] >= 0) &&
             tess_strings_find(&source->column, wanted[i].name) < 0 &&
             tess_strings_find(&missing, wanted[i].name) < 0)
             tess_strings_add(&missing, wanted[i].name);
@@ -189,6 +192,9 @@ int tess_annotation_read(struct tess_annotation *annotation, struct tess_source 
     const char *place = NULL;
 
     *annotation = (struct tess_annotation){0};
+    if (wanted.n == 0)
+        tess_warn("%s: has every column that is asked for: --metadata %s is not read", source->path,
+                  source->options->metadata);
     if (wanted.n > 0 && source->column.n == 0)
         tess_error_set(error, TESS_EDATA, "%s: no ids to look up in %s", source->path,
                        source->options->metadata);

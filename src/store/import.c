@@ -50,7 +50,9 @@ static int nothing_left(const struct tess_import_options *options,
     if (problems->n == 0)
         tess_problems_add(problems, options->file[0], 0, NULL,
                           result->n_dropped ? "no experiment has %lld replicates (--min-replicates)"
-                                            : "no row has a perturbation, a context and a value",
+                          : result->n_unwanted
+                              ? "no row is left by --keep and --drop (all of them must hold)"
+                              : "no row has a perturbation, a context and a value",
                           (long long)options->min_replicates);
     return TESS_OK;
 }

@@ -3,6 +3,7 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/log.h"
 #include "tessera/tuples.h"
 
 #include <stdio.h>
@@ -11,6 +12,17 @@
 
 /* Numbers that are none: not looked at yet; bad, or left out; without a label. */
 enum { ABSENT = -3, UNSEEN = -2, BAD = -1 };
+
+/* -666 is the missing value of CMap, in tables as well. */
+static void take_missing(struct tess_column *column, int64_t n_rows)
+{
+    for (int64_t row = 0; row < n_rows; row++) {
+        int32_t level = column->code[row];
+
+        if (level >= 0 && (!*column->level[level] || strcmp(column->level[level], "-666") == 0))
+            column->code[row] = -1;
+    }
+}
 
 /* Two columns to one: "a_b" for every pair that occurs. */
 static void join(struct tess_column *column, const struct tess_column *next, int64_t n_rows)
@@ -38,15 +50,38 @@ static void join(struct tess_column *column, const struct tess_column *next, int
     tess_tuples_release(&pairs);
 }
 
+/* Different tuples that give the same text would be taken for one label. */
+static int check_joined(const struct tess_source *source, const struct tess_column *column,
+                        struct tess_error *error)
+{
+    struct tess_intern seen = {0};
+
+    for (int64_t i = 0; i < column->n_levels && error->code == TESS_OK; i++) {
+        int64_t before = seen.n;
+
+        if (tess_intern_add(&seen, column->level[i], strlen(column->level[i])) < before)
+            tess_error_set(error, TESS_EDATA,
+                           "%s: joined by _, different labels become the same text '%s': rename "
+                           "one of them",
+                           source->path, column->level[i]);
+    }
+    tess_intern_release(&seen);
+    return error->code;
+}
+
 static int read_labels(struct tess_source *source, const struct tess_strings *names,
                        struct tess_column *column, struct tess_error *error)
 {
-    tess_source_read_column(source, names->item[0], column, error);
+    if (tess_source_read_column(source, names->item[0], column, error) == TESS_OK)
+        take_missing(column, source->n_rows);
     for (size_t i = 1; i < names->n && error->code == TESS_OK; i++) {
         struct tess_column next = {0};
 
-        if (tess_source_read_column(source, names->item[i], &next, error) == TESS_OK)
+        if (tess_source_read_column(source, names->item[i], &next, error) == TESS_OK) {
+            take_missing(&next, source->n_rows);
             join(column, &next, source->n_rows);
+            check_joined(source, column, error);
+        }
         tess_column_release(&next);
     }
     return error->code;
@@ -83,14 +118,6 @@ static int32_t number_truth(struct tess_plan *plan, const char *text, char *reas
     return BAD;
 }
 
-static int is_missing(const struct tess_plan *plan, const struct tess_column *column, int64_t row)
-{
-    int32_t level = column->code[row];
-
-    return level < 0 || !*column->level[level] ||
-           (plan->options->drop_unlabelled && strcmp(column->level[level], "-666") == 0);
-}
-
 /* A row without a label: a problem, or left out. */
 static void settle_absent(const struct tess_plan *plan, struct tess_plan_file *file,
                           const char *name, int64_t row, struct tess_problems *problems)
@@ -121,7 +148,7 @@ static void number_levels(struct tess_plan *plan, struct tess_plan_file *file, c
             column->code[row] = BAD;
             continue;
         }
-        if (is_missing(plan, column, row)) {
+        if (level < 0 || !*column->level[level]) {
             if (missing == BAD)
                 settle_absent(plan, file, name, row, problems);
             column->code[row] = missing;
@@ -260,21 +287,31 @@ static int label_perturbations(struct tess_plan *plan, struct tess_plan_file *fi
     return TESS_OK;
 }
 
-/* Does the column hold splits, and nothing else, in the rows that count? */
+/* Does the column hold splits, and nothing else, in the rows that count? Says so if it holds some.
+ */
 static int holds_splits(const struct tess_plan_file *file, const struct tess_column *column)
 {
-    int found = 0;
+    int64_t odd = -1, found = 0;
 
     for (int64_t row = 0; row < file->source.n_rows; row++) {
-        int32_t level = column->code[row];
+        const char *text = column->code[row] < 0 ? "" : column->level[column->code[row]];
 
-        if (level < 0 || file->left_out[row])
+        if (file->left_out[row])
             continue;
-        if (tess_split_parse(column->level[level]) < 0)
-            return 0;
-        found = 1;
+        if (*text && tess_split_parse(text) >= 0)
+            found++;
+        else if (odd < 0)
+            odd = row;
     }
-    return found;
+    if (found && odd >= 0) {
+        int32_t level = column->code[odd];
+
+        tess_warn("%s: column 'split' is not used, since row %lld has %s there: name it with "
+                  "--split-column (nothing is unused), or turn it off with --split-column none",
+                  file->source.path, (long long)tess_source_place(&file->source, odd),
+                  level < 0 || !*column->level[level] ? "nothing" : column->level[level]);
+    }
+    return found && odd < 0;
 }
 
 static int split_rows(struct tess_plan *plan, struct tess_plan_file *file,

@@ -145,6 +145,8 @@ static void check_repeats(const struct tess_plan *plan, struct tess_problems *pr
 static void count_left_out(const struct tess_plan *plan, struct tess_import_result *result)
 {
     for (int64_t f = 0; f < plan->n_files; f++)
+        result->n_unwanted += plan->file[f].source.n_unwanted;
+    for (int64_t f = 0; f < plan->n_files; f++)
         for (int64_t i = 0; i < plan->file[f].source.n_rows; i++) {
             result->n_unwanted += plan->file[f].left_out[i] == TESS_LEFT_UNWANTED;
             result->n_unlabelled += plan->file[f].left_out[i] == TESS_LEFT_UNLABELLED;

@@ -12,12 +12,12 @@
 #define ENOUGH 4 /* values that no two measurements have in common by chance */
 
 struct tess_repeat {
-    uint64_t key; /* of the group and its values */
+    uint64_t key; /* of perturbation, context and values */
     int32_t file;
     int32_t n; /* values that are neither zero nor missing, at most ENOUGH */
 };
 
-void tess_repeats_add(struct tess_repeats *repeats, int64_t f, int64_t group,
+void tess_repeats_add(struct tess_repeats *repeats, int64_t f, const struct tess_plan_group *group,
                       const struct tess_row_values *row)
 {
     struct tess_repeat one = {.file = (int32_t)f};
@@ -35,7 +35,8 @@ void tess_repeats_add(struct tess_repeats *repeats, int64_t f, int64_t group,
     }
     if (one.n == 0)
         return;
-    one.key = XXH3_64bits_withSeed(&one.key, sizeof one.key, (uint64_t)group);
+    one.key = XXH3_64bits_withSeed(&one.key, sizeof one.key,
+                                   (uint64_t)group->combination << 32 | (uint32_t)group->context);
     repeats->item =
         tess_grow(repeats->item, &repeats->room, repeats->n + 1, sizeof repeats->item[0]);
     repeats->item[repeats->n++] = one;

@@ -88,7 +88,7 @@ void tess_block_release(struct tess_block *block)
 static void want(struct tess_wanted *wanted, size_t *n, const char *name, const char *option)
 {
     if (name)
-        wanted[(*n)++] = (struct tess_wanted){name, option};
+        wanted[(*n)++] = (struct tess_wanted){name, option, -1};
 }
 
 size_t tess_source_options_wanted(const struct tess_source_options *options,
@@ -111,9 +111,11 @@ size_t tess_source_options_wanted(const struct tess_source_options *options,
     want(*wanted, &n, options->control_column, "--control-column");
     want(*wanted, &n, options->split_column, "--split-column");
     want(*wanted, &n, options->replicate, "--replicate");
-    for (size_t i = 0; options->filter && i < options->filter->n; i++)
+    for (size_t i = 0; options->filter && i < options->filter->n; i++) {
         want(*wanted, &n, options->filter->item[i].column,
              options->filter->item[i].keep ? "--keep" : "--drop");
+        (*wanted)[n - 1].condition = (int64_t)i;
+    }
     return n;
 }
 
@@ -334,6 +336,7 @@ void tess_source_release(struct tess_source *source)
     tess_strings_release(&source->column);
     tess_annotation_release(&source->annotation);
     tess_free(source->line);
+    tess_free(source->by_line);
     tess_free(source->key);
     tess_free(source->kind);
     tess_free(source->advice);

@@ -77,10 +77,11 @@ static int add_observation(struct state *state, struct observation one, struct t
     return TESS_OK;
 }
 
-static int read_lines(struct state *state, const struct tess_source_options *options,
-                      const int64_t column[2], struct tess_problems *problems,
-                      struct tess_error *error)
+static int read_lines(struct tess_source *source, const int64_t column[2],
+                      struct tess_problems *problems, struct tess_error *error)
 {
+    struct state *state = source->state;
+    const struct tess_source_options *options = source->options;
     struct tess_table *table = &state->table;
     int64_t readout = column[0], value = column[1];
     const char *path = table->lines.path, *readout_name = table->name.item[readout];
@@ -93,6 +94,10 @@ static int read_lines(struct state *state, const struct tess_source_options *opt
     while ((more = tess_table_next(table, problems, error)) == 1) {
         struct observation one = {0};
 
+        if (!tess_filter_keeps_line(options->filter, source->by_line, table)) {
+            source->n_unwanted++;
+            continue;
+        }
         for (int64_t i = 0; i < table->n_metadata; i++)
             tuple[i] = tess_symbols_add(&table->code[i], &table->field[table->metadata[i]]);
         one.readout = tess_symbols_add(&state->readout, &table->field[readout]);
@@ -268,9 +273,11 @@ static int open_long(struct tess_source *source, const struct tess_source_option
     struct state *state = source->state = TESS_NEW(struct state, 1);
     const char *readout_name = DEFAULT(options->readout, "readout");
     const char *value_name = DEFAULT(options->value, "value");
-    int64_t column[2]; /* of the readout, of the value */
+    struct tess_source_options labels = *options; /* filters part no lines */
+    int64_t column[2];                            /* of the readout, of the value */
 
-    if (tess_table_open(&state->table, source->path, source->place, options, error))
+    labels.filters_lines = 1;
+    if (tess_table_open(&state->table, source->path, source->place, &labels, error))
         return error->code;
     if (state->table.key >= 0)
         source->key = tess_strdup(state->table.name.item[state->table.key]);
@@ -280,10 +287,13 @@ static int open_long(struct tess_source *source, const struct tess_source_option
         return tess_table_miss(&state->table, readout_name, "--readout", error);
     if (column[1] < 0)
         return tess_table_miss(&state->table, value_name, "--value", error);
-    if (read_lines(state, options, column, problems, error))
+    source->by_line = tess_filter_columns(options->filter, &state->table);
+    if (read_lines(source, column, problems, error))
         return error->code;
     if (state->n_observations == 0)
-        return tess_error_set(error, TESS_EDATA, "%s: a header, but no usable rows below it",
+        return tess_error_set(error, TESS_EDATA,
+                              source->n_unwanted ? "%s: --keep and --drop leave no line of it"
+                                                 : "%s: a header, but no usable rows below it",
                               source->path);
     make_rows(source);
     describe(source);

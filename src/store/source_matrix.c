@@ -84,6 +84,8 @@ static int find_columns(struct tess_source *source, struct tess_problems *proble
         const char *name = table->name.item[at];
         int left_out = at == state->naming;
 
+        for (size_t i = 0; source->options->filter && i < source->options->filter->n; i++)
+            left_out |= source->by_line[i] == at;
         for (size_t i = 0; i < without->n; i++)
             left_out |=
                 strcmp(without->item[i], name) == 0 ||
@@ -135,6 +137,10 @@ static int read_labels(struct tess_source *source, struct tess_problems *problem
             if (readout < 0)
                 tess_problems_add(problems, source->path, table->lines.number,
                                   table->name.item[state->naming], "the readout is missing");
+        }
+        if (!tess_filter_keeps_line(source->options->filter, source->by_line, table)) {
+            source->n_unwanted++;
+            readout = -1;
         }
         if (state->n_lines == INT32_MAX)
             return tess_error_set(error, TESS_EDATA, "%s: more than 2^31 lines", source->path);
@@ -249,6 +255,24 @@ static int describe(struct tess_source *source, struct tess_error *error)
     return TESS_OK;
 }
 
+/* Lines that differ in nothing that an option names would be replicates: genes, as a rule. */
+static int refuse_repeats(const struct tess_source *source, struct tess_error *error)
+{
+    const struct state *state = source->state;
+    const char *readout = source->options->readout;
+
+    if (readout)
+        return tess_error_set(error, TESS_EDATA,
+                              "%s: there is no column `%s` (--readout), and %lld lines have the "
+                              "labels of others: which column names the readouts?",
+                              source->path, readout, (long long)(state->unit.n - state->group.n));
+    return tess_error_set(error, TESS_EDATA,
+                          "%s: %lld lines have the labels of others, and no option names the first "
+                          "column: --readout index if it holds the readouts, --context index (or "
+                          "--perturbation), or --replicate index",
+                          source->path, (long long)(state->unit.n - state->group.n));
+}
+
 static int open_matrix(struct tess_source *source, const struct tess_source_options *options,
                        struct tess_problems *problems, struct tess_error *error)
 {
@@ -257,6 +281,7 @@ static int open_matrix(struct tess_source *source, const struct tess_source_opti
     struct tess_table *table = &state->table;
 
     labels.id_columns = (struct tess_strings){0};
+    labels.filters_lines = 1; /* nor do filters */
     if (tess_table_open(table, source->path, source->place, &labels, error))
         return error->code;
     for (int64_t i = 0; i < table->n_metadata; i++)
@@ -264,6 +289,7 @@ static int open_matrix(struct tess_source *source, const struct tess_source_opti
     tess_strings_add(&source->column, TESS_COLUMN_NAMES);
     source->key = tess_strdup(table->key < 0 ? TESS_COLUMN_NAMES : table->name.item[table->key]);
     state->naming = options->readout ? tess_table_find(table, options->readout) : -1;
+    source->by_line = tess_filter_columns(options->filter, table);
     if (find_columns(source, problems, error))
         return error->code;
     tess_tuples_init(&state->group, table->n_metadata);
@@ -275,6 +301,12 @@ static int open_matrix(struct tess_source *source, const struct tess_source_opti
     if (read_labels(source, problems, error))
         return error->code;
     make_units(source);
+    if (state->naming < 0 && (options->readout || table->indexed) && !options->replicate &&
+        state->unit.n > state->group.n)
+        return refuse_repeats(source, error);
+    if (state->unit.n == 0 && source->n_unwanted)
+        return tess_error_set(error, TESS_EDATA, "%s: --keep and --drop leave no line of it",
+                              source->path);
     if (state->unit.n == 0)
         return tess_error_set(error, TESS_EDATA, "%s: a header, but no usable rows below it",
                               source->path);

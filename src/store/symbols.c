@@ -15,22 +15,32 @@ static const char *separator_of(const struct tess_import_options *options)
     return options->separator ? options->separator : "+";
 }
 
-/* The end of the component that begins at `at`: a plus-literal symbol, or up to the next separator.
- */
+/* The longest of the names that stands at `at` and ends there or before a separator. */
+static size_t longest_of(const struct tess_strings *name, const char *at, const char *separator)
+{
+    size_t longest = 0, width = strlen(separator);
+
+    for (size_t i = 0; i < name->n; i++) {
+        size_t n = strlen(name->item[i]);
+
+        if (n > longest && strncmp(at, name->item[i], n) == 0 &&
+            (strncmp(at + n, separator, width) == 0 || at[n] == '\0'))
+            longest = n;
+    }
+    return longest;
+}
+
+/* The end of the component that begins at `at`: a plus-literal symbol or a control, or up to the
+ * next separator. */
 static const char *component_end(const struct tess_import_options *options, const char *at)
 {
     const char *separator = separator_of(options);
     const char *end = options->plus_literal_all ? NULL : strstr(at, separator);
-    size_t longest = 0, width = strlen(separator);
+    size_t literal = longest_of(&options->plus_literal, at, separator);
+    size_t control = longest_of(&options->control.name, at, separator);
 
-    for (size_t i = 0; i < options->plus_literal.n; i++) {
-        size_t n = strlen(options->plus_literal.item[i]);
-
-        if (n > longest && strncmp(at, options->plus_literal.item[i], n) == 0 &&
-            (strncmp(at + n, separator, width) == 0 || at[n] == '\0'))
-            longest = n;
-    }
-    return longest ? at + longest : end ? end : at + strlen(at);
+    literal = control > literal ? control : literal;
+    return literal ? at + literal : end ? end : at + strlen(at);
 }
 
 /* Is it the control, by its own name or one that is renamed? */
@@ -111,46 +121,53 @@ static char *next_part(const struct tess_import_options *options, struct cursor 
     return tess_format("%.*s", (int)(end - from), from);
 }
 
-/* One quoted text of a Python tuple, and the comma and blanks behind it; NULL if it is none. */
-static char *next_quoted(struct cursor *cursor)
+/* One element of a Python tuple, and the comma and blanks behind it; "" for '', None and nan; NULL
+ * if it is none. */
+static char *next_element(struct cursor *cursor, char end)
 {
     const char *at = cursor->at;
+    size_t n = 0, width = strncmp(at, "None", 4) == 0 ? 4 : strncmp(at, "nan", 3) == 0 ? 3 : 0;
     char quote = *at, *out = tess_strdup(at);
-    size_t n = 0;
 
-    if (quote == '\'' || quote == '"')
+    if (width)
+        at += width;
+    else if (quote == '\'' || quote == '"') {
         for (at++; *at && *at != quote; at++) {
             at += *at == '\\' && at[1];
             out[n++] = *at;
         }
-    if (n == 0 || *at != quote) {
+        width = *at == quote;
+        at += width;
+    }
+    if (!width) {
         tess_free(out);
         return NULL;
     }
     out[n] = '\0';
-    for (at++; *at == ' ';)
+    while (*at == ' ')
         at++;
     cursor->more = *at == ',';
     for (at += *at == ','; *at == ' ';)
         at++;
-    cursor->more = cursor->more && *at != ')';
+    cursor->more = cursor->more && *at != end;
     cursor->at = at;
     return out;
 }
 
-/* "('A', 'B')", a tuple as Python writes it: its texts, or 0 if it is anything else. */
+/* "('A', 'B')" or "['A', 'B']", as Python writes them: its texts, or 0 if it is anything else. */
 static int read_tuple(const char *text, struct tess_strings *part)
 {
     struct cursor cursor = {text + 1, 1};
-    char *one;
+    char end = *text == '(' ? ')' : ']', *one;
 
-    if (*text != '(')
+    if (*text != '(' && *text != '[')
         return 0;
-    while (cursor.more && (one = next_quoted(&cursor))) {
-        tess_strings_add(part, one);
+    while (cursor.more && (one = next_element(&cursor, end))) {
+        if (*one)
+            tess_strings_add(part, one);
         tess_free(one);
     }
-    if (!cursor.more && strcmp(cursor.at, ")") == 0)
+    if (!cursor.more && cursor.at[0] == end && cursor.at[1] == '\0' && part->n > 0)
         return 1;
     tess_strings_release(part);
     return 0;

@@ -222,8 +222,9 @@ static void add_column(struct tess_table *table, int64_t column)
  * readouts, and where no label is the columns' name. */
 static int has_column_ids(const struct tess_table *table, const struct tess_source_options *options)
 {
-    const struct tess_strings *label =
-        options->columns == TESS_COLUMNS_CONTEXT ? &options->context : &options->perturbation;
+    const struct tess_strings *label = options->columns == TESS_COLUMNS_CONTEXT ? &options->context
+                                       : options->combine.n                     ? &options->combine
+                                                            : &options->perturbation;
 
     if (options->columns == TESS_COLUMNS_READOUT)
         return 0;
@@ -271,7 +272,9 @@ static int add_all_metadata(struct tess_table *table, const struct tess_source_o
         error->code == TESS_OK)
         add_metadata(table, options, "context", "--context", error);
     for (size_t i = 0; i < n && error->code == TESS_OK; i++)
-        add_metadata(table, options, wanted[i].name, wanted[i].option, error);
+        if (wanted[i].condition < 0 || !options->filters_lines ||
+            tess_table_find(table, wanted[i].name) < 0)
+            add_metadata(table, options, wanted[i].name, wanted[i].option, error);
     tess_free(wanted);
     if (error->code != TESS_OK)
         return error->code;
@@ -288,34 +291,32 @@ static int add_all_metadata(struct tess_table *table, const struct tess_source_o
     return TESS_OK;
 }
 
-/* Looks through the whole file: does the column hold splits, and nothing else? Back to the first
- * row. */
-static int is_split(struct tess_table *table, int64_t column, struct tess_error *error)
+/* Looks through the file: does the column hold a split anywhere? Back to the first row. */
+static int holds_split(struct tess_table *table, int64_t column, struct tess_error *error)
 {
     struct tess_symbols seen = {0};
-    int fine = 1;
+    int found = 0;
 
-    while (fine && tess_table_next(table, NULL, error) == 1) {
+    while (!found && tess_table_next(table, NULL, error) == 1) {
         int64_t before = seen.intern.n;
 
         if (tess_symbols_add(&seen, &table->field[column]) == before)
-            fine = tess_split_parse(seen.intern.text[before]) >= 0;
+            found = tess_split_parse(seen.intern.text[before]) >= 0;
     }
-    fine = fine && seen.intern.n > 0;
     tess_symbols_release(&seen);
     if (error->code == TESS_OK)
         tess_table_rewind(table, error);
-    return fine;
+    return found;
 }
 
-/* Without --split-column: a column `split` that holds splits alone is metadata, no readout. */
+/* Without --split-column: a column `split` that holds splits is metadata, no readout. */
 static int find_split(struct tess_table *table, const struct tess_source_options *options,
                       struct tess_error *error)
 {
     int64_t column = tess_table_find(table, "split");
 
     if (options->find_split && !options->split_column && column >= 0 &&
-        is_split(table, column, error))
+        holds_split(table, column, error))
         add_column(table, column);
     return error->code;
 }
@@ -437,13 +438,14 @@ int tess_table_rewind(struct tess_table *table, struct tess_error *error)
 }
 
 /* Is the column asked for? Marks by which of the options. */
-static int is_wanted(const char *name, const struct tess_strings *values, char *used)
+static int is_wanted(const char *name, const struct tess_strings *values, int patterns, char *used)
 {
     int wanted = 0;
 
     for (size_t i = 0; i < values->n; i++)
         if (strcmp(values->item[i], name) == 0 ||
-            (tess_text_is_pattern(values->item[i]) && tess_text_match(values->item[i], name)))
+            (patterns && tess_text_is_pattern(values->item[i]) &&
+             tess_text_match(values->item[i], name)))
             wanted = used[i] = 1;
     return wanted;
 }
@@ -458,8 +460,9 @@ int64_t tess_table_values(const struct tess_table *table, const struct tess_sour
     for (int64_t i = 0; i < table->n_metadata; i++)
         metadata[table->metadata[i]] = 1;
     for (int64_t i = 0; i < (int64_t)table->name.n; i++) {
-        int wanted = values->n > 0 ? is_wanted(table->name.item[i], values, used)
-                                   : i > 0 || (*table->name.item[0] && !table->indexed);
+        int wanted = values->n > 0
+                         ? is_wanted(table->name.item[i], values, i > 0 || !table->indexed, used)
+                         : i > 0 || (*table->name.item[0] && !table->indexed);
 
         if (wanted && !metadata[i])
             column[n++] = i;

@@ -268,6 +268,16 @@ def combinations():
     s = made(tuples, "--control", "ctrl")
     check({k[0] for k in s.experiment} == {"A+B", "A", "it's, (x)", "(-)-A", "('A', B)", "('A' 'B')", "control"}, f"tuples: {s.experiment.keys()}")
     check(s.experiment["A+B", "c", "train"][0][2] == 2, "tuples in any order are one combination")
+    s = made(wide("tuples2.tsv", [("('A', '')", "c", 1, 2, 3), ("('B', nan)", "c", 3, 4, 5), ("['A', 'B']", "c", 1, 1, 1), ("('A', None)", "c", 3, 4, 5)]))
+    check({k[0]: v[0][2] for k, v in s.experiment.items()} == {"A": 2, "B": 1, "A+B": 1}, f"tuples with nothing: {s.experiment.keys()}")
+    s = made(wide("named.tsv", [("A_NT_1", "c", 1, 2, 3), ("NT_1", "c", 3, 4, 5), ("A_B", "c", 1, 1, 1)]), "--separator", "_", "--control", "NT_1")
+    check({k[0] for k in s.experiment} == {"A", "control", "A+B"}, f"a control's name is not cut: {s.experiment.keys()}")
+    refused("one text of two labels", ["c_1_2"], wide("joined.tsv", [("A", "c_1", "2", 1, 1), ("A", "c", "1_2", 3, 3)], readouts=("q", "r1", "r2")),
+            "--context", "context,q")
+    refused("-666 is no perturbation", [":2:perturbation: missing"], wide("cmap.tsv", [("-666", "c", 1, 2, 3), ("A", "c", 1, 2, 3)]))
+    genes = csv("genes.csv", ",A,B,DMSO\ng1,1,2,3\ng2,10,20,30\n")
+    for extra, word in (((), "--readout index"), (("--readout", "gene"), "`gene`")):
+        refused(f"genes that nobody names {extra}", [word], genes, "--columns", "perturbation", "--context", "@file", *extra)
 
 
 def controls():
@@ -314,13 +324,30 @@ def choosing_rows():
     check(got.returncode == 0 and "--keep 'batch=nowhere': no row" in got.stderr, f"a value nowhere: {got.stderr}")
     refused("nothing kept", ["no row"], table, "--keep", "batch=nowhere")
     refused("no such column", ["`plate`", "--drop"], table, "--drop", "plate=1")
+    # lines of long tables and matrices are left out one by one, and a filter parts no rows
+    long = write("lines.tsv", [("perturbation", "context", "readout", "value", "qc"), ("A", "x", "g1", 1, "ok"), ("A", "x", "g2", 3, "fine"),
+                               ("control", "x", "g1", 1, "ok"), ("control", "x", "g2", 3, "ok"), ("A", "x", "g3", "text", "bad")])
+    s = made(long, "--normalize-total", 10, "--drop", "qc=bad")
+    check({k[0]: (list(v[0][1]), v[0][2]) for k, v in s.experiment.items()} == {"A": ([2.5, 7.5], 1), "control": ([2.5, 7.5], 1)}, f"lines: {s.experiment}")
+    s = made(long, "--keep", "readout=g1,g2")
+    check(all(v[0][2] == 1 and v[0][0] == ["g1", "g2"] for v in s.experiment.values()), f"readouts kept: {s.experiment}")
+    got = run("check", long, "--drop", "qc=bad")
+    check(got.returncode == 0 and "1 rows (--keep, --drop)" in got.stdout, f"lines are counted: {got.stdout}")
+    matrix = csv("matrix.csv", "gene,cell,A,control\ng1,x,1,2\ng2,x,3,4\ng3,x,5,6\n")
+    s = made(matrix, "--columns", "perturbation", "--readout", "gene", "-c", "cell", "--keep", "gene=g1,g3")
+    check({k[0]: (list(v[0][1]), v[0][2]) for k, v in s.experiment.items()} == {"A": ([1, 5], 1), "control": ([2, 6], 1)}, f"lines of a matrix: {s.experiment}")
+    names = wide("names.tsv", [("[('D', 0.0, 'uM')]", "c", 1, 2, 3), ("M", "c", 1, 2, 3), ("B", "c", 4, 4, 4)])
+    s = made(names, "--drop", "perturbation=[('D', 0.0, 'uM')]")
+    check({k[0] for k in s.experiment} == {"M", "B"}, f"a value with commas: {s.experiment.keys()}")
+    s = made(names, "--keep", f"perturbation=@{csv('lines.txt', chr(91) + chr(40) + repr('D') + ', 0.0, ' + repr('uM') + ')]')}")
+    check({k[0] for k in s.experiment} == {"[('D', 0.0, 'uM')]"}, f"lines of a file are no patterns: {s.experiment.keys()}")
     for text in ("batch", "=x", "batch=,"):
         got = run("import", table, "-o", place / "no.h5", "--keep", text)
         check(got.returncode == 2 and "--keep" in got.stderr, f"--keep {text}: {got.stderr}")
 
 
 def split_column():
-    rows = [("control", "c", "train", 0, 0, 0), ("A", "c", "test", 1, 1, 1), ("B", "c", "validation", 1, 1, 1), ("C", "c", "", 1, 1, 1)]
+    rows = [("control", "c", "train", 0, 0, 0), ("A", "c", "test", 1, 1, 1), ("B", "c", "validation", 1, 1, 1), ("C", "c", "unused", 1, 1, 1)]
     table, keys = wide("split.tsv", rows, extra=("split",)), {("control", "c", "train"), ("A", "c", "test"), ("B", "c", "val"), ("C", "c", "unused")}
     got = run("import", table, "-o", place / "made.h5")
     check(got.returncode == 0 and "column 'split'" in got.stderr, f"a column split is used, and said so: {got.stderr}")
@@ -337,6 +364,15 @@ def split_column():
     got = run("import", table, wide("no_split.tsv", [("D", "c", 1, 2, 3)]), "-o", place / "made.h5")
     check(got.returncode == 0 and "only 1 of 2 files" in got.stderr, f"a split in one file: {got.stderr}")
     check({k[2] for k in Store(place / "made.h5").experiment} == {"train"}, "a split in one file is not used")
+    # words that are no splits, or none at all: said so, and not used; of rows that are left out nobody asks
+    for word, shown in (("ood", "ood"), ("", "nothing")):
+        odd = [*rows[:3], ("C", "c", word, 1, 1, 1)]
+        for table in (wide("odd.tsv", odd, extra=("split",)),
+                      write("odd_long.tsv", [("perturbation", "context", "split", "readout", "value")] + [(*r[:3], "r1", r[3]) for r in odd])):
+            got = run("import", table, "-o", place / "made.h5")
+            check(got.returncode == 0 and "'split' is not used" in got.stderr and f"has {shown} there" in got.stderr, f"{table}: {got.stderr}")
+            check({k[2] for k in Store(place / "made.h5").experiment} == {"train"}, f"{table}: a split that is none is not used")
+            check({k for k in made(table, "--drop", "perturbation=C").experiment} == keys - {("C", "c", "unused")}, f"{table}: the others' splits")
 
 
 def twice():
@@ -352,6 +388,9 @@ def twice():
     b = wide("second.tsv", [(p, c, *v[::-1]) for p, c, *v in rows[:3]] + [("q", "c", 1, 2, 3, 4, 5, 6)], readouts=names[::-1])
     got = run("check", a, b)
     check(got.returncode == 0 and f"3 of 4 rows of {b} stand in {a}" in got.stdout, f"rows in two files: {got.stdout}")
+    check("8 of 8 rows" in run("check", a, wide("copy.tsv", rows, readouts=names), "--aggregate", "none").stdout, "rows in two files, one by one")
+    parts = [wide(f"{s}.tsv", [(*r[:2], s, *r[2:]) for r in rows], readouts=names, extra=("split",)) for s in ("train", "test")]
+    check("8 of 8 rows" in run("check", *parts).stdout, "rows that are trained on in one file and held out in another")
     one = wide("one.tsv", [(f"p{i}", "c", v) for i, v in enumerate((1, 2, 3, 4))], readouts=["v"])
     some = wide("some.tsv", [("p0", "c", 1), ("p1", "c", 3), ("p2", "c", 9), ("p3", "c", 9)], readouts=["v"])
     most = wide("most.tsv", [("p0", "c", 1), ("p1", "c", 2), ("p2", "c", 9), ("p3", "c", 9)], readouts=["v"])

@@ -117,7 +117,7 @@ def started(ranks, *line):
 
 def writing(ranks, *line, before=()):
     """A command that was stopped where it is while it has a temporary file of its own."""
-    for _ in range(60):
+    for _ in range(200):
         one = started(ranks, *line)
         training.wait_for(lambda: one.over() or set(parts()) - set(before), pause=0.0005)
         if one.hold() and set(parts()) - set(before) and not one.over():
@@ -173,7 +173,7 @@ def check_races():
 def check_signals():
     interrupt, term, hang_up, user = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1
     make, impute = ["simulate", *LONG, "-o", "kept.prc.h5"], ["impute", "large", "-o", "kept.h5ad"]
-    cases = [([*IMPORT, "-o", "kept.prc.h5"], 1, (interrupt, term, hang_up)), (make, 1, (user,)), (["simulate", *LARGE, "-o", "kept.prc.h5"], 2, (interrupt, term)),
+    cases = [([*IMPORT, "-o", "kept.prc.h5"], 1, (interrupt, term, hang_up)), (make, 1, (user,)), (make, 2, (interrupt, term)),
              (impute, 1, (hang_up,)), (impute, 2, (interrupt,))]
     for name in ("kept.prc.h5", "kept.h5ad"):
         pathlib.Path(name).write_text("kept")
