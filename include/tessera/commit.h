@@ -44,6 +44,10 @@ void tess_commit_sync_name(const char *path);
 /* Removes a temporary file that was not finished; frees. May run twice. */
 void tess_commit_release(struct tess_commit *commit);
 
+/* Before the process ends where it is (a bug, a fault within a library): removes every temporary
+ * file that it has not finished. May be called from a signal's handler. */
+void tess_commit_abandon(void);
+
 /* Is NAME one of a temporary file? Then how long the name is that it is to have, else 0. */
 size_t tess_commit_is_aside(const char *name);
 

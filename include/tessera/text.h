@@ -23,6 +23,8 @@ void tess_strings_split(struct tess_strings *strings, const char *text, char sep
 int tess_strings_read(struct tess_strings *strings, const char *path, struct tess_error *error);
 /* A copy without the blanks around it; own of the caller. */
 char *tess_text_trimmed(const char *text);
+/* The directory of a file's path: "." of one without a slash; own of the caller. */
+char *tess_text_directory(const char *path);
 /* Index of `text`, or -1. */
 int64_t tess_strings_find(const struct tess_strings *strings, const char *text);
 /* Joined by `separator`, at most `limit` items and then "… (N in all)"; own. */

@@ -4,6 +4,7 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/output.h"
+#include "tessera/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,18 +24,6 @@
 #define SUFFIX     (1 + DIGITS + 5) /* ".xxxxxxxx.part" */
 #define LOCK_TRIES 3000             /* of 10 ms */
 
-static char *directory_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *directory;
-
-    if (!slash)
-        return tess_strdup(".");
-    directory = tess_strdup(path);
-    directory[slash == path ? 1 : slash - path] = '\0';
-    return directory;
-}
-
 static int sync_path(const char *path, int flags)
 {
     int handle = open(path, flags), result;
@@ -49,7 +38,7 @@ static int sync_path(const char *path, int flags)
 
 void tess_commit_sync_name(const char *path)
 {
-    char *directory = directory_of(path);
+    char *directory = tess_text_directory(path);
 
     sync_path(directory, O_RDONLY | O_DIRECTORY);
     tess_free(directory);
@@ -61,11 +50,16 @@ static char unfinished[MOST_ASIDES][PATH_MAX];
 static volatile sig_atomic_t is_unfinished[MOST_ASIDES];
 static int n_locked; /* directories: a commit within another's (its sidecar) must not wait for it */
 
-static void end(int number)
+void tess_commit_abandon(void)
 {
     for (int i = 0; i < MOST_ASIDES; i++)
         if (is_unfinished[i])
             unlink(unfinished[i]);
+}
+
+static void end(int number)
+{
+    tess_commit_abandon();
     raise(number); /* its own action is back; it comes when this returns */
 }
 
@@ -214,7 +208,7 @@ void tess_commit_share(struct tess_commit *commit, MPI_Comm comm)
  * there are no such locks (NFS, some Lustre) it is done without. */
 static int lock_directory(struct tess_commit *commit, struct tess_error *error)
 {
-    char *directory = directory_of(commit->path);
+    char *directory = tess_text_directory(commit->path);
     int tries = 0, failed = 0;
 
     commit->lock = n_locked > 0 ? -1 : open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -319,7 +313,7 @@ static int renamed(const char *path)
 
 int tess_commit_finish(struct tess_commit *commit, struct tess_error *error)
 {
-    char *directory = directory_of(commit->path);
+    char *directory = tess_text_directory(commit->path);
 
     if (!tess_fail_here(error, commit->path)) {
         if (tess_commit_claim(commit, error) == TESS_OK && move(commit, error) == TESS_OK &&
@@ -358,7 +352,7 @@ void tess_commit_release(struct tess_commit *commit)
 
 int tess_commit_check_room(const char *path, double bytes, struct tess_error *error)
 {
-    char *directory = directory_of(path);
+    char *directory = tess_text_directory(path);
     struct statvfs disk;
 
     if (!tess_fail_here(error, path) && statvfs(directory, &disk) == 0 && disk.f_blocks > 0) {

@@ -10,16 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char *directory_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *directory = tess_strdup(slash ? path : ".");
-
-    if (slash)
-        directory[slash == path ? 1 : slash - path] = '\0';
-    return directory;
-}
-
 static const char *last_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -30,7 +20,7 @@ static const char *last_of(const char *path)
 /* /dev/stdout, /dev/fd/1: links into this process, whatever they are connected to. */
 static int is_stream(const char *path)
 {
-    char *directory = directory_of(path), *real = realpath(directory, NULL), target[8] = "";
+    char *directory = tess_text_directory(path), *real = realpath(directory, NULL), target[8] = "";
     ssize_t n = readlink(path, target, sizeof target - 1);
     int is =
         (real && strncmp(real, "/proc/", 6) == 0) || (n > 0 && strncmp(target, "/proc/", 6) == 0);
@@ -42,7 +32,7 @@ static int is_stream(const char *path)
 
 static int check_directory(const char *path, struct tess_error *error)
 {
-    char *directory = directory_of(path);
+    char *directory = tess_text_directory(path);
 
     if (access(directory, W_OK | X_OK) < 0)
         tess_error_set(error, TESS_ECREATE, "%s: cannot write into directory '%s': %s", path,
@@ -79,7 +69,7 @@ static int same(const struct stat *a, const struct stat *b)
 /* Two names of one file, or that would be. */
 static int same_output(const char *a, const char *b)
 {
-    char *in_a = directory_of(a), *in_b = directory_of(b);
+    char *in_a = tess_text_directory(a), *in_b = tess_text_directory(b);
     struct stat one, other;
     int is;
 

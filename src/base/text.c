@@ -43,6 +43,16 @@ void tess_strings_split(struct tess_strings *strings, const char *text, char sep
     tess_free(copy);
 }
 
+char *tess_text_directory(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *directory = tess_strdup(slash ? path : ".");
+
+    if (slash)
+        directory[slash == path ? 1 : slash - path] = '\0';
+    return directory;
+}
+
 char *tess_text_trimmed(const char *text)
 {
     const char *end = text + strlen(text);

@@ -3,6 +3,7 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/h5.h"
 #include "tessera/log.h"
@@ -60,6 +61,7 @@ static int refuse_command(const char *name, struct tess_error *error)
 
 static void abort_job(int code)
 {
+    tess_commit_abandon();
     MPI_Abort(MPI_COMM_WORLD, code);
 }
 

@@ -2,6 +2,7 @@
  * it. The globals are its only way to know the file. */
 #include "tessera/h5_guard.h"
 
+#include "tessera/commit.h"
 #include "tessera/error.h"
 
 #include <pthread.h>
@@ -34,6 +35,7 @@ static void give_up(const char *what)
     say("tessera: ");
     say(guarded);
     say(what);
+    tess_commit_abandon();
     _exit(TESS_EDATA);
 }
 

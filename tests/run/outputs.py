@@ -78,6 +78,7 @@ def refused():
     for out in (store, best, best + ".sum", "run/used.yaml", "run/log.jsonl", "run/lock"):
         yield ["evaluate", run, "--json", out], "input"
     yield ["evaluate", best, "--json", store], "input"
+    yield ["evaluate", "run/kept.h5", "--json", store], "input"  # a checkpoint under a name of its owner's
     yield ["evaluate", run, "--json", "/dev/full"], "no regular file"
     yield ["impute", run, "-p", "@genes.txt", "-o", "genes.h5ad"], "input"  # a link to genes.txt
     yield ["impute", run, "-p", "@sums.h5ad.sum", "-o", "sums.h5ad"], "input"
@@ -92,6 +93,8 @@ def refused():
 
 def check_refused():
     os.symlink("genes.txt", "genes.h5ad")
+    for ending in ("", ".sum"):
+        shutil.copy(sorted(glob.glob("run/best-*.h5"))[0] + ending, "run/kept.h5" + ending)
     shutil.copy("genes.txt", "sums.h5ad.sum")
     os.mkdir("folder.h5ad")
     before = {name: content(name) for name in glob.glob("**", recursive=True) if os.path.isfile(name)}
