@@ -14,6 +14,7 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/number.h"
 #include "tessera/table.h"
 #include "tessera/tuples.h"
 
@@ -36,6 +37,7 @@ struct state {
     struct tess_table table;
     struct tess_cells cells; /* by column of values */
     struct tess_symbols readout;
+    int names_nobody_asks_for;      /* the nameless first column is no label, and holds text */
     int64_t naming;                 /* the column that names readouts; -1: there is one readout */
     int64_t n_columns, *column;     /* of values, in the file; own                              */
     int32_t **code;                 /* (n_metadata)(n_lines) own                                */
@@ -122,15 +124,30 @@ static void add_line(struct state *state, int32_t readout)
     tess_free(label);
 }
 
+/* Is the nameless first column, an index, no label of the lines? */
+static int has_idle_index(const struct tess_table *table)
+{
+    int idle = table->indexed;
+
+    for (int64_t i = 0; i < table->n_metadata; i++)
+        idle &= table->metadata[i] != 0;
+    return idle;
+}
+
 static int read_labels(struct tess_source *source, struct tess_problems *problems,
                        struct tess_error *error)
 {
     struct state *state = source->state;
     struct tess_table *table = &state->table;
-    int more;
+    int idle = has_idle_index(table) && state->naming != 0, more;
+    float number;
 
     while ((more = tess_table_next(table, problems, error)) == 1) {
         int32_t readout = 0;
+
+        if (idle &&
+            tess_number_read(table->field[0].text, table->field[0].n, &number) == TESS_NUMBER_NONE)
+            state->names_nobody_asks_for = 1;
 
         if (state->naming >= 0) {
             readout = tess_symbols_add(&state->readout, &table->field[state->naming]);
@@ -301,8 +318,8 @@ static int open_matrix(struct tess_source *source, const struct tess_source_opti
     if (read_labels(source, problems, error))
         return error->code;
     make_units(source);
-    if (state->naming < 0 && (options->readout || table->indexed) && !options->replicate &&
-        state->unit.n > state->group.n)
+    if (state->naming < 0 && (options->readout || state->names_nobody_asks_for) &&
+        !options->replicate && state->unit.n > state->group.n)
         return refuse_repeats(source, error);
     if (state->unit.n == 0 && source->n_unwanted)
         return tess_error_set(error, TESS_EDATA, "%s: --keep and --drop leave no line of it",

@@ -323,7 +323,9 @@ def test_matrix():
     lines = [["index", "cell", "split"] + drugs]
     lines += [[f"g{rng.randrange(7)}", rng.choice(["A375", "U2OS"]), rng.choice(["train", "test"])] + [value() for _ in drugs] for _ in range(60)]
     for (name, separator, before, end), naming in itertools.product(VARIANTS, (None, "index")):
-        text = before + table([[""] + lines[0][1:]] + lines[1:], separator, rng, end)
+        # without a name for the readouts the index is the lines' numbers, and lines are replicates
+        body = lines[1:] if naming else [[str(i), *line[1:]] for i, line in enumerate(lines[1:])]
+        text = before + table([[""] + lines[0][1:]] + body, separator, rng, end)
         path = write("matrix_" + name, text)
         for more in ({}, {"rows": 1}, {"rows": 7}, {"rows": 13, "backwards": 1}):
             options = {"columns": 1, "context": "cell", "split_column": "split", **({"readout": naming} if naming else {}), **more}
