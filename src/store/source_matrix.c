@@ -14,6 +14,7 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/log.h"
 #include "tessera/number.h"
 #include "tessera/table.h"
 #include "tessera/tuples.h"
@@ -272,22 +273,27 @@ static int describe(struct tess_source *source, struct tess_error *error)
     return TESS_OK;
 }
 
-/* Lines that differ in nothing that an option names would be replicates: genes, as a rule. */
-static int refuse_repeats(const struct tess_source *source, struct tess_error *error)
+/* Lines that differ in nothing that an option names are replicates; but if they have names, these
+ * are genes, as a rule, and would be averaged. */
+static int check_repeats(const struct tess_source *source, struct tess_error *error)
 {
     const struct state *state = source->state;
     const char *readout = source->options->readout;
+    long long n = (long long)(state->unit.n - state->group.n);
 
+    if (state->naming >= 0 || source->options->replicate || n == 0)
+        return TESS_OK;
     if (readout)
-        return tess_error_set(error, TESS_EDATA,
-                              "%s: there is no column `%s` (--readout), and %lld lines have the "
-                              "labels of others: which column names the readouts?",
-                              source->path, readout, (long long)(state->unit.n - state->group.n));
-    return tess_error_set(error, TESS_EDATA,
-                          "%s: %lld lines have the labels of others, and no option names the first "
-                          "column: --readout index if it holds the readouts, --context index (or "
-                          "--perturbation), or --replicate index",
-                          source->path, (long long)(state->unit.n - state->group.n));
+        tess_warn("%s: there is no column `%s`, so it is the name of the one readout; %lld lines "
+                  "have the labels of others and count as replicates",
+                  source->path, readout, n);
+    else if (state->names_nobody_asks_for)
+        tess_error_set(error, TESS_EDATA,
+                       "%s: %lld lines have the labels of others, and no option names the first "
+                       "column (`index`): --readout index if it holds the readouts, --context "
+                       "index (or --perturbation), or --replicate index",
+                       source->path, n);
+    return error->code;
 }
 
 static int open_matrix(struct tess_source *source, const struct tess_source_options *options,
@@ -318,9 +324,8 @@ static int open_matrix(struct tess_source *source, const struct tess_source_opti
     if (read_labels(source, problems, error))
         return error->code;
     make_units(source);
-    if (state->naming < 0 && (options->readout || state->names_nobody_asks_for) &&
-        !options->replicate && state->unit.n > state->group.n)
-        return refuse_repeats(source, error);
+    if (check_repeats(source, error) != TESS_OK)
+        return error->code;
     if (state->unit.n == 0 && source->n_unwanted)
         return tess_error_set(error, TESS_EDATA, "%s: --keep and --drop leave no line of it",
                               source->path);

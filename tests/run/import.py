@@ -276,8 +276,9 @@ def combinations():
             "--context", "context,q")
     refused("-666 is no perturbation", [":2:perturbation: missing"], wide("cmap.tsv", [("-666", "c", 1, 2, 3), ("A", "c", 1, 2, 3)]))
     genes = csv("genes.csv", ",A,B,DMSO\ng1,1,2,3\ng2,10,20,30\n")
-    for extra, word in (((), "--readout index"), (("--readout", "gene"), "`gene`")):
-        refused(f"genes that nobody names {extra}", [word], genes, "--columns", "perturbation", "--context", "@file", *extra)
+    refused("genes that nobody names", ["--readout index"], genes, "--columns", "perturbation", "--context", "@file")
+    got = run("import", genes, "-o", place / "made.h5", "--columns", "perturbation", "--context", "@file", "--readout", "gene")
+    check(got.returncode == 0 and "no column `gene`" in got.stderr, f"a readout that is no column: {got.stderr}")
 
 
 def controls():
