@@ -154,15 +154,16 @@ static int create(struct tess_commit *commit, struct tess_error *error)
     for (int i = 0; i < 100 && file < 0; i++) {
         tess_free(commit->aside);
         commit->aside = tess_format("%s.%08x.part", commit->path, draw());
+        note(commit->aside); /* first: a signal may come as soon as the file is there */
         file = open(commit->aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (file < 0)
+            forget(commit->aside);
         if (file < 0 && errno != EEXIST)
             break;
     }
     if (file < 0 || fstat(file, &commit->mine) < 0)
         tess_error_set(error, TESS_ECREATE, "%s: its temporary file %s cannot be created: %s",
                        commit->path, commit->aside, strerror(errno));
-    else
-        note(commit->aside);
     if (file >= 0)
         close(file);
     else { /* somebody else's */
