@@ -39,7 +39,8 @@ int tess_error_set(struct tess_error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Torture: counts fallible sites; true when this is the one that TESS_FAIL_AT=<n>@<rank> names
- * (n counts from 1 on that rank; `@rank` defaults to 0); -<n> kills the process there. Call it as
+ * (n counts from 1 on that rank; `@rank` defaults to 0); -<n> kills the process there, and
+ * TESS_STOP_AT=<n>@<rank> stops it until SIGCONT. Call it as
  *     if (tess_fail_here(error, "reading the index"))
  *         return error->code;
  * at the head of every function whose failure is the outside world's. Local. */

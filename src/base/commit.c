@@ -297,6 +297,8 @@ static int move(const struct tess_commit *commit, struct tess_error *error)
         if (errno == EEXIST)
             return refuse_taken(commit, error);
     }
+    if (is_taken(commit)) /* by one that takes no locks, while a sidecar was written */
+        return refuse_taken(commit, error);
     if (rename(commit->aside, commit->path) < 0)
         tess_error_set(error, TESS_EIO, "%s: cannot be renamed into place: %s", commit->path,
                        strerror(errno));

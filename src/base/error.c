@@ -31,24 +31,39 @@ void tess_fail_rank(int rank)
     fail_rank = rank;
 }
 
+/* A call that the environment names, as "n@rank" or "n"; 0 for none. */
+struct site {
+    long number, rank;
+};
+
+static struct site read_site(const char *variable)
+{
+    const char *text = getenv(variable);
+    char *end = NULL;
+    struct site site = {.number = text ? strtol(text, &end, 10) : 0};
+
+    if (end && *end == '@')
+        site.rank = strtol(end + 1, NULL, 10);
+    return site;
+}
+
 int tess_fail_here(struct tess_error *error, const char *what)
 {
-    static long at, target_rank;
+    static struct site fail, stop;
     static int known;
     long number;
 
     if (!known) {
-        const char *text = getenv("TESS_FAIL_AT");
-        char *end = NULL;
-
-        at = text ? strtol(text, &end, 10) : 0;
-        target_rank = end && *end == '@' ? strtol(end + 1, NULL, 10) : 0;
+        fail = read_site("TESS_FAIL_AT");
+        stop = read_site("TESS_STOP_AT");
         known = 1;
     }
     number = __atomic_add_fetch(&fail_calls, 1, __ATOMIC_RELAXED);
-    if (fail_rank != target_rank || (number != at && number != -at))
+    if (fail_rank == stop.rank && number == stop.number)
+        raise(SIGSTOP);
+    if (fail_rank != fail.rank || (number != fail.number && number != -fail.number))
         return 0;
-    if (at < 0)
+    if (fail.number < 0)
         kill(getpid(), SIGKILL);
     tess_error_set(error, TESS_EIO, "%s: failed on purpose (TESS_FAIL_AT)", what);
     return 1;

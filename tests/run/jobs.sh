@@ -121,7 +121,8 @@ names() {
     (
         cd "$work/names" || exit 1
         CONFIG=$name STORE=$name RUN=$name TESSERA=$work/fake timeout 60 "$TESSERA/jobs/local.sh" a 'b c' || exit 1
-        # impute.sbatch, with mpirun in the place of SLURM
+        # impute.sbatch, with mpirun in the place of SLURM: newer versions of it would ask for the rest of an allocation
+        export PRTE_MCA_ras=^slurm PRTE_MCA_plm=^slurm
         printf '#!/bin/sh\nexit 0\n' | tee bin/squeue bin/scontrol >/dev/null
         chmod +x bin/*
         export SLURM_JOB_ID=1 SLURM_JOB_NODELIST=n SLURM_SUBMIT_DIR=$PWD TESSERA=$work/fake PATH=$PWD/bin:$PATH SLURM_RESTART_COUNT=0

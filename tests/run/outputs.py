@@ -3,10 +3,12 @@
 at the same time, and nothing half-written is left behind by signals.
 
 usage: outputs.py TESSERA SOURCE_FOLDER"""
+import fcntl
 import glob
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -24,8 +26,7 @@ tessera, source = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2]).resolv
 folder = tempfile.TemporaryDirectory(prefix="tess_outputs_")
 os.chdir(folder.name)
 SMALL = ["--perturbations", "12", "--readouts", "6", "--contexts", "3"]
-LARGE = ["--perturbations", "1500", "--readouts", "800", "--contexts", "4"]
-LONG = ["--perturbations", "4000", "--readouts", "1200", "--contexts", "4"]  # some seconds of writing, in which it can be stopped
+OTHER = ["--perturbations", "15", "--readouts", "5", "--contexts", "2"]
 
 
 def content(path):
@@ -114,25 +115,69 @@ def check_refused():
     check(content("split.tsv") == content("other.tsv"), "an exported split is not what was read")
 
 
-tried = []  # what could be caught in the middle
+def is_locked():
+    """Is a commit under way in this directory?"""
+    directory = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(directory)
 
 
-def started(ranks, *line):
-    return training.Started(tessera, ranks, line)
+def stopped_at(ranks, line, call):
+    """The command, stopped before that fallible call of rank 0, or over."""
+    one = training.Started(tessera, ranks, line, {"TESS_STOP_AT": str(call)})
+    training.wait_for(lambda: one.over() or any(training.state_of(pid) == "T" for pid in one.pids()))
+    return one
 
 
-def writing(ranks, *line, before=()):
-    """A command that was stopped where it is while it has a temporary file of its own; None where none could be caught in that
-    moment, which is a matter of luck and of the machine."""
-    for _ in range(20):
-        one = started(ranks, *line)
-        training.wait_for(lambda: one.over() or set(parts()) - set(before), pause=0.0005)
-        if one.hold() and set(parts()) - set(before) and not one.over():
-            return one
+found = {}
+
+
+def find_call(ranks, line, name, claimed):
+    """The last fallible call at which the command has a temporary file, and has claimed its name or has not: looked for with
+    another output, which exists where the real one does."""
+    copy = "looked-for" + name[name.index("."):]
+    for ending in ("", ".sum"):
+        pathlib.Path(copy + ending).unlink(missing_ok=True)
+        if os.path.exists(name + ending):
+            shutil.copy(name + ending, copy + ending)
+    kept = {ending: pathlib.Path(copy + ending).read_bytes() for ending in ("", ".sum") if os.path.exists(copy + ending)}
+    key = (ranks, *line, copy, tuple(kept), claimed)
+    one = None
+    while key not in found:
+        call = calls_of(ranks, [*line, "-o", copy]) if one is None else call - 1
+        assert call > 0, f"{line} never stops with a temporary file, {'claimed' if claimed else 'not claimed'}"
+        for ending in ("", ".sum"):
+            pathlib.Path(copy + ending).unlink(missing_ok=True)
+            if ending in kept:
+                pathlib.Path(copy + ending).write_bytes(kept[ending])
+        before = parts()
+        one = stopped_at(ranks, [*line, "-o", copy], call)
+        if set(parts()) - set(before) and is_locked() == claimed:
+            found[key] = call
         one.go_on()
-        one.wait()
-    print(f"not tried, because it could not be stopped while it writes: {line}", flush=True)
-    return None
+        assert one.wait() == 0, one.text
+    for ending in ("", ".sum"):
+        pathlib.Path(copy + ending).unlink(missing_ok=True)
+    return found[key]
+
+
+def calls_of(ranks, line):
+    counted = training.Started(tessera, ranks, line, {"TESS_FAIL_AT": "0"})
+    assert counted.wait() == 0, counted.text
+    return int(re.search(r"rank 0: (\d+) fallible calls", counted.text).group(1))
+
+
+def stopped(ranks, line, name, claimed=False):
+    """The command, with `-o name`, stopped while its temporary file is there: before it claims the name, or between that and
+    the renaming."""
+    one = stopped_at(ranks, [*line, "-o", name], find_call(ranks, line, name, claimed))
+    assert not one.over() and is_locked() == claimed, one.read()
+    return one
 
 
 def rows(path, n):
@@ -142,64 +187,93 @@ def rows(path, n):
             out.write(f"{'control' if i % 50 == 0 else f'g{i % 50}'},c{i % 7}," + ",".join(str((i * k) % 17) for k in range(40)) + "\n")
 
 
+def check_whole(name, what):
+    check(not parts(), f"{what}: left behind: {parts()}")
+    seen = checks.run("verify", name)
+    check(seen.returncode == 0, f"{what}: {seen.stdout} {seen.stderr}")
+
+
 def race(name, slow, quick, ranks, old):
     """`slow` is stopped in the middle; `quick` writes the same name meanwhile and has it; `slow` hears of it."""
     if old:
         plain(*quick, "-o", name)
-    first = writing(ranks, *slow, "-o", name)
-    if first is None:
-        return
-    tried.append(name)
+    first = stopped(ranks, slow, name)
     mine = parts()
     other = checks.run(*quick, "-o", name)
     what = f"two of {slow[0]} on {ranks} rank(s), {'an' if old else 'no'} earlier {name}"
-    check(other.returncode == 0, f"{what}: the other one: {other.returncode} {other.stderr}")
+    check(len(mine) == 1 and other.returncode == 0, f"{what}: {mine}; the other one: {other.returncode} {other.stderr}")
     check(parts() == mine, f"{what}: temporary files {mine} became {parts()}")
     won = content(name)
     first.go_on()
     code = first.wait()
     check(code == 73 and "another program" in first.text, f"{what}: {code} {first.text}")
     check(content(name) == won, f"{what}: the file is not the one that was finished first")
-    check(not parts(), f"{what}: left behind: {parts()}")
-    seen = checks.run("verify", name)
-    check(seen.returncode == 0, f"{what}: {seen.stdout} {seen.stderr}")
+    check_whole(name, what)
 
 
-IMPORT = ["import", "rows.csv", "--memory", "0.000003"]  # so little that files are read many times while the store is open
+IMPORT, IMPUTE = ["import", "rows.csv"], ["impute", "run", "-p", "gene1,gene2"]
 
 
 def check_races():
-    rows("rows.csv", 3000)
-    race("made1.prc.h5", ["simulate", *LONG], ["simulate", *SMALL], 1, old=True)
-    race("made2.prc.h5", ["simulate", *LONG], ["simulate", *SMALL], 2, old=False)
-    race("made2.h5ad", ["simulate", *LONG], ["simulate", *SMALL], 2, old=True)
+    rows("rows.csv", 300)
+    race("made1.prc.h5", ["simulate", *OTHER], ["simulate", *SMALL], 1, old=True)
+    race("made2.prc.h5", ["simulate", *OTHER], ["simulate", *SMALL], 2, old=False)
+    race("made2.h5ad", ["simulate", *OTHER], ["simulate", *SMALL], 2, old=True)
     race("rows.prc.h5", IMPORT, ["import", "own.csv"], 1, old=False)
-    plain("simulate", *LARGE, "-o", "large.prc.h5")
-    plain("train", "config.yaml", "--set", "data.store=large.prc.h5", "--set", "train.epochs=1", "--set", "train.batch=65536",
-          "--set", "model.hidden_dim=64", "--set", "run.directory=large")
-    race("imputed1.h5ad", ["impute", "large"], ["impute", "run"], 1, old=False)
-    race("imputed2.h5ad", ["impute", "large"], ["impute", "run"], 2, old=True)
+    race("imputed1.h5ad", IMPUTE, ["impute", "run"], 1, old=False)
+    race("imputed2.h5ad", IMPUTE, ["impute", "run"], 2, old=True)
+
+
+def check_claims():
+    """Stopped between claiming the name and renaming, where a sidecar is written."""
+    whole = ["impute", "run"]
+    for old in (False, True):
+        name, what = f"claimed{int(old)}.h5ad", f"claimed, {'an' if old else 'no'} earlier file"
+        if old:
+            plain(*whole, "-o", name)
+        first = stopped(1, IMPUTE, name, claimed=True)
+        mine = parts()
+        second = training.Started(tessera, 1, [*whole, "-o", name])
+        training.wait_for(lambda: second.over() or set(parts()) - set(mine))  # has begun: it saw the name before
+        first.go_on()
+        codes = first.wait(), second.wait()
+        check(codes == (0, 73) and "another program" in second.text, f"{what}: {codes} {first.text} {second.text}")
+        check_whole(name, what)
+        pathlib.Path(name).unlink()
+        pathlib.Path(name + ".sum").unlink()
+        if old:
+            plain(*whole, "-o", name)
+        first = stopped(1, IMPUTE, name, claimed=True)
+        pathlib.Path("foreign").write_text("of a program without locks")
+        os.rename("foreign", name)
+        first.go_on()
+        code = first.wait()
+        check(code == 73 and "another program" in first.text, f"{what}, taken without locks: {code} {first.text}")
+        check(pathlib.Path(name).read_text() == "of a program without locks" and not parts(), f"{what}: taken without locks: it is gone")
+    pathlib.Path(name).unlink()
+    first = stopped(1, IMPUTE, name, claimed=True)
+    done = checks.run(*whole, "-o", name)
+    check(done.returncode == 73 and "locked directory" in done.stderr, f"locked for long: {done.returncode} {done.stderr}")
+    first.go_on()
+    check(first.wait() == 0, f"the one that had locked it: {first.text}")
+    check_whole(name, "locked for long")
 
 
 def check_signals():
-    interrupt, term, hang_up, user = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1
-    make, impute = ["simulate", *LONG, "-o", "kept.prc.h5"], ["impute", "large", "-o", "kept.h5ad"]
-    cases = [([*IMPORT, "-o", "kept.prc.h5"], 1, (interrupt, term, hang_up)), (make, 1, (user,)), (make, 2, (interrupt, term)),
-             (impute, 1, (hang_up,)), (impute, 2, (interrupt,))]
-    for name in ("kept.prc.h5", "kept.h5ad"):
-        pathlib.Path(name).write_text("kept")
-    for line, ranks, numbers in cases:
+    interrupt, term, hang_up, user, pipe = signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE
+    make = ["simulate", *OTHER]
+    cases = [(IMPORT, "kept.prc.h5", 1, (interrupt, term, hang_up, pipe)), (make, "kept.prc.h5", 1, (user,)),
+             (make, "kept.prc.h5", 2, (interrupt, term)), (IMPUTE, "kept.h5ad", 1, (hang_up,)), (IMPUTE, "kept.h5ad", 2, (interrupt,))]
+    plain("simulate", *SMALL, "-o", "kept.prc.h5")
+    plain("impute", "run", "-o", "kept.h5ad")
+    for line, name, ranks, numbers in cases:
         for number in numbers:
-            name = line[-1]
-            one = writing(ranks, *line)
-            if one is None:
-                pathlib.Path(name).write_text("kept")
-                continue
             before = content(name)
-            tried.append(number)
+            one = stopped(ranks, line, name)
             for pid in [one.process.pid] if ranks > 1 else one.pids():
                 one.send(pid, number)
-            one.go_on()
+            if ranks == 1:
+                one.go_on()  # mpirun does that itself
             code = one.wait()
             what = f"{line[0]} on {ranks} rank(s), {number.name}"
             check(code != 0, f"{what}: exit code 0")
@@ -211,15 +285,14 @@ def check_signals():
 
 def check_leftovers():
     """What SIGKILL leaves blocks nobody and is nobody's to remove; a run removes its own."""
-    killed = writing(1, *IMPORT, "-o", "killed.prc.h5")
-    if killed is not None:
-        killed.kill_all()
-        killed.wait()
-        left = parts()
-        check(len(left) == 1 and not os.path.exists("killed.prc.h5"), f"killed: {left}")
-        plain("simulate", *SMALL, "-o", "killed.prc.h5")
-        check(parts() == left, f"a stale temporary file: {left} became {parts()}")
-        os.unlink(left[0])
+    killed = stopped(1, IMPORT, "killed.prc.h5")
+    killed.kill_all()
+    killed.wait()
+    left = parts()
+    check(len(left) == 1 and not os.path.exists("killed.prc.h5"), f"killed: {left}")
+    plain("simulate", *SMALL, "-o", "killed.prc.h5")
+    check(parts() == left, f"a stale temporary file: {left} became {parts()}")
+    os.unlink(left[0])
     foreign = {"run/photo.part": "x", "run/notes.0123abcd.part": "y", "run/checkpoint-000000001.h5.part": "z"}
     own = ["run/used.yaml.0123abcd.part", "run/checkpoint-000000007.h5.0123abcd.part", "run/best-000000007.h5.sum.0123abcd.part"]
     for name in [*foreign, *own]:
@@ -282,9 +355,8 @@ def check_open_elsewhere():
 
 make_inputs()
 begun = time.monotonic()
-for part in (check_refused, check_races, check_signals, check_leftovers, check_open_elsewhere):
+for part in (check_refused, check_races, check_claims, check_signals, check_leftovers, check_open_elsewhere):
     part()
     print(f"{part.__name__}: {time.monotonic() - begun:.0f} s", flush=True)
-check(len(tried) >= 4, f"of two writers and of signals only {tried} could be tried")
 os.chdir("/")
 checks.finish()

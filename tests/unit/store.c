@@ -1,15 +1,20 @@
 /* store.c -- tests of the store: round trip, split, combinations, damage. */
 #include "../sample.h"
 
+#include "tessera/alloc.h"
+#include "tessera/commit.h"
 #include "tessera/error.h"
+#include "tessera/h5_guard.h"
 #include "tessera/text.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -138,6 +143,49 @@ static void store__unfinished_leaves_nothing(void **state)
     sample_index(&index);
     assert_int_equal(tess_store_create(&store, "/no/such/place.h5", MPI_COMM_SELF, &index, &error),
                      TESS_ECREATE);
+}
+
+/* How a process of its own ends that has an unfinished file and meets a bug, or a fault in HDF5. */
+static void abandon(int code)
+{
+    tess_commit_abandon();
+    _exit(code);
+}
+static int end_with(int fault, const char *name)
+{
+    pid_t child = fork();
+    int status;
+
+    if (child == 0) {
+        struct tess_error error = TESS_ERROR_INIT;
+        struct tess_commit commit;
+
+        tess_bug_hook = abandon;
+        if (tess_commit_open(&commit, name, &error) != TESS_OK || access(commit.aside, F_OK) < 0)
+            _exit(1);
+        TESS_BUG_IF(!fault);
+        tess_h5_guard_start("input.h5");
+        raise(fault);
+        _exit(2);
+    }
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+static void commit__faults_leave_nothing(void **state)
+{
+    static const int faults[] = {0, SIGSEGV, SIGABRT, SIGPROF};
+    char folder[] = "/tmp/tess_store_XXXXXX", *name;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    name = tess_format("%s/x.h5", folder);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(end_with(faults[i], name), faults[i] ? TESS_EDATA : TESS_EBUG);
+        assert_int_equal(rmdir(folder), 0); /* it is empty */
+        assert_int_equal(mkdir(folder, 0700), 0);
+    }
+    rmdir(folder);
+    tess_free(name);
 }
 
 static void index__refuses_disorder(void **state)
@@ -306,6 +354,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(store__split_in_place),
         cmocka_unit_test(store__split_cut_short),
         cmocka_unit_test(store__unfinished_leaves_nothing),
+        cmocka_unit_test(commit__faults_leave_nothing),
         cmocka_unit_test(index__refuses_disorder),
         cmocka_unit_test(store__damage_is_refused),
         cmocka_unit_test(combination__pluses),
