@@ -58,7 +58,7 @@ void tess_run_limit(struct tess_run *run, double seconds);
 const char *tess_run_stop_wish(struct tess_run *run);
 
 /* The kept best one, then checkpoint-<step>.h5; then all but the newest `keep` go. Codes as of
- * tess_checkpoint_write. Collective. */
+ * tess_trainer_save. Collective. */
 int tess_run_save(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error);
 /* The state is kept in memory if it is small, else written: best-<step>.h5; then earlier best ones
  * go. Collective. */

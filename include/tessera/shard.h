@@ -9,6 +9,7 @@
 
 #include "tessera/network.h"
 #include "tessera/optimizer.h"
+#include "tessera/state.h"
 
 #include <mpi.h>
 #include <stdint.h>
@@ -19,8 +20,7 @@ struct tess_shard {
     int64_t n_rows; /* of the whole table                             */
     int64_t *first; /* (n_ranks + 1) first row of each rank; own      */
     int64_t n_local;
-    float *value, *m, *v; /* (n_local, dim); own                            */
-    int64_t *last;        /* (n_local) step a row last moved at; own        */
+    struct tess_row_state rows; /* (n_local) own */
     /* Rows that the current step touches, and their gradients. */
     int32_t *mark; /* (n_local) place in touched, or -1; own         */
     int64_t n_touched, room_touched;

@@ -8,6 +8,7 @@
 #include "tessera/route.h"
 #include "tessera/schedule.h"
 #include "tessera/shard.h"
+#include "tessera/state.h"
 #include "tessera/tile.h"
 
 #include <stdint.h>
@@ -26,16 +27,6 @@ struct tess_pulse {
     double *stop;          /* ranks that were asked to stop                      */
     double *save;          /* rank 0's clock says: checkpoint after this step    */
     double loss, measured; /* summed in lane order                               */
-};
-
-/* Where the training stands; in every checkpoint. */
-struct tess_progress_state {
-    int64_t epoch;                     /* the current one, from 0                    */
-    int64_t step_in_epoch;             /* done                                       */
-    int64_t best_epoch;                /* epochs done at the best score; 0: none     */
-    int64_t best_step;                 /* steps done then */
-    double best_score;                 /* validation RMSE; NaN: none                 */
-    double epoch_loss, epoch_measured; /* of the epoch so far            */
 };
 
 /* Where the time of a step goes; seconds of this rank. */
@@ -131,6 +122,15 @@ int tess_trainer_step(struct tess_trainer *trainer, int64_t step, struct tess_er
  * Collective; the same everywhere. */
 int tess_trainer_validate(struct tess_trainer *trainer, double *score, double *context);
 
+/* This rank's part of the state, borrowed: good until the trainer's next step. Before it is loaded,
+ * sizes without numbers. Local. */
+struct tess_state tess_trainer_state(const struct tess_trainer *trainer);
+/* The numbers of a state that the trainer holds itself, not by a pointer: taken over. Of the
+ * optimiser the arrays as well: release the trainer's before if they are others. Local. */
+void tess_trainer_adopt(struct tess_trainer *trainer, const struct tess_state *state);
+/* The state to a file: tess_checkpoint_write. Collective. */
+int tess_trainer_save(const struct tess_trainer *trainer, const char *path,
+                      struct tess_error *error);
 /* Take over the whole state of a checkpoint: each rank its rows. TESS_ECONFIG, naming what differs,
  * if the store, its split or a setting that must stay is another; TESS_EDATA if the file is
  * damaged. Collective. */

@@ -70,12 +70,12 @@ static void age(struct tess_trainer *trainer, int64_t gap)
     for (int t = 0; t < TESS_N_TABLES; t++) {
         struct tess_shard *shard = &trainer->shard[t];
 
-        for (int64_t i = 0; i < shard->n_local * shard->dim && shard->v[i] == 0; i++) {
-            shard->m[i] = 1e-4f;
-            shard->v[i] = 1e-6f;
+        for (int64_t i = 0; i < shard->n_local * shard->dim && shard->rows.v[i] == 0; i++) {
+            shard->rows.m[i] = 1e-4f;
+            shard->rows.v[i] = 1e-6f;
         }
         for (int64_t i = 0; i < shard->n_local; i++)
-            shard->last[i] = trainer->optimizer.step - (t == TESS_TABLE_P ? i % gap : 0);
+            shard->rows.last[i] = trainer->optimizer.step - (t == TESS_TABLE_P ? i % gap : 0);
     }
 }
 

@@ -1,4 +1,5 @@
-/* checkpoint.c -- reading checkpoints: head, rows, MLP, and the checksums over them. */
+/* checkpoint.c -- reading checkpoints: what every rank has, rows, MLP, and the checksums over them.
+ */
 #include "tessera/checkpoint.h"
 
 #include "tessera/alloc.h"
@@ -6,217 +7,190 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <xxhash.h>
 
-const char *const tess_table_names[TESS_N_TABLES] = {"perturbation", "readout", "context"};
-
-static int read_text(const struct tess_h5 *h5, const char *attribute, char *out, size_t room,
-                     struct tess_error *error)
-{
-    char *text = NULL;
-
-    if (tess_h5_read_string(h5, "/", attribute, &text, error) != TESS_OK)
-        return error->code;
-    if (!text)
-        return tess_error_set(error, TESS_EDATA, "%s: attribute '%s' is missing", h5->path,
-                              attribute);
-    snprintf(out, room, "%s", text);
-    tess_free(text);
-    return TESS_OK;
-}
-
-static int read_config(const struct tess_h5 *h5, struct tess_checkpoint_head *head,
-                       struct tess_error *error)
-{
-    char *yaml = NULL;
-
-    tess_config_init(&head->config);
-    if (tess_h5_read_string(h5, "/", "config", &yaml, error) != TESS_OK)
-        return error->code;
-    if (!yaml)
-        return tess_error_set(error, TESS_EDATA, "%s: attribute 'config' is missing", h5->path);
-    if (tess_config_parse(&head->config, yaml, h5->path, error) == TESS_ECONFIG)
-        error->code = TESS_EDATA; /* of the file, not of the user */
-    tess_free(yaml);
-    head->shape =
-        (struct tess_shape){tess_int(head->config.model.embedding_dim),
-                            head->config.model.layers ? tess_int(head->config.model.hidden_dim) : 0,
-                            tess_int(head->config.model.layers)};
-    return error->code;
-}
-
-static int read_vocab(const struct tess_h5 *h5, enum tess_table table,
-                      struct tess_checkpoint_head *head, struct tess_error *error)
-{
-    char name[64], *block = NULL;
-    uint64_t hash = 0;
-    int64_t n;
-    int width;
-
-    snprintf(name, sizeof name, "%s/symbol", tess_table_names[table]);
-    if (tess_h5_read_strings(h5, name, &n, &width, &block, error) == TESS_OK &&
-        tess_vocab_init_block(&head->vocab[table], n, width, block, h5->path, error) == TESS_OK) {
-        head->trained[table] = TESS_NEW(uint8_t, n);
-        snprintf(name, sizeof name, "%s/trained", tess_table_names[table]);
-        tess_h5_read(h5, name, H5T_NATIVE_UINT8, TESS_H5_LINE(n), head->trained[table], error);
-        tess_h5_read_attribute(h5, tess_table_names[table], "hash", H5T_NATIVE_UINT64, 1, &hash,
-                               error);
-        if (error->code == TESS_OK && hash != tess_vocab_hash(&head->vocab[table]))
-            tess_error_set(error, TESS_EDATA,
-                           "%s: %s/symbol does not match its checksum: the file is damaged",
-                           h5->path, tess_table_names[table]);
-    }
-    tess_free(block);
-    return error->code;
-}
-
-static int read_rates(const struct tess_h5 *h5, struct tess_checkpoint_head *head,
-                      struct tess_error *error)
-{
-    struct tess_h5_extent extent = TESS_H5_LINE(head->step + 1);
-    double *rate;
-
-    if (tess_h5_check(h5, "schedule/rate", extent, error) != TESS_OK)
-        return error->code;
-    rate = TESS_NEW(double, head->step + 1);
-    tess_optimizer_init(&head->optimizer, &head->config);
-    if (tess_h5_read(h5, "schedule/rate", H5T_NATIVE_DOUBLE, extent, rate, error) == TESS_OK)
-        for (int64_t t = 1; t <= head->step; t++)
-            tess_optimizer_begin(&head->optimizer, rate[t]);
-    tess_free(rate);
-    return error->code;
-}
-
-static int read_numbers(const struct tess_h5 *h5, struct tess_checkpoint_head *head,
-                        struct tess_error *error)
-{
-    const struct {
-        const char *name;
-        hid_t type;
-        void *at;
-    } field[] = {
-        {"step", H5T_NATIVE_INT64, &head->step},
-        {"epoch", H5T_NATIVE_INT64, &head->epoch},
-        {"step_in_epoch", H5T_NATIVE_INT64, &head->step_in_epoch},
-        {"best_epoch", H5T_NATIVE_INT64, &head->best_epoch},
-        {"best_step", H5T_NATIVE_INT64, &head->best_step},
-        {"best_score", H5T_NATIVE_DOUBLE, &head->best_score},
-        {"epoch_loss", H5T_NATIVE_DOUBLE, &head->epoch_loss},
-        {"epoch_measured", H5T_NATIVE_DOUBLE, &head->epoch_measured},
-        {"store_hash", H5T_NATIVE_UINT64, &head->store_hash},
-        {"split_hash", H5T_NATIVE_UINT64, &head->split_hash},
-    };
-
-    for (size_t i = 0; i < sizeof field / sizeof field[0]; i++)
-        tess_h5_read_attribute(h5, "/", field[i].name, field[i].type, 1, field[i].at, error);
-    if (error->code == TESS_OK && (head->step < 0 || head->step == INT64_MAX))
-        tess_error_set(error, TESS_EDATA, "%s: step %lld: the file is damaged", h5->path,
-                       (long long)head->step);
-    return error->code;
-}
-
-/* Every array that the head's settings and symbols imply: there, and as large as they say, so that
- * whoever takes memory by the head reads into it what fits. */
-static void check_extents(const struct tess_h5 *h5, const struct tess_checkpoint_head *head,
-                          struct tess_error *error)
-{
-    static const char *const part[] = {"value", "m", "v"};
-    int64_t n = tess_shape_size(head->shape),
-            blocks = (n + TESS_CHECK_FLOATS - 1) / TESS_CHECK_FLOATS;
-    struct tess_h5_extent scaling =
-        TESS_H5_MATRIX(head->vocab[TESS_TABLE_C].n, head->vocab[TESS_TABLE_R].n);
-    char name[64];
-
-    for (int t = 0; t < TESS_N_TABLES; t++) {
-        for (int k = 0; k < 3 && error->code == TESS_OK; k++) {
-            snprintf(name, sizeof name, "table/%s/%s", tess_table_names[t], part[k]);
-            tess_h5_check(h5, name, TESS_H5_MATRIX(head->vocab[t].n, head->shape.dim), error);
-        }
-        for (int k = 0; k < 2 && error->code == TESS_OK; k++) {
-            snprintf(name, sizeof name, "table/%s/%s", tess_table_names[t], k ? "check" : "last");
-            tess_h5_check(h5, name, TESS_H5_LINE(head->vocab[t].n), error);
-        }
-    }
-    for (int k = 0; k < 3 && error->code == TESS_OK; k++) {
-        snprintf(name, sizeof name, "mlp/%s", part[k]);
-        tess_h5_check(h5, name, TESS_H5_LINE(n), error);
-        snprintf(name, sizeof name, "mlp/check_%s", part[k]);
-        if (error->code == TESS_OK)
-            tess_h5_check(h5, name, TESS_H5_LINE(blocks), error);
-    }
-    if (error->code == TESS_OK && tess_h5_kind(h5, "normalize/shift") &&
-        tess_h5_check(h5, "normalize/shift", scaling, error) == TESS_OK)
-        tess_h5_check(h5, "normalize/scale", scaling, error);
-}
-
-int tess_checkpoint_read_head(const struct tess_h5 *h5, struct tess_checkpoint_head *head,
-                              struct tess_error *error)
+static int check_format(const struct tess_h5 *h5, struct tess_error *error)
 {
     char *format = NULL;
     int64_t version = 0;
 
-    *head = (struct tess_checkpoint_head){.step = 0};
     tess_h5_read_string(h5, "/", "format", &format, error);
     if (error->code == TESS_OK && (!format || strcmp(format, TESS_CHECKPOINT_FORMAT) != 0))
         tess_error_set(error, TESS_EDATA, "%s: is no checkpoint of Tessera", h5->path);
     tess_free(format);
     if (error->code == TESS_OK)
         tess_h5_read_attribute(h5, "/", "version", H5T_NATIVE_INT64, 1, &version, error);
-    if (error->code == TESS_OK && version != 1)
-        tess_error_set(error, TESS_EDATA, "%s: checkpoint version %lld; this program reads 1",
-                       h5->path, (long long)version);
-    if (error->code == TESS_OK)
-        read_text(h5, "blas_core", head->blas_core, sizeof head->blas_core, error);
-    if (error->code == TESS_OK)
-        read_text(h5, "created_by", head->version, sizeof head->version, error);
-    if (error->code == TESS_OK && read_config(h5, head, error) == TESS_OK &&
-        read_numbers(h5, head, error) == TESS_OK)
-        read_rates(h5, head, error);
-    for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)
-        read_vocab(h5, t, head, error);
-    if (error->code == TESS_OK)
-        check_extents(h5, head, error);
+    if (error->code == TESS_OK && version != TESS_CHECKPOINT_VERSION)
+        tess_error_set(error, TESS_EDATA, "%s: checkpoint version %lld; this program reads %d",
+                       h5->path, (long long)version, TESS_CHECKPOINT_VERSION);
     return error->code;
 }
 
-void tess_checkpoint_head_release(struct tess_checkpoint_head *head)
+static int take_settings(const struct tess_h5 *h5, struct tess_state *state, const char *yaml,
+                         struct tess_error *error)
 {
-    for (int t = 0; t < TESS_N_TABLES; t++) {
-        tess_vocab_release(&head->vocab[t]);
-        tess_free(head->trained[t]);
-        head->trained[t] = NULL;
-    }
-    tess_optimizer_release(&head->optimizer);
+    struct tess_config *config = &state->config;
+
+    tess_config_init(config);
+    if (tess_config_parse(config, yaml, h5->path, error) == TESS_ECONFIG)
+        error->code = TESS_EDATA; /* of the file, not of the user */
+    state->shape =
+        (struct tess_shape){tess_int(config->model.embedding_dim),
+                            config->model.layers ? tess_int(config->model.hidden_dim) : 0,
+                            tess_int(config->model.layers)};
+    return error->code;
 }
 
-uint64_t tess_checkpoint_row_sum(int dim, const float *value, const float *m, const float *v,
-                                 int64_t last)
+static int read_text(const struct tess_h5 *h5, struct tess_state *state,
+                     const struct tess_state_field *field, struct tess_error *error)
 {
-    XXH3_state_t *state = XXH3_createState();
-    uint64_t sum;
+    char *text = NULL;
 
-    XXH3_64bits_reset(state);
-    XXH3_64bits_update(state, value, (size_t)dim * sizeof *value);
-    XXH3_64bits_update(state, m, (size_t)dim * sizeof *m);
-    XXH3_64bits_update(state, v, (size_t)dim * sizeof *v);
-    XXH3_64bits_update(state, &last, sizeof last);
-    sum = XXH3_64bits_digest(state);
-    XXH3_freeState(state);
-    return sum;
+    if (tess_h5_read_string(h5, "/", field->name, &text, error) != TESS_OK)
+        return error->code;
+    if (!text)
+        return tess_error_set(error, TESS_EDATA, "%s: attribute '%s' is missing", h5->path,
+                              field->name);
+    if (field->kind == TESS_STATE_SETTINGS)
+        take_settings(h5, state, text, error);
+    else
+        snprintf(tess_state_data(state, field, 0), TESS_STATE_WORD, "%s", text);
+    tess_free(text);
+    return error->code;
 }
 
-int tess_checkpoint_finite(const float *x, int64_t n)
+static int read_attributes(const struct tess_h5 *h5, struct tess_state *state,
+                           struct tess_error *error)
 {
-    const uint32_t exponent = 0x7f800000u;
-    uint32_t bad = 0;
-
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t bits;
-
-        memcpy(&bits, &x[i], sizeof bits);
-        bad |= (bits & exponent) == exponent;
+    for (const struct tess_state_field *field = tess_state_first(TESS_STATE_ROOT);
+         field && error->code == TESS_OK; field = tess_state_next(field)) {
+        if (field->kind == TESS_STATE_NUMBER)
+            tess_h5_read_attribute(h5, "/", field->name, tess_state_hdf5_type(field->type), 1,
+                                   tess_state_data(state, field, 0), error);
+        else
+            read_text(h5, state, field, error);
     }
-    return !bad;
+    if (error->code == TESS_OK && (state->optimizer.step < 0 || state->optimizer.step == INT64_MAX))
+        tess_error_set(error, TESS_EDATA, "%s: step %lld: the file is damaged", h5->path,
+                       (long long)state->optimizer.step);
+    return error->code;
+}
+
+static int read_vocab(const struct tess_h5 *h5, int table, const char *name,
+                      struct tess_vocab *vocab, struct tess_error *error)
+{
+    char *block = NULL;
+    uint64_t hash = 0;
+    int64_t n;
+    int width;
+
+    if (tess_h5_read_strings(h5, name, &n, &width, &block, error) == TESS_OK &&
+        tess_vocab_init_block(vocab, n, width, block, h5->path, error) == TESS_OK &&
+        tess_h5_read_attribute(h5, tess_table_names[table], "hash", H5T_NATIVE_UINT64, 1, &hash,
+                               error) == TESS_OK &&
+        hash != tess_vocab_hash(vocab))
+        tess_error_set(error, TESS_EDATA, "%s: %s does not match its checksum: the file is damaged",
+                       h5->path, name);
+    tess_free(block);
+    return error->code;
+}
+
+/* A new array: no memory is taken before the file is known to hold as much. */
+static int read_array(const struct tess_h5 *h5, const struct tess_state *state,
+                      const struct tess_state_field *field, int table, struct tess_error *error)
+{
+    struct tess_h5_extent extent = tess_state_extent(state, field, table);
+    void **member = tess_state_member(state, field, table);
+    char name[TESS_STATE_NAME];
+
+    tess_state_field_name(field, table, name);
+    if (tess_h5_check(h5, name, extent, error) != TESS_OK)
+        return error->code;
+    *member = tess_alloc_large((size_t)extent.shape[0] * (size_t)extent.shape[1],
+                               tess_state_size(field->type), name, error);
+    return error->code == TESS_OK
+               ? tess_h5_read(h5, name, tess_state_hdf5_type(field->type), extent, *member, error)
+               : error->code;
+}
+
+/* Symbols, flags, and what steps left behind. */
+static int read_shared(const struct tess_h5 *h5, struct tess_state *state, struct tess_error *error)
+{
+    for (int i = 0; i < tess_n_state_fields; i++) {
+        const struct tess_state_field *field = &tess_state_fields[i];
+        enum tess_state_group group = tess_state_group_of(field);
+        char name[TESS_STATE_NAME];
+
+        if (group != TESS_STATE_SYMBOLS && group != TESS_STATE_SCHEDULE)
+            continue;
+        for (int t = 0; t < tess_state_group_tables(group) && error->code == TESS_OK; t++) {
+            tess_state_field_name(field, t, name);
+            if (field->kind == TESS_STATE_NAMES)
+                read_vocab(h5, t, name, tess_state_member(state, field, t), error);
+            else
+                read_array(h5, state, field, t, error);
+        }
+    }
+    return error->code;
+}
+
+/* The optimiser's scalars follow from the learning rates. */
+static void replay_rates(struct tess_state *state)
+{
+    double *rate = state->optimizer.rate;
+    int64_t step = state->optimizer.step;
+
+    tess_optimizer_init(&state->optimizer, &state->config);
+    for (int64_t t = 1; t <= step; t++)
+        tess_optimizer_begin(&state->optimizer, rate[t]);
+    tess_free(rate);
+}
+
+/* Is there the scaling? Either all of it is, or none. */
+static int is_scaled(const struct tess_h5 *h5)
+{
+    char name[TESS_STATE_NAME];
+
+    tess_state_field_name(tess_state_first(TESS_STATE_SCALING), 0, name);
+    return tess_h5_kind(h5, name) != 0;
+}
+
+/* Every array that the head's settings and symbols imply: there, and as large as they say, so that
+ * whoever takes memory by the head reads into it what fits. */
+static void check_extents(const struct tess_h5 *h5, const struct tess_state *state,
+                          struct tess_error *error)
+{
+    int scaled = is_scaled(h5);
+
+    for (int i = 0; i < tess_n_state_fields; i++) {
+        const struct tess_state_field *field = &tess_state_fields[i];
+        enum tess_state_group group = tess_state_group_of(field);
+        char name[TESS_STATE_NAME];
+
+        if (group <= TESS_STATE_SYMBOLS || (group == TESS_STATE_SCALING && !scaled))
+            continue;
+        for (int t = 0; t < tess_state_group_tables(group) && error->code == TESS_OK; t++) {
+            tess_state_field_name(field, t, name);
+            tess_h5_check(h5, name, tess_state_extent(state, field, t), error);
+            tess_state_check_name(field, t, name);
+            if (name[0] != '\0' && error->code == TESS_OK)
+                tess_h5_check(h5, name,
+                              TESS_H5_LINE(group == TESS_STATE_MLP ? tess_state_blocks(state)
+                                                                   : state->vocab[t].n),
+                              error);
+        }
+    }
+}
+
+int tess_checkpoint_read_head(const struct tess_h5 *h5, struct tess_state *state,
+                              struct tess_error *error)
+{
+    *state = (struct tess_state){.version = 0};
+    if (check_format(h5, error) == TESS_OK && read_attributes(h5, state, error) == TESS_OK &&
+        read_shared(h5, state, error) == TESS_OK) {
+        replay_rates(state);
+        check_extents(h5, state, error);
+    }
+    return error->code;
 }
 
 static int damaged(const struct tess_h5 *h5, const char *what, int64_t row,
@@ -227,77 +201,126 @@ static int damaged(const struct tess_h5 *h5, const char *what, int64_t row,
                           h5->path, what, (long long)row);
 }
 
-int tess_checkpoint_read_state(const struct tess_h5 *h5, const struct tess_checkpoint_head *head,
-                               enum tess_table table, int64_t first, int64_t n,
-                               struct tess_row_state out, struct tess_error *error)
+/* Do the columns hold what they must (the step that a row last moved at leads to places in memory)?
+ */
+static int columns_hold(const struct tess_state *state, const struct tess_row_state *rows,
+                        int64_t i)
 {
-    static const char *const part[] = {"value", "m", "v"};
-    float *x[3] = {out.value, out.m, out.v};
-    struct tess_h5_rows line = {TESS_H5_LINE(head->vocab[table].n), first, n};
-    uint64_t *sum = TESS_NEW(uint64_t, n);
-    int64_t dim = head->shape.dim, rows = head->vocab[table].n;
-    char name[64];
+    for (const struct tess_state_field *field = tess_state_first(TESS_STATE_TABLES); field;
+         field = tess_state_next(field)) {
 
-    for (int k = 0; k < 3 && error->code == TESS_OK; k++) {
-        snprintf(name, sizeof name, "table/%s/%s", tess_table_names[table], part[k]);
-        tess_h5_read_rows(h5, name, H5T_NATIVE_FLOAT,
-                          (struct tess_h5_rows){TESS_H5_MATRIX(rows, dim), first, n}, x[k], error);
+        if (field->kind == TESS_STATE_COLUMN &&
+            !field->rule->holds(state,
+                                tess_state_number(field, tess_row_state_data(rows, field), i)))
+            return 0;
     }
-    snprintf(name, sizeof name, "table/%s/last", tess_table_names[table]);
-    if (error->code == TESS_OK)
-        tess_h5_read_rows(h5, name, H5T_NATIVE_INT64, line, out.last, error);
-    snprintf(name, sizeof name, "table/%s/check", tess_table_names[table]);
-    if (error->code == TESS_OK)
-        tess_h5_read_rows(h5, name, H5T_NATIVE_UINT64, line, sum, error);
-    for (int64_t i = 0; i < n && error->code == TESS_OK; i++)
-        if (tess_checkpoint_row_sum((int)dim, x[0] + i * dim, x[1] + i * dim, x[2] + i * dim,
-                                    out.last[i]) != sum[i] ||
-            out.last[i] < 0 || out.last[i] > head->step)
-            damaged(h5, tess_table_names[table], first + i, error);
+    return 1;
+}
+
+/* Rows' checksums, and columns whose numbers are used as indices. */
+static int check_rows(const struct tess_h5 *h5, const struct tess_state *state,
+                      enum tess_table table, struct tess_state_part part,
+                      const struct tess_row_state *rows, struct tess_error *error)
+{
+    struct tess_h5_rows some = {TESS_H5_LINE(state->vocab[table].n), part.first, part.n};
+    uint64_t *sum = TESS_NEW(uint64_t, part.n);
+    char name[TESS_STATE_NAME];
+
+    tess_state_check_name(tess_state_first(TESS_STATE_TABLES), table, name);
+    tess_h5_read_rows(h5, name, H5T_NATIVE_UINT64, some, sum, error);
+    for (int64_t i = 0; i < part.n && error->code == TESS_OK; i++)
+        if (tess_row_state_sum(rows, state->shape.dim, i) != sum[i] ||
+            !columns_hold(state, rows, i))
+            damaged(h5, tess_table_names[table], part.first + i, error);
     tess_free(sum);
     return error->code;
 }
 
-int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_checkpoint_head *head,
-                              enum tess_table table, int64_t first, int64_t n, float *out,
+int tess_checkpoint_read_state(const struct tess_h5 *h5, const struct tess_state *state,
+                               enum tess_table table, struct tess_state_part part,
+                               const struct tess_row_state *out, struct tess_error *error)
+{
+    for (const struct tess_state_field *field = tess_state_first(TESS_STATE_TABLES);
+         field && error->code == TESS_OK; field = tess_state_next(field)) {
+        struct tess_h5_rows some = {tess_state_extent(state, field, table), part.first, part.n};
+        char name[TESS_STATE_NAME];
+
+        tess_state_field_name(field, table, name);
+        tess_h5_read_rows(h5, name, tess_state_hdf5_type(field->type), some,
+                          tess_row_state_data(out, field), error);
+    }
+    return error->code == TESS_OK ? check_rows(h5, state, table, part, out, error) : error->code;
+}
+
+int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_state *state,
+                              enum tess_table table, struct tess_state_part part, float *out,
                               struct tess_error *error)
 {
-    int64_t dim = head->shape.dim;
-    struct tess_row_state state = {out, TESS_NEW(float, n *dim), TESS_NEW(float, n *dim),
-                                   TESS_NEW(int64_t, n)};
+    int dim = state->shape.dim;
+    struct tess_row_state rows = {.value = out};
 
-    if (tess_checkpoint_read_state(h5, head, table, first, n, state, error) == TESS_OK) {
+    if (tess_row_state_reserve(&rows, part.n, dim, error) == TESS_OK &&
+        tess_checkpoint_read_state(h5, state, table, part, &rows, error) == TESS_OK) {
 #pragma omp parallel for schedule(static)
-        for (int64_t i = 0; i < n; i++)
-            tess_optimizer_catch_up(&head->optimizer, dim, state.last[i], head->step, out + i * dim,
-                                    state.m + i * dim, state.v + i * dim);
+        for (int64_t i = 0; i < part.n; i++)
+            tess_optimizer_catch_up(&state->optimizer, dim, rows.last[i], state->optimizer.step,
+                                    out + (int64_t)dim * i, rows.m + (int64_t)dim * i,
+                                    rows.v + (int64_t)dim * i);
     }
-    tess_free(state.m);
-    tess_free(state.v);
-    tess_free(state.last);
+    rows.value = NULL;
+    tess_row_state_release(&rows);
     return error->code;
 }
 
-int tess_checkpoint_read_mlp(const struct tess_h5 *h5, const struct tess_checkpoint_head *head,
-                             const char *part, float *out, struct tess_error *error)
+/* One array of the MLP, whole, and its checksums. */
+static int read_block(const struct tess_h5 *h5, const struct tess_state *state,
+                      const struct tess_state_field *field, float *out, struct tess_error *error)
 {
-    int64_t n = tess_shape_size(head->shape),
-            blocks = (n + TESS_CHECK_FLOATS - 1) / TESS_CHECK_FLOATS;
+    int64_t n = tess_shape_size(state->shape), blocks = tess_state_blocks(state);
     uint64_t *sum = TESS_NEW(uint64_t, blocks);
-    char name[64];
+    char name[TESS_STATE_NAME];
 
-    snprintf(name, sizeof name, "mlp/%s", part);
+    tess_state_field_name(field, 0, name);
     tess_h5_read(h5, name, H5T_NATIVE_FLOAT, TESS_H5_LINE(n), out, error);
-    snprintf(name, sizeof name, "mlp/check_%s", part);
+    tess_state_check_name(field, 0, name);
     if (error->code == TESS_OK)
         tess_h5_read(h5, name, H5T_NATIVE_UINT64, TESS_H5_LINE(blocks), sum, error);
-    for (int64_t b = 0; b < blocks && error->code == TESS_OK; b++) {
-        int64_t first = b * TESS_CHECK_FLOATS, left = n - first;
-
-        left = left < TESS_CHECK_FLOATS ? left : TESS_CHECK_FLOATS;
-        if (XXH3_64bits(out + first, sizeof *out * (size_t)left) != sum[b])
+    for (int64_t b = 0; b < blocks && error->code == TESS_OK; b++)
+        if (tess_state_block_sum(out, n, b) != sum[b])
             damaged(h5, "mlp", b, error);
-    }
     tess_free(sum);
+    return error->code;
+}
+
+int tess_checkpoint_read_mlp(const struct tess_h5 *h5, const struct tess_state *state,
+                             struct tess_error *error)
+{
+    int64_t n = tess_shape_size(state->shape);
+
+    for (const struct tess_state_field *field = tess_state_first(TESS_STATE_MLP);
+         field && error->code == TESS_OK; field = tess_state_next(field)) {
+        struct tess_state_part part = tess_state_part(state, field, 0);
+        float *to = tess_state_data(state, field, 0), *whole = to;
+
+        if (!to)
+            continue;
+        if (part.n < n) /* checksums are of the whole */
+            whole = TESS_NEW(float, n);
+        if (read_block(h5, state, field, whole, error) == TESS_OK && whole != to)
+            memcpy(to, whole + part.first, (size_t)part.n * sizeof *to);
+        if (whole != to)
+            tess_free(whole);
+    }
+    return error->code;
+}
+
+int tess_checkpoint_read_scaling(const struct tess_h5 *h5, struct tess_state *state,
+                                 struct tess_error *error)
+{
+    if (!is_scaled(h5))
+        return error->code;
+    for (const struct tess_state_field *field = tess_state_first(TESS_STATE_SCALING);
+         field && error->code == TESS_OK; field = tess_state_next(field))
+        read_array(h5, state, field, 0, error);
     return error->code;
 }

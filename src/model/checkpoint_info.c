@@ -8,18 +8,18 @@
 #include <inttypes.h>
 #include <math.h>
 
-static json_t *tables_json(const struct tess_checkpoint_head *head)
+static json_t *tables_json(const struct tess_state *state)
 {
     json_t *list = json_array();
 
     for (int t = 0; t < TESS_N_TABLES; t++) {
         int64_t trained = 0;
 
-        for (int64_t i = 0; i < head->vocab[t].n; i++)
-            trained += head->trained[t][i] != 0;
+        for (int64_t i = 0; i < state->vocab[t].n; i++)
+            trained += state->trained[t][i] != 0;
         json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:i}", "table", tess_table_names[t],
-                                              "rows", (json_int_t)head->vocab[t].n, "trained",
-                                              (json_int_t)trained, "columns", head->shape.dim));
+                                              "rows", (json_int_t)state->vocab[t].n, "trained",
+                                              (json_int_t)trained, "columns", state->shape.dim));
     }
     return list;
 }
@@ -42,28 +42,30 @@ static json_t *config_json(const struct tess_config *config)
 
 json_t *tess_checkpoint_info(const char *path, struct tess_error *error)
 {
-    struct tess_checkpoint_head head = {0};
+    struct tess_state state = {.version = 0};
     struct tess_h5 h5 = TESS_H5_INIT;
     json_t *all = json_object();
 
     tess_h5_guard_start(path);
     if (tess_h5_open(&h5, path, MPI_COMM_NULL, 0, error) == TESS_OK &&
-        tess_checkpoint_read_head(&h5, &head, error) == TESS_OK) {
+        tess_checkpoint_read_head(&h5, &state, error) == TESS_OK) {
         json_object_set_new(all, "file", json_string(path));
         json_object_set_new(all, "kind", json_string("checkpoint"));
-        json_object_set_new(all, "created_by", json_sprintf("tessera %s", head.version));
-        json_object_set_new(all, "step", json_integer(head.step));
-        json_object_set_new(all, "epoch", json_integer(head.epoch));
+        json_object_set_new(all, "created_by", json_sprintf("tessera %s", state.created_by));
+        json_object_set_new(all, "step", json_integer(state.optimizer.step));
+        json_object_set_new(all, "epoch", json_integer(state.progress.epoch));
         json_object_set_new(all, "best_validation_rmse",
-                            isfinite(head.best_score) ? json_real(head.best_score) : json_null());
-        json_object_set_new(all, "best_epoch", json_integer(head.best_epoch));
-        json_object_set_new(all, "store_hash", json_sprintf("%016" PRIx64, head.store_hash));
-        json_object_set_new(all, "split_hash", json_sprintf("%016" PRIx64, head.split_hash));
-        json_object_set_new(all, "blas_core", json_string(head.blas_core));
-        json_object_set_new(all, "table", tables_json(&head));
-        json_object_set_new(all, "config", config_json(&head.config));
+                            isfinite(state.progress.best_score)
+                                ? json_real(state.progress.best_score)
+                                : json_null());
+        json_object_set_new(all, "best_epoch", json_integer(state.progress.best_epoch));
+        json_object_set_new(all, "store_hash", json_sprintf("%016" PRIx64, state.store_hash));
+        json_object_set_new(all, "split_hash", json_sprintf("%016" PRIx64, state.split_hash));
+        json_object_set_new(all, "blas_core", json_string(state.blas_core));
+        json_object_set_new(all, "table", tables_json(&state));
+        json_object_set_new(all, "config", config_json(&state.config));
     }
-    tess_checkpoint_head_release(&head);
+    tess_state_release(&state);
     tess_h5_close(&h5, error);
     tess_h5_guard_finish();
     if (error->code == TESS_OK)

@@ -8,14 +8,13 @@
 #include "tessera/share.h"
 #include "tessera/text.h"
 
-#include <math.h>
 #include <string.h>
 
 #define PIECE_FLOATS ((int64_t)1 << 22)
 
 struct look {
     const struct tess_h5 *h5;
-    const struct tess_checkpoint_head *head;
+    struct tess_state *state;
     struct tess_strings *problems;
 };
 
@@ -37,147 +36,158 @@ static int take(struct tess_strings *problems, struct tess_error *error)
     return error->code;
 }
 
-static void check_row(struct look *look, const char *table, int64_t row,
-                      const struct tess_row_state *state, int64_t at)
+/* A number of one row, in any of its arrays: said once. */
+static void check_row(struct look *look, const struct tess_row_state *rows, enum tess_table table,
+                      int64_t row, int64_t at)
 {
-    int64_t dim = look->head->shape.dim;
+    const char *said = "";
 
-    if (!tess_checkpoint_finite(state->value + at * dim, dim))
-        complain(look, "is not finite", table, row);
-    for (int64_t d = at * dim; d < (at + 1) * dim; d++)
-        if (isnan(state->m[d]) || !(state->v[d] >= 0)) {
-            complain(look, "has moments that cannot be", table, row);
-            break;
+    for (const struct tess_state_field *field = tess_state_first(TESS_STATE_TABLES); field;
+         field = tess_state_next(field)) {
+        int64_t n = field->kind == TESS_STATE_MATRIX ? look->state->shape.dim : 1;
+        const char *data = tess_row_state_data(rows, field);
+
+        data += at * n * (int64_t)tess_state_size(field->type);
+        if (strcmp(field->rule->broken, said) != 0 &&
+            tess_state_first_broken(look->state, field, data, n) >= 0) {
+            complain(look, field->rule->broken, tess_table_names[table], row);
+            said = field->rule->broken;
         }
+    }
 }
 
 /* This rank's share of a table. */
 static int check_table(struct look *look, enum tess_table table, int rank, int n_ranks,
                        struct tess_error *error)
 {
-    int64_t rows = look->head->vocab[table].n, dim = look->head->shape.dim;
+    int64_t rows = look->state->vocab[table].n, dim = look->state->shape.dim;
     int64_t first = rows * rank / n_ranks, end = rows * (rank + 1) / n_ranks;
     int64_t step = PIECE_FLOATS / dim < 1 ? 1 : PIECE_FLOATS / dim;
-    int64_t room = end - first < step ? end - first : step;
-    struct tess_row_state state = {TESS_NEW(float, room *dim), TESS_NEW(float, room *dim),
-                                   TESS_NEW(float, room *dim), TESS_NEW(int64_t, room)};
+    struct tess_row_state piece = {.value = NULL};
 
+    tess_row_state_reserve(&piece, end - first < step ? end - first : step, tess_int(dim), error);
     for (int64_t i = first; i < end && error->code == TESS_OK; i += step) {
-        int64_t n = end - i < step ? end - i : step;
+        struct tess_state_part part = {i, end - i < step ? end - i : step};
 
-        if (tess_checkpoint_read_state(look->h5, look->head, table, i, n, state, error) == TESS_OK)
-            for (int64_t k = 0; k < n; k++)
-                check_row(look, tess_table_names[table], i + k, &state, k);
+        if (tess_checkpoint_read_state(look->h5, look->state, table, part, &piece, error) ==
+            TESS_OK)
+            for (int64_t k = 0; k < part.n; k++)
+                check_row(look, &piece, table, i + k, k);
         take(look->problems, error);
     }
-    tess_free(state.value);
-    tess_free(state.m);
-    tess_free(state.v);
-    tess_free(state.last);
+    tess_row_state_release(&piece);
     return error->code;
 }
 
-static int check_mlp(struct look *look, const char *part, struct tess_error *error)
+/* One array of the MLP, whole. */
+static int check_weights(struct look *look, const struct tess_state_field *field,
+                         struct tess_error *error)
 {
-    int64_t n = tess_shape_size(look->head->shape);
+    int64_t n = tess_shape_size(look->state->shape);
+    struct tess_state whole = *look->state;
     float *data = TESS_NEW(float, n);
 
-    if (tess_checkpoint_read_mlp(look->h5, look->head, part, data, error) == TESS_OK &&
-        !tess_checkpoint_finite(data, n))
-        complain(look, "is not finite", "mlp", 0);
+    whole.slice = (struct tess_state_part){0, n};
+    *(float **)tess_state_member(&whole, field, 0) = data;
+    if (tess_checkpoint_read_mlp(look->h5, &whole, error) == TESS_OK &&
+        tess_state_first_broken(look->state, field, data, n) >= 0)
+        complain(look, field->rule->broken, "mlp", 0);
     tess_free(data);
     return take(look->problems, error);
 }
 
-static int check_scaling(struct look *look, struct tess_error *error)
+/* This rank's share of the MLP's arrays. */
+static int check_mlp(struct look *look, int rank, int n_ranks, struct tess_error *error)
 {
-    struct tess_h5_extent extent =
-        TESS_H5_MATRIX(look->head->vocab[TESS_TABLE_C].n, look->head->vocab[TESS_TABLE_R].n);
-    int64_t n = extent.shape[0] * extent.shape[1];
-    float *scale = TESS_NEW(float, n);
+    int k = 0;
 
-    for (int k = 0; k < 2 && tess_h5_kind(look->h5, "normalize/shift"); k++) {
-        const char *name = k ? "normalize/scale" : "normalize/shift";
-
-        if (tess_h5_read(look->h5, name, H5T_NATIVE_FLOAT, extent, scale, error) == TESS_OK)
-            for (int64_t i = 0; i < n; i++)
-                if (!isfinite(scale[i]) || (k == 1 && !(scale[i] > 0))) {
-                    complain(look, "is out of range", name, i);
-                    break;
-                }
-        take(look->problems, error);
-    }
-    tess_free(scale);
+    for (const struct tess_state_field *field = tess_state_first(TESS_STATE_MLP);
+         field && error->code == TESS_OK; field = tess_state_next(field))
+        if (k++ % n_ranks == rank)
+            check_weights(look, field, error);
     return error->code;
 }
 
-/* What the numbers of the head must be to each other. */
+/* An array that every rank has; the first number that breaks its rule is named. */
+static void check_array(struct look *look, const struct tess_state_field *field, int table)
+{
+    struct tess_h5_extent extent = tess_state_extent(look->state, field, table);
+    const void *data = tess_state_data(look->state, field, table);
+    char name[TESS_STATE_NAME];
+    int64_t bad = -1;
+
+    if (data)
+        bad = tess_state_first_broken(look->state, field, data, extent.shape[0] * extent.shape[1]);
+    tess_state_field_name(field, table, name);
+    if (bad >= 0)
+        complain(look, field->rule->broken,
+                 field->kind == TESS_STATE_FLAGS ? tess_table_names[table] : name, bad);
+}
+
+static int check_scaling(struct look *look, struct tess_error *error)
+{
+    if (tess_checkpoint_read_scaling(look->h5, look->state, error) == TESS_OK)
+        for (const struct tess_state_field *field = tess_state_first(TESS_STATE_SCALING); field;
+             field = tess_state_next(field))
+            check_array(look, field, 0);
+    return take(look->problems, error);
+}
+
+static void say(struct look *look, const char *what)
+{
+    char *text = tess_format("%s: %s", look->h5->path, what);
+
+    tess_strings_add(look->problems, text);
+    tess_free(text);
+}
+
+/* What the numbers of the root must be, alone and to each other; what steps left behind; flags. */
 static void check_head(struct look *look)
 {
-    const struct tess_checkpoint_head *head = look->head;
-    const struct {
-        int wrong;
-        const char *what;
-    } rule[] = {
-        {head->epoch < 0 || head->step_in_epoch < 0 || head->step_in_epoch > head->step,
-         "the place in the epoch is impossible"},
-        {head->best_step < 0 || head->best_step > head->step || head->best_epoch < 0 ||
-             head->best_epoch > head->epoch + 1,
-         "the best epoch is impossible"},
-        {head->best_epoch > 0 && !(isfinite(head->best_score) && head->best_score >= 0),
-         "the best score is impossible"},
-        {!(isfinite(head->epoch_loss) && head->epoch_loss >= 0 && head->epoch_measured >= 0),
-         "the loss of the epoch is impossible"},
-        {head->shape.dim < 1 || head->blas_core[0] == '\0', "its settings are impossible"},
-    };
+    const char *said = "";
 
-    for (size_t i = 0; i < sizeof rule / sizeof rule[0]; i++)
-        if (rule[i].wrong) {
-            char *text = tess_format("%s: %s", look->h5->path, rule[i].what);
+    for (int i = 0; i < tess_n_state_fields; i++) {
+        const struct tess_state_field *field = &tess_state_fields[i];
+        enum tess_state_group group = tess_state_group_of(field);
+        const char *broken = field->rule->broken;
 
-            tess_strings_add(look->problems, text);
-            tess_free(text);
-        }
-    for (int64_t t = 1; t <= head->step; t++)
-        if (!(isfinite(head->optimizer.rate[t]) && head->optimizer.rate[t] >= 0)) {
-            complain(look, "is no learning rate", "schedule/rate", t);
-            break;
-        }
-    for (int t = 0; t < TESS_N_TABLES; t++)
-        for (int64_t i = 0; i < head->vocab[t].n; i++)
-            if (head->trained[t][i] > 1) {
-                complain(look, "is no flag: trained", tess_table_names[t], i);
-                break;
-            }
+        if (field->kind == TESS_STATE_FLAGS || group == TESS_STATE_SCHEDULE)
+            for (int t = 0; t < tess_state_group_tables(group); t++)
+                check_array(look, field, t);
+        if (group != TESS_STATE_ROOT || strcmp(broken, said) == 0 ||
+            tess_state_first_broken(look->state, field, tess_state_data(look->state, field, 0), 1) <
+                0)
+            continue;
+        say(look, broken);
+        said = broken;
+    }
 }
 
 int tess_checkpoint_verify(const char *path, MPI_Comm comm, struct tess_strings *problems,
                            struct tess_error *error)
 {
-    static const char *const part[] = {"value", "m", "v"};
-    struct tess_checkpoint_head head = {0};
+    struct tess_state state = {.version = 0};
     struct tess_h5 h5 = TESS_H5_INIT;
     struct tess_strings mine = {0};
-    struct look look = {&h5, &head, &mine};
+    struct look look = {&h5, &state, &mine};
     int rank, n_ranks;
 
     MPI_Comm_rank(comm, &rank);
     MPI_Comm_size(comm, &n_ranks);
     tess_h5_guard_start(path);
     if (tess_h5_open(&h5, path, MPI_COMM_NULL, 0, error) == TESS_OK)
-        tess_checkpoint_read_head(&h5, &head, error);
+        tess_checkpoint_read_head(&h5, &state, error);
     if (tess_agree(comm, error) == TESS_OK) {
         if (rank == 0)
             check_head(&look);
         for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)
             check_table(&look, t, rank, n_ranks, error);
-        for (int k = 0; k < 3 && error->code == TESS_OK; k++)
-            if (k % n_ranks == rank)
-                check_mlp(&look, part[k], error);
+        if (error->code == TESS_OK)
+            check_mlp(&look, rank, n_ranks, error);
         if (rank == n_ranks - 1 && error->code == TESS_OK)
             check_scaling(&look, error);
     }
-    tess_checkpoint_head_release(&head);
+    tess_state_release(&state);
     tess_h5_close(&h5, error);
     tess_h5_guard_finish();
     if (tess_agree(comm, error) == TESS_OK)

@@ -43,40 +43,27 @@ static int allocate(struct tess_model *model, const struct tess_vocab vocab[TESS
     return error->code;
 }
 
-/* Vocabularies and flags of the head become the model's. */
-static void take_head(struct tess_model *model, struct tess_checkpoint_head *head)
+/* Vocabularies, flags and scaling of the state become the model's. */
+static void take_state(struct tess_model *model, struct tess_state *state)
 {
     struct tess_vocab *vocab[] = {&model->perturbation, &model->readout, &model->context};
     uint8_t **trained[] = {&model->trained_perturbation, &model->trained_readout,
                            &model->trained_context};
 
     for (int t = 0; t < TESS_N_TABLES; t++) {
-        *vocab[t] = head->vocab[t];
-        *trained[t] = head->trained[t];
-        head->vocab[t] = (struct tess_vocab){0};
-        head->trained[t] = NULL;
+        *vocab[t] = state->vocab[t];
+        *trained[t] = state->trained[t];
+        state->vocab[t] = (struct tess_vocab){0};
+        state->trained[t] = NULL;
     }
-    model->config = head->config;
-    model->step = head->step;
-    model->best_score = head->best_score;
-    model->store_hash = head->store_hash;
-    model->split_hash = head->split_hash;
-}
-
-static int read_scaling(const struct tess_h5 *h5, struct tess_model *model,
-                        struct tess_error *error)
-{
-    struct tess_h5_extent extent = TESS_H5_MATRIX(model->context.n, model->readout.n);
-    int64_t n = model->context.n * model->readout.n;
-
-    if (tess_h5_kind(h5, "normalize/shift") == 0)
-        return TESS_OK;
-    model->shift = tess_alloc_large((size_t)n, sizeof(float), "the model's scaling", error);
-    model->scale = tess_alloc_large((size_t)n, sizeof(float), "the model's scaling", error);
-    if (error->code == TESS_OK && tess_h5_read(h5, "normalize/shift", H5T_NATIVE_FLOAT, extent,
-                                               model->shift, error) == TESS_OK)
-        tess_h5_read(h5, "normalize/scale", H5T_NATIVE_FLOAT, extent, model->scale, error);
-    return error->code;
+    model->config = state->config;
+    model->step = state->optimizer.step;
+    model->best_score = state->progress.best_score;
+    model->store_hash = state->store_hash;
+    model->split_hash = state->split_hash;
+    model->shift = state->shift;
+    model->scale = state->scale;
+    state->shift = state->scale = NULL;
 }
 
 /* Members predict side by side: their symbols must be the same. */
@@ -153,26 +140,27 @@ static void release_parameters(struct tess_model *model)
 /* Rank 0 reads and verifies everything. Local. */
 static int read_model(struct tess_model *model, struct tess_error *error)
 {
-    struct tess_checkpoint_head head = {0};
+    struct tess_state state = {.version = 0};
     struct tess_h5 h5 = TESS_H5_INIT;
 
     tess_h5_guard_start(model->path);
     if (tess_h5_open(&h5, model->path, MPI_COMM_NULL, 0, error) == TESS_OK &&
-        tess_checkpoint_read_head(&h5, &head, error) == TESS_OK &&
-        (model->network.shape = head.shape, allocate(model, head.vocab, error)) == TESS_OK) {
+        tess_checkpoint_read_head(&h5, &state, error) == TESS_OK &&
+        (model->network.shape = state.shape, allocate(model, state.vocab, error)) == TESS_OK) {
         for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)
-            tess_checkpoint_read_rows(&h5, &head, t, 0, model->network.rows[t],
+            tess_checkpoint_read_rows(&h5, &state, t,
+                                      (struct tess_state_part){0, model->network.rows[t]},
                                       model->network.table[t], error);
-        if (error->code == TESS_OK)
-            tess_checkpoint_read_mlp(&h5, &head, "value", model->network.parameter, error);
-        take_head(model, &head);
-        if (error->code == TESS_OK)
-            read_scaling(&h5, model, error);
-        if (error->code == TESS_OK && strcasecmp(head.blas_core, tess_platform_blas_core()) != 0)
-            tess_debug("%s: written with %s kernels, read with %s", model->path, head.blas_core,
+        state.mlp.value = model->network.parameter;
+        if (error->code == TESS_OK && tess_checkpoint_read_mlp(&h5, &state, error) == TESS_OK)
+            tess_checkpoint_read_scaling(&h5, &state, error);
+        state.mlp.value = NULL;
+        take_state(model, &state);
+        if (error->code == TESS_OK && strcasecmp(state.blas_core, tess_platform_blas_core()) != 0)
+            tess_debug("%s: written with %s kernels, read with %s", model->path, state.blas_core,
                        tess_platform_blas_core());
     }
-    tess_checkpoint_head_release(&head);
+    tess_state_release(&state);
     tess_h5_close(&h5, error);
     tess_h5_guard_finish();
     return error->code;

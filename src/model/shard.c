@@ -9,8 +9,6 @@
 int tess_shard_init(struct tess_shard *shard, MPI_Comm comm, int64_t n_rows, int dim,
                     struct tess_error *error)
 {
-    size_t floats;
-
     *shard = (struct tess_shard){.comm = comm, .n_rows = n_rows, .dim = dim};
     MPI_Comm_rank(comm, &shard->rank);
     MPI_Comm_size(comm, &shard->n_ranks);
@@ -19,11 +17,7 @@ int tess_shard_init(struct tess_shard *shard, MPI_Comm comm, int64_t n_rows, int
         shard->first[r] = r * (n_rows / shard->n_ranks) +
                           (r < n_rows % shard->n_ranks ? r : n_rows % shard->n_ranks);
     shard->n_local = shard->first[shard->rank + 1] - shard->first[shard->rank];
-    floats = (size_t)shard->n_local * (size_t)dim;
-    shard->value = tess_alloc_large(floats, sizeof(float), "an embedding table", error);
-    shard->m = tess_alloc_large(floats, sizeof(float), "an embedding table's moments", error);
-    shard->v = tess_alloc_large(floats, sizeof(float), "an embedding table's moments", error);
-    shard->last = tess_alloc_large((size_t)shard->n_local, sizeof(int64_t), "row steps", error);
+    tess_row_state_reserve(&shard->rows, shard->n_local, dim, error);
     shard->mark = tess_alloc_large((size_t)shard->n_local, sizeof(int32_t), "row marks", error);
     if (error->code == TESS_OK)
         memset(shard->mark, -1, (size_t)shard->n_local * sizeof *shard->mark);
@@ -33,10 +27,7 @@ int tess_shard_init(struct tess_shard *shard, MPI_Comm comm, int64_t n_rows, int
 void tess_shard_release(struct tess_shard *shard)
 {
     tess_free(shard->first);
-    tess_free(shard->value);
-    tess_free(shard->m);
-    tess_free(shard->v);
-    tess_free(shard->last);
+    tess_row_state_release(&shard->rows);
     tess_free(shard->mark);
     tess_free(shard->touched);
     tess_free(shard->gradient);
@@ -47,7 +38,7 @@ int64_t tess_shard_bytes(int64_t n_rows, int dim, int n_ranks)
 {
     int64_t local = (n_rows + n_ranks - 1) / n_ranks;
 
-    return local * (3 * (int64_t)dim * (int64_t)sizeof(float) + 12);
+    return local * (tess_row_state_bytes(dim) + (int64_t)sizeof(int32_t)); /* and a mark */
 }
 
 int tess_shard_owner(const struct tess_shard *shard, int64_t row)
@@ -94,8 +85,8 @@ void tess_shard_touch(struct tess_shard *shard, int64_t row)
 void tess_shard_catch_up(struct tess_shard *shard, const struct tess_optimizer *optimizer,
                          int64_t step)
 {
-    tess_optimizer_catch_up_rows(optimizer, shard->n_touched, shard->touched, shard->last, step,
-                                 shard->dim, shard->value, shard->m, shard->v);
+    tess_optimizer_catch_up_rows(optimizer, shard->n_touched, shard->touched, shard->rows.last,
+                                 step, shard->dim, shard->rows.value, shard->rows.m, shard->rows.v);
     if (shard->n_touched == 0) // and perhaps no gradient yet
         return;
     memset(shard->gradient, 0,
@@ -112,8 +103,9 @@ void tess_shard_update(struct tess_shard *shard, const struct tess_optimizer *op
         int64_t row = shard->touched[i];
 
         tess_optimizer_update(optimizer, dim, shard->gradient + i * dim, scale,
-                              shard->value + row * dim, shard->m + row * dim, shard->v + row * dim);
-        shard->last[row] = optimizer->step;
+                              shard->rows.value + row * dim, shard->rows.m + row * dim,
+                              shard->rows.v + row * dim);
+        shard->rows.last[row] = optimizer->step;
         shard->mark[row] = -1;
     }
     shard->n_touched = 0;
@@ -125,10 +117,11 @@ void tess_shard_copy(const struct tess_shard *shard, const struct tess_optimizer
     int64_t local = local_row(shard, row), dim = shard->dim;
     float *moments = TESS_NEW(float, 2 * dim);
 
-    memcpy(out, shard->value + local * dim, (size_t)dim * sizeof *out);
-    memcpy(moments, shard->m + local * dim, (size_t)dim * sizeof *out);
-    memcpy(moments + dim, shard->v + local * dim, (size_t)dim * sizeof *out);
-    tess_optimizer_catch_up(optimizer, dim, shard->last[local], step, out, moments, moments + dim);
+    memcpy(out, shard->rows.value + local * dim, (size_t)dim * sizeof *out);
+    memcpy(moments, shard->rows.m + local * dim, (size_t)dim * sizeof *out);
+    memcpy(moments + dim, shard->rows.v + local * dim, (size_t)dim * sizeof *out);
+    tess_optimizer_catch_up(optimizer, dim, shard->rows.last[local], step, out, moments,
+                            moments + dim);
     tess_free(moments);
 }
 

@@ -87,13 +87,13 @@ static double data_bytes(const struct tess_trainer *trainer)
 
 static double model_bytes(const struct tess_trainer *trainer)
 {
-    int64_t rows[] = {trainer->store.index.perturbation.n, trainer->dataset.readout.n,
-                      trainer->store.index.context.n};
-    double bytes = 4.0 * (double)tess_shape_size(trainer->shape) * (1 + 3.0 / trainer->n_ranks) +
-                   (double)trainer->kept_bytes;
+    struct tess_state state = tess_trainer_state(trainer);
+    double gradient = sizeof(float) * (double)tess_shape_size(state.shape) / trainer->n_ranks;
+    double bytes = (double)tess_state_moving_bytes(&state, TESS_STATE_MLP, trainer->n_ranks) +
+                   gradient + (double)trainer->kept_bytes;
 
     for (int t = 0; t < TESS_N_TABLES; t++)
-        bytes += (double)tess_shard_bytes(rows[t], trainer->shape.dim, trainer->n_ranks);
+        bytes += (double)tess_shard_bytes(state.vocab[t].n, state.shape.dim, trainer->n_ranks);
     return bytes;
 }
 
@@ -179,6 +179,7 @@ void tess_trainer_plan(struct tess_trainer *trainer)
     const struct tess_index *index = &trainer->store.index;
     int64_t rows[] = {index->perturbation.n, trainer->dataset.readout.n, index->context.n};
     int64_t mlp = tess_shape_size(trainer->shape), train[3], validation[3];
+    struct tess_state state = tess_trainer_state(trainer);
     struct memory memory = measure(trainer);
 
     trainer->announced = sum_of(&memory);
@@ -208,7 +209,9 @@ void tess_trainer_plan(struct tess_trainer *trainer)
               trainer->announced / 1e6, memory.data / 1e6, memory.model / 1e6, memory.lanes / 1e6,
               memory.index / 1e6, memory.libraries / 1e6);
     tess_info("checkpoint: %.1f MB in %s",
-              (12.0 * (double)((rows[0] + rows[1] + rows[2]) * trainer->shape.dim + mlp)) / 1e6,
+              (double)(tess_state_moving_bytes(&state, TESS_STATE_TABLES, 1) +
+                       tess_state_moving_bytes(&state, TESS_STATE_MLP, 1)) /
+                  1e6,
               config->run.directory[0] ? config->run.directory : "(run.directory is not set)");
 }
 

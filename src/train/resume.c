@@ -7,7 +7,6 @@
 #include "tessera/error.h"
 #include "tessera/h5_guard.h"
 #include "tessera/log.h"
-#include "tessera/platform.h"
 #include "tessera/text.h"
 
 #include <string.h>
@@ -28,9 +27,8 @@ static int changeable(const char *name)
 }
 
 /* Every setting that differs and may not, in one sentence. */
-static int compare_config(const struct tess_trainer *trainer,
-                          const struct tess_checkpoint_head *head, const char *path,
-                          struct tess_error *error)
+static int compare_config(const struct tess_trainer *trainer, const struct tess_state *saved,
+                          const char *path, struct tess_error *error)
 {
     struct tess_strings differ = {0};
 
@@ -40,7 +38,7 @@ static int compare_config(const struct tess_trainer *trainer,
 
         if (!param->numeric || changeable(param->name))
             continue;
-        was = tess_config_get(&head->config, param);
+        was = tess_config_get(&saved->config, param);
         is = tess_config_get(&trainer->config, param);
         text = tess_format("%s: %s (now %s)", param->name, was, is);
         if (strcmp(was, is) != 0)
@@ -75,93 +73,64 @@ static char *first_difference(const struct tess_vocab *was, const struct tess_vo
                        i < is->n ? is->symbol[i] : "missing", i < is->n ? "'" : "");
 }
 
-static int compare_store(const struct tess_trainer *trainer,
-                         const struct tess_checkpoint_head *head, const char *path,
-                         struct tess_error *error)
+static int compare_store(const struct tess_trainer *trainer, const struct tess_state *saved,
+                         const char *path, struct tess_error *error)
 {
-    const struct tess_index *index = &trainer->store.index;
-    const struct tess_vocab *vocab[] = {&index->perturbation, &trainer->dataset.readout,
-                                        &index->context};
+    struct tess_state mine = tess_trainer_state(trainer);
 
     for (int t = 0; t < TESS_N_TABLES; t++)
-        if (tess_vocab_hash(vocab[t]) != tess_vocab_hash(&head->vocab[t])) {
-            char *difference = first_difference(&head->vocab[t], vocab[t]);
+        if (tess_vocab_hash(&mine.vocab[t]) != tess_vocab_hash(&saved->vocab[t])) {
+            char *difference = first_difference(&saved->vocab[t], &mine.vocab[t]);
 
             tess_error_set(error, TESS_ECONFIG,
                            "%s: knows %lld %ss, %s has %lld (%s): it is not the store this run "
                            "began with; name another run.directory, or start over with --fresh",
-                           path, (long long)head->vocab[t].n, tess_table_names[t],
-                           trainer->store.h5.path, (long long)vocab[t]->n, difference);
+                           path, (long long)saved->vocab[t].n, tess_table_names[t],
+                           trainer->store.h5.path, (long long)mine.vocab[t].n, difference);
             tess_free(difference);
             return error->code;
         }
-    if (index->hash != head->store_hash || index->split_hash != head->split_hash)
+    if (mine.store_hash != saved->store_hash || mine.split_hash != saved->split_hash)
         return tess_error_set(error, TESS_ECONFIG,
                               "%s: %s is not as it was when this run began (its %s changed); name "
                               "another run.directory, or start over with --fresh",
                               path, trainer->store.h5.path,
-                              index->hash != head->store_hash ? "values" : "split");
-    if (strcasecmp(head->blas_core, tess_platform_blas_core()) != 0)
+                              mine.store_hash != saved->store_hash ? "values" : "split");
+    if (strcasecmp(saved->blas_core, mine.blas_core) != 0)
         tess_warn(
             "%s: was computed with %s kernels, this machine uses %s: the run goes on, but its "
             "bits will differ from an undisturbed one (OPENBLAS_CORETYPE=%s keeps them)",
-            path, head->blas_core, tess_platform_blas_core(), head->blas_core);
+            path, saved->blas_core, mine.blas_core, saved->blas_core);
     return TESS_OK;
 }
 
 /* This rank's rows and slice. */
-static int read_parameters(struct tess_trainer *trainer, const struct tess_h5 *h5,
-                           const struct tess_checkpoint_head *head, struct tess_error *error)
+static int read_parameters(const struct tess_trainer *trainer, const struct tess_h5 *h5,
+                           const struct tess_state *saved, struct tess_error *error)
 {
-    int64_t first = trainer->slice[trainer->rank], n = trainer->slice[trainer->rank + 1] - first;
-    float *whole = TESS_NEW(float, trainer->n_parameters);
+    struct tess_state mine = tess_trainer_state(trainer);
 
-    for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++) {
-        struct tess_shard *shard = &trainer->shard[t];
-
-        tess_checkpoint_read_state(
-            h5, head, t, shard->first[shard->rank], shard->n_local,
-            (struct tess_row_state){shard->value, shard->m, shard->v, shard->last}, error);
-    }
-    if (error->code == TESS_OK && tess_checkpoint_read_mlp(h5, head, "m", whole, error) == TESS_OK)
-        memcpy(trainer->m, whole + first, (size_t)n * sizeof *whole);
-    if (error->code == TESS_OK && tess_checkpoint_read_mlp(h5, head, "v", whole, error) == TESS_OK)
-        memcpy(trainer->v, whole + first, (size_t)n * sizeof *whole);
-    if (error->code == TESS_OK)
-        tess_checkpoint_read_mlp(h5, head, "value", trainer->parameter, error);
-    tess_free(whole);
-    return error->code;
-}
-
-static void take_progress(struct tess_trainer *trainer, struct tess_checkpoint_head *head)
-{
-    trainer->progress = (struct tess_progress_state){
-        .epoch = head->epoch,
-        .step_in_epoch = head->step_in_epoch,
-        .best_epoch = head->best_epoch,
-        .best_step = head->best_step,
-        .best_score = head->best_score,
-        .epoch_loss = head->epoch_loss,
-        .epoch_measured = head->epoch_measured,
-    };
-    tess_optimizer_release(&trainer->optimizer);
-    trainer->optimizer = head->optimizer;
-    head->optimizer = (struct tess_optimizer){0};
+    for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)
+        tess_checkpoint_read_state(h5, saved, t, mine.row_part[t], &mine.rows[t], error);
+    return error->code == TESS_OK ? tess_checkpoint_read_mlp(h5, &mine, error) : error->code;
 }
 
 int tess_trainer_resume(struct tess_trainer *trainer, const char *path, struct tess_error *error)
 {
-    struct tess_checkpoint_head head = {0};
+    struct tess_state saved = {.version = 0};
     struct tess_h5 h5 = TESS_H5_INIT;
 
     tess_h5_guard_start(path);
     if (tess_h5_open(&h5, path, MPI_COMM_NULL, 0, error) == TESS_OK &&
-        tess_checkpoint_read_head(&h5, &head, error) == TESS_OK &&
-        compare_config(trainer, &head, path, error) == TESS_OK &&
-        compare_store(trainer, &head, path, error) == TESS_OK &&
-        read_parameters(trainer, &h5, &head, error) == TESS_OK)
-        take_progress(trainer, &head);
-    tess_checkpoint_head_release(&head);
+        tess_checkpoint_read_head(&h5, &saved, error) == TESS_OK &&
+        compare_config(trainer, &saved, path, error) == TESS_OK &&
+        compare_store(trainer, &saved, path, error) == TESS_OK &&
+        read_parameters(trainer, &h5, &saved, error) == TESS_OK) {
+        tess_optimizer_release(&trainer->optimizer);
+        tess_trainer_adopt(trainer, &saved);
+        saved.optimizer = (struct tess_optimizer){.step = 0}; /* is the trainer's now */
+    }
+    tess_state_release(&saved);
     tess_h5_close(&h5, error);
     tess_h5_guard_finish();
     return tess_agree(trainer->comm, error);

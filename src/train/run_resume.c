@@ -184,6 +184,7 @@ static void cut_log(struct tess_run *run, int64_t epochs, struct tess_error *err
 int tess_run_resume(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error)
 {
     struct candidate *candidate;
+    struct tess_state state;
     double started = tess_clock();
     int64_t n, chosen;
 
@@ -200,7 +201,8 @@ int tess_run_resume(struct tess_run *run, struct tess_trainer *trainer, struct t
         tess_debug("%s: verified and read in %.3f s", path, tess_clock() - started);
         tess_free(path);
     }
-    run->longest_save = tess_checkpoint_bytes(trainer) / BYTES_PER_SECOND;
+    state = tess_trainer_state(trainer);
+    run->longest_save = tess_checkpoint_bytes(&state) / BYTES_PER_SECOND;
     if (error->code == TESS_OK && run->rank == 0 && run->earlier) {
         set_aside(run, candidate, n, trainer->optimizer.step);
         cut_log(run, trainer->progress.epoch, error);

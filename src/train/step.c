@@ -96,7 +96,7 @@ static void fetch_rows(struct tess_trainer *trainer, int at)
         const struct tess_shard *shard = &trainer->shard[CODE_TABLE(route->serve[i])];
         int64_t row = CODE_ROW(route->serve[i]) - shard->first[shard->rank];
 
-        memcpy(serve + i * dim, shard->value + row * dim, bytes);
+        memcpy(serve + i * dim, shard->rows.value + row * dim, bytes);
     }
     tess_routes_fetch(&trainer->routes, at, dim, serve, want);
 }

@@ -3,7 +3,6 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
-#include "tessera/checkpoint.h"
 #include "tessera/clock.h"
 #include "tessera/error.h"
 #include "tessera/kept.h"
@@ -49,7 +48,7 @@ static int init_parameters(struct tess_trainer *trainer, struct tess_error *erro
 
         if (tess_shard_init(shard, trainer->comm, rows[t], trainer->shape.dim, error) == TESS_OK)
             tess_network_init_rows(seed, t, shard->dim, shard->first[shard->rank], shard->n_local,
-                                   shard->value);
+                                   shard->rows.value);
     }
     trainer->n_parameters = tess_shape_size(trainer->shape);
     trainer->parameter = TESS_NEW(float, trainer->n_parameters);

@@ -29,7 +29,7 @@ static void start(struct tess_shard *shard, MPI_Comm comm, int64_t n_rows)
 
     expect(tess_shard_init(shard, comm, n_rows, DIM, &error) == TESS_OK, error.text, n_rows);
     tess_network_init_rows(4, TESS_TABLE_P, DIM, shard->first[shard->rank], shard->n_local,
-                           shard->value);
+                           shard->rows.value);
 }
 
 static void check_owners(const struct tess_shard *shard)
@@ -70,7 +70,7 @@ static void step(struct tess_shard *shard, struct tess_optimizer *optimizer)
     for (int64_t i = 0; i < touched; i++) {
         int64_t row = first + shard->touched[i];
 
-        expect(shard->last[shard->touched[i]] == optimizer->step - 1, "not caught up",
+        expect(shard->rows.last[shard->touched[i]] == optimizer->step - 1, "not caught up",
                shard->n_rows);
         for (int d = 0; d < DIM; d++) {
             expect(shard->gradient[i * DIM + d] == 0, "the gradient is not cleared", shard->n_rows);
@@ -107,13 +107,13 @@ static void check_gather(const struct tess_shard *shard, const struct tess_shard
     float *all = TESS_NEW(float, n), *one = TESS_NEW(float, n),
           *before = TESS_NEW(float, 3 * local);
 
-    memcpy(before, shard->value, (size_t)local * sizeof *before);
-    memcpy(before + local, shard->m, (size_t)local * sizeof *before);
-    memcpy(before + 2 * local, shard->v, (size_t)local * sizeof *before);
+    memcpy(before, shard->rows.value, (size_t)local * sizeof *before);
+    memcpy(before + local, shard->rows.m, (size_t)local * sizeof *before);
+    memcpy(before + 2 * local, shard->rows.v, (size_t)local * sizeof *before);
     tess_shard_gather(shard, optimizer, optimizer->step, all);
-    expect(memcmp(before, shard->value, (size_t)local * sizeof *before) == 0 &&
-               memcmp(before + local, shard->m, (size_t)local * sizeof *before) == 0 &&
-               memcmp(before + 2 * local, shard->v, (size_t)local * sizeof *before) == 0,
+    expect(memcmp(before, shard->rows.value, (size_t)local * sizeof *before) == 0 &&
+               memcmp(before + local, shard->rows.m, (size_t)local * sizeof *before) == 0 &&
+               memcmp(before + 2 * local, shard->rows.v, (size_t)local * sizeof *before) == 0,
            "looking at rows changes them", shard->n_rows);
     tess_shard_gather(whole, optimizer, optimizer->step, one);
     expect(memcmp(all, one, (size_t)n * sizeof *all) == 0, "other bits than on one rank",
@@ -138,7 +138,7 @@ static void check_table(int64_t n_rows, int64_t kind)
     tess_optimizer_init(&optimizer, &config);
     start(&shard, MPI_COMM_WORLD, n_rows);
     start(&whole, MPI_COMM_SELF, n_rows);
-    memcpy(dense, whole.value, (size_t)(n_rows * DIM) * sizeof *dense);
+    memcpy(dense, whole.rows.value, (size_t)(n_rows * DIM) * sizeof *dense);
     check_owners(&shard);
     for (int s = 0; s < STEPS; s++) {
         tess_optimizer_begin(&optimizer, 0.01 * pow(0.99, s));

@@ -1,0 +1,58 @@
+/* trainer_state.c -- which of a trainer's numbers are its state (state.h), and saving that. */
+#include "tessera/trainer.h"
+
+#include "tessera/checkpoint.h"
+#include "tessera/platform.h"
+#include "tessera/version.h"
+
+#include <stdio.h>
+
+struct tess_state tess_trainer_state(const struct tess_trainer *trainer)
+{
+    const struct tess_index *index = &trainer->store.index;
+    const struct tess_dataset *dataset = &trainer->dataset;
+    struct tess_state state = {
+        .format = TESS_CHECKPOINT_FORMAT,
+        .version = TESS_CHECKPOINT_VERSION,
+        .config = trainer->config,
+        .shape = trainer->shape,
+        .optimizer = trainer->optimizer,
+        .progress = trainer->progress,
+        .store_hash = index->hash,
+        .split_hash = index->split_hash,
+        .vocab = {index->perturbation, dataset->readout, index->context},
+        .trained = {dataset->trained_perturbation, dataset->trained_readout,
+                    dataset->trained_context},
+        .mlp = {trainer->parameter, trainer->m, trainer->v},
+        .shift = dataset->shift,
+        .scale = dataset->scale,
+    };
+
+    snprintf(state.created_by, sizeof state.created_by, "%s", tess_version);
+    snprintf(state.blas_core, sizeof state.blas_core, "%s", tess_platform_blas_core());
+    if (!trainer->slice) /* opened, not loaded: sizes are known, no numbers */
+        return state;
+    state.slice.first = trainer->slice[trainer->rank];
+    state.slice.n = trainer->slice[trainer->rank + 1] - state.slice.first;
+    for (int t = 0; t < TESS_N_TABLES; t++) {
+        const struct tess_shard *shard = &trainer->shard[t];
+
+        state.rows[t] = shard->rows;
+        state.row_part[t] = (struct tess_state_part){shard->first[shard->rank], shard->n_local};
+    }
+    return state;
+}
+
+void tess_trainer_adopt(struct tess_trainer *trainer, const struct tess_state *state)
+{
+    trainer->progress = state->progress;
+    trainer->optimizer = state->optimizer;
+}
+
+int tess_trainer_save(const struct tess_trainer *trainer, const char *path,
+                      struct tess_error *error)
+{
+    struct tess_state state = tess_trainer_state(trainer);
+
+    return tess_checkpoint_write(&state, trainer->comm, path, error);
+}
