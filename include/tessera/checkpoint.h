@@ -13,9 +13,6 @@
 struct tess_error;
 struct tess_strings;
 
-#define TESS_CHECKPOINT_FORMAT  "tessera-checkpoint"
-#define TESS_CHECKPOINT_VERSION 1
-
 /* Each rank's part of a state. Written aside by all ranks, fsynced, renamed. TESS_EDATA if
  * parameters are not finite any more; other codes: it cannot be written. Collective over comm. */
 int tess_checkpoint_write(const struct tess_state *state, MPI_Comm comm, const char *path,
@@ -31,11 +28,11 @@ int tess_checkpoint_read_head(const struct tess_h5 *h5, struct tess_state *state
 /* Rows of a table with their optimiser state, as they are stored, to arrays with room for them;
  * checksums verified. Local. */
 int tess_checkpoint_read_state(const struct tess_h5 *h5, const struct tess_state *state,
-                               enum tess_table table, struct tess_state_part part,
+                               enum tess_table table, struct tess_state_range part,
                                const struct tess_row_state *out, struct tess_error *error);
 /* The same rows as they stand at the checkpoint's step: their values alone. Local. */
 int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_state *state,
-                              enum tess_table table, struct tess_state_part part, float *out,
+                              enum tess_table table, struct tess_state_range part, float *out,
                               struct tess_error *error);
 /* Those arrays of the MLP that the state has room for: of the moments the slice that it names;
  * checksums verified. Local. */

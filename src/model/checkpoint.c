@@ -14,14 +14,14 @@ static int check_format(const struct tess_h5 *h5, struct tess_error *error)
     int64_t version = 0;
 
     tess_h5_read_string(h5, "/", "format", &format, error);
-    if (error->code == TESS_OK && (!format || strcmp(format, TESS_CHECKPOINT_FORMAT) != 0))
+    if (error->code == TESS_OK && (!format || strcmp(format, TESS_STATE_FORMAT) != 0))
         tess_error_set(error, TESS_EDATA, "%s: is no checkpoint of Tessera", h5->path);
     tess_free(format);
     if (error->code == TESS_OK)
         tess_h5_read_attribute(h5, "/", "version", H5T_NATIVE_INT64, 1, &version, error);
-    if (error->code == TESS_OK && version != TESS_CHECKPOINT_VERSION)
+    if (error->code == TESS_OK && version != TESS_STATE_VERSION)
         tess_error_set(error, TESS_EDATA, "%s: checkpoint version %lld; this program reads %d",
-                       h5->path, (long long)version, TESS_CHECKPOINT_VERSION);
+                       h5->path, (long long)version, TESS_STATE_VERSION);
     return error->code;
 }
 
@@ -219,7 +219,7 @@ static int columns_hold(const struct tess_state *state, const struct tess_row_st
 
 /* Rows' checksums, and columns whose numbers are used as indices. */
 static int check_rows(const struct tess_h5 *h5, const struct tess_state *state,
-                      enum tess_table table, struct tess_state_part part,
+                      enum tess_table table, struct tess_state_range part,
                       const struct tess_row_state *rows, struct tess_error *error)
 {
     struct tess_h5_rows some = {TESS_H5_LINE(state->vocab[table].n), part.first, part.n};
@@ -237,7 +237,7 @@ static int check_rows(const struct tess_h5 *h5, const struct tess_state *state,
 }
 
 int tess_checkpoint_read_state(const struct tess_h5 *h5, const struct tess_state *state,
-                               enum tess_table table, struct tess_state_part part,
+                               enum tess_table table, struct tess_state_range part,
                                const struct tess_row_state *out, struct tess_error *error)
 {
     for (const struct tess_state_field *field = tess_state_first(TESS_STATE_TABLES);
@@ -253,7 +253,7 @@ int tess_checkpoint_read_state(const struct tess_h5 *h5, const struct tess_state
 }
 
 int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_state *state,
-                              enum tess_table table, struct tess_state_part part, float *out,
+                              enum tess_table table, struct tess_state_range part, float *out,
                               struct tess_error *error)
 {
     int dim = state->shape.dim;
@@ -299,7 +299,7 @@ int tess_checkpoint_read_mlp(const struct tess_h5 *h5, const struct tess_state *
 
     for (const struct tess_state_field *field = tess_state_first(TESS_STATE_MLP);
          field && error->code == TESS_OK; field = tess_state_next(field)) {
-        struct tess_state_part part = tess_state_part(state, field, 0);
+        struct tess_state_range part = tess_state_range_of(state, field, 0);
         float *to = tess_state_data(state, field, 0), *whole = to;
 
         if (!to)

@@ -67,7 +67,7 @@ static int check_table(struct look *look, enum tess_table table, int rank, int n
 
     tess_row_state_reserve(&piece, end - first < step ? end - first : step, tess_int(dim), error);
     for (int64_t i = first; i < end && error->code == TESS_OK; i += step) {
-        struct tess_state_part part = {i, end - i < step ? end - i : step};
+        struct tess_state_range part = {i, end - i < step ? end - i : step};
 
         if (tess_checkpoint_read_state(look->h5, look->state, table, part, &piece, error) ==
             TESS_OK)
@@ -87,7 +87,7 @@ static int check_weights(struct look *look, const struct tess_state_field *field
     struct tess_state whole = *look->state;
     float *data = TESS_NEW(float, n);
 
-    whole.slice = (struct tess_state_part){0, n};
+    whole.slice = (struct tess_state_range){0, n};
     *(float **)tess_state_member(&whole, field, 0) = data;
     if (tess_checkpoint_read_mlp(look->h5, &whole, error) == TESS_OK &&
         tess_state_first_broken(look->state, field, data, n) >= 0)

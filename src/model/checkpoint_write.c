@@ -15,7 +15,7 @@ struct dataset {
     char name[TESS_STATE_NAME];
     hid_t type;
     struct tess_h5_extent extent;
-    struct tess_state_part part;
+    struct tess_state_range part;
     const void *data; /* of the part */
 };
 
@@ -69,7 +69,7 @@ static void write_rows(struct tess_h5 *h5, const struct tess_state *state,
 {
     struct dataset set = {.type = tess_state_hdf5_type(field->type),
                           .extent = tess_state_extent(state, field, table),
-                          .part = tess_state_part(state, field, table),
+                          .part = tess_state_range_of(state, field, table),
                           .data = tess_state_data(state, field, table)};
 
     tess_state_field_name(field, table, set.name);
@@ -80,7 +80,7 @@ static void write_row_sums(struct tess_h5 *h5, const struct tess_state *state, i
                            struct tess_error *error)
 {
     const struct tess_state_field *any = tess_state_first(TESS_STATE_TABLES);
-    struct tess_state_part part = state->row_part[table];
+    struct tess_state_range part = state->row_range[table];
     uint64_t *sum = TESS_NEW(uint64_t, part.n);
     struct dataset set = {.type = H5T_NATIVE_UINT64,
                           .extent = TESS_H5_LINE(state->vocab[table].n),
@@ -99,7 +99,7 @@ static void write_row_sums(struct tess_h5 *h5, const struct tess_state *state, i
 static void write_slice(struct tess_h5 *h5, const struct tess_state *state,
                         const struct tess_state_field *field, struct tess_error *error)
 {
-    struct tess_state_part slice = state->slice;
+    struct tess_state_range slice = state->slice;
     int64_t n_sums = (slice.n + TESS_CHECK_FLOATS - 1) / TESS_CHECK_FLOATS;
     const float *held = tess_state_data(state, field, 0);
     const float *data = held + (field->kind == TESS_STATE_WHOLE ? slice.first : 0);
@@ -212,13 +212,13 @@ static void look_at_numbers(const struct tess_state *state, struct tess_error *e
                        "train.learning_rate; the last checkpoint stands",
                        (long long)state->optimizer.step);
     for (int t = 0; t < TESS_N_TABLES; t++)
-        for (int64_t i = 0; i < state->row_part[t].n && error->code == TESS_OK; i++)
+        for (int64_t i = 0; i < state->row_range[t].n && error->code == TESS_OK; i++)
             if (!tess_state_finite(state->rows[t].value + i * dim, dim))
                 tess_error_set(
                     error, TESS_EDATA,
                     "the embedding of %s %lld is not finite any more at step %lld: lower "
                     "train.learning_rate; the last checkpoint stands",
-                    tess_table_names[t], (long long)(state->row_part[t].first + i),
+                    tess_table_names[t], (long long)(state->row_range[t].first + i),
                     (long long)state->optimizer.step);
 }
 

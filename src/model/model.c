@@ -149,7 +149,7 @@ static int read_model(struct tess_model *model, struct tess_error *error)
         (model->network.shape = state.shape, allocate(model, state.vocab, error)) == TESS_OK) {
         for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)
             tess_checkpoint_read_rows(&h5, &state, t,
-                                      (struct tess_state_part){0, model->network.rows[t]},
+                                      (struct tess_state_range){0, model->network.rows[t]},
                                       model->network.table[t], error);
         state.mlp.value = model->network.parameter;
         if (error->code == TESS_OK && tess_checkpoint_read_mlp(&h5, &state, error) == TESS_OK)

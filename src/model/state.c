@@ -17,16 +17,19 @@ const char *const tess_table_names[TESS_N_TABLES] = {"perturbation", "readout", 
 
 enum { RESTS, MOVES };
 
+#define DIGITS(number)    WRITTEN_OUT(number)
+#define WRITTEN_OUT(text) #text
 #define PIECE(name, kind, type, member, rule, moves, meaning)                                      \
     {                                                                                              \
         name, TESS_STATE_##kind, TESS_STATE_##type, AT(member), &tess_rule_##rule, moves, meaning  \
     }
 const struct tess_state_field tess_state_fields[] = {
-    PIECE("format", TEXT, STRING, format, any, RESTS, "`tessera-checkpoint`"),
+    PIECE("format", TEXT, STRING, format, any, RESTS, "`" TESS_STATE_FORMAT "`"),
     PIECE("created_by", TEXT, STRING, created_by, any, RESTS, "the program's version"),
     PIECE("blas_core", TEXT, STRING, blas_core, core, RESTS, "OpenBLAS kernels that computed it"),
     PIECE("config", SETTINGS, STRING, config, settings, RESTS, "the numeric settings, YAML"),
-    PIECE("version", NUMBER, INT64, version, any, RESTS, "of this layout: 1"),
+    PIECE("version", NUMBER, INT64, version, any, RESTS,
+          "of this layout: " DIGITS(TESS_STATE_VERSION)),
     PIECE("step", NUMBER, INT64, optimizer.step, step, MOVES, "steps done"),
     PIECE("epoch", NUMBER, INT64, progress.epoch, epoch, MOVES, "whole epochs done"),
     PIECE("step_in_epoch", NUMBER, INT64, progress.step_in_epoch, step_in_epoch, MOVES,
@@ -121,13 +124,12 @@ void tess_state_name(enum tess_state_group group, int table, const char *name,
         [TESS_STATE_SCHEDULE] = "schedule/",
         [TESS_STATE_SCALING] = "normalize/",
     };
-    int many = tess_state_group_tables(group) > 1;
+    const char *of = table == TESS_STATE_ANY_TABLE ? "T" : tess_table_names[table];
 
-    snprintf(out, TESS_STATE_NAME, "%s%s%s%s", place[group],
-             !many                           ? ""
-             : table == TESS_STATE_ANY_TABLE ? "T"
-                                             : tess_table_names[table],
-             many ? "/" : "", name);
+    if (tess_state_group_tables(group) > 1)
+        snprintf(out, TESS_STATE_NAME, "%s%s/%s", place[group], of, name);
+    else
+        snprintf(out, TESS_STATE_NAME, "%s%s", place[group], name);
 }
 
 void tess_state_field_name(const struct tess_state_field *field, int table,
@@ -210,14 +212,14 @@ int64_t tess_state_blocks(const struct tess_state *state)
     return (tess_shape_size(state->shape) + TESS_CHECK_FLOATS - 1) / TESS_CHECK_FLOATS;
 }
 
-struct tess_state_part tess_state_part(const struct tess_state *state,
-                                       const struct tess_state_field *field, int table)
+struct tess_state_range tess_state_range_of(const struct tess_state *state,
+                                            const struct tess_state_field *field, int table)
 {
     if (groups[field->kind] == TESS_STATE_TABLES)
-        return state->row_part[table];
+        return state->row_range[table];
     if (field->kind == TESS_STATE_SLICE)
         return state->slice;
-    return (struct tess_state_part){0, tess_state_extent(state, field, table).shape[0]};
+    return (struct tess_state_range){0, tess_state_extent(state, field, table).shape[0]};
 }
 
 void *tess_state_member(const struct tess_state *state, const struct tess_state_field *field,
@@ -245,7 +247,7 @@ size_t tess_state_bytes(const struct tess_state *state, const struct tess_state_
 {
     struct tess_h5_extent extent = tess_state_extent(state, field, table);
 
-    return (size_t)(tess_state_part(state, field, table).n * extent.shape[1]) *
+    return (size_t)(tess_state_range_of(state, field, table).n * extent.shape[1]) *
            tess_state_size(field->type);
 }
 

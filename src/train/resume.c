@@ -111,7 +111,7 @@ static int read_parameters(const struct tess_trainer *trainer, const struct tess
     struct tess_state mine = tess_trainer_state(trainer);
 
     for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)
-        tess_checkpoint_read_state(h5, saved, t, mine.row_part[t], &mine.rows[t], error);
+        tess_checkpoint_read_state(h5, saved, t, mine.row_range[t], &mine.rows[t], error);
     return error->code == TESS_OK ? tess_checkpoint_read_mlp(h5, &mine, error) : error->code;
 }
 

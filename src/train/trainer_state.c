@@ -12,8 +12,8 @@ struct tess_state tess_trainer_state(const struct tess_trainer *trainer)
     const struct tess_index *index = &trainer->store.index;
     const struct tess_dataset *dataset = &trainer->dataset;
     struct tess_state state = {
-        .format = TESS_CHECKPOINT_FORMAT,
-        .version = TESS_CHECKPOINT_VERSION,
+        .format = TESS_STATE_FORMAT,
+        .version = TESS_STATE_VERSION,
         .config = trainer->config,
         .shape = trainer->shape,
         .optimizer = trainer->optimizer,
@@ -38,7 +38,7 @@ struct tess_state tess_trainer_state(const struct tess_trainer *trainer)
         const struct tess_shard *shard = &trainer->shard[t];
 
         state.rows[t] = shard->rows;
-        state.row_part[t] = (struct tess_state_part){shard->first[shard->rank], shard->n_local};
+        state.row_range[t] = (struct tess_state_range){shard->first[shard->rank], shard->n_local};
     }
     return state;
 }

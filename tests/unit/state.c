@@ -107,10 +107,10 @@ static void fill(struct tess_state *state, const struct tess_state_field *field,
 static struct tess_state example(void)
 {
     static const char *const symbol[] = {"a", "bb", "c", "d", "e"};
-    struct tess_state state = {.format = TESS_CHECKPOINT_FORMAT,
+    struct tess_state state = {.format = TESS_STATE_FORMAT,
                                .created_by = "0",
                                .blas_core = "Haswell",
-                               .version = TESS_CHECKPOINT_VERSION};
+                               .version = TESS_STATE_VERSION};
 
     tess_config_init(&state.config);
     state.config.model.embedding_dim = 3;
@@ -123,7 +123,7 @@ static struct tess_state example(void)
     state.slice.n = tess_shape_size(state.shape);
     for (int t = 0; t < TESS_N_TABLES; t++) {
         tess_vocab_init(&state.vocab[t], 5 - t, symbol, NULL);
-        state.row_part[t].n = 5 - t;
+        state.row_range[t].n = 5 - t;
     }
     for (int i = 0; i < tess_n_state_fields; i++)
         for (int t = 0; t < tess_state_group_tables(tess_state_group_of(&tess_state_fields[i]));
@@ -148,9 +148,9 @@ static void read_back(struct tess_state *state, const char *path)
          field = tess_state_next(field))
         *(float **)tess_state_member(state, field, 0) = TESS_NEW(float, n);
     for (int t = 0; t < TESS_N_TABLES; t++) {
-        state->row_part[t].n = state->vocab[t].n;
+        state->row_range[t].n = state->vocab[t].n;
         tess_row_state_reserve(&state->rows[t], state->vocab[t].n, state->shape.dim, &error);
-        tess_checkpoint_read_state(&h5, state, t, state->row_part[t], &state->rows[t], &error);
+        tess_checkpoint_read_state(&h5, state, t, state->row_range[t], &state->rows[t], &error);
     }
     tess_checkpoint_read_mlp(&h5, state, &error);
     if (tess_checkpoint_read_scaling(&h5, state, &error) != TESS_OK)
