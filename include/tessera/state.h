@@ -3,7 +3,8 @@
  * Checkpoints are written, read, verified and documented by this table; the best state is kept in
  * memory and the memory of a training is counted by it. A line's kind says where the piece lies in
  * the file, which shape it has, which rank holds it and which checksum guards it. A new piece of a
- * kind that exists is a member of struct tess_state and a line in src/model/state.c. */
+ * kind that exists is a member of struct tess_state and a line in src/model/state.c. All functions
+ * here are local. */
 #ifndef TESSERA_STATE_H
 #define TESSERA_STATE_H
 
@@ -133,12 +134,10 @@ const struct tess_state_field *tess_state_first(enum tess_state_group group);
 const struct tess_state_field *tess_state_next(const struct tess_state_field *field);
 /* How many times it is there: TESS_N_TABLES, or 1. */
 int tess_state_group_tables(enum tess_state_group group);
-/* The path of a name in a group; `table` counts for groups of tables only. Then of a field, and of
- * the dataset with its checksums ("": no dataset). */
+/* The paths of a field, and of the dataset with its checksums ("": it has none); `table` counts for
+ * groups of tables only. */
 #define TESS_STATE_NAME      64
 #define TESS_STATE_ANY_TABLE (-1) /* as the documentation writes it: T */
-void tess_state_name(enum tess_state_group group, int table, const char *name,
-                     char out[TESS_STATE_NAME]);
 void tess_state_field_name(const struct tess_state_field *field, int table,
                            char out[TESS_STATE_NAME]);
 void tess_state_check_name(const struct tess_state_field *field, int table,

@@ -15,7 +15,7 @@
 
 const char *const tess_table_names[TESS_N_TABLES] = {"perturbation", "readout", "context"};
 
-enum { RESTS, MOVES };
+enum { RESTS, MOVES }; /* does a step change it? */
 
 #define DIGITS(number)    WRITTEN_OUT(number)
 #define WRITTEN_OUT(text) #text
@@ -23,6 +23,8 @@ enum { RESTS, MOVES };
     {                                                                                              \
         name, TESS_STATE_##kind, TESS_STATE_##type, AT(member), &tess_rule_##rule, moves, meaning  \
     }
+/* In the order in which the file is written, on which its bytes depend; a row's checksum runs over
+ * the pieces of a table in this order. */
 const struct tess_state_field tess_state_fields[] = {
     PIECE("format", TEXT, STRING, format, any, RESTS, "`" TESS_STATE_FORMAT "`"),
     PIECE("created_by", TEXT, STRING, created_by, any, RESTS, "the program's version"),
@@ -113,7 +115,8 @@ int tess_state_group_tables(enum tess_state_group group)
     return group == TESS_STATE_SYMBOLS || group == TESS_STATE_TABLES ? TESS_N_TABLES : 1;
 }
 
-void tess_state_name(enum tess_state_group group, int table, const char *name,
+/* The path of a name in a group. */
+static void put_name(enum tess_state_group group, int table, const char *name,
                      char out[TESS_STATE_NAME])
 {
     static const char *const place[TESS_STATE_N_GROUPS] = {
@@ -135,7 +138,7 @@ void tess_state_name(enum tess_state_group group, int table, const char *name,
 void tess_state_field_name(const struct tess_state_field *field, int table,
                            char out[TESS_STATE_NAME])
 {
-    tess_state_name(groups[field->kind], table, field->name, out);
+    put_name(groups[field->kind], table, field->name, out);
 }
 
 void tess_state_check_name(const struct tess_state_field *field, int table,
@@ -148,7 +151,7 @@ void tess_state_check_name(const struct tess_state_field *field, int table,
         snprintf(name, sizeof name, "check_%s", field->name);
     out[0] = '\0';
     if (group == TESS_STATE_MLP || group == TESS_STATE_TABLES)
-        tess_state_name(group, table, name, out);
+        put_name(group, table, name, out);
 }
 
 hid_t tess_state_hdf5_type(enum tess_state_type type)
