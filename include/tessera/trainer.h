@@ -3,6 +3,7 @@
 #define TESSERA_TRAINER_H
 
 #include "tessera/dataset.h"
+#include "tessera/encoder.h"
 #include "tessera/error.h"
 #include "tessera/lanes.h"
 #include "tessera/route.h"
@@ -77,6 +78,7 @@ struct tess_trainer {
     int64_t steps_per_epoch;
 
     struct tess_shape shape;
+    struct tess_encoder encoder; /* of perturbations */
     struct tess_shard shard[TESS_N_TABLES];
     int64_t kept_bytes; /* tess_kept_decide's                                 */
     int64_t n_parameters;

@@ -123,6 +123,15 @@ void tess_predictor_release(struct tess_predictor *predictor)
     *predictor = (struct tess_predictor){0};
 }
 
+void tess_predict_number(const struct tess_perturbations *perturbations, int64_t *number)
+{
+    for (int64_t i = 0; i < perturbations->n; i++) {
+        number[i] = 0;
+        for (int64_t k = perturbations->first[i]; k < perturbations->first[i + 1]; k++)
+            number[i] += perturbations->component[k];
+    }
+}
+
 /* A row's number among all that may be asked for; contexts are kept apart, so that one perturbation
  * in many of them does not ask for one place only. */
 static int64_t number_of(const struct tess_predict_rows *rows, int64_t i)

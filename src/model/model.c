@@ -4,7 +4,6 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/checkpoint.h"
-#include "tessera/combine.h"
 #include "tessera/error.h"
 #include "tessera/h5_guard.h"
 #include "tessera/log.h"
@@ -301,6 +300,7 @@ int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
         return error->code;
     model->n_members = 1;
     model->hash = hash_of(model);
+    tess_encoder_init(&model->encoder, &model->config);
     model->predictor = TESS_NEW(struct tess_predictor, 1);
     tess_predictor_init(model->predictor, model->network.shape, &model->network.mlp,
                         model->network.table[TESS_TABLE_R], model->readout.n,
@@ -320,31 +320,6 @@ void tess_model_release(struct tess_model *model)
         tess_model_release(model->next);
     tess_free(model->next);
     *model = (struct tess_model){.step = 0};
-}
-
-/* Combined vector and slot number of rows [first, first + n). */
-static void collect(const struct tess_model *model, const struct tess_rows *rows, int64_t first,
-                    int64_t n, float *p, int64_t *number)
-{
-    int dim = model->network.shape.dim;
-
-    for (int64_t i = 0; i < n; i++) {
-        int64_t begin = rows->first[first + i];
-        int32_t m = tess_int(rows->first[first + i + 1] - begin);
-        int32_t *member = TESS_NEW(int32_t, m);
-
-        number[i] = 0;
-        for (int32_t k = 0; k < m; k++) {
-            int64_t row = rows->member[begin + k];
-
-            TESS_BUG_IF(row < 0 || row >= model->perturbation.n);
-            member[k] = tess_int(row);
-            number[i] += row;
-        }
-        tess_combine((int)model->config.model.combination, dim, 1, (int32_t[]){0, m}, member,
-                     model->network.table[TESS_TABLE_P], p + i * dim);
-        tess_free(member);
-    }
 }
 
 /* value = shift + scale · output */
@@ -367,12 +342,16 @@ static void predict_one(const struct tess_model *model, const struct tess_rows *
 
     for (int64_t i = 0; i < rows->n; i++)
         TESS_BUG_IF(rows->context[i] < 0 || rows->context[i] >= model->context.n);
+    for (int64_t k = rows->n ? rows->first[0] : 0; k < (rows->n ? rows->first[rows->n] : 0); k++)
+        TESS_BUG_IF(rows->member[k] < 0 || rows->member[k] >= model->perturbation.n);
     for (int64_t k = 0; k < n_readouts; k++)
         TESS_BUG_IF(readout[k] < 0 || readout[k] >= model->readout.n);
     for (int64_t first = 0; first < rows->n; first += BATCH) {
         int64_t n = rows->n - first < BATCH ? rows->n - first : BATCH;
+        const struct tess_perturbations of = {n, rows->first + first, rows->member};
 
-        collect(model, rows, first, n, p, number);
+        tess_encoder_forward(&model->encoder, &of, model->network.table[TESS_TABLE_P], p);
+        tess_predict_number(&of, number);
         tess_predictor_run(model->predictor,
                            &(struct tess_predict_rows){n, p, number, rows->context + first},
                            n_readouts, readout, out + first * n_readouts);

@@ -6,7 +6,6 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/clock.h"
-#include "tessera/combine.h"
 #include "tessera/error.h"
 
 #include <math.h>
@@ -142,7 +141,8 @@ static void compute_lane(struct tess_trainer *trainer, int at, int64_t step, int
     const struct tess_route_step *route = &trainer->routes.step[at];
     const struct tess_work *work = work_of(trainer, step, lane);
     struct tess_lane_buffer *buffer = &trainer->buffer[lane];
-    int dim = trainer->shape.dim, rule = (int)trainer->config.model.combination;
+    const struct tess_perturbations perturbations = {work->n_p, work->member_first, work->member};
+    int dim = trainer->shape.dim;
     int64_t n = work->n_component + work->n_r + work->n_c;
     size_t bytes = (size_t)dim * sizeof(float);
     int number = trainer->lane[lane].number;
@@ -161,8 +161,7 @@ static void compute_lane(struct tess_trainer *trainer, int at, int64_t step, int
         for (int64_t i = 0; i < n; i++) /* components, readouts, contexts lie behind each other */
             memcpy(buffer->component + i * dim, trainer->want + route->slot[entry + i] * dim,
                    bytes);
-        tess_combine(rule, dim, work->n_p, work->member_first, work->member, buffer->component,
-                     buffer->p);
+        tess_encoder_forward(&trainer->encoder, &perturbations, buffer->component, buffer->p);
         tess_mlp_point(&grad.mlp, trainer->shape, gradient);
         grad.dp = buffer->dp;
         grad.dr = buffer->dr;
@@ -172,8 +171,8 @@ static void compute_lane(struct tess_trainer *trainer, int at, int64_t step, int
                                             work->n_r, work->n_c, buffer->p, buffer->r, buffer->c,
                                             work->n_u, work->u_p, work->u_c},
                         &dropout, &trainer->workspace[omp_get_thread_num()], &grad);
-        tess_combine_back(rule, dim, work->n_p, work->member_first, work->member, buffer->component,
-                          buffer->dp, work->n_component, buffer->dcomponent);
+        tess_encoder_backward(&trainer->encoder, &perturbations, buffer->component, buffer->dp,
+                              work->n_component, buffer->dcomponent);
         for (int64_t i = 0; i < n; i++)
             memcpy(trainer->want + route->slot[entry + i] * dim, buffer->dcomponent + i * dim,
                    bytes);

@@ -3,7 +3,6 @@
 
 #include "tessera/alloc.h"
 #include "tessera/clock.h"
-#include "tessera/combine.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/predictor.h"
@@ -59,15 +58,16 @@ static float *fetch_members(const struct tess_trainer *trainer)
 /* This rank's validation experiments by panel: places in trainer->validation, and where the entries
  * of each one's members begin. */
 struct queue {
-    int64_t *place, *entry;
+    int64_t *place, *entry, n_entries;
 };
 
 static void queue_init(struct queue *queue, const struct tess_trainer *trainer)
 {
     const struct tess_index *index = &trainer->store.index;
     const struct tess_loaded *loaded = &trainer->validation;
-    int64_t *next = TESS_NEW(int64_t, index->n_panels + 1), entry = 0;
+    int64_t *next = TESS_NEW(int64_t, index->n_panels + 1);
 
+    queue->n_entries = 0;
     queue->place = TESS_NEW(int64_t, loaded->n);
     queue->entry = TESS_NEW(int64_t, loaded->n);
     for (int64_t i = 0; i < loaded->n; i++)
@@ -78,8 +78,8 @@ static void queue_init(struct queue *queue, const struct tess_trainer *trainer)
         int64_t e = loaded->experiment[i], q = index->combination[e];
 
         queue->place[next[index->panel[e]]++] = i;
-        queue->entry[i] = entry;
-        entry += index->combination_first[q + 1] - index->combination_first[q];
+        queue->entry[i] = queue->n_entries;
+        queue->n_entries += index->combination_first[q + 1] - index->combination_first[q];
     }
     tess_free(next);
 }
@@ -90,36 +90,59 @@ static void queue_release(struct queue *queue)
     tess_free(queue->entry);
 }
 
-/* Combined vector, number and context of each of n experiments. */
-static void collect(const struct tess_trainer *trainer, const float *want,
-                    const struct queue *queue, int64_t first, int64_t n, float *p, int64_t *number,
-                    int64_t *context)
+/* Some experiments that are predicted together: what the predictor takes of them. The components of
+ * their perturbations are listed twice, as numbers of the model and as places in the message that
+ * brought their rows. */
+struct batch {
+    struct tess_predict_rows rows;
+    float *p;
+    int64_t *first, *number, *context, *component, *slot;
+};
+
+static void batch_init(struct batch *batch, int64_t n_components, int dim)
+{
+    batch->p = TESS_NEW(float, TESS_VALIDATION_ROWS *dim);
+    batch->first = TESS_NEW(int64_t, TESS_VALIDATION_ROWS + 1);
+    batch->number = TESS_NEW(int64_t, TESS_VALIDATION_ROWS);
+    batch->context = TESS_NEW(int64_t, TESS_VALIDATION_ROWS);
+    batch->component = TESS_NEW(int64_t, n_components);
+    batch->slot = TESS_NEW(int64_t, n_components);
+}
+
+static void batch_release(struct batch *batch)
+{
+    tess_free(batch->p);
+    tess_free(batch->first);
+    tess_free(batch->number);
+    tess_free(batch->context);
+    tess_free(batch->component);
+    tess_free(batch->slot);
+}
+
+/* The experiments [first, first + n) of the queue; `want` holds the rows of their components. */
+static void batch_fill(struct batch *batch, const struct tess_trainer *trainer, const float *want,
+                       const struct queue *queue, int64_t first, int64_t n)
 {
     const struct tess_index *index = &trainer->store.index;
     const int64_t *slot = trainer->validation_routes.step[0].slot;
-    int dim = trainer->shape.dim, room = 0;
-    int32_t *member = NULL;
 
     for (int64_t i = 0; i < n; i++) {
         int64_t place = queue->place[first + i], e = trainer->validation.experiment[place];
         const int64_t *of = index->combination_first + index->combination[e];
-        int32_t size = (int32_t)(of[1] - of[0]);
+        int64_t size = of[1] - of[0], at = batch->first[i];
+        size_t bytes = (size_t)size * sizeof(int64_t);
 
-        if (size > room) {
-            tess_free(member);
-            member = TESS_NEW(int32_t, size);
-            room = size;
-        }
-        number[i] = 0;
-        for (int32_t k = 0; k < size; k++) {
-            member[k] = tess_int(slot[queue->entry[place] + k]);
-            number[i] += index->combination_member[of[0] + k];
-        }
-        tess_combine((int)trainer->config.model.combination, dim, 1, (int32_t[]){0, size}, member,
-                     want, p + i * dim);
-        context[i] = index->context_of[e];
+        memcpy(batch->component + at, index->combination_member + of[0], bytes);
+        memcpy(batch->slot + at, slot + queue->entry[place], bytes);
+        batch->first[i + 1] = at + size;
+        batch->context[i] = index->context_of[e];
     }
-    tess_free(member);
+    tess_predict_number(&(struct tess_perturbations){n, batch->first, batch->component},
+                        batch->number);
+    tess_encoder_forward(&trainer->encoder,
+                         &(struct tess_perturbations){n, batch->first, batch->slot}, want,
+                         batch->p);
+    batch->rows = (struct tess_predict_rows){n, batch->p, batch->number, batch->context};
 }
 
 /* Squared errors of columns [first, first + n) of one experiment's panel, in the store's units. */
@@ -171,29 +194,25 @@ static void score_all(const struct tess_trainer *trainer, const float *want, dou
 {
     const struct tess_index *index = &trainer->store.index;
     const struct tess_loaded *loaded = &trainer->validation;
-    float *p = TESS_NEW(float, TESS_VALIDATION_ROWS * trainer->shape.dim);
-    int64_t *number = TESS_NEW(int64_t, TESS_VALIDATION_ROWS),
-            *context = TESS_NEW(int64_t, TESS_VALIDATION_ROWS);
+    struct batch batch = {.p = NULL};
     struct queue queue;
     struct view view;
 
     view_init(&view, trainer);
     queue_init(&queue, trainer);
+    batch_init(&batch, queue.n_entries, trainer->shape.dim);
     for (int64_t first = 0, end; first < loaded->n && !tess_preempt_signal(); first = end) {
         int64_t panel = index->panel[loaded->experiment[queue.place[first]]];
 
         for (end = first + 1; end < loaded->n && end < first + TESS_VALIDATION_ROWS; end++)
             if (index->panel[loaded->experiment[queue.place[end]]] != panel)
                 break;
-        collect(trainer, want, &queue, first, end - first, p, number, context);
-        score_batch(trainer, &view, &(struct tess_predict_rows){end - first, p, number, context},
-                    queue.place + first, sum);
+        batch_fill(&batch, trainer, want, &queue, first, end - first);
+        score_batch(trainer, &view, &batch.rows, queue.place + first, sum);
     }
+    batch_release(&batch);
     queue_release(&queue);
     view_release(&view);
-    tess_free(p);
-    tess_free(number);
-    tess_free(context);
 }
 
 /* Sums in the order of the experiments, on rank 0; ranks hold consecutive ones. */
