@@ -1,4 +1,4 @@
-/* table.c -- tests of what text files share: src/store/lines.c, table.c, cells.c, spool.c,
+/* table.c -- tests of what text files share: src/source/lines.c, table.c, cells.c, spool.c,
  * source_foreign.c, and of the matrices that are read by columns. */
 #include "tessera/alloc.h"
 #include "tessera/error.h"

@@ -4,7 +4,7 @@
  *   3. labels, then rows: block i is rank i mod n's, a whole number of the predictor's tiles */
 #include "impute.h"
 
-#include "rounds.h"
+#include "tessera/rounds.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"

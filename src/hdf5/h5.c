@@ -142,6 +142,17 @@ static void refuse_open(const struct tess_h5 *h5, int writable, struct tess_erro
     H5Eclear2(H5E_DEFAULT);
 }
 
+int tess_h5_recognize(const char *head, size_t n_head)
+{
+    static const char signature[] = "\x89HDF\r\n\x1a\n";
+
+    /* a user block of 512 · 2ⁱ bytes may stand before it */
+    for (size_t at = 0; at + 8 <= n_head; at = at ? 2 * at : 512)
+        if (memcmp(head + at, signature, 8) == 0)
+            return 1;
+    return 0;
+}
+
 int tess_h5_open(struct tess_h5 *h5, const char *path, MPI_Comm comm, int writable,
                  struct tess_error *error)
 {

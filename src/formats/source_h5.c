@@ -11,17 +11,6 @@
 #define BLOCK_BYTES    ((int64_t)64 << 20)
 #define NAMED_PROBLEMS 1000 /* beyond that rows are not looked up by name any more */
 
-int tess_source_h5_recognize(const char *head, size_t n_head)
-{
-    static const char signature[] = "\x89HDF\r\n\x1a\n";
-
-    /* a user block of 512 · 2ⁱ bytes may stand before it */
-    for (size_t at = 0; at + 8 <= n_head; at = at ? 2 * at : 512)
-        if (memcmp(head + at, signature, 8) == 0)
-            return 1;
-    return 0;
-}
-
 void tess_source_h5_column_init(struct tess_source_h5_column *made, int64_t n_rows)
 {
     *made = (struct tess_source_h5_column){.code = TESS_NEW(int32_t, n_rows)};

@@ -1,5 +1,5 @@
 /* simulate_write.c -- the AnnData files of a simulation: the data and the noise-free truth. */
-#include "rounds.h"
+#include "tessera/rounds.h"
 #include "simulate_plan.h"
 
 #include "tessera/alloc.h"

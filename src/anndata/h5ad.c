@@ -1,5 +1,5 @@
 /* h5ad.c -- where an AnnData's parts lie. */
-#include "h5ad.h"
+#include "tessera/h5ad.h"
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"

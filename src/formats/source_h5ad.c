@@ -1,6 +1,6 @@
 /* source_h5ad.c -- AnnData files as a source: X, a layer or raw/X, dense or compressed, and obs; a
  * modality of MuData likewise. */
-#include "h5ad.h"
+#include "tessera/h5ad.h"
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
@@ -30,7 +30,7 @@ struct h5ad {
 static int recognize(const char *path, const char *head, size_t n_head,
                      const struct tess_source_options *options)
 {
-    return tess_source_h5_recognize(head, n_head) &&
+    return tess_h5_recognize(head, n_head) &&
            !tess_source_gctx.recognize(path, head, n_head, options);
 }
 

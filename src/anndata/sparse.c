@@ -2,8 +2,8 @@
 #include "tessera/sparse.h"
 
 #include "tessera/alloc.h"
+#include "tessera/block.h"
 #include "tessera/error.h"
-#include "tessera/source.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

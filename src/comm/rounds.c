@@ -1,5 +1,5 @@
 /* rounds.c -- blocks of rows dealt out to the ranks. */
-#include "rounds.h"
+#include "tessera/rounds.h"
 
 #define BLOCK_VALUES ((int64_t)1 << 20)
 

@@ -4,7 +4,7 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/lines.h"
-#include "tessera/source_h5.h"
+#include "tessera/h5.h"
 #include "tessera/spool.h"
 #include "tessera/zarr.h"
 
@@ -76,15 +76,6 @@ void tess_column_release(struct tess_column *column)
     *column = (struct tess_column){0};
 }
 
-void tess_block_release(struct tess_block *block)
-{
-    tess_free(block->dense);
-    tess_free(block->indptr);
-    tess_free(block->index);
-    tess_free(block->data);
-    *block = (struct tess_block){0};
-}
-
 static void want(struct tess_wanted *wanted, size_t *n, const char *name, const char *option)
 {
     if (name)
@@ -152,10 +143,9 @@ int tess_source_check_text(const char *path, const char *place, struct tess_erro
     char *head = TESS_NEW(char, HEAD_BYTES + 1);
     int packed = 0;
     size_t n = peek(path, place, head, &packed, error);
-    const char *foreign = error->code ? NULL
-                          : tess_source_h5_recognize(head, n)
-                              ? "is HDF5, where a table of text belongs"
-                              : tess_source_foreign(head, n, packed);
+    const char *foreign = error->code                  ? NULL
+                          : tess_h5_recognize(head, n) ? "is HDF5, where a table of text belongs"
+                                                       : tess_source_foreign(head, n, packed);
 
     if (foreign)
         tess_error_set(error, TESS_EDATA, "%s: %s", path, foreign);
@@ -240,8 +230,7 @@ static int recognize(struct tess_source *source, const struct tess_source_option
     if (tess_lines_end_with_cr(head, n))
         for (size_t i = 0; i < n; i++)
             head[i] = (char)(head[i] == '\r' ? '\n' : head[i]);
-    if (error->code == TESS_OK && source->place != source->path &&
-        tess_source_h5_recognize(head, n))
+    if (error->code == TESS_OK && source->place != source->path && tess_h5_recognize(head, n))
         source->place = tess_spool_link(options->spools, source->path, error);
     for (size_t i = 0; i < N_TYPES && !source->type && error->code == TESS_OK; i++)
         if (types[i]->recognize(source->place, head, n, options))

@@ -41,7 +41,7 @@ static int recognize(const char *path, const char *head, size_t n_head,
     int is_gctx = name_ends(path, ".gctx");
 
     (void)options;
-    if (!tess_source_h5_recognize(head, n_head))
+    if (!tess_h5_recognize(head, n_head))
         return 0;
     tess_h5_guard_start(path);
     if (tess_h5_open(&h5, path, MPI_COMM_NULL, 0, &unused) == TESS_OK) {

@@ -1,7 +1,7 @@
 /* source_foreign.c -- what people have in place of the file that they meant: archives, web pages,
  * pointers, other programs' formats; each with the way to a file that is read. */
 #include "tessera/source.h"
-#include "tessera/source_h5.h"
+#include "tessera/h5.h"
 
 #include <string.h>
 #include <strings.h>
@@ -85,7 +85,7 @@ const char *tess_source_foreign(const char *head, size_t n_head, int packed)
 {
     const char *is;
 
-    if (tess_source_h5_recognize(head, n_head))
+    if (tess_h5_recognize(head, n_head))
         return packed ? "is HDF5 packed with gzip, through which HDF5 cannot read: unpack it first "
                         "(gunzip)"
                       : NULL;

@@ -1,7 +1,7 @@
 /* info.c -- what a file holds. */
 #include "tessera/info.h"
 
-#include "h5ad.h"
+#include "tessera/h5ad.h"
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"

@@ -1,5 +1,5 @@
 /* simulate_store.c -- a simulation as a store: means over replicates, and their folds. */
-#include "rounds.h"
+#include "tessera/rounds.h"
 #include "simulate_plan.h"
 
 #include "tessera/alloc.h"
