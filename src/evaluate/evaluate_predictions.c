@@ -6,7 +6,7 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/share.h"
-#include "tessera/source.h"
+#include "tessera/source_open.h"
 #include "tessera/spool.h"
 
 #include <math.h>

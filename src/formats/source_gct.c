@@ -3,9 +3,10 @@
  * Our rows are the profiles, but the file runs over them in every line: the matrix is held in
  * memory as it stands in the file (4 bytes a value; a text file of the same data is larger) and is
  * transposed as rows are read. */
-#include "tessera/source.h"
+#include "formats.h"
 
 #include "tessera/alloc.h"
+#include "tessera/cells.h"
 #include "tessera/error.h"
 #include "tessera/table.h"
 

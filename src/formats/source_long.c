@@ -6,9 +6,10 @@
  * read an observation is 16 bytes: its group, its readout, its value. They lie in blocks, so that
  * nothing is copied as they grow, and are then sorted by group in place, stably: each
  * observation's place is counted out, and the cycles of that permutation are followed. */
-#include "tessera/source.h"
+#include "formats.h"
 
 #include "tessera/alloc.h"
+#include "tessera/cells.h"
 #include "tessera/error.h"
 #include "tessera/table.h"
 #include "tessera/tuples.h"

@@ -10,9 +10,10 @@
  * asked for, in one pass over the lines of the wanted units, so that memory holds one block of rows
  * however large the table is: where a unit has many lines (genes), a block is as many columns as
  * fit, and the file is read once for each block. */
-#include "tessera/source.h"
+#include "formats.h"
 
 #include "tessera/alloc.h"
+#include "tessera/cells.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/number.h"

@@ -3,9 +3,10 @@
  *
  * Opening reads the file once for the metadata and the number of rows; values are read again when
  * they are asked for, in the file's order, so that memory does not grow with them. */
-#include "tessera/source.h"
+#include "formats.h"
 
 #include "tessera/alloc.h"
+#include "tessera/cells.h"
 #include "tessera/error.h"
 #include "tessera/table.h"
 

@@ -4,6 +4,7 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
+#include "tessera/source_open.h"
 
 #include <string.h>
 #include <sys/stat.h>

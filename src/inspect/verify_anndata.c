@@ -3,7 +3,7 @@
 
 #include "tessera/error.h"
 #include "tessera/info.h"
-#include "tessera/source.h"
+#include "tessera/source_open.h"
 
 #include <math.h>
 #include <string.h>

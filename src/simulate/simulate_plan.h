@@ -2,8 +2,9 @@
 #ifndef SIMULATE_PLAN_H
 #define SIMULATE_PLAN_H
 
-#include "tessera/store.h"
 #include "truth.h"
+
+#include "tessera/store.h"
 
 /* A row is a replicate of an experiment, or a cell. */
 struct plan {

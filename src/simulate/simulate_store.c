@@ -1,6 +1,7 @@
 /* simulate_store.c -- a simulation as a store: means over replicates, and their folds. */
-#include "tessera/rounds.h"
 #include "simulate_plan.h"
+
+#include "tessera/rounds.h"
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"

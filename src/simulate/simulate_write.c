@@ -1,6 +1,7 @@
 /* simulate_write.c -- the AnnData files of a simulation: the data and the noise-free truth. */
-#include "tessera/rounds.h"
 #include "simulate_plan.h"
+
+#include "tessera/rounds.h"
 
 #include "tessera/alloc.h"
 #include "tessera/anndata.h"

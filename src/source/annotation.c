@@ -1,62 +1,18 @@
 /* annotation.c -- a table's columns, brought into the order of a source's rows by their ids. */
 #include "tessera/annotation.h"
 
+#include "place.h"
+
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/source.h"
 #include "tessera/spool.h"
+#include "tessera/table.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define UNSEEN (-2)
-
-int tess_annotation_is_place(const char *name)
-{
-    return strcmp(name, "@file") == 0 || strcmp(name, "@folder") == 0;
-}
-
-static char *place_of(const char *path, const char *name)
-{
-    char *whole = realpath(path, NULL), *text, *slash, *dot;
-
-    text = tess_strdup(strcmp(name, "@file") == 0 || !whole ? path : whole);
-    free(whole);
-    slash = strrchr(text, '/');
-    if (strcmp(name, "@folder") == 0 && slash) {
-        *slash = '\0';
-        slash = strrchr(text, '/');
-    }
-    if (slash)
-        memmove(text, slash + 1, strlen(slash + 1) + 1);
-    if (strcmp(name, "@folder") == 0)
-        return text;
-    dot = strrchr(text, '.');
-    if (dot && strcmp(dot, ".gz") == 0) {
-        *dot = '\0';
-        dot = strrchr(text, '.');
-    }
-    if (dot && dot > text)
-        *dot = '\0';
-    return text;
-}
-
-void tess_annotation_read_place(const char *path, const char *name, int64_t n_rows,
-                                struct tess_column *column)
-{
-    char *utf8;
-
-    column->n_levels = 1;
-    column->level = TESS_NEW(char *, 1);
-    column->level[0] = place_of(path, name);
-    utf8 = tess_text_utf8(column->level[0]);
-    if (utf8) {
-        tess_free(column->level[0]);
-        column->level[0] = utf8;
-    }
-    column->code = TESS_NEW(int32_t, n_rows);
-}
 
 /* The columns that the options ask for and the source lacks, each once. */
 static struct tess_strings all_wanted(const struct tess_source *source)
@@ -66,8 +22,7 @@ static struct tess_strings all_wanted(const struct tess_source *source)
     size_t n = tess_source_options_wanted(source->options, &wanted);
 
     for (size_t i = 0; i < n; i++)
-        if (!tess_annotation_is_place(wanted[i].name) &&
-            strcmp(wanted[i].name, TESS_COLUMN_NAMES) != 0 &&
+        if (!tess_place_is(wanted[i].name) && strcmp(wanted[i].name, TESS_COLUMN_NAMES) != 0 &&
             !(source->by_line && wanted[i].condition >= 0 &&
               source->by_line[wanted[i].condition] >= 0) &&
             tess_strings_find(&source->column, wanted[i].name) < 0 &&

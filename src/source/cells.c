@@ -1,8 +1,11 @@
 /* cells.c -- cells that ought to be numbers, and what is said of those that are not. */
+#include "tessera/cells.h"
+
 #include "tessera/alloc.h"
+#include "tessera/lines.h"
 #include "tessera/number.h"
-#include "tessera/source.h"
-#include "tessera/table.h"
+#include "tessera/problems.h"
+#include "tessera/source_options.h"
 
 #include <math.h>
 #include <string.h>
@@ -14,21 +17,6 @@ struct tess_cell_texts {
     int64_t line[SINGLE]; /* of the first    */
     char *text[SINGLE];   /* excerpts; own   */
 };
-
-char *tess_field_excerpt(const struct tess_field *field)
-{
-    size_t n = field->n;
-    char *text;
-
-    if (n > 40)
-        for (n = 40; n > 36 && ((unsigned char)field->text[n] & 0xc0) == 0x80;)
-            n--; /* not within a UTF-8 character */
-    text = tess_format("%.*s%s", (int)n, field->text, n < field->n ? "…" : "");
-    for (char *at = text; *at; at++)
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = '?';
-    return text;
-}
 
 static int has_decimal_comma(const char *text)
 {

@@ -266,3 +266,18 @@ int64_t tess_fields_split(char *text, size_t n, char separator, int plain, int64
         at = stop + 1;
     }
 }
+
+char *tess_field_excerpt(const struct tess_field *field)
+{
+    size_t n = field->n;
+    char *text;
+
+    if (n > 40)
+        for (n = 40; n > 36 && ((unsigned char)field->text[n] & 0xc0) == 0x80;)
+            n--; /* not within a UTF-8 character */
+    text = tess_format("%.*s%s", (int)n, field->text, n < field->n ? "…" : "");
+    for (char *at = text; *at; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            *at = '?';
+    return text;
+}

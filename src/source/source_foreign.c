@@ -1,10 +1,17 @@
 /* source_foreign.c -- what people have in place of the file that they meant: archives, web pages,
  * pointers, other programs' formats; each with the way to a file that is read. */
 #include "tessera/source.h"
-#include "tessera/h5.h"
 
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+#include "tessera/h5.h"
+#include "tessera/zarr.h"
+
+#include <errno.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
+#include <zlib.h>
 
 #define TAR_MARK 257 /* where a tar archive says what it is */
 #define LOOKED   512 /* bytes that are enough to know UTF-16 by */
@@ -98,4 +105,46 @@ const char *tess_source_foreign(const char *head, size_t n_head, int packed)
         return "is a tar archive: unpack it first (tar -xf)";
     is = markup(head, n_head);
     return is ? is : utf16(head, n_head);
+}
+
+size_t tess_source_peek(const char *path, const char *place, char *head, int *packed,
+                        struct tess_error *error)
+{
+    struct stat status;
+    gzFile file;
+    int n, code;
+
+    if (tess_fail_here(error, path) || tess_zarr_refuse(path, error) != TESS_OK)
+        return 0;
+    if (stat(place, &status) < 0 || !(file = gzopen(place, "rb"))) {
+        tess_error_set(error, TESS_EDATA, "%s: cannot open: %s", path, strerror(errno));
+        return 0;
+    }
+    n = S_ISDIR(status.st_mode) ? 0 : gzread(file, head, TESS_SOURCE_HEAD);
+    *packed = !gzdirect(file);
+    gzerror(file, &code);
+    gzclose(file);
+    if (S_ISDIR(status.st_mode))
+        tess_error_set(error, TESS_EDATA, "%s: is a directory", path);
+    else if (n < 0)
+        tess_error_set(error, TESS_EDATA, "%s: cannot be read: %s", path,
+                       code == Z_ERRNO ? strerror(errno) : "its gzip compression is damaged");
+    else if (n == 0)
+        tess_error_set(error, TESS_EDATA, "%s: the file is empty", path);
+    return n > 0 ? (size_t)n : 0;
+}
+
+int tess_source_check_text(const char *path, const char *place, struct tess_error *error)
+{
+    char *head = TESS_NEW(char, TESS_SOURCE_HEAD + 1);
+    int packed = 0;
+    size_t n = tess_source_peek(path, place, head, &packed, error);
+    const char *foreign = error->code                  ? NULL
+                          : tess_h5_recognize(head, n) ? "is HDF5, where a table of text belongs"
+                                                       : tess_source_foreign(head, n, packed);
+
+    if (foreign)
+        tess_error_set(error, TESS_EDATA, "%s: %s", path, foreign);
+    tess_free(head);
+    return error->code;
 }

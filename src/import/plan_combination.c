@@ -1,4 +1,4 @@
-/* symbols.c -- the text of a perturbation to a combination of components. */
+/* plan_combination.c -- the text of a perturbation to a combination of components. */
 #include "plan.h"
 
 #include "tessera/alloc.h"
