@@ -5,6 +5,7 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/share.h"
 #include "tessera/sums.h"
 
 #include <string.h>
@@ -35,7 +36,7 @@ int tess_anndata_create(struct tess_anndata *file, const char *path, MPI_Comm co
     if (file->rank == 0)
         tess_commit_open(&file->commit, path, error);
     if (tess_agree(comm, error) == TESS_OK) {
-        tess_commit_share(&file->commit, comm);
+        tess_share_commit(comm, &file->commit);
         tess_h5_create(&file->h5, file->commit.aside, comm, error);
     }
     if (error->code == TESS_OK)

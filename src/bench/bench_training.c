@@ -131,15 +131,6 @@ static void record(struct training *t, struct tess_probe *probe, struct tess_err
     tess_free(block);
 }
 
-double bench_replay(const struct bench *bench, const struct tess_probe *probe)
-{
-    double start = bench_start(bench);
-
-#pragma omp parallel num_threads(bench->n_threads)
-    tess_probe_replay(&probe[omp_get_thread_num()]);
-    return bench_stop(bench, start);
-}
-
 /* Where the time of a step goes: shares of it, averaged over ranks. */
 static void break_down(struct training *t, struct tess_probe *probe, struct tess_error *error)
 {

@@ -3,9 +3,9 @@
 
 #define BLOCK_VALUES ((int64_t)1 << 20)
 
-struct rounds rounds_make(MPI_Comm comm, int64_t n, int64_t row_values, int64_t multiple)
+struct tess_rounds tess_rounds_make(MPI_Comm comm, int64_t n, int64_t row_values, int64_t multiple)
 {
-    struct rounds rounds = {.comm = comm, .n = n};
+    struct tess_rounds rounds = {.comm = comm, .n = n};
     int64_t most = row_values > 0 ? BLOCK_VALUES / row_values : BLOCK_VALUES, all;
 
     MPI_Comm_rank(comm, &rounds.rank);
@@ -17,7 +17,7 @@ struct rounds rounds_make(MPI_Comm comm, int64_t n, int64_t row_values, int64_t 
     return rounds;
 }
 
-int64_t rounds_take(const struct rounds *rounds, int64_t round, int64_t *first)
+int64_t tess_rounds_take(const struct tess_rounds *rounds, int64_t round, int64_t *first)
 {
     int64_t at = (round * rounds->n_ranks + rounds->rank) * rounds->size;
 
@@ -25,7 +25,7 @@ int64_t rounds_take(const struct rounds *rounds, int64_t round, int64_t *first)
     return rounds->n - *first < rounds->size ? rounds->n - *first : rounds->size;
 }
 
-int64_t rounds_done(const struct rounds *rounds, int64_t round)
+int64_t tess_rounds_done(const struct tess_rounds *rounds, int64_t round)
 {
     int64_t n = (round + 1) * rounds->n_ranks * rounds->size;
 

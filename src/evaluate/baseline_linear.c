@@ -7,7 +7,7 @@
  * contexts, in those factors: so held-out and trained perturbations are described alike. As G is
  * orthonormal, the normal equations of a context need nothing but K numbers a unit:
  * W_c = (Z'P)(P'P + ridge)^-1 with Z the context's own changes in the factors. */
-#include "tessera/baselines.h"
+#include "tessera/baseline_linear.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
@@ -39,10 +39,9 @@ void dposv_(const char *uplo, const int *n, const int *nrhs, double *a, const in
 #define ROUNDS 6
 
 /* The changes of a context's training units, (units, n_readouts), zero where not measured. */
-static double *changes_of(const struct tess_baselines *baselines, int64_t context, int64_t *n_units,
-                          int64_t **unit, struct tess_error *error)
+static double *changes_of(struct tess_profiles *profiles, double *const *mean, int64_t context,
+                          int64_t *n_units, int64_t **unit, struct tess_error *error)
 {
-    struct tess_profiles *profiles = baselines->profiles;
     const int64_t *readout = profiles->readout + profiles->readout_first[context];
     int64_t first = profiles->context_first[context], end = profiles->context_first[context + 1];
     int64_t n = profiles->store->index.readout.n;
@@ -57,7 +56,7 @@ static double *changes_of(const struct tess_baselines *baselines, int64_t contex
     x = tess_alloc_large((size_t)*n_units * (size_t)n, sizeof *x, "a context's changes", error);
     for (int64_t k = 0; x && k < *n_units; k++)
         for (int64_t i = 0; i < tess_profiles_width(profiles, context); i++) {
-            double change = tess_baselines_change(baselines, context, value, (*unit)[k], i);
+            double change = tess_profiles_change(profiles, mean, context, value, (*unit)[k], i);
 
             x[k * n + readout[i]] = isnan(change) ? 0 : change;
         }
@@ -65,16 +64,15 @@ static double *changes_of(const struct tess_baselines *baselines, int64_t contex
 }
 
 /* out = A q with A = sum of X'X over the contexts; q, out (n, columns) row-major. */
-static int apply(const struct tess_baselines *baselines, int64_t columns, const double *q,
-                 double *out, struct tess_error *error)
+static int apply(struct tess_profiles *profiles, double *const *mean, int64_t columns,
+                 const double *q, double *out, struct tess_error *error)
 {
-    struct tess_profiles *profiles = baselines->profiles;
     int n = tess_int(profiles->store->index.readout.n), l = tess_int(columns);
 
     memset(out, 0, (size_t)n * (size_t)l * sizeof *out);
     for (int64_t c = 0; c < profiles->n_contexts && error->code == TESS_OK; c++) {
         int64_t n_units, *unit;
-        double *x = changes_of(baselines, c, &n_units, &unit, error);
+        double *x = changes_of(profiles, mean, c, &n_units, &unit, error);
         double *xq = tess_alloc_large((size_t)n_units * (size_t)l, sizeof *xq,
                                       "the linear baseline's products", error);
         int m = tess_int(n_units);
@@ -143,10 +141,10 @@ static int leading(int l, int k, double *t, double *vector, struct tess_error *e
 }
 
 /* An orthonormal basis for the leading factors: all of the space, or a sharpened random part. */
-static double *start_basis(const struct tess_baselines *baselines, int64_t columns,
+static double *start_basis(struct tess_profiles *profiles, double *const *mean, int64_t columns,
                            struct tess_error *error)
 {
-    int64_t n = baselines->profiles->store->index.readout.n;
+    int64_t n = profiles->store->index.readout.n;
     struct tess_random stream = tess_random_stream(0, TESS_RANDOM_SKETCH, 0);
     double *q = tess_alloc_large((size_t)(n * columns), sizeof *q, "the linear baseline", error);
     double *next;
@@ -160,7 +158,7 @@ static double *start_basis(const struct tess_baselines *baselines, int64_t colum
     for (int64_t i = 0; q && i < n * columns; i++)
         q[i] = tess_random_normal(stream, (uint64_t)i);
     for (int round = 0; round <= ROUNDS && error->code == TESS_OK; round++) {
-        if (round > 0 && apply(baselines, columns, q, next, error) == TESS_OK)
+        if (round > 0 && apply(profiles, mean, columns, q, next, error) == TESS_OK)
             memcpy(q, next, (size_t)(n * columns) * sizeof *q);
         orthonormalize(tess_int(n), tess_int(columns), q, error);
     }
@@ -169,16 +167,16 @@ static double *start_basis(const struct tess_baselines *baselines, int64_t colum
 }
 
 /* Rayleigh-Ritz: the leading eigenvectors of A within the basis. */
-static int find_readout_factors(struct tess_linear *linear, const struct tess_baselines *baselines,
-                                struct tess_error *error)
+static int find_readout_factors(struct tess_linear *linear, struct tess_profiles *profiles,
+                                double *const *mean, struct tess_error *error)
 {
-    int64_t n = baselines->profiles->store->index.readout.n, columns = n <= EXACT ? n : SKETCH;
+    int64_t n = profiles->store->index.readout.n, columns = n <= EXACT ? n : SKETCH;
     int l = tess_int(columns), k = tess_int(linear->k);
-    double *q = start_basis(baselines, columns, error);
+    double *q = start_basis(profiles, mean, columns, error);
     double *aq = tess_alloc_large((size_t)(n * columns), sizeof *aq, "the linear baseline", error);
     double *t = TESS_NEW(double, columns *columns), *vector = TESS_NEW(double, k *columns);
 
-    if (error->code == TESS_OK && apply(baselines, columns, q, aq, error) == TESS_OK) {
+    if (error->code == TESS_OK && apply(profiles, mean, columns, q, aq, error) == TESS_OK) {
         cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, l, l, tess_int(n), 1, q, l, aq, l, 0,
                     t, l);
         if (leading(l, k, t, vector, error) == TESS_OK)
@@ -192,15 +190,14 @@ static int find_readout_factors(struct tess_linear *linear, const struct tess_ba
     return error->code;
 }
 
-static int project_units(struct tess_linear *linear, const struct tess_baselines *baselines,
-                         struct tess_error *error)
+static int project_units(struct tess_linear *linear, struct tess_profiles *profiles,
+                         double *const *mean, struct tess_error *error)
 {
-    struct tess_profiles *profiles = baselines->profiles;
     int n = tess_int(profiles->store->index.readout.n), k = tess_int(linear->k);
 
     for (int64_t c = 0; c < profiles->n_contexts && error->code == TESS_OK; c++) {
         int64_t n_units, *unit;
-        double *x = changes_of(baselines, c, &n_units, &unit, error);
+        double *x = changes_of(profiles, mean, c, &n_units, &unit, error);
         double *z = TESS_NEW(double, n_units *k);
 
         if (x && n_units > 0)
@@ -215,10 +212,9 @@ static int project_units(struct tess_linear *linear, const struct tess_baselines
     return error->code;
 }
 
-int tess_linear_init(struct tess_linear *linear, const struct tess_baselines *baselines,
-                     MPI_Comm comm, struct tess_error *error)
+int tess_linear_init(struct tess_linear *linear, struct tess_profiles *profiles,
+                     double *const *mean, MPI_Comm comm, struct tess_error *error)
 {
-    const struct tess_profiles *profiles = baselines->profiles;
     int64_t n = profiles->store->index.readout.n;
     int rank;
 
@@ -228,8 +224,8 @@ int tess_linear_init(struct tess_linear *linear, const struct tess_baselines *ba
     linear->readout = TESS_NEW(double, n * linear->k);
     linear->unit = TESS_NEW(double, profiles->n_units * linear->k);
     linear->between = TESS_NEW(double, linear->k * linear->k);
-    if (rank == 0 && find_readout_factors(linear, baselines, error) == TESS_OK)
-        project_units(linear, baselines, error);
+    if (rank == 0 && find_readout_factors(linear, profiles, mean, error) == TESS_OK)
+        project_units(linear, profiles, mean, error);
     if (tess_agree(comm, error) != TESS_OK)
         return error->code;
     tess_share(comm, linear->readout, (size_t)(n * linear->k) * sizeof(double));
@@ -300,10 +296,9 @@ static void fit(struct tess_linear *linear, const struct tess_profiles *profiles
     tess_free(gram);
 }
 
-int tess_linear_predict(struct tess_linear *linear, const struct tess_baselines *baselines,
+int tess_linear_predict(struct tess_linear *linear, const struct tess_profiles *profiles,
                         int64_t context, int64_t combination, double *change)
 {
-    const struct tess_profiles *profiles = baselines->profiles;
     const int64_t *readout = profiles->readout + profiles->readout_first[context];
     double p[TESS_LINEAR_FACTORS], z[TESS_LINEAR_FACTORS] = {0};
     int64_t k = linear->k;

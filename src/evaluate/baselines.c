@@ -135,7 +135,7 @@ int tess_baselines_init(struct tess_baselines *baselines, struct tess_profiles *
     if (tess_agree(comm, error) == TESS_OK) {
         share_means(baselines, total, comm);
         find_overall(baselines, total);
-        tess_linear_init(&baselines->linear, baselines, comm, error);
+        tess_linear_init(&baselines->linear, profiles, baselines->mean, comm, error);
     }
     tess_free(total);
     return error->code;
@@ -203,11 +203,11 @@ static double similarity(struct tess_baselines *baselines, int64_t context, cons
 
         shared += v >= 0;
         for (int64_t i = 0; v >= 0 && i < tess_profiles_width(profiles, context); i++) {
-            double x = tess_baselines_change(baselines, context, value, u, i), y;
+            double x = tess_profiles_change(profiles, baselines->mean, context, value, u, i), y;
 
             if (place[i] < 0 || isnan(x))
                 continue;
-            y = tess_baselines_change(baselines, other, other_value, v, place[i]);
+            y = tess_profiles_change(profiles, baselines->mean, other, other_value, v, place[i]);
             if (isnan(y))
                 continue;
             m.n += 1;
@@ -277,8 +277,9 @@ static void visit(struct tess_baselines *baselines, const struct batch *batch, i
 
         for (int64_t i = 0; u >= 0 && i < batch->width; i++) {
             int64_t at = k * batch->width + i;
-            double x =
-                place[i] < 0 ? NAN : tess_baselines_change(baselines, other, value, u, place[i]);
+            double x = place[i] < 0 ? NAN
+                                    : tess_profiles_change(profiles, baselines->mean, other, value,
+                                                           u, place[i]);
 
             if (isnan(x))
                 continue;
@@ -413,7 +414,7 @@ static void predict_linear(struct tess_baselines *baselines, const struct batch 
         double *out = batch->out[TESS_LINEAR] + k * batch->width;
 
         batch->fallback[k * TESS_BASELINES + TESS_LINEAR] =
-            !tess_linear_predict(&baselines->linear, baselines, batch->context,
+            !tess_linear_predict(&baselines->linear, baselines->profiles, batch->context,
                                  profiles->combination[batch->unit[k]], out);
         for (int64_t i = 0; i < batch->width; i++)
             out[i] += batch->filled[i];

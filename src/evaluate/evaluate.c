@@ -1,5 +1,5 @@
 /* evaluate.c -- which experiments are scored, by whom, and what they make together. */
-#include "tessera/evaluate.h"
+#include "evaluate.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
@@ -11,18 +11,6 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-
-char *tess_evaluate_name(const struct tess_evaluation *evaluation, int64_t unit)
-{
-    const struct tess_profiles *profiles = &evaluation->profiles;
-    const struct tess_index *index = &evaluation->store->index;
-    char *combination = tess_index_combination_name(index, profiles->combination[unit]);
-    char *name =
-        tess_format("%s in %s", combination, index->context.symbol[profiles->context_of[unit]]);
-
-    tess_free(combination);
-    return name;
-}
 
 /* The groups: all, and each context with scored experiments. */
 static void find_groups(struct tess_evaluation *evaluation)

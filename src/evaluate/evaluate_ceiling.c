@@ -1,6 +1,6 @@
 /* evaluate_ceiling.c -- the noise ceilings of all experiments and of each context, and whether the
  * model is above them. */
-#include "tessera/evaluate.h"
+#include "evaluate.h"
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"

@@ -1,6 +1,6 @@
 /* evaluate_choose.c -- which held-out experiments are scored: those that the model or the file says
  * something about that was measured. */
-#include "tessera/evaluate.h"
+#include "evaluate.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
@@ -108,6 +108,19 @@ static int keep_common(struct tess_evaluation *evaluation, int64_t n, const int6
     return error->code;
 }
 
+/* "A+B in c" of a unit; own of the caller. */
+static char *name_unit(const struct tess_evaluation *evaluation, int64_t unit)
+{
+    const struct tess_profiles *profiles = &evaluation->profiles;
+    const struct tess_index *index = &evaluation->store->index;
+    char *combination = tess_index_combination_name(index, profiles->combination[unit]);
+    char *name =
+        tess_format("%s in %s", combination, index->context.symbol[profiles->context_of[unit]]);
+
+    tess_free(combination);
+    return name;
+}
+
 /* If nothing is left, the baselines are scored on all. */
 static void select_units(struct tess_evaluation *evaluation, const int64_t *unit,
                          const uint8_t *keep)
@@ -134,7 +147,7 @@ static void select_units(struct tess_evaluation *evaluation, const int64_t *unit
             evaluation->unit[evaluation->n++] = unit[i];
             continue;
         }
-        name = tess_evaluate_name(evaluation, unit[i]);
+        name = name_unit(evaluation, unit[i]);
         tess_strings_add(&evaluation->unscored, name);
         evaluation->n_unscored[profiles->context_of[unit[i]]]++;
         tess_free(name);

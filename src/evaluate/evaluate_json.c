@@ -1,6 +1,6 @@
 /* evaluate_json.c -- scores as JSON. One rule for what is undefined: the value is null, and the
  * object that holds it says why under `reasons`, by the same key. */
-#include "tessera/evaluate.h"
+#include "evaluate.h"
 
 #include "tessera/alloc.h"
 #include "tessera/model.h"

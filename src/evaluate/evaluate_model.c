@@ -1,5 +1,5 @@
 /* evaluate_model.c -- what is scored beside the baselines: a model's predictions, or a file's. */
-#include "tessera/evaluate.h"
+#include "evaluate.h"
 
 #include "tessera/alloc.h"
 #include "tessera/model.h"

@@ -1,6 +1,6 @@
 /* evaluate_predictions.c -- anybody's predictions from a table or an AnnData file: rows with the
  * columns `perturbation` and `context`, and readouts. Rank 0 reads, all get what is scored. */
-#include "tessera/evaluate.h"
+#include "evaluate.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"

@@ -1,5 +1,5 @@
 /* evaluate_print.c -- the scores for people. */
-#include "tessera/evaluate.h"
+#include "evaluate.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* evaluate_score.c -- this rank's experiments against the model, the baselines and themselves. */
-#include "tessera/evaluate.h"
+#include "evaluate.h"
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"

@@ -31,25 +31,6 @@ void tess_h5_init(void)
     tess_lzf_register();
 }
 
-static herr_t innermost(unsigned n, const H5E_error2_t *entry, void *data)
-{
-    (void)n;
-    snprintf(data, 256, "%s", entry->desc ? entry->desc : "");
-    return 1; /* the first one visited from the bottom is the cause */
-}
-
-int tess_h5_fail(const struct tess_h5 *h5, const char *name, const char *what, int code,
-                 struct tess_error *error)
-{
-    char reason[256] = "";
-
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, reason);
-    H5Eclear2(H5E_DEFAULT);
-    return tess_error_set(error, code, "%s%s%s: %s%s%s%s", h5->path, name ? ": " : "",
-                          name ? name : "", what, reason[0] ? " (HDF5: " : "", reason,
-                          reason[0] ? ")" : "");
-}
-
 static int settle(const struct tess_h5 *h5, struct tess_error *error)
 {
     return h5->comm == MPI_COMM_NULL ? error->code : tess_agree(h5->comm, error);

@@ -157,7 +157,7 @@ static int write_values(const struct imputation *work, struct tess_anndata *file
                         struct tess_error *error)
 {
     int64_t n = work->readout.n;
-    struct rounds rounds = rounds_make(comm, work->n_rows, n, work->model.predictor->E);
+    struct tess_rounds rounds = tess_rounds_make(comm, work->n_rows, n, work->model.predictor->E);
     int spread = work->model.n_members > 1;
     float *block = tess_alloc_large((size_t)(rounds.size * n * (1 + spread)), sizeof *block,
                                     "a block of rows", error);
@@ -173,14 +173,14 @@ static int write_values(const struct imputation *work, struct tess_anndata *file
     if (spread && error->code == TESS_OK)
         tess_anndata_define_matrix(file, "layers/std", error);
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
-        int64_t first, rows = rounds_take(&rounds, round, &first);
+        int64_t first, rows = tess_rounds_take(&rounds, round, &first);
 
         if (rows > 0)
             predict(work, first, rows, block, deviation);
         tess_anndata_put_rows(file, "X", first, rows, block, error);
         if (spread && error->code == TESS_OK)
             tess_anndata_put_rows(file, "layers/std", first, rows, deviation, error);
-        tess_progress_show(&progress, rounds_done(&rounds, round));
+        tess_progress_show(&progress, tess_rounds_done(&rounds, round));
     }
     tess_h5_settle(&file->h5, error);
     tess_progress_release(&progress);

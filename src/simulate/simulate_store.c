@@ -56,7 +56,7 @@ static int write_experiments(struct tess_store *store, struct cursor *cursor, in
 int plan_write_store(struct plan *plan, MPI_Comm comm, struct tess_error *error)
 {
     const struct tess_simulate *s = plan->simulate;
-    struct rounds rounds = rounds_make(comm, plan->index.n_experiments, s->n_readouts, 1);
+    struct tess_rounds rounds = tess_rounds_make(comm, plan->index.n_experiments, s->n_readouts, 1);
     struct tess_store store;
     struct tess_progress progress;
     struct cursor cursor;
@@ -68,10 +68,10 @@ int plan_write_store(struct plan *plan, MPI_Comm comm, struct tess_error *error)
     cursor_init(&cursor, plan);
     tess_progress_init(&progress, "simulating", "experiments", rounds.n);
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
-        int64_t first, n = rounds_take(&rounds, round, &first);
+        int64_t first, n = tess_rounds_take(&rounds, round, &first);
 
         write_experiments(&store, &cursor, first, n, error);
-        tess_progress_show(&progress, rounds_done(&rounds, round));
+        tess_progress_show(&progress, tess_rounds_done(&rounds, round));
     }
     tess_progress_release(&progress);
     cursor_release(&cursor);

@@ -158,7 +158,7 @@ static int write_profiles(struct tess_anndata *file, const struct plan *plan, MP
                           struct tess_error *error)
 {
     int64_t n = plan->simulate->n_readouts;
-    struct rounds rounds = rounds_make(comm, file->n_obs, n, 1);
+    struct tess_rounds rounds = tess_rounds_make(comm, file->n_obs, n, 1);
     float *block = TESS_NEW(float, rounds.size *n);
     struct tess_progress progress;
     struct cursor cursor;
@@ -167,14 +167,14 @@ static int write_profiles(struct tess_anndata *file, const struct plan *plan, MP
     tess_progress_init(&progress, "simulating", "profiles", file->n_obs);
     tess_anndata_define_matrix(file, "X", error);
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
-        int64_t first, rows = rounds_take(&rounds, round, &first);
+        int64_t first, rows = tess_rounds_take(&rounds, round, &first);
 
         for (int64_t i = 0; i < rows; i++) {
             cursor_row(&cursor, first + i);
             narrow(cursor.value, n, block + i * n);
         }
         tess_anndata_write_rows(file, "X", first, rows, block, error);
-        tess_progress_show(&progress, rounds_done(&rounds, round));
+        tess_progress_show(&progress, tess_rounds_done(&rounds, round));
     }
     tess_progress_release(&progress);
     cursor_release(&cursor);
@@ -183,7 +183,7 @@ static int write_profiles(struct tess_anndata *file, const struct plan *plan, MP
 }
 
 /* first[i]: values before row i * size, for every block; own. Made by all ranks. */
-static int64_t *count_cells(const struct rounds *rounds, struct cursor *cursor,
+static int64_t *count_cells(const struct tess_rounds *rounds, struct cursor *cursor,
                             struct tess_progress *progress)
 {
     int64_t n_blocks = rounds->n_rounds * rounds->n_ranks;
@@ -191,11 +191,11 @@ static int64_t *count_cells(const struct rounds *rounds, struct cursor *cursor,
     struct cells cells = {0};
 
     for (int64_t round = 0; round < rounds->n_rounds; round++) {
-        int64_t row, n = rounds_take(rounds, round, &row);
+        int64_t row, n = tess_rounds_take(rounds, round, &row);
 
         cells_make(&cells, cursor, row, n, 0);
         first[round * rounds->n_ranks + rounds->rank + 1] = cells.indptr[n];
-        tess_progress_show(progress, rounds_done(rounds, round) / 2);
+        tess_progress_show(progress, tess_rounds_done(rounds, round) / 2);
     }
     cells_release(&cells);
     MPI_Allreduce(MPI_IN_PLACE, first, tess_int(n_blocks + 1), MPI_INT64_T, MPI_SUM, rounds->comm);
@@ -208,7 +208,7 @@ static int64_t *count_cells(const struct rounds *rounds, struct cursor *cursor,
 static int write_cells(struct tess_anndata *file, const struct plan *plan, MPI_Comm comm,
                        struct tess_error *error)
 {
-    struct rounds rounds = rounds_make(comm, file->n_obs, plan->simulate->n_readouts, 1);
+    struct tess_rounds rounds = tess_rounds_make(comm, file->n_obs, plan->simulate->n_readouts, 1);
     struct cells cells = {0};
     struct tess_progress progress;
     struct cursor cursor;
@@ -219,12 +219,12 @@ static int write_cells(struct tess_anndata *file, const struct plan *plan, MPI_C
     first_data = count_cells(&rounds, &cursor, &progress);
     tess_anndata_define_csr(file, first_data[rounds.n_rounds * rounds.n_ranks], error);
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
-        int64_t first, n = rounds_take(&rounds, round, &first);
+        int64_t first, n = tess_rounds_take(&rounds, round, &first);
 
         cells_make(&cells, &cursor, first, n, 1);
         tess_anndata_write_csr(file, first, n, first_data[round * rounds.n_ranks + rounds.rank],
                                cells.indptr, cells.index, cells.count, error);
-        tess_progress_show(&progress, (file->n_obs + rounds_done(&rounds, round)) / 2);
+        tess_progress_show(&progress, (file->n_obs + tess_rounds_done(&rounds, round)) / 2);
     }
     tess_progress_release(&progress);
     cells_release(&cells);
@@ -280,7 +280,7 @@ static int write_true_values(struct tess_anndata *file, const struct plan *plan,
                              struct tess_error *error)
 {
     int64_t n = plan->simulate->n_readouts, n_combinations = plan->index.n_combinations;
-    struct rounds rounds = rounds_make(comm, file->n_obs, n, 1);
+    struct tess_rounds rounds = tess_rounds_make(comm, file->n_obs, n, 1);
     float *block = TESS_NEW(float, rounds.size *n);
     double *row = TESS_NEW(double, n);
     struct tess_progress progress;
@@ -288,14 +288,14 @@ static int write_true_values(struct tess_anndata *file, const struct plan *plan,
     tess_progress_init(&progress, "writing the truth", "profiles", file->n_obs);
     tess_anndata_define_matrix(file, "X", error);
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
-        int64_t first, rows = rounds_take(&rounds, round, &first);
+        int64_t first, rows = tess_rounds_take(&rounds, round, &first);
 
         for (int64_t i = 0; i < rows; i++) {
             plan_truth(plan, (first + i) % n_combinations, (first + i) / n_combinations, row);
             narrow(row, n, block + i * n);
         }
         tess_anndata_write_rows(file, "X", first, rows, block, error);
-        tess_progress_show(&progress, rounds_done(&rounds, round));
+        tess_progress_show(&progress, tess_rounds_done(&rounds, round));
     }
     tess_progress_release(&progress);
     tess_free(row);

@@ -88,11 +88,6 @@ static void add_factors(const struct truth *truth, int n_members, const int64_t 
     }
 }
 
-double truth_bend(double x, double nonlinearity)
-{
-    return (1 - nonlinearity) * x + nonlinearity * tanh(x);
-}
-
 static void low_rank_row(const struct truth *truth, int n_members, const int64_t *member,
                          int64_t context, double *out)
 {
@@ -110,7 +105,7 @@ static void low_rank_row(const struct truth *truth, int n_members, const int64_t
 
         for (int64_t k = 0; k < rank; k++)
             change += plain[k] * v[k] + mixed[k] * v_mixed[k];
-        out[r] += effect * truth_bend(scale * change, bent);
+        out[r] += effect * network_bend(scale * change, bent);
     }
 }
 
@@ -119,7 +114,9 @@ void truth_row(const struct truth *truth, int n_members, const int64_t *member, 
 {
     memcpy(out, truth->base + context * truth->n_readouts, (size_t)truth->n_readouts * sizeof *out);
     if (truth->simulate->network) {
-        network_solve(truth, n_members, member, context, noise, out);
+        struct network_input given = {n_members, member, context, noise};
+
+        network_solve(&truth->network, truth->simulate, &given, out);
         return;
     }
     low_rank_row(truth, n_members, member, context, out);

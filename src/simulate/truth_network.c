@@ -1,5 +1,5 @@
 /* truth_network.c -- a sparse causal network and its steady states; formulas in simulate.h. */
-#include "truth.h"
+#include "truth_network.h"
 
 #include "tessera/alloc.h"
 #include "tessera/commit.h"
@@ -140,22 +140,21 @@ void network_release(struct network *network)
 }
 
 /* Gauss-Seidel in causal order: without feedback the first sweep is exact. */
-void network_solve(const struct truth *truth, int n_members, const int64_t *member, int64_t context,
-                   const double *noise, double *out)
+void network_solve(const struct network *network, const struct tess_simulate *simulate,
+                   const struct network_input *given, double *out)
 {
-    const struct network *network = &truth->network;
-    struct tess_random strength = part_stream(truth->simulate, PART_SHIFT);
-    double bent = truth->simulate->nonlinearity, moved = INFINITY;
-    const double *weight = network->weight_in + context * network->first[network->n_genes];
+    struct tess_random strength = part_stream(simulate, PART_SHIFT);
+    double bent = simulate->nonlinearity, moved = INFINITY;
+    const double *weight = network->weight_in + given->context * network->first[network->n_genes];
     double *input = TESS_NEW(double, network->n_genes);
 
     memcpy(input, out, (size_t)network->n_genes * sizeof *out); /* the baseline */
-    for (int64_t i = 0; noise && i < network->n_genes; i++)
-        input[i] += noise[i];
-    for (int i = 0; i < n_members; i++)
-        input[network->target[member[i]]] -=
-            truth->simulate->effect *
-            (0.75 + 0.5 * tess_random_uniform(strength, (uint64_t)member[i]));
+    for (int64_t i = 0; given->noise && i < network->n_genes; i++)
+        input[i] += given->noise[i];
+    for (int i = 0; i < given->n_members; i++)
+        input[network->target[given->member[i]]] -=
+            simulate->effect *
+            (0.75 + 0.5 * tess_random_uniform(strength, (uint64_t)given->member[i]));
     for (int sweep = 0; sweep < MAX_SWEEPS && moved > SETTLED; sweep++) {
         moved = 0;
         for (int64_t i = 0; i < network->n_genes; i++) {
@@ -163,7 +162,7 @@ void network_solve(const struct truth *truth, int n_members, const int64_t *memb
             double x = input[gene];
 
             for (int64_t e = network->first[gene]; e < network->first[gene + 1]; e++)
-                x += weight[e] * truth_bend(out[network->regulator[e]], bent);
+                x += weight[e] * network_bend(out[network->regulator[e]], bent);
             moved = fmax(moved, fabs(x - out[gene]));
             out[gene] = x;
         }
