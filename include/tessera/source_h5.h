@@ -8,9 +8,6 @@
 #include "tessera/source.h"
 #include "tessera/table.h"
 
-/* Is this the beginning of an HDF5 file? */
-int tess_source_h5_recognize(const char *head, size_t n_head);
-
 /* Gathers a column; the sink takes one text a row, in any order. Missing are NULL and what
  * tess_number_is_missing calls so: "", "NA", "nan", … */
 struct tess_source_h5_column {

@@ -10,6 +10,7 @@
 #include "tessera/platform.h"
 #include "tessera/predictor.h"
 #include "tessera/rundir.h"
+#include "tessera/share.h"
 #include "tessera/sums.h"
 
 #include <math.h>
@@ -206,7 +207,7 @@ static int share(struct tess_model *model, MPI_Comm comm, struct tess_error *err
     broadcast(comm, &scaled, sizeof scaled);
     broadcast_text(comm, &model->store_path);
     for (int t = 0; t < TESS_N_TABLES; t++) {
-        tess_vocab_broadcast(comm, vocab[t]);
+        tess_share_vocab(comm, vocab[t]);
         if (rank != 0)
             *trained[t] = TESS_NEW(uint8_t, vocab[t]->n);
         broadcast(comm, *trained[t], vocab[t]->n);

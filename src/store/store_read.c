@@ -8,6 +8,7 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/h5_guard.h"
+#include "tessera/share.h"
 
 #include <string.h>
 #include <xxhash.h>
@@ -202,7 +203,7 @@ static void share(struct tess_store *store, int rank)
     MPI_Bcast(length, TESS_N_FIELDS, MPI_INT64_T, 0, store->comm);
     MPI_Bcast(store->split_method, TESS_SPLIT_METHOD, MPI_CHAR, 0, store->comm);
     for (int i = 0; i < TESS_N_VOCABS; i++)
-        tess_vocab_broadcast(store->comm, tess_field_vocab(index, i));
+        tess_share_vocab(store->comm, tess_field_vocab(index, i));
     for (int i = 0; i < TESS_N_FIELDS; i++) {
         void **array = tess_field_array(index, i);
 

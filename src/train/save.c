@@ -6,6 +6,7 @@
 #include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/platform.h"
+#include "tessera/share.h"
 #include "tessera/sums.h"
 #include "tessera/trainer.h"
 #include "tessera/version.h"
@@ -206,7 +207,7 @@ int tess_checkpoint_write(struct tess_trainer *trainer, const char *path, struct
         tess_commit_check_room(path, tess_checkpoint_bytes(trainer), error) == TESS_ECREATE)
         error->code = TESS_EIO;
     if (tess_agree(trainer->comm, error) == TESS_OK) {
-        tess_commit_share(&commit, trainer->comm);
+        tess_share_commit(trainer->comm, &commit);
         if (tess_h5_create(&h5, commit.aside, trainer->comm, error) == TESS_OK)
             write_all(&h5, trainer, error);
     }
