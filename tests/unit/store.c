@@ -1,6 +1,7 @@
 /* store.c -- tests of the store: round trip, split, combinations, damage. */
 #include "../sample.h"
 
+#include "tessera/combination.h"
 #include "tessera/error.h"
 #include "tessera/text.h"
 
