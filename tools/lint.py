@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True  # the source folder stays as it is
 from structure import Structure, without_comments
 
 BANNED = {
