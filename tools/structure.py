@@ -33,7 +33,7 @@ ALONE = {"base", "kernel", "metrics"}
 MPI_ALONE = {"MPI_Abort", "MPI_Get_library_version", "MPI_MAX_LIBRARY_VERSION_STRING", "MPI_COMM_WORLD"}
 # Headers without functions, which no .c file gives a folder.
 HEADER_FOLDER = {"vectorised": "base"}
-MAX_FILES, MAX_LINES = 15, 3000
+MAX_FILES, MAX_LINES = 16, 3000
 
 # At the left margin, without static, the braces of the body on a line of their own.
 FUNCTION = re.compile(r"^(?!static\b|typedef\b|extern\b)[A-Za-z_][\w \t*]*?\b(\w+)\s*\([^;{}]*\)\s*\n\{", re.M)
