@@ -2,6 +2,7 @@
 #include "tessera/select.h"
 
 #include "tessera/alloc.h"
+#include "tessera/combination.h"
 #include "tessera/error.h"
 #include "tessera/store.h"
 #include "tessera/text.h"
