@@ -73,6 +73,18 @@ static inline int32_t *reference_ints(const json_t *from, const char *key)
     return out;
 }
 
+static inline int64_t *reference_int64s(const json_t *from, const char *key)
+{
+    size_t n = json_array_size(json_object_get(from, key));
+    double *wide = reference_doubles(from, key);
+    int64_t *out = TESS_NEW(int64_t, n);
+
+    for (size_t i = 0; i < n; i++)
+        out[i] = (int64_t)wide[i];
+    tess_free(wide);
+    return out;
+}
+
 /* Largest |got - want| over the largest |want| (at least `floor`). */
 static inline double reference_error(int64_t n, const float *got, const double *want, double floor)
 {

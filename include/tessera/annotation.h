@@ -1,23 +1,16 @@
 /* annotation.h -- metadata of a source's rows that stand elsewhere: in a table with one line for
- * each row's id (CMap's siginfo files), or in the file's own name. Local. */
+ * each row's id (CMap's siginfo files). Local. */
 #ifndef TESSERA_ANNOTATION_H
 #define TESSERA_ANNOTATION_H
 
-#include "tessera/table.h"
 #include "tessera/text.h"
 
 #include <stdint.h>
 
-struct tess_column;
 struct tess_error;
 struct tess_problems;
 struct tess_source;
-
-/* Columns that every source has: `@file`, its name without folder and endings, and `@folder`, the
- * name of the folder that it lies in. */
-int tess_annotation_is_place(const char *name);
-void tess_annotation_read_place(const char *path, const char *name, int64_t n_rows,
-                                struct tess_column *column);
+struct tess_symbols;
 
 struct tess_annotation {
     struct tess_strings name;    /* of the columns                         */

@@ -6,11 +6,11 @@
  * other finds that PATH is not what it was when he began, and ends with TESS_ECREATE. Signals that
  * end the program (Ctrl-C, TERM, HUP …) remove what is unfinished; SIGKILL cannot be caught.
  *
- * Local; of a file that many ranks write, one begins and finishes, and shares the names. */
+ * Local; of a file that many ranks write, one begins and finishes, and shares the names (share.h).
+ */
 #ifndef TESSERA_COMMIT_H
 #define TESSERA_COMMIT_H
 
-#include <mpi.h>
 #include <stddef.h>
 #include <sys/stat.h>
 
@@ -30,9 +30,9 @@ struct tess_commit {
 /* Checks that PATH may be written (output.h), and creates the temporary file, empty. TESS_ECREATE
  * otherwise. Any earlier PATH stays until finish. */
 int tess_commit_open(struct tess_commit *commit, const char *path, struct tess_error *error);
-/* Rank 0's names to the others, which may open the file, and which remove it, too, if a signal ends
- * them. After all agreed that rank 0 could open. Collective over comm. */
-void tess_commit_share(struct tess_commit *commit, MPI_Comm comm);
+/* What another rank has opened under these names: this one may open the file, and removes it, too,
+ * if a signal ends it. */
+void tess_commit_join(struct tess_commit *commit, const char *path, const char *aside);
 /* fsync, then the decision between two writers: TESS_ECREATE if PATH was written by somebody else
  * meanwhile, or if the temporary file is not this writer's any more. From here to finish or release
  * others of this directory wait, where the file system has locks. May be called again. */

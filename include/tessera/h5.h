@@ -32,6 +32,9 @@ struct tess_h5 {
  * crashes there after a file that could not be closed (a full disk). */
 void tess_h5_init(void);
 
+/* Is this the beginning of an HDF5 file? Local. */
+int tess_h5_recognize(const char *head, size_t n_head);
+
 /* TESS_EDATA if the file is missing, unreadable, truncated or not HDF5. Collective over comm. */
 int tess_h5_open(struct tess_h5 *h5, const char *path, MPI_Comm comm, int writable,
                  struct tess_error *error);

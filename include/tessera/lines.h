@@ -48,4 +48,8 @@ struct tess_field {
 int64_t tess_fields_split(char *text, size_t n, char separator, int plain, int64_t room,
                           struct tess_field *field);
 
+/* At most some 40 bytes of the text for a message, without control characters; own of the caller.
+ */
+char *tess_field_excerpt(const struct tess_field *field);
+
 #endif

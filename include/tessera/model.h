@@ -7,6 +7,7 @@
 #define TESSERA_MODEL_H
 
 #include "tessera/config.h"
+#include "tessera/encoder.h"
 #include "tessera/network.h"
 #include "tessera/vocab.h"
 
@@ -20,6 +21,7 @@ struct tess_model {
     struct tess_vocab perturbation; /* components                                               */
     struct tess_vocab readout, context;
     uint8_t *trained_perturbation, *trained_readout, *trained_context; /* any training data? own */
+    struct tess_encoder encoder;                                       /* of perturbations */
     struct tess_network network; /* the MLP, and tables P, R, C; own                         */
     float *shift, *scale; /* (n_contexts, n_readouts): value = shift + scale * output, or NULL   */
     int64_t step;

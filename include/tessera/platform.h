@@ -19,9 +19,6 @@ void tess_platform_choose(char **argv);
 const char *tess_platform_better_core(const char *core, int has_avx2, int has_avx512);
 /* Kernels in use, for checkpoints and messages ("SkylakeX"). */
 const char *tess_platform_blas_core(void);
-/* One BLAS thread a rank; says at -v what is used; TESS_EOS if the ranks' core types differ,
- * because bits would. Collective over comm. */
-int tess_platform_report(MPI_Comm comm, struct tess_error *error);
 
 /* Bytes of memory that this process has, or at most ever had; 0 where the system does not say.
  * Local.

@@ -11,6 +11,7 @@
 #ifndef TESSERA_PREDICTOR_H
 #define TESSERA_PREDICTOR_H
 
+#include "tessera/encoder.h"
 #include "tessera/tile.h"
 
 #include <stdint.h>
@@ -34,8 +35,12 @@ void tess_predictor_init(struct tess_predictor *predictor, struct tess_shape sha
                          const float *contexts, int64_t n_contexts);
 void tess_predictor_release(struct tess_predictor *predictor);
 
-/* Row i has the combined perturbation vector p[i], the number number[i] (sum of its members') and
- * the context context[i]. */
+/* number[i] of perturbation i: the sum of its components' numbers, which are rows of the model's
+ * whole table. Local. */
+void tess_predict_number(const struct tess_perturbations *perturbations, int64_t *number);
+
+/* Row i has the perturbation vector p[i] (encoder.h), the number number[i] and the context
+ * context[i]. */
 struct tess_predict_rows {
     int64_t n;
     const float *p; /* (n, D) */

@@ -51,6 +51,16 @@ static inline int64_t tess_profiles_width(const struct tess_profiles *profiles, 
 {
     return profiles->readout_first[context + 1] - profiles->readout_first[context];
 }
+/* A training unit's value less its context's mean; NaN where either is missing. `value`: the
+ * context's profiles. Local. */
+static inline double tess_profiles_change(const struct tess_profiles *profiles, double *const *mean,
+                                          int64_t context, const float *value, int64_t unit,
+                                          int64_t i)
+{
+    int64_t row = unit - profiles->context_first[context];
+
+    return (double)value[row * tess_profiles_width(profiles, context) + i] - mean[context][i];
+}
 /* Is it a training unit other than control? Local. */
 int tess_profiles_trains(const struct tess_profiles *profiles, int64_t unit);
 

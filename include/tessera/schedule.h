@@ -37,8 +37,9 @@ struct tess_work {
     float *y;
     int32_t n_u, room_u, *u_p, *u_c;
     int64_t *experiment; /* (n_u) place in the lane's loaded experiments               */
-    int32_t n_p, room_p, *member_first, *member; /* members: places in component              */
-    int32_t room_member;
+    int32_t n_p, room_p;
+    int64_t *member_first, *member; /* (n_p + 1), (·) members: places in component */
+    int64_t room_member;
     int64_t *combination; /* (n_p)                                                      */
     int32_t n_component, room_component, n_r, room_r, n_c, room_c;
     int64_t *component, *readout, *context; /* row numbers                                      */

@@ -6,88 +6,17 @@
 #define TESSERA_SOURCE_H
 
 #include "tessera/annotation.h"
+#include "tessera/block.h"
+#include "tessera/column.h"
 #include "tessera/filter.h"
+#include "tessera/problems.h"
+#include "tessera/source_options.h"
 #include "tessera/text.h"
 
 #include <stdint.h>
 #include <stdio.h>
 
 struct tess_error;
-struct tess_spools;
-
-/* What is wrong with the input, one line each: "file:row:column: what". */
-struct tess_problems {
-    int64_t n;     /* all that were found                                      */
-    int64_t limit; /* kept and printed at most (0: all)                        */
-    int go_on;     /* a file that cannot be read is one more, and the others are looked at    */
-    struct tess_strings text; /* own                                           */
-};
-void tess_problems_add(struct tess_problems *problems, const char *file, int64_t row,
-                       const char *column, const char *format, ...)
-    __attribute__((format(printf, 5, 6))); /* row 0 or column NULL: no such place */
-/* An error becomes a problem, and is none any more; one that is there already is not added again.
- */
-void tess_problems_take(struct tess_problems *problems, struct tess_error *error);
-void tess_problems_release(struct tess_problems *problems);
-
-/* What the columns of a table's values are. */
-enum tess_columns { TESS_COLUMNS_READOUT, TESS_COLUMNS_PERTURBATION, TESS_COLUMNS_CONTEXT };
-/* The metadata column that holds the names of such columns. */
-#define TESS_COLUMN_NAMES "@column"
-
-struct tess_source_options {
-    struct tess_strings perturbation, context; /* columns; several are joined with `_`        */
-    struct tess_strings combine; /* columns whose symbols together are the perturbation, instead */
-    const char *control_column;  /* true where a row is the control; or NULL                 */
-    const char *split_column, *replicate; /* or NULL                                          */
-    int find_split;                       /* without split_column: a column `split` of splits alone
-                                             counts as one                                            */
-    struct tess_filter *filter; /* which rows count; borrowed, or NULL                      */
-    int filters_lines;    /* for tables: columns that it names are judged by line, no metadata  */
-    const char *layer;    /* AnnData: layers/NAME (or `raw`) instead of X; or NULL             */
-    const char *modality; /* MuData: the AnnData to be read; or NULL                           */
-    const char *readout, *value; /* long form: column names (default so called); GCT: `readout` is
-                                    the row metadata that names the readouts (default the id) */
-    struct tess_strings id_columns; /* tables: further columns that are no readouts; patterns  */
-    const char *metadata, *metadata_id; /* a table with more columns of the rows, and its
-                                           column of ids; or NULL (annotation.h)               */
-    int columns;                 /* tables: enum tess_columns                                   */
-    struct tess_strings values;  /* wide tables: the columns of values, names or patterns       */
-    struct tess_strings missing; /* tables: further cells that are missing values              */
-    int infinite_missing;        /* infinite values are missing, no problems                   */
-    struct tess_spools *spools;  /* copies of pipes, borrowed; NULL: pipes are refused         */
-};
-
-/* A metadata column that options ask for, and the option that names it ("--context"). */
-struct tess_wanted {
-    const char *name, *option; /* borrowed */
-    int64_t condition;         /* of the filter, or -1 */
-};
-/* All of them, in the order of the options (id_columns left out, for these may be patterns), some
- * perhaps more than once. Returns their number; `wanted` is own of the caller. */
-size_t tess_source_options_wanted(const struct tess_source_options *options,
-                                  struct tess_wanted **wanted);
-
-/* A metadata column: code[row] into level[], -1 is missing. Numbers appear as their shortest text
- * ("10", "0.5"), booleans as "True" and "False". */
-struct tess_column {
-    int64_t n_levels;
-    char **level;  /* (n_levels) own */
-    int32_t *code; /* (n_rows) own   */
-};
-void tess_column_release(struct tess_column *column);
-
-/* Rows [first, first + n): dense, or compressed rows whose unlisted places hold `fill`. */
-struct tess_block {
-    int64_t first, n;
-    float *dense;    /* (n, n_readouts) own, or NULL                                   */
-    int64_t *indptr; /* (n + 1) into index and data, starting at 0; own                */
-    int32_t *index;  /* readout numbers, ascending within a row; own                   */
-    float *data;     /* own                                                            */
-    float fill;      /* 0 (counts) or NaN (not measured)                               */
-    size_t room_dense, room_rows, room_data; /* sizes of the buffers, kept between reads */
-};
-void tess_block_release(struct tess_block *block);
 
 struct tess_source;
 struct tess_source_type {
@@ -134,18 +63,17 @@ struct tess_source {
     void *state; /* the kind's own                                                            */
 };
 
-extern const struct tess_source_type tess_source_h5ad, tess_source_gctx, tess_source_gct,
-    tess_source_matrix, tess_source_long, tess_source_wide;
+#define TESS_SOURCE_HEAD 65536 /* bytes at the beginning of a file by which its kind is told */
 
+/* The first bytes of the file at `place`, decompressed, into head (TESS_SOURCE_HEAD bytes);
+ * *packed: they came out of gzip. Returns how many; 0 and TESS_EDATA, naming `path`, if it cannot
+ * be read. */
+size_t tess_source_peek(const char *path, const char *place, char *head, int *packed,
+                        struct tess_error *error);
 /* Why nobody can read a file that begins like this: a sentence's end ("is a web page, …"), or NULL.
  * `packed`: these bytes came out of gzip. */
 const char *tess_source_foreign(const char *head, size_t n_head, int packed);
 
-/* Opens a file as what its content says it is. TESS_EDATA with what was expected otherwise: a file
- * whose name promises another kind is told so ("named .gctx but holds GCT text"). */
-int tess_source_open(struct tess_source *source, const char *path,
-                     const struct tess_source_options *options, struct tess_problems *problems,
-                     struct tess_error *error);
 int tess_source_read_column(struct tess_source *source, const char *name,
                             struct tess_column *column, struct tess_error *error);
 /* Is there such a metadata column, of its own or of the annotation? */
@@ -157,6 +85,10 @@ void tess_source_release(struct tess_source *source);
 
 /* TESS_EDATA if the file is empty, a folder, or plainly no table of text. */
 int tess_source_check_text(const char *path, const char *place, struct tess_error *error);
+
+/* HDF5's errors name the place that was opened, which may be a pipe's copy: names the path instead.
+ * Returns the error's code. */
+int tess_source_name_error(const struct tess_source *source, struct tess_error *error);
 
 /* For kinds that read text: the line of the next row. */
 void tess_source_add_line(struct tess_source *source, int64_t row, int64_t line);

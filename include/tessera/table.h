@@ -1,60 +1,16 @@
-/* table.h -- what the readers of text files share: delimited tables with a header, cells that must
- * be numbers, metadata symbols. Local. */
+/* table.h -- a delimited table of text: its header, its metadata columns, row by row. Local. */
 #ifndef TESSERA_TABLE_H
 #define TESSERA_TABLE_H
 
-#include "tessera/intern.h"
 #include "tessera/lines.h"
+#include "tessera/symbols.h"
 #include "tessera/text.h"
 
 #include <stdint.h>
 
-struct tess_column;
 struct tess_error;
 struct tess_problems;
 struct tess_source_options;
-
-/* Symbols that come in runs or in the same order again and again, as files list them: most are
- * found by guessing what followed last time. */
-struct tess_symbols {
-    struct tess_intern intern;
-    int32_t last;
-    int32_t *next; /* (intern.n) what followed; own */
-    size_t room;
-};
-/* Its number, in order of first appearance; -1 if it is missing (tess_number_is_missing). */
-int32_t tess_symbols_add(struct tess_symbols *symbols, const struct tess_field *field);
-/* `column` is zeroed and gets copies of the levels and of the n codes. */
-void tess_symbols_column(const struct tess_symbols *symbols, int64_t n, const int32_t *code,
-                         struct tess_column *column);
-void tess_symbols_release(struct tess_symbols *symbols);
-
-/* The cells that ought to be numbers, by column. What is text is gathered here until all of a
- * column has been seen: a column of text is one problem, not one for each cell. */
-struct tess_cells {
-    const struct tess_source_options *options; /* borrowed                      */
-    const char *file;                          /* its name; borrowed            */
-    const char *remedy;                        /* of a column of text; borrowed */
-    int64_t n;
-    char *numeric;                 /* (n) the column holds a number; own           */
-    struct tess_cell_texts **text; /* (n) what is none; NULL: nothing; own         */
-};
-void tess_cells_init(struct tess_cells *cells, int64_t n, const char *file,
-                     const struct tess_source_options *options, const char *remedy);
-/* The cell of column 0 <= k < n as a value, NaN if it is missing. Everything that is no number
- * gives NaN; so does infinity, which is added to `problems` at once under the column's name. With
- * `problems` NULL the cell has been seen before, and nothing is gathered. */
-float tess_cells_read(struct tess_cells *cells, int64_t k, const struct tess_field *field,
-                      int64_t line, const char *name, struct tess_problems *problems);
-/* Column k is complete: what was gathered becomes problems. `number` is its place in the file,
- * from 1. */
-void tess_cells_report(struct tess_cells *cells, int64_t k, int64_t number, const char *name,
-                       struct tess_problems *problems);
-void tess_cells_release(struct tess_cells *cells);
-
-/* At most some 40 bytes of the text for a message, without control characters; own of the caller.
- */
-char *tess_field_excerpt(const struct tess_field *field);
 
 struct tess_table {
     struct tess_lines lines;
@@ -104,9 +60,5 @@ int64_t tess_table_values(const struct tess_table *table, const struct tess_sour
 /* "long table, separated by commas, gzip"; own of the caller. */
 char *tess_table_kind(const struct tess_table *table, const char *name);
 void tess_table_release(struct tess_table *table);
-
-/* TESS_EDATA: "PATH: no metadata column NAME; there are: …" */
-int tess_column_miss(const char *path, const char *name, const struct tess_strings *there,
-                     struct tess_error *error);
 
 #endif

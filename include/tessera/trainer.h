@@ -3,6 +3,7 @@
 #define TESSERA_TRAINER_H
 
 #include "tessera/dataset.h"
+#include "tessera/encoder.h"
 #include "tessera/error.h"
 #include "tessera/lanes.h"
 #include "tessera/route.h"
@@ -68,6 +69,7 @@ struct tess_trainer {
     int64_t steps_per_epoch;
 
     struct tess_shape shape;
+    struct tess_encoder encoder; /* of perturbations */
     struct tess_shard shard[TESS_N_TABLES];
     int64_t kept_bytes; /* tess_kept_decide's                                 */
     int64_t n_parameters;
@@ -128,22 +130,16 @@ struct tess_state tess_trainer_state(const struct tess_trainer *trainer);
 /* The numbers of a state that the trainer holds itself, not by a pointer: taken over. Of the
  * optimiser the arrays as well: release the trainer's before if they are others. Local. */
 void tess_trainer_adopt(struct tess_trainer *trainer, const struct tess_state *state);
-/* The state to a file: tess_checkpoint_write. Collective. */
-int tess_trainer_save(const struct tess_trainer *trainer, const char *path,
-                      struct tess_error *error);
 /* Take over the whole state of a checkpoint: each rank its rows. TESS_ECONFIG, naming what differs,
  * if the store, its split or a setting that must stay is another; TESS_EDATA if the file is
  * damaged. Collective. */
 int tess_trainer_resume(struct tess_trainer *trainer, const char *path, struct tess_error *error);
 
-struct tess_train_options {
-    int fresh;         /* move an earlier run aside and start over               */
-    double time_limit; /* seconds until it must have stopped; 0: none            */
-};
-
-/* The whole of `train`: run directory, log, epochs, checkpoints, resuming. TESS_EINTERRUPTED after
- * a complete checkpoint when asked to stop. Collective. */
-int tess_train(const struct tess_config *config, const struct tess_train_options *options,
-               MPI_Comm comm, struct tess_error *error);
+/* The whole state, written aside by all ranks, fsynced, renamed (checkpoint.h). TESS_EDATA if
+ * parameters are not finite any more; other codes: it cannot be written. Collective. */
+int tess_trainer_save(const struct tess_trainer *trainer, const char *path,
+                      struct tess_error *error);
+/* About the bytes of its file. Local. */
+double tess_trainer_save_bytes(const struct tess_trainer *trainer);
 
 #endif

@@ -5,7 +5,6 @@
 #ifndef TESSERA_VOCAB_H
 #define TESSERA_VOCAB_H
 
-#include <mpi.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +18,8 @@ struct tess_vocab {
     const char **symbol; /* (n) pointers into text; own                  */
 };
 
+/* Room for n symbols of this width, empty so far. Local. */
+void tess_vocab_reserve(struct tess_vocab *vocab, int64_t n, int width);
 /* From n distinct symbols in any order. order (n), may be NULL: order[number] = which input symbol
  * it was. TESS_BUG if two are equal. Local. */
 void tess_vocab_init(struct tess_vocab *vocab, int64_t n, const char *const *symbol,
@@ -36,9 +37,6 @@ int64_t tess_vocab_find_n(const struct tess_vocab *vocab, const char *symbol, si
 
 /* xxHash64 of the symbols. Local. */
 uint64_t tess_vocab_hash(const struct tess_vocab *vocab);
-
-/* Rank 0's vocabulary to all. Collective over comm. */
-void tess_vocab_broadcast(MPI_Comm comm, struct tess_vocab *vocab);
 
 /* "unknown WHAT 'a', 'b' … in SOURCE; the nearest known: …" as TESS_EDATA. Local. */
 int tess_vocab_refuse(const struct tess_vocab *vocab, const struct tess_strings *unknown,

@@ -182,27 +182,11 @@ int tess_commit_open(struct tess_commit *commit, const char *path, struct tess_e
     return create(commit, error);
 }
 
-static void share_text(char **text, MPI_Comm comm)
+void tess_commit_join(struct tess_commit *commit, const char *path, const char *aside)
 {
-    int64_t n = *text ? (int64_t)strlen(*text) + 1 : 0;
-
-    MPI_Bcast(&n, 1, MPI_INT64_T, 0, comm);
-    if (!*text)
-        *text = tess_alloc((size_t)n, 1);
-    MPI_Bcast(*text, tess_int(n), MPI_CHAR, 0, comm);
-}
-
-void tess_commit_share(struct tess_commit *commit, MPI_Comm comm)
-{
-    int rank;
-
-    MPI_Comm_rank(comm, &rank);
-    if (rank != 0)
-        *commit = (struct tess_commit){.guest = 1};
-    share_text(&commit->path, comm);
-    share_text(&commit->aside, comm);
-    if (rank != 0)
-        note(commit->aside);
+    *commit =
+        (struct tess_commit){.path = tess_strdup(path), .aside = tess_strdup(aside), .guest = 1};
+    note(commit->aside);
 }
 
 /* One commit at a time in a directory, so that a file and its sidecar are of one writer. Where

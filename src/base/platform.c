@@ -85,20 +85,3 @@ double tess_platform_memory(int peak)
         fclose(file);
     return bytes;
 }
-
-int tess_platform_report(MPI_Comm comm, struct tess_error *error)
-{
-    char mine[32] = "", first[32];
-
-    openblas_set_num_threads(1);
-    snprintf(mine, sizeof mine, "%s", tess_platform_blas_core());
-    memcpy(first, mine, sizeof first);
-    MPI_Bcast(first, sizeof first, MPI_CHAR, 0, comm);
-    if (strcmp(first, mine) != 0)
-        tess_error_set(error, TESS_EOS,
-                       "this rank's OpenBLAS uses %s kernels, rank 0's %s: results would depend on "
-                       "the layout; set OPENBLAS_CORETYPE to one that all nodes run",
-                       mine, first);
-    tess_debug("OpenBLAS kernels: %s", mine);
-    return error->code;
-}

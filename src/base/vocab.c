@@ -10,11 +10,13 @@
 #include <string.h>
 #include <xxhash.h>
 
-static void point(struct tess_vocab *vocab)
+void tess_vocab_reserve(struct tess_vocab *vocab, int64_t n, int width)
 {
-    vocab->symbol = TESS_NEW(const char *, vocab->n);
-    for (int64_t i = 0; i < vocab->n; i++)
-        vocab->symbol[i] = vocab->text + i * (vocab->width + 1);
+    *vocab = (struct tess_vocab){.n = n, .width = width};
+    vocab->text = TESS_NEW(char, n *(width + 1));
+    vocab->symbol = TESS_NEW(const char *, n);
+    for (int64_t i = 0; i < n; i++)
+        vocab->symbol[i] = vocab->text + i * (width + 1);
 }
 
 struct numbered {
@@ -38,26 +40,22 @@ void tess_vocab_init(struct tess_vocab *vocab, int64_t n, const char *const *sym
             width = strlen(symbol[i]);
     }
     qsort(sorted, (size_t)n, sizeof *sorted, compare);
-    *vocab = (struct tess_vocab){.n = n, .width = tess_int((int64_t)width)};
-    vocab->text = TESS_NEW(char, (size_t)n *(width + 1));
+    tess_vocab_reserve(vocab, n, tess_int((int64_t)width));
     for (int64_t i = 0; i < n; i++) {
         TESS_BUG_IF(i > 0 && strcmp(sorted[i - 1].text, sorted[i].text) == 0);
         memcpy(vocab->text + (size_t)i * (width + 1), sorted[i].text, strlen(sorted[i].text));
         if (order)
             order[i] = sorted[i].number;
     }
-    point(vocab);
     tess_free(sorted);
 }
 
 int tess_vocab_init_block(struct tess_vocab *vocab, int64_t n, int width, const char *block,
                           const char *what, struct tess_error *error)
 {
-    *vocab = (struct tess_vocab){.n = n, .width = width};
-    vocab->text = TESS_NEW(char, n *(width + 1));
+    tess_vocab_reserve(vocab, n, width);
     for (int64_t i = 0; i < n; i++)
         memcpy(vocab->text + i * (width + 1), block + i * width, (size_t)width);
-    point(vocab);
     for (int64_t i = 1; i < n; i++)
         if (strcmp(vocab->symbol[i - 1], vocab->symbol[i]) >= 0)
             return tess_error_set(error, TESS_EDATA,
@@ -68,12 +66,8 @@ int tess_vocab_init_block(struct tess_vocab *vocab, int64_t n, int width, const 
 
 void tess_vocab_copy(struct tess_vocab *to, const struct tess_vocab *from)
 {
-    size_t bytes = (size_t)from->n * (size_t)(from->width + 1);
-
-    *to = (struct tess_vocab){.n = from->n, .width = from->width};
-    to->text = TESS_NEW(char, bytes);
-    memcpy(to->text, from->text, bytes);
-    point(to);
+    tess_vocab_reserve(to, from->n, from->width);
+    memcpy(to->text, from->text, (size_t)from->n * (size_t)(from->width + 1));
 }
 
 void tess_vocab_release(struct tess_vocab *vocab)
@@ -113,28 +107,6 @@ int64_t tess_vocab_find(const struct tess_vocab *vocab, const char *symbol)
 uint64_t tess_vocab_hash(const struct tess_vocab *vocab)
 {
     return XXH3_64bits(vocab->text, (size_t)vocab->n * (size_t)(vocab->width + 1));
-}
-
-void tess_vocab_broadcast(MPI_Comm comm, struct tess_vocab *vocab)
-{
-    int64_t head[2] = {vocab->n, vocab->width};
-    int64_t row;
-    int rank;
-
-    MPI_Comm_rank(comm, &rank);
-    MPI_Bcast(head, 2, MPI_INT64_T, 0, comm);
-    row = head[1] + 1;
-    if (rank != 0) {
-        *vocab = (struct tess_vocab){.n = head[0], .width = (int)head[1]};
-        vocab->text = TESS_NEW(char, head[0] * row);
-    }
-    for (int64_t i = 0, step = (1 << 28) / row + 1; i < head[0]; i += step) {
-        int64_t n = head[0] - i < step ? head[0] - i : step;
-
-        MPI_Bcast(vocab->text + i * row, tess_int(n * row), MPI_BYTE, 0, comm);
-    }
-    if (rank != 0)
-        point(vocab);
 }
 
 int tess_vocab_refuse(const struct tess_vocab *vocab, const struct tess_strings *unknown,

@@ -1,13 +1,14 @@
 /* main.c -- the tessera program: the table of commands, and what all of them share. */
-#include "tessera/cli.h"
+#include "call.h"
+#include "options.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/blas.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/h5.h"
 #include "tessera/log.h"
-#include "tessera/options.h"
 #include "tessera/platform.h"
 #include "tessera/version.h"
 
@@ -79,7 +80,7 @@ static int run_command(const struct tess_command *command, int argc, char **argv
         tess_log_level = TESS_LOG_NONE;
     tess_options_parse(&call, argc, argv, error); /* the same on every rank */
     if (tess_agree(call.comm, error) == TESS_OK) {
-        tess_platform_report(call.comm, error);
+        tess_blas_agree(call.comm, error);
         if (tess_agree(call.comm, error) == TESS_OK &&
             tess_call_check_outputs(&call, error) == TESS_OK)
             command->run(&call, error);

@@ -2,7 +2,9 @@
 #include "tessera/share.h"
 
 #include "tessera/alloc.h"
+#include "tessera/commit.h"
 #include "tessera/text.h"
+#include "tessera/vocab.h"
 
 #include <string.h>
 
@@ -70,4 +72,44 @@ void tess_share_strings(MPI_Comm comm, struct tess_strings *strings)
         tess_strings_release(strings);
     tess_free(mine);
     tess_free(all);
+}
+
+void tess_share_vocab(MPI_Comm comm, struct tess_vocab *vocab)
+{
+    int64_t head[2] = {vocab->n, vocab->width};
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    MPI_Bcast(head, 2, MPI_INT64_T, 0, comm);
+    if (rank != 0)
+        tess_vocab_reserve(vocab, head[0], (int)head[1]);
+    tess_share(comm, vocab->text, (size_t)(head[0] * (head[1] + 1)));
+}
+
+void tess_share_text(MPI_Comm comm, char **text)
+{
+    int64_t n;
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    n = rank == 0 ? (int64_t)strlen(*text) + 1 : 0;
+    MPI_Bcast(&n, 1, MPI_INT64_T, 0, comm);
+    if (rank != 0)
+        *text = TESS_NEW(char, n);
+    tess_share(comm, *text, (size_t)n);
+}
+
+void tess_share_commit(MPI_Comm comm, struct tess_commit *commit)
+{
+    char *path = commit->path, *aside = commit->aside;
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    tess_share_text(comm, &path);
+    tess_share_text(comm, &aside);
+    if (rank == 0)
+        return;
+    tess_commit_join(commit, path, aside);
+    tess_free(path);
+    tess_free(aside);
 }

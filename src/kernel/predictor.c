@@ -1,8 +1,9 @@
 /* predictor.c -- pairs of rows and readouts to their places, tiles through the forward pass. */
 #include "tessera/predictor.h"
 
+#include "fused.h"
+
 #include "tessera/alloc.h"
-#include "tessera/fused.h"
 
 #include <omp.h>
 #include <string.h>
@@ -121,6 +122,15 @@ void tess_predictor_release(struct tess_predictor *predictor)
     tess_free(predictor->right);
     tess_free(predictor->context);
     *predictor = (struct tess_predictor){0};
+}
+
+void tess_predict_number(const struct tess_perturbations *perturbations, int64_t *number)
+{
+    for (int64_t i = 0; i < perturbations->n; i++) {
+        number[i] = 0;
+        for (int64_t k = perturbations->first[i]; k < perturbations->first[i + 1]; k++)
+            number[i] += perturbations->component[k];
+    }
 }
 
 /* A row's number among all that may be asked for; contexts are kept apart, so that one perturbation

@@ -5,6 +5,7 @@
 #include "tessera/alloc.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
+#include "tessera/share.h"
 #include "tessera/sums.h"
 
 /* Room for what HDF5 itself puts into a file: headers, and gaps between datasets. */
@@ -236,7 +237,7 @@ int tess_checkpoint_write(const struct tess_state *state, MPI_Comm comm, const c
         tess_commit_check_room(path, tess_checkpoint_bytes(state), error) == TESS_ECREATE)
         error->code = TESS_EIO;
     if (tess_agree(comm, error) == TESS_OK) {
-        tess_commit_share(&commit, comm);
+        tess_share_commit(comm, &commit);
         if (tess_h5_create(&h5, commit.aside, comm, error) == TESS_OK)
             write_all(&h5, state, error);
     }

@@ -4,13 +4,13 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/checkpoint.h"
-#include "tessera/combine.h"
 #include "tessera/error.h"
 #include "tessera/h5_guard.h"
 #include "tessera/log.h"
 #include "tessera/platform.h"
 #include "tessera/predictor.h"
 #include "tessera/rundir.h"
+#include "tessera/share.h"
 #include "tessera/sums.h"
 
 #include <math.h>
@@ -18,15 +18,7 @@
 #include <strings.h>
 #include <xxhash.h>
 
-#define PIECE ((int64_t)1 << 28) /* bytes of one broadcast */
-#define BATCH 4096               /* rows predicted at a time */
-
-static void broadcast(MPI_Comm comm, void *data, int64_t bytes)
-{
-    for (int64_t i = 0; i < bytes; i += PIECE)
-        MPI_Bcast((char *)data + i, tess_int(bytes - i < PIECE ? bytes - i : PIECE), MPI_BYTE, 0,
-                  comm);
-}
+#define BATCH 4096 /* rows predicted at a time */
 
 static int allocate(struct tess_model *model, const struct tess_vocab vocab[TESS_N_TABLES],
                     struct tess_error *error)
@@ -166,16 +158,6 @@ static int read_model(struct tess_model *model, struct tess_error *error)
     return error->code;
 }
 
-static void broadcast_text(MPI_Comm comm, char **text)
-{
-    int64_t n = *text ? (int64_t)strlen(*text) + 1 : 0;
-
-    broadcast(comm, &n, sizeof n);
-    if (!*text)
-        *text = TESS_NEW(char, n);
-    broadcast(comm, *text, n);
-}
-
 /* Everything that rank 0 has read, to all. Collective. */
 static int share(struct tess_model *model, MPI_Comm comm, struct tess_error *error)
 {
@@ -186,19 +168,19 @@ static int share(struct tess_model *model, MPI_Comm comm, struct tess_error *err
     int rank;
 
     MPI_Comm_rank(comm, &rank);
-    broadcast(comm, &model->config, sizeof model->config);
-    broadcast(comm, &model->network.shape, sizeof model->network.shape);
-    broadcast(comm, &model->step, sizeof model->step);
-    broadcast(comm, &model->best_score, sizeof model->best_score);
-    broadcast(comm, &model->store_hash, sizeof model->store_hash);
-    broadcast(comm, &model->split_hash, sizeof model->split_hash);
-    broadcast(comm, &scaled, sizeof scaled);
-    broadcast_text(comm, &model->store_path);
+    tess_share(comm, &model->config, sizeof model->config);
+    tess_share(comm, &model->network.shape, sizeof model->network.shape);
+    tess_share(comm, &model->step, sizeof model->step);
+    tess_share(comm, &model->best_score, sizeof model->best_score);
+    tess_share(comm, &model->store_hash, sizeof model->store_hash);
+    tess_share(comm, &model->split_hash, sizeof model->split_hash);
+    tess_share(comm, &scaled, sizeof scaled);
+    tess_share_text(comm, &model->store_path);
     for (int t = 0; t < TESS_N_TABLES; t++) {
-        tess_vocab_broadcast(comm, vocab[t]);
+        tess_share_vocab(comm, vocab[t]);
         if (rank != 0)
             *trained[t] = TESS_NEW(uint8_t, vocab[t]->n);
-        broadcast(comm, *trained[t], vocab[t]->n);
+        tess_share(comm, *trained[t], (size_t)vocab[t]->n);
     }
     n = model->context.n * model->readout.n;
     if (rank != 0) {
@@ -212,14 +194,14 @@ static int share(struct tess_model *model, MPI_Comm comm, struct tess_error *err
     }
     if (tess_agree(comm, error) != TESS_OK)
         return error->code;
-    broadcast(comm, model->network.parameter,
-              tess_shape_size(model->network.shape) * (int64_t)sizeof(float));
+    tess_share(comm, model->network.parameter,
+               (size_t)tess_shape_size(model->network.shape) * sizeof(float));
     for (int t = 0; t < TESS_N_TABLES; t++)
-        broadcast(comm, model->network.table[t],
-                  model->network.rows[t] * model->network.shape.dim * (int64_t)sizeof(float));
+        tess_share(comm, model->network.table[t],
+                   (size_t)(model->network.rows[t] * model->network.shape.dim) * sizeof(float));
     if (scaled) {
-        broadcast(comm, model->shift, n * (int64_t)sizeof(float));
-        broadcast(comm, model->scale, n * (int64_t)sizeof(float));
+        tess_share(comm, model->shift, (size_t)n * sizeof(float));
+        tess_share(comm, model->scale, (size_t)n * sizeof(float));
     }
     return TESS_OK;
 }
@@ -252,13 +234,13 @@ static int read_first_intact(struct tess_model *model, const struct tess_strings
     int rank;
 
     MPI_Comm_rank(comm, &rank);
-    broadcast(comm, &n, sizeof n);
+    tess_share(comm, &n, sizeof n);
     for (int64_t i = 0; i < n; i++) {
         struct tess_error mine = TESS_ERROR_INIT;
 
         tess_free(model->path);
         model->path = rank == 0 ? tess_strdup(candidate->item[i]) : NULL;
-        broadcast_text(comm, &model->path);
+        tess_share_text(comm, &model->path);
         if (tess_sums_verify(model->path, comm, NULL, &mine) == TESS_OK && rank == 0)
             read_model(model, &mine);
         if (tess_agree(comm, &mine) == TESS_OK)
@@ -289,6 +271,7 @@ int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
         return error->code;
     model->n_members = 1;
     model->hash = hash_of(model);
+    tess_encoder_init(&model->encoder, &model->config);
     model->predictor = TESS_NEW(struct tess_predictor, 1);
     tess_predictor_init(model->predictor, model->network.shape, &model->network.mlp,
                         model->network.table[TESS_TABLE_R], model->readout.n,
@@ -308,31 +291,6 @@ void tess_model_release(struct tess_model *model)
         tess_model_release(model->next);
     tess_free(model->next);
     *model = (struct tess_model){.step = 0};
-}
-
-/* Combined vector and slot number of rows [first, first + n). */
-static void collect(const struct tess_model *model, const struct tess_rows *rows, int64_t first,
-                    int64_t n, float *p, int64_t *number)
-{
-    int dim = model->network.shape.dim;
-
-    for (int64_t i = 0; i < n; i++) {
-        int64_t begin = rows->first[first + i];
-        int32_t m = tess_int(rows->first[first + i + 1] - begin);
-        int32_t *member = TESS_NEW(int32_t, m);
-
-        number[i] = 0;
-        for (int32_t k = 0; k < m; k++) {
-            int64_t row = rows->member[begin + k];
-
-            TESS_BUG_IF(row < 0 || row >= model->perturbation.n);
-            member[k] = tess_int(row);
-            number[i] += row;
-        }
-        tess_combine((int)model->config.model.combination, dim, 1, (int32_t[]){0, m}, member,
-                     model->network.table[TESS_TABLE_P], p + i * dim);
-        tess_free(member);
-    }
 }
 
 /* value = shift + scale · output */
@@ -355,12 +313,16 @@ static void predict_one(const struct tess_model *model, const struct tess_rows *
 
     for (int64_t i = 0; i < rows->n; i++)
         TESS_BUG_IF(rows->context[i] < 0 || rows->context[i] >= model->context.n);
+    for (int64_t k = rows->n ? rows->first[0] : 0; k < (rows->n ? rows->first[rows->n] : 0); k++)
+        TESS_BUG_IF(rows->member[k] < 0 || rows->member[k] >= model->perturbation.n);
     for (int64_t k = 0; k < n_readouts; k++)
         TESS_BUG_IF(readout[k] < 0 || readout[k] >= model->readout.n);
     for (int64_t first = 0; first < rows->n; first += BATCH) {
         int64_t n = rows->n - first < BATCH ? rows->n - first : BATCH;
+        const struct tess_perturbations of = {n, rows->first + first, rows->member};
 
-        collect(model, rows, first, n, p, number);
+        tess_encoder_forward(&model->encoder, &of, model->network.table[TESS_TABLE_P], p);
+        tess_predict_number(&of, number);
         tess_predictor_run(model->predictor,
                            &(struct tess_predict_rows){n, p, number, rows->context + first},
                            n_readouts, readout, out + first * n_readouts);

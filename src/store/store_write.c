@@ -4,6 +4,7 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/share.h"
 #include "tessera/version.h"
 
 #include <errno.h>
@@ -67,7 +68,7 @@ int tess_store_create(struct tess_store *store, const char *path, MPI_Comm comm,
     if (rank_of(comm) == 0 && error->code == TESS_OK)
         tess_commit_open(&store->commit, path, error);
     if (tess_agree(comm, error) == TESS_OK) {
-        tess_commit_share(&store->commit, comm);
+        tess_share_commit(comm, &store->commit);
         if (tess_h5_create(&store->h5, store->commit.aside, n_ranks == 1 ? MPI_COMM_NULL : comm,
                            error) == TESS_OK)
             write_index(store, error);

@@ -367,26 +367,27 @@ static int32_t combination_row(struct tess_work *work, struct tess_marks *marks,
                                const struct tess_index *index, int64_t q)
 {
     int64_t first = index->combination_first[q], n = index->combination_first[q + 1] - first;
-    int32_t at = work->n_p, room = work->room_p, used;
+    int32_t at = work->n_p, room = work->room_p;
+    int64_t used;
 
     if (marks->combination[q] >= 0)
         return marks->combination[q];
     row_of(marks->combination, q, &work->n_p, &work->room_p, &work->combination);
     if (work->room_p != room)
         work->member_first = tess_realloc(work->member_first, (size_t)(room ? room + 1 : 0),
-                                          (size_t)work->room_p + 1, sizeof(int32_t));
+                                          (size_t)work->room_p + 1, sizeof(int64_t));
     used = work->member_first[at];
     if (used + n > work->room_member) {
-        int32_t now = (int32_t)(2 * (used + n) + 64);
+        int64_t now = 2 * (used + n) + 64;
 
-        work->member = tess_realloc(work->member, (size_t)used, (size_t)now, sizeof(int32_t));
+        work->member = tess_realloc(work->member, (size_t)used, (size_t)now, sizeof(int64_t));
         work->room_member = now;
     }
     for (int64_t k = 0; k < n; k++)
         work->member[used + k] =
             row_of(marks->component, index->combination_member[first + k], &work->n_component,
                    &work->room_component, &work->component);
-    work->member_first[at + 1] = used + (int32_t)n;
+    work->member_first[at + 1] = used + n;
     return at;
 }
 

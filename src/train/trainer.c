@@ -165,6 +165,7 @@ static void begin(struct tess_trainer *trainer, const struct tess_config *config
                                      .shape = shape_of(config),
                                      .window_first = -1,
                                      .libraries = tess_platform_memory(0)};
+    tess_encoder_init(&trainer->encoder, config);
     trainer->store.h5 = (struct tess_h5)TESS_H5_INIT;
     trainer->progress.best_score = NAN;
     MPI_Comm_rank(comm, &trainer->rank);

@@ -56,3 +56,10 @@ int tess_trainer_save(const struct tess_trainer *trainer, const char *path,
 
     return tess_checkpoint_write(&state, trainer->comm, path, error);
 }
+
+double tess_trainer_save_bytes(const struct tess_trainer *trainer)
+{
+    struct tess_state state = tess_trainer_state(trainer);
+
+    return tess_checkpoint_bytes(&state);
+}

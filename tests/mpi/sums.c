@@ -6,6 +6,7 @@
 #include "tessera/alloc.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
+#include "tessera/share.h"
 #include "tessera/text.h"
 
 #include <stdio.h>
@@ -70,7 +71,7 @@ static struct tess_commit begin(const char *path, char letter, size_t bytes)
     if (rank == 0)
         tess_commit_open(&commit, path, &error);
     TESS_BUG_IF(tess_agree(MPI_COMM_WORLD, &error) != TESS_OK);
-    tess_commit_share(&commit, MPI_COMM_WORLD);
+    tess_share_commit(MPI_COMM_WORLD, &commit);
     put(commit.aside, letter, bytes);
     TESS_BUG_IF(tess_sums_write(&commit, MPI_COMM_WORLD, &error) != TESS_OK);
     return commit;
@@ -98,8 +99,8 @@ static void race(const char *path)
         tess_commit_open(&other, path, &error);
         TESS_BUG_IF(strcmp(first.aside, other.aside) == 0);
     }
-    tess_commit_share(&first, MPI_COMM_WORLD);
-    tess_commit_share(&other, MPI_COMM_WORLD);
+    tess_share_commit(MPI_COMM_WORLD, &first);
+    tess_share_commit(MPI_COMM_WORLD, &other);
     put(first.aside, '1', BYTES);
     put(other.aside, '2', BYTES);
     TESS_BUG_IF(tess_sums_write(&first, MPI_COMM_WORLD, &error) != TESS_OK);

@@ -10,7 +10,7 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/h5.h"
-#include "tessera/source.h"
+#include "tessera/source_open.h"
 
 #include <jansson.h>
 #include <stdlib.h>

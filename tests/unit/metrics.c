@@ -1,7 +1,7 @@
 /* metrics.c -- scores of hand-made experiments, resampling, ceilings. */
-#include "tessera/metrics.h"
 #include "tessera/bootstrap.h"
 #include "tessera/ceiling.h"
+#include "tessera/metrics.h"
 #include "tessera/random.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* number.c -- tests of src/base/number.c and src/store/lines.c. */
+/* number.c -- tests of src/base/number.c and src/source/lines.c. */
 #include "tessera/error.h"
 #include "tessera/lines.h"
 #include "tessera/number.h"

@@ -95,14 +95,15 @@ static void check_left(const struct tess_lane *lane, const struct tess_work *wor
 {
     const struct tess_index *index = &store.index;
     int64_t e = lane->loaded.experiment[work->experiment[u]], q = index->combination[e];
-    int32_t p = work->u_p[u], first = work->member_first[p];
+    int32_t p = work->u_p[u];
+    int64_t first = work->member_first[p];
 
     assert_true(u >= 0 && u < work->n_u && p < work->n_p);
     assert_int_equal(work->combination[p], q);
     assert_int_equal(work->context[work->u_c[u]], index->context_of[e]);
     assert_int_equal(work->member_first[p + 1] - first,
                      index->combination_first[q + 1] - index->combination_first[q]);
-    for (int32_t k = first; k < work->member_first[p + 1]; k++)
+    for (int64_t k = first; k < work->member_first[p + 1]; k++)
         assert_int_equal(work->component[work->member[k]],
                          index->combination_member[index->combination_first[q] + k - first]);
 }

@@ -1,10 +1,11 @@
-/* table.c -- tests of what text files share: src/store/lines.c, table.c, cells.c, spool.c,
+/* table.c -- tests of what text files share: src/source/lines.c, table.c, cells.c, spool.c,
  * source_foreign.c, and of the matrices that are read by columns. */
 #include "tessera/alloc.h"
+#include "tessera/cells.h"
 #include "tessera/error.h"
 #include "tessera/lines.h"
 #include "tessera/random.h"
-#include "tessera/source.h"
+#include "tessera/source_open.h"
 #include "tessera/spool.h"
 #include "tessera/table.h"
 

@@ -1,10 +1,10 @@
 /* tile.c -- the tile's outputs and gradients against PyTorch's (tests/data/make_gradients.py) and
  * against finite differences of itself; the random numbers of dropout against Random123. */
 #include "../reference.h"
+#include "kernel/fused.h"
 
-#include "tessera/combine.h"
+#include "tessera/encoder.h"
 #include "tessera/config.h"
-#include "tessera/fused.h"
 #include "tessera/tile.h"
 
 #include <Random123/philox.h>
@@ -22,7 +22,7 @@ struct problem {
     int rule, n_component, n_p;
     int64_t n_mlp;
     float *parameter, *component, *r, *c, *y;
-    int32_t *member_first, *member;
+    int64_t *member_first, *member;
     struct tess_tile tile;
     struct tess_dropout dropout;
     struct tess_workspace work;
@@ -55,8 +55,8 @@ static void problem_init(struct problem *q, const json_t *json)
     q->r = reference_floats(json, "r");
     q->c = reference_floats(json, "c");
     q->y = reference_floats(json, "y");
-    q->member_first = reference_ints(json, "member_first");
-    q->member = reference_ints(json, "member");
+    q->member_first = reference_int64s(json, "member_first");
+    q->member = reference_int64s(json, "member");
     q->p = TESS_NEW(float, q->n_p *dim);
     q->tile = (struct tess_tile){.n = reference_int(json, "n"),
                                  .u = reference_ints(json, "u"),
@@ -99,6 +99,8 @@ static void problem_release(struct problem *q)
 /* Forward and backward of everything. */
 static void train(struct problem *q)
 {
+    const struct tess_encoder encoder = {q->shape.dim, q->rule};
+    const struct tess_perturbations perturbations = {q->n_p, q->member_first, q->member};
     struct tess_tile_grad grad = {.dp = q->d_p, .dr = q->d_r, .dc = q->d_c};
     struct tess_mlp mlp;
 
@@ -106,10 +108,10 @@ static void train(struct problem *q)
     tess_mlp_point(&grad.mlp, q->shape, q->d_mlp);
     memset(q->d_mlp, 0x7f, (size_t)q->n_mlp * sizeof(float)); /* must be written */
     memset(q->d_p, 0x7f, (size_t)(q->n_p * q->shape.dim) * sizeof(float));
-    tess_combine(q->rule, q->shape.dim, q->n_p, q->member_first, q->member, q->component, q->p);
+    tess_encoder_forward(&encoder, &perturbations, q->component, q->p);
     tess_tile_train(&mlp, &q->tile, &q->dropout, &q->work, &grad);
-    tess_combine_back(q->rule, q->shape.dim, q->n_p, q->member_first, q->member, q->component,
-                      q->d_p, q->n_component, q->d_component);
+    tess_encoder_backward(&encoder, &perturbations, q->component, q->d_p, q->n_component,
+                          q->d_component);
     q->loss = grad.loss;
     q->n_measured = grad.n_measured;
 }

@@ -1,0 +1,23 @@
+/* rounds.h -- rows streamed by all ranks: block i is rank i mod n_ranks's, and a round of blocks,
+ * one a rank, is written together. Blocks are bounded, so memory is. */
+#ifndef TESSERA_ROUNDS_H
+#define TESSERA_ROUNDS_H
+
+#include <mpi.h>
+#include <stdint.h>
+
+struct tess_rounds {
+    MPI_Comm comm; /* borrowed */
+    int rank, n_ranks;
+    int64_t n, size; /* rows in all, and of a block */
+    int64_t n_rounds;
+};
+
+/* n rows of `row_values` values each; a block is a multiple of `multiple` rows. Local. */
+struct tess_rounds tess_rounds_make(MPI_Comm comm, int64_t n, int64_t row_values, int64_t multiple);
+/* This rank's rows [*first, *first + result) in a round; maybe none. */
+int64_t tess_rounds_take(const struct tess_rounds *rounds, int64_t round, int64_t *first);
+/* Rows that all ranks together have done after a round. */
+int64_t tess_rounds_done(const struct tess_rounds *rounds, int64_t round);
+
+#endif

@@ -1,0 +1,67 @@
+/* bench.h -- what the parts of the benchmark share: the report, medians, clocks across ranks. */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include "tessera/bench.h"
+#include "tessera/config.h"
+#include "tessera/trainer.h"
+
+#include <jansson.h>
+#include <mpi.h>
+#include <stdint.h>
+
+#define BENCH_MOST 101 /* repeats */
+
+struct bench {
+    const struct tess_bench *options;
+    MPI_Comm comm;
+    int rank, n_ranks, n_threads, repeat;
+    char directory[TESS_PATH]; /* of temporary files           */
+    json_t *report;            /* rank 0's; own                */
+    json_t *section, *at;      /* where in it; borrowed        */
+};
+
+/* A new section of table and report, and a part of it. Rank 0 speaks; any rank may call. */
+void bench_section(struct bench *bench, const char *name, const char *title);
+void bench_part(struct bench *bench, const char *name, const char *title);
+/* A line: a number and, unless NaN, its share of something. */
+void bench_say(struct bench *bench, const char *name, double value, const char *unit, double share,
+               const char *of);
+
+double bench_median(int n, const double *x);
+/* Everybody is here: the time. Collective. */
+double bench_start(const struct bench *bench);
+/* Seconds since then until the last rank came here: the same on every rank. Collective. */
+double bench_stop(const struct bench *bench, double start);
+double bench_sum(const struct bench *bench, double x); /* over ranks. Collective */
+
+/* The machine by itself: sgemm at (rows, hidden, hidden) for each of the widths. Collective. */
+void bench_machine(struct bench *bench, int n_hidden, const int *hidden);
+/* Messages between ranks. Collective. */
+void bench_messages(struct bench *bench);
+
+/* Settings of what is measured, whatever the program's defaults are. */
+void bench_settings(const struct bench *bench, struct tess_config *config);
+/* Simulated data. */
+struct bench_data {
+    int64_t perturbations, readouts, contexts;
+    double sparsity;
+};
+/* A store of them; sets config->data.store. bench_forget removes it. Collective. */
+int bench_simulate(const struct bench *bench, const struct bench_data *data,
+                   struct tess_config *config, struct tess_error *error);
+void bench_forget(const struct bench *bench, const char *path);
+
+/* Seconds of the recorded products alone, on all threads (a probe each) of all ranks. Collective.
+ */
+double bench_replay(const struct bench *bench, const struct tess_probe *probe);
+
+/* Training with these settings; imputation with what comes out, if `impute`. Collective. */
+int bench_training(struct bench *bench, const struct tess_config *config, const char *label,
+                   int impute, struct tess_error *error);
+int bench_imputation(struct bench *bench, struct tess_trainer *trainer, struct tess_error *error);
+/* A step's cost as the perturbation table grows. Collective. */
+#define BENCH_GROWTH_READOUTS 32
+int bench_growth(struct bench *bench, struct tess_error *error);
+
+#endif

@@ -1,0 +1,178 @@
+/* bench_run.c -- the order of a benchmark. */
+#include "bench.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/commit.h"
+#include "tessera/error.h"
+#include "tessera/log.h"
+#include "tessera/platform.h"
+
+#include <errno.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The published recipes (docs/accuracy.md names the paper), and data of their shape. */
+struct recipe {
+    const char *name, *title;
+    int dim, hidden;
+    double dropout, rate, decay;
+    int batch;
+    struct bench_data data;
+};
+static const struct recipe recipes[] = {
+    {"lincs",
+     "LINCS recipe: L1000, D = 128, H = 256, dropout 0.1",
+     128,
+     256,
+     0.1,
+     0.002,
+     0.97,
+     1000,
+     {25000, 978, 2, 0.5}},
+    {"replogle",
+     "Replogle recipe: Perturb-seq, D = 32, H = 512, no dropout",
+     32,
+     512,
+     0,
+     0.002,
+     0.99,
+     5000,
+     {2000, 2000, 2, 0}},
+};
+#define N_RECIPES ((int)(sizeof recipes / sizeof recipes[0]))
+const char *const tess_bench_recipes[] = {"lincs", "replogle", NULL};
+
+/* A new folder that all ranks know. Collective. */
+static int make_directory(struct bench *bench, struct tess_error *error)
+{
+    const char *base = bench->options->directory;
+
+    if (bench->rank == 0) {
+        if (!base)
+            base = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
+        snprintf(bench->directory, sizeof bench->directory, "%s/tessera-bench-XXXXXX", base);
+        if (!mkdtemp(bench->directory))
+            tess_error_set(error, TESS_ECREATE,
+                           "%s: cannot create a temporary folder there: %s; name another with "
+                           "--directory",
+                           base, strerror(errno));
+    }
+    if (tess_agree(bench->comm, error) == TESS_OK)
+        MPI_Bcast(bench->directory, sizeof bench->directory, MPI_CHAR, 0, bench->comm);
+    return error->code;
+}
+
+static int run_recipe(struct bench *bench, const struct recipe *recipe, struct tess_error *error)
+{
+    struct bench_data data = recipe->data;
+    struct tess_config config;
+
+    bench_section(bench, recipe->name, recipe->title);
+    bench_settings(bench, &config);
+    config.model.embedding_dim = recipe->dim;
+    config.model.hidden_dim = recipe->hidden;
+    config.model.dropout = recipe->dropout;
+    config.train.learning_rate = recipe->rate;
+    config.train.decay = recipe->decay;
+    data.perturbations /= bench->options->quick ? 10 : 1;
+    if (bench->options->store)
+        snprintf(config.data.store, sizeof config.data.store, "%s", bench->options->store);
+    else
+        bench_simulate(bench, &data, &config, error);
+    if (error->code == TESS_OK && bench_training(bench, &config, "tiles", 1, error) == TESS_OK) {
+        config.train.sampling = TESS_SAMPLING_OBSERVATIONS;
+        config.train.batch = recipe->batch;
+        bench_training(bench, &config, "observations", 0, error);
+    }
+    if (!bench->options->store)
+        bench_forget(bench, config.data.store);
+    return error->code;
+}
+
+static const struct recipe *find_recipe(const char *name, struct tess_error *error)
+{
+    for (int i = 0; i < N_RECIPES; i++)
+        if (strcmp(recipes[i].name, name) == 0)
+            return &recipes[i];
+    tess_error_set(error, TESS_EUSAGE, "no recipe '%s': there are lincs and replogle", name);
+    return NULL;
+}
+
+static void run_all(struct bench *bench, const struct recipe *only, struct tess_error *error)
+{
+    const struct tess_config *own = bench->options->config;
+    int width[] = {256, 512}, n = 2;
+    struct tess_config config;
+
+    if (own || only) {
+        width[0] = own ? tess_int(own->model.hidden_dim) : only->hidden;
+        n = 1;
+    }
+    if (!bench->options->rates) {
+        bench_machine(bench, n, width);
+        bench_messages(bench);
+    }
+    if (own) {
+        bench_section(bench, "own", "The configuration's own run");
+        config = *own;
+        config.train.threads = bench->n_threads;
+        bench_training(bench, &config, "own", 1, error);
+    }
+    for (int i = 0; i < N_RECIPES && error->code == TESS_OK; i++)
+        if (only ? only == &recipes[i] : !own)
+            run_recipe(bench, &recipes[i], error);
+    if (error->code == TESS_OK && !own && !bench->options->rates)
+        bench_growth(bench, error);
+}
+
+static int write_json(const struct bench *bench, struct tess_error *error)
+{
+    if (bench->rank == 0 && bench->options->json) {
+        char *text = json_dumps(bench->report, JSON_INDENT(2));
+
+        tess_commit_text(bench->options->json, text, error);
+        free(text);
+    }
+    return tess_agree(bench->comm, error);
+}
+
+static void start_report(struct bench *bench)
+{
+    if (bench->rank != 0)
+        return;
+    bench->report = json_pack("{s:s, s:i, s:i, s:i, s:b, s:s}", "version", TESS_VERSION, "ranks",
+                              bench->n_ranks, "threads", bench->n_threads, "repeat", bench->repeat,
+                              "quick", bench->options->quick, "kernels", tess_platform_blas_core());
+    printf("%d rank%s × %d thread%s, %s kernels; %s %d\n", bench->n_ranks,
+           bench->n_ranks == 1 ? "" : "s", bench->n_threads, bench->n_threads == 1 ? "" : "s",
+           tess_platform_blas_core(), "medians of", bench->repeat);
+}
+
+int tess_bench_run(const struct tess_bench *options, MPI_Comm comm, struct tess_error *error)
+{
+    struct bench bench = {.options = options, .comm = comm, .repeat = tess_int(options->repeat)};
+    const struct recipe *only = options->recipe ? find_recipe(options->recipe, error) : NULL;
+    enum tess_log_level level = tess_log_level;
+
+    MPI_Comm_rank(comm, &bench.rank);
+    MPI_Comm_size(comm, &bench.n_ranks);
+    if (error->code != TESS_OK || make_directory(&bench, error) != TESS_OK)
+        return error->code;
+    omp_set_num_threads(tess_int(options->threads));
+    bench.n_threads = tess_int(options->threads);
+    start_report(&bench);
+    if (tess_log_level == TESS_LOG_INFO) /* the table is enough */
+        tess_log_level = TESS_LOG_WARN;
+    run_all(&bench, only, error);
+    tess_log_level = level;
+    if (error->code == TESS_OK)
+        write_json(&bench, error);
+    if (bench.rank == 0)
+        rmdir(bench.directory);
+    json_decref(bench.report);
+    return error->code;
+}

@@ -1,0 +1,229 @@
+/* impute.c -- choose, count, predict and write, a round of blocks at a time:
+ *   1. all ranks open the model; rank 0 chooses symbols and looks at the store, all get the choice
+ *   2. the size is said, and refused if the disk has no room
+ *   3. labels, then rows: block i is rank i mod n's, a whole number of the predictor's tiles */
+#include "impute.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/anndata.h"
+#include "tessera/commit.h"
+#include "tessera/error.h"
+#include "tessera/log.h"
+#include "tessera/predictor.h"
+#include "tessera/rounds.h"
+#include "tessera/store.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+void tess_impute_release(struct tess_impute *impute)
+{
+    tess_strings_release(&impute->context);
+    tess_strings_release(&impute->perturbation);
+    tess_strings_release(&impute->readout);
+    *impute = (struct tess_impute){0};
+}
+
+static void release(struct imputation *work)
+{
+    tess_model_release(&work->model);
+    tess_sets_release(&work->perturbation);
+    tess_sets_release(&work->context);
+    tess_sets_release(&work->readout);
+    tess_free(work->observed);
+}
+
+/* The perturbations: names, and the store's combinations if they are asked for. */
+static int choose_perturbations(struct imputation *work, const struct tess_store *store,
+                                struct tess_error *error)
+{
+    const struct tess_strings *given = &work->impute->perturbation;
+    struct tess_choice choice = {&work->model.perturbation, work->model.trained_perturbation,
+                                 "perturbation", work->model.path, 1};
+    struct tess_strings names = {0};
+    int combinations = 0;
+
+    for (size_t i = 0; i < given->n; i++)
+        if (strcmp(given->item[i], TESS_IMPUTE_COMBINATIONS) == 0)
+            combinations = 1;
+        else
+            tess_strings_add(&names, given->item[i]);
+    if (combinations && store)
+        imputation_add_combinations(work, store);
+    if (combinations && names.n == 0) {
+        tess_sets_sort(&work->perturbation);
+        if (work->perturbation.n == 0)
+            tess_error_set(error, TESS_EDATA, "%s: its training data hold no combinations",
+                           work->model.path);
+    } else
+        tess_select(&choice, &names, &work->perturbation, error);
+    tess_strings_release(&names);
+    return error->code;
+}
+
+/* Rank 0's part of choosing. Local. */
+static void choose(struct imputation *work, struct tess_error *error)
+{
+    const struct tess_model *model = &work->model;
+    const struct tess_impute *impute = work->impute;
+    struct tess_choice context = {&model->context, model->trained_context, "context", model->path,
+                                  0},
+                       readout = {&model->readout, model->trained_readout, "readout", model->path,
+                                  0};
+    struct tess_error no_store = TESS_ERROR_INIT;
+    struct tess_store store = {0};
+    int needed =
+        impute->store || tess_strings_find(&impute->perturbation, TESS_IMPUTE_COMBINATIONS) >= 0;
+
+    if (imputation_open_store(work, &store, &no_store) != TESS_OK) {
+        if (needed || no_store.code == TESS_EIO)
+            tess_error_set(error, no_store.code, "%s", no_store.text);
+        else
+            tess_warn("no column 'observed': %s", no_store.text);
+    }
+    if (error->code == TESS_OK)
+        choose_perturbations(work, &store, error);
+    if (error->code == TESS_OK)
+        tess_select(&context, &impute->context, &work->context, error);
+    if (error->code == TESS_OK)
+        tess_select(&readout, &impute->readout, &work->readout, error);
+    work->n_rows = work->perturbation.n * work->context.n;
+    if (error->code == TESS_OK && no_store.code == TESS_OK)
+        imputation_mark(work, &store);
+    tess_store_release(&store);
+}
+
+/* Values, names, codes. */
+static double bytes_of(const struct imputation *work)
+{
+    double name = work->model.perturbation.width + work->model.context.width + 2;
+    double matrices = work->model.n_members > 1 ? 2 : 1;
+
+    return (double)work->n_rows * (4 * matrices * (double)work->readout.n + name + 10) + 1e5;
+}
+
+static int check_size(const struct imputation *work, int rank, MPI_Comm comm,
+                      struct tess_error *error)
+{
+    double bytes = bytes_of(work);
+
+    tess_info("%s: %lld perturbations × %lld readouts × %lld contexts = %.4g values, about %.3g %s",
+              work->impute->output, (long long)work->perturbation.n, (long long)work->readout.n,
+              (long long)work->context.n, (double)work->n_rows * (double)work->readout.n,
+              bytes < 1e9 ? bytes / 1e6 : bytes / 1e9, bytes < 1e9 ? "MB" : "GB");
+    if (rank == 0)
+        tess_commit_check_room(work->impute->output, bytes, error);
+    return tess_agree(comm, error);
+}
+
+/* Rows [first, first + n) as the model takes them; the arrays are own. */
+static void describe(const struct imputation *work, int64_t first, int64_t n, int64_t **begin,
+                     int64_t **member, int64_t **context)
+{
+    const struct tess_sets *sets = &work->perturbation;
+    size_t room = 0;
+
+    *begin = TESS_NEW(int64_t, n + 1);
+    *context = TESS_NEW(int64_t, n);
+    *member = NULL;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t set = (first + i) % sets->n, at = (*begin)[i];
+        int64_t size = sets->first[set + 1] - sets->first[set];
+
+        *member = tess_grow(*member, &room, (size_t)(at + size), sizeof **member);
+        memcpy(*member + at, sets->member + sets->first[set], (size_t)size * sizeof **member);
+        (*begin)[i + 1] = at + size;
+        (*context)[i] = work->context.member[(first + i) / sets->n];
+    }
+}
+
+static void predict(const struct imputation *work, int64_t first, int64_t n, float *out,
+                    float *deviation)
+{
+    int64_t *begin, *member, *context;
+
+    describe(work, first, n, &begin, &member, &context);
+    tess_model_predict(&work->model, &(struct tess_rows){n, begin, member, context},
+                       work->readout.n, work->readout.member, out, deviation);
+    tess_free(begin);
+    tess_free(member);
+    tess_free(context);
+}
+
+static int write_values(const struct imputation *work, struct tess_anndata *file, MPI_Comm comm,
+                        struct tess_error *error)
+{
+    int64_t n = work->readout.n;
+    struct tess_rounds rounds = tess_rounds_make(comm, work->n_rows, n, work->model.predictor->E);
+    int spread = work->model.n_members > 1;
+    float *block = tess_alloc_large((size_t)(rounds.size * n * (1 + spread)), sizeof *block,
+                                    "a block of rows", error);
+    float *deviation = spread && block ? block + rounds.size * n : NULL;
+    struct tess_progress progress;
+
+    if (tess_agree(comm, error) != TESS_OK) {
+        tess_free(block);
+        return error->code;
+    }
+    tess_progress_init(&progress, "imputing", "rows", work->n_rows);
+    tess_anndata_define_matrix(file, "X", error);
+    if (spread && error->code == TESS_OK)
+        tess_anndata_define_matrix(file, "layers/std", error);
+    for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
+        int64_t first, rows = tess_rounds_take(&rounds, round, &first);
+
+        if (rows > 0)
+            predict(work, first, rows, block, deviation);
+        tess_anndata_put_rows(file, "X", first, rows, block, error);
+        if (spread && error->code == TESS_OK)
+            tess_anndata_put_rows(file, "layers/std", first, rows, deviation, error);
+        tess_progress_show(&progress, tess_rounds_done(&rounds, round));
+    }
+    tess_h5_settle(&file->h5, error);
+    tess_progress_release(&progress);
+    tess_free(block);
+    return error->code;
+}
+
+static int write_file(const struct imputation *work, MPI_Comm comm, struct tess_error *error)
+{
+    struct tess_anndata file = {0};
+
+    if (tess_anndata_create(&file, work->impute->output, comm, work->n_rows, work->readout.n,
+                            error) == TESS_OK &&
+        imputation_write_labels(work, &file, error) == TESS_OK &&
+        write_values(work, &file, comm, error) == TESS_OK) {
+        file.sums = 1;
+        tess_anndata_finish(&file, error);
+    }
+    tess_anndata_release(&file);
+    return error->code;
+}
+
+int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct tess_error *error)
+{
+    struct imputation work = {.impute = impute};
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    if (impute->threads > 0)
+        omp_set_num_threads(tess_int(impute->threads));
+    else if (!getenv("OMP_NUM_THREADS"))
+        omp_set_num_threads(1);
+    if (tess_model_open_ensemble(&work.model, impute->n_models, impute->model, comm, error) ==
+            TESS_OK &&
+        rank == 0)
+        choose(&work, error);
+    if (tess_agree(comm, error) == TESS_OK) {
+        tess_sets_broadcast(comm, &work.perturbation);
+        tess_sets_broadcast(comm, &work.context);
+        tess_sets_broadcast(comm, &work.readout);
+        work.n_rows = work.perturbation.n * work.context.n;
+        if (check_size(&work, rank, comm, error) == TESS_OK && !impute->dry_run)
+            write_file(&work, comm, error);
+    }
+    release(&work);
+    return error->code;
+}

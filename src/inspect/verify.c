@@ -1,0 +1,272 @@
+/* verify.c -- what kind of file it is, and the look that goes with it. */
+#include "tessera/verify.h"
+
+#include "verify_anndata.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/checkpoint.h"
+#include "tessera/error.h"
+#include "tessera/h5_guard.h"
+#include "tessera/info.h"
+#include "tessera/rundir.h"
+#include "tessera/share.h"
+#include "tessera/store.h"
+#include "tessera/sums.h"
+#include "tessera/zarr.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PIECE_VALUES ((int64_t)1 << 22)
+
+static void add(struct tess_strings *strings, const char *path, const char *what)
+{
+    char *text = tess_format("%s: %s", path, what);
+
+    tess_strings_add(strings, text);
+    tess_free(text);
+}
+
+/* Bad data are problems; anything else stays an error. Same on every rank before and after. */
+static int take(struct tess_verified *verified, int rank, struct tess_error *error)
+{
+    if (error->code != TESS_EDATA)
+        return error->code;
+    if (rank == 0)
+        tess_strings_add(&verified->problem, error->text);
+    *error = (struct tess_error)TESS_ERROR_INIT;
+    return TESS_OK;
+}
+
+/* What each rank found to rank 0's problems; the list is emptied. Collective. */
+static void share(MPI_Comm comm, struct tess_strings *mine, struct tess_verified *verified)
+{
+    tess_share_strings(comm, mine);
+    for (size_t i = 0; i < mine->n; i++)
+        tess_strings_add(&verified->problem, mine->item[i]);
+    tess_strings_release(mine);
+}
+
+/* Values of experiments [first, end): none infinite, as many measured as the index says. Local. */
+static int count_values(const struct tess_store *store, int64_t first, int64_t end,
+                        struct tess_strings *problems, struct tess_error *error)
+{
+    const struct tess_index *index = &store->index;
+    float *value = NULL;
+
+    for (int64_t at = first, next; at < end && error->code == TESS_OK; at = next) {
+        for (next = at + 1; next < end; next++)
+            if (index->value_first[next + 1] - index->value_first[at] > PIECE_VALUES)
+                break;
+        tess_free(value);
+        value = TESS_NEW(float, index->value_first[next] - index->value_first[at]);
+        if (tess_store_read_values(store, at, next - at, value, error) == TESS_EDATA) {
+            tess_strings_add(problems, error->text);
+            *error = (struct tess_error)TESS_ERROR_INIT;
+            continue;
+        }
+        for (int64_t e = at; e < next && error->code == TESS_OK; e++) {
+            const float *x = value + index->value_first[e] - index->value_first[at];
+            int64_t n = index->value_first[e + 1] - index->value_first[e], measured = 0, bad = 0;
+            char *what;
+
+            for (int64_t i = 0; i < n; i++) {
+                measured += !isnan(x[i]);
+                bad += isinf(x[i]) != 0;
+            }
+            if (bad == 0 && measured == index->n_observed[e])
+                continue;
+            what = tess_format("experiment %" PRId64 ": %" PRId64 " infinite values, %" PRId64
+                               " measured where %" PRId64 " belong",
+                               e, bad, measured, index->n_observed[e]);
+            add(problems, store->h5.path, what);
+            tess_free(what);
+        }
+    }
+    tess_free(value);
+    return error->code;
+}
+
+static int verify_store(const char *path, MPI_Comm comm, struct tess_verified *verified,
+                        struct tess_error *error)
+{
+    struct tess_strings mine = {0};
+    struct tess_store store;
+    int64_t n;
+    int rank, n_ranks;
+
+    MPI_Comm_rank(comm, &rank);
+    MPI_Comm_size(comm, &n_ranks);
+    if (tess_store_open(&store, path, comm, error) != TESS_OK)
+        return take(verified, rank, error);
+    n = store.index.n_experiments;
+    count_values(&store, n * rank / n_ranks, n * (rank + 1) / n_ranks, &mine, error);
+    if (tess_agree(comm, error) == TESS_OK) {
+        share(comm, &mine, verified);
+        tess_store_verify(&store, error); /* the folds' values, too */
+    }
+    tess_strings_release(&mine);
+    tess_store_release(&store);
+    return take(verified, rank, error);
+}
+
+static int verify_anndata(const char *path, MPI_Comm comm, struct tess_verified *verified,
+                          struct tess_error *error)
+{
+    struct tess_strings mine = {0};
+    int rank, n_ranks;
+
+    MPI_Comm_rank(comm, &rank);
+    MPI_Comm_size(comm, &n_ranks);
+    tess_verify_anndata(path, rank, n_ranks, &mine, error);
+    tess_agree(comm, error);
+    share(comm, &mine, verified);
+    return take(verified, rank, error);
+}
+
+/* A file's sidecar, if it has one: 0 missing, 1 right, -1 the file is damaged. Collective. */
+static int verify_sums(const char *path, MPI_Comm comm, struct tess_verified *verified,
+                       struct tess_error *error)
+{
+    char *name = tess_format("%s.sum", path);
+    int rank, there;
+
+    MPI_Comm_rank(comm, &rank);
+    there = rank == 0 && access(name, F_OK) == 0;
+    MPI_Bcast(&there, 1, MPI_INT, 0, comm);
+    if (there && tess_sums_verify(path, comm, &verified->problem, error) == TESS_EDATA) {
+        *error = (struct tess_error)TESS_ERROR_INIT; /* its blocks are problems already */
+        there = -1;
+    }
+    tess_free(name);
+    return there;
+}
+
+static int verify_file(const char *path, MPI_Comm comm, struct tess_verified *verified,
+                       struct tess_error *error)
+{
+    static const char *const right[] = {
+        [TESS_INFO_STORE] = "a store, every checksum and number is right",
+        [TESS_INFO_CHECKPOINT] = "a checkpoint, every checksum and number is right",
+        [TESS_INFO_ANNDATA] = "AnnData without checksums beside it, its structure is right",
+    };
+    size_t before = verified->problem.n;
+    int rank, kind = -1, sums = verify_sums(path, comm, verified, error);
+
+    MPI_Comm_rank(comm, &rank);
+    if (sums < 0 || error->code != TESS_OK)
+        return error->code;
+    if (rank == 0)
+        kind = tess_info_kind(path, error);
+    MPI_Bcast(&kind, 1, MPI_INT, 0, comm);
+    if (tess_agree(comm, error) != TESS_OK)
+        return take(verified, rank, error);
+    if (kind == TESS_INFO_STORE)
+        verify_store(path, comm, verified, error);
+    else if (kind == TESS_INFO_ANNDATA)
+        verify_anndata(path, comm, verified, error);
+    else {
+        if (!sums && rank == 0)
+            add(&verified->problem, path, "has no checksums beside it (NAME.sum)");
+        tess_checkpoint_verify(path, comm, &verified->problem, error);
+    }
+    if (rank == 0 && error->code == TESS_OK && verified->problem.n == before)
+        add(&verified->right, path,
+            kind == TESS_INFO_ANNDATA && sums ? "AnnData, every checksum and number is right"
+                                              : right[kind]);
+    return error->code;
+}
+
+/* used.yaml, and that every line of the log is JSON, in order of the epochs. Rank 0. */
+static void verify_texts(const char *directory, struct tess_verified *verified)
+{
+    struct tess_error error = TESS_ERROR_INIT;
+    char *path = tess_format("%s/log.jsonl", directory), *store = NULL, *line = NULL;
+    FILE *file = fopen(path, "r");
+    json_int_t epoch = 0;
+    size_t room = 0;
+
+    if (!file)
+        add(&verified->problem, path, "is missing");
+    for (int64_t n = 1; file && getline(&line, &room, file) > 0; n++) {
+        json_t *entry = json_loads(line, 0, NULL);
+        json_int_t now = json_integer_value(json_object_get(entry, "epoch"));
+
+        if (!entry || now <= epoch) {
+            char *what = tess_format("line %" PRId64 " is damaged or out of order", n);
+
+            add(&verified->problem, path, what);
+            tess_free(what);
+        }
+        epoch = now;
+        json_decref(entry);
+    }
+    if (file)
+        fclose(file);
+    free(line); /* getline's own */
+    tess_free(path);
+    path = tess_format("%s/used.yaml", directory);
+    if (tess_rundir_read_used(path, &store, &error) != TESS_OK)
+        tess_strings_add(&verified->problem, error.text);
+    tess_free(store);
+    tess_free(path);
+}
+
+static int verify_run(const char *path, MPI_Comm comm, struct tess_verified *verified,
+                      struct tess_error *error)
+{
+    struct tess_strings found = {0};
+    char *store = NULL;
+    int64_t n;
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    if (rank == 0 && tess_rundir_find(path, &found, &store, error) == TESS_OK)
+        verify_texts(path, verified);
+    if (tess_agree(comm, error) != TESS_OK) {
+        tess_strings_release(&found);
+        tess_free(store);
+        return take(verified, rank, error);
+    }
+    n = (int64_t)found.n;
+    MPI_Bcast(&n, 1, MPI_INT64_T, 0, comm);
+    for (int64_t i = 0; i < n && error->code == TESS_OK; i++) {
+        char *name = rank == 0 ? tess_strdup(found.item[i]) : NULL;
+
+        tess_share_text(comm, &name);
+        verify_file(name, comm, verified, error);
+        tess_free(name);
+    }
+    tess_strings_release(&found);
+    tess_free(store);
+    return error->code;
+}
+
+void tess_verified_release(struct tess_verified *verified)
+{
+    tess_strings_release(&verified->right);
+    tess_strings_release(&verified->problem);
+}
+
+int tess_verify(const char *path, MPI_Comm comm, struct tess_verified *verified,
+                struct tess_error *error)
+{
+    struct stat about;
+    int rank, is_directory;
+
+    MPI_Comm_rank(comm, &rank);
+    if (rank == 0)
+        tess_zarr_refuse(path, error);
+    if (tess_agree(comm, error) != TESS_OK)
+        return take(verified, rank, error);
+    is_directory = rank == 0 && stat(path, &about) == 0 && S_ISDIR(about.st_mode);
+    MPI_Bcast(&is_directory, 1, MPI_INT, 0, comm);
+    return (is_directory ? verify_run : verify_file)(path, comm, verified, error);
+}

@@ -1,0 +1,95 @@
+/* encoder.c -- components to vectors, forward and backward. */
+#include "tessera/encoder.h"
+
+#include "tessera/alloc.h"
+#include "tessera/config.h"
+
+#include <string.h>
+
+void tess_encoder_init(struct tess_encoder *encoder, const struct tess_config *config)
+{
+    *encoder = (struct tess_encoder){.dim = tess_int(config->model.embedding_dim),
+                                     .rule = (int)config->model.combination};
+}
+
+/* What each of n rows counts in the vector: 1/n of a mean, all of a sum. */
+static float weight(int rule, int64_t n)
+{
+    return rule == TESS_COMBINE_MEAN ? 1.0f / (float)n : 1.0f;
+}
+
+/* The row that holds the maximum of column d: of equals the first, forward and backward alike. */
+static int64_t largest(int dim, int d, int64_t n, const int64_t *component, const float *row)
+{
+    int64_t best = component[0];
+
+    for (int64_t k = 1; k < n; k++)
+        if (row[component[k] * dim + d] > row[best * dim + d])
+            best = component[k];
+    return best;
+}
+
+static void combine(const struct tess_encoder *encoder, int64_t n, const int64_t *component,
+                    const float *row, float *vector)
+{
+    int dim = encoder->dim;
+    float factor = weight(encoder->rule, n);
+
+    for (int d = 0; d < dim; d++) {
+        float sum = 0;
+
+        if (encoder->rule == TESS_COMBINE_MAX) {
+            vector[d] = row[largest(dim, d, n, component, row) * dim + d];
+            continue;
+        }
+        for (int64_t k = 0; k < n; k++)
+            sum += row[component[k] * dim + d];
+        vector[d] = sum * factor;
+    }
+}
+
+static void combine_back(const struct tess_encoder *encoder, int64_t n, const int64_t *component,
+                         const float *row, const float *dvector, float *drow)
+{
+    int dim = encoder->dim;
+    float factor = weight(encoder->rule, n);
+
+    if (encoder->rule == TESS_COMBINE_MAX && n > 1) {
+        for (int d = 0; d < dim; d++)
+            drow[largest(dim, d, n, component, row) * dim + d] += dvector[d];
+        return;
+    }
+    for (int64_t k = 0; k < n; k++)
+        for (int d = 0; d < dim; d++)
+            drow[component[k] * dim + d] += dvector[d] * factor;
+}
+
+void tess_encoder_forward(const struct tess_encoder *encoder,
+                          const struct tess_perturbations *perturbations, const float *row,
+                          float *vector)
+{
+    int dim = encoder->dim;
+
+    for (int64_t i = 0; i < perturbations->n; i++) {
+        const int64_t *component = perturbations->component + perturbations->first[i];
+        int64_t n = perturbations->first[i + 1] - perturbations->first[i];
+
+        if (n == 1)
+            memcpy(vector + i * dim, row + component[0] * dim, (size_t)dim * sizeof *vector);
+        else
+            combine(encoder, n, component, row, vector + i * dim);
+    }
+}
+
+void tess_encoder_backward(const struct tess_encoder *encoder,
+                           const struct tess_perturbations *perturbations, const float *row,
+                           const float *dvector, int64_t n_rows, float *drow)
+{
+    int dim = encoder->dim;
+
+    memset(drow, 0, (size_t)n_rows * (size_t)dim * sizeof *drow);
+    for (int64_t i = 0; i < perturbations->n; i++)
+        combine_back(encoder, perturbations->first[i + 1] - perturbations->first[i],
+                     perturbations->component + perturbations->first[i], row, dvector + i * dim,
+                     drow);
+}

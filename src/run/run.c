@@ -1,0 +1,359 @@
+/* run.c -- a run directory: made, locked, moved aside; its log. */
+#include "run.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/clock.h"
+#include "tessera/commit.h"
+#include "tessera/error.h"
+#include "tessera/log.h"
+#include "tessera/preempt.h"
+#include "tessera/rundir.h"
+#include "tessera/text.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOCK_SECONDS    60 /* the ranks of a killed job take their time to end */
+#define VISIBLE_SECONDS 35 /* NFS believes for 30 s that a file is not there   */
+
+/* Nothing but what a killed start, the lock or the file system leave. */
+static int is_empty(const char *directory)
+{
+    static const char *const ignored[] = {".", "..", "lost+found", TESS_RUN_LOCK};
+    DIR *folder = opendir(directory);
+    struct dirent *entry;
+    int n = 0;
+
+    while (folder && (entry = readdir(folder))) {
+        int counts = !tess_rundir_is_leftover(entry->d_name);
+
+        for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+            counts &= strcmp(entry->d_name, ignored[i]) != 0;
+        n += counts;
+    }
+    if (folder)
+        closedir(folder);
+    return n == 0;
+}
+
+static void make_directory(const char *path, struct tess_error *error)
+{
+    char *part = tess_strdup(path);
+    struct stat about;
+
+    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        mkdir(part, 0777);
+        *slash = '/';
+    }
+    if (mkdir(part, 0777) == 0)
+        tess_commit_sync_name(path);
+    else if (errno == EEXIST && stat(part, &about) == 0 && !S_ISDIR(about.st_mode))
+        tess_error_set(error, TESS_ECREATE,
+                       "%s: is a file, no directory: name another one with --set run.directory=DIR",
+                       path);
+    else if (errno != EEXIST)
+        tess_error_set(error, TESS_ECREATE, "%s: cannot create the run directory: %s", path,
+                       strerror(errno));
+    tess_free(part);
+}
+
+/* An earlier run goes to DIRECTORY.old-1, -2 …: nothing is ever deleted. */
+static void move_aside(const char *directory, struct tess_error *error)
+{
+    for (int i = 1; error->code == TESS_OK; i++) {
+        char *aside = tess_format("%s.old-%d", directory, i);
+        int there = access(aside, F_OK) == 0;
+
+        if (!there && rename(directory, aside) < 0)
+            tess_error_set(error, TESS_ECREATE, "%s: cannot be moved to %s: %s", directory, aside,
+                           strerror(errno));
+        else if (!there) {
+            tess_commit_sync_name(aside);
+            tess_info("the earlier run is now %s", aside);
+        }
+        tess_free(aside);
+        if (!there)
+            break;
+    }
+}
+
+/* Temporary files of a killed run, which held the lock that this one now has; sidecars whose files
+ * never came, or were deleted; word that an earlier session was told to stop. */
+static void remove_leftovers(const char *directory)
+{
+    DIR *folder = opendir(directory);
+    struct dirent *entry;
+
+    while (folder && (entry = readdir(folder))) {
+        char *name = tess_format("%s/%s", directory, entry->d_name);
+
+        if (tess_rundir_is_leftover(entry->d_name) || strcmp(entry->d_name, "STOPPED") == 0)
+            unlink(name);
+        else if (tess_text_match("*.h5.sum", entry->d_name)) {
+            char *file = tess_strdup(name);
+
+            file[strlen(file) - 4] = '\0';
+            if (access(file, F_OK) < 0 && unlink(name) == 0)
+                tess_warn("%s is missing: it was being written when the run ended, or was deleted",
+                          file);
+            tess_free(file);
+        }
+        tess_free(name);
+    }
+    if (folder)
+        closedir(folder);
+}
+
+static void unlock(struct tess_run *run)
+{
+    if (run->lock >= 0)
+        close(run->lock);
+    run->lock = -1;
+}
+
+/* What is written to it would go elsewhere. */
+static void refuse_lock(const char *path, const char *what, struct tess_error *error)
+{
+    tess_error_set(error, TESS_ECREATE,
+                   "%s: is %s, not the lock of a run: remove it, or name another run.directory",
+                   path, what);
+}
+
+/* 1: locked, or the file system has no locks; 0: somebody else's; who they say they are in `who`.
+ */
+static int try_lock(struct tess_run *run, char who[128], struct tess_error *error)
+{
+    char *path = tess_format("%s/" TESS_RUN_LOCK, run->directory), host[64] = "";
+    struct stat mine, there;
+    int result = 1;
+
+    run->lock = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+    if (run->lock < 0 && errno == ELOOP)
+        refuse_lock(path, "a symbolic link", error);
+    else if (run->lock < 0)
+        tess_error_set(error, TESS_ECREATE, "%s: cannot create: %s", path, strerror(errno));
+    else if (fstat(run->lock, &mine) == 0 && !S_ISREG(mine.st_mode))
+        refuse_lock(path, "no regular file", error);
+    else if (flock(run->lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+        ssize_t n = read(run->lock, who, 127);
+
+        who[n > 0 ? n - 1 : 0] = '\0';
+        result = 0;
+    } else if (fstat(run->lock, &mine) < 0 || lstat(path, &there) < 0 ||
+               mine.st_ino != there.st_ino)
+        result = 0; /* the directory was moved aside in between */
+    else {
+        gethostname(host, sizeof host - 1);
+        if (ftruncate(run->lock, 0) < 0 ||
+            dprintf(run->lock, "process %ld on %s\n", (long)getpid(), host) < 0)
+            tess_debug("%s: cannot write: %s", path, strerror(errno));
+    }
+    if (!result)
+        unlock(run);
+    tess_free(path);
+    return result;
+}
+
+/* One run at a time: a killed one may linger for a moment, a requeued job must not mix with it. */
+static void take_lock(struct tess_run *run, struct tess_error *error)
+{
+    double started = tess_clock();
+    char who[128] = "";
+
+    for (int i = 0; !try_lock(run, who, error); i++) {
+        if (i == 3)
+            tess_info("%s: waiting for the run that works in it (%s)", run->directory, who);
+        if (tess_preempt_signal()) {
+            tess_error_set(error, TESS_EINTERRUPTED,
+                           "stopped by a signal while another run works in %s (%s)", run->directory,
+                           who);
+            break;
+        }
+        if (tess_clock() - started > LOCK_SECONDS) {
+            tess_error_set(error, TESS_ECREATE,
+                           "%s: another run works in it (%s): wait for its end, or name another "
+                           "run.directory; if there is none, remove %s/" TESS_RUN_LOCK,
+                           run->directory, who, run->directory);
+            break;
+        }
+        nanosleep(&(struct timespec){0, 200000000}, NULL);
+    }
+}
+
+void tess_run_open_log(struct tess_run *run, struct tess_error *error)
+{
+    char *path = tess_format("%s/log.jsonl", run->directory);
+
+    if (run->log >= 0)
+        close(run->log);
+    run->log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (run->log < 0)
+        tess_error_set(error, TESS_ECREATE, "%s: cannot create: %s", path, strerror(errno));
+    tess_free(path);
+}
+
+static int set_up(struct tess_run *run, int fresh, struct tess_error *error)
+{
+    run->earlier = tess_rundir_is(run->directory);
+    if (!run->earlier && !is_empty(run->directory))
+        tess_error_set(error, TESS_ECREATE,
+                       "%s: holds other things than a run: name another directory with "
+                       "--set run.directory=DIR",
+                       run->directory);
+    if (error->code == TESS_OK && run->earlier && fresh) {
+        take_lock(run, error);
+        move_aside(run->directory, error);
+        unlock(run);
+        run->earlier = 0;
+    }
+    if (error->code == TESS_OK)
+        make_directory(run->directory, error);
+    if (error->code == TESS_OK)
+        take_lock(run, error);
+    if (error->code == TESS_OK)
+        remove_leftovers(run->directory);
+    if (error->code == TESS_OK && !run->earlier)
+        tess_rundir_write_used(run->directory, run->config, error);
+    if (error->code == TESS_OK)
+        tess_run_open_log(run, error);
+    return error->code;
+}
+
+/* Does this rank see the directory that rank 0 made? On a network file system it may take a while.
+ */
+static void look_for_lock(const struct tess_run *run, struct tess_error *error)
+{
+    char *path = tess_format("%s/" TESS_RUN_LOCK, run->directory);
+    double started = tess_clock();
+
+    while (access(path, F_OK) < 0) {
+        if (tess_clock() - started > VISIBLE_SECONDS) {
+            tess_error_set(error, TESS_ECREATE,
+                           "%s: rank 0 made this run directory, but here it is not: it must lie on "
+                           "a file system that all hosts share",
+                           run->directory);
+            break;
+        }
+        nanosleep(&(struct timespec){0, 100000000}, NULL);
+    }
+    tess_free(path);
+}
+
+int tess_run_open(struct tess_run *run, const struct tess_config *config, int fresh, MPI_Comm comm,
+                  struct tess_error *error)
+{
+    size_t length;
+
+    *run = (struct tess_run){.comm = comm,
+                             .directory = tess_strdup(config->run.directory),
+                             .config = config,
+                             .lock = -1,
+                             .log = -1,
+                             .unlogged = tess_strdup(""),
+                             .interval = 60 * config->checkpoint.minutes,
+                             .saved = tess_clock(),
+                             .asked = tess_clock(),
+                             .keep = config->checkpoint.keep};
+    MPI_Comm_rank(comm, &run->rank);
+    for (length = strlen(run->directory); length > 1 && run->directory[length - 1] == '/';)
+        run->directory[--length] = '\0';
+    if (length == 0)
+        tess_error_set(error, TESS_ECONFIG,
+                       "run.directory is not set: give it in the configuration or with "
+                       "--set run.directory=DIR");
+    else if (run->rank == 0)
+        set_up(run, fresh, error);
+    if (tess_agree(comm, error) == TESS_OK && run->rank != 0)
+        look_for_lock(run, error);
+    return tess_agree(comm, error);
+}
+
+void tess_run_close(struct tess_run *run)
+{
+    if (run->directory && run->unlogged[0])
+        tess_warn("%s/log.jsonl lacks its last lines: %s", run->directory, run->unlogged);
+    if (run->directory) {
+        unlock(run);
+        if (run->log >= 0)
+            close(run->log);
+    }
+    tess_kept_release(&run->best);
+    tess_free(run->unlogged);
+    tess_free(run->directory);
+    *run = (struct tess_run){.lock = -1, .log = -1};
+}
+
+/* Is the lock in the directory still this run's? If somebody removed it, it is taken again; if
+ * another run made its own there, that one's files are left alone. */
+static void keep_lock(struct tess_run *run, struct tess_error *error)
+{
+    char *path = tess_format("%s/" TESS_RUN_LOCK, run->directory), who[128] = "";
+    struct stat mine, there;
+    int gone = lstat(path, &there) < 0 && errno == ENOENT;
+
+    if (gone)
+        unlock(run);
+    if (gone ? !try_lock(run, who, error)
+             : run->lock < 0 || (fstat(run->lock, &mine) == 0 && lstat(path, &there) == 0 &&
+                                 (mine.st_ino != there.st_ino || mine.st_dev != there.st_dev)))
+        tess_error_set(
+            error, TESS_ECREATE,
+            "%s: another run has made itself at home there since this one began: nothing "
+            "more is written to it; run one at a time, each in its own run.directory",
+            run->directory);
+    tess_free(path);
+}
+
+int tess_run_renew(struct tess_run *run, struct tess_error *error)
+{
+    if (access(run->directory, F_OK) == 0 || errno != ENOENT) {
+        keep_lock(run, error);
+        return error->code;
+    }
+    if (mkdir(run->directory, 0777) < 0) {
+        tess_warn("%s: was removed and cannot be made anew: %s", run->directory, strerror(errno));
+        return error->code; /* what comes next says so, too */
+    }
+    tess_warn("%s: was removed under the run; it is made anew, without what was in it",
+              run->directory);
+    unlock(run);
+    take_lock(run, error);
+    tess_run_open_log(run, error);
+    return tess_rundir_write_used(run->directory, run->config, error);
+}
+
+void tess_run_log(struct tess_run *run, json_t *line)
+{
+    char *text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    char *all = tess_format("%s%s\n", run->unlogged, text ? text : "");
+    size_t done = 0, length = strlen(all);
+    int behind = run->unlogged[0] != '\0';
+
+    json_decref(line);
+    free(text); /* Jansson's own */
+    while (done < length) {
+        ssize_t n = write(run->log, all + done, length - done);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        done += (size_t)n;
+    }
+    if (done < length && !behind)
+        tess_warn("%s/log.jsonl: cannot write: %s; the run goes on", run->directory,
+                  strerror(errno));
+    tess_free(run->unlogged);
+    run->unlogged = tess_strdup(all + done);
+    tess_free(all);
+}

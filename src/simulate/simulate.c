@@ -1,0 +1,156 @@
+/* simulate.c -- settings of a simulation, and the order in which its files are made. */
+#include "tessera/simulate.h"
+
+#include "simulate_store.h"
+#include "simulate_write.h"
+
+#include "tessera/agree.h"
+#include "tessera/commit.h"
+#include "tessera/error.h"
+#include "tessera/log.h"
+
+#include <math.h>
+#include <string.h>
+
+void tess_simulate_init(struct tess_simulate *simulate)
+{
+    *simulate = (struct tess_simulate){
+        .n_perturbations = -1,
+        .n_readouts = 200,
+        .n_contexts = 4,
+        .order = 2,
+        .n_replicates = 1,
+        .n_controls = 4,
+        .rank = 5,
+        .seed = 1,
+        .effect = NAN,
+        .interaction = 0.5,
+        .epistasis = 0.5,
+        .noise = NAN,
+        .degree = 2,
+        .depth = NAN,
+        .dispersion = 0.3,
+    };
+}
+
+void tess_simulate_release(struct tess_simulate *simulate)
+{
+    tess_strings_release(&simulate->split_target);
+    *simulate = (struct tess_simulate){0};
+}
+
+static int is_h5ad(const char *path)
+{
+    size_t n = strlen(path);
+
+    return n > 5 && strcmp(path + n - 5, ".h5ad") == 0;
+}
+
+static void fill_in(struct tess_simulate *s)
+{
+    if (s->n_perturbations < 0)
+        s->n_perturbations = s->network ? s->n_readouts : 100;
+    if (isnan(s->effect))
+        s->effect = s->network ? 2 : s->n_cells > 0 ? 0.5 : 1;
+    if (isnan(s->noise))
+        s->noise = s->network ? 0.3 : s->n_cells > 0 ? 0.1 : 0.5;
+    if (isnan(s->depth))
+        s->depth = 10 * (double)s->n_readouts;
+}
+
+int tess_simulate_check(struct tess_simulate *s, struct tess_error *error)
+{
+    const char *wrong = NULL;
+
+    fill_in(s);
+    if (s->n_cells > 0 && !is_h5ad(s->output))
+        wrong = "--cells makes counts for 'tessera import': give -o a name that ends in .h5ad";
+    else if (s->n_cells > 0 && (s->missing > 0 || s->panel_fraction > 0))
+        wrong = "--cells has a count for every readout: leave --missing and --panel-fraction out";
+    else if (s->n_cells > 0 && s->n_readouts > INT32_MAX)
+        wrong = "--cells: at most 2147483647 --readouts";
+    else if (s->network && s->n_perturbations > s->n_readouts)
+        wrong = "--network perturbs its own genes: not more --perturbations than --readouts";
+    else if (s->gold && !s->network)
+        wrong = "--gold writes a network's edges: add --network";
+    else if (s->truth && !is_h5ad(s->truth))
+        wrong = "--truth writes AnnData: give it a name that ends in .h5ad";
+    else if (s->n_combinations > 0 && s->n_perturbations < s->order)
+        wrong = "--combinations needs at least --order perturbations";
+    return wrong ? tess_error_set(error, TESS_EUSAGE, "%s", wrong) : TESS_OK;
+}
+
+/* Bytes of a file of n rows, roughly: values, names, codes. */
+static double bytes_of(const struct plan *plan, double n_rows)
+{
+    return n_rows * (4 * (double)plan->simulate->n_readouts + 40);
+}
+
+static int check_room(const struct plan *plan, MPI_Comm comm, struct tess_error *error)
+{
+    const struct tess_simulate *s = plan->simulate;
+    double rows = (double)plan->row_first[plan->index.n_experiments];
+    double pairs = (double)plan->index.n_combinations * (double)s->n_contexts;
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    if (rank == 0) {
+        if (s->n_cells > 0) /* how many counts are zero is not known yet: names and codes only */
+            tess_commit_check_room(s->output, rows * 40, error);
+        else
+            tess_commit_check_room(s->output, bytes_of(plan, rows), error);
+        if (s->truth)
+            tess_commit_check_room(s->truth, bytes_of(plan, pairs), error);
+    }
+    return tess_agree(comm, error);
+}
+
+static int write_gold(const struct plan *plan, MPI_Comm comm, struct tess_error *error)
+{
+    const struct tess_simulate *s = plan->simulate;
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    if (rank == 0)
+        network_write_gold(&plan->truth.network, s->gold, plan->index.readout.symbol, error);
+    return tess_agree(comm, error);
+}
+
+static void report(const struct plan *plan)
+{
+    const struct tess_simulate *s = plan->simulate;
+    const struct tess_index *index = &plan->index;
+    int64_t held_out = 0;
+
+    for (int64_t e = 0; e < index->n_experiments; e++)
+        held_out += index->split[e] != TESS_TRAIN;
+    tess_info("%s: %lld perturbations, %lld combinations, %lld readouts, %lld contexts; "
+              "%lld experiments, %lld held out; %lld %s",
+              s->output, (long long)s->n_perturbations, (long long)s->n_combinations,
+              (long long)s->n_readouts, (long long)s->n_contexts, (long long)index->n_experiments,
+              (long long)held_out, (long long)plan->row_first[index->n_experiments],
+              s->n_cells > 0 ? "cells" : "profiles");
+}
+
+int tess_simulate_write(const struct tess_simulate *simulate, MPI_Comm comm,
+                        struct tess_error *error)
+{
+    struct plan plan;
+
+    plan_init(&plan, simulate, error);
+    if (tess_agree(comm, error) != TESS_OK)
+        return error->code;
+    if (check_room(&plan, comm, error) == TESS_OK) {
+        report(&plan);
+        if (simulate->gold)
+            write_gold(&plan, comm, error);
+        if (simulate->truth && error->code == TESS_OK)
+            plan_write_truth(&plan, comm, error);
+        if (error->code == TESS_OK && is_h5ad(simulate->output))
+            plan_write_h5ad(&plan, comm, error);
+        else if (error->code == TESS_OK)
+            plan_write_store(&plan, comm, error);
+    }
+    plan_release(&plan);
+    return error->code;
+}

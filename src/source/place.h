@@ -1,0 +1,15 @@
+/* place.h -- metadata columns that say where a file lies. Local. */
+#ifndef PLACE_H
+#define PLACE_H
+
+#include <stdint.h>
+
+struct tess_column;
+
+/* Columns that every source has: `@file`, its name without folder and endings, and `@folder`, the
+ * name of the folder that it lies in. */
+int tess_place_is(const char *name);
+void tess_place_read(const char *path, const char *name, int64_t n_rows,
+                     struct tess_column *column);
+
+#endif

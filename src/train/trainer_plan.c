@@ -1,0 +1,227 @@
+/* trainer_plan.c -- what a training will do and the memory that each rank needs for it, said
+ * beforehand. */
+#include "tessera/trainer.h"
+
+#include "tessera/error.h"
+#include "tessera/log.h"
+#include "tessera/platform.h"
+
+#include <math.h>
+
+/* What libraries take once they work: messages, writing files, buffers of products. */
+#define LIBRARY_BYTES 1.2e7
+#define THREAD_BYTES  2e6
+#define LANE_BYTES    4096 /* steps in preparation, small allocations */
+
+#define SPARSE 0.3 /* measured share below which tiles hardly pay */
+
+/* Where the bytes of a rank go. */
+struct memory {
+    double data, model, lanes, index, libraries;
+};
+
+static double sum_of(const struct memory *m)
+{
+    return m->data + m->model + m->lanes + m->index + m->libraries;
+}
+
+/* Experiments and observations of a split, and places that they have in tiles. */
+static void count(const struct tess_dataset *dataset, int split, int64_t sum[3])
+{
+    const struct tess_index *index = &dataset->store->index;
+
+    sum[0] = sum[1] = sum[2] = 0;
+    for (int64_t e = 0; e < index->n_experiments; e++)
+        if (index->split[e] == split) {
+            sum[0]++;
+            sum[1] += tess_dataset_observations(dataset, e);
+            sum[2] += tess_dataset_width(dataset, index->panel[e]);
+        }
+}
+
+/* What scoring `rows` experiments of this rank takes, while it lasts. */
+static double validation_bytes(const struct tess_trainer *trainer, double rows)
+{
+    double D = trainer->shape.dim, H = fmax(1, trainer->shape.hidden);
+    double readouts = (double)trainer->dataset.readout.n;
+    double tables = readouts + (double)trainer->store.index.context.n;
+    double batch = fmin(rows, TESS_VALIDATION_ROWS);
+    double values = fmin(batch * readouts, TESS_VALIDATION_VALUES);
+
+    /* rows, projected; what is predicted, and places; tables, projected; activations */
+    return rows > 0
+               ? 4 * (batch + tables) * (D + H) + 13 * values +
+                     trainer->n_threads * 4 * TESS_TILE_ROWS * (D + H * (trainer->shape.layers + 3))
+               : 0;
+}
+
+/* Values of lanes and validation, and their order in an epoch; or what the statistics before them
+ * take, if that is more. */
+static double data_bytes(const struct tess_trainer *trainer)
+{
+    const struct tess_index *index = &trainer->store.index;
+    const struct tess_dataset *dataset = &trainer->dataset;
+    const int *lane = trainer->lanes.first + trainer->rank;
+    double bytes = 0, rows = 0, contexts = (double)index->context.n, statistics;
+    int64_t first, end;
+
+    for (int l = lane[0]; l < lane[1]; l++) {
+        struct tess_lane_sizes sizes;
+
+        tess_schedule_sizes(&trainer->schedule, l, &sizes);
+        bytes +=
+            LANE_BYTES + (double)(4 * sizes.values + 16 * sizes.experiments + sizes.order_bytes);
+    }
+    tess_trainer_validation(trainer, &first, &end);
+    for (int64_t e = first; e < end; e++)
+        if (index->split[e] == TESS_VAL) {
+            bytes += 4 * (double)tess_dataset_width(dataset, index->panel[e]);
+            rows++;
+        }
+    bytes += rows * (64 + 8.0 * trainer->shape.dim); /* scores; rows asked for, and sent */
+    bytes += validation_bytes(trainer, rows);
+    statistics = dataset->estimated ? 40 * contexts * (double)index->readout.n : 0;
+    return TESS_STORE_READ_BYTES + fmax(bytes, statistics) +
+           16.0 * (double)dataset->panel_first[index->n_panels] +
+           (dataset->shift ? 8 * contexts * (double)dataset->readout.n : 0);
+}
+
+static double model_bytes(const struct tess_trainer *trainer)
+{
+    struct tess_state state = tess_trainer_state(trainer);
+    double gradient = sizeof(float) * (double)tess_shape_size(state.shape) / trainer->n_ranks;
+    double bytes = (double)tess_state_moving_bytes(&state, TESS_STATE_MLP, trainer->n_ranks) +
+                   gradient + (double)trainer->kept_bytes;
+
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        bytes += (double)tess_shard_bytes(state.vocab[t].n, state.shape.dim, trainer->n_ranks);
+    return bytes;
+}
+
+/* A thread's activations, projected rows, and marks of what it met. */
+static double thread_bytes(const struct tess_trainer *trainer, double left, double right,
+                           double experiments)
+{
+    const struct tess_index *index = &trainer->store.index;
+    double H = fmax(1, trainer->shape.hidden);
+
+    return 4 * H * (3 * left + 2 * right + (trainer->shape.layers + 2) * TESS_TILE_ROWS) +
+           4 * (experiments + (double)(index->n_combinations + index->perturbation.n +
+                                       index->context.n + trainer->dataset.readout.n));
+}
+
+/* What lanes at work take: gradients of the MLP, rows and theirs, prepared steps, messages. */
+static double lanes_bytes(const struct tess_trainer *trainer)
+{
+    const struct tess_index *index = &trainer->store.index;
+    const int *lane = trainer->lanes.first + trainer->rank;
+    double D = trainer->shape.dim, left = 0, right = 0, experiments = 0, bytes = 0;
+    double members = (double)index->combination_first[index->n_combinations] /
+                     fmax(1, (double)index->n_combinations);
+    double buffers = tess_lanes_buffers(lane[1] - lane[0], trainer->n_threads) +
+                     (double)(trainer->lanes.n_roots) / trainer->n_ranks;
+
+    for (int l = lane[0]; l < lane[1]; l++) {
+        struct tess_lane_sizes sizes;
+        double share = (double)tess_schedule_share(&trainer->schedule, l), P, R, C, fetched;
+
+        tess_schedule_sizes(&trainer->schedule, l, &sizes);
+        P = (double)sizes.left;
+        R = (double)sizes.right;
+        C = fmin(P, (double)index->context.n);
+        fetched = members * P + R + C;
+        /* rows, combined rows and room to grow; messages, and gradients at the owner */
+        bytes += 4 * D * (3 * (fetched + P) + 4 * fetched);
+        /* observations; numbers of rows, and who has them */
+        bytes += TESS_WINDOW * (12 * share + 1.5 * 32 * P + 1.5 * 40 * fetched);
+        left = fmax(left, P);
+        right = fmax(right, R);
+        experiments = fmax(experiments, (double)sizes.experiments);
+    }
+    return bytes + 4 * buffers * (double)tess_shape_size(trainer->shape) +
+           trainer->n_threads * thread_bytes(trainer, left, right, experiments);
+}
+
+/* What every rank knows of all experiments. */
+static double index_bytes(const struct tess_trainer *trainer)
+{
+    const struct tess_index *index = &trainer->store.index;
+    const struct tess_vocab *vocab[] = {&index->perturbation, &index->readout, &index->context,
+                                        &trainer->dataset.readout};
+    double bytes = 65.0 * (double)index->n_experiments +
+                   8.0 * (double)(index->n_combinations + index->panel_first[index->n_panels] +
+                                  index->combination_first[index->n_combinations] +
+                                  2 * index->fold_first[index->n_experiments]);
+
+    for (int i = 0; i < 4; i++)
+        bytes += (double)vocab[i]->n * (vocab[i]->width + 10);
+    return bytes;
+}
+
+/* Of the rank that needs most. Collective. */
+static struct memory measure(const struct tess_trainer *trainer)
+{
+    struct memory memory = {data_bytes(trainer), model_bytes(trainer), lanes_bytes(trainer),
+                            index_bytes(trainer), trainer->libraries};
+    struct {
+        double bytes;
+        int rank;
+    } mine = {sum_of(&memory), trainer->rank}, most;
+
+    memory.libraries += LIBRARY_BYTES + THREAD_BYTES * trainer->n_threads;
+    MPI_Allreduce(&mine, &most, 1, MPI_DOUBLE_INT, MPI_MAXLOC, trainer->comm);
+    MPI_Bcast(&memory, (int)(sizeof memory / sizeof(double)), MPI_DOUBLE, most.rank, trainer->comm);
+    return memory;
+}
+
+void tess_trainer_plan(struct tess_trainer *trainer)
+{
+    const struct tess_config *config = &trainer->config;
+    const struct tess_index *index = &trainer->store.index;
+    int64_t rows[] = {index->perturbation.n, trainer->dataset.readout.n, index->context.n};
+    int64_t mlp = tess_shape_size(trainer->shape), train[3], validation[3];
+    struct tess_state state = tess_trainer_state(trainer);
+    struct memory memory = measure(trainer);
+
+    trainer->announced = sum_of(&memory);
+    count(&trainer->dataset, TESS_TRAIN, train);
+    count(&trainer->dataset, TESS_VAL, validation);
+    tess_info("%s: %lld perturbations, %lld readouts, %lld contexts", trainer->store.h5.path,
+              (long long)rows[0], (long long)rows[1], (long long)rows[2]);
+    tess_info("training on %lld experiments, %lld observations, %lld a step; validating on %lld, "
+              "%lld",
+              (long long)train[0], (long long)train[1], (long long)trainer->schedule.batch,
+              (long long)validation[0], (long long)validation[1]);
+    if (config->train.sampling == TESS_SAMPLING_TILES &&
+        (double)train[1] < SPARSE * (double)train[2])
+        tess_warn("only %.0f %% of the values in a tile are measured: the rest is computed for "
+                  "nothing; train.sampling=observations may be faster",
+                  100 * (double)train[1] / (double)train[2]);
+    tess_info(
+        "%d rank%s × %d thread%s, %lld lanes, %s kernels; MLP 3×%d → %d hidden layer%s of %d, "
+        "%.3g million parameters in all",
+        trainer->n_ranks, trainer->n_ranks == 1 ? "" : "s", trainer->n_threads,
+        trainer->n_threads == 1 ? "" : "s", (long long)config->train.lanes,
+        tess_platform_blas_core(), trainer->shape.dim, trainer->shape.layers,
+        trainer->shape.layers == 1 ? "" : "s", trainer->shape.hidden,
+        (double)(mlp + (rows[0] + rows[1] + rows[2]) * trainer->shape.dim) / 1e6);
+    tess_info("memory of each rank: %.1f MB (data %.1f, model %.1f, lanes %.1f, index %.1f, "
+              "libraries %.1f)",
+              trainer->announced / 1e6, memory.data / 1e6, memory.model / 1e6, memory.lanes / 1e6,
+              memory.index / 1e6, memory.libraries / 1e6);
+    tess_info("checkpoint: %.1f MB in %s",
+              (double)(tess_state_moving_bytes(&state, TESS_STATE_TABLES, 1) +
+                       tess_state_moving_bytes(&state, TESS_STATE_MLP, 1)) /
+                  1e6,
+              config->run.directory[0] ? config->run.directory : "(run.directory is not set)");
+}
+
+void tess_trainer_say_memory(const struct tess_trainer *trainer)
+{
+    double peak = tess_platform_memory(1);
+
+    MPI_Allreduce(MPI_IN_PLACE, &peak, 1, MPI_DOUBLE, MPI_MAX, trainer->comm);
+    if (peak > 0)
+        tess_debug("peak memory of a rank: %.1f MB of %.1f announced", peak / 1e6,
+                   trainer->announced / 1e6);
+}

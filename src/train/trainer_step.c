@@ -1,0 +1,324 @@
+/* trainer_step.c -- one step, as in the diagram of docs/architecture.md:
+ *   schedule → rows from their owners → tiles of each lane → pulse → MLP: reduce, update, share
+ *                                                                 → rows: back to owners, update */
+#include "tessera/trainer.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/clock.h"
+#include "tessera/error.h"
+
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#define CODE(table, row) ((int64_t)(table) << 56 | (row))
+#define CODE_TABLE(code) ((int)((code) >> 56))
+#define CODE_ROW(code)   ((code) & (((int64_t)1 << 56) - 1))
+
+/* The time since the last lap was spent on `stage`. */
+static void lap(struct tess_trainer *trainer, enum tess_stage stage)
+{
+    double now = tess_clock();
+
+    trainer->times.stage[stage] += now - trainer->times.last;
+    trainer->times.last = now;
+}
+
+static struct tess_work *work_of(struct tess_trainer *trainer, int64_t step, int lane)
+{
+    return &trainer->work[(step - trainer->window_first) * trainer->n_local + lane];
+}
+
+static void wish_rows(const struct tess_trainer *trainer, enum tess_table table, int n,
+                      const int64_t *row, struct tess_wish *wish)
+{
+    for (int i = 0; i < n; i++)
+        tess_wish_add(wish, CODE(table, row[i]), tess_shard_owner(&trainer->shard[table], row[i]));
+}
+
+/* The work of the next steps of all lanes, and one exchange of which rows they need. */
+static void prepare_window(struct tess_trainer *trainer, int64_t first)
+{
+    int64_t left = trainer->steps_per_epoch - first;
+    int n = (int)(left < TESS_WINDOW ? left : TESS_WINDOW);
+    struct tess_wish *wish = TESS_NEW(struct tess_wish, n);
+
+    tess_routes_release(&trainer->routes);
+    trainer->window_first = first;
+    trainer->window_n = n;
+#pragma omp parallel for schedule(dynamic)
+    for (int i = 0; i < n * trainer->n_local; i++)
+        tess_lane_work(&trainer->lane[i % trainer->n_local], &trainer->schedule,
+                       first + i / trainer->n_local, &trainer->marks[omp_get_thread_num()],
+                       &trainer->work[i]);
+    for (int i = 0; i < n * trainer->n_local; i++) {
+        struct tess_work *work = &trainer->work[i];
+        struct tess_wish *to = &wish[i / trainer->n_local];
+
+        wish_rows(trainer, TESS_TABLE_P, work->n_component, work->component, to);
+        wish_rows(trainer, TESS_TABLE_R, work->n_r, work->readout, to);
+        wish_rows(trainer, TESS_TABLE_C, work->n_c, work->context, to);
+    }
+    tess_routes_init(&trainer->routes, trainer->comm, n, wish);
+    for (int s = 0; s < n; s++)
+        tess_wish_release(&wish[s]);
+    tess_free(wish);
+}
+
+static float *message(float **block, size_t *room, int64_t rows, int dim)
+{
+    size_t need = (size_t)rows * (size_t)dim;
+
+    if (need > *room) {
+        tess_free(*block);
+        *block = TESS_NEW(float, need);
+        *room = need;
+    }
+    return *block;
+}
+
+/* Owners catch the rows up that this step touches, and send them. */
+static void fetch_rows(struct tess_trainer *trainer, int at)
+{
+    const struct tess_route_step *route = &trainer->routes.step[at];
+    int dim = trainer->shape.dim;
+    size_t bytes = (size_t)dim * sizeof(float);
+    float *serve = message(&trainer->serve, &trainer->room_serve, route->n_serve, dim);
+    float *want = message(&trainer->want, &trainer->room_want, route->n_want, dim);
+
+    for (int64_t i = 0; i < route->n_serve; i++)
+        tess_shard_touch(&trainer->shard[CODE_TABLE(route->serve[i])], CODE_ROW(route->serve[i]));
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        tess_shard_catch_up(&trainer->shard[t], &trainer->optimizer, trainer->optimizer.step - 1);
+    for (int64_t i = 0; i < route->n_serve; i++) {
+        const struct tess_shard *shard = &trainer->shard[CODE_TABLE(route->serve[i])];
+        int64_t row = CODE_ROW(route->serve[i]) - shard->first[shard->rank];
+
+        memcpy(serve + i * dim, shard->rows.value + row * dim, bytes);
+    }
+    tess_routes_fetch(&trainer->routes, at, dim, serve, want);
+}
+
+static void reserve(struct tess_lane_buffer *buffer, const struct tess_work *work, int dim)
+{
+    size_t rows = (size_t)(work->n_component + work->n_p + work->n_r + work->n_c);
+    size_t d = (size_t)dim;
+
+    if (2 * rows * d > buffer->room) {
+        tess_free(buffer->block);
+        buffer->room = 3 * rows * d;
+        buffer->block = TESS_NEW(float, buffer->room);
+    }
+    buffer->component = buffer->block;
+    buffer->r = buffer->component + (size_t)work->n_component * d;
+    buffer->c = buffer->r + (size_t)work->n_r * d;
+    buffer->p = buffer->c + (size_t)work->n_c * d;
+    buffer->dcomponent = buffer->p + (size_t)work->n_p * d;
+    buffer->dr = buffer->dcomponent + (size_t)work->n_component * d;
+    buffer->dc = buffer->dr + (size_t)work->n_r * d;
+    buffer->dp = buffer->dc + (size_t)work->n_c * d;
+}
+
+/* The largest finite one, for the sentence. */
+static double largest(int64_t n, const float *gradient)
+{
+    double most = 0;
+
+    for (int64_t i = 0; i < n; i++) {
+        double g = fabs((double)gradient[i]);
+
+        most = isfinite(g) && g > most ? g : most;
+    }
+    return most;
+}
+
+/* One lane: its rows out of the message, the tile, its rows' gradients into the message. `entry` is
+ * the lane's first entry of the step: components, readouts, contexts, as wished. */
+static void compute_lane(struct tess_trainer *trainer, int at, int64_t step, int lane,
+                         int64_t entry)
+{
+    const struct tess_route_step *route = &trainer->routes.step[at];
+    const struct tess_work *work = work_of(trainer, step, lane);
+    struct tess_lane_buffer *buffer = &trainer->buffer[lane];
+    const struct tess_perturbations perturbations = {work->n_p, work->member_first, work->member};
+    int dim = trainer->shape.dim;
+    int64_t n = work->n_component + work->n_r + work->n_c;
+    size_t bytes = (size_t)dim * sizeof(float);
+    int number = trainer->lane[lane].number;
+    struct tess_dropout dropout = {trainer->config.model.dropout,
+                                   tess_random_stream((uint64_t)trainer->config.run.seed,
+                                                      TESS_RANDOM_DROPOUT,
+                                                      (uint64_t)trainer->optimizer.step),
+                                   (uint64_t)number};
+    struct tess_tile_grad grad = {.loss = 0};
+    float *gradient = tess_lanes_take(&trainer->lanes);
+
+    if (work->n == 0) {
+        memset(gradient, 0, (size_t)trainer->n_parameters * sizeof(float));
+    } else {
+        reserve(buffer, work, dim);
+        for (int64_t i = 0; i < n; i++) /* components, readouts, contexts lie behind each other */
+            memcpy(buffer->component + i * dim, trainer->want + route->slot[entry + i] * dim,
+                   bytes);
+        tess_encoder_forward(&trainer->encoder, &perturbations, buffer->component, buffer->p);
+        tess_mlp_point(&grad.mlp, trainer->shape, gradient);
+        grad.dp = buffer->dp;
+        grad.dr = buffer->dr;
+        grad.dc = buffer->dc;
+        tess_tile_train(&trainer->mlp,
+                        &(struct tess_tile){work->n, work->u, work->v, work->y, work->n_p,
+                                            work->n_r, work->n_c, buffer->p, buffer->r, buffer->c,
+                                            work->n_u, work->u_p, work->u_c},
+                        &dropout, &trainer->workspace[omp_get_thread_num()], &grad);
+        tess_encoder_backward(&trainer->encoder, &perturbations, buffer->component, buffer->dp,
+                              work->n_component, buffer->dcomponent);
+        for (int64_t i = 0; i < n; i++)
+            memcpy(trainer->want + route->slot[entry + i] * dim, buffer->dcomponent + i * dim,
+                   bytes);
+    }
+    trainer->pulse.lane_loss[number] = grad.loss;
+    trainer->pulse.lane_measured[number] = (double)grad.n_measured;
+    buffer->largest = isfinite(grad.loss) ? 0 : largest(trainer->n_parameters, gradient);
+    tess_lanes_give(&trainer->lanes, lane, gradient);
+}
+
+static void compute_lanes(struct tess_trainer *trainer, int at, int64_t step)
+{
+    int64_t *entry = TESS_NEW(int64_t, trainer->n_local + 1);
+
+    for (int l = 0; l < trainer->n_local; l++) {
+        const struct tess_work *work = work_of(trainer, step, l);
+
+        entry[l + 1] = entry[l] + work->n_component + work->n_r + work->n_c;
+    }
+#pragma omp parallel for schedule(dynamic)
+    for (int l = 0; l < trainer->n_local; l++)
+        compute_lane(trainer, at, step, l, entry[l]);
+    tess_free(entry);
+}
+
+/* Collective. */
+static int refuse_loss(const struct tess_trainer *trainer, struct tess_error *error)
+{
+    int lane = 0;
+    double most = 0;
+
+    for (int l = 0; l < trainer->n_local; l++)
+        most = fmax(most, trainer->buffer[l].largest);
+    MPI_Allreduce(MPI_IN_PLACE, &most, 1, MPI_DOUBLE, MPI_MAX, trainer->comm);
+    while (isfinite(trainer->pulse.lane_loss[lane]))
+        lane++;
+    return tess_error_set(
+        error, TESS_EDATA,
+        "the loss is not finite any more at step %lld, in lane %d (largest finite "
+        "gradient %.3g): lower train.learning_rate, or look for extreme values "
+        "with 'tessera check'; the last checkpoint stands",
+        (long long)trainer->optimizer.step, lane, most);
+}
+
+/* Every lane's loss and count to all; each is nonzero on one rank, so the sums are exact. */
+static int beat(struct tess_trainer *trainer, struct tess_error *error)
+{
+    struct tess_pulse *pulse = &trainer->pulse;
+    int lanes = trainer->lanes.n;
+
+    pulse->trouble[0] = trainer->trouble.code != TESS_OK;
+    MPI_Allreduce(MPI_IN_PLACE, pulse->lane_loss, 2 * lanes + TESS_PULSE_EXTRA, MPI_DOUBLE, MPI_SUM,
+                  trainer->comm);
+    pulse->loss = pulse->measured = 0;
+    for (int l = 0; l < lanes; l++) {
+        pulse->loss += pulse->lane_loss[l];
+        pulse->measured += pulse->lane_measured[l];
+    }
+    if (pulse->trouble[0] > 0) {
+        *error = trainer->trouble;
+        return tess_agree(trainer->comm, error);
+    }
+    return isfinite(pulse->loss) ? TESS_OK : refuse_loss(trainer, error);
+}
+
+static void update_mlp(struct tess_trainer *trainer, float scale)
+{
+    int64_t first = trainer->slice[trainer->rank], n = trainer->slice[trainer->rank + 1] - first;
+    int *count, *begin;
+
+    tess_lanes_reduce(&trainer->lanes, trainer->slice, trainer->slice_gradient);
+    lap(trainer, TESS_STAGE_REDUCE);
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n; i += 4096)
+        tess_optimizer_update(&trainer->optimizer, n - i < 4096 ? n - i : 4096,
+                              trainer->slice_gradient + i, scale, trainer->parameter + first + i,
+                              trainer->m + i, trainer->v + i);
+    lap(trainer, TESS_STAGE_OPTIMIZE);
+    if (trainer->n_ranks == 1)
+        return;
+    count = TESS_NEW(int, trainer->n_ranks);
+    begin = TESS_NEW(int, trainer->n_ranks);
+    for (int r = 0; r < trainer->n_ranks; r++) {
+        begin[r] = tess_int(trainer->slice[r]);
+        count[r] = tess_int(trainer->slice[r + 1] - trainer->slice[r]);
+    }
+    MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, trainer->parameter, count, begin, MPI_FLOAT,
+                   trainer->comm);
+    tess_free(count);
+    tess_free(begin);
+}
+
+/* Messages come by rank, and within one by lane: the sums are in lane order. */
+static void update_rows(struct tess_trainer *trainer, int at, float scale)
+{
+    const struct tess_route_step *route = &trainer->routes.step[at];
+    int dim = trainer->shape.dim;
+
+    tess_routes_return(&trainer->routes, at, dim, trainer->want, trainer->serve);
+    lap(trainer, TESS_STAGE_SHARE);
+    for (int64_t i = 0; i < route->n_serve; i++) {
+        struct tess_shard *shard = &trainer->shard[CODE_TABLE(route->serve[i])];
+        int64_t row = CODE_ROW(route->serve[i]) - shard->first[shard->rank];
+        float *restrict to = shard->gradient + (int64_t)shard->mark[row] * dim;
+        const float *restrict from = trainer->serve + i * dim;
+
+        for (int d = 0; d < dim; d++)
+            to[d] += from[d];
+    }
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        tess_shard_update(&trainer->shard[t], &trainer->optimizer, scale);
+    lap(trainer, TESS_STAGE_OPTIMIZE);
+}
+
+int tess_trainer_step(struct tess_trainer *trainer, int64_t step, struct tess_error *error)
+{
+    struct tess_times *times = &trainer->times;
+    float scale;
+    int at;
+
+    times->last = tess_clock();
+    if (step < trainer->window_first || step >= trainer->window_first + trainer->window_n)
+        prepare_window(trainer, step);
+    at = (int)(step - trainer->window_first);
+    tess_fail_here(&trainer->trouble,
+                   "a training step"); /* joins the step, stops after the pulse */
+    lap(trainer, TESS_STAGE_PREPARE);
+    tess_optimizer_begin(&trainer->optimizer,
+                         tess_optimizer_rate(&trainer->config, trainer->progress.epoch, step,
+                                             trainer->steps_per_epoch));
+    fetch_rows(trainer, at);
+    lap(trainer, TESS_STAGE_GATHER);
+    memset(trainer->pulse.lane_loss, 0, 2 * (size_t)trainer->lanes.n * sizeof(double));
+    compute_lanes(trainer, at, step);
+    lap(trainer, TESS_STAGE_LANES);
+    if (beat(trainer, error) != TESS_OK)
+        return error->code;
+    lap(trainer, TESS_STAGE_WAIT);
+    scale = trainer->pulse.measured > 0 ? (float)(1.0 / trainer->pulse.measured) : 0.0f;
+    update_mlp(trainer, scale);
+    update_rows(trainer, at, scale);
+    times->compute = times->stage[TESS_STAGE_LANES];
+    times->wait = times->stage[TESS_STAGE_WAIT];
+    times->communicate = times->stage[TESS_STAGE_GATHER] + times->stage[TESS_STAGE_REDUCE] +
+                         times->stage[TESS_STAGE_OPTIMIZE] + times->stage[TESS_STAGE_SHARE];
+    trainer->progress.epoch_loss += trainer->pulse.loss;
+    trainer->progress.epoch_measured += trainer->pulse.measured;
+    return TESS_OK;
+}
