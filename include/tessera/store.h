@@ -9,6 +9,7 @@
 
 #include "tessera/commit.h"
 #include "tessera/h5.h"
+#include "tessera/sets.h"
 #include "tessera/vocab.h"
 
 #include <stdint.h>
@@ -61,6 +62,15 @@ void tess_index_release(struct tess_index *index);
 
 /* "A+B" of a combination; own of the caller. Local. */
 char *tess_index_combination_name(const struct tess_index *index, int64_t combination);
+/* The combinations as sets, sorted; borrowed: not to be changed or released. Local. */
+struct tess_sets tess_index_combinations(const struct tess_index *index);
+/* The combination of exactly these members, ascending, or -1. Local. */
+int64_t tess_index_find(const struct tess_index *index, int64_t n, const int64_t *member);
+/* The combination that a text names, as tess_combination_parse reads it, or -1. The parts that are
+ * unknown are added to `unknown` (may be NULL): none if only their combination is. Local. */
+struct tess_strings;
+int64_t tess_index_find_text(const struct tess_index *index, const struct tess_strings *control,
+                             const char *text, struct tess_strings *unknown);
 /* Measured values of a split's experiments (enum tess_split), or of all (-1). Local. */
 int64_t tess_index_observed(const struct tess_index *index, int split);
 /* Is it the control (its only member)? Local. */
@@ -72,10 +82,12 @@ int tess_index_is_control(const struct tess_index *index, int64_t combination);
  * (may be NULL) are the control where they are no symbols of their own. member: room for as many as
  * the text has pluses, plus one. Returns the number of members, or 0 if a part is unknown (its text
  * added to `unknown`, which may be NULL). Local. */
-struct tess_strings;
 int tess_combination_parse(const struct tess_vocab *perturbation,
                            const struct tess_strings *control, const char *text, int64_t *member,
                            struct tess_strings *unknown);
+/* n members in any order into those that count: ascending, repeats and the control (beside others)
+ * dropped; how many are left. control: its number, or -1. Local. */
+int64_t tess_combination_tidy(int64_t control, int64_t n, int64_t *member);
 
 #define TESS_STORE_READ_BYTES ((double)(4 << 20)) /* that reading values takes */
 

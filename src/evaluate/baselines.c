@@ -91,9 +91,9 @@ static void find_overall(struct tess_baselines *baselines, const struct total *t
 
 static int64_t control_combination(const struct tess_profiles *profiles)
 {
-    int64_t control = profiles->store->index.control;
+    const struct tess_index *index = &profiles->store->index;
 
-    return control < 0 ? -1 : profiles->single[control];
+    return index->control < 0 ? -1 : tess_index_find(index, 1, &index->control);
 }
 
 static void share_means(struct tess_baselines *baselines, struct total *total, MPI_Comm comm)
@@ -344,7 +344,7 @@ static int64_t find_components(const struct tess_profiles *profiles, int64_t con
     int64_t n = index->combination_first[combination + 1] - first;
 
     for (int64_t i = 0; i < n; i++) {
-        int64_t single = profiles->single[index->combination_member[first + i]];
+        int64_t single = tess_index_find(index, 1, &index->combination_member[first + i]);
 
         unit[i] = single < 0 ? -1 : tess_profiles_find(profiles, context, single, TESS_TRAIN);
         if (unit[i] < 0)

@@ -100,12 +100,6 @@ void tess_profiles_init(struct tess_profiles *profiles, const struct tess_store 
     profiles->split = TESS_NEW(int8_t, n);
     profiles->row_first = TESS_NEW(int64_t, n + 1);
     profiles->row = TESS_NEW(int64_t, n);
-    profiles->single = TESS_NEW(int64_t, index->perturbation.n);
-    for (int64_t p = 0; p < index->perturbation.n; p++)
-        profiles->single[p] = -1;
-    for (int64_t k = 0; k < index->n_combinations; k++)
-        if (index->combination_first[k + 1] - index->combination_first[k] == 1)
-            profiles->single[index->combination_member[index->combination_first[k]]] = k;
     find_units(profiles, index);
     find_readouts(profiles, index);
 }
@@ -123,7 +117,6 @@ void tess_profiles_release(struct tess_profiles *profiles)
     tess_free(profiles->split);
     tess_free(profiles->row_first);
     tess_free(profiles->row);
-    tess_free(profiles->single);
     tess_free(profiles->readout);
     *profiles = (struct tess_profiles){0};
 }

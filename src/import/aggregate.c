@@ -273,24 +273,14 @@ static double scale_of(const struct run *run, const struct row *row)
     return total > 0 ? run->plan->options->normalize_total / total : 1;
 }
 
-static int compare_numbers(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
 /* Where value k stands in the panel, or -1. */
 static int64_t position_of(const struct row *row, int64_t k)
 {
-    int64_t j = row->index ? row->index[k] : k, key;
-    const int64_t *at;
+    int64_t j = row->index ? row->index[k] : k;
 
     if (row->file->position)
         return row->file->position[j];
-    key = row->file->readout[j];
-    at = bsearch(&key, row->panel->readout, (size_t)row->panel->n, sizeof key, compare_numbers);
-    return at ? at - row->panel->readout : -1;
+    return tess_set_place(row->panel->n, row->panel->readout, row->file->readout[j]);
 }
 
 /* Adds the row to a slot. `implied`: what is not listed was measured as zero, or all is listed. */
