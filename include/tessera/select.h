@@ -1,19 +1,15 @@
-/* select.h -- symbols chosen by names, shell patterns and files of names. Local but for the
- * broadcast: one rank chooses, since files may be read. */
+/* select.h -- symbols chosen by names, shell patterns and files of names. Local: one rank chooses,
+ * since files may be read. */
 #ifndef TESSERA_SELECT_H
 #define TESSERA_SELECT_H
 
 #include "tessera/sets.h"
 
-#include <mpi.h>
 #include <stdint.h>
 
 struct tess_error;
 struct tess_strings;
 struct tess_vocab;
-
-/* Rank 0's to all. Collective over comm. */
-void tess_sets_broadcast(MPI_Comm comm, struct tess_sets *sets);
 
 /* What can be chosen from. All borrowed. */
 struct tess_choice {

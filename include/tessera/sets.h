@@ -1,4 +1,5 @@
-/* sets.h -- sets of numbers: the components of combinations, the readouts of panels. Local.
+/* sets.h -- sets of numbers: the components of combinations, the readouts of panels. Local but for
+ * the broadcast.
  *
  * A set is its numbers in ascending order, each once. Sets are in lexicographic order of their
  * numbers, a set before the longer ones that begin with it. */
@@ -7,6 +8,7 @@
 
 #include "tessera/intern.h"
 
+#include <mpi.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,6 +36,8 @@ int64_t tess_sets_number(struct tess_sets *sets, int64_t n, const int64_t *membe
 void tess_sets_sort(struct tess_sets *sets, int64_t *number);
 /* The number of a set among sorted or collected ones, or -1. */
 int64_t tess_sets_find(const struct tess_sets *sets, int64_t n, const int64_t *member);
+/* Rank 0's sorted ones to all. Collective over comm. */
+void tess_sets_broadcast(MPI_Comm comm, struct tess_sets *sets);
 void tess_sets_release(struct tess_sets *sets);
 
 #endif

@@ -1,7 +1,8 @@
 /* h5_text.c -- what is read from HDF5 as text or as attributes. */
+#include "tessera/h5.h"
+
 #include "tessera/alloc.h"
 #include "tessera/error.h"
-#include "tessera/h5.h"
 #include "tessera/h5_guard.h"
 
 #include <string.h>

@@ -2,6 +2,7 @@
 #include "plan.h"
 
 #include "tessera/alloc.h"
+#include "tessera/combination.h"
 #include "tessera/store.h"
 
 #include <stdio.h>

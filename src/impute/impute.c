@@ -4,8 +4,6 @@
  *   3. labels, then rows: block i is rank i mod n's, a whole number of the predictor's tiles */
 #include "impute.h"
 
-#include "tessera/rounds.h"
-
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/anndata.h"
@@ -13,6 +11,7 @@
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/predictor.h"
+#include "tessera/rounds.h"
 #include "tessera/store.h"
 
 #include <omp.h>

@@ -1,13 +1,12 @@
 /* info.c -- what a file holds. */
 #include "tessera/info.h"
 
-#include "tessera/h5ad.h"
-
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/frame.h"
 #include "tessera/h5_guard.h"
 #include "tessera/h5_set.h"
+#include "tessera/h5ad.h"
 #include "tessera/store.h"
 #include "tessera/summary.h"
 

@@ -1,12 +1,13 @@
 /* simulate_write.c -- the AnnData files of a simulation: the data and the noise-free truth. */
-#include "simulate_plan.h"
+#include "simulate_write.h"
 
-#include "tessera/rounds.h"
+#include "simulate_cells.h"
 
 #include "tessera/alloc.h"
 #include "tessera/anndata.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
+#include "tessera/rounds.h"
 #include "tessera/version.h"
 
 #include <math.h>

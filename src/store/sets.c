@@ -2,6 +2,7 @@
 #include "tessera/sets.h"
 
 #include "tessera/alloc.h"
+#include "tessera/share.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -125,6 +126,25 @@ int64_t tess_sets_find(const struct tess_sets *sets, int64_t n, const int64_t *m
             high = middle;
     }
     return -1;
+}
+
+void tess_sets_broadcast(MPI_Comm comm, struct tess_sets *sets)
+{
+    int64_t head[2] = {sets->n, sets->n ? sets->first[sets->n] : 0};
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    MPI_Bcast(head, 2, MPI_INT64_T, 0, comm);
+    if (rank != 0 || head[0] == 0) {
+        tess_sets_release(sets);
+        sets->n = head[0];
+        sets->room_first = (size_t)head[0] + 1;
+        sets->room_member = (size_t)head[1];
+        sets->first = TESS_NEW(int64_t, sets->room_first);
+        sets->member = TESS_NEW(int64_t, sets->room_member);
+    }
+    tess_share(comm, sets->first, (size_t)(head[0] + 1) * sizeof *sets->first);
+    tess_share(comm, sets->member, (size_t)head[1] * sizeof *sets->member);
 }
 
 void tess_sets_release(struct tess_sets *sets)
