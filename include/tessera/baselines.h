@@ -40,10 +40,15 @@ int tess_baselines_init(struct tess_baselines *baselines, struct tess_profiles *
                         MPI_Comm comm, struct tess_error *error);
 void tess_baselines_release(struct tess_baselines *baselines);
 
-/* What the baselines say about n units of one context: out[baseline] (n, readouts of the context),
- * finite if there is any training data; fallback (n, TESS_BASELINES). Local. */
-int tess_baselines_predict(struct tess_baselines *baselines, int64_t context, int64_t n,
-                           const int64_t *unit, double *const out[TESS_BASELINES],
-                           uint8_t *fallback, struct tess_error *error);
+/* Some units of one context. Borrowed. */
+struct tess_units {
+    int64_t context, n;
+    const int64_t *unit; /* (n) */
+};
+/* What the baselines say about them: out[baseline] (n, readouts of the context), finite if there is
+ * any training data; fallback (n, TESS_BASELINES). Local. */
+int tess_baselines_predict(struct tess_baselines *baselines, struct tess_units units,
+                           double *const out[TESS_BASELINES], uint8_t *fallback,
+                           struct tess_error *error);
 
 #endif
