@@ -19,9 +19,10 @@ enum tess_baseline {
     TESS_ADDITIVE_COMPONENTS,
     TESS_BASELINES
 };
+/* Its name in tables and JSON; of the program. Local. */
 const char *tess_baseline_name(int baseline);
 /* Why it cannot say anything, if it fell back on every experiment: a sentence; NULL: then what it
- * falls back to is its natural answer and stands. */
+ * falls back to is its natural answer and stands. Local. */
 const char *tess_baseline_excuse(int baseline);
 
 struct tess_baselines {

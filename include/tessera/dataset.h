@@ -53,7 +53,7 @@ static inline int64_t tess_dataset_width(const struct tess_dataset *dataset, int
     return dataset->panel_first[panel + 1] - dataset->panel_first[panel];
 }
 /* Observations of an experiment in kept columns; where not all columns are kept, as many as if none
- * was missed more often than another. */
+ * was missed more often than another. Local. */
 int64_t tess_dataset_observations(const struct tess_dataset *dataset, int64_t experiment);
 
 #endif
