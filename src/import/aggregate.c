@@ -168,6 +168,18 @@ static void reduce_folds(struct run *run, const struct tess_plan_group *group,
 }
 
 /* Slots are replicates, each the mean of its rows. */
+/* Of n values those that were measured, and of a fold if it is not negative, reduced to one. */
+static double reduce_fold(const struct run *run, int64_t n, const double *x, const int8_t *fold,
+                          int64_t number, double *part)
+{
+    int64_t n_part = 0;
+
+    for (int64_t s = 0; s < n; s++)
+        if (!isnan(x[s]) && (number < 0 || fold[s] == number))
+            part[n_part++] = x[s];
+    return reduce(run, part, n_part);
+}
+
 static void reduce_replicates(struct run *run, const struct tess_plan_group *group,
                               const struct sums *sums)
 {
@@ -177,25 +189,15 @@ static void reduce_replicates(struct run *run, const struct tess_plan_group *gro
     double *x = TESS_NEW(double, slots), *part = TESS_NEW(double, slots);
 
     for (int64_t j = 0; j < width; j++) {
-        int64_t n = 0;
-
         for (int64_t s = 0; s < slots; s++) {
             int64_t observed = sums->base[s] + sums->count[s * width + j];
 
             x[s] = observed ? sums->sum[s * width + j] / (double)observed : NAN;
         }
-        for (int64_t f = 0; f < n_folds; f++) {
-            n = 0;
-            for (int64_t s = 0; s < slots; s++)
-                if (fold[s] == f && !isnan(x[s]))
-                    part[n++] = x[s];
-            run->folds[f * panel + run->begin + j] = clipped(run, reduce(run, part, n));
-        }
-        n = 0;
-        for (int64_t s = 0; s < slots; s++)
-            if (!isnan(x[s]))
-                part[n++] = x[s];
-        run->value[run->begin + j] = clipped(run, reduce(run, part, n));
+        for (int64_t f = 0; f < n_folds; f++)
+            run->folds[f * panel + run->begin + j] =
+                clipped(run, reduce_fold(run, slots, x, fold, f, part));
+        run->value[run->begin + j] = clipped(run, reduce_fold(run, slots, x, fold, -1, part));
     }
     tess_free(x);
     tess_free(part);

@@ -324,11 +324,13 @@ int64_t tess_dataset_observations(const struct tess_dataset *dataset, int64_t ex
                         : index->n_observed[experiment] * width / all;
 }
 
-int tess_dataset_load(const struct tess_dataset *dataset, int64_t first, int64_t end, int split,
-                      int scaled, struct tess_loaded *loaded, struct tess_error *error)
+int tess_dataset_load(const struct tess_dataset *dataset, struct tess_wanted wanted,
+                      struct tess_loaded *loaded, struct tess_error *error)
 {
+    int64_t first = wanted.first, end = wanted.end;
+    int split = wanted.split;
     const struct tess_index *index = &dataset->store->index;
-    struct loading loading = {dataset, loaded, scaled, 0, 0};
+    struct loading loading = {dataset, loaded, wanted.scaled, 0, 0};
     struct tess_store_visitor visitor = {&loading, keep_piece};
     int64_t n = 0, i = 0;
 
