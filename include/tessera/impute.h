@@ -26,7 +26,7 @@ struct tess_impute {
     int64_t threads; /* of a rank; 0: as OMP_NUM_THREADS says, else 1             */
 };
 
-void tess_impute_release(struct tess_impute *impute);
+void tess_impute_release(struct tess_impute *impute); /* local */
 /* TESS_EDATA for symbols that the model does not know or never learned, TESS_ECREATE if the disk
  * clearly has no room. Collective over comm. */
 int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct tess_error *error);

@@ -263,9 +263,9 @@ int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_state 
         tess_checkpoint_read_state(h5, state, table, part, &rows, error) == TESS_OK) {
 #pragma omp parallel for schedule(static)
         for (int64_t i = 0; i < part.n; i++)
-            tess_optimizer_catch_up(&state->optimizer, dim, rows.last[i], state->optimizer.step,
-                                    out + (int64_t)dim * i, rows.m + (int64_t)dim * i,
-                                    rows.v + (int64_t)dim * i);
+            tess_optimizer_catch_up(
+                &state->optimizer, dim, rows.last[i], state->optimizer.step,
+                (struct tess_parameters){out + i * dim, rows.m + i * dim, rows.v + i * dim});
     }
     rows.value = NULL;
     tess_row_state_release(&rows);

@@ -85,8 +85,10 @@ void tess_shard_touch(struct tess_shard *shard, int64_t row)
 void tess_shard_catch_up(struct tess_shard *shard, const struct tess_optimizer *optimizer,
                          int64_t step)
 {
-    tess_optimizer_catch_up_rows(optimizer, shard->n_touched, shard->touched, shard->rows.last,
-                                 step, shard->dim, shard->rows.value, shard->rows.m, shard->rows.v);
+    const struct tess_parameter_rows rows = {
+        shard->dim, {shard->rows.value, shard->rows.m, shard->rows.v}, shard->rows.last};
+
+    tess_optimizer_catch_up_rows(optimizer, shard->n_touched, shard->touched, step, &rows);
     if (shard->n_touched == 0) // and perhaps no gradient yet
         return;
     memset(shard->gradient, 0,
@@ -103,8 +105,9 @@ void tess_shard_update(struct tess_shard *shard, const struct tess_optimizer *op
         int64_t row = shard->touched[i];
 
         tess_optimizer_update(optimizer, dim, shard->gradient + i * dim, scale,
-                              shard->rows.value + row * dim, shard->rows.m + row * dim,
-                              shard->rows.v + row * dim);
+                              (struct tess_parameters){shard->rows.value + row * dim,
+                                                       shard->rows.m + row * dim,
+                                                       shard->rows.v + row * dim});
         shard->rows.last[row] = optimizer->step;
         shard->mark[row] = -1;
     }
@@ -120,8 +123,8 @@ void tess_shard_copy(const struct tess_shard *shard, const struct tess_optimizer
     memcpy(out, shard->rows.value + local * dim, (size_t)dim * sizeof *out);
     memcpy(moments, shard->rows.m + local * dim, (size_t)dim * sizeof *out);
     memcpy(moments + dim, shard->rows.v + local * dim, (size_t)dim * sizeof *out);
-    tess_optimizer_catch_up(optimizer, dim, shard->rows.last[local], step, out, moments,
-                            moments + dim);
+    tess_optimizer_catch_up(optimizer, dim, shard->rows.last[local], step,
+                            (struct tess_parameters){out, moments, moments + dim});
     tess_free(moments);
 }
 
