@@ -71,9 +71,8 @@ static void write_part(struct tess_h5 *h5, const struct tess_shard *shard, const
     char name[64];
 
     snprintf(name, sizeof name, "table/%s/%s", table, part);
-    if (error->code == TESS_OK &&
-        tess_h5_define(h5, name, type, H5Tequal(type, H5T_NATIVE_FLOAT) > 0 ? 2 : 1, shape, NULL,
-                       error) == TESS_OK)
+    if (error->code == TESS_OK && tess_h5_define(h5, name, type, type == H5T_NATIVE_FLOAT ? 2 : 1,
+                                                 shape, NULL, error) == TESS_OK)
         tess_h5_write_rows(h5, name, type, shard->first[shard->rank], shard->n_local, data, error);
 }
 
