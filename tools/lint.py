@@ -19,6 +19,7 @@ FOLDERS = {
     "store": ["hdf5"],
     "source": ["store"],
     "formats": ["source", "anndata"],
+    "writer": ["formats"],
     "import": ["formats"],
     "kernel": ["config"],
     "model": ["kernel", "hdf5"],
@@ -26,9 +27,9 @@ FOLDERS = {
     "run": ["train"],
     "metrics": ["base"],
     "evaluate": ["metrics", "model", "formats"],
-    "impute": ["model", "anndata", "store"],
-    "simulate": ["store", "anndata"],
-    "inspect": ["model", "formats"],
+    "impute": ["model", "writer"],
+    "simulate": ["writer"],
+    "inspect": ["model", "writer"],
     "bench": ["train", "impute", "simulate"],
     "cli": ["run", "import", "evaluate", "inspect", "bench"],
 }
@@ -113,6 +114,9 @@ def check_c(path, text):
         for name in re.findall(r"(?<![\w.>])(\w+)\s*\(", line):
             if name in BANNED:
                 report(path, number, f"{name} is banned: use {BANNED[name]}")
+        call = re.search(r"\bH5[A-Z]*[a-z]\w*\s*\(", line)
+        if call and path.is_relative_to(root / "src") and path.parent.name != "hdf5" and path.name != "version.c":
+            report(path, number, f"{call.group()[:-1]} is src/hdf5's to call: add what is needed to its headers")
         if "MPI_COMM_WORLD" in line and path.is_relative_to(root / "src") and path.name != "main.c":
             report(path, number, "MPI_COMM_WORLD is main's: take a communicator")
 

@@ -33,7 +33,7 @@ int64_t plan_replicate_of(const struct plan *plan, int64_t experiment, int64_t r
 
 /* The files (simulate_write.c, simulate_store.c). A store takes the index over: write it last.
  * Collective over comm. */
-int plan_write_h5ad(const struct plan *plan, MPI_Comm comm, struct tess_error *error);
+int plan_write_matrix(const struct plan *plan, MPI_Comm comm, struct tess_error *error);
 int plan_write_truth(const struct plan *plan, MPI_Comm comm, struct tess_error *error);
 int plan_write_store(struct plan *plan, MPI_Comm comm, struct tess_error *error);
 

@@ -1,8 +1,9 @@
-/* verify_anndata.c -- AnnData has no checksums: its structure, and that predictions are numbers. */
-#include "verify_anndata.h"
+/* writer_h5ad_verify.c -- AnnData has no checksums: its structure, and that predictions are
+ * numbers. */
+#include "kinds.h"
 
 #include "tessera/error.h"
-#include "tessera/info.h"
+#include "tessera/h5ad.h"
 #include "tessera/source_open.h"
 
 #include <math.h>
@@ -62,7 +63,7 @@ static int check_layer(const struct look *look, int columns, struct tess_problem
     return error->code;
 }
 
-/* Every matrix that `about` (tess_info_anndata's object, or one of its modalities) names. */
+/* Every matrix that `about` (tess_h5ad_info's object, or one of its modalities) names. */
 static int check_all(struct look look, const json_t *about, struct tess_problems *problems,
                      struct tess_error *error)
 {
@@ -86,12 +87,12 @@ static int check_all(struct look look, const json_t *about, struct tess_problems
     return error->code;
 }
 
-int tess_verify_anndata(const char *path, int rank, int n_ranks, struct tess_strings *problem,
-                        struct tess_error *error)
+int tess_writer_h5ad_verify(const char *path, int rank, int n_ranks, struct tess_strings *problem,
+                            struct tess_error *error)
 {
     struct tess_problems problems = {.limit = 100};
     struct look look = {.path = path, .rank = rank, .n_ranks = n_ranks};
-    json_t *about = tess_info_anndata(path, error), *modalities, *one;
+    json_t *about = tess_h5ad_info(path, error), *modalities, *one;
 
     modalities = json_object_get(about, "modalities");
     if (error->code == TESS_OK && !modalities)
