@@ -22,6 +22,7 @@
 
 struct tess_error;
 struct tess_h5;
+struct tess_problems;
 
 /* What a file may hold beside one dense matrix; not every kind can. */
 enum tess_writer_part { TESS_WRITER_LAYERS = 1, TESS_WRITER_SPARSE = 2 };
@@ -61,6 +62,14 @@ struct tess_writer_sparse {
     const float *value;
 };
 
+/* One matrix of a file, read back as an input: of n_ranks, this one's share of the rows. */
+struct tess_writer_look {
+    const char *path, *modality, *layer; /* NULL: no MuData; the matrix itself              */
+    int rank, n_ranks;
+    int columns;   /* rank 0 reads the columns of metadata, too                           */
+    int predicted; /* by a model: values are finite, deviations (layer "std") not negative */
+};
+
 struct tess_writer;
 struct tess_writer_type {
     const char *name;   /* "AnnData" */
@@ -70,14 +79,16 @@ struct tess_writer_type {
     int (*open)(struct tess_writer *writer, struct tess_error *error);
     int (*write_names)(struct tess_writer *writer, enum tess_writer_axis axis,
                        const char *const *name, struct tess_error *error);
+    /* NULL: the format has no place for columns, or for notes; they are left out */
     int (*write_column)(struct tess_writer *writer, enum tess_writer_axis axis,
                         const struct tess_writer_column *column, struct tess_error *error);
-    /* NULL: the format has no place for notes, they are left out */
     int (*write_note)(struct tess_writer *writer, const char *path,
                       const struct tess_writer_note *note, struct tess_error *error);
+    /* NULL: there is nothing to prepare */
     int (*define_matrix)(struct tess_writer *writer, const char *layer, struct tess_error *error);
     int (*put_rows)(struct tess_writer *writer, const char *layer, int64_t first, int64_t n,
                     const float *value, struct tess_error *error);
+    /* NULL: ranks only agree */
     int (*settle)(struct tess_writer *writer, struct tess_error *error);
     /* NULL without TESS_WRITER_SPARSE */
     int (*define_sparse)(struct tess_writer *writer, int64_t n_values, struct tess_error *error);
@@ -89,12 +100,10 @@ struct tess_writer_type {
     void (*release)(struct tess_writer *writer);
     /* Is an HDF5 file of this kind? Local. NULL: it is none of HDF5, the name's ending tells. */
     int (*recognize)(const struct tess_h5 *h5, struct tess_error *error);
-    /* What a file holds, for `tessera info`; own of the caller, NULL and an error if it cannot be
-     * read. Local. */
+    /* What tess_writer_describe and tess_writer_verify say of a file. NULL: what reading it back as
+     * an input says */
     json_t *(*describe)(const char *path, struct tess_error *error);
-    /* Structure and values of a file, for `tessera verify`; of n_ranks, this one's share of the
-     * rows. What is wrong is added to `problem`. Local. */
-    int (*verify)(const char *path, int rank, int n_ranks, struct tess_strings *problem,
+    int (*verify)(const struct tess_writer_look *look, struct tess_problems *problems,
                   struct tess_error *error);
 };
 
@@ -138,6 +147,12 @@ int tess_writer_write_names(struct tess_writer *writer, enum tess_writer_axis ax
                             const char *const *name, struct tess_error *error);
 int tess_writer_write_column(struct tess_writer *writer, enum tess_writer_axis axis,
                              const struct tess_writer_column *column, struct tess_error *error);
+/* The same for the two columns of rows that our files are made of: codes and flags. */
+int tess_writer_write_codes(struct tess_writer *writer, const char *name, int64_t n_categories,
+                            const char *const *category, const int32_t *code,
+                            struct tess_error *error);
+int tess_writer_write_flags(struct tess_writer *writer, const char *name, const uint8_t *flag,
+                            struct tess_error *error);
 /* Notes under a path ("provenance/command"). */
 int tess_writer_write_text(struct tess_writer *writer, const char *path, const char *text,
                            struct tess_error *error);
@@ -164,5 +179,14 @@ int tess_writer_write_sparse(struct tess_writer *writer, const struct tess_write
 int tess_writer_finish(struct tess_writer *writer, int sums, struct tess_error *error);
 /* Closes; removes what was not finished. Zeroes are fine, and it may run twice. */
 void tess_writer_release(struct tess_writer *writer);
+
+/* What a file of that kind holds, for `tessera info`; own of the caller, NULL and an error if it
+ * cannot be read. Local. */
+json_t *tess_writer_describe(const struct tess_writer_type *type, const char *path,
+                             struct tess_error *error);
+/* Structure and values of a file, for `tessera verify`; of n_ranks, this one's share of the rows.
+ * What is wrong is added to `problem`. Local. */
+int tess_writer_verify(const struct tess_writer_type *type, const char *path, int rank, int n_ranks,
+                       struct tess_strings *problem, struct tess_error *error);
 
 #endif

@@ -38,7 +38,7 @@ static json_t *describe_file(const char *path, struct tess_error *error)
     return kind == TESS_INFO_STORE ? describe_store(path, error)
            : kind == TESS_INFO_CHECKPOINT
                ? tess_checkpoint_info(path, error)
-               : tess_writer_types[kind - TESS_INFO_MATRIX]->describe(path, error);
+               : tess_writer_describe(tess_writer_types[kind - TESS_INFO_MATRIX], path, error);
 }
 
 static int describe(const struct tess_call *call, const char *path, struct tess_error *error)

@@ -57,51 +57,50 @@ static enum type type_of(const struct imputation *work, int64_t set)
                : SINGLE;
 }
 
-static int write_categorical(struct tess_writer *file, const char *name, int64_t n_categories,
-                             const char *const *category, const int32_t *code,
-                             struct tess_error *error)
+/* Who a row is, as codes of its perturbation set, its context and its type. Rank 0 has the rows. */
+static int write_codes(const struct imputation *work, struct tess_writer *file,
+                       const char *const *perturbation, const char *const *context,
+                       struct tess_error *error)
 {
-    struct tess_writer_column column = {name, TESS_WRITER_CODES, code, n_categories, category};
+    int64_t n_sets = work->perturbation.n, n = file->rank == 0 ? work->n_rows : 0;
+    int32_t *code = TESS_NEW(int32_t, n);
 
-    return tess_writer_write_column(file, TESS_WRITER_ROWS, &column, error);
+    for (int64_t i = 0; i < n; i++)
+        code[i] = (int32_t)(i % n_sets);
+    tess_writer_write_codes(file, "perturbation", n_sets, perturbation, code, error);
+    for (int64_t i = 0; i < n; i++)
+        code[i] = (int32_t)(i / n_sets);
+    if (error->code == TESS_OK)
+        tess_writer_write_codes(file, "context", work->context.n, context, code, error);
+    for (int64_t i = 0; i < n; i++)
+        code[i] = (int32_t)type_of(work, i % n_sets);
+    if (error->code == TESS_OK)
+        tess_writer_write_codes(file, "type", 3, type_names, code, error);
+    tess_free(code);
+    return error->code;
 }
 
-/* What is known of the rows, from rank 0's arrays (one entry elsewhere: never looked at). */
 static int write_rows(const struct imputation *work, struct tess_writer *file,
                       struct tess_error *error)
 {
     int64_t n_sets = work->perturbation.n, n = file->rank == 0 ? work->n_rows : 0;
-    struct tess_writer_column observed = {"observed", TESS_WRITER_FLAGS, work->observed, 0, NULL};
     const char **context = symbols_of(&work->model.context, &work->context);
     char **perturbation = TESS_NEW(char *, n_sets), **name = TESS_NEW(char *, n);
-    int32_t *code = TESS_NEW(int32_t, n);
     int has_store = work->observed != NULL;
 
     for (int64_t i = 0; i < n_sets; i++)
         perturbation[i] = name_of(work, i);
     for (int64_t i = 0; i < n; i++)
         name[i] = tess_format("%s@%s", perturbation[i % n_sets], context[i / n_sets]);
-    tess_writer_write_names(file, TESS_WRITER_ROWS, (const char *const *)name, error);
-    for (int64_t i = 0; i < n; i++)
-        code[i] = (int32_t)(i % n_sets);
-    if (error->code == TESS_OK)
-        write_categorical(file, "perturbation", n_sets, (const char *const *)perturbation, code,
-                          error);
-    for (int64_t i = 0; i < n; i++)
-        code[i] = (int32_t)(i / n_sets);
-    if (error->code == TESS_OK)
-        write_categorical(file, "context", work->context.n, context, code, error);
-    for (int64_t i = 0; i < n; i++)
-        code[i] = (int32_t)type_of(work, i % n_sets);
-    if (error->code == TESS_OK)
-        write_categorical(file, "type", 3, type_names, code, error);
     MPI_Bcast(&has_store, 1, MPI_INT, 0, file->comm);
-    if (error->code == TESS_OK && has_store)
-        tess_writer_write_column(file, TESS_WRITER_ROWS, &observed, error);
+    if (tess_writer_write_names(file, TESS_WRITER_ROWS, (const char *const *)name, error) ==
+            TESS_OK &&
+        write_codes(work, file, (const char *const *)perturbation, context, error) == TESS_OK &&
+        has_store)
+        tess_writer_write_flags(file, "observed", work->observed, error);
     free_names(perturbation, n_sets);
     free_names(name, n);
     tess_free(context);
-    tess_free(code);
     return error->code;
 }
 

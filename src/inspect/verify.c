@@ -124,7 +124,7 @@ static int verify_matrix(const char *path, const struct tess_writer_type *type, 
 
     MPI_Comm_rank(comm, &rank);
     MPI_Comm_size(comm, &n_ranks);
-    type->verify(path, rank, n_ranks, &mine, error);
+    tess_writer_verify(type, path, rank, n_ranks, &mine, error);
     tess_agree(comm, error);
     share(comm, &mine, verified);
     return take(verified, rank, error);

@@ -87,15 +87,6 @@ static void free_names(char **name, int64_t n)
     tess_free(name);
 }
 
-static int write_categorical(struct tess_writer *file, const char *name, int64_t n_categories,
-                             const char *const *category, const int32_t *code,
-                             struct tess_error *error)
-{
-    struct tess_writer_column column = {name, TESS_WRITER_CODES, code, n_categories, category};
-
-    return tess_writer_write_column(file, TESS_WRITER_ROWS, &column, error);
-}
-
 /* Names, and the columns perturbation, context and split, which all our files have. */
 static int write_labels(struct tess_writer *file, const struct plan *plan, const struct obs *obs,
                         char **combination, struct tess_error *error)
@@ -107,11 +98,12 @@ static int write_labels(struct tess_writer *file, const struct plan *plan, const
             TESS_OK &&
         tess_writer_write_names(file, TESS_WRITER_READOUTS, index->readout.symbol, error) ==
             TESS_OK &&
-        write_categorical(file, "perturbation", index->n_combinations,
-                          (const char *const *)combination, obs->perturbation, error) == TESS_OK &&
-        write_categorical(file, "context", index->context.n, index->context.symbol, obs->context,
-                          error) == TESS_OK &&
-        write_categorical(file, "split", 3, splits, obs->split, error) == TESS_OK)
+        tess_writer_write_codes(file, "perturbation", index->n_combinations,
+                                (const char *const *)combination, obs->perturbation,
+                                error) == TESS_OK &&
+        tess_writer_write_codes(file, "context", index->context.n, index->context.symbol,
+                                obs->context, error) == TESS_OK &&
+        tess_writer_write_codes(file, "split", 3, splits, obs->split, error) == TESS_OK)
         write_notes(file, plan, error);
     return error->code;
 }
@@ -153,9 +145,10 @@ static int write_replicates(struct tess_writer *file, const struct plan *plan,
     for (int64_t i = 0; i < n_batches; i++)
         batch[i] =
             tess_format("%s-%lld", plan->index.context.symbol[i / n], (long long)(i % n) + 1);
-    write_categorical(file, "replicate", n, (const char *const *)name, obs->replicate, error);
+    tess_writer_write_codes(file, "replicate", n, (const char *const *)name, obs->replicate, error);
     if (error->code == TESS_OK && s->n_cells)
-        write_categorical(file, "batch", n_batches, (const char *const *)batch, obs->batch, error);
+        tess_writer_write_codes(file, "batch", n_batches, (const char *const *)batch, obs->batch,
+                                error);
     free_names(name, n);
     free_names(batch, n_batches);
     return error->code;
@@ -322,7 +315,6 @@ int plan_write_truth(const struct plan *plan, MPI_Comm comm, struct tess_error *
     const struct tess_simulate *s = plan->simulate;
     int64_t n_rows = plan->index.n_combinations * s->n_contexts;
     struct tess_writer_shape shape = {.n_rows = n_rows, .n_readouts = s->n_readouts};
-    struct tess_writer_column observed = {"observed", TESS_WRITER_FLAGS, NULL, 0, NULL};
     char **combination = combination_names(&plan->index);
     struct tess_writer file = {0};
     struct obs obs = {0};
@@ -330,10 +322,9 @@ int plan_write_truth(const struct plan *plan, MPI_Comm comm, struct tess_error *
     if (tess_writer_open(&file, s->truth, &shape, comm, error) == TESS_OK && file.rank == 0) {
         obs = obs_init(n_rows);
         fill_truth(plan, combination, &obs);
-        observed.value = obs.measured;
     }
     if (error->code == TESS_OK && write_labels(&file, plan, &obs, combination, error) == TESS_OK)
-        tess_writer_write_column(&file, TESS_WRITER_ROWS, &observed, error);
+        tess_writer_write_flags(&file, "observed", obs.measured, error);
     obs_release(&obs, n_rows);
     free_names(combination, plan->index.n_combinations);
     if (error->code == TESS_OK && write_true_values(&file, plan, comm, error) == TESS_OK)

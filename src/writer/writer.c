@@ -129,7 +129,25 @@ int tess_writer_write_column(struct tess_writer *writer, enum tess_writer_axis a
                              const struct tess_writer_column *column, struct tess_error *error)
 {
     TESS_BUG_IF(strchr(column->name, '/') || column->name[0] == '\0');
-    return writer->type->write_column(writer, axis, column, error);
+    return writer->type->write_column ? writer->type->write_column(writer, axis, column, error)
+                                      : error->code;
+}
+
+int tess_writer_write_codes(struct tess_writer *writer, const char *name, int64_t n_categories,
+                            const char *const *category, const int32_t *code,
+                            struct tess_error *error)
+{
+    struct tess_writer_column column = {name, TESS_WRITER_CODES, code, n_categories, category};
+
+    return tess_writer_write_column(writer, TESS_WRITER_ROWS, &column, error);
+}
+
+int tess_writer_write_flags(struct tess_writer *writer, const char *name, const uint8_t *flag,
+                            struct tess_error *error)
+{
+    struct tess_writer_column column = {.name = name, .type = TESS_WRITER_FLAGS, .value = flag};
+
+    return tess_writer_write_column(writer, TESS_WRITER_ROWS, &column, error);
 }
 
 static int write_note(struct tess_writer *writer, const char *path,
@@ -167,7 +185,8 @@ int tess_writer_define_matrix(struct tess_writer *writer, const char *layer,
                               struct tess_error *error)
 {
     TESS_BUG_IF(layer && !(writer->parts & TESS_WRITER_LAYERS));
-    return writer->type->define_matrix(writer, layer, error);
+    return writer->type->define_matrix ? writer->type->define_matrix(writer, layer, error)
+                                       : error->code;
 }
 
 int tess_writer_put_rows(struct tess_writer *writer, const char *layer, int64_t first, int64_t n,
@@ -179,7 +198,8 @@ int tess_writer_put_rows(struct tess_writer *writer, const char *layer, int64_t 
 
 int tess_writer_settle(struct tess_writer *writer, struct tess_error *error)
 {
-    return writer->type->settle(writer, error);
+    return writer->type->settle ? writer->type->settle(writer, error)
+                                : tess_agree(writer->comm, error);
 }
 
 int tess_writer_define_sparse(struct tess_writer *writer, int64_t n_values,

@@ -208,10 +208,28 @@ static int check_table(void)
         const struct tess_writer_type *type = tess_writer_types[i];
 
         bad |= !type->name || !type->ending || !type->open || !type->write_names ||
-               !type->write_column || !type->define_matrix || !type->put_rows || !type->settle ||
-               !type->finish || !type->release || !type->describe || !type->verify;
+               !type->put_rows || !type->finish || !type->release;
         bad |= type->parts & TESS_WRITER_SPARSE && (!type->define_sparse || !type->write_sparse);
     }
+    return bad;
+}
+
+/* A kind without its own look at files: they are read back as an input. */
+static int check_read_back(const char *path, const char *text, int64_t n_problems)
+{
+    struct tess_error error = TESS_ERROR_INIT, mine = TESS_ERROR_INIT;
+    struct tess_strings problem = {0};
+    json_t *about;
+    int bad = tess_commit_text(path, text, &error) != TESS_OK;
+
+    about = tess_writer_describe(&raw, path, &error);
+    bad |= json_integer_value(json_object_get(about, "rows")) != 2 ||
+           json_integer_value(json_object_get(about, "readouts")) != 2;
+    bad |= tess_writer_verify(&raw, path, 0, 1, &problem, &mine) != TESS_OK;
+    bad |= (int64_t)problem.n != n_problems;
+    json_decref(about);
+    tess_strings_release(&problem);
+    unlink(path);
     return bad;
 }
 
@@ -227,6 +245,11 @@ int main(int argc, char **argv)
     snprintf(path, sizeof path, "writer_%d.raw", (int)getpid());
     MPI_Bcast(path, sizeof path, MPI_CHAR, 0, MPI_COMM_WORLD);
     bad = check_refused() | check_table();
+    if (rank == 0) {
+        bad |= check_read_back(path, "perturbation\tcontext\tg1\tg2\nA\tC\t1\t2\nB\tC\t3\t4\n", 0);
+        bad |=
+            check_read_back(path, "perturbation\tcontext\tg1\tg2\nA\tC\t1\t2\nB\tC\t3\tinf\n", 1);
+    }
     bad |= write_raw(path, 1, &failed) != TESS_EIO ||
            strcmp(failed.text, "the last rank cannot write");
     MPI_Barrier(MPI_COMM_WORLD);
