@@ -1,7 +1,7 @@
 /* h5ad.h -- where in a file the parts of an AnnData lie: X, a layer or raw/X with the table of its
  * readouts; at the root, or in a modality of MuData (`.h5mu`: mod/NAME). Local. */
-#ifndef TESSERA_STORE_H5AD_H
-#define TESSERA_STORE_H5AD_H
+#ifndef TESSERA_H5AD_H
+#define TESSERA_H5AD_H
 
 #include "tessera/h5_set.h"
 #include "tessera/text.h"

@@ -75,7 +75,8 @@ struct tess_writer_type {
     const char *name;   /* "AnnData" */
     const char *ending; /* ".h5ad"   */
     unsigned parts;     /* the tess_writer_part that it can hold */
-    /* Creates the file at commit.aside; sets `state`, at the latest when it returns TESS_OK. */
+    /* These are collective and end in an agreement, but for put_rows, as the functions below. Opens
+     * commit.aside, which is there and empty; sets `state`. */
     int (*open)(struct tess_writer *writer, struct tess_error *error);
     int (*write_names)(struct tess_writer *writer, enum tess_writer_axis axis,
                        const char *const *name, struct tess_error *error);
@@ -96,7 +97,7 @@ struct tess_writer_type {
                         struct tess_error *error);
     /* Completes and closes the file. */
     int (*finish)(struct tess_writer *writer, struct tess_error *error);
-    /* Closes what is open, frees `state`, which is not NULL. */
+    /* Closes what is open and frees `state`; called if that is not NULL. */
     void (*release)(struct tess_writer *writer);
     /* Is an HDF5 file of this kind? Local. NULL: it is none of HDF5, the name's ending tells. */
     int (*recognize)(const struct tess_h5 *h5, struct tess_error *error);
@@ -147,7 +148,7 @@ int tess_writer_write_names(struct tess_writer *writer, enum tess_writer_axis ax
                             const char *const *name, struct tess_error *error);
 int tess_writer_write_column(struct tess_writer *writer, enum tess_writer_axis axis,
                              const struct tess_writer_column *column, struct tess_error *error);
-/* The same for the two columns of rows that our files are made of: codes and flags. */
+/* The columns that our files have, of rows: codes, and flags. */
 int tess_writer_write_codes(struct tess_writer *writer, const char *name, int64_t n_categories,
                             const char *const *category, const int32_t *code,
                             struct tess_error *error);

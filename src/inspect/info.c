@@ -18,7 +18,7 @@ static const char *const formats[] = {
 };
 #define N_FORMATS (int)(sizeof formats / sizeof formats[0])
 
-static int refuse(const char *path, struct tess_error *error)
+static void refuse(const char *path, struct tess_error *error)
 {
     char *names = tess_writer_names(0, ", nor ");
 
@@ -27,7 +27,6 @@ static int refuse(const char *path, struct tess_error *error)
                    "inputs",
                    path, names);
     tess_free(names);
-    return -1;
 }
 
 int tess_info_kind(const char *path, struct tess_error *error)

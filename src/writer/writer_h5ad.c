@@ -266,7 +266,6 @@ static void release(struct tess_writer *writer)
     for (int i = 0; i < 2; i++)
         tess_strings_release(&file->column[i]);
     tess_free(file);
-    writer->state = NULL;
 }
 
 /* AnnData before 0.8 is known by its obs, MuData by its modalities. */

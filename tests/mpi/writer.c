@@ -99,7 +99,6 @@ static void release(struct tess_writer *writer)
     note_call(RELEASE, NULL);
     close(*(int *)writer->state);
     tess_free(writer->state);
-    writer->state = NULL;
 }
 
 static const struct tess_writer_type raw = {
