@@ -9,32 +9,8 @@ import shutil
 import subprocess
 import sys
 
-# Folders of src, lower ones first, and what each stands upon; what those stand upon, it may use too.
-FOLDERS = {
-    "base": [],
-    "comm": ["base"],
-    "config": ["comm"],
-    "hdf5": ["comm"],
-    "anndata": ["hdf5"],
-    "store": ["hdf5"],
-    "source": ["store"],
-    "formats": ["source", "anndata"],
-    "writer": ["formats"],
-    "import": ["formats"],
-    "kernel": ["config"],
-    "model": ["kernel", "hdf5"],
-    "train": ["model", "store"],
-    "run": ["train"],
-    "metrics": ["base"],
-    "evaluate": ["metrics", "model", "formats"],
-    "impute": ["model", "writer"],
-    "simulate": ["writer"],
-    "inspect": ["model", "writer"],
-    "bench": ["train", "impute", "simulate"],
-    "cli": ["run", "import", "evaluate", "inspect", "bench"],
-}
-# Headers whose .c file has another name; the others belong where src/*/NAME.c or NAME_*.c stand.
-HEADER_LAYER = {"cli": "cli", "vectorised": "base"}
+sys.dont_write_bytecode = True  # the source folder stays as it is
+from structure import Structure, without_comments
 
 BANNED = {
     "strcpy": "snprintf or memcpy", "strncpy": "snprintf", "strcat": "tess_format", "strncat": "tess_format",
@@ -52,40 +28,6 @@ findings = []
 
 def report(path, line, what):
     findings.append(f"{path.relative_to(root)}:{line}: {what}")
-
-
-def without_comments(text):
-    """Comments, strings and characters replaced by blanks; lines stay."""
-    pattern = r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\''
-    return re.sub(pattern, lambda m: re.sub(r"[^\n]", " ", m.group()), text, flags=re.S)
-
-
-def below(folder):
-    """All that a folder stands upon, itself included."""
-    return {folder}.union(*(below(other) for other in FOLDERS[folder]))
-
-
-def header_layer(name):
-    if name in HEADER_LAYER:
-        return HEADER_LAYER[name]
-    homes = {p.parent.name for p in root.glob(f"src/*/{name}.c")} or {p.parent.name for p in root.glob(f"src/*/{name}_*.c")}
-    return homes.pop() if len(homes) == 1 else None
-
-
-def check_layers(path, text):
-    if path.is_relative_to(root / "src"):
-        mine = path.parent.name
-    elif path.suffix == ".h" and path.is_relative_to(root / "include"):
-        mine = header_layer(path.stem)
-        if mine is None:
-            report(path, 1, "belongs to no layer: name it like its .c file or add it to HEADER_LAYER in tools/lint.py")
-    else:
-        return
-    for number, line in enumerate(text.splitlines(), 1):
-        include = re.match(r'#include "tessera/(\w+)\.h"', line)
-        other = include and header_layer(include.group(1))
-        if mine and other and other not in below(mine):
-            report(path, number, f"{mine} may not include {include.group(1)}.h of {other}: dependencies point down")
 
 
 def check_functions(path, text):
@@ -108,7 +50,6 @@ def check_c(path, text):
         report(path, 1, f"does not begin with '/* {path.name} -- what it is for'")
     if len(text.splitlines()) > MAX_FILE:
         report(path, 1, f"{len(text.splitlines())} lines, at most {MAX_FILE}: split it")
-    check_layers(path, text)
     check_functions(path, text)
     for number, line in enumerate(code.splitlines(), 1):
         for name in re.findall(r"(?<![\w.>])(\w+)\s*\(", line):
@@ -160,6 +101,8 @@ def main():
                     + list((root / "docs").glob("*.md")) + list(root.glob("*.md")))
     for path in c_files:
         check_c(path, path.read_text())
+    for finding in Structure(root).check():
+        report(*finding)
     for path in c_files + scripts + others:
         check_text(path, path.read_text())
     for path in scripts:

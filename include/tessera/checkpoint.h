@@ -21,12 +21,6 @@ struct tess_error;
 
 extern const char *const tess_table_names[TESS_N_TABLES]; /* "perturbation", "readout", "context" */
 
-/* Written aside by all ranks, fsynced, renamed (src/train/save.c). TESS_EDATA if parameters are not
- * finite any more; other codes: it cannot be written. Collective over the trainer's comm. */
-int tess_checkpoint_write(struct tess_trainer *trainer, const char *path, struct tess_error *error);
-/* About the bytes of its file. Local. */
-double tess_checkpoint_bytes(const struct tess_trainer *trainer);
-
 /* Checksum of one table row with its optimiser state. Local. */
 uint64_t tess_checkpoint_row_sum(int dim, const float *value, const float *m, const float *v,
                                  int64_t last);

@@ -13,6 +13,10 @@ struct tess_vocab;
 /* Rank 0's block to all. `bytes` agrees. Collective over comm. */
 void tess_share(MPI_Comm comm, void *block, size_t bytes);
 
+/* Rank 0's text to all: *text is not NULL there, and allocated and own of the caller on the others.
+ * Collective over comm. */
+void tess_share_text(MPI_Comm comm, char **text);
+
 /* n items of `size` bytes from every rank, n may differ, into `all` on rank 0, in rank order.
  * Collective over comm; size agrees. */
 void tess_share_gather(MPI_Comm comm, const void *mine, int64_t n, size_t size, void *all);

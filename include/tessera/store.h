@@ -9,73 +9,11 @@
 
 #include "tessera/commit.h"
 #include "tessera/h5.h"
-#include "tessera/vocab.h"
+#include "tessera/index.h"
 
 #include <stdint.h>
 
-#define TESS_CONTROL     "control" /* the reserved perturbation symbol                        */
-#define TESS_STORE_FOLDS 8         /* at most so many parts keep the replicates of an experiment */
-
-enum tess_split { TESS_TRAIN, TESS_VAL, TESS_TEST, TESS_UNUSED };
-
-/* "train", "val", "test", "unused" in any case ("training", "validation", "valid" and "" are read
- * too); -1 if it is none. */
-int tess_split_parse(const char *text);
-const char *tess_split_name(int split);
-
-struct tess_index {                 /* all arrays own */
-    struct tess_vocab perturbation; /* components, control among them                         */
-    struct tess_vocab readout, context;
-    int64_t n_combinations;      /* distinct sets of components that experiments use              */
-    int64_t *combination_first;  /* (n_combinations + 1) into combination_member              */
-    int64_t *combination_member; /* perturbation numbers, ascending within a combination;
-                                    combinations are in lexicographic order of their members  */
-    int64_t n_panels;
-    int64_t *panel_first;   /* (n_panels + 1) into panel_readout                              */
-    int64_t *panel_readout; /* readout numbers, ascending within a panel; panels are in
-                               lexicographic order                                            */
-    int64_t n_experiments;
-    int64_t *combination;  /* (n_experiments)                                                 */
-    int64_t *context_of;   /* (n_experiments)                                                 */
-    int64_t *panel;        /* (n_experiments)                                                 */
-    int8_t *split;         /* (n_experiments) enum tess_split                                 */
-    int64_t *n_replicates; /* (n_experiments) rows averaged into it, at least 1               */
-    int64_t *n_observed;   /* (n_experiments) values that are not NaN                         */
-    int64_t *value_first;  /* (n_experiments + 1) into the values; follows from the panels    */
-    /* Folds: the means of disjoint parts of an experiment's replicates, over its panel; none
-     * where there is a single replicate. With at most TESS_STORE_FOLDS replicates each is a fold.
-     */
-    int64_t *fold_first;       /* (n_experiments + 1) fold numbers of an experiment            */
-    int64_t *fold_replicates;  /* (n_folds) replicates in it                                   */
-    int64_t *fold_value_first; /* (n_folds + 1) into the fold values; follows                 */
-    int64_t control;           /* perturbation number of TESS_CONTROL, or -1                  */
-    uint64_t hash;             /* of everything but the split; 0 until written                */
-    uint64_t split_hash;
-};
-
-/* Fills value_first, fold_value_first and control from the rest. Local. */
-void tess_index_finish(struct tess_index *index);
-/* Numbers in range, orders as documented: TESS_EDATA with `path` and the place otherwise. Local. */
-int tess_index_check(const struct tess_index *index, const char *path, struct tess_error *error);
-void tess_index_release(struct tess_index *index);
-
-/* "A+B" of a combination; own of the caller. Local. */
-char *tess_index_combination_name(const struct tess_index *index, int64_t combination);
-/* Measured values of a split's experiments (enum tess_split), or of all (-1). Local. */
-int64_t tess_index_observed(const struct tess_index *index, int split);
-/* Is it the control (its only member)? Local. */
-int tess_index_is_control(const struct tess_index *index, int64_t combination);
-
-/* Reads "A+B+…" against a vocabulary: member numbers, ascending, repeats and controls (beside
- * others) dropped. A symbol may hold a plus of its own: the whole text and then the longest known
- * pieces are tried first. Blanks around a piece do not count, and `ctrl` and the names in `control`
- * (may be NULL) are the control where they are no symbols of their own. member: room for as many as
- * the text has pluses, plus one. Returns the number of members, or 0 if a part is unknown (its text
- * added to `unknown`, which may be NULL). Local. */
-struct tess_strings;
-int tess_combination_parse(const struct tess_vocab *perturbation,
-                           const struct tess_strings *control, const char *text, int64_t *member,
-                           struct tess_strings *unknown);
+#define TESS_STORE_FOLDS 8 /* at most so many parts keep the replicates of an experiment */
 
 #define TESS_STORE_READ_BYTES ((double)(4 << 20)) /* that reading values takes */
 

@@ -138,14 +138,10 @@ int tess_trainer_validate(struct tess_trainer *trainer, double *score, double *c
  * damaged. Collective. */
 int tess_trainer_resume(struct tess_trainer *trainer, const char *path, struct tess_error *error);
 
-struct tess_train_options {
-    int fresh;         /* move an earlier run aside and start over               */
-    double time_limit; /* seconds until it must have stopped; 0: none            */
-};
-
-/* The whole of `train`: run directory, log, epochs, checkpoints, resuming. TESS_EINTERRUPTED after
- * a complete checkpoint when asked to stop. Collective. */
-int tess_train(const struct tess_config *config, const struct tess_train_options *options,
-               MPI_Comm comm, struct tess_error *error);
+/* The whole state, written aside by all ranks, fsynced, renamed (checkpoint.h). TESS_EDATA if
+ * parameters are not finite any more; other codes: it cannot be written. Collective. */
+int tess_trainer_save(struct tess_trainer *trainer, const char *path, struct tess_error *error);
+/* About the bytes of its file. Local. */
+double tess_trainer_save_bytes(const struct tess_trainer *trainer);
 
 #endif

@@ -6,8 +6,7 @@
 
 extern const char tess_version[]; /* "0.1.0" */
 
-/* Version of the program, then MPI, HDF5, BLAS and ScaLAPACK as loaded. Local; needs no MPI_Init.
- */
+/* Version of the program, then MPI, HDF5 and BLAS as loaded. Local; needs no MPI_Init. */
 void tess_version_print(FILE *out);
 
 #endif

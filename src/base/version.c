@@ -20,8 +20,7 @@ void tess_version_print(FILE *out)
     mpi[strcspn(mpi, "\n")] = '\0';
     H5get_libversion(&major, &minor, &release);
     fprintf(out, "tessera %s\n", tess_version);
-    fprintf(out, "MPI:       %s\n", mpi);
-    fprintf(out, "HDF5:      %u.%u.%u (parallel)\n", major, minor, release);
-    fprintf(out, "BLAS:      %s\n", openblas_get_config());
-    fprintf(out, "ScaLAPACK: %s\n", TESS_SCALAPACK_VERSION);
+    fprintf(out, "MPI:  %s\n", mpi);
+    fprintf(out, "HDF5: %u.%u.%u (parallel)\n", major, minor, release);
+    fprintf(out, "BLAS: %s\n", openblas_get_config());
 }

@@ -3,7 +3,6 @@
 #define BENCH_H
 
 #include "tessera/bench.h"
-
 #include "tessera/config.h"
 #include "tessera/trainer.h"
 

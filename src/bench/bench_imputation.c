@@ -154,7 +154,7 @@ int bench_imputation(struct bench *bench, struct tess_trainer *trainer, struct t
     char *path = tess_format("%s/model.h5", bench->directory);
     struct tess_model model;
 
-    if (tess_checkpoint_write(trainer, path, error) == TESS_OK) {
+    if (tess_trainer_save(trainer, path, error) == TESS_OK) {
         if (tess_model_open(&model, path, bench->comm, error) == TESS_OK)
             measure(bench, trainer, &model, path, error);
         tess_model_release(&model);

@@ -1,6 +1,7 @@
 /* cmd_bench.c -- tessera bench: rates of training and imputation beside what the machine can do. */
+#include "call.h"
+
 #include "tessera/bench.h"
-#include "tessera/cli.h"
 #include "tessera/error.h"
 
 #include <stdlib.h>

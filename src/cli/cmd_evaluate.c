@@ -1,6 +1,6 @@
 /* cmd_evaluate.c -- tessera evaluate: a trained model, or anybody's predictions, on held-out data.
  */
-#include "tessera/cli.h"
+#include "call.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"

@@ -1,6 +1,7 @@
 /* cmd_impute.c -- tessera impute: the experiments nobody ran. */
+#include "call.h"
+
 #include "tessera/alloc.h"
-#include "tessera/cli.h"
 #include "tessera/error.h"
 #include "tessera/impute.h"
 

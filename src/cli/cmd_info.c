@@ -1,8 +1,9 @@
 /* cmd_info.c -- what a file holds. */
+#include "call.h"
+
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/checkpoint.h"
-#include "tessera/cli.h"
 #include "tessera/error.h"
 #include "tessera/info.h"
 #include "tessera/rundir.h"

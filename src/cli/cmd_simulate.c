@@ -1,6 +1,7 @@
 /* cmd_simulate.c -- tessera simulate: synthetic data with a known answer. */
+#include "call.h"
+
 #include "tessera/alloc.h"
-#include "tessera/cli.h"
 #include "tessera/error.h"
 #include "tessera/simulate.h"
 

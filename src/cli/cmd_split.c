@@ -1,7 +1,8 @@
 /* cmd_split.c -- train, val and test of a store. */
+#include "call.h"
+
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
-#include "tessera/cli.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/split.h"

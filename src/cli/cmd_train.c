@@ -1,8 +1,9 @@
 /* cmd_train.c -- tessera train. */
-#include "tessera/cli.h"
+#include "call.h"
 
 #include "tessera/config.h"
 #include "tessera/error.h"
+#include "tessera/run.h"
 #include "tessera/trainer.h"
 
 #include <string.h>

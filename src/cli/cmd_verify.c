@@ -1,5 +1,5 @@
 /* cmd_verify.c -- tessera verify. */
-#include "tessera/cli.h"
+#include "call.h"
 
 #include "tessera/error.h"
 #include "tessera/verify.h"

@@ -2,7 +2,8 @@
 #ifndef TESSERA_CLI_IMPORT_OPTIONS_H
 #define TESSERA_CLI_IMPORT_OPTIONS_H
 
-#include "tessera/cli.h"
+#include "call.h"
+
 #include "tessera/import.h"
 #include "tessera/spool.h"
 

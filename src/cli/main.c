@@ -1,5 +1,6 @@
 /* main.c -- the tessera program: the table of commands, and what all of them share. */
-#include "tessera/cli.h"
+#include "call.h"
+#include "options.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
@@ -8,7 +9,6 @@
 #include "tessera/error.h"
 #include "tessera/h5.h"
 #include "tessera/log.h"
-#include "tessera/options.h"
 #include "tessera/platform.h"
 #include "tessera/version.h"
 

@@ -1,8 +1,9 @@
 /* options.c -- one table makes the parser and the help. */
-#include "tessera/options.h"
+#include "options.h"
+
+#include "call.h"
 
 #include "tessera/alloc.h"
-#include "tessera/cli.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/writer.h"
@@ -10,15 +11,6 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
-
-static int n_options(const struct tess_command *command)
-{
-    int n = 0;
-
-    while (command->options && command->options[n].name)
-        n++;
-    return n;
-}
 
 /* `text` with every `{…}` replaced by what stands for it; own. */
 static char *expand(const char *text)
@@ -76,7 +68,7 @@ int tess_options_help(const struct tess_command *command, int argc, char **argv)
     if (command->details)
         printf("\n%s\n", command->details);
     printf("\n");
-    for (int i = 0; i < n_options(command); i++)
+    for (int i = 0; i < tess_command_n_options(command); i++)
         print_option(&command->options[i]);
     print_option(&(struct tess_option){"verbose", 'v', NULL, "say more"});
     print_option(&(struct tess_option){"quiet", 'q', NULL, "warnings and errors only"});
@@ -86,7 +78,7 @@ int tess_options_help(const struct tess_command *command, int argc, char **argv)
 /* The table in getopt's forms. Codes: 256 + i for option i, so that letters keep theirs. */
 static void translate(const struct tess_command *command, struct option *longs, char *shorts)
 {
-    int n = n_options(command);
+    int n = tess_command_n_options(command);
 
     *shorts++ = '-'; /* '-': positional arguments come back in order, as code 1 */
     *shorts++ = ':';
@@ -111,7 +103,7 @@ static void translate(const struct tess_command *command, struct option *longs, 
 
 static int index_of(const struct tess_command *command, int code)
 {
-    for (int i = 0; i < n_options(command); i++)
+    for (int i = 0; i < tess_command_n_options(command); i++)
         if (code == 256 + i || (command->options[i].letter && code == command->options[i].letter))
             return i;
     return -1;
@@ -122,7 +114,7 @@ static int refuse(const struct tess_command *command, int code, const char *text
 {
     const char *known[64];
     struct tess_strings near = {0};
-    int n = n_options(command), i = code == ':' ? index_of(command, optopt) : -1;
+    int n = tess_command_n_options(command), i = code == ':' ? index_of(command, optopt) : -1;
 
     if (code == ':') {
         char *argument = expand(i >= 0 ? command->options[i].argument : "a value");
@@ -166,7 +158,7 @@ static void set_level(enum tess_log_level level)
 
 int tess_options_parse(struct tess_call *call, int argc, char **argv, struct tess_error *error)
 {
-    int n = n_options(call->command), code;
+    int n = tess_command_n_options(call->command), code;
     struct option *longs = TESS_NEW(struct option, n + 3);
     char *shorts = TESS_NEW(char, 3 * n + 8);
 
@@ -198,95 +190,8 @@ int tess_options_parse(struct tess_call *call, int argc, char **argv, struct tes
 
 void tess_options_release(struct tess_call *call)
 {
-    for (int i = 0; call->value && i < n_options(call->command); i++)
+    for (int i = 0; call->value && i < tess_command_n_options(call->command); i++)
         tess_strings_release(&call->value[i]);
     tess_free(call->value);
     tess_free(call->args);
-}
-
-const struct tess_strings *tess_call_all(const struct tess_call *call, const char *name)
-{
-    for (int i = 0; i < n_options(call->command); i++)
-        if (strcmp(call->command->options[i].name, name) == 0)
-            return &call->value[i];
-    tess_bug(__FILE__, __LINE__, name);
-}
-
-const char *tess_call_option(const struct tess_call *call, const char *name)
-{
-    const struct tess_strings *given = tess_call_all(call, name);
-
-    return given->n ? given->item[given->n - 1] : NULL;
-}
-
-void tess_call_list(const struct tess_call *call, const char *name, struct tess_strings *out)
-{
-    const struct tess_strings *given = tess_call_all(call, name);
-
-    for (size_t i = 0; i < given->n; i++)
-        tess_strings_split(out, given->item[i], ',');
-}
-
-int tess_call_selection(const struct tess_call *call, const char *name, struct tess_strings *out,
-                        struct tess_error *error)
-{
-    tess_call_list(call, name, out);
-    if (tess_call_option(call, name) && out->n == 0)
-        return tess_error_set(error, TESS_EUSAGE,
-                              "--%s '%s' names nothing: give names, or leave the option away", name,
-                              tess_call_option(call, name));
-    return error->code;
-}
-
-int tess_call_double(const struct tess_call *call, const char *name, double low, double high,
-                     double *x, struct tess_error *error)
-{
-    const char *text = tess_call_option(call, name);
-    double given;
-
-    if (!text)
-        return TESS_OK;
-    if (!tess_text_double(text, &given) || !(given >= low && given <= high))
-        return tess_error_set(error, TESS_EUSAGE, "--%s: '%s' is no number from %g to %g", name,
-                              text, low, high);
-    *x = given;
-    return TESS_OK;
-}
-
-int tess_call_int(const struct tess_call *call, const char *name, int64_t low, int64_t high,
-                  int64_t *x, struct tess_error *error)
-{
-    const char *text = tess_call_option(call, name);
-    int64_t given;
-
-    if (!text)
-        return TESS_OK;
-    if (!tess_text_int64(text, &given) || given < low || given > high)
-        return tess_error_set(error, TESS_EUSAGE, "--%s: '%s' is no whole number from %lld to %lld",
-                              name, text, (long long)low, (long long)high);
-    *x = given;
-    return TESS_OK;
-}
-
-char *tess_call_text(const struct tess_call *call)
-{
-    struct tess_strings part = {0};
-    char *text;
-
-    tess_strings_add(&part, "tessera");
-    tess_strings_add(&part, call->command->name);
-    for (int i = 0; i < call->n_args; i++)
-        tess_strings_add(&part, call->args[i]);
-    for (int i = 0; i < n_options(call->command); i++)
-        for (size_t k = 0; k < call->value[i].n; k++) {
-            const char *value = call->value[i].item[k];
-            char *one =
-                tess_format("--%s%s%s", call->command->options[i].name, *value ? "=" : "", value);
-
-            tess_strings_add(&part, one);
-            tess_free(one);
-        }
-    text = tess_strings_join(&part, " ", part.n);
-    tess_strings_release(&part);
-    return text;
 }

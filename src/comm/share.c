@@ -86,26 +86,27 @@ void tess_share_vocab(MPI_Comm comm, struct tess_vocab *vocab)
     tess_share(comm, vocab->text, (size_t)(head[0] * (head[1] + 1)));
 }
 
-/* Rank 0's text to all; own of the caller on the others. */
-static char *share_text(MPI_Comm comm, char *text, int rank)
+void tess_share_text(MPI_Comm comm, char **text)
 {
-    int64_t n = rank == 0 ? (int64_t)strlen(text) + 1 : 0;
+    int64_t n;
+    int rank;
 
+    MPI_Comm_rank(comm, &rank);
+    n = rank == 0 ? (int64_t)strlen(*text) + 1 : 0;
     MPI_Bcast(&n, 1, MPI_INT64_T, 0, comm);
     if (rank != 0)
-        text = TESS_NEW(char, n);
-    tess_share(comm, text, (size_t)n);
-    return text;
+        *text = TESS_NEW(char, n);
+    tess_share(comm, *text, (size_t)n);
 }
 
 void tess_share_commit(MPI_Comm comm, struct tess_commit *commit)
 {
-    char *path, *aside;
+    char *path = commit->path, *aside = commit->aside;
     int rank;
 
     MPI_Comm_rank(comm, &rank);
-    path = share_text(comm, commit->path, rank);
-    aside = share_text(comm, commit->aside, rank);
+    tess_share_text(comm, &path);
+    tess_share_text(comm, &aside);
     if (rank == 0)
         return;
     tess_commit_join(commit, path, aside);

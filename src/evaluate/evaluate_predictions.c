@@ -4,6 +4,7 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/combination.h"
 #include "tessera/error.h"
 #include "tessera/share.h"
 #include "tessera/source_open.h"

@@ -2,11 +2,11 @@
  * CMap, but lies in HDF5 as (profiles, genes): our rows are the profiles (COL), our readouts the
  * genes (ROW). Files that hold it the other way round are known by their shape. */
 #include "formats.h"
+#include "source_h5.h"
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/h5_guard.h"
-#include "tessera/source_h5.h"
 
 #include <inttypes.h>
 #include <string.h>

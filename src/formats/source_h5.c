@@ -1,5 +1,5 @@
 /* source_h5.c -- the shared part of reading AnnData and GCTX. */
-#include "tessera/source_h5.h"
+#include "source_h5.h"
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"

@@ -1,14 +1,13 @@
 /* source_h5ad.c -- AnnData files as a source: X, a layer or raw/X, dense or compressed, and obs; a
  * modality of MuData likewise. */
 #include "formats.h"
-
-#include "tessera/h5ad.h"
+#include "source_h5.h"
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/frame.h"
 #include "tessera/h5_guard.h"
-#include "tessera/source_h5.h"
+#include "tessera/h5ad.h"
 #include "tessera/sparse.h"
 
 #include <inttypes.h>

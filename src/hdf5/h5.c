@@ -2,11 +2,12 @@
  * error stack, innermost first. */
 #include "tessera/h5.h"
 
+#include "h5_claim.h"
+#include "lzf.h"
+
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"
-#include "tessera/h5_claim.h"
-#include "tessera/lzf.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* h5_claim.c -- shapes, filters and storage of datasets that anybody may have written. */
-#include "tessera/h5_claim.h"
+#include "h5_claim.h"
 
 #include "tessera/error.h"
 

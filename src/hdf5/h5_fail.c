@@ -1,6 +1,7 @@
 /* h5_fail.c -- what HDF5 says went wrong, in our sentence. */
-#include "tessera/error.h"
 #include "tessera/h5.h"
+
+#include "tessera/error.h"
 
 #include <stdio.h>
 

@@ -1,9 +1,10 @@
 /* h5_set.c -- parts of other people's datasets, with every claim of the file checked first. */
 #include "tessera/h5_set.h"
 
+#include "h5_claim.h"
+
 #include "tessera/alloc.h"
 #include "tessera/error.h"
-#include "tessera/h5_claim.h"
 #include "tessera/h5_guard.h"
 
 #include <inttypes.h>

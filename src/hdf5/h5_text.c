@@ -1,8 +1,9 @@
 /* h5_text.c -- texts of datasets, and attributes: read and written. */
+#include "tessera/h5.h"
+
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"
-#include "tessera/h5.h"
 #include "tessera/h5_guard.h"
 
 #include <string.h>

@@ -3,7 +3,7 @@
  * The stream is a sequence of runs. A first byte below 32 announces that many plus one literal
  * bytes. Otherwise its upper 3 bits are a length (7: another byte adds to it) and its lower 5 with
  * the next byte a distance back: length + 2 bytes are copied from distance + 1 bytes before. */
-#include "tessera/lzf.h"
+#include "lzf.h"
 
 #include <hdf5.h>
 #include <stdlib.h>

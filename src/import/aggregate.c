@@ -4,7 +4,10 @@
  * group that finds no room waits for the next pass over the files; one that never fits is read a
  * part of its panel at a time. Either way its rows are added in the order of the files, in double
  * precision, so the memory budget changes no bit. */
-#include "plan.h"
+#include "aggregate.h"
+
+#include "remarks.h"
+#include "repeats.h"
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"

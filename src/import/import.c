@@ -1,7 +1,8 @@
 /* import.c -- plan, index, values, summary. */
 #include "tessera/import.h"
 
-#include "plan.h"
+#include "aggregate.h"
+#include "remarks.h"
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"

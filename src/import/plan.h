@@ -1,6 +1,6 @@
 /* plan.h -- which row of which file goes into which experiment, decided before a value is read. */
-#ifndef TESSERA_STORE_PLAN_H
-#define TESSERA_STORE_PLAN_H
+#ifndef PLAN_H
+#define PLAN_H
 
 #include "tessera/import.h"
 #include "tessera/intern.h"
@@ -82,47 +82,5 @@ static inline int64_t tess_plan_folds(const struct tess_plan_group *group)
            : group->n_replicates < TESS_STORE_FOLDS ? group->n_replicates
                                                     : TESS_STORE_FOLDS;
 }
-
-/* Rows of different files that are the same, value by value, seen while they are added up. */
-struct tess_repeats {
-    struct tess_repeat *item; /* a row each; own */
-    size_t n, room;
-};
-/* One row of file `f` and of a group, whose perturbation and context count: the n values are of the
- * readouts number[index[k]], or number[k]. */
-struct tess_row_values {
-    int64_t n;
-    const float *value;
-    const int32_t *index, *number;
-};
-void tess_repeats_add(struct tess_repeats *repeats, int64_t f, const struct tess_plan_group *group,
-                      const struct tess_row_values *row);
-/* A remark for every file with such rows, beside the earlier file that has them. */
-void tess_repeats_remark(const struct tess_repeats *repeats, const struct tess_plan *plan,
-                         struct tess_strings *remark);
-void tess_repeats_release(struct tess_repeats *repeats);
-
-/* What values look like, before anything is done to them; of the first ten million. */
-struct tess_value_facts {
-    int64_t n, n_zero, n_broken, n_negative; /* broken: no whole numbers */
-    float largest;
-};
-void tess_value_facts_add(struct tess_value_facts *facts, const float *value, int64_t n,
-                          int64_t n_implied_zeros);
-
-/* What is no error but may be meant otherwise: of values, names, controls, contexts. */
-void tess_remarks_find(const struct tess_plan *plan, const struct tess_index *index,
-                       const struct tess_value_facts *facts, struct tess_strings *remark);
-
-/* Where values go. */
-struct tess_sink {
-    struct tess_store *store; /* borrowed; NULL: they are only counted              */
-    struct tess_index *index; /* borrowed: the store's, or one without a store      */
-    float *value, *fold;      /* everything, written at the end; NULL: as they come */
-};
-/* Reads the values and fills the sink. */
-int tess_aggregate_run(struct tess_plan *plan, struct tess_sink *sink,
-                       struct tess_problems *problems, struct tess_import_result *result,
-                       struct tess_error *error);
 
 #endif

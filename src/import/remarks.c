@@ -1,6 +1,6 @@
 /* remarks.c -- what is no error, but seldom what people mean: of values, names, controls, contexts.
  */
-#include "plan.h"
+#include "remarks.h"
 
 #include "tessera/alloc.h"
 

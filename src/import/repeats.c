@@ -1,6 +1,6 @@
 /* repeats.c -- rows that two files share. A file that was copied, or cut out of another, gives
  * replicates that agree perfectly and a noise ceiling that is none. */
-#include "plan.h"
+#include "repeats.h"
 
 #include "tessera/alloc.h"
 

@@ -4,14 +4,13 @@
  *   3. labels, then rows: block i is rank i mod n's, a whole number of the predictor's tiles */
 #include "impute.h"
 
-#include "tessera/rounds.h"
-
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/predictor.h"
+#include "tessera/rounds.h"
 #include "tessera/store.h"
 #include "tessera/writer.h"
 

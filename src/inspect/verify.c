@@ -246,12 +246,9 @@ static int verify_run(const char *path, MPI_Comm comm, struct tess_verified *ver
     n = (int64_t)found.n;
     MPI_Bcast(&n, 1, MPI_INT64_T, 0, comm);
     for (int64_t i = 0; i < n && error->code == TESS_OK; i++) {
-        int64_t length = rank == 0 ? (int64_t)strlen(found.item[i]) + 1 : 0;
-        char *name;
+        char *name = rank == 0 ? tess_strdup(found.item[i]) : NULL;
 
-        MPI_Bcast(&length, 1, MPI_INT64_T, 0, comm);
-        name = rank == 0 ? tess_strdup(found.item[i]) : TESS_NEW(char, length);
-        MPI_Bcast(name, tess_int(length), MPI_CHAR, 0, comm);
+        tess_share_text(comm, &name);
         verify_file(name, comm, verified, error);
         tess_free(name);
     }

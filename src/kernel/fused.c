@@ -1,5 +1,5 @@
 /* fused.c -- the passes between the matrix products. */
-#include "tessera/fused.h"
+#include "fused.h"
 
 #include "tessera/random.h"
 #include "tessera/vectorised.h"

@@ -1,8 +1,9 @@
 /* predictor.c -- pairs of rows and readouts to their places, tiles through the forward pass. */
 #include "tessera/predictor.h"
 
+#include "fused.h"
+
 #include "tessera/alloc.h"
-#include "tessera/fused.h"
 
 #include <omp.h>
 #include <string.h>

@@ -1,8 +1,9 @@
 /* tile.c -- the tile: projections, hidden layers, loss, and all of it backwards. */
 #include "tessera/tile.h"
 
+#include "fused.h"
+
 #include "tessera/alloc.h"
-#include "tessera/fused.h"
 
 #include <math.h>
 #include <string.h>

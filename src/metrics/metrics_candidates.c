@@ -1,6 +1,7 @@
 /* metrics_candidates.c -- does a prediction find its own experiment among those of the context? */
-#include "tessera/alloc.h"
 #include "tessera/metrics.h"
+
+#include "tessera/alloc.h"
 
 #include <math.h>
 

@@ -1,6 +1,7 @@
 /* metrics_measured.c -- scores of one experiment: correlation, error and overlap of the change. */
-#include "tessera/alloc.h"
 #include "tessera/metrics.h"
+
+#include "tessera/alloc.h"
 
 #include <math.h>
 #include <stdlib.h>

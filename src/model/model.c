@@ -18,15 +18,7 @@
 #include <strings.h>
 #include <xxhash.h>
 
-#define PIECE ((int64_t)1 << 28) /* bytes of one broadcast */
-#define BATCH 4096               /* rows predicted at a time */
-
-static void broadcast(MPI_Comm comm, void *data, int64_t bytes)
-{
-    for (int64_t i = 0; i < bytes; i += PIECE)
-        MPI_Bcast((char *)data + i, tess_int(bytes - i < PIECE ? bytes - i : PIECE), MPI_BYTE, 0,
-                  comm);
-}
+#define BATCH 4096 /* rows predicted at a time */
 
 static int allocate(struct tess_model *model, const struct tess_vocab vocab[TESS_N_TABLES],
                     struct tess_error *error)
@@ -178,16 +170,6 @@ static int read_model(struct tess_model *model, struct tess_error *error)
     return error->code;
 }
 
-static void broadcast_text(MPI_Comm comm, char **text)
-{
-    int64_t n = *text ? (int64_t)strlen(*text) + 1 : 0;
-
-    broadcast(comm, &n, sizeof n);
-    if (!*text)
-        *text = TESS_NEW(char, n);
-    broadcast(comm, *text, n);
-}
-
 /* Everything that rank 0 has read, to all. Collective. */
 static int share(struct tess_model *model, MPI_Comm comm, struct tess_error *error)
 {
@@ -198,19 +180,19 @@ static int share(struct tess_model *model, MPI_Comm comm, struct tess_error *err
     int rank;
 
     MPI_Comm_rank(comm, &rank);
-    broadcast(comm, &model->config, sizeof model->config);
-    broadcast(comm, &model->network.shape, sizeof model->network.shape);
-    broadcast(comm, &model->step, sizeof model->step);
-    broadcast(comm, &model->best_score, sizeof model->best_score);
-    broadcast(comm, &model->store_hash, sizeof model->store_hash);
-    broadcast(comm, &model->split_hash, sizeof model->split_hash);
-    broadcast(comm, &scaled, sizeof scaled);
-    broadcast_text(comm, &model->store_path);
+    tess_share(comm, &model->config, sizeof model->config);
+    tess_share(comm, &model->network.shape, sizeof model->network.shape);
+    tess_share(comm, &model->step, sizeof model->step);
+    tess_share(comm, &model->best_score, sizeof model->best_score);
+    tess_share(comm, &model->store_hash, sizeof model->store_hash);
+    tess_share(comm, &model->split_hash, sizeof model->split_hash);
+    tess_share(comm, &scaled, sizeof scaled);
+    tess_share_text(comm, &model->store_path);
     for (int t = 0; t < TESS_N_TABLES; t++) {
         tess_share_vocab(comm, vocab[t]);
         if (rank != 0)
             *trained[t] = TESS_NEW(uint8_t, vocab[t]->n);
-        broadcast(comm, *trained[t], vocab[t]->n);
+        tess_share(comm, *trained[t], (size_t)vocab[t]->n);
     }
     n = model->context.n * model->readout.n;
     if (rank != 0) {
@@ -224,14 +206,14 @@ static int share(struct tess_model *model, MPI_Comm comm, struct tess_error *err
     }
     if (tess_agree(comm, error) != TESS_OK)
         return error->code;
-    broadcast(comm, model->network.parameter,
-              tess_shape_size(model->network.shape) * (int64_t)sizeof(float));
+    tess_share(comm, model->network.parameter,
+               (size_t)tess_shape_size(model->network.shape) * sizeof(float));
     for (int t = 0; t < TESS_N_TABLES; t++)
-        broadcast(comm, model->network.table[t],
-                  model->network.rows[t] * model->network.shape.dim * (int64_t)sizeof(float));
+        tess_share(comm, model->network.table[t],
+                   (size_t)(model->network.rows[t] * model->network.shape.dim) * sizeof(float));
     if (scaled) {
-        broadcast(comm, model->shift, n * (int64_t)sizeof(float));
-        broadcast(comm, model->scale, n * (int64_t)sizeof(float));
+        tess_share(comm, model->shift, (size_t)n * sizeof(float));
+        tess_share(comm, model->scale, (size_t)n * sizeof(float));
     }
     return TESS_OK;
 }
@@ -264,13 +246,13 @@ static int read_first_intact(struct tess_model *model, const struct tess_strings
     int rank;
 
     MPI_Comm_rank(comm, &rank);
-    broadcast(comm, &n, sizeof n);
+    tess_share(comm, &n, sizeof n);
     for (int64_t i = 0; i < n; i++) {
         struct tess_error mine = TESS_ERROR_INIT;
 
         tess_free(model->path);
         model->path = rank == 0 ? tess_strdup(candidate->item[i]) : NULL;
-        broadcast_text(comm, &model->path);
+        tess_share_text(comm, &model->path);
         if (tess_sums_verify(model->path, comm, NULL, &mine) == TESS_OK && rank == 0)
             read_model(model, &mine);
         if (tess_agree(comm, &mine) == TESS_OK)

@@ -1,5 +1,5 @@
 /* run.c -- a run directory: made, locked, moved aside; its log. */
-#include "tessera/run.h"
+#include "run.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"

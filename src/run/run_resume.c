@@ -1,5 +1,5 @@
 /* run_resume.c -- which checkpoint an earlier run goes on from, and what goes or is set aside. */
-#include "tessera/run.h"
+#include "run.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
@@ -200,7 +200,7 @@ int tess_run_resume(struct tess_run *run, struct tess_trainer *trainer, struct t
         tess_debug("%s: verified and read in %.3f s", path, tess_clock() - started);
         tess_free(path);
     }
-    run->longest_save = tess_checkpoint_bytes(trainer) / BYTES_PER_SECOND;
+    run->longest_save = tess_trainer_save_bytes(trainer) / BYTES_PER_SECOND;
     if (error->code == TESS_OK && run->rank == 0 && run->earlier) {
         set_aside(run, candidate, n, trainer->optimizer.step);
         cut_log(run, trainer->progress.epoch, error);

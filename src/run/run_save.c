@@ -1,5 +1,5 @@
 /* run_save.c -- when to save and when to stop; which checkpoints stay. */
-#include "tessera/run.h"
+#include "run.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
@@ -109,7 +109,7 @@ static int write_state(struct tess_run *run, struct tess_trainer *trainer, const
     if (run->rank == 0)
         tess_run_renew(run, error);
     if (tess_agree(run->comm, error) == TESS_OK)
-        tess_checkpoint_write(trainer, path, error);
+        tess_trainer_save(trainer, path, error);
     spent = tess_clock() - started;
     run->saving += spent;
     run->longest_save = spent > run->longest_save ? spent : run->longest_save;

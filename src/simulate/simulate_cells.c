@@ -1,6 +1,6 @@
 /* simulate_cells.c -- counts of single cells: negative binomial about the profile's shares of a
  * sequencing depth that varies from cell to cell. */
-#include "simulate_plan.h"
+#include "simulate_cells.h"
 
 #include "tessera/alloc.h"
 

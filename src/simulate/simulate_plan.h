@@ -31,12 +31,6 @@ void plan_replicate(const struct plan *plan, int64_t experiment, int64_t replica
 /* Replicate of a row of an experiment, counted from its first. */
 int64_t plan_replicate_of(const struct plan *plan, int64_t experiment, int64_t row);
 
-/* The files (simulate_write.c, simulate_store.c). A store takes the index over: write it last.
- * Collective over comm. */
-int plan_write_matrix(const struct plan *plan, MPI_Comm comm, struct tess_error *error);
-int plan_write_truth(const struct plan *plan, MPI_Comm comm, struct tess_error *error);
-int plan_write_store(struct plan *plan, MPI_Comm comm, struct tess_error *error);
-
 /* Rows of experiments in order, with their noise-free profiles kept. */
 struct cursor {
     const struct plan *plan;      /* borrowed */
@@ -50,16 +44,5 @@ void cursor_release(struct cursor *cursor);
  * profile, in cursor->value. */
 void cursor_row(struct cursor *cursor, int64_t row);
 void cursor_replicate(struct cursor *cursor, int64_t experiment, int64_t replicate);
-
-/* Counts of the cells [first, first + n) of the file, as compressed rows; without `counts` only
- * indptr (n + 1) is filled. */
-struct cells {
-    int64_t *indptr; /* (n + 1) from 0; own */
-    int32_t *index;
-    float *count;
-    size_t room_indptr, room_index, room_count;
-};
-void cells_make(struct cells *cells, struct cursor *cursor, int64_t first, int64_t n, int counts);
-void cells_release(struct cells *cells);
 
 #endif

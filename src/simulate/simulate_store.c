@@ -1,11 +1,10 @@
 /* simulate_store.c -- a simulation as a store: means over replicates, and their folds. */
-#include "simulate_plan.h"
-
-#include "tessera/rounds.h"
+#include "simulate_store.h"
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
+#include "tessera/rounds.h"
 
 #include <stdio.h>
 

@@ -1,11 +1,12 @@
 /* simulate_write.c -- the labelled matrices of a simulation: the data and the noise-free truth. */
-#include "simulate_plan.h"
+#include "simulate_write.h"
 
-#include "tessera/rounds.h"
+#include "simulate_cells.h"
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
+#include "tessera/rounds.h"
 #include "tessera/version.h"
 #include "tessera/writer.h"
 

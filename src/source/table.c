@@ -8,7 +8,7 @@
 #include "tessera/error.h"
 #include "tessera/problems.h"
 #include "tessera/source_options.h"
-#include "tessera/store.h"
+#include "tessera/split_name.h"
 
 #include <string.h>
 #include <zlib.h>

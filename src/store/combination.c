@@ -1,7 +1,8 @@
 /* combination.c -- "A+B+…" against a vocabulary whose symbols may hold pluses of their own. */
-#include "tessera/store.h"
+#include "tessera/combination.h"
 
 #include "tessera/alloc.h"
+#include "tessera/index.h"
 #include "tessera/text.h"
 
 #include <stdlib.h>

@@ -7,18 +7,18 @@
 #define AT(member) offsetof(struct tess_index, member)
 
 const struct tess_field tess_fields[TESS_N_FIELDS] = {
-    {"/combination/first", AT(combination_first), 8},
-    {"/combination/member", AT(combination_member), 8},
-    {"/panel/first", AT(panel_first), 8},
-    {"/panel/readout", AT(panel_readout), 8},
-    {"/experiment/combination", AT(combination), 8},
-    {"/experiment/context", AT(context_of), 8},
-    {"/experiment/panel", AT(panel), 8},
-    {"/experiment/split", AT(split), 1},
-    {"/experiment/n_replicates", AT(n_replicates), 8},
-    {"/experiment/n_observed", AT(n_observed), 8},
-    {"/fold/first", AT(fold_first), 8},
-    {"/fold/replicates", AT(fold_replicates), 8},
+    [TESS_FIELD_COMBINATION_FIRST] = {"/combination/first", AT(combination_first), 8},
+    [TESS_FIELD_COMBINATION_MEMBER] = {"/combination/member", AT(combination_member), 8},
+    [TESS_FIELD_PANEL_FIRST] = {"/panel/first", AT(panel_first), 8},
+    [TESS_FIELD_PANEL_READOUT] = {"/panel/readout", AT(panel_readout), 8},
+    [TESS_FIELD_COMBINATION] = {"/experiment/combination", AT(combination), 8},
+    [TESS_FIELD_CONTEXT] = {"/experiment/context", AT(context_of), 8},
+    [TESS_FIELD_PANEL] = {"/experiment/panel", AT(panel), 8},
+    [TESS_FIELD_SPLIT] = {"/experiment/split", AT(split), 1},
+    [TESS_FIELD_REPLICATES] = {"/experiment/n_replicates", AT(n_replicates), 8},
+    [TESS_FIELD_OBSERVED] = {"/experiment/n_observed", AT(n_observed), 8},
+    [TESS_FIELD_FOLD_FIRST] = {"/fold/first", AT(fold_first), 8},
+    [TESS_FIELD_FOLD_REPLICATES] = {"/fold/replicates", AT(fold_replicates), 8},
 };
 
 const char *const tess_value_names[2] = {"/value", "/fold/value"};
@@ -34,20 +34,15 @@ void **tess_field_array(const struct tess_index *index, int i)
 void tess_field_lengths(const struct tess_index *index, int64_t length[TESS_N_FIELDS])
 {
     int64_t n = index->n_experiments;
-    int64_t all[TESS_N_FIELDS] = {index->n_combinations + 1,
-                                  index->combination_first[index->n_combinations],
-                                  index->n_panels + 1,
-                                  index->panel_first[index->n_panels],
-                                  n,
-                                  n,
-                                  n,
-                                  n,
-                                  n,
-                                  n,
-                                  n + 1,
-                                  index->fold_first[n]};
 
-    memcpy(length, all, sizeof all);
+    for (int i = 0; i < TESS_N_FIELDS; i++)
+        length[i] = n; /* one for each experiment, but for these */
+    length[TESS_FIELD_COMBINATION_FIRST] = index->n_combinations + 1;
+    length[TESS_FIELD_COMBINATION_MEMBER] = index->combination_first[index->n_combinations];
+    length[TESS_FIELD_PANEL_FIRST] = index->n_panels + 1;
+    length[TESS_FIELD_PANEL_READOUT] = index->panel_first[index->n_panels];
+    length[TESS_FIELD_FOLD_FIRST] = n + 1;
+    length[TESS_FIELD_FOLD_REPLICATES] = index->fold_first[n];
 }
 
 struct tess_vocab *tess_field_vocab(const struct tess_index *index, int i)

@@ -2,7 +2,9 @@
 #include "tessera/select.h"
 
 #include "tessera/alloc.h"
+#include "tessera/combination.h"
 #include "tessera/error.h"
+#include "tessera/share.h"
 #include "tessera/store.h"
 #include "tessera/text.h"
 
@@ -79,19 +81,13 @@ int64_t tess_sets_find(const struct tess_sets *sets, int64_t n, const int64_t *m
     return -1;
 }
 
-static void broadcast(MPI_Comm comm, int64_t *x, int64_t n)
-{
-    for (int64_t i = 0, step = 1 << 26; i < n; i += step)
-        MPI_Bcast(x + i, tess_int(n - i < step ? n - i : step), MPI_INT64_T, 0, comm);
-}
-
 void tess_sets_broadcast(MPI_Comm comm, struct tess_sets *sets)
 {
     int64_t head[2] = {sets->n, sets->n ? sets->first[sets->n] : 0};
     int rank;
 
     MPI_Comm_rank(comm, &rank);
-    broadcast(comm, head, 2);
+    MPI_Bcast(head, 2, MPI_INT64_T, 0, comm);
     if (rank != 0 || head[0] == 0) {
         tess_sets_release(sets);
         sets->n = head[0];
@@ -100,8 +96,8 @@ void tess_sets_broadcast(MPI_Comm comm, struct tess_sets *sets)
         sets->first = TESS_NEW(int64_t, sets->room_first);
         sets->member = TESS_NEW(int64_t, sets->room_member);
     }
-    broadcast(comm, sets->first, head[0] + 1);
-    broadcast(comm, sets->member, head[1]);
+    tess_share(comm, sets->first, (size_t)(head[0] + 1) * sizeof *sets->first);
+    tess_share(comm, sets->member, (size_t)head[1] * sizeof *sets->member);
 }
 
 void tess_sets_release(struct tess_sets *sets)

@@ -2,6 +2,7 @@
 #include "tessera/split.h"
 
 #include "tessera/alloc.h"
+#include "tessera/combination.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/intern.h"

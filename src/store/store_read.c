@@ -13,8 +13,6 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define PIECE_BYTES ((int64_t)1 << 28)
-
 int tess_store_is(const char *path)
 {
     struct tess_error error = TESS_ERROR_INIT;
@@ -94,10 +92,11 @@ static int read_index(const struct tess_h5 *h5, struct tess_index *index, struct
     }
     if (error->code != TESS_OK)
         return error->code;
-    index->n_combinations = length[0] - 1;
-    index->n_panels = length[2] - 1;
-    index->n_experiments = length[4];
-    if (length[0] < 1 || length[2] < 1 || length[10] != length[4] + 1)
+    index->n_combinations = length[TESS_FIELD_COMBINATION_FIRST] - 1;
+    index->n_panels = length[TESS_FIELD_PANEL_FIRST] - 1;
+    index->n_experiments = length[TESS_FIELD_COMBINATION];
+    if (index->n_combinations < 0 || index->n_panels < 0 ||
+        length[TESS_FIELD_FOLD_FIRST] != index->n_experiments + 1)
         return tess_error_set(error, TESS_EDATA, "%s: its index has impossible sizes: damaged",
                               h5->path);
     tess_field_lengths(index, implied);
@@ -183,23 +182,22 @@ static int open_first(struct tess_store *store, const char *path, int any_split,
     return error->code;
 }
 
-static void broadcast(MPI_Comm comm, void *data, int64_t bytes)
-{
-    for (int64_t i = 0; i < bytes; i += PIECE_BYTES)
-        MPI_Bcast((char *)data + i, tess_int(bytes - i < PIECE_BYTES ? bytes - i : PIECE_BYTES),
-                  MPI_BYTE, 0, comm);
-}
-
 static void share(struct tess_store *store, int rank)
 {
     struct tess_index *index = &store->index;
     int64_t length[TESS_N_FIELDS] = {0};
-    int64_t head[6] = {index->n_combinations, index->n_panels,    index->n_experiments,
-                       (int64_t)index->hash,  store->n_checks[0], store->n_checks[1]};
+    struct {
+        int64_t n_combinations, n_panels, n_experiments, n_checks[2];
+        uint64_t hash;
+    } head = {index->n_combinations,
+              index->n_panels,
+              index->n_experiments,
+              {store->n_checks[0], store->n_checks[1]},
+              index->hash};
 
     if (rank == 0)
         tess_field_lengths(index, length);
-    MPI_Bcast(head, 6, MPI_INT64_T, 0, store->comm);
+    tess_share(store->comm, &head, sizeof head);
     MPI_Bcast(length, TESS_N_FIELDS, MPI_INT64_T, 0, store->comm);
     MPI_Bcast(store->split_method, TESS_SPLIT_METHOD, MPI_CHAR, 0, store->comm);
     for (int i = 0; i < TESS_N_VOCABS; i++)
@@ -209,22 +207,23 @@ static void share(struct tess_store *store, int rank)
 
         if (rank != 0)
             *array = tess_alloc((size_t)length[i], tess_fields[i].size);
-        broadcast(store->comm, *array, length[i] * (int64_t)tess_fields[i].size);
+        tess_share(store->comm, *array, (size_t)length[i] * tess_fields[i].size);
     }
     for (int which = 0; which < 2; which++) {
-        store->n_checks[which] = head[4 + which];
+        store->n_checks[which] = head.n_checks[which];
         if (rank != 0)
-            store->check[which] = TESS_NEW(uint64_t, head[4 + which]);
-        broadcast(store->comm, store->check[which], head[4 + which] * 8);
-        store->verified[which] = TESS_NEW(uint8_t, head[4 + which]);
+            store->check[which] = TESS_NEW(uint64_t, head.n_checks[which]);
+        tess_share(store->comm, store->check[which],
+                   (size_t)store->n_checks[which] * sizeof *store->check[which]);
+        store->verified[which] = TESS_NEW(uint8_t, head.n_checks[which]);
     }
     store->block = TESS_NEW(struct tess_store_block, 2);
-    index->n_combinations = head[0];
-    index->n_panels = head[1];
-    index->n_experiments = head[2];
+    index->n_combinations = head.n_combinations;
+    index->n_panels = head.n_panels;
+    index->n_experiments = head.n_experiments;
     if (rank != 0)
         tess_index_finish(index);
-    index->hash = (uint64_t)head[3];
+    index->hash = head.hash;
 }
 
 static int open_all(struct tess_store *store, const char *path, int any_split, MPI_Comm comm,

@@ -6,6 +6,8 @@
  * one stretch of the file. */
 #include "kinds.h"
 
+#include "writer_h5ad_verify.h"
+
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/h5.h"

@@ -1,6 +1,8 @@
 /* writer_h5ad_verify.c -- AnnData has no checksums: its structure, and that predictions are
  * numbers. */
-#include "kinds.h"
+#include "writer_h5ad_verify.h"
+
+#include "writer_verify.h"
 
 #include "tessera/error.h"
 #include "tessera/h5ad.h"

@@ -1,5 +1,5 @@
 /* writer_verify.c -- files that were written, as the readers of inputs find them. */
-#include "kinds.h"
+#include "writer_verify.h"
 
 #include "tessera/error.h"
 #include "tessera/source_open.h"

@@ -1,5 +1,6 @@
 /* agree.c -- every rank ends with the sentence of the worst one. */
 #include "tessera/agree.h"
+
 #include "tessera/error.h"
 
 #include <stdio.h>

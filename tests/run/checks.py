@@ -1,5 +1,6 @@
 """checks.py -- for scripts that go on after a check has failed: what was checked, and commands on some ranks."""
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -21,6 +22,18 @@ def finish():
         print("FAILED", finding)
     print(f"{n_checks} checks, {len(findings)} findings")
     sys.exit(bool(findings))
+
+
+def real_data():
+    """The folder of real data, where the script is asked for its part on them (a third argument `real`), else None. That part
+    is a test of its own, so that it is skipped, and not passed, where they are missing."""
+    if "real" not in sys.argv[3:]:
+        return None
+    data = pathlib.Path(sys.argv[2]).resolve().parent / "shared" / "data"
+    if not data.is_dir():
+        print(f"skipped: no {data}")
+        sys.exit(77)
+    return data
 
 
 def run(*arguments, ranks=1, program=os.path.abspath(sys.argv[1]), limit=120):

@@ -17,10 +17,10 @@ try:
 except ImportError:
     print("skipped: no numpy")
     sys.exit(77)
-from checks import check, finish
+from checks import check, finish, real_data
 
 program = os.path.join(os.path.dirname(os.path.abspath(sys.argv[1])), "tests", "run", "dump_source")
-formats = os.path.join(sys.argv[2], "..", "shared", "data", "formats")
+data = real_data()
 folder = tempfile.mkdtemp(prefix="tessera_text_")
 MISSING = {"", "NA", "nan", "NaN", "N/A"}
 
@@ -71,13 +71,13 @@ def plain_gct(path, naming=0):
     return [line[naming] for line in data], columns, np.array(values).T
 
 
-def test_gct():
+def test_real_gct():
     incomplete = {"modzs_n25x50.gct": [":2: announces 50 data lines, but there are 36"]}
     names = ["mini_gctoo_for_testing.gct", "mini_gctoo_for_testing_nometa.gct", "modzs_n25x50.gct",
              "older_version_v1_2.gct", "test_p100.gct", "test_parse_gct_int_ids.gct",
              "gct_text_named.gctx"]
     for name in names:
-        path = os.path.join(formats, name)
+        path = os.path.join(data, "formats", name)
         if name.endswith(".gctx"):
             out, failed = dump(path)
             check(failed and failed[0] == 65 and "is named .gctx but holds"
@@ -88,12 +88,36 @@ def test_gct():
         for file, options in itertools.product((path, packed), ({}, {"rows": 7, "backwards": 1})):
             out, failed = dump(file, **options)
             check(out and same(out, *expected, incomplete.get(name, ())), f"{name} {options} {failed}")
-    path = os.path.join(formats, "test_p100.gct")
+    path = os.path.join(data, "formats", "test_p100.gct")
     out, failed = dump(path, readout="pr_p100_modified_peptide_code")
     expected = plain_gct(path, "pr_p100_modified_peptide_code")
     check(out and same(out, *expected), f"named by row metadata {failed}")
-    _, failed = dump(os.path.join(formats, "test_concat_gctoo_test_main_fake_empty_file.gct"))
+    _, failed = dump(os.path.join(data, "formats", "test_concat_gctoo_test_main_fake_empty_file.gct"))
     check(failed and failed[0] == 65 and "is empty" in failed[1], "empty file")
+
+
+def own_gct(version, rng, n_rows=5, n_columns=4, row_fields=2, column_fields=3):
+    """A GCT file of that version: names and values of all kinds."""
+    row_fields, column_fields = (1, 0) if version == "1.2" else (row_fields, column_fields)
+    names = ["id", *[f"field{k}" for k in range(row_fields)], *[f"profile {k}" for k in range(n_columns)]]
+    lines = [["Name", "Description", *names[2:]] if version == "1.2" else names]
+    for k in range(column_fields):
+        lines.append([f"about{k}", *["-666"] * row_fields, *[rng.choice(["A549", "-666", "10 µM", ""]) for _ in range(n_columns)]])
+    for i in range(n_rows):
+        lines.append([f"{i}_at", *[rng.choice(["TP53", "say hi", "na"]) for _ in range(row_fields)],
+                      *[rng.choice(["NaN", "NA", "1", "-2.5e-3", "0.125"]) for _ in range(n_columns)]])
+    size = f"{n_rows}\t{n_columns}" + ("" if version == "1.2" else f"\t{row_fields}\t{column_fields}")
+    return f"#{version}\n{size}\n" + "".join("\t".join(line) + "\n" for line in lines)
+
+
+def test_gct():
+    rng = random.Random(5)
+    for version in ("1.2", "1.3"):
+        path = write("own.gct", own_gct(version, rng))
+        packed = write("own.gct.gz", open(path, "rb").read())
+        for file, options in itertools.product((path, packed), ({}, {"rows": 3, "backwards": 1})):
+            out, failed = dump(file, **options)
+            check(out and same(out, *plain_gct(path)), f"own GCT {version} {options} {failed}")
 
 
 # ---- tables ----
@@ -489,20 +513,8 @@ def test_mutations():
         check(not failed or failed[0] == 65 and re.match(r"[^\n]*mutated: ", failed[1]), f"mutation {i}: {failed} {data[:200]!r}")
 
 
-test_long()
-test_wide()
-test_coding()
-test_cr()
-test_index()
-test_values()
-test_missing()
-test_matrix()
-test_annotation()
-test_bad()
-test_mutations()
-if os.path.isdir(formats):
-    test_gct()
-else:
-    print("no ../shared/data: its files are left out")
+for test in (test_real_gct,) if data else (test_gct, test_long, test_wide, test_coding, test_cr, test_index, test_values, test_missing,
+                                           test_matrix, test_annotation, test_bad, test_mutations):
+    test()
 subprocess.run(["rm", "-rf", folder], check=True)
 finish()

@@ -1,8 +1,9 @@
 /* sparse.c -- tests of compressed matrices by rows, of LZF and of texts. */
+#include "hdf5/lzf.h"
+
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/h5.h"
-#include "tessera/lzf.h"
 #include "tessera/random.h"
 #include "tessera/source.h"
 #include "tessera/sparse.h"

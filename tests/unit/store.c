@@ -3,6 +3,7 @@
 
 #include "tessera/alloc.h"
 #include "tessera/commit.h"
+#include "tessera/combination.h"
 #include "tessera/error.h"
 #include "tessera/h5_guard.h"
 #include "tessera/text.h"

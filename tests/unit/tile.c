@@ -1,10 +1,10 @@
 /* tile.c -- the tile's outputs and gradients against PyTorch's (tests/data/make_gradients.py) and
  * against finite differences of itself; the random numbers of dropout against Random123. */
 #include "../reference.h"
+#include "kernel/fused.h"
 
 #include "tessera/encoder.h"
 #include "tessera/config.h"
-#include "tessera/fused.h"
 #include "tessera/tile.h"
 
 #include <Random123/philox.h>

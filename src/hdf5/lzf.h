@@ -1,7 +1,7 @@
 /* lzf.h -- the LZF compression that h5py (and so anndata's `compression="lzf"`) writes: HDF5 filter
  * 32000, which the HDF5 library itself lacks. Decoding only. */
-#ifndef TESSERA_LZF_H
-#define TESSERA_LZF_H
+#ifndef LZF_H
+#define LZF_H
 
 #include <stddef.h>
 

@@ -1,14 +1,14 @@
-/* save.c -- writing a checkpoint: every rank its rows and its slice. */
-#include "tessera/checkpoint.h"
+/* trainer_save.c -- writing a checkpoint: every rank its rows and its slice. */
+#include "tessera/trainer.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/checkpoint.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/platform.h"
 #include "tessera/share.h"
 #include "tessera/sums.h"
-#include "tessera/trainer.h"
 #include "tessera/version.h"
 
 #include <stdio.h>
@@ -161,7 +161,7 @@ static void write_all(struct tess_h5 *h5, struct tess_trainer *trainer, struct t
     write_scaling(h5, trainer, error);
 }
 
-double tess_checkpoint_bytes(const struct tess_trainer *trainer)
+double tess_trainer_save_bytes(const struct tess_trainer *trainer)
 {
     double bytes = 12.0 * (double)trainer->n_parameters + 16.0 * (double)trainer->optimizer.step;
 
@@ -195,7 +195,7 @@ static void look_at_numbers(const struct tess_trainer *trainer, struct tess_erro
     }
 }
 
-int tess_checkpoint_write(struct tess_trainer *trainer, const char *path, struct tess_error *error)
+int tess_trainer_save(struct tess_trainer *trainer, const char *path, struct tess_error *error)
 {
     struct tess_h5 h5 = TESS_H5_INIT;
     struct tess_commit commit = {0};
@@ -203,7 +203,7 @@ int tess_checkpoint_write(struct tess_trainer *trainer, const char *path, struct
     look_at_numbers(trainer, error);
     /* a disk that is clearly too full is noticed before anything is written; that may pass */
     if (trainer->rank == 0 && tess_commit_open(&commit, path, error) == TESS_OK &&
-        tess_commit_check_room(path, tess_checkpoint_bytes(trainer), error) == TESS_ECREATE)
+        tess_commit_check_room(path, tess_trainer_save_bytes(trainer), error) == TESS_ECREATE)
         error->code = TESS_EIO;
     if (tess_agree(trainer->comm, error) == TESS_OK) {
         tess_share_commit(trainer->comm, &commit);

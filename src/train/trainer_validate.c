@@ -1,4 +1,4 @@
-/* validate.c -- the score that decides: RMSE of the validation experiments. */
+/* trainer_validate.c -- the score that decides: RMSE of the validation experiments. */
 #include "tessera/trainer.h"
 
 #include "tessera/alloc.h"

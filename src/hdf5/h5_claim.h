@@ -1,7 +1,7 @@
 /* h5_claim.h -- what a dataset says about its size, held against the bytes that are really there:
  * the one place in which such claims are judged. Local. */
-#ifndef TESSERA_H5_CLAIM_H
-#define TESSERA_H5_CLAIM_H
+#ifndef H5_CLAIM_H
+#define H5_CLAIM_H
 
 #include "tessera/h5.h"
 

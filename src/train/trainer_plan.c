@@ -1,4 +1,5 @@
-/* plan.c -- what a training will do and the memory that each rank needs for it, said beforehand. */
+/* trainer_plan.c -- what a training will do and the memory that each rank needs for it, said
+ * beforehand. */
 #include "tessera/trainer.h"
 
 #include "tessera/error.h"

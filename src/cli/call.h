@@ -1,35 +1,14 @@
-/* cli.h -- the program's commands: a table of options each; parse, call, print; no science. */
-#ifndef TESSERA_CLI_H
-#define TESSERA_CLI_H
+/* call.h -- the program's commands: a table of options each; parse, call, print; no science. */
+#ifndef CALL_H
+#define CALL_H
+
+#include "command.h"
 
 #include "tessera/text.h"
 
 #include <mpi.h>
 
 struct tess_error;
-
-/* In `usage`, `argument` and `help`, "{kinds}" stands for the kinds of output that there are
- * (writer.h), "{endings}" and "{ENDINGS}" for the endings of their names. */
-struct tess_option {
-    const char *name;     /* long name                                       */
-    char letter;          /* short name, or 0                                */
-    const char *argument; /* "FILE"; NULL: a flag; "[X]": may be left out ("" is recorded) */
-    const char *help;
-};
-
-struct tess_call;
-struct tess_command {
-    const char *name;
-    const char *usage;                 /* "import FILE… -o STORE [options]"                */
-    const char *summary;               /* one line                                         */
-    const char *details;               /* more for --help, or NULL                         */
-    const struct tess_option *options; /* ends with a zero entry; NULL: none */
-    int min_args, max_args;            /* positional arguments; max -1: any  */
-    const char *const *outputs; /* options that name files to be written, then NULL; or NULL */
-    int with_sums;              /* each with a sidecar NAME.sum                              */
-    /* Collective over call->comm; returns the same code on every rank. */
-    int (*run)(struct tess_call *call, struct tess_error *error);
-};
 
 struct tess_call {
     MPI_Comm comm;
@@ -64,9 +43,5 @@ char *tess_call_text(const struct tess_call *call);
 int tess_call_check_outputs(const struct tess_call *call, struct tess_error *error);
 /* The same for an input that a configuration names. Collective. */
 int tess_call_check_more(const struct tess_call *call, const char *input, struct tess_error *error);
-
-extern const struct tess_command tess_command_check, tess_command_import, tess_command_split,
-    tess_command_info, tess_command_verify, tess_command_train, tess_command_evaluate,
-    tess_command_impute, tess_command_simulate, tess_command_bench;
 
 #endif

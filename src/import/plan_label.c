@@ -1,4 +1,4 @@
-/* labels.c -- the files' metadata columns to numbers, a few bytes a row. */
+/* plan_label.c -- the files' metadata columns to numbers, a few bytes a row. */
 #include "plan.h"
 
 #include "tessera/alloc.h"

@@ -1,5 +1,5 @@
-/* loop.c -- a training from its first epoch to its last: log, validation, checkpoints. */
-#include "tessera/trainer.h"
+/* run_loop.c -- a training from its first epoch to its last: log, validation, checkpoints. */
+#include "run.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
@@ -8,7 +8,7 @@
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/preempt.h"
-#include "tessera/run.h"
+#include "tessera/trainer.h"
 
 #include <jansson.h>
 #include <math.h>

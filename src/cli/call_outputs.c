@@ -1,7 +1,8 @@
-/* outputs.c -- what a command would write, held against everything that it was given. */
+/* call_outputs.c -- what a command would write, held against everything that it was given. */
+#include "call.h"
+
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
-#include "tessera/cli.h"
 #include "tessera/error.h"
 #include "tessera/output.h"
 #include "tessera/rundir.h"

@@ -1,4 +1,4 @@
-/* step.c -- one step, as in the diagram of docs/architecture.md:
+/* trainer_step.c -- one step, as in the diagram of docs/architecture.md:
  *   schedule → rows from their owners → tiles of each lane → pulse → MLP: reduce, update, share
  *                                                                 → rows: back to owners, update */
 #include "tessera/trainer.h"

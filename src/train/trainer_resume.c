@@ -1,4 +1,4 @@
-/* resume.c -- taking over a checkpoint's state, on whatever number of ranks. */
+/* trainer_resume.c -- taking over a checkpoint's state, on whatever number of ranks. */
 #include "tessera/trainer.h"
 
 #include "tessera/agree.h"

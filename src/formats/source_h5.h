@@ -1,7 +1,7 @@
 /* source_h5.h -- what the HDF5 kinds of source (AnnData, GCTX) share: metadata columns out of
  * texts, readout names, infinite values. Local. */
-#ifndef TESSERA_SOURCE_H5_H
-#define TESSERA_SOURCE_H5_H
+#ifndef SOURCE_H5_H
+#define SOURCE_H5_H
 
 #include "tessera/h5_column.h"
 #include "tessera/intern.h"

@@ -1,4 +1,4 @@
-/* leakage.c -- what a split keeps from the model, and what it gives away. */
+/* split_leakage.c -- what a split keeps from the model, and what it gives away. */
 #include "tessera/split.h"
 
 #include "tessera/alloc.h"

@@ -3,8 +3,8 @@
  * Compiled for several instruction sets and chosen at start by the loader; the arithmetic is the
  * same in each (no contraction, sums over 16 fixed partial sums), so the bits are too. All matrices
  * are row-major with H columns. Local, pure. */
-#ifndef TESSERA_FUSED_H
-#define TESSERA_FUSED_H
+#ifndef FUSED_H
+#define FUSED_H
 
 #include "tessera/random.h"
 

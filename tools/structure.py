@@ -1,0 +1,200 @@
+"""structure.py -- where things lie and who may use them: the part of lint.py that looks at all files at once.
+
+Read are definitions and uses by name, not includes alone: a function counts where it is defined. Every check
+returns (path, line, what)."""
+import re
+
+# Folders of src, lower ones first, and what each stands upon; what those stand upon, it may use too.
+# To come: "linalg": ["comm"], and "discover": ["linalg", "model", "store", "metrics"].
+FOLDERS = {
+    "base": [],
+    "comm": ["base"],
+    "config": ["comm"],
+    "hdf5": ["comm"],
+    "anndata": ["hdf5"],
+    "store": ["hdf5"],
+    "source": ["store"],
+    "formats": ["source", "anndata"],
+    "writer": ["formats"],
+    "import": ["formats"],
+    "kernel": ["config"],
+    "model": ["kernel", "hdf5"],
+    "train": ["model", "store"],
+    "run": ["train"],
+    "metrics": ["base"],
+    "evaluate": ["metrics", "model", "formats"],
+    "impute": ["model", "writer"],
+    "simulate": ["writer"],
+    "inspect": ["model", "writer"],
+    "bench": ["train", "impute", "simulate"],
+    "cli": ["run", "import", "evaluate", "inspect", "bench"],
+}
+# They know no other ranks.
+ALONE = {"base", "kernel", "metrics"}
+MPI_ALONE = {"MPI_Abort", "MPI_Get_library_version", "MPI_MAX_LIBRARY_VERSION_STRING", "MPI_COMM_WORLD"}
+# Headers without functions, which no .c file gives a folder.
+HEADER_FOLDER = {"vectorised": "base"}
+MAX_FILES, MAX_LINES = 16, 3000
+
+# At the left margin, without static, the braces of the body on a line of their own.
+FUNCTION = re.compile(r"^(?!static\b|typedef\b|extern\b)[A-Za-z_][\w \t*]*?\b(\w+)\s*\([^;{}]*\)\s*\n\{", re.M)
+VARIABLE = re.compile(r"^(?!static\b|typedef\b|extern\b)[A-Za-z_][\w \t*]*?\b(tess_\w+)(?:\[\w*\])*\s*=", re.M)
+PROTOTYPE = re.compile(r"^(?!static\b|typedef\b|extern\b)[A-Za-z_][\w \t*]*?\b(\w+)\s*\([^;{}]*\)[^;{}]*;", re.M)
+EXTERN = re.compile(r"^extern\b([^;]*);", re.M)
+INCLUDE = re.compile(r'^#include "([^"]+)"', re.M)
+
+
+def without_comments(text):
+    """Comments, strings and characters replaced by blanks; lines stay."""
+    pattern = r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\''
+    return re.sub(pattern, lambda m: re.sub(r"[^\n]", " ", m.group()), text, flags=re.S)
+
+
+def below(folder):
+    """All that a folder stands upon, itself included."""
+    return {folder}.union(*(below(other) for other in FOLDERS.get(folder, [])))
+
+
+def line_of(text, position):
+    return text.count("\n", 0, position) + 1
+
+
+def names_file(header, path):
+    """Is `path` the header's .c file, or a part of it?"""
+    return path.stem == header.stem or path.stem.startswith(header.stem + "_")
+
+
+class Structure:
+    def __init__(self, root):
+        self.root = root
+        self.text = {p: p.read_text() for p in sorted(root.glob("src/*/*.[ch]")) + sorted(root.glob("include/tessera/*.h"))}
+        self.code = {p: without_comments(text) for p, text in self.text.items()}
+        self.sources = [p for p in self.code if p.suffix == ".c"]
+        self.headers = [p for p in self.code if p.suffix == ".h"]
+        self.defined = {}  # name -> the .c file
+        self.functions = set()
+        for path in self.sources:
+            for match in FUNCTION.finditer(self.code[path]):
+                self.defined[match.group(1)] = path
+                self.functions.add(match.group(1))
+            for match in VARIABLE.finditer(self.code[path]):
+                self.defined[match.group(1)] = path
+
+    def is_public(self, header):
+        return header.is_relative_to(self.root / "include")
+
+    def folder(self, path):
+        """That a file belongs to; a public header: to that of its .c files. None: to several, or to none."""
+        if not self.is_public(path):
+            return path.parent.name
+        if path.stem in HEADER_FOLDER:
+            return HEADER_FOLDER[path.stem]
+        homes = {p.parent.name for p in self.sources if p.stem == path.stem}
+        homes = homes or {p.parent.name for p in self.sources if names_file(path, p)}
+        return homes.pop() if len(homes) == 1 else None
+
+    def uses(self, path):
+        """(name, line) of what a file takes from other .c files."""
+        for match in re.finditer(r"(?<![\w.>])(?<!struct )(?<!enum )([A-Za-z_]\w*)(\s*\()?", self.code[path]):
+            name, called = match.groups()
+            home = self.defined.get(name)
+            if home and home != path and (called or name.startswith("tess_")):
+                yield name, line_of(self.code[path], match.start())
+
+    def check_folders(self):
+        for folder in sorted({p.parent for p in self.sources}):
+            sources = [p for p in self.sources if p.parent == folder]
+            lines = sum(len(self.text[p].splitlines()) for p in sources)
+            if folder.name not in FOLDERS:
+                yield sources[0], 1, f"src/{folder.name} stands on nothing: add it to FOLDERS in tools/structure.py"
+            if len(sources) > MAX_FILES:
+                yield sources[0], 1, f"src/{folder.name} has {len(sources)} .c files, at most {MAX_FILES}: divide it"
+            if lines > MAX_LINES:
+                yield sources[0], 1, f"src/{folder.name} has {lines} lines of .c files, at most {MAX_LINES}: divide it"
+
+    def check_uses(self):
+        """A function or variable of a folder that is not below this one."""
+        for path in self.code:
+            mine, told = self.folder(path), set()
+            for name, line in self.uses(path):
+                other = self.defined[name].parent.name
+                if mine and name.startswith("tess_") and other not in below(mine) and name not in told:
+                    told.add(name)
+                    yield path, line, f"{mine} may not use {name} of {other}: dependencies point down"
+
+    def check_includes(self):
+        for path in self.code:
+            mine = self.folder(path)
+            if mine is None:
+                yield path, 1, "belongs to no folder: name it like its .c file or add it to HEADER_FOLDER in tools/structure.py"
+                continue
+            for match in INCLUDE.finditer(self.text[path]):
+                name, line = match.group(1), line_of(self.text[path], match.start())
+                public = self.root / "include" / name
+                other = self.folder(public) if public in self.code else mine
+                if other and other not in below(mine):
+                    yield path, line, f"{mine} may not include {public.name} of {other}: dependencies point down"
+                if public not in self.code and path.parent / name not in self.code:
+                    yield path, line, f"{name} is neither beside this file nor in include/"
+
+    def check_headers(self):
+        """What a header declares is defined where its name says; a header of one folder lies in it."""
+        for header in self.headers:
+            mine = self.folder(header)
+            for match in PROTOTYPE.finditer(self.code[header]):
+                name, home = match.group(1), self.defined.get(match.group(1))
+                line = line_of(self.code[header], match.start(1))
+                if not home:
+                    yield header, line, f"{name} is defined nowhere"
+                elif home.parent.name != mine or not names_file(header, home):
+                    yield header, line, (f"{name} is defined in {home.relative_to(self.root)}: "
+                                         f"it belongs into {header.stem}.c or a {header.stem}_*.c of the header's folder")
+            for match in EXTERN.finditer(self.code[header]):
+                for name in re.findall(r"\btess_\w+(?=\s*[,\[]|\s*$)", match.group(1)):
+                    home = self.defined.get(name)
+                    if home and home.parent.name != mine:
+                        yield header, line_of(self.code[header], match.start()), f"{name} is defined in src/{home.parent.name}"
+            if self.is_public(header) and mine:
+                users = [p for p, text in self.text.items() if f'"tessera/{header.name}"' in text]
+                if all(not self.is_public(p) and p.parent.name == mine for p in users):
+                    yield header, 1, f"serves src/{mine} alone: it belongs beside its sources"
+
+    def check_alone(self):
+        for path in self.code:
+            if self.folder(path) not in ALONE:
+                continue
+            for match in re.finditer(r"\bMPI_\w+", self.code[path]):
+                if match.group() not in MPI_ALONE:
+                    yield path, line_of(self.code[path], match.start()), f"{match.group()}: src/{self.folder(path)} knows no other ranks"
+
+    def check_circles(self):
+        """Files of a folder that need each other."""
+        needs = {path: {} for path in self.sources}
+        for path in self.sources:
+            for name, line in self.uses(path):
+                if self.defined[name].parent == path.parent:
+                    needs[path].setdefault(self.defined[name], (name, line))
+        reached = {path: self.reachable(needs, path) for path in self.sources}
+        told = set()
+        for path in self.sources:
+            circle = {other for other in reached[path] if path in reached[other]}
+            if not circle or path in told:
+                continue
+            told |= circle
+            ties = [f"{a.name} -> {b.name} ({needs[a][b][0]})" for a in sorted(circle) for b in sorted(needs[a]) if b in circle]
+            yield path, min(line for b, (_, line) in needs[path].items() if b in circle), f"circle of files: {', '.join(ties)}"
+
+    @staticmethod
+    def reachable(needs, path):
+        seen, rest = set(), list(needs[path])
+        while rest:
+            at = rest.pop()
+            if at not in seen:
+                seen.add(at)
+                rest += needs[at]
+        return seen
+
+    def check(self):
+        for one in (self.check_folders, self.check_includes, self.check_uses, self.check_headers, self.check_alone,
+                    self.check_circles):
+            yield from one()
