@@ -1,6 +1,6 @@
 /* alloc.h -- memory. Small allocations do not fail: running out ends the job with a sentence.
  * Blocks are 64-byte aligned (one cache line, one vector register) and zeroed. Sizes are counted in
- * 64 bits and checked for overflow. */
+ * 64 bits and checked for overflow. Local. */
 #ifndef TESSERA_ALLOC_H
 #define TESSERA_ALLOC_H
 

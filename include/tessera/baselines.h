@@ -19,9 +19,10 @@ enum tess_baseline {
     TESS_ADDITIVE_COMPONENTS,
     TESS_BASELINES
 };
+/* Its name in tables and JSON; of the program. Local. */
 const char *tess_baseline_name(int baseline);
 /* Why it cannot say anything, if it fell back on every experiment: a sentence; NULL: then what it
- * falls back to is its natural answer and stands. */
+ * falls back to is its natural answer and stands. Local. */
 const char *tess_baseline_excuse(int baseline);
 
 struct tess_baselines {
@@ -40,10 +41,15 @@ int tess_baselines_init(struct tess_baselines *baselines, struct tess_profiles *
                         MPI_Comm comm, struct tess_error *error);
 void tess_baselines_release(struct tess_baselines *baselines);
 
-/* What the baselines say about n units of one context: out[baseline] (n, readouts of the context),
- * finite if there is any training data; fallback (n, TESS_BASELINES). Local. */
-int tess_baselines_predict(struct tess_baselines *baselines, int64_t context, int64_t n,
-                           const int64_t *unit, double *const out[TESS_BASELINES],
-                           uint8_t *fallback, struct tess_error *error);
+/* Some units of one context. Borrowed. */
+struct tess_units {
+    int64_t context, n;
+    const int64_t *unit; /* (n) */
+};
+/* What the baselines say about them: out[baseline] (n, readouts of the context), finite if there is
+ * any training data; fallback (n, TESS_BASELINES). Local. */
+int tess_baselines_predict(struct tess_baselines *baselines, struct tess_units units,
+                           double *const out[TESS_BASELINES], uint8_t *fallback,
+                           struct tess_error *error);
 
 #endif

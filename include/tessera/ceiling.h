@@ -13,11 +13,19 @@ struct tess_folds { /* means of disjoint parts of an experiment's replicates */
     int64_t *replicates; /* (n)                             */
 };
 
-/* One halving's scores of one half against the other, before the step to the ceiling. Halving h of
- * experiment e is the same for a seed whatever else is evaluated. control, mean: (n_panel) or NULL.
+/* What changes are changes from. Borrowed. */
+struct tess_change_reference {
+    const double *control, *mean; /* (n_panel) or NULL */
+    double shift;
+};
+/* Halving `number` of an experiment: the same for a seed whatever else is evaluated. */
+struct tess_halving {
+    uint64_t seed, number, experiment;
+};
+/* One halving's scores of one half against the other, before the step to the ceiling.
  * scores->pool.n is 0 if there are fewer than two folds. Local. */
-void tess_ceiling_score(const struct tess_folds *folds, const double *control, const double *mean,
-                        double shift, uint64_t seed, uint64_t halving, uint64_t experiment,
+void tess_ceiling_score(const struct tess_folds *folds,
+                        const struct tess_change_reference *reference, struct tess_halving halving,
                         struct tess_scores *scores);
 
 struct tess_ceiling_sum { /* of the experiments of one halving */

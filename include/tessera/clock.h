@@ -1,4 +1,4 @@
-/* clock.h -- time, for reports and intervals. Nothing numerical may ever depend on it. */
+/* clock.h -- time, for reports and intervals. Nothing numerical may ever depend on it. Local. */
 #ifndef TESSERA_CLOCK_H
 #define TESSERA_CLOCK_H
 

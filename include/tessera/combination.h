@@ -16,5 +16,8 @@ struct tess_vocab;
 int tess_combination_parse(const struct tess_vocab *perturbation,
                            const struct tess_strings *control, const char *text, int64_t *member,
                            struct tess_strings *unknown);
+/* n members in any order into those that count: ascending, repeats and the control (beside others)
+ * dropped; how many are left. control: its number, or -1. Local. */
+int64_t tess_combination_tidy(int64_t control, int64_t n, int64_t *member);
 
 #endif

@@ -73,7 +73,7 @@ struct tess_param {
 extern const struct tess_param tess_params[];
 extern const int tess_n_params;
 
-void tess_config_init(struct tess_config *config); /* the defaults */
+void tess_config_init(struct tess_config *config); /* the defaults; local */
 /* One setting from text: TESS_ECONFIG naming the key, the value, the range and, for an unknown key,
  * the nearest known one. `where` ("file.yaml:12", "--set") begins the sentence. Local. */
 int tess_config_set(struct tess_config *config, const char *name, const char *value,

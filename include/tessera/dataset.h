@@ -36,10 +36,15 @@ struct tess_loaded {
     int64_t *value_first; /* (n + 1) own                                */
     float *value;         /* own                                        */
 };
-/* Experiments with this split among [first, end) of the store. scaled: (value - shift) / scale.
- * Local. */
-int tess_dataset_load(const struct tess_dataset *dataset, int64_t first, int64_t end, int split,
-                      int scaled, struct tess_loaded *loaded, struct tess_error *error);
+/* Which: experiments with this split among [first, end) of the store. */
+struct tess_wanted {
+    int64_t first, end;
+    int split;  /* enum tess_split                   */
+    int scaled; /* (value - shift) / scale           */
+};
+/* Local. */
+int tess_dataset_load(const struct tess_dataset *dataset, struct tess_wanted wanted,
+                      struct tess_loaded *loaded, struct tess_error *error);
 void tess_loaded_release(struct tess_loaded *loaded);
 
 /* Kept columns of a panel. */
@@ -48,7 +53,7 @@ static inline int64_t tess_dataset_width(const struct tess_dataset *dataset, int
     return dataset->panel_first[panel + 1] - dataset->panel_first[panel];
 }
 /* Observations of an experiment in kept columns; where not all columns are kept, as many as if none
- * was missed more often than another. */
+ * was missed more often than another. Local. */
 int64_t tess_dataset_observations(const struct tess_dataset *dataset, int64_t experiment);
 
 #endif

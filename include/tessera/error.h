@@ -46,17 +46,18 @@ int tess_error_set(struct tess_error *error, int code, const char *format, ...)
  * at the head of every function whose failure is the outside world's. Local. */
 int tess_fail_here(struct tess_error *error, const char *what);
 
-/* Tell the torture counter which rank this is (main calls it once). */
+/* Tell the torture counter which rank this is (main calls it once). Local. */
 void tess_fail_rank(int rank);
-/* With TESS_FAIL_AT=0 nothing fails; this says how many fallible sites this rank passed. */
+/* With TESS_FAIL_AT=0 nothing fails; this says how many fallible sites this rank passed. Local. */
 void tess_fail_report(void);
 
-/* A condition that only a bug of ours can make true: say where and end the whole job. */
+/* A condition that only a bug of ours can make true: say where and end the whole job. Local. */
 #define TESS_BUG_IF(condition)                                                                     \
     do {                                                                                           \
         if (condition)                                                                             \
             tess_bug(__FILE__, __LINE__, #condition);                                              \
     } while (0)
+/* What TESS_BUG_IF does. Local. */
 void tess_bug(const char *file, int line, const char *what) __attribute__((noreturn));
 
 /* What tess_bug calls after its message; main points it at MPI_Abort. Default: abort(). */

@@ -9,6 +9,7 @@
 #include "tessera/baselines.h"
 #include "tessera/bootstrap.h"
 #include "tessera/ceiling.h"
+#include "tessera/mapping.h"
 #include "tessera/store.h"
 #include "tessera/text.h"
 
@@ -49,14 +50,15 @@ struct tess_evaluation {
     struct tess_profiles profiles;
     struct tess_baselines baselines;
 
-    int64_t n;           /* scored experiments */
-    int64_t *unit;       /* (n) of the profiles, ascending; own */
-    int has_model;       /* is there something to score beside the baselines? */
-    char *no_model;      /* or why not; own */
-    char *model_source;  /* where it is from; own */
-    int64_t *readout_of; /* (readouts of the store) number in the model, or -1; own, or NULL */
-    int64_t *first;      /* (units + 1) into predicted: only held-out units have room; own   */
-    float *predicted;    /* of a predictions file, by unit and readout of its context; own   */
+    int64_t n;          /* scored experiments */
+    int64_t *unit;      /* (n) of the profiles, ascending; own */
+    int has_model;      /* is there something to score beside the baselines? */
+    char *no_model;     /* or why not; own */
+    char *model_source; /* where it is from; own */
+    /* The store's numbers in the model, of what that was trained on; own. */
+    struct tess_mapping perturbation, readout, context;
+    int64_t *first;   /* (units + 1) into predicted: only held-out units have room; own   */
+    float *predicted; /* of a predictions file, by unit and readout of its context; own   */
 
     int64_t n_held_out;           /* experiments of the split with any value               */
     int64_t n_left_out;           /* measured values that the model says nothing about     */

@@ -27,7 +27,7 @@ struct tess_impute {
     int64_t threads; /* of a rank; 0: as OMP_NUM_THREADS says, else 1             */
 };
 
-void tess_impute_release(struct tess_impute *impute);
+void tess_impute_release(struct tess_impute *impute); /* local */
 /* TESS_EUSAGE if the output is missing, or promises a kind of file that cannot hold what is to be
  * written. Local. */
 int tess_impute_check(const struct tess_impute *impute, struct tess_error *error);

@@ -2,12 +2,14 @@
 #ifndef TESSERA_INDEX_H
 #define TESSERA_INDEX_H
 
+#include "tessera/sets.h"
 #include "tessera/split_name.h"
 #include "tessera/vocab.h"
 
 #include <stdint.h>
 
 struct tess_error;
+struct tess_strings;
 
 #define TESS_CONTROL "control" /* the reserved perturbation symbol */
 
@@ -49,6 +51,14 @@ void tess_index_release(struct tess_index *index);
 
 /* "A+B" of a combination; own of the caller. Local. */
 char *tess_index_combination_name(const struct tess_index *index, int64_t combination);
+/* The combinations as sets, sorted; borrowed: not to be changed or released. Local. */
+struct tess_sets tess_index_combinations(const struct tess_index *index);
+/* The combination of exactly these members, ascending, or -1. Local. */
+int64_t tess_index_find(const struct tess_index *index, int64_t n, const int64_t *member);
+/* The combination that a text names, as tess_combination_parse reads it, or -1. The parts that are
+ * unknown are added to `unknown` (may be NULL): none if only their combination is. Local. */
+int64_t tess_index_find_text(const struct tess_index *index, const struct tess_strings *control,
+                             const char *text, struct tess_strings *unknown);
 /* Measured values of a split's experiments (enum tess_split), or of all (-1). Local. */
 int64_t tess_index_observed(const struct tess_index *index, int split);
 /* Is it the control (its only member)? Local. */

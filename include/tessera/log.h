@@ -1,5 +1,5 @@
 /* log.h -- what a user reads while the program works. Messages go to stderr, results to stdout.
- * Only rank 0 speaks: every other rank sets its level to TESS_LOG_NONE. */
+ * Only rank 0 speaks: every other rank sets its level to TESS_LOG_NONE. Local. */
 #ifndef TESSERA_LOG_H
 #define TESSERA_LOG_H
 

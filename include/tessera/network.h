@@ -26,7 +26,9 @@ struct tess_mlp {
     float *bo;           /* (1) output bias; absent if L = 0 (then b1 is it)        */
 };
 
+/* Floats of an MLP. Local. */
 int64_t tess_shape_size(struct tess_shape shape);
+/* Points into a block of so many. Local. */
 void tess_mlp_point(struct tess_mlp *mlp, struct tess_shape shape, float *block);
 
 enum tess_table { TESS_TABLE_P, TESS_TABLE_R, TESS_TABLE_C, TESS_N_TABLES };

@@ -35,17 +35,27 @@ void tess_optimizer_release(struct tess_optimizer *optimizer);
 /* Begin the next step, with its learning rate. */
 void tess_optimizer_begin(struct tess_optimizer *optimizer, double rate);
 
-/* n parameters through the current step; gradient g · scale. m, v: moments (SGD uses m alone). */
-void tess_optimizer_update(const struct tess_optimizer *optimizer, int64_t n, const float *g,
-                           float scale, float *x, float *m, float *v);
+/* Parameters and their first and second moments, of equal lengths; SGD uses m alone. Borrowed. */
+struct tess_parameters {
+    float *x, *m, *v;
+};
+/* n parameters through the current step; their gradient is gradient · scale. */
+void tess_optimizer_update(const struct tess_optimizer *optimizer, int64_t n, const float *gradient,
+                           float scale, struct tess_parameters at);
 /* n parameters that last moved at step `from`, through steps from + 1 … to without a gradient. */
 void tess_optimizer_catch_up(const struct tess_optimizer *optimizer, int64_t n, int64_t from,
-                             int64_t to, float *x, float *m, float *v);
-/* The same for rows row[0 .. n) of tables x, m, v (·, dim), the i-th of which last moved at
- * last[row[i]], which becomes `to`. No row twice. OpenMP. */
+                             int64_t to, struct tess_parameters at);
+
+/* A table of parameters, by rows. */
+struct tess_parameter_rows {
+    int64_t dim;
+    struct tess_parameters at; /* (·, dim) each */
+    int64_t *last;             /* (·) step at which a row last moved; borrowed */
+};
+/* Catches up rows row[0 .. n), no row twice; their `last` becomes `to`. OpenMP. */
 void tess_optimizer_catch_up_rows(const struct tess_optimizer *optimizer, int64_t n,
-                                  const int64_t *row, int64_t *last, int64_t to, int64_t dim,
-                                  float *x, float *m, float *v);
+                                  const int64_t *row, int64_t to,
+                                  const struct tess_parameter_rows *rows);
 
 /* Learning rate of a step: base rate, epoch (fractional where warm-up or cosine need it). */
 double tess_optimizer_rate(const struct tess_config *config, int64_t epoch, int64_t step_in_epoch,

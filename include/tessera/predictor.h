@@ -29,10 +29,15 @@ struct tess_predictor {
     struct tess_probe *probe;             /* one a thread: who watches, or NULL; borrowed     */
 };
 
+/* A whole embedding table, (n, D). Borrowed. */
+struct tess_embeddings {
+    int64_t n;
+    const float *row;
+};
 /* From the MLP and the whole tables of readouts and contexts. Local; OpenMP. */
 void tess_predictor_init(struct tess_predictor *predictor, struct tess_shape shape,
-                         const struct tess_mlp *mlp, const float *readouts, int64_t n_readouts,
-                         const float *contexts, int64_t n_contexts);
+                         const struct tess_mlp *mlp, struct tess_embeddings readouts,
+                         struct tess_embeddings contexts);
 void tess_predictor_release(struct tess_predictor *predictor);
 
 /* number[i] of perturbation i: the sum of its components' numbers, which are rows of the model's

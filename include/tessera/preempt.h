@@ -10,7 +10,8 @@ void tess_preempt_install(void);
 /* The signal that was received, or 0. Local. */
 int tess_preempt_signal(void);
 
-/* Seconds until the batch system ends the job (SLURM_JOB_END_TIME), negative if it does not say. */
+/* Seconds until the batch system ends the job (SLURM_JOB_END_TIME), negative if it does not say.
+ * Local. */
 double tess_preempt_scheduler_left(void);
 
 #endif

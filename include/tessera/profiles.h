@@ -26,7 +26,6 @@ struct tess_profiles {
     int64_t *experiment_first; /* (n_contexts + 1) experiments of a context              */
     int64_t *readout_first;    /* (n_contexts + 1) into readout                             */
     int64_t *readout;          /* each context's readouts, ascending                        */
-    int64_t *single;           /* (perturbations) combination of that member alone, or -1   */
     struct tess_context_profiles *context; /* (n_contexts)                               */
     size_t bytes, budget;  /* held, and to be held at most                              */
     int64_t clock, pinned; /* pinned: a context that stays, or -1                       */

@@ -1,7 +1,7 @@
 /* random.h -- counter-based random numbers (Philox4x32-10 of Random123; Salmon et al., SC'11).
  *
  * There is no generator state: number i of a stream is a pure function of (seed, purpose, a, i), so
- * any rank or thread can make any number, and nothing needs saving. */
+ * any rank or thread can make any number, and nothing needs saving. Local, pure. */
 #ifndef TESSERA_RANDOM_H
 #define TESSERA_RANDOM_H
 
@@ -10,15 +10,15 @@
 /* What a stream is for. Append only: the values are part of what a seed means. */
 enum tess_random_purpose {
     TESS_RANDOM_TEST,
-    TESS_RANDOM_INIT,      /* a = which parameter group               */
-    TESS_RANDOM_SCHEDULE,  /* a = hash of (epoch, lane)               */
-    TESS_RANDOM_DROPOUT,   /* a = hash of (step, lane)                */
-    TESS_RANDOM_SPLIT,     /* a = rule                                */
-    TESS_RANDOM_HALVING,   /* a = which halving; noise ceiling        */
-    TESS_RANDOM_BOOTSTRAP, /* a = which resample                      */
-    TESS_RANDOM_SIMULATE,  /* a = which part of the truth             */
-    TESS_RANDOM_FOLD,      /* replicates to folds while importing     */
-    TESS_RANDOM_SKETCH,    /* random subspaces of factorisations      */
+    TESS_RANDOM_INIT,      /* a = table, or TESS_N_TABLES for the MLP */
+    TESS_RANDOM_SCHEDULE,  /* a = epoch << 32 | lane << 4 | what is shuffled */
+    TESS_RANDOM_DROPOUT,   /* a = step; lane, layer and place are within the stream (fused.h) */
+    TESS_RANDOM_SPLIT,     /* a = hash of (rule, name of what is split) */
+    TESS_RANDOM_HALVING,   /* a = experiment << 16 | halving, of the noise ceiling */
+    TESS_RANDOM_BOOTSTRAP, /* a = sample << 32 | resample */
+    TESS_RANDOM_SIMULATE,  /* a = which part of the truth */
+    TESS_RANDOM_FOLD, /* a = hash of the experiment's names: replicates to folds while importing */
+    TESS_RANDOM_SKETCH, /* a = 0: random subspaces of factorisations */
 };
 
 struct tess_random {
@@ -31,7 +31,7 @@ struct tess_random tess_random_stream(uint64_t seed, enum tess_random_purpose pu
 /* Block (i, j) of the stream: 128 random bits. */
 void tess_random_block(struct tess_random stream, uint64_t i, uint64_t j, uint32_t out[4]);
 
-/* Number i of the stream. */
+/* Number i of the stream. All of these: local, pure. */
 uint64_t tess_random_bits(struct tess_random stream, uint64_t i);
 double tess_random_uniform(struct tess_random stream, uint64_t i);           /* [0, 1), 53 bits   */
 double tess_random_normal(struct tess_random stream, uint64_t i);            /* N(0, 1)           */

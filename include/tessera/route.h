@@ -16,6 +16,7 @@ struct tess_wish {
     int64_t *code; /* own */
     int *owner;    /* own */
 };
+/* An entry more, that `owner` holds. Local. */
 void tess_wish_add(struct tess_wish *wish, int64_t code, int owner);
 void tess_wish_release(struct tess_wish *wish);
 
@@ -33,10 +34,10 @@ struct tess_routes {
     struct tess_route_step *step; /* (n_steps) own */
 };
 
-/* Collective over comm; n_steps agrees. */
+/* From what this rank wants at each of n_steps steps, which agrees. Collective over comm. */
 void tess_routes_init(struct tess_routes *routes, MPI_Comm comm, int n_steps,
                       const struct tess_wish *wish);
-void tess_routes_release(struct tess_routes *routes);
+void tess_routes_release(struct tess_routes *routes); /* local */
 
 /* serve (n_serve, dim) from the owner → want (n_want, dim), by slot. Collective. */
 void tess_routes_fetch(const struct tess_routes *routes, int step, int dim, const float *serve,

@@ -26,6 +26,11 @@ struct tess_dropout {
     uint64_t lane; /* tells apart what one stream serves                 */
 };
 
+/* n pairs of a left and a right row, which have H columns. Borrowed. */
+struct tess_pairs {
+    int n, H;
+    const int32_t *u, *v; /* (n) the left row, the right row */
+};
 /* What one lane computes at one step. Index arrays are borrowed. */
 struct tess_tile {
     int64_t n;                /* observations                               */
@@ -71,10 +76,10 @@ void tess_tile_train(const struct tess_mlp *mlp, const struct tess_tile *tile,
                      const struct tess_dropout *dropout, struct tess_workspace *work,
                      struct tess_tile_grad *grad);
 
-/* out[i] for n <= TESS_TILE_ROWS observations from projected rows: left (·, H) holds
- * W_p·p + W_c·c + b1, right (·, H) holds W_r·r. No dropout. */
-void tess_tile_forward(const struct tess_mlp *mlp, int n, const float *left, const int32_t *u,
-                       const float *right, const int32_t *v, struct tess_workspace *work,
+/* out[i] for at most TESS_TILE_ROWS pairs of projected rows: left (·, H) holds W_p·p + W_c·c + b1,
+ * right (·, H) holds W_r·r. No dropout. */
+void tess_tile_forward(const struct tess_mlp *mlp, const struct tess_pairs *pairs,
+                       const float *left, const float *right, struct tess_workspace *work,
                        float *out);
 
 /* out (n, width) = x (n, D) · wᵀ, w (width, D): rows through one block of the first layer. */

@@ -12,7 +12,7 @@ struct tess_error;
 struct tess_verified {
     struct tess_strings right, problem; /* one line each; own */
 };
-void tess_verified_release(struct tess_verified *verified);
+void tess_verified_release(struct tess_verified *verified); /* local */
 
 /* A checkpoint, a store, an AnnData file, or a run directory with everything in it: every checksum,
  * size, order, range, and that numbers are finite. What is wrong becomes a problem; other failures

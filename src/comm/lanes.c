@@ -88,15 +88,22 @@ VECTORISED static void add(int64_t n, const float *restrict y, float *restrict x
         x[i] += y[i];
 }
 
-/* Adds what belongs together among nodes [first, end) of the lists `at` (first lanes) and `level`,
- * whose sums lie in x[i], for floats [from, to) only. */
-static void climb(const struct tess_lanes *lanes, int n, const int *at, const int *start,
-                  float *const *x, int64_t from, int64_t to)
+/* Nodes of the tree, in the order of their lanes: the first lane of each, and its height. */
+struct nodes {
+    int n;
+    const int *at, *level;
+};
+
+/* Adds what belongs together among the nodes, whose sums lie in x[i], for floats [from, to) only.
+ */
+static void climb(const struct tess_lanes *lanes, const struct nodes *nodes, float *const *x,
+                  int64_t from, int64_t to)
 {
-    int *level = TESS_NEW(int, n), *next = TESS_NEW(int, n);
+    const int *at = nodes->at;
+    int n = nodes->n, *level = TESS_NEW(int, n), *next = TESS_NEW(int, n);
 
     for (int i = 0; i < n; i++) {
-        level[i] = start[i];
+        level[i] = nodes->level[i];
         next[i] = i + 1;
     }
     for (int k = 0; (1 << k) < lanes->n; k++)
@@ -236,7 +243,7 @@ static void climb_local(struct tess_lanes *lanes)
     if (n_nodes > lanes->root_first[lanes->rank + 1] - lanes->root_first[lanes->rank]) {
 #pragma omp parallel for schedule(static)
         for (int64_t from = 0; from < lanes->size; from += STRIDE)
-            climb(lanes, n_nodes, at, level, x, from,
+            climb(lanes, &(struct nodes){n_nodes, at, level}, x, from,
                   from + STRIDE < lanes->size ? from + STRIDE : lanes->size);
     }
     tess_free(at);
@@ -287,7 +294,7 @@ void tess_lanes_reduce(struct tess_lanes *lanes, const int64_t *slice, float *ou
     MPI_Waitall(n_requests, request, MPI_STATUSES_IGNORE);
 #pragma omp parallel for schedule(static)
     for (int64_t from = 0; from < width; from += STRIDE)
-        climb(lanes, lanes->n_roots, lanes->root, lanes->level, x, from,
+        climb(lanes, &(struct nodes){lanes->n_roots, lanes->root, lanes->level}, x, from,
               from + STRIDE < width ? from + STRIDE : width);
     if (width > 0)
         memcpy(out, x[0], (size_t)width * sizeof *out);

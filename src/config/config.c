@@ -302,12 +302,15 @@ static int visit(void *state, const char *key, const char *value, const char *wh
 int tess_config_parse(struct tess_config *config, const char *yaml, const char *source,
                       struct tess_error *error)
 {
+    const struct tess_yaml_taker taker = {is_setting, visit, config};
+
     tess_config_init(config);
-    return tess_yaml_read(yaml, strlen(yaml), source, is_setting, visit, config, error);
+    return tess_yaml_read(yaml, strlen(yaml), source, &taker, error);
 }
 
 static int read_file(struct tess_config *config, const char *path, struct tess_error *error)
 {
+    const struct tess_yaml_taker taker = {is_setting, visit, config};
     char *text = TESS_NEW(char, MAX_FILE + 1);
     FILE *file = NULL;
     size_t length = 0;
@@ -323,7 +326,7 @@ static int read_file(struct tess_config *config, const char *path, struct tess_e
         tess_error_set(error, TESS_ECONFIG, "%s: larger than 1 MiB: is this a configuration?",
                        path);
     else
-        tess_yaml_read(text, length, path, is_setting, visit, config, error);
+        tess_yaml_read(text, length, path, &taker, error);
 done:
     if (file)
         fclose(file);

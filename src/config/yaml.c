@@ -14,9 +14,7 @@
 
 struct reader {
     const char *source;
-    tess_yaml_is_leaf *is_leaf;
-    tess_yaml_visit *visit;
-    void *state;
+    const struct tess_yaml_taker *taker;
     char *prefix[MAX_DEPTH + 1]; /* dotted name of each open map; own */
     int depth;                   /* open maps */
     int documents;
@@ -77,7 +75,7 @@ static int read_scalar(struct reader *reader, const yaml_event_t *event, struct 
     if (!reader->key)
         return read_key(reader, event, error);
     where = tess_format("%s:%lld", reader->source, (long long)line_of(event));
-    reader->visit(reader->state, reader->key, value, where, error);
+    reader->taker->visit(reader->taker->state, reader->key, value, where, error);
     tess_free(where);
     tess_free(reader->key);
     reader->key = NULL;
@@ -88,7 +86,7 @@ static int open_map(struct reader *reader, const yaml_event_t *event, struct tes
 {
     if (reader->depth > 0 && !reader->key)
         return refuse(reader, event, "a key must be a word", error);
-    if (reader->key && reader->is_leaf(reader->key))
+    if (reader->key && reader->taker->is_leaf(reader->key))
         return tess_error_set(error, TESS_ECONFIG, "%s:%lld: '%s' takes one value, not a group",
                               reader->source, (long long)line_of(event), reader->key);
     if (reader->depth == MAX_DEPTH)
@@ -134,10 +132,10 @@ static int refuse_syntax(const yaml_parser_t *parser, const char *source, struct
                           parser->context ? " " : "", parser->context ? parser->context : "");
 }
 
-int tess_yaml_read(const char *text, size_t length, const char *source, tess_yaml_is_leaf *is_leaf,
-                   tess_yaml_visit *visit, void *state, struct tess_error *error)
+int tess_yaml_read(const char *text, size_t length, const char *source,
+                   const struct tess_yaml_taker *taker, struct tess_error *error)
 {
-    struct reader reader = {.source = source, .is_leaf = is_leaf, .visit = visit, .state = state};
+    struct reader reader = {.source = source, .taker = taker};
     yaml_parser_t parser;
     int done = 0;
 

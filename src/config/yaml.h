@@ -13,9 +13,16 @@ typedef int tess_yaml_visit(void *state, const char *key, const char *value, con
 /* Is `key` a setting, which takes a value and not a group? */
 typedef int tess_yaml_is_leaf(const char *key);
 
+/* Who takes what is read; `state` is handed to visit. */
+struct tess_yaml_taker {
+    tess_yaml_is_leaf *is_leaf;
+    tess_yaml_visit *visit;
+    void *state;
+};
+
 /* Nested maps or dotted keys, scalar values, one document; each key once. TESS_ECONFIG with the
  * line for anything else. Local. */
-int tess_yaml_read(const char *text, size_t length, const char *source, tess_yaml_is_leaf *is_leaf,
-                   tess_yaml_visit *visit, void *state, struct tess_error *error);
+int tess_yaml_read(const char *text, size_t length, const char *source,
+                   const struct tess_yaml_taker *taker, struct tess_error *error);
 
 #endif

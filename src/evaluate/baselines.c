@@ -33,6 +33,16 @@ struct total {
     double sum, n;
 };
 
+/* One experiment's measured values to the sums. */
+static void add_measured(int64_t n, const float *x, double *sum, double *count)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!isnan(x[i])) {
+            sum[i] += (double)x[i];
+            count[i] += 1;
+        }
+}
+
 static int find_means(struct tess_baselines *baselines, int64_t context, struct total *total,
                       struct tess_error *error)
 {
@@ -45,11 +55,7 @@ static int find_means(struct tess_baselines *baselines, int64_t context, struct 
         const float *x = value + (u - first) * n;
 
         if (tess_profiles_trains(profiles, u))
-            for (int64_t i = 0; i < n; i++)
-                if (!isnan(x[i])) {
-                    mean[i] += (double)x[i];
-                    count[i] += 1;
-                }
+            add_measured(n, x, mean, count);
         if (baselines->control[context] && profiles->split[u] == TESS_TRAIN &&
             tess_index_is_control(&profiles->store->index, profiles->combination[u]))
             for (int64_t i = 0; i < n; i++)
@@ -91,9 +97,9 @@ static void find_overall(struct tess_baselines *baselines, const struct total *t
 
 static int64_t control_combination(const struct tess_profiles *profiles)
 {
-    int64_t control = profiles->store->index.control;
+    const struct tess_index *index = &profiles->store->index;
 
-    return control < 0 ? -1 : profiles->single[control];
+    return index->control < 0 ? -1 : tess_index_find(index, 1, &index->control);
 }
 
 static void share_means(struct tess_baselines *baselines, struct total *total, MPI_Comm comm)
@@ -344,7 +350,7 @@ static int64_t find_components(const struct tess_profiles *profiles, int64_t con
     int64_t n = index->combination_first[combination + 1] - first;
 
     for (int64_t i = 0; i < n; i++) {
-        int64_t single = profiles->single[index->combination_member[first + i]];
+        int64_t single = tess_index_find(index, 1, &index->combination_member[first + i]);
 
         unit[i] = single < 0 ? -1 : tess_profiles_find(profiles, context, single, TESS_TRAIN);
         if (unit[i] < 0)
@@ -421,12 +427,13 @@ static void predict_linear(struct tess_baselines *baselines, const struct batch 
     }
 }
 
-int tess_baselines_predict(struct tess_baselines *baselines, int64_t context, int64_t n,
-                           const int64_t *unit, double *const out[TESS_BASELINES],
-                           uint8_t *fallback, struct tess_error *error)
+int tess_baselines_predict(struct tess_baselines *baselines, struct tess_units units,
+                           double *const out[TESS_BASELINES], uint8_t *fallback,
+                           struct tess_error *error)
 {
     struct tess_profiles *profiles = baselines->profiles;
-    struct batch batch = {context,  n,   tess_profiles_width(profiles, context), unit, out,
+    int64_t context = units.context, n = units.n;
+    struct batch batch = {context,  n,   tess_profiles_width(profiles, context), units.unit, out,
                           fallback, NULL};
     const int64_t *readout = profiles->readout + profiles->readout_first[context];
     const float *value;

@@ -182,7 +182,9 @@ void tess_evaluate_release(struct tess_evaluation *evaluation)
     tess_free(evaluation->no_model);
     tess_free(evaluation->model_source);
     tess_free(evaluation->n_unscored);
-    tess_free(evaluation->readout_of);
+    tess_mapping_release(&evaluation->perturbation);
+    tess_mapping_release(&evaluation->readout);
+    tess_mapping_release(&evaluation->context);
     tess_free(evaluation->first);
     tess_free(evaluation->predicted);
     tess_free(evaluation->score);

@@ -4,67 +4,25 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
-#include "tessera/combination.h"
 #include "tessera/error.h"
 #include "tessera/share.h"
 #include "tessera/source_open.h"
 #include "tessera/spool.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 struct reader {
     struct tess_evaluation *evaluation;
     struct tess_source source;
     struct tess_problems problems;
     struct tess_column perturbation, context;
-    int64_t *readout;     /* (source readouts) number in the store, or -1 */
-    int64_t *combination; /* (levels) or -1 */
-    int64_t *context_of;  /* (levels) or -1 */
-    int64_t *rows;        /* (units) rows of the file that predict it */
-    uint8_t *repeated;    /* (units) does any of its readouts have several values? */
-    double *sum;          /* as evaluation->predicted; NULL until a value is repeated */
-    int32_t *count;       /* the same */
+    struct tess_mapping to_readout, to_context; /* the file's in the store; own */
+    int64_t *combination;                       /* (levels) or -1 */
+    int64_t *rows;                              /* (units) rows of the file that predict it */
+    uint8_t *repeated; /* (units) does any of its readouts have several values? */
+    double *sum;       /* as evaluation->predicted; NULL until a value is repeated */
+    int32_t *count;    /* the same */
 };
-
-/* Members against combination `k` of the index, which are in lexicographic order. */
-static int compare_members(const struct tess_index *index, int64_t k, int64_t n,
-                           const int64_t *member)
-{
-    const int64_t *other = index->combination_member + index->combination_first[k];
-    int64_t n_other = index->combination_first[k + 1] - index->combination_first[k];
-
-    for (int64_t i = 0; i < n && i < n_other; i++)
-        if (member[i] != other[i])
-            return member[i] < other[i] ? -1 : 1;
-    return (n > n_other) - (n < n_other);
-}
-
-static int64_t find_combination(const struct tess_index *index, const struct tess_strings *control,
-                                const char *text)
-{
-    int64_t low = 0, high = index->n_combinations, found = -1, room = 1, *member;
-    int n;
-
-    for (const char *c = text; *c; c++)
-        room += *c == '+';
-    member = TESS_NEW(int64_t, room);
-    n = tess_combination_parse(&index->perturbation, control, text, member, NULL);
-    while (n > 0 && low < high && found < 0) {
-        int64_t middle = low + (high - low) / 2;
-        int by = compare_members(index, middle, n, member);
-
-        if (by == 0)
-            found = middle;
-        else if (by < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    tess_free(member);
-    return found;
-}
 
 static int reader_open(struct reader *reader, const char *path, struct tess_source_options *options,
                        struct tess_error *error)
@@ -78,16 +36,14 @@ static int reader_open(struct reader *reader, const char *path, struct tess_sour
             TESS_OK ||
         tess_source_read_column(&reader->source, "context", &reader->context, error) != TESS_OK)
         return error->code;
-    reader->readout = TESS_NEW(int64_t, reader->source.n_readouts);
+    tess_mapping_init_names(&reader->to_readout, reader->source.n_readouts,
+                            (const char *const *)reader->source.readout.item, &index->readout);
+    tess_mapping_init_names(&reader->to_context, reader->context.n_levels,
+                            (const char *const *)reader->context.level, &index->context);
     reader->combination = TESS_NEW(int64_t, reader->perturbation.n_levels);
-    reader->context_of = TESS_NEW(int64_t, reader->context.n_levels);
-    for (int64_t i = 0; i < reader->source.n_readouts; i++)
-        reader->readout[i] = tess_vocab_find(&index->readout, reader->source.readout.item[i]);
     for (int64_t i = 0; i < reader->perturbation.n_levels; i++)
-        reader->combination[i] = find_combination(index, &reader->evaluation->options.control,
-                                                  reader->perturbation.level[i]);
-    for (int64_t i = 0; i < reader->context.n_levels; i++)
-        reader->context_of[i] = tess_vocab_find(&index->context, reader->context.level[i]);
+        reader->combination[i] = tess_index_find_text(index, &reader->evaluation->options.control,
+                                                      reader->perturbation.level[i], NULL);
     reader->rows = TESS_NEW(int64_t, reader->evaluation->profiles.n_units);
     reader->repeated = TESS_NEW(uint8_t, reader->evaluation->profiles.n_units);
     return error->code;
@@ -99,27 +55,13 @@ static void reader_release(struct reader *reader)
     tess_problems_release(&reader->problems);
     tess_column_release(&reader->perturbation);
     tess_column_release(&reader->context);
-    tess_free(reader->readout);
+    tess_mapping_release(&reader->to_readout);
+    tess_mapping_release(&reader->to_context);
     tess_free(reader->combination);
-    tess_free(reader->context_of);
     tess_free(reader->rows);
     tess_free(reader->repeated);
     tess_free(reader->sum);
     tess_free(reader->count);
-}
-
-static int compare_numbers(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-static int64_t place_of(int64_t x, int64_t n, const int64_t *ascending)
-{
-    const int64_t *found = bsearch(&x, ascending, (size_t)n, sizeof x, compare_numbers);
-
-    return found ? found - ascending : -1;
 }
 
 /* Which held-out unit does a row predict? -1: none. */
@@ -129,8 +71,8 @@ static int64_t unit_of_row(const struct reader *reader, int64_t row)
     int32_t p = reader->perturbation.code[row], c = reader->context.code[row];
     int64_t unit = -1;
 
-    if (p >= 0 && c >= 0 && reader->combination[p] >= 0 && reader->context_of[c] >= 0)
-        unit = tess_profiles_find(&evaluation->profiles, reader->context_of[c],
+    if (p >= 0 && c >= 0 && reader->combination[p] >= 0 && reader->to_context.to[c] >= 0)
+        unit = tess_profiles_find(&evaluation->profiles, reader->to_context.to[c],
                                   reader->combination[p], evaluation->options.split);
     return unit >= 0 && evaluation->first[unit + 1] > evaluation->first[unit] ? unit : -1;
 }
@@ -160,10 +102,11 @@ static int take(struct reader *reader, int64_t unit, int64_t readout, float valu
     struct tess_evaluation *evaluation = reader->evaluation;
     const struct tess_profiles *profiles = &evaluation->profiles;
     int64_t context = unit < 0 ? 0 : profiles->context_of[unit];
-    int64_t place = unit < 0 || readout < 0
-                        ? -1
-                        : place_of(readout, tess_profiles_width(profiles, context),
-                                   profiles->readout + profiles->readout_first[context]);
+    int64_t place =
+        unit < 0 || readout < 0
+            ? -1
+            : tess_set_place(tess_profiles_width(profiles, context),
+                             profiles->readout + profiles->readout_first[context], readout);
     int64_t at = place < 0 ? -1 : evaluation->first[unit] + place;
 
     if (isnan(value))
@@ -218,7 +161,7 @@ static void take_block(struct reader *reader, const struct tess_block *block,
              !block->dense && j < block->indptr[k + 1]; j++)
             row[block->index[j]] = block->data[j];
         for (int64_t j = 0; j < n && error->code == TESS_OK; j++)
-            used |= take(reader, unit, reader->readout[j], value[j], error);
+            used |= take(reader, unit, reader->to_readout.to[j], value[j], error);
         if (used)
             reader->rows[unit]++;
     }

@@ -106,7 +106,8 @@ static int batch_init(struct batch *batch, struct tess_evaluation *evaluation, i
         batch->value[m] = TESS_NEW(double, size);
     if (has_model)
         tess_evaluate_predict(evaluation, begin, end, batch->value[0]);
-    return tess_baselines_predict(&evaluation->baselines, context, n, evaluation->unit + begin,
+    return tess_baselines_predict(&evaluation->baselines,
+                                  (struct tess_units){context, n, evaluation->unit + begin},
                                   batch->value + has_model, batch->fallback, error);
 }
 
@@ -140,6 +141,23 @@ static void score_experiment(const struct tess_evaluation *evaluation, const str
     tess_free(silent);
 }
 
+/* Some experiments of one context, score (·, n_methods) those of the first and the following. */
+static int score_batch(struct tess_evaluation *evaluation, const struct measured *measured,
+                       int64_t begin, int64_t end, struct tess_scores *score,
+                       struct tess_error *error)
+{
+    struct batch batch;
+
+    if (batch_init(&batch, evaluation, begin, end, error) == TESS_OK) {
+#pragma omp parallel for schedule(dynamic) num_threads(evaluation->n_threads)
+        for (int64_t k = begin; k < end; k++)
+            score_experiment(evaluation, &batch, measured, k,
+                             score + (k - begin) * evaluation->n_methods);
+    }
+    batch_release(&batch);
+    return error->code;
+}
+
 int tess_evaluate_score(struct tess_evaluation *evaluation, int64_t begin, int64_t end,
                         struct tess_scores *score, struct tess_error *error)
 {
@@ -154,17 +172,9 @@ int tess_evaluate_score(struct tess_evaluation *evaluation, int64_t begin, int64
         if (measured_init(&measured, evaluation, at, error) == TESS_OK && measured.end < end)
             stop = measured.end;
         for (int64_t i = at, next; i < stop && error->code == TESS_OK; i = next) {
-            struct batch batch;
-
             next = i + 1 + BATCH_VALUES / (measured.width + 1);
             next = next < stop ? next : stop;
-            if (batch_init(&batch, evaluation, i, next, error) == TESS_OK) {
-#pragma omp parallel for schedule(dynamic) num_threads(evaluation->n_threads)
-                for (int64_t k = i; k < next; k++)
-                    score_experiment(evaluation, &batch, &measured, k,
-                                     score + (k - begin) * n_methods);
-            }
-            batch_release(&batch);
+            score_batch(evaluation, &measured, i, next, score + (i - begin) * n_methods, error);
             tess_progress_show(&progress, next - begin);
         }
         tess_free(measured.value);
@@ -216,6 +226,9 @@ int tess_evaluate_halve(struct tess_evaluation *evaluation, int64_t begin, int64
 
     for (int64_t i = begin; i < end && error->code == TESS_OK; i++) {
         int64_t context = context_of(evaluation, i), n = evaluation->options.n_halvings;
+        uint64_t number = (uint64_t)evaluation->unit[i];
+        struct tess_change_reference reference = {baselines->control[context],
+                                                  baselines->mean[context], shift};
         struct tess_folds folds;
 
         if (read_folds(evaluation, evaluation->unit[i], &folds, error) == TESS_OK) {
@@ -224,9 +237,10 @@ int tess_evaluate_halve(struct tess_evaluation *evaluation, int64_t begin, int64
                                    folds.value + k * folds.n_panel);
 #pragma omp parallel for schedule(dynamic) num_threads(evaluation->n_threads)
             for (int64_t h = 0; h < n; h++)
-                tess_ceiling_score(&folds, baselines->control[context], baselines->mean[context],
-                                   shift, evaluation->options.seed, (uint64_t)h,
-                                   (uint64_t)evaluation->unit[i], &score[(i - begin) * n + h]);
+                tess_ceiling_score(
+                    &folds, &reference,
+                    (struct tess_halving){evaluation->options.seed, (uint64_t)h, number},
+                    &score[(i - begin) * n + h]);
         }
         tess_free(folds.value);
         tess_free(folds.replicates);

@@ -61,6 +61,23 @@ static void find_units(struct tess_profiles *profiles, const struct tess_index *
 }
 
 /* Experiments of a context stand together and are ordered by panel. */
+/* Marks the readouts of a context's panels; experiments of one panel follow each other. */
+static void mark_readouts(const struct tess_profiles *profiles, const struct tess_index *index,
+                          int64_t context, uint8_t *seen)
+{
+    int64_t first = profiles->experiment_first[context];
+
+    memset(seen, 0, (size_t)index->readout.n);
+    for (int64_t i = first; i < profiles->experiment_first[context + 1]; i++) {
+        const int64_t *columns = index->panel_first + index->panel[i];
+
+        if (i > first && index->panel[i] == index->panel[i - 1])
+            continue;
+        for (int64_t k = columns[0]; k < columns[1]; k++)
+            seen[index->panel_readout[k]] = 1;
+    }
+}
+
 static void find_readouts(struct tess_profiles *profiles, const struct tess_index *index)
 {
     uint8_t *seen = TESS_NEW(uint8_t, index->readout.n);
@@ -68,12 +85,7 @@ static void find_readouts(struct tess_profiles *profiles, const struct tess_inde
     int64_t n = 0;
 
     for (int64_t c = 0; c < profiles->n_contexts; c++) {
-        memset(seen, 0, (size_t)index->readout.n);
-        for (int64_t i = profiles->experiment_first[c]; i < profiles->experiment_first[c + 1]; i++)
-            if (i == profiles->experiment_first[c] || index->panel[i] != index->panel[i - 1])
-                for (int64_t k = index->panel_first[index->panel[i]];
-                     k < index->panel_first[index->panel[i] + 1]; k++)
-                    seen[index->panel_readout[k]] = 1;
+        mark_readouts(profiles, index, c, seen);
         profiles->readout = tess_grow(profiles->readout, &room, (size_t)(n + index->readout.n),
                                       sizeof *profiles->readout);
         for (int64_t r = 0; r < index->readout.n; r++)
@@ -100,12 +112,6 @@ void tess_profiles_init(struct tess_profiles *profiles, const struct tess_store 
     profiles->split = TESS_NEW(int8_t, n);
     profiles->row_first = TESS_NEW(int64_t, n + 1);
     profiles->row = TESS_NEW(int64_t, n);
-    profiles->single = TESS_NEW(int64_t, index->perturbation.n);
-    for (int64_t p = 0; p < index->perturbation.n; p++)
-        profiles->single[p] = -1;
-    for (int64_t k = 0; k < index->n_combinations; k++)
-        if (index->combination_first[k + 1] - index->combination_first[k] == 1)
-            profiles->single[index->combination_member[index->combination_first[k]]] = k;
     find_units(profiles, index);
     find_readouts(profiles, index);
 }
@@ -123,7 +129,6 @@ void tess_profiles_release(struct tess_profiles *profiles)
     tess_free(profiles->split);
     tess_free(profiles->row_first);
     tess_free(profiles->row);
-    tess_free(profiles->single);
     tess_free(profiles->readout);
     *profiles = (struct tess_profiles){0};
 }

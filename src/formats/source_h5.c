@@ -80,15 +80,15 @@ void tess_source_h5_check(const struct tess_source *source, const struct tess_h5
         int64_t to = block->dense ? from + source->n_readouts : block->indptr[i + 1];
         float *value = block->dense ? block->dense : block->data;
 
-        for (int64_t k = from; k < to; k++)
-            if (isinf(value[k])) {
-                int64_t row = block->first + i;
+        for (int64_t k = from; k < to; k++) {
+            int64_t row = block->first + i;
 
-                if (!source->options->infinite_missing &&
-                    (!source->left_out || !source->left_out[row]))
-                    report(source, id, row, block->dense ? k - from : block->index[k], problems);
-                value[k] = NAN;
-            }
+            if (!isinf(value[k]))
+                continue;
+            if (!source->options->infinite_missing && (!source->left_out || !source->left_out[row]))
+                report(source, id, row, block->dense ? k - from : block->index[k], problems);
+            value[k] = NAN;
+        }
     }
 }
 

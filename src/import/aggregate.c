@@ -168,6 +168,18 @@ static void reduce_folds(struct run *run, const struct tess_plan_group *group,
 }
 
 /* Slots are replicates, each the mean of its rows. */
+/* Of n values those that were measured, and of a fold if it is not negative, reduced to one. */
+static double reduce_fold(const struct run *run, int64_t n, const double *x, const int8_t *fold,
+                          int64_t number, double *part)
+{
+    int64_t n_part = 0;
+
+    for (int64_t s = 0; s < n; s++)
+        if (!isnan(x[s]) && (number < 0 || fold[s] == number))
+            part[n_part++] = x[s];
+    return reduce(run, part, n_part);
+}
+
 static void reduce_replicates(struct run *run, const struct tess_plan_group *group,
                               const struct sums *sums)
 {
@@ -177,25 +189,15 @@ static void reduce_replicates(struct run *run, const struct tess_plan_group *gro
     double *x = TESS_NEW(double, slots), *part = TESS_NEW(double, slots);
 
     for (int64_t j = 0; j < width; j++) {
-        int64_t n = 0;
-
         for (int64_t s = 0; s < slots; s++) {
             int64_t observed = sums->base[s] + sums->count[s * width + j];
 
             x[s] = observed ? sums->sum[s * width + j] / (double)observed : NAN;
         }
-        for (int64_t f = 0; f < n_folds; f++) {
-            n = 0;
-            for (int64_t s = 0; s < slots; s++)
-                if (fold[s] == f && !isnan(x[s]))
-                    part[n++] = x[s];
-            run->folds[f * panel + run->begin + j] = clipped(run, reduce(run, part, n));
-        }
-        n = 0;
-        for (int64_t s = 0; s < slots; s++)
-            if (!isnan(x[s]))
-                part[n++] = x[s];
-        run->value[run->begin + j] = clipped(run, reduce(run, part, n));
+        for (int64_t f = 0; f < n_folds; f++)
+            run->folds[f * panel + run->begin + j] =
+                clipped(run, reduce_fold(run, slots, x, fold, f, part));
+        run->value[run->begin + j] = clipped(run, reduce_fold(run, slots, x, fold, -1, part));
     }
     tess_free(x);
     tess_free(part);
@@ -276,24 +278,14 @@ static double scale_of(const struct run *run, const struct row *row)
     return total > 0 ? run->plan->options->normalize_total / total : 1;
 }
 
-static int compare_numbers(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
 /* Where value k stands in the panel, or -1. */
 static int64_t position_of(const struct row *row, int64_t k)
 {
-    int64_t j = row->index ? row->index[k] : k, key;
-    const int64_t *at;
+    int64_t j = row->index ? row->index[k] : k;
 
     if (row->file->position)
         return row->file->position[j];
-    key = row->file->readout[j];
-    at = bsearch(&key, row->panel->readout, (size_t)row->panel->n, sizeof key, compare_numbers);
-    return at ? at - row->panel->readout : -1;
+    return tess_set_place(row->panel->n, row->panel->readout, row->file->readout[j]);
 }
 
 /* Adds the row to a slot. `implied`: what is not listed was measured as zero, or all is listed. */

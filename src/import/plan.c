@@ -12,13 +12,6 @@
 #include <string.h>
 #include <xxhash.h>
 
-static int compare_numbers(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
 /* The number of a panel; takes over `readout` (n, ascending). */
 static int64_t add_panel(struct tess_plan *plan, int64_t *readout, int64_t n)
 {
@@ -41,16 +34,12 @@ static void panel_of_file(struct tess_plan *plan, struct tess_plan_file *file)
 
     for (int64_t i = 0; i < n; i++)
         readout[i] = file->readout[i];
-    qsort(readout, (size_t)n, sizeof *readout, compare_numbers);
+    tess_set_tidy(n, readout);
     file->panel = add_panel(plan, readout, n);
     readout = plan->panel[file->panel].readout;
     file->position = TESS_NEW(int32_t, n);
-    for (int64_t i = 0; i < n; i++) {
-        int64_t key = file->readout[i];
-        int64_t *at = bsearch(&key, readout, (size_t)n, sizeof *readout, compare_numbers);
-
-        file->position[i] = (int32_t)(at - readout);
-    }
+    for (int64_t i = 0; i < n; i++)
+        file->position[i] = (int32_t)tess_set_place(n, readout, file->readout[i]);
 }
 
 /* Which readouts a block measures, by context. A row that measures none may be no row at all. */
@@ -131,10 +120,8 @@ static int panels_of_contexts(struct tess_plan *plan, int64_t *panel_of,
 static int64_t find_control(const struct tess_plan *plan)
 {
     int64_t number = tess_intern_find(&plan->component, TESS_CONTROL, strlen(TESS_CONTROL));
-    int32_t member = (int32_t)number;
 
-    return number < 0 ? -1
-                      : tess_intern_find(&plan->combination, (const char *)&member, sizeof member);
+    return number < 0 ? -1 : tess_sets_find(&plan->combination, 1, &number);
 }
 
 /* Rows to groups: a group for every (combination, context, panel, split). Control is never held
@@ -312,12 +299,13 @@ static void explode(struct tess_plan *plan)
 static uint64_t name_hash(const struct tess_plan *plan, const struct tess_plan_group *group)
 {
     const char *context = plan->context.text[group->context];
+    const int64_t *first = plan->combination.first + group->combination;
     uint64_t hash = 0;
-    int32_t member;
 
-    for (int32_t k = 0; k < plan->n_members[group->combination]; k++) { /* in any order */
-        memcpy(&member, plan->combination.text[group->combination] + k * 4, sizeof member);
-        hash += XXH3_64bits(plan->component.text[member], strlen(plan->component.text[member]));
+    for (int64_t k = first[0]; k < first[1]; k++) { /* a sum: in any order */
+        const char *component = plan->component.text[plan->combination.member[k]];
+
+        hash += XXH3_64bits(component, strlen(component));
     }
     return XXH3_64bits_withSeed(context, strlen(context), hash + (uint64_t)group->split);
 }

@@ -4,6 +4,7 @@
 
 #include "tessera/import.h"
 #include "tessera/intern.h"
+#include "tessera/sets.h"
 
 /* Why a row is no part of any experiment. */
 enum tess_left_out { TESS_LEFT_IN, TESS_LEFT_UNWANTED /* keep, drop */, TESS_LEFT_UNLABELLED };
@@ -42,9 +43,7 @@ struct tess_plan {
     int64_t n_unread;            /* files that could not be read and are left out */
     struct tess_plan_file *file; /* own */
     struct tess_intern component, context;
-    struct tess_intern combination; /* keys: ascending component numbers, 4 bytes each */
-    size_t room_members;
-    int32_t *n_members; /* (combination.n) own */
+    struct tess_sets combination; /* of components, as they were first met */
     struct tess_vocab readout;
     struct tess_strings control_seen; /* of options->control, those that occurred */
     const char *split_column;         /* that was used, or NULL; borrowed              */

@@ -2,10 +2,10 @@
 #include "plan.h"
 
 #include "tessera/alloc.h"
+#include "tessera/combination.h"
 #include "tessera/store.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define MAX_MEMBERS 256
@@ -54,7 +54,7 @@ static int is_control(struct tess_plan *plan, const char *text)
     return strcmp(text, TESS_CONTROL) == 0;
 }
 
-static int32_t component(struct tess_plan *plan, const char *text)
+static int64_t component(struct tess_plan *plan, const char *text)
 {
     const char *prefix = plan->options->prefix;
     char *symbol = is_control(plan, text) ? tess_strdup(TESS_CONTROL)
@@ -62,43 +62,17 @@ static int32_t component(struct tess_plan *plan, const char *text)
     int64_t number = tess_intern_add(&plan->component, symbol, strlen(symbol));
 
     tess_free(symbol);
-    return (int32_t)number;
+    return number;
 }
 
-static int compare(const void *a, const void *b)
-{
-    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
-/* Ascending, without repeats, without the control where there is something else. */
-static int tidy(const struct tess_plan *plan, int32_t *member, int n)
+/* The number of a combination of n components in any order; the control counts where it is alone.
+ */
+static int32_t number_of(struct tess_plan *plan, int64_t n, int64_t *member)
 {
     int64_t control = tess_intern_find(&plan->component, TESS_CONTROL, strlen(TESS_CONTROL));
-    int distinct = 0, kept = 0;
 
-    qsort(member, (size_t)n, sizeof *member, compare);
-    for (int i = 0; i < n; i++)
-        if (distinct == 0 || member[distinct - 1] != member[i])
-            member[distinct++] = member[i];
-    for (int i = 0; i < distinct; i++)
-        if (distinct == 1 || member[i] != control)
-            member[kept++] = member[i];
-    return kept;
-}
-
-static int32_t number_of(struct tess_plan *plan, const int32_t *member, int n)
-{
-    int64_t before = plan->combination.n, number;
-
-    number = tess_intern_add(&plan->combination, (const char *)member, (size_t)n * sizeof *member);
-    if (number == before) {
-        plan->n_members = tess_grow(plan->n_members, &plan->room_members, (size_t)before + 1,
-                                    sizeof plan->n_members[0]);
-        plan->n_members[number] = n;
-    }
-    return (int32_t)number;
+    n = tess_combination_tidy(control, n, member);
+    return (int32_t)tess_sets_number(&plan->combination, n, member);
 }
 
 /* The components of a text, one after the other. */
@@ -188,9 +162,10 @@ static void read_parts(const struct tess_import_options *options, const char *te
 
 int32_t tess_plan_combination(struct tess_plan *plan, const char *text, char *reason)
 {
-    int32_t member[MAX_MEMBERS], number = -1;
+    int64_t member[MAX_MEMBERS];
+    int32_t number = -1;
     struct tess_strings part = {0};
-    int n = 0, empty = 0;
+    int empty = 0;
 
     if (is_control(plan, text))
         tess_strings_add(&part, text);
@@ -207,8 +182,8 @@ int32_t tess_plan_combination(struct tess_plan *plan, const char *text, char *re
         snprintf(reason, 256, "'%.150s' has too many components", text);
     else {
         for (size_t i = 0; i < part.n; i++)
-            member[n++] = component(plan, part.item[i]);
-        number = number_of(plan, member, tidy(plan, member, n));
+            member[i] = component(plan, part.item[i]);
+        number = number_of(plan, (int64_t)part.n, member);
     }
     tess_strings_release(&part);
     return number;
@@ -216,12 +191,14 @@ int32_t tess_plan_combination(struct tess_plan *plan, const char *text, char *re
 
 int32_t tess_plan_combine(struct tess_plan *plan, int32_t a, int32_t b)
 {
-    int n_a = plan->n_members[a], n_b = plan->n_members[b];
-    int32_t *member = TESS_NEW(int32_t, n_a + n_b), number;
+    const struct tess_sets *known = &plan->combination;
+    int64_t n_a = known->first[a + 1] - known->first[a];
+    int64_t n_b = known->first[b + 1] - known->first[b], *member = TESS_NEW(int64_t, n_a + n_b);
+    int32_t number;
 
-    memcpy(member, plan->combination.text[a], (size_t)n_a * sizeof *member);
-    memcpy(member + n_a, plan->combination.text[b], (size_t)n_b * sizeof *member);
-    number = number_of(plan, member, tidy(plan, member, n_a + n_b));
+    memcpy(member, known->member + known->first[a], (size_t)n_a * sizeof *member);
+    memcpy(member + n_a, known->member + known->first[b], (size_t)n_b * sizeof *member);
+    number = number_of(plan, n_a + n_b, member);
     tess_free(member);
     return number;
 }

@@ -2,48 +2,19 @@
 #include "plan.h"
 
 #include "tessera/alloc.h"
+#include "tessera/mapping.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-/* Lists of numbers, to be sorted by their contents. */
-struct list {
-    int64_t n, *item;
-    int64_t number; /* before sorting */
-};
-
-static int compare_numbers(const void *a, const void *b)
+/* Sorts the sets; number[old[i]] = the new number of what was added as number i. */
+static void sort_sets(struct tess_sets *sets, const int64_t *old, int64_t *number)
 {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    int64_t n = sets->n, *sorted = TESS_NEW(int64_t, n);
 
-    return x < y ? -1 : x > y;
-}
-
-static int compare_lists(const void *a, const void *b)
-{
-    const struct list *x = a, *y = b;
-
-    for (int64_t i = 0; i < x->n && i < y->n; i++)
-        if (x->item[i] != y->item[i])
-            return x->item[i] < y->item[i] ? -1 : 1;
-    return x->n < y->n ? -1 : x->n > y->n;
-}
-
-/* Sorts the lists; *first and *items as the index holds them; number[old] = new. */
-static void sort_lists(struct list *list, int64_t n, int64_t **first, int64_t **items,
-                       int64_t *number)
-{
-    int64_t total = 0;
-
-    qsort(list, (size_t)n, sizeof *list, compare_lists);
-    *first = TESS_NEW(int64_t, n + 1);
+    tess_sets_sort(sets, sorted);
     for (int64_t i = 0; i < n; i++)
-        (*first)[i + 1] = total += list[i].n;
-    *items = TESS_NEW(int64_t, total);
-    for (int64_t i = 0; i < n; i++) {
-        memcpy(*items + (*first)[i], list[i].item, (size_t)list[i].n * sizeof(int64_t));
-        number[list[i].number] = i;
-    }
+        number[old[i]] = sorted[i];
+    tess_free(sorted);
 }
 
 /* The symbols that are marked, as a vocabulary; number[old] = new. */
@@ -66,55 +37,50 @@ static void keep_symbols(const struct tess_intern *intern, const char *used,
     tess_free(order);
 }
 
-static int32_t member_of(const struct tess_plan *plan, int64_t combination, int64_t k)
-{
-    int32_t member;
-
-    memcpy(&member, plan->combination.text[combination] + k * 4, sizeof member);
-    return member;
-}
-
 static void index_combinations(const struct tess_plan *plan, const char *used,
                                struct tess_index *index, int64_t *number)
 {
+    const struct tess_sets *known = &plan->combination;
     char *component_used = TESS_NEW(char, plan->component.n);
-    int64_t *component = TESS_NEW(int64_t, plan->component.n), n = 0;
-    struct list *list = TESS_NEW(struct list, plan->combination.n);
+    struct tess_mapping component = {plan->component.n, TESS_NEW(int64_t, plan->component.n)};
+    int64_t *old = TESS_NEW(int64_t, known->n);
+    struct tess_sets sets = {0};
 
-    for (int64_t c = 0; c < plan->combination.n; c++)
-        for (int64_t k = 0; k < plan->n_members[c] && used[c]; k++)
-            component_used[member_of(plan, c, k)] = 1;
-    keep_symbols(&plan->component, component_used, &index->perturbation, component);
-    for (int64_t c = 0; c < plan->combination.n; c++) {
-        if (!used[c])
-            continue;
-        list[n] = (struct list){plan->n_members[c], TESS_NEW(int64_t, plan->n_members[c]), c};
-        for (int64_t k = 0; k < list[n].n; k++)
-            list[n].item[k] = component[member_of(plan, c, k)];
-        qsort(list[n].item, (size_t)list[n].n, sizeof(int64_t), compare_numbers);
-        n++;
-    }
-    index->n_combinations = n;
-    sort_lists(list, n, &index->combination_first, &index->combination_member, number);
-    for (int64_t i = 0; i < n; i++)
-        tess_free(list[i].item);
-    tess_free(list);
-    tess_free(component);
+    for (int64_t c = 0; c < known->n; c++)
+        for (int64_t k = known->first[c]; k < known->first[c + 1] && used[c]; k++)
+            component_used[known->member[k]] = 1;
+    keep_symbols(&plan->component, component_used, &index->perturbation, component.to);
+    for (int64_t c = 0; c < known->n; c++)
+        if (used[c]) {
+            old[sets.n] = c;
+            tess_mapping_add_set(&component, known->first[c + 1] - known->first[c],
+                                 known->member + known->first[c], &sets);
+        }
+    sort_sets(&sets, old, number);
+    index->n_combinations = sets.n;
+    index->combination_first = sets.first;
+    index->combination_member = sets.member;
+    tess_mapping_release(&component);
     tess_free(component_used);
+    tess_free(old);
 }
 
 static void index_panels(const struct tess_plan *plan, const char *used, struct tess_index *index,
                          int64_t *number)
 {
-    struct list *list = TESS_NEW(struct list, plan->n_panels);
-    int64_t n = 0;
+    int64_t *old = TESS_NEW(int64_t, plan->n_panels);
+    struct tess_sets sets = {0};
 
     for (size_t i = 0; i < plan->n_panels; i++)
-        if (used[i])
-            list[n++] = (struct list){plan->panel[i].n, plan->panel[i].readout, (int64_t)i};
-    index->n_panels = n;
-    sort_lists(list, n, &index->panel_first, &index->panel_readout, number);
-    tess_free(list);
+        if (used[i]) {
+            old[sets.n] = (int64_t)i;
+            tess_sets_add(&sets, plan->panel[i].n, plan->panel[i].readout);
+        }
+    sort_sets(&sets, old, number);
+    index->n_panels = sets.n;
+    index->panel_first = sets.first;
+    index->panel_readout = sets.member;
+    tess_free(old);
 }
 
 /* A group's sort key: context, panel, combination, split; the group's own number decides ties. */

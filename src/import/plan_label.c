@@ -129,10 +129,16 @@ static void settle_absent(const struct tess_plan *plan, struct tess_plan_file *f
                           "missing (--drop-unlabelled leaves out rows without a label)");
 }
 
-/* Levels to numbers (in place), at their first row; a level that has none is one problem. Rows
- * without a label get `missing`, and if that is BAD are settled; rows that are left out get BAD. */
+/* How labels become numbers, and what a row without one gets; if that is BAD, it is settled. */
+struct numbering {
+    number_label *number;
+    int32_t missing;
+};
+
+/* Levels to numbers (in place), at their first row; a level that has none is one problem. Rows that
+ * are left out get BAD. */
 static void number_levels(struct tess_plan *plan, struct tess_plan_file *file, const char *name,
-                          struct tess_column *column, number_label *number, int32_t missing,
+                          struct tess_column *column, struct numbering rule,
                           struct tess_problems *problems)
 {
     const struct tess_source *source = &file->source;
@@ -149,13 +155,13 @@ static void number_levels(struct tess_plan *plan, struct tess_plan_file *file, c
             continue;
         }
         if (level < 0 || !*column->level[level]) {
-            if (missing == BAD)
+            if (rule.missing == BAD)
                 settle_absent(plan, file, name, row, problems);
-            column->code[row] = missing;
+            column->code[row] = rule.missing;
             continue;
         }
         if (of[level] == UNSEEN) {
-            of[level] = number(plan, column->level[level], reason);
+            of[level] = rule.number(plan, column->level[level], reason);
             if (of[level] == BAD)
                 tess_problems_add(problems, source->path, tess_source_place(source, row), name,
                                   "%s", reason);
@@ -174,22 +180,24 @@ static int32_t *take_codes(struct tess_column *column)
     return code;
 }
 
-/* One number a row from the columns, whose texts are joined. */
-static int label_rows(struct tess_plan *plan, struct tess_plan_file *file,
-                      const struct tess_strings *names, number_label *number, int32_t missing,
-                      int32_t **out, struct tess_problems *problems, struct tess_error *error)
+/* One number a row from the columns, whose texts are joined; own of the caller. NULL and an error
+ * if they cannot be read, or if there is an error already. */
+static int32_t *label_rows(struct tess_plan *plan, struct tess_plan_file *file,
+                           const struct tess_strings *names, struct numbering rule,
+                           struct tess_problems *problems, struct tess_error *error)
 {
     struct tess_column column = {0};
+    int32_t *labels = NULL;
 
     if (error->code == TESS_OK && read_labels(&file->source, names, &column, error) == TESS_OK) {
         char *name = tess_strings_join(names, "_", names->n);
 
-        number_levels(plan, file, name, &column, number, missing, problems);
+        number_levels(plan, file, name, &column, rule, problems);
         tess_free(name);
-        *out = take_codes(&column);
+        labels = take_codes(&column);
     }
     tess_column_release(&column);
-    return error->code;
+    return labels;
 }
 
 /* The combinations a and b of n rows, one for each pair, into a. One that is ABSENT adds nothing.
@@ -231,13 +239,16 @@ static int combine_rows(struct tess_plan *plan, struct tess_plan_file *file,
 {
     for (size_t i = 0; i < names->n && error->code == TESS_OK; i++) {
         struct tess_strings one = {.n = 1, .item = &names->item[i]};
-        int32_t **out = i == 0 ? &file->combination : &(int32_t *){NULL};
+        int32_t *labels = label_rows(
+            plan, file, &one, (struct numbering){tess_plan_combination, ABSENT}, problems, error);
 
-        label_rows(plan, file, &one, tess_plan_combination, ABSENT, out, problems, error);
-        if (i > 0 && error->code == TESS_OK)
-            combine(plan, file->source.n_rows, file->combination, *out);
-        if (i > 0)
-            tess_free(*out);
+        if (i == 0) {
+            file->combination = labels;
+            continue;
+        }
+        if (labels)
+            combine(plan, file->source.n_rows, file->combination, labels);
+        tess_free(labels);
     }
     return error->code;
 }
@@ -253,7 +264,7 @@ static int mark_controls(struct tess_plan *plan, struct tess_plan_file *file,
     if (!name || error->code != TESS_OK ||
         tess_source_read_column(&file->source, name, &column, error) != TESS_OK)
         return error->code;
-    number_levels(plan, file, name, &column, number_truth, 0, problems);
+    number_levels(plan, file, name, &column, (struct numbering){number_truth, 0}, problems);
     for (int64_t row = 0; row < file->source.n_rows; row++)
         if (column.code[row] == 1)
             file->combination[row] = tess_plan_combination(plan, TESS_CONTROL, reason);
@@ -273,8 +284,9 @@ static int label_perturbations(struct tess_plan *plan, struct tess_plan_file *fi
     if (options->combine.n)
         combine_rows(plan, file, names, problems, error);
     else
-        label_rows(plan, file, names, tess_plan_combination, later ? ABSENT : BAD,
-                   &file->combination, problems, error);
+        file->combination = label_rows(
+            plan, file, names, (struct numbering){tess_plan_combination, later ? ABSENT : BAD},
+            problems, error);
     if (mark_controls(plan, file, problems, error) != TESS_OK || !later)
         return error->code;
     name = tess_strings_join(names, "_", names->n);
@@ -330,7 +342,8 @@ static int split_rows(struct tess_plan *plan, struct tess_plan_file *file,
         return error->code;
     file->has_split = options->split_column || holds_splits(file, &column);
     if (file->has_split) {
-        number_levels(plan, file, name, &column, number_split, TESS_UNUSED, problems);
+        number_levels(plan, file, name, &column, (struct numbering){number_split, TESS_UNUSED},
+                      problems);
         for (int64_t i = 0; i < file->source.n_rows; i++) {
             file->split[i] = (int8_t)(column.code[i] < 0 ? 0 : column.code[i]);
             if (column.code[i] < 0)
@@ -387,7 +400,8 @@ int tess_plan_label(struct tess_plan *plan, struct tess_plan_file *file,
         tess_filter_apply(options->filter, &file->source, file->left_out, error) != TESS_OK)
         return error->code;
     label_perturbations(plan, file, problems, error);
-    label_rows(plan, file, &options->context, number_context, BAD, &file->context, problems, error);
+    file->context = label_rows(plan, file, &options->context,
+                               (struct numbering){number_context, BAD}, problems, error);
     split_rows(plan, file, problems, error);
     return replicate_rows(file, options->replicate, problems, error);
 }

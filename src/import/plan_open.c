@@ -218,10 +218,9 @@ void tess_plan_release(struct tess_plan *plan)
         tess_free(plan->panel[i].readout);
     tess_intern_release(&plan->component);
     tess_intern_release(&plan->context);
-    tess_intern_release(&plan->combination);
+    tess_sets_release(&plan->combination);
     tess_vocab_release(&plan->readout);
     tess_strings_release(&plan->control_seen);
-    tess_free(plan->n_members);
     tess_free(plan->panel);
     tess_free(plan->group);
     tess_free(plan->fold);

@@ -52,6 +52,7 @@ static void release(struct imputation *work)
     tess_sets_release(&work->perturbation);
     tess_sets_release(&work->context);
     tess_sets_release(&work->readout);
+    tess_mapping_release(&work->component);
     tess_free(work->observed);
 }
 
@@ -73,7 +74,7 @@ static int choose_perturbations(struct imputation *work, const struct tess_store
     if (combinations && store)
         imputation_add_combinations(work, store);
     if (combinations && names.n == 0) {
-        tess_sets_sort(&work->perturbation);
+        tess_sets_sort(&work->perturbation, NULL);
         if (work->perturbation.n == 0)
             tess_error_set(error, TESS_EDATA, "%s: its training data hold no combinations",
                            work->model.path);

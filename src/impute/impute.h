@@ -3,6 +3,7 @@
 #define IMPUTE_H
 
 #include "tessera/impute.h"
+#include "tessera/mapping.h"
 #include "tessera/model.h"
 #include "tessera/select.h"
 
@@ -11,6 +12,7 @@ struct imputation {
     const struct tess_impute *impute; /* borrowed                                             */
     struct tess_model model;          /* own                                                  */
     struct tess_sets perturbation, context, readout; /* chosen; sets of one but the first; own */
+    struct tess_mapping component; /* the store's perturbations in the model; none without; own */
     int64_t n_rows;
     uint8_t *observed; /* (n_rows) on rank 0, NULL: no store; own */
 };

@@ -163,72 +163,47 @@ int imputation_open_store(struct imputation *work, struct tess_store *store,
     if (store->index.hash != work->model.store_hash)
         tess_warn("%s is not what %s was trained on: 'observed' says what this store measured",
                   path, work->model.path);
+    tess_mapping_init(&work->component, &store->index.perturbation, &work->model.perturbation,
+                      NULL);
     return TESS_OK;
-}
-
-/* Members of a store's combination as the model's numbers: how many, or 0 if it lacks one. `member`
- * grows as needed. The model's vocabulary is sorted as the store's is, so order stays. */
-static int64_t translate(const struct imputation *work, const struct tess_index *index,
-                         int64_t combination, int64_t **member, size_t *room)
-{
-    int64_t first = index->combination_first[combination];
-    int64_t n = index->combination_first[combination + 1] - first;
-
-    *member = tess_grow(*member, room, (size_t)n, sizeof **member);
-    for (int64_t k = 0; k < n; k++) {
-        const char *symbol = index->perturbation.symbol[index->combination_member[first + k]];
-
-        (*member)[k] = tess_vocab_find(&work->model.perturbation, symbol);
-        if ((*member)[k] < 0)
-            return 0;
-    }
-    return n;
 }
 
 void imputation_add_combinations(struct imputation *work, const struct tess_store *store)
 {
     const struct tess_index *index = &store->index;
     uint8_t *trained = TESS_NEW(uint8_t, index->n_combinations);
-    int64_t *member = NULL;
-    size_t room = 0;
 
     for (int64_t e = 0; e < index->n_experiments; e++)
         trained[index->combination[e]] |= index->split[e] == TESS_TRAIN;
     for (int64_t i = 0; i < index->n_combinations; i++) {
-        int64_t n = trained[i] ? translate(work, index, i, &member, &room) : 0;
+        int64_t first = index->combination_first[i], n = index->combination_first[i + 1] - first;
 
-        if (n > 1)
-            tess_sets_add(&work->perturbation, n, member);
+        if (trained[i] && n > 1)
+            tess_mapping_add_set(&work->component, n, index->combination_member + first,
+                                 &work->perturbation);
     }
     tess_free(trained);
-    tess_free(member);
 }
 
 void imputation_mark(struct imputation *work, const struct tess_store *store)
 {
     const struct tess_index *index = &store->index;
-    int64_t *set = TESS_NEW(int64_t, index->n_combinations), *place, *member = NULL;
-    size_t room = 0;
+    struct tess_sets combinations = tess_index_combinations(index);
+    struct tess_mapping perturbation, context;
 
-    place = TESS_NEW(int64_t, index->context.n);
-    for (int64_t i = 0; i < index->n_combinations; i++) {
-        int64_t n = translate(work, index, i, &member, &room);
-
-        set[i] = n > 0 ? tess_sets_find(&work->perturbation, n, member) : -1;
-    }
-    for (int64_t c = 0; c < index->context.n; c++) {
-        int64_t number = tess_vocab_find(&work->model.context, index->context.symbol[c]);
-
-        place[c] = number < 0 ? -1 : tess_sets_find(&work->context, 1, &number);
-    }
+    tess_mapping_init_sets(&perturbation, &combinations, &work->component, &work->perturbation);
+    tess_mapping_init(&context, &index->context, &work->model.context, NULL);
+    for (int64_t c = 0; c < context.n; c++)
+        if (context.to[c] >= 0)
+            context.to[c] = tess_sets_find(&work->context, 1, &context.to[c]);
     work->observed = TESS_NEW(uint8_t, work->n_rows);
     for (int64_t e = 0; e < index->n_experiments; e++) {
-        int64_t row = set[index->combination[e]], context = place[index->context_of[e]];
+        int64_t set = perturbation.to[index->combination[e]];
+        int64_t place = context.to[index->context_of[e]];
 
-        if (row >= 0 && context >= 0)
-            work->observed[context * work->perturbation.n + row] = 1;
+        if (set >= 0 && place >= 0)
+            work->observed[place * work->perturbation.n + set] = 1;
     }
-    tess_free(set);
-    tess_free(place);
-    tess_free(member);
+    tess_mapping_release(&perturbation);
+    tess_mapping_release(&context);
 }

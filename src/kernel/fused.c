@@ -8,9 +8,11 @@
 
 #define LANES 16 /* partial sums of a dot product: one vector register */
 
-VECTORISED void tess_fused_input(int n, int H, const float *left, const int32_t *u,
-                                 const float *right, const int32_t *v, int relu, float *a)
+VECTORISED void tess_fused_input(const struct tess_pairs *pairs, const float *left,
+                                 const float *right, int relu, float *a)
 {
+    const int32_t *u = pairs->u, *v = pairs->v;
+    int n = pairs->n, H = pairs->H;
     float floor = relu ? 0.0f : -__builtin_inff();
 
     for (int i = 0; i < n; i++) {
@@ -59,11 +61,12 @@ VECTORISED void tess_fused_output(int n, int H, const float *a, const float *w, 
 }
 
 /* Two rows at a time, so that the sums over rows are loaded and stored half as often. */
-VECTORISED void tess_fused_output_back(int n, int H, const float *a, const float *w,
-                                       const float *dout, float scale, float *restrict dz,
+VECTORISED void tess_fused_output_back(const struct tess_fused_output *output, float *restrict dz,
                                        float *restrict dw, float *restrict db)
 {
-    int i = 0;
+    const float *a = output->a, *w = output->w, *dout = output->dout;
+    int n = output->n, H = output->H, i = 0;
+    float scale = output->scale;
 
     for (; i + 2 <= n; i += 2) {
         const float *restrict x = a + (int64_t)i * H, *restrict y = x + H;
@@ -130,9 +133,12 @@ VECTORISED void tess_fused_add(int64_t n, const float *restrict y, float *restri
         x[i] += y[i];
 }
 
-VECTORISED void tess_fused_input_back(int n, int H, const float *dz, const int32_t *u,
-                                      const int32_t *v, float *dleft, float *dright)
+VECTORISED void tess_fused_input_back(const struct tess_pairs *pairs, const float *dz, float *dleft,
+                                      float *dright)
 {
+    const int32_t *u = pairs->u, *v = pairs->v;
+    int n = pairs->n, H = pairs->H;
+
     for (int i = 0; i < n; i++) {
         const float *restrict row = dz + (int64_t)i * H;
         float *restrict x = dleft + (int64_t)u[i] * H, *restrict y = dright + (int64_t)v[i] * H;

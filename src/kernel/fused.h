@@ -7,24 +7,31 @@
 #define FUSED_H
 
 #include "tessera/random.h"
+#include "tessera/tile.h"
 
 #include <stdint.h>
 
 /* a[i] = relu(left[u[i]] + right[v[i]]); relu 0: no relu. (n, H) */
-void tess_fused_input(int n, int H, const float *left, const int32_t *u, const float *right,
-                      const int32_t *v, int relu, float *a);
+void tess_fused_input(const struct tess_pairs *pairs, const float *left, const float *right,
+                      int relu, float *a);
 /* a[i] = relu(a[i] + bias) */
 void tess_fused_hidden(int n, int H, const float *bias, float *a);
 /* out[i] = a[i] · w + bias */
 void tess_fused_output(int n, int H, const float *a, const float *w, float bias, float *out);
-/* dz[i] = dout[i] · w where a[i] > 0, times scale, else 0;  dw += Σ dout[i] a[i];  db += Σ dz[i] */
-void tess_fused_output_back(int n, int H, const float *a, const float *w, const float *dout,
-                            float scale, float *dz, float *dw, float *db);
+/* The output layer backwards, from dout (n) and the activations a (n, H) that went into it:
+ * dz[i] = dout[i] · w where a[i] > 0, times scale, else 0;  dw += Σ dout[i] a[i];  db += Σ dz[i] */
+struct tess_fused_output {
+    int n, H;
+    const float *a, *w, *dout;
+    float scale;
+};
+void tess_fused_output_back(const struct tess_fused_output *output, float *dz, float *dw,
+                            float *db);
 /* dz[i] = dz[i] · scale where a[i] > 0, else 0;  db += Σ dz[i] */
 void tess_fused_hidden_back(int n, int H, const float *a, float scale, float *dz, float *db);
 /* dleft[u[i]] += dz[i], dright[v[i]] += dz[i] */
-void tess_fused_input_back(int n, int H, const float *dz, const int32_t *u, const int32_t *v,
-                           float *dleft, float *dright);
+void tess_fused_input_back(const struct tess_pairs *pairs, const float *dz, float *dleft,
+                           float *dright);
 /* x += y, n floats */
 void tess_fused_add(int64_t n, const float *y, float *x);
 

@@ -68,6 +68,11 @@ struct factors {
     float rate, root, epsilon; /* rate / (1 - β1^t), 1 / sqrt(1 - β2^t)             */
 };
 
+/* Those of SGD. */
+struct sgd_factors {
+    float rate, momentum, decay;
+};
+
 static struct factors factors_at(const struct tess_optimizer *o, int64_t t)
 {
     int decoupled = o->kind == TESS_OPTIMIZER_ADAMW;
@@ -87,8 +92,10 @@ static struct factors factors_at(const struct tess_optimizer *o, int64_t t)
 }
 
 VECTORISED static void adam(struct factors f, int64_t n, const float *restrict gradient,
-                            float scale, float *restrict x, float *restrict m, float *restrict v)
+                            float scale, struct tess_parameters at)
 {
+    float *restrict x = at.x, *restrict m = at.m, *restrict v = at.v;
+
     for (int64_t i = 0; i < n; i++) {
         float g = gradient[i] * scale + f.decay * x[i];
 
@@ -99,9 +106,10 @@ VECTORISED static void adam(struct factors f, int64_t n, const float *restrict g
 }
 
 /* The same with a gradient of zero. */
-VECTORISED static void adam_idle(struct factors f, int64_t n, float *restrict x, float *restrict m,
-                                 float *restrict v)
+VECTORISED static void adam_idle(struct factors f, int64_t n, struct tess_parameters at)
 {
+    float *restrict x = at.x, *restrict m = at.m, *restrict v = at.v;
+
     for (int64_t i = 0; i < n; i++) {
         float g = f.decay * x[i];
 
@@ -111,34 +119,35 @@ VECTORISED static void adam_idle(struct factors f, int64_t n, float *restrict x,
     }
 }
 
-VECTORISED static void sgd(float rate, float momentum, float decay, int64_t n,
-                           const float *restrict gradient, float scale, float *restrict x,
-                           float *restrict m)
+VECTORISED static void sgd(struct sgd_factors f, int64_t n, const float *restrict gradient,
+                           float scale, struct tess_parameters at)
 {
-    for (int64_t i = 0; i < n; i++) {
-        float g = (gradient ? gradient[i] * scale : 0.0f) + decay * x[i];
+    float *restrict x = at.x, *restrict m = at.m;
 
-        m[i] = momentum * m[i] + g;
-        x[i] -= rate * m[i];
+    for (int64_t i = 0; i < n; i++) {
+        float g = (gradient ? gradient[i] * scale : 0.0f) + f.decay * x[i];
+
+        m[i] = f.momentum * m[i] + g;
+        x[i] -= f.rate * m[i];
     }
 }
 
 static void step(const struct tess_optimizer *o, int64_t t, int64_t n, const float *g, float scale,
-                 float *const state[3])
+                 struct tess_parameters at)
 {
     if (o->kind == TESS_OPTIMIZER_SGD)
-        sgd((float)o->rate[t], (float)o->momentum, (float)o->weight_decay, n, g, scale, state[0],
-            state[1]);
+        sgd((struct sgd_factors){(float)o->rate[t], (float)o->momentum, (float)o->weight_decay}, n,
+            g, scale, at);
     else if (g)
-        adam(factors_at(o, t), n, g, scale, state[0], state[1], state[2]);
+        adam(factors_at(o, t), n, g, scale, at);
     else
-        adam_idle(factors_at(o, t), n, state[0], state[1], state[2]);
+        adam_idle(factors_at(o, t), n, at);
 }
 
-void tess_optimizer_update(const struct tess_optimizer *optimizer, int64_t n, const float *g,
-                           float scale, float *x, float *m, float *v)
+void tess_optimizer_update(const struct tess_optimizer *optimizer, int64_t n, const float *gradient,
+                           float scale, struct tess_parameters at)
 {
-    step(optimizer, optimizer->step, n, g, scale, (float *const[]){x, m, v});
+    step(optimizer, optimizer->step, n, gradient, scale, at);
 }
 
 /* Coupled weight decay feeds the moments at every step: no closed form, all steps are replayed. */
@@ -191,9 +200,10 @@ static struct jump jump_adam(const struct tess_optimizer *o, int64_t from, int64
     };
 }
 
-VECTORISED static void leap_adam(struct jump f, int64_t n, float *restrict x, float *restrict m,
-                                 float *restrict v)
+VECTORISED static void leap_adam(struct jump f, int64_t n, struct tess_parameters at)
 {
+    float *restrict x = at.x, *restrict m = at.m, *restrict v = at.v;
+
     for (int64_t i = 0; i < n; i++) {
         float q = sqrtf(v[i]) * f.c, one = 1.0f / (q + f.epsilon), w = q * one;
 
@@ -204,8 +214,8 @@ VECTORISED static void leap_adam(struct jump f, int64_t n, float *restrict x, fl
 }
 
 /* The same for momentum: x -= m Σ_t rate_t μ^j. */
-static void leap_sgd(const struct tess_optimizer *o, int64_t from, int64_t to, int64_t n, float *x,
-                     float *m)
+static void leap_sgd(const struct tess_optimizer *o, int64_t from, int64_t to, int64_t n,
+                     struct tess_parameters at)
 {
     double momentum = rounded(o->momentum), sum = 0, fade = 1;
 
@@ -213,8 +223,8 @@ static void leap_sgd(const struct tess_optimizer *o, int64_t from, int64_t to, i
         sum += o->rate[t] * (fade *= momentum);
     fade = pow(momentum, (double)(to - from));
     for (int64_t i = 0; i < n; i++) {
-        x[i] -= (float)sum * m[i];
-        m[i] *= (float)fade;
+        at.x[i] -= (float)sum * at.m[i];
+        at.m[i] *= (float)fade;
     }
 }
 
@@ -248,25 +258,25 @@ static const struct jump *recall(struct memo *memo, const struct tess_optimizer 
     return &memo->jump[at];
 }
 
-static void catch_up(const struct tess_optimizer *o, int64_t n, int64_t from, int64_t to, float *x,
-                     float *m, float *v, struct memo *memo)
+static void catch_up(const struct tess_optimizer *o, int64_t n, int64_t from, int64_t to,
+                     struct tess_parameters at, struct memo *memo)
 {
     int64_t replayed = replay_until(o, from, to);
 
     for (int64_t t = from + 1; t <= replayed; t++)
-        step(o, t, n, NULL, 0, (float *const[]){x, m, v});
+        step(o, t, n, NULL, 0, at);
     if (replayed == to)
         return;
     if (o->kind == TESS_OPTIMIZER_SGD)
-        leap_sgd(o, replayed, to, n, x, m);
+        leap_sgd(o, replayed, to, n, at);
     else
-        leap_adam(*recall(memo, o, replayed, to), n, x, m, v);
+        leap_adam(*recall(memo, o, replayed, to), n, at);
 }
 
 void tess_optimizer_catch_up(const struct tess_optimizer *optimizer, int64_t n, int64_t from,
-                             int64_t to, float *x, float *m, float *v)
+                             int64_t to, struct tess_parameters at)
 {
-    catch_up(optimizer, n, from, to, x, m, v, &(struct memo){.from = {0}});
+    catch_up(optimizer, n, from, to, at, &(struct memo){.from = {0}});
 }
 
 /* Rows lie anywhere in tables larger than any cache: they are on their way before they are needed.
@@ -278,9 +288,12 @@ static void prefetch(const float *row, int64_t dim)
 }
 
 void tess_optimizer_catch_up_rows(const struct tess_optimizer *optimizer, int64_t n,
-                                  const int64_t *row, int64_t *last, int64_t to, int64_t dim,
-                                  float *x, float *m, float *v)
+                                  const int64_t *row, int64_t to,
+                                  const struct tess_parameter_rows *rows)
 {
+    const struct tess_parameters all = rows->at;
+    int64_t dim = rows->dim;
+
 #pragma omp parallel if (n > 64)
     {
         struct memo memo = {.from = {0}};
@@ -290,12 +303,13 @@ void tess_optimizer_catch_up_rows(const struct tess_optimizer *optimizer, int64_
             int64_t at = row[i] * dim;
 
             if (i + 2 < n) {
-                prefetch(x + row[i + 2] * dim, dim);
-                prefetch(m + row[i + 2] * dim, dim);
-                prefetch(v + row[i + 2] * dim, dim);
+                prefetch(all.x + row[i + 2] * dim, dim);
+                prefetch(all.m + row[i + 2] * dim, dim);
+                prefetch(all.v + row[i + 2] * dim, dim);
             }
-            catch_up(optimizer, dim, last[row[i]], to, x + at, m + at, v + at, &memo);
-            last[row[i]] = to;
+            catch_up(optimizer, dim, rows->last[row[i]], to,
+                     (struct tess_parameters){all.x + at, all.m + at, all.v + at}, &memo);
+            rows->last[row[i]] = to;
         }
     }
 }

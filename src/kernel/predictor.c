@@ -79,10 +79,10 @@ static struct part *my_part(const struct tess_predictor *p)
 }
 
 /* A whole table through one block of the first layer, BLOCK rows at a time. */
-static float *project_table(const struct tess_predictor *p, const float *table, int64_t n,
+static float *project_table(const struct tess_predictor *p, struct tess_embeddings table,
                             const float *w)
 {
-    int64_t blocks = (n + BLOCK - 1) / BLOCK, H = width_of(p->shape), D = p->shape.dim;
+    int64_t n = table.n, blocks = (n + BLOCK - 1) / BLOCK, H = width_of(p->shape), D = p->shape.dim;
     float *out = TESS_NEW(float, blocks *BLOCK *H);
 
 #pragma omp parallel for schedule(static) num_threads(p->scratch->n_threads)
@@ -90,7 +90,7 @@ static float *project_table(const struct tess_predictor *p, const float *table, 
         int64_t take = n - b * BLOCK < BLOCK ? n - b * BLOCK : BLOCK;
         struct part *s = my_part(p);
 
-        memcpy(s->x, table + b * BLOCK * D, (size_t)(take * D) * sizeof *s->x);
+        memcpy(s->x, table.row + b * BLOCK * D, (size_t)(take * D) * sizeof *s->x);
         memset(s->x + take * D, 0, (size_t)((BLOCK - take) * D) * sizeof *s->x);
         tess_tile_project(&s->work, BLOCK, s->x, w, out + b * BLOCK * H);
     }
@@ -98,20 +98,20 @@ static float *project_table(const struct tess_predictor *p, const float *table, 
 }
 
 void tess_predictor_init(struct tess_predictor *predictor, struct tess_shape shape,
-                         const struct tess_mlp *mlp, const float *readouts, int64_t n_readouts,
-                         const float *contexts, int64_t n_contexts)
+                         const struct tess_mlp *mlp, struct tess_embeddings readouts,
+                         struct tess_embeddings contexts)
 {
     int H = width_of(shape);
 
     *predictor = (struct tess_predictor){
-        .shape = shape, .mlp = mlp, .n_readouts = n_readouts, .n_contexts = n_contexts, .T = 1};
-    while (predictor->T < 32 && predictor->T < n_readouts)
+        .shape = shape, .mlp = mlp, .n_readouts = readouts.n, .n_contexts = contexts.n, .T = 1};
+    while (predictor->T < 32 && predictor->T < readouts.n)
         predictor->T *= 2;
     predictor->E = TESS_TILE_ROWS / predictor->T;
     predictor->scratch = make_scratch(shape);
-    predictor->right = project_table(predictor, readouts, n_readouts, mlp->wr);
-    predictor->context = project_table(predictor, contexts, n_contexts, mlp->wc);
-    for (int64_t i = 0; i < n_contexts; i++)
+    predictor->right = project_table(predictor, readouts, mlp->wr);
+    predictor->context = project_table(predictor, contexts, mlp->wc);
+    for (int64_t i = 0; i < contexts.n; i++)
         tess_fused_add(H, mlp->b1, predictor->context + i * H);
 }
 
@@ -226,8 +226,9 @@ static void project_rows(const struct tess_predictor *p, const struct tess_predi
     tess_tile_project(&s->work, BLOCK, s->x, p->mlp->wp, s->pp);
     for (int32_t i = 0; i < BLOCK; i++)
         if (seats[i] >= 0)
-            tess_fused_input(1, (int)H, s->pp, &i, p->context + rows->context[seats[i]] * H,
-                             (int32_t[]){0}, 0, p->scratch->left + seats[i] * H);
+            tess_fused_input(&(struct tess_pairs){1, (int)H, &i, &(int32_t){0}}, s->pp,
+                             p->context + rows->context[seats[i]] * H, 0,
+                             p->scratch->left + seats[i] * H);
 }
 
 static void run_tile(const struct tess_predictor *p, int64_t tile, const int64_t *readout,
@@ -241,8 +242,8 @@ static void run_tile(const struct tess_predictor *p, int64_t tile, const int64_t
         s->u[i] = row[i] >= 0 ? row[i] : 0;
         s->v[i] = row[i] >= 0 ? (int32_t)readout[column[i]] : 0;
     }
-    tess_tile_forward(p->mlp, TESS_TILE_ROWS, p->scratch->left, s->u, p->right, s->v, &s->work,
-                      s->out);
+    tess_tile_forward(p->mlp, &(struct tess_pairs){TESS_TILE_ROWS, width_of(p->shape), s->u, s->v},
+                      p->scratch->left, p->right, &s->work, s->out);
     for (int i = 0; i < TESS_TILE_ROWS; i++)
         if (row[i] >= 0)
             out[row[i] * n_readouts + column[i]] = s->out[i];

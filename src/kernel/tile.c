@@ -101,7 +101,8 @@ static void project(const struct tess_mlp *mlp, const struct tess_tile *tile,
             tess_fused_add(H, pr, pc + (int64_t)i * H);
     }
     if (!flat)
-        tess_fused_input(tile->n_u, H, pp, tile->u_p, pc, tile->u_c, 0, work->left);
+        tess_fused_input(&(struct tess_pairs){tile->n_u, H, tile->u_p, tile->u_c}, pp, pc, 0,
+                         work->left);
 }
 
 /* A block of observations on its way through the layers. */
@@ -137,8 +138,8 @@ static void activate(const struct block *block, int l, int i, int n)
     float *a = block->work->a[l] + i * H;
 
     if (l == 0)
-        tess_fused_input(n, (int)H, block->left, block->u + i, block->right, block->v + i,
-                         block->work->shape.layers > 0, a);
+        tess_fused_input(&(struct tess_pairs){n, (int)H, block->u + i, block->v + i}, block->left,
+                         block->right, block->work->shape.layers > 0, a);
     else
         tess_fused_hidden(n, (int)H, block->mlp->b + (l - 1) * H, a);
     if (dropout)
@@ -168,8 +169,9 @@ static void scatter(const struct block *block, int i, int n, const float *dz)
 {
     struct tess_workspace *work = block->work;
 
-    tess_fused_input_back(n, width_of(work->shape), dz, block->u + i, block->v + i, work->dleft,
-                          work->dright);
+    tess_fused_input_back(
+        &(struct tess_pairs){n, width_of(work->shape), block->u + i, block->v + i}, dz, work->dleft,
+        work->dright);
 }
 
 /* Rows i … i + n - 1: activations of the last layer → out; in training, → dz of that layer. */
@@ -193,9 +195,9 @@ static void finish(const struct block *block, int i, int n)
     } else {
         for (int k = 0; k < n; k++)
             grad->mlp.bo[0] += dout[k];
-        tess_fused_output_back(n, H, a, block->mlp->wo, dout, scale_of(block->dropout), dz,
-                               grad->mlp.wo,
-                               L > 1 ? grad->mlp.b + (int64_t)(L - 2) * H : grad->mlp.b1);
+        tess_fused_output_back(
+            &(struct tess_fused_output){n, H, a, block->mlp->wo, dout, scale_of(block->dropout)},
+            dz, grad->mlp.wo, L > 1 ? grad->mlp.b + (int64_t)(L - 2) * H : grad->mlp.b1);
     }
     if (L <= 1)
         scatter(block, i, n, dz);
@@ -251,18 +253,26 @@ static void backward(const struct block *block)
     }
 }
 
+/* n rows x that went through the block w of the first layer. */
+struct projected {
+    int n;
+    const float *x, *w;
+};
+
 /* dw (H, D) = dzᵀ x,  dx (n, D) = dz w */
-static void project_back(const struct tess_workspace *work, int n, const float *dz, const float *x,
-                         const float *w, float *dw, float *dx)
+static void project_back(const struct tess_workspace *work, struct projected rows, const float *dz,
+                         float *dw, float *dx)
 {
-    int H = width_of(work->shape), D = work->shape.dim;
+    int H = width_of(work->shape), D = work->shape.dim, n = rows.n;
 
     if (n == 0) {
         memset(dw, 0, (size_t)H * (size_t)D * sizeof *dw);
         return;
     }
-    tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_PROJECT, H, D, n, 1, 0, dz, x, 0, dw});
-    tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_PROJECT, n, D, H, 0, 0, dz, w, 0, dx});
+    tess_gemm(work->probe,
+              &(struct tess_gemm){TESS_PHASE_PROJECT, H, D, n, 1, 0, dz, rows.x, 0, dw});
+    tess_gemm(work->probe,
+              &(struct tess_gemm){TESS_PHASE_PROJECT, n, D, H, 0, 0, dz, rows.w, 0, dx});
 }
 
 static void rows_back(const struct tess_mlp *mlp, const struct tess_tile *tile,
@@ -275,16 +285,20 @@ static void rows_back(const struct tess_mlp *mlp, const struct tess_tile *tile,
 
     memset(work->project, 0, (size_t)(flat ? 1 : tile->n_p + tile->n_c) * (size_t)H * sizeof *dpp);
     if (!flat)
-        tess_fused_input_back(tile->n_u, H, work->dleft, tile->u_p, tile->u_c, dpp, dpc);
+        tess_fused_input_back(&(struct tess_pairs){tile->n_u, H, tile->u_p, tile->u_c}, work->dleft,
+                              dpp, dpc);
     for (int i = 0; i < tile->n_c; i++) {
         if (flat)
             tess_fused_add(H, dpc + (int64_t)i * H, dpr);
         if (work->shape.layers == 0)
             tess_fused_add(H, dpc + (int64_t)i * H, grad->mlp.b1);
     }
-    project_back(work, tile->n_p, dpp, tile->p, mlp->wp, grad->mlp.wp, grad->dp);
-    project_back(work, tile->n_c, dpc, tile->c, mlp->wc, grad->mlp.wc, grad->dc);
-    project_back(work, tile->n_r, dpr, tile->r, mlp->wr, grad->mlp.wr, grad->dr);
+    project_back(work, (struct projected){tile->n_p, tile->p, mlp->wp}, dpp, grad->mlp.wp,
+                 grad->dp);
+    project_back(work, (struct projected){tile->n_c, tile->c, mlp->wc}, dpc, grad->mlp.wc,
+                 grad->dc);
+    project_back(work, (struct projected){tile->n_r, tile->r, mlp->wr}, dpr, grad->mlp.wr,
+                 grad->dr);
 }
 
 /* Left and right rows of the block's observations. */
@@ -362,18 +376,18 @@ void tess_tile_train(const struct tess_mlp *mlp, const struct tess_tile *tile,
     rows_back(mlp, tile, work, grad);
 }
 
-void tess_tile_forward(const struct tess_mlp *mlp, int n, const float *left, const int32_t *u,
-                       const float *right, const int32_t *v, struct tess_workspace *work,
+void tess_tile_forward(const struct tess_mlp *mlp, const struct tess_pairs *pairs,
+                       const float *left, const float *right, struct tess_workspace *work,
                        float *out)
 {
     if (work->room == 0)
         reserve(work, 0, 0, 0);
     forward(&(struct block){.mlp = mlp,
                             .work = work,
-                            .n = n,
+                            .n = pairs->n,
                             .left = left,
                             .right = right,
-                            .u = u,
-                            .v = v,
+                            .u = pairs->u,
+                            .v = pairs->v,
                             .out = out});
 }

@@ -39,12 +39,12 @@ static void halve(const struct tess_folds *folds, const int64_t *order, int64_t 
     half[1] = mean - part;
 }
 
-void tess_ceiling_score(const struct tess_folds *folds, const double *control, const double *mean,
-                        double shift, uint64_t seed, uint64_t halving, uint64_t experiment,
+void tess_ceiling_score(const struct tess_folds *folds,
+                        const struct tess_change_reference *reference, struct tess_halving halving,
                         struct tess_scores *scores)
 {
-    struct tess_random stream =
-        tess_random_stream(seed, TESS_RANDOM_HALVING, experiment << 16 | halving);
+    struct tess_random stream = tess_random_stream(halving.seed, TESS_RANDOM_HALVING,
+                                                   halving.experiment << 16 | halving.number);
     int64_t *order = TESS_NEW(int64_t, folds->n);
     double *predicted = TESS_NEW(double, folds->n_panel), half[2];
     float *measured = TESS_NEW(float, folds->n_panel);
@@ -60,8 +60,8 @@ void tess_ceiling_score(const struct tess_folds *folds, const double *control, c
         measured[i] = (float)half[1];
     }
     if (folds->n > 1) {
-        tess_measured_init(&truth, folds->n_panel, measured, control, mean);
-        tess_measured_score(&truth, predicted, shift, scores);
+        tess_measured_init(&truth, folds->n_panel, measured, reference->control, reference->mean);
+        tess_measured_score(&truth, predicted, reference->shift, scores);
         tess_measured_release(&truth);
     }
     tess_free(order);

@@ -269,8 +269,9 @@ int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_checkp
     if (tess_checkpoint_read_state(h5, head, table, first, n, state, error) == TESS_OK) {
 #pragma omp parallel for schedule(static)
         for (int64_t i = 0; i < n; i++)
-            tess_optimizer_catch_up(&head->optimizer, dim, state.last[i], head->step, out + i * dim,
-                                    state.m + i * dim, state.v + i * dim);
+            tess_optimizer_catch_up(
+                &head->optimizer, dim, state.last[i], head->step,
+                (struct tess_parameters){out + i * dim, state.m + i * dim, state.v + i * dim});
     }
     tess_free(state.m);
     tess_free(state.v);

@@ -285,9 +285,10 @@ int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
     model->hash = hash_of(model);
     tess_encoder_init(&model->encoder, &model->config);
     model->predictor = TESS_NEW(struct tess_predictor, 1);
-    tess_predictor_init(model->predictor, model->network.shape, &model->network.mlp,
-                        model->network.table[TESS_TABLE_R], model->readout.n,
-                        model->network.table[TESS_TABLE_C], model->context.n);
+    tess_predictor_init(
+        model->predictor, model->network.shape, &model->network.mlp,
+        (struct tess_embeddings){model->readout.n, model->network.table[TESS_TABLE_R]},
+        (struct tess_embeddings){model->context.n, model->network.table[TESS_TABLE_C]});
     return TESS_OK;
 }
 

@@ -94,8 +94,10 @@ void tess_shard_touch(struct tess_shard *shard, int64_t row)
 void tess_shard_catch_up(struct tess_shard *shard, const struct tess_optimizer *optimizer,
                          int64_t step)
 {
-    tess_optimizer_catch_up_rows(optimizer, shard->n_touched, shard->touched, shard->last, step,
-                                 shard->dim, shard->value, shard->m, shard->v);
+    const struct tess_parameter_rows rows = {
+        shard->dim, {shard->value, shard->m, shard->v}, shard->last};
+
+    tess_optimizer_catch_up_rows(optimizer, shard->n_touched, shard->touched, step, &rows);
     if (shard->n_touched == 0) // and perhaps no gradient yet
         return;
     memset(shard->gradient, 0,
@@ -112,7 +114,8 @@ void tess_shard_update(struct tess_shard *shard, const struct tess_optimizer *op
         int64_t row = shard->touched[i];
 
         tess_optimizer_update(optimizer, dim, shard->gradient + i * dim, scale,
-                              shard->value + row * dim, shard->m + row * dim, shard->v + row * dim);
+                              (struct tess_parameters){shard->value + row * dim,
+                                                       shard->m + row * dim, shard->v + row * dim});
         shard->last[row] = optimizer->step;
         shard->mark[row] = -1;
     }
@@ -128,7 +131,8 @@ void tess_shard_copy(const struct tess_shard *shard, const struct tess_optimizer
     memcpy(out, shard->value + local * dim, (size_t)dim * sizeof *out);
     memcpy(moments, shard->m + local * dim, (size_t)dim * sizeof *out);
     memcpy(moments + dim, shard->v + local * dim, (size_t)dim * sizeof *out);
-    tess_optimizer_catch_up(optimizer, dim, shard->last[local], step, out, moments, moments + dim);
+    tess_optimizer_catch_up(optimizer, dim, shard->last[local], step,
+                            (struct tess_parameters){out, moments, moments + dim});
     tess_free(moments);
 }
 

@@ -4,7 +4,7 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
-#include "tessera/intern.h"
+#include "tessera/sets.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -50,122 +50,69 @@ static void name_all(struct plan *plan)
                      control);
 }
 
-struct set {
-    int n;
-    int64_t member[MAX_ORDER]; /* ascending */
-};
-
-static int compare_sets(const void *a, const void *b)
-{
-    const struct set *x = a, *y = b;
-
-    for (int i = 0; i < x->n && i < y->n; i++)
-        if (x->member[i] != y->member[i])
-            return x->member[i] < y->member[i] ? -1 : 1;
-    return (x->n > y->n) - (x->n < y->n);
-}
-
 /* A set of n distinct perturbations from draw number `at` on. */
 static void draw_set(struct tess_random stream, uint64_t at, int64_t n_perturbations, int n,
-                     struct set *set)
+                     int64_t *member)
 {
-    *set = (struct set){0};
-    while (set->n < n) {
-        int64_t x = tess_random_below(stream, at++, n_perturbations);
-        int k = set->n, known = 0;
-
-        for (int i = 0; i < set->n; i++)
-            known |= set->member[i] == x;
-        if (known)
-            continue;
-        for (; k > 0 && set->member[k - 1] > x; k--)
-            set->member[k] = set->member[k - 1];
-        set->member[k] = x;
-        set->n++;
+    for (int drawn = 0; drawn < n;) {
+        member[drawn++] = tess_random_below(stream, at++, n_perturbations);
+        drawn = (int)tess_set_tidy(drawn, member);
     }
 }
 
-/* Distinct random sets of 2 … order perturbations, in lexicographic order; own. */
-static struct set *draw_sets(const struct tess_simulate *s, struct tess_error *error)
+/* Distinct random sets of 2 … order perturbations. */
+static int draw_sets(const struct tess_simulate *s, struct tess_sets *sets,
+                     struct tess_error *error)
 {
     struct tess_random stream = part_stream(s, PART_COMBINATION);
-    struct set *sets = TESS_NEW(struct set, s->n_combinations);
-    struct tess_intern known = {0};
-    int64_t n = 0;
+    int64_t member[MAX_ORDER];
 
-    for (int64_t i = 0; n < s->n_combinations && i < MAX_ATTEMPTS * s->n_combinations; i++) {
-        int size = 2 + (int)(n % (s->order - 1));
+    for (int64_t i = 0; sets->n < s->n_combinations && i < MAX_ATTEMPTS * s->n_combinations; i++) {
+        int size = 2 + (int)(sets->n % (s->order - 1));
 
-        draw_set(stream, (uint64_t)i << 20, s->n_perturbations, size, &sets[n]);
-        if (tess_intern_add(&known, (const char *)&sets[n], sizeof sets[n]) == n)
-            n++;
+        draw_set(stream, (uint64_t)i << 20, s->n_perturbations, size, member);
+        tess_sets_number(sets, size, member);
     }
-    tess_intern_release(&known);
-    if (n < s->n_combinations)
+    if (sets->n < s->n_combinations)
         tess_error_set(error, TESS_EUSAGE,
                        "--combinations %lld: %lld perturbations have not so many of --order %lld: "
                        "ask for fewer",
                        (long long)s->n_combinations, (long long)s->n_perturbations,
                        (long long)s->order);
-    qsort(sets, (size_t)n, sizeof *sets, compare_sets);
-    return sets;
-}
-
-static void add_set(struct tess_index *index, int n, const int64_t *member)
-{
-    int64_t first = index->combination_first[index->n_combinations];
-
-    memcpy(index->combination_member + first, member, (size_t)n * sizeof *member);
-    index->combination_first[++index->n_combinations] = first + n;
-}
-
-/* Singles, each followed by the sets that begin with it, and the control at last. */
-static int make_combinations(struct plan *plan, struct tess_error *error)
-{
-    const struct tess_simulate *s = plan->simulate;
-    struct tess_index *index = &plan->index;
-    struct set *sets = draw_sets(s, error);
-    int64_t at = 0, n = index->perturbation.n;
-
-    if (error->code == TESS_OK) {
-        index->combination_first = TESS_NEW(int64_t, n + s->n_combinations + 1);
-        index->combination_member = TESS_NEW(int64_t, n + s->n_combinations * s->order);
-        for (int64_t p = 0; p < n; p++) {
-            add_set(index, 1, &p);
-            for (; at < s->n_combinations && sets[at].member[0] == p; at++)
-                add_set(index, sets[at].n, sets[at].member);
-        }
-    }
-    tess_free(sets);
     return error->code;
 }
 
-struct panel {
-    int64_t n, *readout, context;
-};
-
-static int compare_panels(const void *a, const void *b)
+/* Every perturbation alone, the control among them, and the random sets. */
+static int make_combinations(struct plan *plan, struct tess_error *error)
 {
-    const struct panel *x = a, *y = b;
+    struct tess_index *index = &plan->index;
+    struct tess_sets sets = {0};
 
-    for (int64_t i = 0; i < x->n && i < y->n; i++)
-        if (x->readout[i] != y->readout[i])
-            return x->readout[i] < y->readout[i] ? -1 : 1;
-    return (x->n > y->n) - (x->n < y->n);
+    if (draw_sets(plan->simulate, &sets, error) != TESS_OK) {
+        tess_sets_release(&sets);
+        return error->code;
+    }
+    for (int64_t p = 0; p < index->perturbation.n; p++)
+        tess_sets_add(&sets, 1, &p);
+    tess_sets_sort(&sets, NULL);
+    index->n_combinations = sets.n;
+    index->combination_first = sets.first;
+    index->combination_member = sets.member;
+    return error->code;
 }
 
-/* The readouts that a context measures; all of them, or a random part (at least one). */
-static void choose_panel(const struct tess_simulate *s, int64_t context, int partial,
-                         struct panel *panel)
+/* The readouts that a context measures; all of them, or a random part (at least one): how many. */
+static int64_t choose_panel(const struct tess_simulate *s, int64_t context, int partial,
+                            int64_t *readout)
 {
     struct tess_random stream = part_stream(s, PART_PANEL);
     uint64_t at = (uint64_t)(context + 1) * (uint64_t)s->n_readouts;
-    int64_t forced = tess_random_below(stream, (uint64_t)context, s->n_readouts);
+    int64_t forced = tess_random_below(stream, (uint64_t)context, s->n_readouts), n = 0;
 
-    *panel = (struct panel){0, TESS_NEW(int64_t, s->n_readouts), context};
     for (int64_t r = 0; r < s->n_readouts; r++)
         if (!partial || r == forced || tess_random_uniform(stream, at + (uint64_t)r) < PANEL_SHARE)
-            panel->readout[panel->n++] = r;
+            readout[n++] = r;
+    return n;
 }
 
 /* panel_of (n_contexts) out. */
@@ -173,29 +120,17 @@ static void make_panels(struct plan *plan, int64_t *panel_of)
 {
     const struct tess_simulate *s = plan->simulate;
     struct tess_index *index = &plan->index;
-    struct panel *panel = TESS_NEW(struct panel, s->n_contexts);
-    int64_t n_partial = (int64_t)floor(s->panel_fraction * (double)s->n_contexts + 0.5), all = 0;
+    int64_t n_partial = (int64_t)floor(s->panel_fraction * (double)s->n_contexts + 0.5);
+    int64_t *readout = TESS_NEW(int64_t, s->n_readouts);
+    struct tess_sets panels = {0};
 
-    for (int64_t c = 0; c < s->n_contexts; c++) {
-        choose_panel(s, c, c < n_partial, &panel[c]);
-        all += panel[c].n;
-    }
-    qsort(panel, (size_t)s->n_contexts, sizeof *panel, compare_panels);
-    index->panel_first = TESS_NEW(int64_t, s->n_contexts + 1);
-    index->panel_readout = TESS_NEW(int64_t, all);
-    for (int64_t i = 0; i < s->n_contexts; i++) {
-        int64_t first = index->panel_first[index->n_panels];
-
-        if (i == 0 || compare_panels(&panel[i - 1], &panel[i]) != 0) {
-            memcpy(index->panel_readout + first, panel[i].readout,
-                   (size_t)panel[i].n * sizeof *index->panel_readout);
-            index->panel_first[++index->n_panels] = first + panel[i].n;
-        }
-        panel_of[panel[i].context] = index->n_panels - 1;
-    }
-    for (int64_t i = 0; i < s->n_contexts; i++)
-        tess_free(panel[i].readout);
-    tess_free(panel);
+    for (int64_t c = 0; c < s->n_contexts; c++)
+        tess_sets_add(&panels, choose_panel(s, c, c < n_partial, readout), readout);
+    tess_sets_sort(&panels, panel_of);
+    index->n_panels = panels.n;
+    index->panel_first = panels.first;
+    index->panel_readout = panels.member;
+    tess_free(readout);
 }
 
 /* Numbers the measured pairs (plan->experiment); controls always, everything else at least once. */

@@ -4,6 +4,7 @@
 #include "tessera/alloc.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
+#include "tessera/sets.h"
 
 #include <errno.h>
 #include <math.h>
@@ -17,13 +18,6 @@
 #define SETTLED    1e-12
 #define MAX_SWEEPS 2000
 
-static int ascending(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* Which genes are perturbed: a random part of them, in order. */
 static void choose_targets(struct network *network, const struct tess_simulate *simulate)
 {
@@ -35,7 +29,7 @@ static void choose_targets(struct network *network, const struct tess_simulate *
     network->n_targets = simulate->n_perturbations;
     network->target = TESS_NEW(int64_t, network->n_targets);
     memcpy(network->target, all, (size_t)network->n_targets * sizeof *all);
-    qsort(network->target, (size_t)network->n_targets, sizeof *all, ascending);
+    tess_set_tidy(network->n_targets, network->target);
     tess_free(all);
 }
 
@@ -64,8 +58,7 @@ static int choose_regulators(const struct network *network, const struct tess_si
         if (!known)
             out[n++] = gene;
     }
-    qsort(out, (size_t)n, sizeof *out, ascending);
-    return n;
+    return (int)tess_set_tidy(n, out);
 }
 
 /* Between 0.5 and 1, either sign; scaled down where a gene's sum could exceed the bound. */

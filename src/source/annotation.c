@@ -55,11 +55,23 @@ static int refuse_ids(const struct tess_source *source, const struct tess_table 
                           first ? first : "no lines", table->lines.path, table->name.item[id]);
 }
 
+/* The lines of a table, and the ids of the source that they belong to. */
+struct join {
+    const struct tess_source *source;
+    struct tess_table *table;
+    int64_t id;                      /* the table's column of ids                  */
+    const struct tess_intern *level; /* the source's ids                           */
+    int32_t **code;                  /* (metadata columns, ids) out: the levels    */
+};
+
 /* Reads the table's lines; code[k][level of the id] is filled for each of its columns. */
-static int read_lines(const struct tess_source *source, struct tess_table *table, int64_t id,
-                      const struct tess_intern *level, int32_t **code,
-                      struct tess_problems *problems, struct tess_error *error)
+static int read_lines(const struct join *join, struct tess_problems *problems,
+                      struct tess_error *error)
 {
+    const struct tess_intern *level = join->level;
+    struct tess_table *table = join->table;
+    int64_t id = join->id;
+    int32_t **code = join->code;
     char *first = NULL; /* id of the table */
     int64_t n_found = 0;
 
@@ -81,7 +93,7 @@ static int read_lines(const struct tess_source *source, struct tess_table *table
             code[k][at] = tess_symbols_add(&table->code[k], &table->field[table->metadata[k]]);
     }
     if (error->code == TESS_OK && n_found == 0 && level->n > 0)
-        refuse_ids(source, table, id, level, first, error);
+        refuse_ids(join->source, table, id, level, first, error);
     tess_free(first);
     return error->code;
 }
@@ -125,7 +137,7 @@ static int read_table(struct tess_annotation *annotation, struct tess_source *so
         for (int64_t i = 0; i < ids.n_levels; i++)
             annotation->code[k][i] = UNSEEN;
     }
-    read_lines(source, table, id, &level, annotation->code, problems, error);
+    read_lines(&(struct join){source, table, id, &level, annotation->code}, problems, error);
     spread(annotation, &ids, source->n_rows);
     annotation->symbol = table->code;
     table->code = NULL;

@@ -101,24 +101,29 @@ int tess_filter_keeps_line(struct tess_filter *filter, const int64_t *column,
     return keeps;
 }
 
+/* Rows whose text in the column does not pass are marked. */
+static int apply_condition(struct tess_condition *condition, struct tess_source *source,
+                           int8_t *out, struct tess_error *error)
+{
+    struct tess_column column = {0};
+
+    if (tess_source_read_column(source, condition->column, &column, error) == TESS_OK)
+        for (int64_t row = 0; row < source->n_rows; row++) {
+            const char *text = column.code[row] < 0 ? "" : column.level[column.code[row]];
+
+            if (!passes(condition, text, strlen(text)))
+                out[row] = 1;
+        }
+    tess_column_release(&column);
+    return error->code;
+}
+
 int tess_filter_apply(struct tess_filter *filter, struct tess_source *source, int8_t *out,
                       struct tess_error *error)
 {
-    for (size_t i = 0; i < filter->n && error->code == TESS_OK; i++) {
-        struct tess_condition *one = &filter->item[i];
-        struct tess_column column = {0};
-
-        if (source->by_line && source->by_line[i] >= 0)
-            continue;
-        if (tess_source_read_column(source, one->column, &column, error) == TESS_OK)
-            for (int64_t row = 0; row < source->n_rows; row++) {
-                const char *text = column.code[row] < 0 ? "" : column.level[column.code[row]];
-
-                if (!passes(one, text, strlen(text)))
-                    out[row] = 1;
-            }
-        tess_column_release(&column);
-    }
+    for (size_t i = 0; i < filter->n && error->code == TESS_OK; i++)
+        if (!source->by_line || source->by_line[i] < 0) /* else it is judged line by line */
+            apply_condition(&filter->item[i], source, out, error);
     return error->code;
 }
 

@@ -3,9 +3,9 @@
 
 #include "tessera/alloc.h"
 #include "tessera/index.h"
+#include "tessera/sets.h"
 #include "tessera/text.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* The text cut at its pluses: piece i ends before plus i; `rest[i]`: can pieces i … n-1 be read as
@@ -64,9 +64,9 @@ static int names_control(const struct cut *cut, const char *name, size_t length)
     return 0;
 }
 
-/* The number of pieces [i, j) joined; ABSENT: the control, which the vocabulary lacks; -1. */
-enum { ABSENT = INT32_MAX };
+#define ABSENT INT64_MAX /* number of a control that the vocabulary lacks: above all others */
 
+/* The number of pieces [i, j) joined, ABSENT, or -1. */
 static int64_t find(const struct cut *cut, size_t i, size_t j)
 {
     size_t length = cut->begin[j] - 1 - cut->begin[i];
@@ -102,31 +102,26 @@ static size_t longest(const struct cut *cut, size_t i, int anyhow)
     return i;
 }
 
-static int compare(const void *a, const void *b)
+int64_t tess_combination_tidy(int64_t control, int64_t n, int64_t *member)
 {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    int64_t at;
 
-    return x < y ? -1 : x > y;
+    n = tess_set_tidy(n, member);
+    at = n > 1 ? tess_set_place(n, member, control) : -1;
+    if (at < 0)
+        return n;
+    memmove(member + at, member + at + 1, (size_t)(n - at - 1) * sizeof *member);
+    return n - 1;
 }
 
-/* Ascending, repeats and controls beside others dropped; 0 if only a control is left that the
- * vocabulary lacks. */
-static int tidy(const struct tess_vocab *perturbation, int64_t *member, int n)
+/* The members of a text that could be cut; 0 if only a control is left that the vocabulary lacks.
+ */
+static int tidy(const struct tess_vocab *perturbation, int n, int64_t *member)
 {
     int64_t control = tess_vocab_find(perturbation, TESS_CONTROL);
-    int kept = 0;
 
-    control = control < 0 ? ABSENT : control;
-
-    qsort(member, (size_t)n, sizeof *member, compare);
-    for (int i = 0; i < n; i++)
-        if ((kept == 0 || member[kept - 1] != member[i]))
-            member[kept++] = member[i];
-    n = kept;
-    for (int i = kept = 0; i < n; i++)
-        if (n == 1 || member[i] != control)
-            member[kept++] = member[i];
-    return kept == 1 && member[0] == ABSENT ? 0 : kept;
+    n = (int)tess_combination_tidy(control < 0 ? ABSENT : control, n, member);
+    return n == 1 && member[0] == ABSENT ? 0 : n;
 }
 
 static void report(const struct cut *cut, struct tess_strings *unknown)
@@ -162,7 +157,7 @@ int tess_combination_parse(const struct tess_vocab *perturbation,
             j = longest(&cut, i, 0);
             member[n++] = find(&cut, i, j);
         }
-        n = tidy(perturbation, member, n);
+        n = tidy(perturbation, n, member);
     }
     if (n == 0 && unknown)
         report(&cut, unknown);

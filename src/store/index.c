@@ -2,6 +2,7 @@
 #include "fields.h"
 
 #include "tessera/alloc.h"
+#include "tessera/combination.h"
 #include "tessera/error.h"
 #include "tessera/text.h"
 
@@ -58,17 +59,12 @@ static int64_t bad_first(const int64_t *first, int64_t n, int64_t least, int64_t
 static int64_t bad_lists(const int64_t *first, int64_t n, const int64_t *item, int64_t limit)
 {
     for (int64_t i = 0; i < n; i++) {
-        int64_t begin = first[i], length = first[i + 1] - begin, k = 0;
+        int64_t begin = first[i], length = first[i + 1] - begin, before = i > 0 ? first[i - 1] : 0;
 
         for (int64_t j = begin; j < first[i + 1]; j++)
             if (item[j] < 0 || item[j] >= limit || (j > begin && item[j] <= item[j - 1]))
                 return i;
-        if (i == 0)
-            continue;
-        for (int64_t before = first[i - 1]; k < length && before + k < begin; k++)
-            if (item[before + k] != item[begin + k])
-                break;
-        if (k == length || (first[i - 1] + k < begin && item[first[i - 1] + k] > item[begin + k]))
+        if (i > 0 && tess_set_compare(begin - before, item + before, length, item + begin) >= 0)
             return i;
     }
     return -1;
@@ -147,6 +143,35 @@ char *tess_index_combination_name(const struct tess_index *index, int64_t combin
     name = tess_strings_join(&part, "+", part.n);
     tess_strings_release(&part);
     return name;
+}
+
+struct tess_sets tess_index_combinations(const struct tess_index *index)
+{
+    return (struct tess_sets){.n = index->n_combinations,
+                              .first = index->combination_first,
+                              .member = index->combination_member};
+}
+
+int64_t tess_index_find(const struct tess_index *index, int64_t n, const int64_t *member)
+{
+    struct tess_sets combinations = tess_index_combinations(index);
+
+    return tess_sets_find(&combinations, n, member);
+}
+
+int64_t tess_index_find_text(const struct tess_index *index, const struct tess_strings *control,
+                             const char *text, struct tess_strings *unknown)
+{
+    int64_t room = 1, *member, found;
+    int n;
+
+    for (const char *c = text; *c; c++)
+        room += *c == '+';
+    member = TESS_NEW(int64_t, room);
+    n = tess_combination_parse(&index->perturbation, control, text, member, unknown);
+    found = n > 0 ? tess_index_find(index, n, member) : -1;
+    tess_free(member);
+    return found;
 }
 
 int tess_index_is_control(const struct tess_index *index, int64_t combination)

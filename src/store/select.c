@@ -4,108 +4,13 @@
 #include "tessera/alloc.h"
 #include "tessera/combination.h"
 #include "tessera/error.h"
-#include "tessera/share.h"
 #include "tessera/store.h"
 #include "tessera/text.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define LISTED 10 /* symbols in a sentence */
-
-void tess_sets_add(struct tess_sets *sets, int64_t n, const int64_t *member)
-{
-    int64_t end;
-
-    sets->first =
-        tess_grow(sets->first, &sets->room_first, (size_t)sets->n + 2, sizeof *sets->first);
-    end = sets->first[sets->n];
-    sets->member =
-        tess_grow(sets->member, &sets->room_member, (size_t)(end + n) + 1, sizeof *sets->member);
-    memcpy(sets->member + end, member, (size_t)n * sizeof *member);
-    sets->first[++sets->n] = end + n;
-}
-
-static int compare(int64_t n, const int64_t *a, int64_t m, const int64_t *b)
-{
-    for (int64_t i = 0; i < n && i < m; i++)
-        if (a[i] != b[i])
-            return a[i] < b[i] ? -1 : 1;
-    return (n > m) - (n < m);
-}
-
-struct set {
-    int64_t n;
-    const int64_t *member;
-};
-
-static int compare_sets(const void *a, const void *b)
-{
-    const struct set *x = a, *y = b;
-
-    return compare(x->n, x->member, y->n, y->member);
-}
-
-void tess_sets_sort(struct tess_sets *sets)
-{
-    struct set *set = TESS_NEW(struct set, sets->n);
-    struct tess_sets sorted = {0};
-
-    for (int64_t i = 0; i < sets->n; i++)
-        set[i] = (struct set){sets->first[i + 1] - sets->first[i], sets->member + sets->first[i]};
-    qsort(set, (size_t)sets->n, sizeof *set, compare_sets);
-    for (int64_t i = 0; i < sets->n; i++)
-        if (i == 0 || compare_sets(&set[i - 1], &set[i]) != 0)
-            tess_sets_add(&sorted, set[i].n, set[i].member);
-    tess_free(set);
-    tess_sets_release(sets);
-    *sets = sorted;
-}
-
-int64_t tess_sets_find(const struct tess_sets *sets, int64_t n, const int64_t *member)
-{
-    int64_t low = 0, high = sets->n;
-
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2, begin = sets->first[middle];
-        int order = compare(sets->first[middle + 1] - begin, sets->member + begin, n, member);
-
-        if (order == 0)
-            return middle;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return -1;
-}
-
-void tess_sets_broadcast(MPI_Comm comm, struct tess_sets *sets)
-{
-    int64_t head[2] = {sets->n, sets->n ? sets->first[sets->n] : 0};
-    int rank;
-
-    MPI_Comm_rank(comm, &rank);
-    MPI_Bcast(head, 2, MPI_INT64_T, 0, comm);
-    if (rank != 0 || head[0] == 0) {
-        tess_sets_release(sets);
-        sets->n = head[0];
-        sets->room_first = (size_t)head[0] + 1;
-        sets->room_member = (size_t)head[1];
-        sets->first = TESS_NEW(int64_t, sets->room_first);
-        sets->member = TESS_NEW(int64_t, sets->room_member);
-    }
-    tess_share(comm, sets->first, (size_t)(head[0] + 1) * sizeof *sets->first);
-    tess_share(comm, sets->member, (size_t)head[1] * sizeof *sets->member);
-}
-
-void tess_sets_release(struct tess_sets *sets)
-{
-    tess_free(sets->first);
-    tess_free(sets->member);
-    *sets = (struct tess_sets){0};
-}
 
 /* What was found, and what was wrong. */
 struct search {
@@ -259,6 +164,6 @@ int tess_select(const struct tess_choice *choice, const struct tess_strings *giv
     judge(&search, error);
     tess_strings_release(&search.unknown);
     tess_strings_release(&search.untrained);
-    tess_sets_sort(sets);
+    tess_sets_sort(sets, NULL);
     return error->code;
 }

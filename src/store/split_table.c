@@ -2,7 +2,6 @@
 #include "tessera/split.h"
 
 #include "tessera/alloc.h"
-#include "tessera/combination.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/intern.h"
@@ -17,17 +16,6 @@
 enum { PERTURBATION, CONTEXT, SPLIT, N_COLUMNS };
 static const char *const columns[N_COLUMNS] = {"perturbation", "context", "split"};
 #define FIELDS 64 /* of a line that are looked at */
-
-/* Combinations by their members. */
-static void intern_combinations(struct tess_intern *by_member, const struct tess_index *index)
-{
-    for (int64_t c = 0; c < index->n_combinations; c++) {
-        int64_t first = index->combination_first[c], n = index->combination_first[c + 1] - first;
-
-        tess_intern_add(by_member, (const char *)(index->combination_member + first),
-                        (size_t)n * sizeof(int64_t));
-    }
-}
 
 /* A table's text. Fields that hold tabs, ends of lines or quotes are quoted as in CSV (RFC 4180),
  * as other readers understand it: "a ""b""". */
@@ -82,7 +70,6 @@ struct table {
     const char *path;
     int64_t line;
     int at[N_COLUMNS];
-    struct tess_intern combination;
     struct tess_intern pair; /* (combination, context) that were listed */
     size_t room;
     int8_t *pair_split; /* by number of the pair */
@@ -125,19 +112,17 @@ static int unknown(const struct table *table, const struct tess_vocab *vocab, co
 }
 
 /* The number of a combination of the store, or -1 and an error. */
-static int64_t find_combination(struct table *table, const char *text, struct tess_error *error)
+static int64_t find_combination(const struct table *table, const char *text,
+                                struct tess_error *error)
 {
-    int64_t *member = TESS_NEW(int64_t, strlen(text) + 1), found = -1;
     struct tess_strings names = {0};
-    int n = tess_combination_parse(&table->index->perturbation, NULL, text, member, &names);
+    int64_t found = tess_index_find_text(table->index, NULL, text, &names);
 
-    if (n == 0)
+    if (names.n > 0)
         unknown(table, &table->index->perturbation, "perturbation", &names, text, error);
-    else if ((found = tess_intern_find(&table->combination, (const char *)member,
-                                       (size_t)n * sizeof *member)) < 0)
+    else if (found < 0)
         refuse(table, columns[PERTURBATION], text, "is no perturbation of the store", error);
     tess_strings_release(&names);
-    tess_free(member);
     return found;
 }
 
@@ -261,7 +246,6 @@ int tess_split_read(const struct tess_index *index, const char *path, int8_t *sp
     struct table table = {.index = index, .path = path};
     char *content = read_file(path, error), *utf8 = content ? tess_text_utf8(content) : NULL;
 
-    intern_combinations(&table.combination, index);
     if (error->code == TESS_OK)
         read_table(&table, utf8 ? utf8 : content, error);
     free(content); /* getdelim's own */
@@ -272,23 +256,9 @@ int tess_split_read(const struct tess_index *index, const char *path, int8_t *sp
             tess_warn("%s: control stays in training, whatever its %" PRId64 " lines say", path,
                       table.n_control);
     }
-    tess_intern_release(&table.combination);
     tess_intern_release(&table.pair);
     tess_free(table.pair_split);
     return error->code;
-}
-
-/* Would the name be read as this combination again? Pluses within symbols may be in the way. */
-static int reads_back(const struct tess_index *index, int64_t combination, const char *name)
-{
-    int64_t first = index->combination_first[combination];
-    int64_t n = index->combination_first[combination + 1] - first;
-    int64_t *member = TESS_NEW(int64_t, strlen(name) + 1);
-    int same = tess_combination_parse(&index->perturbation, NULL, name, member, NULL) == n &&
-               memcmp(member, index->combination_member + first, (size_t)n * sizeof *member) == 0;
-
-    tess_free(member);
-    return same;
 }
 
 static int write_pair(const struct tess_index *index, const int64_t key[3], FILE *file,
@@ -297,7 +267,8 @@ static int write_pair(const struct tess_index *index, const int64_t key[3], FILE
     char *name = tess_index_combination_name(index, key[0]);
     int bad = 0;
 
-    if (reads_back(index, key[0], name))
+    /* pluses within symbols may be in the way */
+    if (tess_index_find_text(index, NULL, name, NULL) == key[0])
         bad = write_field(file, name, '\t') |
               write_field(file, index->context.symbol[key[1]], '\t') |
               write_field(file, tess_split_name((int)key[2]), '\n');

@@ -5,6 +5,7 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
+#include "tessera/mapping.h"
 
 #include <math.h>
 #include <string.h>
@@ -119,28 +120,27 @@ static void keep_readouts(struct tess_dataset *dataset, const uint8_t *keep)
 {
     const struct tess_index *index = &dataset->store->index;
     const char **symbol = TESS_NEW(const char *, index->readout.n);
-    int64_t *number = TESS_NEW(int64_t, index->readout.n), n = 0, at = 0;
-    int64_t all = index->panel_first[index->n_panels];
+    int64_t all = index->panel_first[index->n_panels], n = 0, at = 0;
+    struct tess_mapping kept;
 
-    for (int64_t r = 0; r < index->readout.n; r++) {
-        number[r] = keep[r] ? n : -1;
+    for (int64_t r = 0; r < index->readout.n; r++)
         if (keep[r])
             symbol[n++] = index->readout.symbol[r];
-    }
     tess_vocab_init(&dataset->readout, n, symbol, NULL);
+    tess_mapping_init(&kept, &index->readout, &dataset->readout, NULL);
     dataset->panel_first = TESS_NEW(int64_t, index->n_panels + 1);
     dataset->panel_readout = TESS_NEW(int64_t, all);
     dataset->panel_column = TESS_NEW(int64_t, all);
     for (int64_t p = 0; p < index->n_panels; p++) {
         for (int64_t k = index->panel_first[p]; k < index->panel_first[p + 1]; k++)
-            if (number[index->panel_readout[k]] >= 0) {
-                dataset->panel_readout[at] = number[index->panel_readout[k]];
+            if (kept.to[index->panel_readout[k]] >= 0) {
+                dataset->panel_readout[at] = kept.to[index->panel_readout[k]];
                 dataset->panel_column[at++] = k - index->panel_first[p];
             }
         dataset->panel_first[p + 1] = at;
     }
     tess_free(symbol);
-    tess_free(number);
+    tess_mapping_release(&kept);
 }
 
 /* shift and scale of every kept (context, readout). */
@@ -324,11 +324,13 @@ int64_t tess_dataset_observations(const struct tess_dataset *dataset, int64_t ex
                         : index->n_observed[experiment] * width / all;
 }
 
-int tess_dataset_load(const struct tess_dataset *dataset, int64_t first, int64_t end, int split,
-                      int scaled, struct tess_loaded *loaded, struct tess_error *error)
+int tess_dataset_load(const struct tess_dataset *dataset, struct tess_wanted wanted,
+                      struct tess_loaded *loaded, struct tess_error *error)
 {
+    int64_t first = wanted.first, end = wanted.end;
+    int split = wanted.split;
     const struct tess_index *index = &dataset->store->index;
-    struct loading loading = {dataset, loaded, scaled, 0, 0};
+    struct loading loading = {dataset, loaded, wanted.scaled, 0, 0};
     struct tess_store_visitor visitor = {&loading, keep_piece};
     int64_t n = 0, i = 0;
 

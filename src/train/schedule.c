@@ -70,7 +70,8 @@ int tess_lane_init(struct tess_lane *lane, const struct tess_schedule *schedule,
 
     *lane = (struct tess_lane){
         .number = number, .epoch = -1, .share = tess_schedule_share(schedule, number)};
-    if (tess_dataset_load(schedule->dataset, first[0], first[1], TESS_TRAIN, 1, &lane->loaded,
+    if (tess_dataset_load(schedule->dataset,
+                          (struct tess_wanted){first[0], first[1], TESS_TRAIN, 1}, &lane->loaded,
                           error) != TESS_OK)
         return error->code;
     if (schedule->config->train.sampling == TESS_SAMPLING_OBSERVATIONS &&

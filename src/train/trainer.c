@@ -203,8 +203,8 @@ static int load(struct tess_trainer *trainer, struct tess_error *error)
 
     tess_trainer_validation(trainer, &first, &end);
     if (load_lanes(trainer, error) != TESS_OK ||
-        tess_dataset_load(&trainer->dataset, first, end, TESS_VAL, 0, &trainer->validation,
-                          error) != TESS_OK)
+        tess_dataset_load(&trainer->dataset, (struct tess_wanted){first, end, TESS_VAL, 0},
+                          &trainer->validation, error) != TESS_OK)
         return error->code;
     for (int l = 0; l < trainer->n_local; l++)
         values += (double)trainer->lane[l].loaded.value_first[trainer->lane[l].loaded.n];

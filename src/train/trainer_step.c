@@ -248,8 +248,9 @@ static void update_mlp(struct tess_trainer *trainer, float scale)
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < n; i += 4096)
         tess_optimizer_update(&trainer->optimizer, n - i < 4096 ? n - i : 4096,
-                              trainer->slice_gradient + i, scale, trainer->parameter + first + i,
-                              trainer->m + i, trainer->v + i);
+                              trainer->slice_gradient + i, scale,
+                              (struct tess_parameters){trainer->parameter + first + i,
+                                                       trainer->m + i, trainer->v + i});
     lap(trainer, TESS_STAGE_OPTIMIZE);
     if (trainer->n_ranks == 1)
         return;

@@ -26,8 +26,9 @@ static void view_init(struct view *view, const struct tess_trainer *trainer)
     view->contexts = TESS_NEW(float, c->n_rows * c->dim);
     tess_shard_gather(r, &trainer->optimizer, step, view->readouts);
     tess_shard_gather(c, &trainer->optimizer, step, view->contexts);
-    tess_predictor_init(&view->predictor, trainer->shape, &trainer->mlp, view->readouts, r->n_rows,
-                        view->contexts, c->n_rows);
+    tess_predictor_init(&view->predictor, trainer->shape, &trainer->mlp,
+                        (struct tess_embeddings){r->n_rows, view->readouts},
+                        (struct tess_embeddings){c->n_rows, view->contexts});
 }
 
 static void view_release(struct view *view)

@@ -96,7 +96,7 @@ static void step_dense(float *x, float *m, float *v, int64_t n_rows,
         for (int d = 0; d < DIM; d++)
             g[row * DIM + d] = (float)tess_random_normal(stream, (uint64_t)(100 + row * DIM + d));
     }
-    tess_optimizer_update(optimizer, n_rows * DIM, g, 0.5f, x, m, v);
+    tess_optimizer_update(optimizer, n_rows * DIM, g, 0.5f, (struct tess_parameters){x, m, v});
     tess_free(g);
 }
 

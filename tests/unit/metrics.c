@@ -297,7 +297,8 @@ static void ceiling__two_folds(void **state)
     struct tess_scores scores;
 
     (void)state;
-    tess_ceiling_score(&folds, NULL, mean, 0, 5, 0, 12, &scores);
+    tess_ceiling_score(&folds, &(struct tess_change_reference){NULL, mean, 0},
+                       (struct tess_halving){5, 0, 12}, &scores);
     tess_ceiling_add(&sum, &scores);
     tess_ceiling_halving(&ceiling, &sum);
     assert_int_equal(ceiling.n_experiments, 1);
@@ -309,7 +310,8 @@ static void ceiling__two_folds(void **state)
     assert_true(isnan(tess_ceiling_value(&ceiling, TESS_CHANGE)));
     assert_int_equal(ceiling.reason[TESS_CHANGE], TESS_NO_CONTROL);
     folds.n = 1;
-    tess_ceiling_score(&folds, NULL, mean, 0, 5, 0, 12, &scores);
+    tess_ceiling_score(&folds, &(struct tess_change_reference){NULL, mean, 0},
+                       (struct tess_halving){5, 0, 12}, &scores);
     assert_true(scores.pool.n == 0);
 }
 
@@ -334,7 +336,8 @@ static void ceiling__noise_of_the_mean(void **state)
         struct tess_ceiling_sum sum = {0};
         struct tess_scores scores;
 
-        tess_ceiling_score(&folds, NULL, mean, 0, 5, 0, 12, &scores);
+        tess_ceiling_score(&folds, &(struct tess_change_reference){NULL, mean, 0},
+                           (struct tess_halving){5, 0, 12}, &scores);
         tess_ceiling_add(&sum, &scores);
         tess_ceiling_halving(&ceiling, &sum);
         assert_true(fabs(tess_ceiling_value(&ceiling, TESS_RMSE) * sqrt(n) - 1) < 0.02);

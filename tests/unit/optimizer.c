@@ -48,7 +48,7 @@ static void optimizer__is_pytorchs(void **state)
         for (int t = 0; t < reference_int(run, "steps"); t++) {
             tess_optimizer_begin(&optimizer, rate[t]);
             tess_optimizer_update(&optimizer, n, g + t * n, (float)reference_number(run, "scale"),
-                                  x, m, v);
+                                  (struct tess_parameters){x, m, v});
             if (reference_error(n, x, want + t * n, 1) > 3e-6)
                 fail_msg("%s, run %zu, step %d: off by %.3g", kinds[kind], i, t,
                          reference_error(n, x, want + t * n, 1));
@@ -163,14 +163,17 @@ static void run_both(const struct rule *rule, double rate, int n_gaps, const int
     for (int k = 0; k < n_gaps; k++) {
         for (int s = 0; s < gap[k]; s++) {
             tess_optimizer_begin(&o, rate * pow(0.9999, (double)o.step));
-            tess_optimizer_update(&o, N, zero, 1, dense->x, dense->m, dense->v);
+            tess_optimizer_update(&o, N, zero, 1,
+                                  (struct tess_parameters){dense->x, dense->m, dense->v});
         }
         tess_optimizer_begin(&o, rate * pow(0.9999, (double)o.step));
         for (int i = 0; i < N; i++)
             g[i] = normal((uint64_t)((k + 1) * N + i));
-        tess_optimizer_update(&o, N, g, 0.5f, dense->x, dense->m, dense->v);
-        tess_optimizer_catch_up(&o, N, last, o.step - 1, lazy->x, lazy->m, lazy->v);
-        tess_optimizer_update(&o, N, g, 0.5f, lazy->x, lazy->m, lazy->v);
+        tess_optimizer_update(&o, N, g, 0.5f,
+                              (struct tess_parameters){dense->x, dense->m, dense->v});
+        tess_optimizer_catch_up(&o, N, last, o.step - 1,
+                                (struct tess_parameters){lazy->x, lazy->m, lazy->v});
+        tess_optimizer_update(&o, N, g, 0.5f, (struct tess_parameters){lazy->x, lazy->m, lazy->v});
         last = o.step;
     }
     tess_optimizer_release(&o);
@@ -251,8 +254,9 @@ static void optimizer__lazy_is_exact(void **state)
                     g[i] = normal((uint64_t)((j + 1) * N + i)) * (i % 3 ? 1.0f : 1e-6f);
                 step_exactly(&o, s == gaps[k % 2][j] ? g : NULL, exact);
             }
-            tess_optimizer_catch_up(&o, N, last, o.step - 1, lazy.x, lazy.m, lazy.v);
-            tess_optimizer_update(&o, N, g, 0.5f, lazy.x, lazy.m, lazy.v);
+            tess_optimizer_catch_up(&o, N, last, o.step - 1,
+                                    (struct tess_parameters){lazy.x, lazy.m, lazy.v});
+            tess_optimizer_update(&o, N, g, 0.5f, (struct tess_parameters){lazy.x, lazy.m, lazy.v});
             last = o.step;
             for (int i = 0; i < N; i++)
                 if (fabs((double)lazy.x[i] - exact[i][0]) >
@@ -283,7 +287,7 @@ static void optimizer__decay_in_closed_form(void **state)
             tess_optimizer_begin(&o, 0.002 * pow(0.9999, t));
             keep *= (double)(float)(1 - o.rate[t + 1] * 0.01);
         }
-        tess_optimizer_catch_up(&o, 1, 0, gap, &x, &m, &v);
+        tess_optimizer_catch_up(&o, 1, 0, gap, (struct tess_parameters){&x, &m, &v});
         assert_true(fabs((double)x / (double)0.3672f / keep - 1) < 4e-6);
         tess_optimizer_release(&o);
     }
@@ -309,17 +313,17 @@ static void optimizer__catch_up_in_parts(void **state)
         for (int t = 0; t < 900; t++)
             tess_optimizer_begin(&o, 0.01);
         one = two = begin;
-        tess_optimizer_catch_up(&o, N, 5, 5, one.x, one.m, one.v);
+        tess_optimizer_catch_up(&o, N, 5, 5, (struct tess_parameters){one.x, one.m, one.v});
         assert_memory_equal(&one, &begin, sizeof one); /* nothing missed, nothing done */
-        tess_optimizer_catch_up(&o, N, 5, 150, one.x, one.m, one.v);
-        tess_optimizer_catch_up(&o, N, 5, 90, two.x, two.m, two.v);
-        tess_optimizer_catch_up(&o, N, 90, 150, two.x, two.m, two.v);
+        tess_optimizer_catch_up(&o, N, 5, 150, (struct tess_parameters){one.x, one.m, one.v});
+        tess_optimizer_catch_up(&o, N, 5, 90, (struct tess_parameters){two.x, two.m, two.v});
+        tess_optimizer_catch_up(&o, N, 90, 150, (struct tess_parameters){two.x, two.m, two.v});
         if (rules[r].kind != TESS_OPTIMIZER_SGD || rules[r].weight_decay != 0)
             assert_memory_equal(&one, &two, sizeof one);
         one = two = begin;
-        tess_optimizer_catch_up(&o, N, 5, 900, one.x, one.m, one.v);
-        tess_optimizer_catch_up(&o, N, 5, 400, two.x, two.m, two.v);
-        tess_optimizer_catch_up(&o, N, 400, 900, two.x, two.m, two.v);
+        tess_optimizer_catch_up(&o, N, 5, 900, (struct tess_parameters){one.x, one.m, one.v});
+        tess_optimizer_catch_up(&o, N, 5, 400, (struct tess_parameters){two.x, two.m, two.v});
+        tess_optimizer_catch_up(&o, N, 400, 900, (struct tess_parameters){two.x, two.m, two.v});
         for (int i = 0; i < N; i++)
             assert_true(fabsf(one.x[i] - two.x[i]) <= 1e-5f * fmaxf(1e-3f, fabsf(one.x[i])));
         tess_optimizer_release(&o);

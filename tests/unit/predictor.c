@@ -108,7 +108,9 @@ static float *predict_all(struct tess_predictor *predictor, int n_readouts)
 
     for (int k = 0; k < n_readouts; k++)
         readout[k] = k;
-    tess_predictor_init(predictor, model.shape, &model.mlp, model.r, n_readouts, model.c, C);
+    tess_predictor_init(predictor, model.shape, &model.mlp,
+                        (struct tess_embeddings){n_readouts, model.r},
+                        (struct tess_embeddings){C, model.c});
     tess_predictor_run(predictor,
                        &(struct tess_predict_rows){ROWS, model.p, model.number, model.context},
                        n_readouts, readout, out);

@@ -347,7 +347,9 @@ static void dataset__scales_by_training_rows(void **state)
                 assert_true(fabs((double)dataset.scale[c * READOUTS + r] -
                                  sqrt((square - n * mean * mean) / (n - 1))) <= 1e-3);
         }
-    assert_int_equal(tess_dataset_load(&dataset, 10, 40, TESS_VAL, 1, &loaded, &error), TESS_OK);
+    assert_int_equal(
+        tess_dataset_load(&dataset, (struct tess_wanted){10, 40, TESS_VAL, 1}, &loaded, &error),
+        TESS_OK);
     for (int64_t i = 0; i < loaded.n; i++)
         for (int64_t k = loaded.value_first[i]; k < loaded.value_first[i + 1]; k++) {
             int64_t e = loaded.experiment[i], column = k - loaded.value_first[i];

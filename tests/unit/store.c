@@ -336,6 +336,53 @@ static void combination__blanks_and_controls(void **state)
     tess_vocab_release(&lacking);
 }
 
+/* By members and by text, against looking at all combinations. */
+static void index__finds_combinations(void **state)
+{
+    struct tess_strings unknown = {0};
+    struct tess_index index;
+    struct tess_sets sets;
+
+    (void)state;
+    sample_index(&index); /* A, A+B, B, control */
+    sets = tess_index_combinations(&index);
+    assert_int_equal(sets.n, 4);
+    for (int64_t i = 0; i < 4; i++) {
+        char *name = tess_index_combination_name(&index, i);
+
+        assert_int_equal(
+            tess_index_find(&index, sets.first[i + 1] - sets.first[i], sets.member + sets.first[i]),
+            i);
+        assert_int_equal(tess_index_find_text(&index, NULL, name, &unknown), i);
+        tess_free(name);
+    }
+    assert_int_equal(tess_index_find(&index, 2, (int64_t[]){1, 2}), -1);
+    assert_int_equal(tess_index_find(&index, 0, NULL), -1);
+    assert_int_equal(tess_index_find_text(&index, NULL, "B + A+ctrl", &unknown), 1);
+    assert_int_equal(unknown.n, 0);
+    assert_int_equal(tess_index_find_text(&index, NULL, "Z+A+Y", &unknown), -1);
+    assert_int_equal(unknown.n, 2); /* in their order */
+    assert_string_equal(unknown.item[0], "Z");
+    assert_string_equal(unknown.item[1], "Y");
+    assert_int_equal(tess_index_find_text(&index, NULL, "Z", NULL), -1);
+    tess_strings_release(&unknown);
+    tess_index_release(&index);
+}
+
+static void combination__tidy(void **state)
+{
+    int64_t member[] = {4, 2, (int64_t)1 << 40, 2, 9};
+
+    (void)state;
+    assert_int_equal(tess_combination_tidy(4, 5, member), 3);
+    assert_true(member[0] == 2 && member[1] == 9 && member[2] == (int64_t)1 << 40);
+    assert_int_equal(tess_combination_tidy(2, 1, member), 1);
+    assert_int_equal(tess_combination_tidy(-1, 2, member), 2);
+    assert_int_equal(tess_combination_tidy(9, 2, member), 1);
+    assert_int_equal(member[0], 2);
+    assert_int_equal(tess_combination_tidy(9, 2, (int64_t[]){9, 9}), 1);
+}
+
 static void split__words(void **state)
 {
     (void)state;
@@ -360,6 +407,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(store__damage_is_refused),
         cmocka_unit_test(combination__pluses),
         cmocka_unit_test(combination__blanks_and_controls),
+        cmocka_unit_test(combination__tidy),
+        cmocka_unit_test(index__finds_combinations),
         cmocka_unit_test(split__words),
     };
     int failed;

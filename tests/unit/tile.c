@@ -186,7 +186,8 @@ static void tile__forward_is_pytorchs(void **state)
         memcpy(right, q.work.right,
                (size_t)(q.tile.n_r * (q.shape.layers ? q.shape.hidden : 1)) * sizeof *right);
         out = TESS_NEW(float, q.tile.n);
-        tess_tile_forward(&mlp, (int)q.tile.n, left, q.tile.u, right, q.tile.v, &q.work, out);
+        tess_tile_forward(&mlp, &(struct tess_pairs){(int)q.tile.n, 0, q.tile.u, q.tile.v}, left,
+                          right, &q.work, out);
         want = reference_doubles(q.json, "out");
         if (q.dropout.rate == 0 || q.shape.layers == 0)
             assert_true(reference_error(q.tile.n, out, want, 0.1) < 1e-5);
