@@ -228,13 +228,19 @@ int tess_h5_create(struct tess_h5 *h5, const char *path, MPI_Comm comm, struct t
     return settle(h5, error);
 }
 
+int tess_h5_flush(struct tess_h5 *h5, struct tess_error *error)
+{
+    if (H5Fflush(h5->file, H5F_SCOPE_GLOBAL) < 0)
+        tess_h5_fail(h5, NULL, "cannot be written: is the disk full?", TESS_EIO, error);
+    return error->code;
+}
+
 int tess_h5_close(struct tess_h5 *h5, struct tess_error *error)
 {
     struct tess_error mine = TESS_ERROR_INIT;
 
     if (h5->file >= 0 && !h5->broken) {
-        if (H5Fflush(h5->file, H5F_SCOPE_GLOBAL) < 0)
-            tess_h5_fail(h5, NULL, "cannot be written: is the disk full?", TESS_EIO, &mine);
+        tess_h5_flush(h5, &mine);
         if (H5Fclose(h5->file) < 0)
             tess_h5_fail(h5, NULL, "cannot be closed: is the disk full?", TESS_EIO, &mine);
         settle(h5, &mine);
@@ -278,6 +284,20 @@ int tess_h5_kind(const struct tess_h5 *h5, const char *name)
     H5Eclear2(H5E_DEFAULT);
     tess_free(path);
     return kind;
+}
+
+int tess_h5_is_null(const struct tess_h5 *h5, const char *name)
+{
+    int is_set = tess_h5_kind(h5, name) == 1, null;
+    hid_t set = is_set ? H5Dopen2(h5->file, name, H5P_DEFAULT) : H5I_INVALID_HID;
+    hid_t space = set >= 0 ? H5Dget_space(set) : H5I_INVALID_HID;
+
+    null = space >= 0 && H5Sget_simple_extent_type(space) == H5S_NULL;
+    if (space >= 0)
+        H5Sclose(space);
+    if (set >= 0)
+        H5Dclose(set);
+    return null;
 }
 
 /* Select rows [first, first + n) of an open dataset's space. */
@@ -365,67 +385,18 @@ hid_t tess_h5_string_type(int width)
     return type;
 }
 
-static int put_attribute(struct tess_h5 *h5, const char *name, const char *attribute, hid_t type,
-                         hid_t space, const void *data, struct tess_error *error)
+hid_t tess_h5_bool_type(void)
 {
-    hid_t object = H5Oopen(h5->file, name, H5P_DEFAULT), at = H5I_INVALID_HID;
+    hid_t type = H5Tenum_create(H5T_NATIVE_INT8);
 
-    tess_fail_here(error, attribute);
-    if (object >= 0 && H5Aexists(object, attribute) > 0)
-        H5Adelete(object, attribute);
-    if (object >= 0)
-        at = H5Acreate2(object, attribute, type, space, H5P_DEFAULT, H5P_DEFAULT);
-    if (at < 0 || H5Awrite(at, type, data) < 0)
-        tess_h5_fail(h5, name, "an attribute cannot be written", TESS_EIO, error);
-    if (at >= 0)
-        H5Aclose(at);
-    if (object >= 0)
-        H5Oclose(object);
-    return tess_h5_settle(h5, error);
+    H5Tenum_insert(type, "FALSE", &(int8_t){0});
+    H5Tenum_insert(type, "TRUE", &(int8_t){1});
+    return type;
 }
 
-int tess_h5_write_attribute(struct tess_h5 *h5, const char *name, const char *attribute, hid_t type,
-                            int64_t n, const void *data, struct tess_error *error)
+void tess_h5_type_close(hid_t type)
 {
-    hsize_t length = (hsize_t)n;
-    hid_t space = n == 1 ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, &length, NULL);
-
-    put_attribute(h5, name, attribute, type, space, data, error);
-    H5Sclose(space);
-    return error->code;
-}
-
-int tess_h5_write_string(struct tess_h5 *h5, const char *name, const char *attribute,
-                         const char *string, struct tess_error *error)
-{
-    hid_t type = tess_h5_string_type(tess_int((int64_t)strlen(string))),
-          space = H5Screate(H5S_SCALAR);
-
-    put_attribute(h5, name, attribute, type, space, string, error);
-    H5Sclose(space);
     H5Tclose(type);
-    return error->code;
-}
-
-int tess_h5_write_string_list(struct tess_h5 *h5, const char *name, const char *attribute,
-                              int64_t n, const char *const *string, struct tess_error *error)
-{
-    hsize_t length = (hsize_t)n;
-    size_t width = 1;
-    hid_t type, space = H5Screate_simple(1, &length, NULL);
-    char *block;
-
-    for (int64_t i = 0; i < n; i++)
-        width = strlen(string[i]) > width ? strlen(string[i]) : width;
-    block = TESS_NEW(char, (size_t)n *width);
-    for (int64_t i = 0; i < n; i++)
-        memcpy(block + (size_t)i * width, string[i], strlen(string[i]));
-    type = tess_h5_string_type(tess_int((int64_t)width));
-    put_attribute(h5, name, attribute, type, space, block, error);
-    H5Tclose(type);
-    H5Sclose(space);
-    tess_free(block);
-    return error->code;
 }
 
 int tess_h5_group(struct tess_h5 *h5, const char *name, struct tess_error *error)

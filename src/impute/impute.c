@@ -6,17 +6,37 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
-#include "tessera/anndata.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/predictor.h"
 #include "tessera/rounds.h"
 #include "tessera/store.h"
+#include "tessera/writer.h"
 
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define DEVIATION "std" /* the layer of several models' standard deviation */
+
+/* What the file must be able to hold. */
+static unsigned parts_of(const struct tess_impute *impute)
+{
+    return impute->n_models > 1 ? TESS_WRITER_LAYERS : 0;
+}
+
+int tess_impute_check(const struct tess_impute *impute, struct tess_error *error)
+{
+    char *endings;
+
+    if (impute->output && impute->output[0])
+        return tess_writer_check("-o", impute->output, parts_of(impute), error);
+    endings = tess_writer_endings(parts_of(impute), "|");
+    tess_error_set(error, TESS_EUSAGE, "-o OUT%s is missing; see tessera impute --help", endings);
+    tess_free(endings);
+    return error->code;
+}
 
 void tess_impute_release(struct tess_impute *impute)
 {
@@ -153,7 +173,7 @@ static void predict(const struct imputation *work, int64_t first, int64_t n, flo
     tess_free(context);
 }
 
-static int write_values(const struct imputation *work, struct tess_anndata *file, MPI_Comm comm,
+static int write_values(const struct imputation *work, struct tess_writer *file, MPI_Comm comm,
                         struct tess_error *error)
 {
     int64_t n = work->readout.n;
@@ -169,20 +189,20 @@ static int write_values(const struct imputation *work, struct tess_anndata *file
         return error->code;
     }
     tess_progress_init(&progress, "imputing", "rows", work->n_rows);
-    tess_anndata_define_matrix(file, "X", error);
+    tess_writer_define_matrix(file, NULL, error);
     if (spread && error->code == TESS_OK)
-        tess_anndata_define_matrix(file, "layers/std", error);
+        tess_writer_define_matrix(file, DEVIATION, error);
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
         int64_t first, rows = tess_rounds_take(&rounds, round, &first);
 
         if (rows > 0)
             predict(work, first, rows, block, deviation);
-        tess_anndata_put_rows(file, "X", first, rows, block, error);
+        tess_writer_put_rows(file, NULL, first, rows, block, error);
         if (spread && error->code == TESS_OK)
-            tess_anndata_put_rows(file, "layers/std", first, rows, deviation, error);
+            tess_writer_put_rows(file, DEVIATION, first, rows, deviation, error);
         tess_progress_show(&progress, tess_rounds_done(&rounds, round));
     }
-    tess_h5_settle(&file->h5, error);
+    tess_writer_settle(file, error);
     tess_progress_release(&progress);
     tess_free(block);
     return error->code;
@@ -190,16 +210,15 @@ static int write_values(const struct imputation *work, struct tess_anndata *file
 
 static int write_file(const struct imputation *work, MPI_Comm comm, struct tess_error *error)
 {
-    struct tess_anndata file = {0};
+    struct tess_writer_shape shape = {
+        .n_rows = work->n_rows, .n_readouts = work->readout.n, .parts = parts_of(work->impute)};
+    struct tess_writer file = {0};
 
-    if (tess_anndata_create(&file, work->impute->output, comm, work->n_rows, work->readout.n,
-                            error) == TESS_OK &&
+    if (tess_writer_open(&file, work->impute->output, &shape, comm, error) == TESS_OK &&
         imputation_write_labels(work, &file, error) == TESS_OK &&
-        write_values(work, &file, comm, error) == TESS_OK) {
-        file.sums = 1;
-        tess_anndata_finish(&file, error);
-    }
-    tess_anndata_release(&file);
+        write_values(work, &file, comm, error) == TESS_OK)
+        tess_writer_finish(&file, 1, error);
+    tess_writer_release(&file);
     return error->code;
 }
 

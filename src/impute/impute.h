@@ -17,9 +17,9 @@ struct imputation {
     uint8_t *observed; /* (n_rows) on rank 0, NULL: no store; own */
 };
 
-/* Everything but X: obs, var, uns (impute_labels.c). */
-struct tess_anndata;
-int imputation_write_labels(const struct imputation *work, struct tess_anndata *file,
+/* Everything but the values: names, columns, notes (impute_labels.c). */
+struct tess_writer;
+int imputation_write_labels(const struct imputation *work, struct tess_writer *file,
                             struct tess_error *error);
 /* Marks what the store measured, on rank 0; adds its training combinations if `combinations`. Says
  * why if the store cannot be used. Local. */

@@ -1,8 +1,6 @@
 /* verify.c -- what kind of file it is, and the look that goes with it. */
 #include "tessera/verify.h"
 
-#include "verify_anndata.h"
-
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/checkpoint.h"
@@ -13,6 +11,7 @@
 #include "tessera/share.h"
 #include "tessera/store.h"
 #include "tessera/sums.h"
+#include "tessera/writer.h"
 #include "tessera/zarr.h"
 
 #include <inttypes.h>
@@ -117,15 +116,15 @@ static int verify_store(const char *path, MPI_Comm comm, struct tess_verified *v
     return take(verified, rank, error);
 }
 
-static int verify_anndata(const char *path, MPI_Comm comm, struct tess_verified *verified,
-                          struct tess_error *error)
+static int verify_matrix(const char *path, const struct tess_writer_type *type, MPI_Comm comm,
+                         struct tess_verified *verified, struct tess_error *error)
 {
     struct tess_strings mine = {0};
     int rank, n_ranks;
 
     MPI_Comm_rank(comm, &rank);
     MPI_Comm_size(comm, &n_ranks);
-    tess_verify_anndata(path, rank, n_ranks, &mine, error);
+    tess_writer_verify(type, path, rank, n_ranks, &mine, error);
     tess_agree(comm, error);
     share(comm, &mine, verified);
     return take(verified, rank, error);
@@ -149,14 +148,25 @@ static int verify_sums(const char *path, MPI_Comm comm, struct tess_verified *ve
     return there;
 }
 
+/* What is said of a file without problems; `sums`: it has a sidecar. */
+static void approve(struct tess_verified *verified, const char *path, int kind, int sums)
+{
+    const char *name = kind == TESS_INFO_STORE ? "a store"
+                       : kind == TESS_INFO_CHECKPOINT
+                           ? "a checkpoint"
+                           : tess_writer_types[kind - TESS_INFO_MATRIX]->name;
+    char *what = tess_format(kind < TESS_INFO_MATRIX || sums
+                                 ? "%s, every checksum and number is right"
+                                 : "%s without checksums beside it, its structure is right",
+                             name);
+
+    add(&verified->right, path, what);
+    tess_free(what);
+}
+
 static int verify_file(const char *path, MPI_Comm comm, struct tess_verified *verified,
                        struct tess_error *error)
 {
-    static const char *const right[] = {
-        [TESS_INFO_STORE] = "a store, every checksum and number is right",
-        [TESS_INFO_CHECKPOINT] = "a checkpoint, every checksum and number is right",
-        [TESS_INFO_ANNDATA] = "AnnData without checksums beside it, its structure is right",
-    };
     size_t before = verified->problem.n;
     int rank, kind = -1, sums = verify_sums(path, comm, verified, error);
 
@@ -170,17 +180,15 @@ static int verify_file(const char *path, MPI_Comm comm, struct tess_verified *ve
         return take(verified, rank, error);
     if (kind == TESS_INFO_STORE)
         verify_store(path, comm, verified, error);
-    else if (kind == TESS_INFO_ANNDATA)
-        verify_anndata(path, comm, verified, error);
+    else if (kind >= TESS_INFO_MATRIX)
+        verify_matrix(path, tess_writer_types[kind - TESS_INFO_MATRIX], comm, verified, error);
     else {
         if (!sums && rank == 0)
             add(&verified->problem, path, "has no checksums beside it (NAME.sum)");
         tess_checkpoint_verify(path, comm, &verified->problem, error);
     }
     if (rank == 0 && error->code == TESS_OK && verified->problem.n == before)
-        add(&verified->right, path,
-            kind == TESS_INFO_ANNDATA && sums ? "AnnData, every checksum and number is right"
-                                              : right[kind]);
+        approve(verified, path, kind, sums);
     return error->code;
 }
 

@@ -5,9 +5,11 @@
 #include "simulate_write.h"
 
 #include "tessera/agree.h"
+#include "tessera/alloc.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
+#include "tessera/writer.h"
 
 #include <math.h>
 #include <string.h>
@@ -39,13 +41,6 @@ void tess_simulate_release(struct tess_simulate *simulate)
     *simulate = (struct tess_simulate){0};
 }
 
-static int is_h5ad(const char *path)
-{
-    size_t n = strlen(path);
-
-    return n > 5 && strcmp(path + n - 5, ".h5ad") == 0;
-}
-
 static void fill_in(struct tess_simulate *s)
 {
     if (s->n_perturbations < 0)
@@ -60,11 +55,16 @@ static void fill_in(struct tess_simulate *s)
 
 int tess_simulate_check(struct tess_simulate *s, struct tess_error *error)
 {
+    char *sparse = tess_writer_endings(TESS_WRITER_SPARSE, " or ");
+    char *names = tess_writer_names(0, " or "), *endings = tess_writer_endings(0, " or ");
+    char *cells = tess_format(
+        "--cells makes counts for 'tessera import': give -o a name that ends in %s", sparse);
+    char *truth = tess_format("--truth writes %s: give it a name that ends in %s", names, endings);
     const char *wrong = NULL;
 
     fill_in(s);
-    if (s->n_cells > 0 && !is_h5ad(s->output))
-        wrong = "--cells makes counts for 'tessera import': give -o a name that ends in .h5ad";
+    if (s->n_cells > 0 && tess_writer_find(s->output, TESS_WRITER_SPARSE) < 0)
+        wrong = cells;
     else if (s->n_cells > 0 && (s->missing > 0 || s->panel_fraction > 0))
         wrong = "--cells has a count for every readout: leave --missing and --panel-fraction out";
     else if (s->n_cells > 0 && s->n_readouts > INT32_MAX)
@@ -73,11 +73,18 @@ int tess_simulate_check(struct tess_simulate *s, struct tess_error *error)
         wrong = "--network perturbs its own genes: not more --perturbations than --readouts";
     else if (s->gold && !s->network)
         wrong = "--gold writes a network's edges: add --network";
-    else if (s->truth && !is_h5ad(s->truth))
-        wrong = "--truth writes AnnData: give it a name that ends in .h5ad";
+    else if (s->truth && tess_writer_find(s->truth, 0) < 0)
+        wrong = truth;
     else if (s->n_combinations > 0 && s->n_perturbations < s->order)
         wrong = "--combinations needs at least --order perturbations";
-    return wrong ? tess_error_set(error, TESS_EUSAGE, "%s", wrong) : TESS_OK;
+    if (wrong)
+        tess_error_set(error, TESS_EUSAGE, "%s", wrong);
+    tess_free(sparse);
+    tess_free(names);
+    tess_free(endings);
+    tess_free(cells);
+    tess_free(truth);
+    return error->code;
 }
 
 /* Bytes of a file of n rows, roughly: values, names, codes. */
@@ -146,8 +153,8 @@ int tess_simulate_write(const struct tess_simulate *simulate, MPI_Comm comm,
             write_gold(&plan, comm, error);
         if (simulate->truth && error->code == TESS_OK)
             plan_write_truth(&plan, comm, error);
-        if (error->code == TESS_OK && is_h5ad(simulate->output))
-            plan_write_h5ad(&plan, comm, error);
+        if (error->code == TESS_OK && tess_writer_find(simulate->output, 0) >= 0)
+            plan_write_matrix(&plan, comm, error);
         else if (error->code == TESS_OK)
             plan_write_store(&plan, comm, error);
     }

@@ -189,8 +189,7 @@ int tess_store_finish(struct tess_store *store, struct tess_error *error)
 {
     memset(store->index.n_observed, 0, (size_t)store->index.n_experiments * sizeof(int64_t));
     for (int round = 0; round < 2; round++) {
-        if (H5Fflush(store->h5.file, H5F_SCOPE_GLOBAL) < 0)
-            tess_h5_fail(&store->h5, NULL, "cannot be written: is the disk full?", TESS_EIO, error);
+        tess_h5_flush(&store->h5, error);
         MPI_Barrier(store->comm);
     }
     tess_agree(store->comm, error);
@@ -248,7 +247,7 @@ static int replace_split(struct tess_h5 *h5, const int8_t *split, int64_t n, con
         tess_h5_write(h5, TESS_CHECK_SPLIT, H5T_NATIVE_UINT64, 1, &one, &check, error);
     else if (error->code == TESS_OK)
         tess_h5_write_rows(h5, TESS_CHECK_SPLIT, H5T_NATIVE_UINT64, 0, 1, &check, error);
-    H5Tclose(type);
+    tess_h5_type_close(type);
     return error->code;
 }
 
