@@ -6,8 +6,8 @@
 
 struct tess_error;
 
-/* The worst error of any rank becomes everybody's, text, code and failing rank.
- * Returns its code (TESS_OK: nobody has one). Collective over comm. */
+/* The error of the highest code of any rank (of equal ones, the lowest rank's) becomes everybody's:
+ * text, code and failing rank. Returns its code (TESS_OK: nobody has one). Collective over comm. */
 int tess_agree(MPI_Comm comm, struct tess_error *error);
 
 #endif

@@ -1,6 +1,6 @@
 /* alloc.h -- memory. Small allocations do not fail: running out ends the job with a sentence.
- * Blocks are 64-byte aligned (one cache line, one vector register) and zeroed. Sizes are counted in
- * 64 bits and checked for overflow. Local. */
+ * Blocks are 64-byte aligned (one cache line, one vector register), from 8 MiB on to a huge page of
+ * 2 MiB, and zeroed. Sizes are counted in 64 bits and checked for overflow. Local. */
 #ifndef TESSERA_ALLOC_H
 #define TESSERA_ALLOC_H
 
@@ -28,7 +28,8 @@ char *tess_strdup(const char *text);
 /* printf into a string of its own. */
 char *tess_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Make room for at least `need` elements in a growing array: *block with room for *room. */
+/* A growing array `block` (may be NULL) of room for *room elements, now for at least `need`: where
+ * it lies now; *room becomes what it has. New elements are zero. */
 void *tess_grow(void *block, size_t *room, size_t need, size_t size);
 
 #define TESS_NEW(type, n) ((type *)tess_alloc((size_t)(n), sizeof(type)))

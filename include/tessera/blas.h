@@ -6,8 +6,9 @@
 
 struct tess_error;
 
-/* One BLAS thread a rank; says at -v what is used; TESS_EOS if the ranks' core types differ,
- * because bits would. Collective over comm. */
+/* One BLAS thread a rank; says at -v what is used; TESS_EOS on those ranks whose core type is not
+ * rank 0's, because bits would differ. Collective over comm, but the result is each rank's own:
+ * agree on it (agree.h). */
 int tess_blas_agree(MPI_Comm comm, struct tess_error *error);
 
 #endif

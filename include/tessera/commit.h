@@ -37,7 +37,8 @@ void tess_commit_join(struct tess_commit *commit, const char *path, const char *
  * meanwhile, or if the temporary file is not this writer's any more. From here to finish or release
  * others of this directory wait, where the file system has locks. May be called again. */
 int tess_commit_claim(struct tess_commit *commit, struct tess_error *error);
-/* fsync, claim, rename, fsync of the directory. On failure the temporary file is removed. */
+/* fsync, claim, rename, fsync of the directory. On failure the temporary file is removed. Releases
+ * the commit in either case. */
 int tess_commit_finish(struct tess_commit *commit, struct tess_error *error);
 /* fsync of the directory that PATH is in, so that its name stays. What cannot be is left. */
 void tess_commit_sync_name(const char *path);
@@ -45,7 +46,8 @@ void tess_commit_sync_name(const char *path);
 void tess_commit_release(struct tess_commit *commit);
 
 /* Before the process ends where it is (a bug, a fault within a library): removes every temporary
- * file that it has not finished. May be called from a signal's handler. */
+ * file that it has not finished, of the first 8 that were open at a time. May be called from a
+ * signal's handler. */
 void tess_commit_abandon(void);
 
 /* Is NAME one of a temporary file? Then how long the name is that it is to have, else 0. */

@@ -13,7 +13,7 @@ struct tess_table;
 
 /* "COLUMN=VALUE,VALUE": does the column hold one of the values? A value may be a shell pattern, or
  * @FILE, a file with a value a line (no patterns); the whole text counts as a value, too, for names
- * hold commas; none at all means "missing". */
+ * hold commas; none at all means "missing", as -666 does in the column (CMap). */
 struct tess_condition {
     int keep;                  /* rows that meet it are kept, else they are left out          */
     char *column;              /* own                                                         */

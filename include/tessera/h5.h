@@ -142,8 +142,8 @@ int tess_h5_write_texts(struct tess_h5 *h5, const char *name, int64_t n, const c
 int tess_h5_write_text(struct tess_h5 *h5, const char *name, const char *text,
                        struct tess_error *error);
 /* Rows [first, first + n) of a defined dataset; each rank its own, n may be 0 and may differ. In
- * pieces under 512 MiB. `put` is for streams of rows: it is not collective, ranks come when they
- * like, and each keeps its own error until they settle. */
+ * pieces of at most 256 MiB (or a row, if that is more). `put` is for streams of rows: it is not
+ * collective, ranks come when they like, and each keeps its own error until they settle. */
 int tess_h5_put_rows(const struct tess_h5 *h5, const char *name, hid_t type, int64_t first,
                      int64_t n, const void *data, struct tess_error *error);
 /* All ranks are through with writing: do they agree that it went well? Collective. */

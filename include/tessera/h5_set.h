@@ -47,7 +47,8 @@ void tess_h5_set_fields(const struct tess_h5_set *set, struct tess_strings *name
  * there is no such attribute; "/(a lost reference)": it leads nowhere. */
 char *tess_h5_set_referred(const struct tess_h5_set *set, const char *attribute);
 
-/* Elements [first, first + count) in each dimension, as HDF5 memory type `type`. */
+/* Elements [first, first + count) in each dimension, as HDF5 memory type `type`; of dimensions that
+ * it lacks nothing counts. TESS_EDATA if it is smaller. */
 int tess_h5_set_read(const struct tess_h5_set *set, hid_t type, const int64_t first[2],
                      const int64_t count[2], void *out, struct tess_error *error);
 
@@ -55,8 +56,8 @@ int tess_h5_set_read(const struct tess_h5_set *set, hid_t type, const int64_t fi
 typedef void tess_text_sink(void *context, int64_t i, const char *text);
 
 /* Elements [first, first + n) of a 1-D dataset of strings, numbers, booleans or enumerations as
- * text, in order: numbers at their shortest, booleans as "True" and "False", invalid UTF-8 taken as
- * Latin-1. */
+ * text, in order: numbers at their shortest, booleans as "True" and "False", NaN missing, invalid
+ * UTF-8 taken as Windows-1252. */
 int tess_h5_set_texts(const struct tess_h5_set *set, int64_t first, int64_t n, tess_text_sink *sink,
                       void *context, struct tess_error *error);
 

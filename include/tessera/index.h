@@ -43,7 +43,7 @@ struct tess_index {                 /* all arrays own */
     uint64_t split_hash;
 };
 
-/* Fills value_first, fold_value_first and control from the rest. Local. */
+/* Fills value_first, fold_value_first, control and split_hash from the rest. Local. */
 void tess_index_finish(struct tess_index *index);
 /* Numbers in range, orders as documented: TESS_EDATA with `path` and the place otherwise. Local. */
 int tess_index_check(const struct tess_index *index, const char *path, struct tess_error *error);

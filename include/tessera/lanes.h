@@ -47,7 +47,7 @@ float *tess_lanes_take(struct tess_lanes *lanes);
 void tess_lanes_give(struct tess_lanes *lanes, int lane, float *gradient);
 
 /* The sums over all lanes, once each was given. slice (n_ranks + 1): who gets which floats; out:
- * this rank's slice. Uses OpenMP's threads. Collective over comm. */
+ * this rank's slice, of less than 2^31 floats. Uses OpenMP's threads. Collective over comm. */
 void tess_lanes_reduce(struct tess_lanes *lanes, const int64_t *slice, float *out);
 
 #endif

@@ -19,7 +19,8 @@ struct tess_outputs {
 int tess_outputs_check(const struct tess_outputs *outputs, struct tess_error *error);
 void tess_outputs_release(struct tess_outputs *outputs);
 
-/* The first half of that for one path. */
+/* TESS_ECREATE if PATH alone is such an output: a directory, a device, a pipe, or in a directory
+ * that is missing or may not be written. Inputs are not looked at. */
 int tess_output_check(const char *path, struct tess_error *error);
 
 #endif

@@ -13,11 +13,12 @@ enum tess_random_purpose {
     TESS_RANDOM_INIT,      /* a = table, or TESS_N_TABLES for the MLP */
     TESS_RANDOM_SCHEDULE,  /* a = epoch << 32 | lane << 4 | what is shuffled */
     TESS_RANDOM_DROPOUT,   /* a = step; lane, layer and place are within the stream (fused.h) */
-    TESS_RANDOM_SPLIT,     /* a = hash of (rule, name of what is split) */
+    TESS_RANDOM_SPLIT,     /* a = hash of the context's name ("": of none) with the rule as seed */
     TESS_RANDOM_HALVING,   /* a = experiment << 16 | halving, of the noise ceiling */
     TESS_RANDOM_BOOTSTRAP, /* a = sample << 32 | resample */
     TESS_RANDOM_SIMULATE,  /* a = which part of the truth */
-    TESS_RANDOM_FOLD, /* a = hash of the experiment's names: replicates to folds while importing */
+    TESS_RANDOM_FOLD,   /* a = hash of the experiment's components, context and split: replicates to
+                           folds while importing */
     TESS_RANDOM_SKETCH, /* a = 0: random subspaces of factorisations */
 };
 

@@ -10,13 +10,13 @@
 #include <mpi.h>
 #include <stdint.h>
 
-/* What one rank wants at one step. */
+/* The rows that one rank asks for at one step. All zeroes asks for none. */
 struct tess_wish {
     int64_t n, room;
     int64_t *code; /* own */
     int *owner;    /* own */
 };
-/* An entry more, that `owner` holds. Local. */
+/* One more row: its code, and the rank that holds it. Local. */
 void tess_wish_add(struct tess_wish *wish, int64_t code, int owner);
 void tess_wish_release(struct tess_wish *wish);
 

@@ -1,7 +1,8 @@
 /* source.h -- an input file of any kind, seen as rows (cells, profiles, experiments) × readouts.
  *
- * Each kind (h5ad, gctx, gct, long, wide) fills one table of functions. Problems are collected, not
- * thrown: `check` prints all of them, `import` refuses with the first. Everything here is local. */
+ * Each kind (h5ad, gctx, gct, matrix, long, wide) fills one table of functions. Problems are
+ * collected, not thrown: `check` prints all of them, `import` refuses with the first. Everything
+ * here is local. */
 #ifndef TESSERA_SOURCE_H
 #define TESSERA_SOURCE_H
 
@@ -56,8 +57,8 @@ struct tess_source {
     int64_t *by_line;   /* (conditions of the filter) column of each that was judged by line, -1: is
                            to   be judged by row; own; NULL: all are */
     int64_t n_unwanted; /* lines that were left out so */
-    const int8_t *left_out; /* (n_rows) 1: nobody asks what the row's values are, and bad ones are
-                               no problem; borrowed; NULL: all count                          */
+    const int8_t *left_out; /* (n_rows) not 0: nobody asks what the row's values are, and bad ones
+                               are no problem; borrowed; NULL: all count                          */
     int64_t rows_a_line;    /* so many rows in a row begin on the same line; 0: one              */
     const struct tess_source_options *options; /* borrowed                                    */
     void *state; /* the kind's own                                                            */

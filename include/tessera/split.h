@@ -1,8 +1,9 @@
 /* split.h -- which experiments are trained on: rules, tables, and whether anything leaks. Local.
  *
  * What is assigned are pairs of a perturbation (or combination) and a context; experiments of the
- * same pair go together. Control is always trained on. A rule draws from (seed, names) alone: not
- * from the number of ranks, nor from what else the store holds. */
+ * same pair go together. Control is always trained on. A rule draws from the seed and the pairs of
+ * the store in order of their names alone: not from the number of ranks, nor from the order of the
+ * files that were imported. Each target context has a stream of its own. */
 #ifndef TESSERA_SPLIT_H
 #define TESSERA_SPLIT_H
 
@@ -29,14 +30,15 @@ struct tess_split_options {
 };
 
 /* split (n_experiments), and how it was made, in words (TESS_SPLIT_METHOD bytes). TESS_EDATA if a
- * context is unknown or there is nothing to hold out. */
+ * context is unknown or there is nothing to hold out; TESS_EUSAGE if one is named for both. */
 int tess_split_draw(const struct tess_index *index, const struct tess_split_options *options,
                     int8_t *split, char *method, struct tess_error *error);
 /* From a table with the columns perturbation, context and split; pairs it does not list are trained
  * on. TESS_EDATA naming the line. */
 int tess_split_read(const struct tess_index *index, const char *path, int8_t *split, char *method,
                     struct tess_error *error);
-/* Every pair of the store in that form. */
+/* Every pair of the store in that form. TESS_EDATA if the table could not tell two perturbations
+ * apart, since their symbols hold pluses. */
 int tess_split_write(const struct tess_index *index, const int8_t *split, const char *path,
                      struct tess_error *error);
 

@@ -4,8 +4,8 @@
 
 enum tess_split { TESS_TRAIN, TESS_VAL, TESS_TEST, TESS_UNUSED };
 
-/* "train", "val", "test", "unused" in any case ("training", "validation", "valid" and "" are read
- * too); -1 if it is none. */
+/* "train", "val", "test", "unused" in any case ("training", "validation" and "valid" are read, too;
+ * "" is unused); -1 if it is none. */
 int tess_split_parse(const char *text);
 const char *tess_split_name(int split);
 

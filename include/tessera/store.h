@@ -15,7 +15,7 @@
 
 #define TESS_STORE_FOLDS 8 /* at most so many parts keep the replicates of an experiment */
 
-#define TESS_STORE_READ_BYTES ((double)(4 << 20)) /* that reading values takes */
+#define TESS_STORE_READ_BYTES ((double)(4 << 20)) /* that reading values takes: one block */
 
 struct tess_store_block { /* values under one checksum, verified */
     int64_t number;
@@ -39,7 +39,7 @@ struct tess_store {
 /* Does the file say that it is one? Never fails. Local. */
 int tess_store_is(const char *path);
 /* Rank 0 reads the index, all get it; then every rank can read values. TESS_EDATA if it is no
- * store, of a newer version, or inconsistent. Collective over comm. */
+ * store, of another version, or inconsistent; it is released then. Collective over comm. */
 int tess_store_open(struct tess_store *store, const char *path, MPI_Comm comm,
                     struct tess_error *error);
 /* The same if the split will be replaced: it may be damaged. */
@@ -64,8 +64,8 @@ int tess_store_scan(const struct tess_store *store, int64_t first, int64_t end, 
 int tess_store_read_folds(const struct tess_store *store, int64_t first, int64_t n, float *out,
                           struct tess_error *error);
 
-/* A new store, written aside; takes over `index` (the same on every rank, finished; emptied).
- * Collective over comm. */
+/* A new store, written aside; takes over `index` (the same on every rank, finished; emptied),
+ * and releases it after an error. Collective over comm. */
 int tess_store_create(struct tess_store *store, const char *path, MPI_Comm comm,
                       struct tess_index *index, struct tess_error *error);
 /* Values of experiments [first, first + n), any part on any rank, n may be 0. Collective. */
@@ -77,7 +77,7 @@ int tess_store_write_folds(struct tess_store *store, int64_t first, int64_t n, c
  * share. Collective. */
 int tess_store_verify(const struct tess_store *store, struct tess_error *error);
 /* After the last value: n_observed (counted here, whatever the index said), checksums, hash, rename
- * into place. Collective. */
+ * into place. Releases the store, whatever the result. Collective. */
 int tess_store_finish(struct tess_store *store, struct tess_error *error);
 /* Closes; an unfinished new store is removed. May run twice. Collective. */
 void tess_store_release(struct tess_store *store);

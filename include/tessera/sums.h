@@ -1,4 +1,4 @@
-/* sums.h -- a sidecar `FILE.sum` with the xxHash of every 4 MiB block of a file.
+/* sums.h -- a sidecar `FILE.sum` with the XXH3 (64 bits) of every 4 MiB block of a file.
  *
  * It covers what HDF5's own structures do not: of thousands of flipped bytes in a file's metadata,
  * many change nothing that a reader notices. It is committed before the file it belongs to, and is
@@ -23,9 +23,9 @@ int tess_sums_write(struct tess_commit *commit, MPI_Comm comm, struct tess_error
  * rank 0, which may be NULL. Collective over comm. */
 int tess_sums_verify(const char *path, MPI_Comm comm, struct tess_strings *damage,
                      struct tess_error *error);
-/* Remove a file and its sidecar, the file first. Local. */
+/* Remove a file and its sidecar, the file first; what is not there is no error. Local. */
 void tess_sums_remove(const char *path);
-/* The same for renaming. 0, or -1 with errno. Local. */
+/* The same for renaming. 0, or -1 with errno if the file cannot be renamed. Local. */
 int tess_sums_rename(const char *path, const char *to);
 
 #endif

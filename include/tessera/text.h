@@ -40,7 +40,7 @@ void tess_text_number(double x, int single, char out[32]);
 /* Are these n bytes valid UTF-8? */
 int tess_text_is_utf8(const char *text, size_t n);
 /* The n bytes taken as Windows-1252 (Latin-1 with letters and dashes in the place of its control
- * characters), in UTF-8. Returns its length; `out` needs room for 3 n. */
+ * characters), in UTF-8. Returns its length; `out` needs room for 3 n and gets no NUL. */
 size_t tess_text_to_utf8(const char *text, size_t n, char *out);
 /* NULL if `text` is valid UTF-8; else the text of the same bytes taken as Windows-1252; own. */
 char *tess_text_utf8(const char *text);
@@ -49,7 +49,8 @@ char *tess_text_utf8(const char *text);
 int tess_text_match(const char *pattern, const char *text);
 int tess_text_is_pattern(const char *text);
 
-/* Edit distance (Levenshtein), case-insensitive, cut off at `limit`. */
+/* Edit distance (Levenshtein) in bytes, ASCII letters of either case alike; limit + 1 if it is more
+ * than `limit`. */
 int tess_text_distance(const char *a, const char *b, int limit);
 
 /* The up to `want` candidates nearest to `text` by edit distance, nearest first and then in order;

@@ -25,17 +25,18 @@ void tess_vocab_reserve(struct tess_vocab *vocab, int64_t n, int width);
 void tess_vocab_init(struct tess_vocab *vocab, int64_t n, const char *const *symbol,
                      int64_t *order);
 /* From the block on disk, (n, width) without the extra NUL, sorted already. TESS_EDATA if it is not
- * sorted and distinct: `what` names it in the sentence. Local. */
+ * sorted and distinct: `what` names it in the sentence. To be released in either case. Local. */
 int tess_vocab_init_block(struct tess_vocab *vocab, int64_t n, int width, const char *block,
                           const char *what, struct tess_error *error);
 void tess_vocab_copy(struct tess_vocab *to, const struct tess_vocab *from);
 void tess_vocab_release(struct tess_vocab *vocab);
 
-/* The symbol's number, or -1. O(log n). Local. */
+/* The symbol's number, or -1. O(log n). `length` may be at most vocab->width. Local. */
 int64_t tess_vocab_find(const struct tess_vocab *vocab, const char *symbol);
 int64_t tess_vocab_find_n(const struct tess_vocab *vocab, const char *symbol, size_t length);
 
-/* xxHash64 of the symbols. Local. */
+/* XXH3 (64 bits) of the symbols as they lie in memory, (n, width + 1): another width is another
+ * hash. Local. */
 uint64_t tess_vocab_hash(const struct tess_vocab *vocab);
 
 /* "unknown WHAT 'a', 'b' … in SOURCE; the nearest known: …" as TESS_EDATA. Local. */

@@ -24,12 +24,14 @@ static void *allocate(size_t n, size_t size)
     if (__builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX - 2 * HUGE_PAGE)
         return NULL;
     alignment = bytes >= LARGE ? HUGE_PAGE : ALIGNMENT;
+    /* Never 0: a block of no elements has an address of its own. */
     bytes = (bytes / ALIGNMENT + 1) * ALIGNMENT;
     if (posix_memalign(&block, alignment, bytes) != 0)
         return NULL;
+        /* before memset: the kernel chooses the size of a page when it is first touched */
 #ifdef MADV_HUGEPAGE
     if (alignment == HUGE_PAGE)
-        madvise(block, bytes, MADV_HUGEPAGE); /* a wish */
+        madvise(block, bytes, MADV_HUGEPAGE); /* advice: without it the block is only slower */
 #endif
     memset(block, 0, bytes);
     return block;
@@ -59,6 +61,7 @@ void *tess_alloc_large(size_t n, size_t size, const char *what, struct tess_erro
     return block;
 }
 
+/* Not realloc(3), which keeps no alignment beyond that of malloc. */
 void *tess_realloc(void *block, size_t old_n, size_t n, size_t size)
 {
     void *fresh = tess_alloc(n, size);
@@ -104,6 +107,7 @@ void *tess_grow(void *block, size_t *room, size_t need, size_t size)
 
     if (need <= old)
         return block;
+    /* At least doubled: elements that are added one by one are copied O(1) times each. */
     *room = need > 2 * old ? need + 15 : 2 * old;
     return tess_realloc(block, old, *room, size);
 }

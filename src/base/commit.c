@@ -106,6 +106,8 @@ static void catch_signals(void)
     signal(SIGXFSZ, SIG_IGN);
 }
 
+/* The flag is set last: a handler never sees half a name. What finds no place is finished all the
+ * same, but left behind if a signal comes. */
 static void note(const char *aside)
 {
     int i = 0;
@@ -252,6 +254,7 @@ int tess_commit_claim(struct tess_commit *commit, struct tess_error *error)
 
     if (commit->claimed)
         return error->code;
+    /* A file that is gone is told of below. */
     /* first, for it takes long: others of this directory wait from here on */
     if (sync_path(commit->aside, O_RDONLY) < 0 && errno != ENOENT)
         return tess_error_set(error, TESS_EIO, "%s: cannot be brought to disk: %s", commit->path,
@@ -298,6 +301,8 @@ static int renamed(const char *path)
     return 1;
 }
 
+/* fsync (in claim) before rename: else the name could outlive a crash and the bytes not. After the
+ * rename the directory, which holds the name; EINVAL is of file systems that cannot do that. */
 int tess_commit_finish(struct tess_commit *commit, struct tess_error *error)
 {
     char *directory = tess_text_directory(commit->path);
@@ -337,6 +342,8 @@ void tess_commit_release(struct tess_commit *commit)
     *commit = (struct tess_commit){0};
 }
 
+/* f_bavail is what users other than root may fill. File systems that count nothing have 0 blocks.
+ * */
 int tess_commit_check_room(const char *path, double bytes, struct tess_error *error)
 {
     char *directory = tess_text_directory(path);

@@ -58,6 +58,7 @@ int tess_fail_here(struct tess_error *error, const char *what)
         stop = read_site("TESS_STOP_AT");
         known = 1;
     }
+    /* Any thread may come here: n names the same call again only where their order is fixed. */
     number = __atomic_add_fetch(&fail_calls, 1, __ATOMIC_RELAXED);
     if (fail_rank == stop.rank && number == stop.number)
         raise(SIGSTOP);

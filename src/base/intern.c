@@ -25,6 +25,8 @@ int64_t tess_intern_find(const struct tess_intern *intern, const char *text, siz
     return found ? found->number : -1;
 }
 
+/* A key is any bytes (also of numbers): uthash compares its length and then memcmp. The block is
+ * zeroed, so that a NUL stands behind the text. */
 int64_t tess_intern_add(struct tess_intern *intern, const char *text, size_t length)
 {
     int64_t number = tess_intern_find(intern, text, length);

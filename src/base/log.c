@@ -71,6 +71,7 @@ void tess_progress_show(struct tess_progress *progress, int64_t done)
     if (progress->total > 0 && rate > 0)
         fprintf(stderr, ", %.0f %%, %.0f s left", 100.0 * (double)done / (double)progress->total,
                 (double)(progress->total - done) / rate);
+    /* ESC[K erases what a longer line before has left (ECMA-48, "erase in line"). */
     fputs(terminal ? "\033[K" : "\n", stderr);
     progress->visible = terminal;
 }

@@ -66,6 +66,9 @@ static const char *read_exponent(const char *at, const char *end, int64_t *expon
     return at;
 }
 
+/* The text is mantissa · 10^exponent, each digit behind the point lowering the exponent by one.
+ * Beyond 19 significant digits the mantissa is incomplete, beyond 2^53 or 10^22 not exact: strtod
+ * decides then. (strtod follows the locale; the program never leaves "C".) */
 int tess_number_parse(const char *text, size_t n, double *x)
 {
     const char *at = text, *end = text + n, *first;

@@ -30,6 +30,8 @@ static int is_stream(const char *path)
     return is;
 }
 
+/* The output is written aside in the same directory (commit.h), which must therefore be writable
+ * even where the file exists. */
 static int check_directory(const char *path, struct tess_error *error)
 {
     char *directory = tess_text_directory(path);

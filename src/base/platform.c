@@ -38,6 +38,7 @@ const char *tess_platform_better_core(const char *core, int has_avx2, int has_av
 static const char *better_core(void)
 {
 #if defined(__x86_64__)
+    /* What the kernels for SkylakeX need of AVX-512: F, CD, BW, DQ and VL. */
     int wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                __builtin_cpu_supports("avx512cd");
@@ -61,6 +62,8 @@ static int suggest(const char *name, const char *value)
     return value && !getenv(name) && setenv(name, value, 1) == 0;
 }
 
+/* OpenBLAS chooses its kernels while it is loaded, before main: only a new start makes it choose
+ * again. What was set is inherited, so that the second start sets nothing and goes on. */
 void tess_platform_choose(char **argv)
 {
     int core = suggest("OPENBLAS_CORETYPE", better_core());
@@ -72,6 +75,7 @@ void tess_platform_choose(char **argv)
         unsetenv("OPENBLAS_CORETYPE");
 }
 
+/* proc(5): VmHWM and VmRSS are in units of 1024 bytes. */
 double tess_platform_memory(int peak)
 {
     FILE *file = fopen("/proc/self/status", "r");

@@ -150,6 +150,8 @@ int tess_text_int64(const char *text, int64_t *x)
     return end != text && *end == '\0' && errno == 0;
 }
 
+/* 17 significant digits always read back as the same double (IEEE 754). Whole numbers below 1e15
+ * are written without an exponent, -0 as 0. */
 void tess_text_number(double x, int single, char out[32])
 {
     if (fabs(x) < 1e15 && x == floor(x)) {
@@ -163,7 +165,8 @@ void tess_text_number(double x, int single, char out[32])
     }
 }
 
-/* Bytes of the UTF-8 character at `s`; 0: none (overlong forms and surrogates are none). */
+/* Bytes of the UTF-8 character at `s` (RFC 3629); 0: none (overlong forms and surrogates are none).
+ */
 static int utf8_length(const unsigned char *s)
 {
     uint32_t code = s[0] < 0xe0 ? s[0] & 0x1fu : s[0] < 0xf0 ? s[0] & 0x0fu : s[0] & 0x07u;
@@ -266,6 +269,8 @@ int tess_text_is_pattern(const char *text)
     return strpbrk(text, "*?[") != NULL;
 }
 
+/* Wagner and Fischer's table (1974), of which one row is kept: row[j] is the distance of the first
+ * i bytes of a and j of b, `diagonal` that of one byte less of both. */
 int tess_text_distance(const char *a, const char *b, int limit)
 {
     size_t n = strlen(a), m = strlen(b);
@@ -297,6 +302,7 @@ int tess_text_distance(const char *a, const char *b, int limit)
     return distance > limit ? limit + 1 : distance;
 }
 
+/* Distance by distance, so that the nearest come first; each comparison is cut off there. */
 void tess_text_nearest(const char *text, size_t n, const char *const *candidate, size_t want,
                        struct tess_strings *out)
 {

@@ -12,6 +12,7 @@ void tess_tuples_init(struct tess_tuples *tuples, int64_t width)
     *tuples = (struct tess_tuples){.width = width};
 }
 
+/* Linear probing. The slots are a power of two and at most half full, so that it ends soon. */
 static int64_t *find_slot(const struct tess_tuples *tuples, const int32_t *code)
 {
     size_t bytes = (size_t)tuples->width * sizeof *code;

@@ -24,6 +24,7 @@ struct numbered {
     int64_t number;
 };
 
+/* Byte order, in every locale: what is sorted here is searched by other programs and ranks. */
 static int compare(const void *a, const void *b)
 {
     return strcmp(((const struct numbered *)a)->text, ((const struct numbered *)b)->text);
@@ -77,6 +78,7 @@ void tess_vocab_release(struct tess_vocab *vocab)
     *vocab = (struct tess_vocab){0};
 }
 
+/* strncmp says only that the symbol begins so: it is the one if it ends there, too. */
 int64_t tess_vocab_find_n(const struct tess_vocab *vocab, const char *symbol, size_t length)
 {
     int64_t low = 0, high = vocab->n;
@@ -115,6 +117,7 @@ int tess_vocab_refuse(const struct tess_vocab *vocab, const struct tess_strings 
     struct tess_strings near = {0};
     char *list, *nearest;
 
+    /* three are enough for a sentence: each is compared with every symbol */
     for (size_t i = 0; i < unknown->n && i < 3; i++) {
         struct tess_strings some = {0};
 

@@ -3,6 +3,7 @@
 
 #include "tessera/error.h"
 
+/* The highest code wins; of equal ones MPI_MAXLOC takes the lowest rank (MPI 3.1, 5.9.4). */
 int tess_agree(MPI_Comm comm, struct tess_error *error)
 {
     int mine[2] = {error->code, 0}, worst[2];

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+/* One thread: OpenBLAS's own may add in another order with every number of threads, and would
+ * compete with ours for the cores. */
 int tess_blas_agree(MPI_Comm comm, struct tess_error *error)
 {
     char mine[32] = "", first[32];

@@ -14,7 +14,8 @@ static int smaller(int a, int b)
     return a < b ? a : b;
 }
 
-/* The largest nodes within [first, end): added to the list of roots. */
+/* The largest nodes within [first, end): added to the list of roots. A node of level k begins at a
+ * multiple of 2^k; one that the number of lanes cuts off counts as whole. */
 static void find_roots(struct tess_lanes *lanes, int first, int end)
 {
     while (first < end) {
@@ -95,7 +96,8 @@ struct nodes {
 };
 
 /* Adds what belongs together among the nodes, whose sums lie in x[i], for floats [from, to) only.
- */
+ * Level by level, and a right child only to its own sibling: a node's sum is left + right whoever
+ * adds it, which fixes the bits. A node whose sibling another rank holds stays as it is. */
 static void climb(const struct tess_lanes *lanes, const struct nodes *nodes, float *const *x,
                   int64_t from, int64_t to)
 {
@@ -125,7 +127,7 @@ static void climb(const struct tess_lanes *lanes, const struct nodes *nodes, flo
 }
 
 /* Levels that a rank climbs while its lanes finish: all, unless several threads then wait for one
- * that adds; the last ones are climbed by all threads together. */
+ * that adds; the last ones, with fewer than two nodes a thread, are climbed by all together. */
 static int levels_at_once(int n, int threads)
 {
     int k = 0;
@@ -137,6 +139,8 @@ static int levels_at_once(int n, int threads)
     return k;
 }
 
+/* A buffer for each thread to fill, a waiting sum for each level, and with several threads the n /
+ * 2^k sums that are left for climb_local. Never more than lanes. */
 int tess_lanes_buffers(int n, int threads)
 {
     int k = 0, levels = levels_at_once(n, threads), most;
@@ -205,6 +209,8 @@ static float *leave_or_meet(struct tess_lanes *lanes, int at, int *k, float *sum
     return NULL;
 }
 
+/* Who comes second of two siblings adds, outside of the critical section: the sums are then his
+ * alone. Left + right in either case, in the left one's place. */
 void tess_lanes_give(struct tess_lanes *lanes, int lane, float *gradient)
 {
     int at = lanes->first[lanes->rank] + lane, k = 0;
@@ -261,6 +267,9 @@ static float *reserve(struct tess_lanes *lanes, int64_t n)
     return lanes->buffer;
 }
 
+/* Each rank sends each of its roots' sums, cut into slices, to the slices' owners, and adds the
+ * roots of all ranks for its own slice, on up the same tree. The tag is the root's number. Receives
+ * are posted first; sends begin with the next rank, so that not all go to rank 0 at once. */
 void tess_lanes_reduce(struct tess_lanes *lanes, const int64_t *slice, float *out)
 {
     int me = lanes->rank, mine = lanes->root_first[me + 1] - lanes->root_first[me];

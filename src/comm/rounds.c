@@ -1,6 +1,7 @@
 /* rounds.c -- blocks of rows dealt out to the ranks. */
 #include "tessera/rounds.h"
 
+/* of a block: 4 MiB of floats */
 #define BLOCK_VALUES ((int64_t)1 << 20)
 
 struct tess_rounds tess_rounds_make(MPI_Comm comm, int64_t n, int64_t row_values, int64_t multiple)

@@ -34,7 +34,8 @@ static int sum_up(int n, const int *count, int *first)
     return tess_int(sum);
 }
 
-/* Entries sorted by owner, order kept: counts and places; codes in message order to `sorted`. */
+/* Entries sorted by owner, order kept (a counting sort): counts and places; codes in message order
+ * to `sorted`. */
 static void sort_wish(struct tess_route_step *step, int n_ranks, const struct tess_wish *wish,
                       int64_t *sorted)
 {

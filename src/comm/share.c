@@ -29,6 +29,8 @@ static void move(int sends, MPI_Comm comm, int other, char *block, size_t bytes)
     }
 }
 
+/* One rank after the other: counts are 64-bit, those of MPI_Gatherv are not. A rank with nothing
+ * sends nothing, and rank 0, which knows the counts, waits for nothing. */
 void tess_share_gather(MPI_Comm comm, const void *mine, int64_t n, size_t size, void *all)
 {
     int rank, n_ranks;
@@ -66,6 +68,7 @@ void tess_share_strings(MPI_Comm comm, struct tess_strings *strings)
     if (rank == 0)
         all = TESS_NEW(char, total);
     tess_share_gather(comm, mine, n, 1, all);
+    /* from n on: rank 0 has its own already */
     for (int64_t at = n; rank == 0 && at < total; at += (int64_t)strlen(all + at) + 1)
         tess_strings_add(strings, all + at);
     if (rank != 0)

@@ -145,6 +145,7 @@ static int set_number(void *out, const struct tess_param *param, const char *val
 
     if (param->type == TESS_PARAM_INT)
         real = (double)whole;
+    /* Limits of whole numbers lie far below 2^53: comparing them as doubles is exact. */
     if (!good || !(real >= param->low && real <= param->high)) /* NaN is out of every range */
         return refuse_value(param, value, where, error);
     if (param->type == TESS_PARAM_INT)
@@ -222,6 +223,8 @@ static void explain(FILE *out, const struct tess_param *param)
     tess_free(range);
 }
 
+/* Control characters were refused when the text was set: quotes and backslashes are all that has to
+ * be escaped within YAML's double quotes. */
 static void write_value(FILE *out, const struct tess_config *config, const struct tess_param *param)
 {
     char *value = tess_config_get(config, param);
@@ -349,6 +352,7 @@ static int apply_set(struct tess_config *config, const char *text, struct tess_e
     return error->code;
 }
 
+/* The struct holds no pointers, and all ranks run the same program: it travels as bytes. */
 int tess_config_read(struct tess_config *config, const char *path, const struct tess_strings *set,
                      MPI_Comm comm, struct tess_error *error)
 {
@@ -366,6 +370,7 @@ int tess_config_read(struct tess_config *config, const char *path, const struct 
     return error->code;
 }
 
+/* Checkpoints and used.yaml hold this text: tess_config_parse must go on reading it. */
 char *tess_config_yaml(const struct tess_config *config, int numeric_only, int explained)
 {
     const struct tess_param *last = NULL;
@@ -396,6 +401,7 @@ char *tess_config_yaml(const struct tess_config *config, int numeric_only, int e
     return text;
 }
 
+/* docs/configuration.md is this text, byte for byte; tools/update_reference.sh writes it. */
 char *tess_config_markdown(void)
 {
     const struct tess_param *last = NULL;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <yaml.h>
 
+/* of groups; settings need two */
 #define MAX_DEPTH 8
 
 struct reader {
@@ -36,6 +37,7 @@ static int refuse(const struct reader *reader, const yaml_event_t *event, const 
                           (long long)line_of(event), what);
 }
 
+/* libyaml lets a key repeat, which YAML forbids (1.2, 3.2.1.3): the second would win unseen. */
 static int read_key(struct reader *reader, const yaml_event_t *event, struct tess_error *error)
 {
     const char *name = (const char *)event->data.scalar.value;
@@ -91,6 +93,7 @@ static int open_map(struct reader *reader, const yaml_event_t *event, struct tes
                               reader->source, (long long)line_of(event), reader->key);
     if (reader->depth == MAX_DEPTH)
         return refuse(reader, event, "groups are nested too deeply", error);
+    /* the key that waited is the group's name now, and owned by prefix[] */
     reader->prefix[reader->depth++] = reader->key ? reader->key : tess_strdup("");
     reader->key = NULL;
     return TESS_OK;
@@ -132,6 +135,7 @@ static int refuse_syntax(const yaml_parser_t *parser, const char *source, struct
                           parser->context ? " " : "", parser->context ? parser->context : "");
 }
 
+/* An error ends the reading in the middle of groups: their names are released below. */
 int tess_yaml_read(const char *text, size_t length, const char *source,
                    const struct tess_yaml_taker *taker, struct tess_error *error)
 {

@@ -123,6 +123,7 @@ static int find_naming(struct state *state, const char *name, struct tess_error 
     return error->code;
 }
 
+/* GCT knows no quotes: counting tabs counts columns. */
 static int read_header(struct state *state, const struct tess_source_options *options,
                        struct tess_error *error)
 {
@@ -263,6 +264,7 @@ static void add_readout(struct tess_source *source, struct tess_symbols *names,
     }
 }
 
+/* Problems are collected to the end of the file; one that has any is not imported. */
 static int read_matrix(struct tess_source *source, struct tess_problems *problems,
                        struct tess_error *error)
 {
@@ -334,6 +336,7 @@ static int read_column(struct tess_source *source, const char *name, struct tess
     return TESS_OK;
 }
 
+/* Transposed here: lines of the file are columns of the block. */
 static int read_rows(struct tess_source *source, int64_t first, int64_t n, struct tess_block *block,
                      struct tess_problems *problems, struct tess_error *error)
 {

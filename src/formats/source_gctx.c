@@ -144,7 +144,8 @@ static int open_meta_groups(struct tess_source *source, struct tess_problems *pr
     return error->code;
 }
 
-/* The standard order where it fits (a square matrix fits both). */
+/* The standard order where it fits (a square matrix fits both). A turned one is opened again, for
+ * the chunks that are to stay in the cache lie along the other dimension (h5_set.h). */
 static int open_matrix(struct tess_source *source, struct tess_error *error)
 {
     struct gctx *file = source->state;

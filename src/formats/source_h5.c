@@ -36,6 +36,7 @@ void tess_source_h5_column_finish(struct tess_source_h5_column *made, int64_t n_
     *made = (struct tess_source_h5_column){0};
 }
 
+/* A name that repeats gets a number behind it until it is distinct: later steps count on that. */
 void tess_source_h5_readout_sink(void *context, int64_t i, const char *text)
 {
     struct tess_source_h5_readouts *made = context;
@@ -92,6 +93,7 @@ void tess_source_h5_check(const struct tess_source *source, const struct tess_h5
     }
 }
 
+/* Whole chunks: a part of one would be unpacked for this block and again for the next. */
 int64_t tess_source_h5_rows_at_once(int64_t row_bytes, int64_t chunk, int64_t n_rows)
 {
     int64_t n = BLOCK_BYTES / (row_bytes > 0 ? row_bytes : 1);

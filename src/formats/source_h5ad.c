@@ -55,7 +55,6 @@ static int check_kind(const struct tess_h5 *h5, struct tess_error *error)
     return error->code;
 }
 
-/* anndata < 0.7 stored a matrix of one row or one column as a line. */
 static int check_shape(const struct tess_source *source, const char *name, int64_t n_rows,
                        int64_t n_columns, struct tess_error *error)
 {
@@ -67,6 +66,7 @@ static int check_shape(const struct tess_source *source, const char *name, int64
         source->path, name, n_rows, n_columns, source->n_rows, source->n_readouts);
 }
 
+/* anndata < 0.7 stored a matrix of one row or one column as a line. */
 static int open_dense(struct tess_source *source, const char *name, struct tess_error *error)
 {
     struct h5ad *file = source->state;

@@ -78,6 +78,8 @@ static int add_observation(struct state *state, struct observation one, struct t
     return TESS_OK;
 }
 
+/* Filters come first: what is left out is not numbered, and is no problem. A value that is no
+ * number stays as NaN, for its line belongs to a row all the same. */
 static int read_lines(struct tess_source *source, const int64_t column[2],
                       struct tess_problems *problems, struct tess_error *error)
 {
@@ -121,7 +123,9 @@ static int read_lines(struct tess_source *source, const int64_t column[2],
 
 /* ---- from observations in the file's order to rows ---- */
 
-/* Sorts by group, stably. Returns (n_groups + 1) first observations; own of the caller. */
+/* Sorts by group, stably. Returns (n_groups + 1) first observations; own of the caller. Groups are
+ * counted two places on, summed up, and first[g + 1] then runs from the beginning of group g to its
+ * end, where it is the beginning of group g + 1. */
 static int64_t *sort_by_group(struct state *state)
 {
     int64_t n_groups = state->group.n, *first = TESS_NEW(int64_t, n_groups + 2);
@@ -138,6 +142,7 @@ static int64_t *sort_by_group(struct state *state)
     for (int64_t i = 0; i < state->n_observations; i++) {
         struct observation *one = observation_at(state, i);
 
+        /* each exchange brings one observation to its place: n of them at most */
         while (one->place != i) {
             struct observation *other = observation_at(state, one->place), keep = *other;
 

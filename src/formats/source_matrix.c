@@ -136,6 +136,9 @@ static int has_idle_index(const struct tess_table *table)
     return idle;
 }
 
+/* Lines that are left out get a place in the list as well, so that line i of the list is the i-th
+ * of the file: go_to counts on it. A number in an index means nothing; a name in it may be a gene.
+ */
 static int read_labels(struct tess_source *source, struct tess_problems *problems,
                        struct tess_error *error)
 {
@@ -208,6 +211,8 @@ static void number_units(struct state *state, struct key *key)
     }
 }
 
+/* Sorted twice: by group, to number the repeats, and by unit, which those numbers make. A unit's
+ * lines may lie anywhere in the file: begin and end are what read_rows has to go through. */
 static void make_units(struct tess_source *source)
 {
     struct state *state = source->state;
@@ -338,6 +343,7 @@ static int open_matrix(struct tess_source *source, const struct tess_source_opti
 
 /* ---- reading ---- */
 
+/* All lines of a unit have the same labels: those of its first line are taken. */
 static int read_column(struct tess_source *source, const char *name, struct tess_column *column,
                        struct tess_error *error)
 {
@@ -438,6 +444,8 @@ static int go_to(struct tess_source *source, int64_t line, struct tess_error *er
     return TESS_OK;
 }
 
+/* One pass over the lines between the first and the last of the wanted units. Bad values are
+ * reported when their rows are first read, columns of text when all rows have been. */
 static int read_rows(struct tess_source *source, int64_t first, int64_t n, struct tess_block *block,
                      struct tess_problems *problems, struct tess_error *error)
 {

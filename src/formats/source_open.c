@@ -12,7 +12,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* In the order in which they are asked: a wide table is what any table may be. */
+/* In the order in which they are asked: any text may be a wide table, and with --columns a matrix.
+ */
 static const struct tess_source_type *const types[] = {&tess_source_h5ad, &tess_source_gctx,
                                                        &tess_source_gct,  &tess_source_matrix,
                                                        &tess_source_long, &tess_source_wide};
@@ -101,6 +102,7 @@ static int recognize(struct tess_source *source, const struct tess_source_option
 
     if (foreign)
         tess_error_set(error, TESS_EDATA, "%s: %s", source->path, foreign);
+    /* for recognizing only: the lines themselves are read anew (lines.h) */
     if (tess_lines_end_with_cr(head, n))
         for (size_t i = 0; i < n; i++)
             head[i] = (char)(head[i] == '\r' ? '\n' : head[i]);

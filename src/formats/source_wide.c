@@ -159,6 +159,8 @@ static void report_columns(struct tess_source *source, struct tess_problems *pro
                           problems);
 }
 
+/* Rows are read in the file's order, and from its beginning for one that was passed. Bad values are
+ * reported when their rows are first read, columns of text when all rows have been. */
 static int read_rows(struct tess_source *source, int64_t first, int64_t n, struct tess_block *block,
                      struct tess_problems *problems, struct tess_error *error)
 {

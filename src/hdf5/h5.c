@@ -46,6 +46,7 @@ int tess_h5_settle(struct tess_h5 *h5, struct tess_error *error)
     return error->code;
 }
 
+/* H5F_CLOSE_STRONG: closing the file closes whatever is still open in it, after an error too. */
 static hid_t access_list(MPI_Comm comm)
 {
     hid_t list = H5Pcreate(H5P_FILE_ACCESS);
@@ -399,6 +400,8 @@ void tess_h5_type_close(hid_t type)
     H5Tclose(type);
 }
 
+/* Creating is collective in parallel HDF5, with the same arguments on every rank ("Collective
+ * Calling Requirements in Parallel HDF5 Applications"). */
 int tess_h5_group(struct tess_h5 *h5, const char *name, struct tess_error *error)
 {
     hid_t list = H5Pcreate(H5P_LINK_CREATE), group;
@@ -474,6 +477,8 @@ int tess_h5_define(struct tess_h5 *h5, const char *name, hid_t type, int n_dims,
     return tess_h5_settle(h5, error);
 }
 
+/* Independent: ranks write different numbers of pieces, and collective transfers have to be the
+ * same number on every rank. */
 static hid_t transfer_list(const struct tess_h5 *h5)
 {
     hid_t list = H5Pcreate(H5P_DATASET_XFER);

@@ -36,6 +36,7 @@ static int check_filters(const struct tess_h5 *h5, const char *dataset, hid_t li
     return TESS_OK;
 }
 
+/* Sizes are multiplied as doubles: what a damaged file claims may be beyond 64 bits. */
 static int check_storage(const struct tess_h5_claim *claim, const struct tess_h5 *h5,
                          const char *name, hid_t set, hid_t list, struct tess_error *error)
 {

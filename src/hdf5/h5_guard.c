@@ -68,6 +68,7 @@ void tess_h5_guard_start(const char *path)
         return;
     guarded = path;
     reader = pthread_self();
+    /* Another alternate stack (of a sanitizer, of MPI) stays: handlers run on that one. */
     if (sigaltstack(NULL, &old) == 0 && (old.ss_flags & SS_DISABLE))
         sigaltstack(&own, NULL);
     for (size_t i = 0; i < N_FAULTS; i++)

@@ -30,7 +30,9 @@ static int refuse(const struct tess_h5_set *set, const char *what, struct tess_e
 }
 
 /* A band of chunks `along` the other dimension must fit the cache: else each of them would be
- * unpacked again for every read. Such a dataset is opened anew, with a larger one. */
+ * unpacked again for every read. Such a dataset is opened anew, with a larger one. Its hash table
+ * has 20 slots for each chunk of the band (H5Pset_chunk_cache advises 10 to 100), and 1.0 lets
+ * chunks go first that were read to their end. */
 static void widen_cache(struct tess_h5_set *set, int along)
 {
     int across = along == 0 ? 1 : 0;
@@ -122,6 +124,7 @@ static hid_t memory_type(const struct tess_h5_set *set, hid_t type)
     return wrapped;
 }
 
+/* A field is read through a compound of that one member, which HDF5 finds by its name. */
 int tess_h5_set_read(const struct tess_h5_set *set, hid_t type, const int64_t first[2],
                      const int64_t count[2], void *out, struct tess_error *error)
 {
@@ -171,6 +174,8 @@ static void give(const struct texts *texts, int64_t i, const char *text)
     tess_free(valid);
 }
 
+/* The texts are memory of HDF5, which H5Dvlen_reclaim gives back. One that was never written is a
+ * NULL and stands for "". */
 static int variable_piece(const struct texts *texts, int64_t first, int64_t n, void *buffer,
                           struct tess_error *error)
 {
@@ -205,6 +210,7 @@ static int fixed_piece(const struct texts *texts, int64_t first, int64_t n, void
     return error->code;
 }
 
+/* Numbers of any width come as 8 bytes: double, int64 or uint64 (text_type). */
 static int number_piece(const struct texts *texts, int64_t first, int64_t n, void *buffer,
                         struct tess_error *error)
 {
@@ -230,6 +236,7 @@ static int number_piece(const struct texts *texts, int64_t first, int64_t n, voi
     return TESS_OK;
 }
 
+/* HDF5 hands out the value in the type of the file, and converts it in place: hence the room. */
 static int64_t member_value(hid_t type, unsigned member)
 {
     union {
@@ -302,6 +309,7 @@ static hid_t text_type(const struct tess_h5_set *set)
     return type;
 }
 
+/* In pieces of about 1 MiB; what texts of variable length point to comes on top of that. */
 int tess_h5_set_texts(const struct tess_h5_set *set, int64_t first, int64_t n, tess_text_sink *sink,
                       void *context, struct tess_error *error)
 {

@@ -68,6 +68,8 @@ static herr_t read_fixed(hid_t set, int64_t n, int *width, char **block)
     return result;
 }
 
+/* Memory types keep the character set of the file: HDF5 refuses to convert between ASCII and UTF-8.
+ * */
 int tess_h5_read_strings(const struct tess_h5 *h5, const char *name, int64_t *n, int *width,
                          char **block, struct tess_error *error)
 {
@@ -100,6 +102,7 @@ int tess_h5_read_strings(const struct tess_h5 *h5, const char *name, int64_t *n,
     return error->code;
 }
 
+/* Only rank 0 knows the texts: the width, which is part of the type, has to be told first. */
 int tess_h5_write_texts(struct tess_h5 *h5, const char *name, int64_t n, const char *const *text,
                         struct tess_error *error)
 {
@@ -217,6 +220,7 @@ int tess_h5_read_string(const struct tess_h5 *h5, const char *name, const char *
     return error->code;
 }
 
+/* One of that name is replaced. In parallel HDF5 every rank has to do all of this, and alike. */
 static int put_attribute(struct tess_h5 *h5, const char *name, const char *attribute, hid_t type,
                          hid_t space, const void *data, struct tess_error *error)
 {

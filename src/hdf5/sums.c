@@ -85,6 +85,7 @@ static int hash_file(const char *path, int64_t bytes, MPI_Comm comm, struct reco
     return error->code;
 }
 
+/* A line of a hash has 17 bytes, and 160 are enough for the first, the last and two sizes. */
 static char *to_text(const struct record record[2])
 {
     size_t room = (size_t)(blocks_of(record[0].bytes) + blocks_of(record[1].bytes)) * 17 + 160;
@@ -183,6 +184,8 @@ static void keep_current(const char *path, MPI_Comm comm, struct record *current
     release(record);
 }
 
+/* The name is claimed only after hashing, which takes long and needs no lock. From there until the
+ * file is committed, too, other writers of its directory wait. */
 int tess_sums_write(struct tess_commit *commit, MPI_Comm comm, struct tess_error *error)
 {
     char *name = tess_format("%s.sum", commit->path), *text;
@@ -244,6 +247,7 @@ static int check_size(const char *path, const struct record *record, int64_t *si
                           (long long)*size, (long long)record[0].bytes);
 }
 
+/* The size comes first: a truncated file is told of in one sentence, without being read. */
 int tess_sums_verify(const char *path, MPI_Comm comm, struct tess_strings *damage,
                      struct tess_error *error)
 {
@@ -266,6 +270,7 @@ int tess_sums_verify(const char *path, MPI_Comm comm, struct tess_strings *damag
     return tess_agree(comm, error);
 }
 
+/* The file first: a file without its sidecar would look damaged. */
 void tess_sums_remove(const char *path)
 {
     char *name = tess_format("%s.sum", path);

@@ -54,6 +54,7 @@ static int64_t n_slots(const struct run *run, const struct tess_plan_group *grou
     return group->n_replicates;
 }
 
+/* 256: what the allocator may add to four blocks, roughly. */
 static size_t bytes_of(int64_t slots, int64_t width)
 {
     return (size_t)slots * ((size_t)width * (sizeof(double) + sizeof(int32_t)) + sizeof(int64_t)) +
@@ -65,6 +66,7 @@ static int64_t width_of(const struct run *run, const struct tess_plan_group *gro
     return run->only >= 0 ? run->end - run->begin : run->plan->panel[group->panel].n;
 }
 
+/* A part of one panel was chosen to fit, and must be taken whatever it counts. */
 static int fits(const struct run *run, const struct tess_plan_group *group)
 {
     return run->used + bytes_of(n_slots(run, group), width_of(run, group)) <= run->budget ||
@@ -144,7 +146,8 @@ static float clipped(const struct run *run, double x)
     return (float)x;
 }
 
-/* Slots are folds (or the only replicate): their rows count alike. */
+/* Slots are folds (or the only replicate): their rows count alike, so that the mean over replicates
+ * is all sums over all counts. Folds are added in their order: the bits are those of any budget. */
 static void reduce_folds(struct run *run, const struct tess_plan_group *group,
                          const struct sums *sums)
 {
@@ -167,7 +170,6 @@ static void reduce_folds(struct run *run, const struct tess_plan_group *group,
     }
 }
 
-/* Slots are replicates, each the mean of its rows. */
 /* Of n values those that were measured, and of a fold if it is not negative, reduced to one. */
 static double reduce_fold(const struct run *run, int64_t n, const double *x, const int8_t *fold,
                           int64_t number, double *part)
@@ -180,6 +182,7 @@ static double reduce_fold(const struct run *run, int64_t n, const double *x, con
     return reduce(run, part, n_part);
 }
 
+/* Slots are replicates, each the mean of its rows; the median, if asked for, is over replicates. */
 static void reduce_replicates(struct run *run, const struct tess_plan_group *group,
                               const struct sums *sums)
 {
@@ -288,7 +291,10 @@ static int64_t position_of(const struct row *row, int64_t k)
     return tess_set_place(row->panel->n, row->panel->readout, row->file->readout[j]);
 }
 
-/* Adds the row to a slot. `implied`: what is not listed was measured as zero, or all is listed. */
+/* Adds the row to a slot. `implied`: what is not listed was measured as zero, or all is listed.
+ * Then base[slot] has counted the row for every readout, and count[] only takes back what is
+ * missing: a sparse row costs what it lists. log1p(0) is 0, so that implied zeros add nothing
+ * either way. */
 static void add_values(struct run *run, const struct row *row, int implied, double *sum,
                        int32_t *count)
 {
@@ -459,6 +465,9 @@ static void run_free(struct run *run)
     tess_free(run->folds);
 }
 
+/* Passes go on until only groups wait that do not even fit alone; each of the others fits when it
+ * is the first of a pass, so that every pass finishes one. After a problem the store will not be
+ * written, and one pass has seen them all. */
 int tess_aggregate_run(struct tess_plan *plan, struct tess_sink *sink,
                        struct tess_problems *problems, struct tess_import_result *result,
                        struct tess_error *error)

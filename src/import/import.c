@@ -97,7 +97,9 @@ static int sink_flush(struct tess_sink *sink, struct tess_error *error)
     return error->code;
 }
 
-/* Values into a new store, or nowhere. */
+/* Values into a new store, or nowhere. The store takes over the index: from there on it is
+ * store.index that is filled. Problems turn into an error only when all values have been read, so
+ * that the message can count them. */
 static int fill(struct tess_plan *plan, struct tess_index *index, const char *path,
                 struct tess_problems *problems, struct tess_import_result *result,
                 struct tess_error *error)
@@ -132,6 +134,7 @@ static int fill(struct tess_plan *plan, struct tess_index *index, const char *pa
     return error->code;
 }
 
+/* Problems are looked at after each step: with a store the first step that has any is the last. */
 int tess_import_run(const struct tess_import_options *options, const char *store,
                     struct tess_problems *problems, struct tess_import_result *result,
                     struct tess_error *error)

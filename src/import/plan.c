@@ -125,7 +125,7 @@ static int64_t find_control(const struct tess_plan *plan)
 }
 
 /* Rows to groups: a group for every (combination, context, panel, split). Control is never held
- * out. */
+ * out. Labels are freed file by file, for rows are what memory goes to. */
 static void group_rows(struct tess_plan *plan, const int64_t *panel_of)
 {
     int64_t control = find_control(plan), n_control = 0;
@@ -240,7 +240,8 @@ static int number_replicates(struct tess_plan *plan, struct tess_error *error)
     return error->code;
 }
 
-/* Groups of too few replicates are dropped; units are numbered over those that stay. */
+/* Groups of too few replicates are dropped; units are numbered over those that stay: a group's are
+ * consecutive, in order of its replicates. */
 static void drop_small(struct tess_plan *plan, struct tess_import_result *result)
 {
     for (int64_t g = 0; g < plan->n_groups; g++) {
@@ -310,7 +311,8 @@ static uint64_t name_hash(const struct tess_plan *plan, const struct tess_plan_g
     return XXH3_64bits_withSeed(context, strlen(context), hash + (uint64_t)group->split);
 }
 
-/* Up to 8 replicates are a fold each; more are dealt out evenly at random. */
+/* Up to 8 replicates are a fold each; more are dealt out evenly at random, from a stream of the
+ * group's names: other files in the same import do not change its folds. */
 static void deal_folds(struct tess_plan *plan)
 {
     plan->fold = (int8_t *)tess_alloc((size_t)plan->n_units, 1);

@@ -1,4 +1,5 @@
-/* plan.h -- which row of which file goes into which experiment, decided before a value is read. */
+/* plan.h -- which row of which file goes into which experiment, decided before a value is read
+ * (but for which readouts a ragged file measures). Local. */
 #ifndef PLAN_H
 #define PLAN_H
 
@@ -20,7 +21,7 @@ struct tess_plan_file {
     int8_t *left_out; /* (n_rows) enum tess_left_out; own                                        */
     int has_split;    /* rows have a split of their own                                          */
     int32_t *group;   /* (n_rows) own; -1: left out                                              */
-    int32_t *slot;    /* (n_rows) the accumulator within the group; own                          */
+    int32_t *slot;    /* (n_rows) the replicate's number within the group; own                   */
     int64_t panel;    /* of a file that is not ragged                                            */
     int surveyed;     /* its values were read once and its problems reported                     */
 };
@@ -55,7 +56,8 @@ struct tess_plan {
     int8_t *fold; /* (n_units) own */
 };
 
-/* Opens the files and numbers the labels of every row. `result` gets the rows that are left out. */
+/* Opens the files and numbers the labels of every row. `result` gets the counts of rows that are
+ * left out. To be released after an error, too. */
 int tess_plan_open(struct tess_plan *plan, const struct tess_import_options *options,
                    struct tess_problems *problems, struct tess_import_result *result,
                    struct tess_error *error);

@@ -83,7 +83,8 @@ static void index_panels(const struct tess_plan *plan, const char *used, struct 
     tess_free(old);
 }
 
-/* A group's sort key: context, panel, combination, split; the group's own number decides ties. */
+/* A group's sort key: context, panel, combination, split; the group's own number decides ties (with
+ * --aggregate none), so that qsort, which is not stable, leaves nothing open. */
 struct key {
     int64_t part[5];
 };
@@ -98,6 +99,7 @@ static int compare_keys(const void *a, const void *b)
     return 0;
 }
 
+/* Sets n_observed to 0: values are counted as they are written. A single replicate has no folds. */
 static void index_experiments(struct tess_plan *plan, struct key *key, int64_t n,
                               struct tess_index *index)
 {
@@ -132,6 +134,7 @@ static void index_experiments(struct tess_plan *plan, struct key *key, int64_t n
     }
 }
 
+/* Only what a remaining group uses gets a number; readouts all stay, for files measured them. */
 void tess_plan_index(struct tess_plan *plan, struct tess_index *index)
 {
     char *used[3] = {TESS_NEW(char, plan->context.n), TESS_NEW(char, plan->n_panels),

@@ -10,7 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* Numbers that are none: not looked at yet; bad, or left out; without a label. */
+/* Numbers that are none: without a label, which a later column may give; not looked at yet; bad, or
+ * left out. */
 enum { ABSENT = -3, UNSEEN = -2, BAD = -1 };
 
 /* -666 is the missing value of CMap, in tables as well. */
@@ -389,6 +390,8 @@ static int replicate_rows(struct tess_plan_file *file, const char *name,
     return TESS_OK;
 }
 
+/* The order matters: the filter says which rows count, perturbations leave out rows without one,
+ * and those are then asked for no context, split or replicate. */
 int tess_plan_label(struct tess_plan *plan, struct tess_plan_file *file,
                     struct tess_problems *problems, struct tess_error *error)
 {

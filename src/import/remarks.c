@@ -38,6 +38,8 @@ void tess_value_facts_add(struct tess_value_facts *facts, const float *value, in
     }
 }
 
+/* At most one of the three: counts that want a transformation, logarithms that get another one, and
+ * logarithms that were taken twice. Thresholds are rules of thumb, and these are remarks. */
 static void remark_values(const struct tess_import_options *options,
                           const struct tess_value_facts *facts, int64_t n_readouts,
                           struct tess_strings *remark)

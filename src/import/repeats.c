@@ -57,6 +57,8 @@ struct count {
     int32_t first;                    /* one such file             */
 };
 
+/* Sorted, equal rows are neighbours, and the first of a run is of the earliest file: it stays
+ * uncounted, as do further ones of that same file, which are replicates as any. */
 static void count_repeats(const struct tess_repeats *repeats, struct count *count)
 {
     if (repeats->n)

@@ -146,6 +146,8 @@ static int read_table(struct tess_annotation *annotation, struct tess_source *so
     return error->code;
 }
 
+/* The wanted columns stand for both labels, so that tess_table_open asks for no `perturbation` or
+ * `context` that nobody named. The lists are borrowed: `ask` is not released. */
 int tess_annotation_read(struct tess_annotation *annotation, struct tess_source *source,
                          struct tess_problems *problems, struct tess_error *error)
 {

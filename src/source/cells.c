@@ -62,6 +62,7 @@ static void add_text(struct tess_cells *cells, int64_t k, const struct tess_fiel
     texts->n++;
 }
 
+/* The words of --missing come first: one of them may be a number ("-999"). */
 float tess_cells_read(struct tess_cells *cells, int64_t k, const struct tess_field *field,
                       int64_t line, const char *name, struct tess_problems *problems)
 {
@@ -131,6 +132,7 @@ void tess_cells_report(struct tess_cells *cells, int64_t k, int64_t number, cons
     cells->text[k] = NULL;
 }
 
+/* What was not reported is reported to a list that is thrown away, which releases it. */
 void tess_cells_release(struct tess_cells *cells)
 {
     struct tess_problems unused = {.limit = 1};

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+/* In this order: the whole text, its parts, the names in its files. Patterns are looked for in
+ * parts only (and in the whole if it is its one part): names hold brackets. */
 static int read_values(struct tess_condition *condition, const char *text, struct tess_error *error)
 {
     struct tess_strings part = {0};
@@ -59,7 +61,8 @@ static int meets(struct tess_condition *condition, const char *text)
     return met;
 }
 
-/* Does a row with this text (n bytes; none: missing) stay, if it is for this condition? */
+/* Does a row with this text (n bytes; none: missing, and so is CMap's -666) stay, if it is for this
+ * condition? */
 static int passes(struct tess_condition *condition, const char *text, size_t n)
 {
     int64_t before = condition->seen.n, number;
@@ -136,6 +139,7 @@ static void add_unmet(const struct tess_condition *one, const char *value,
     tess_free(text);
 }
 
+/* Where the whole text was met, its parts were not meant. */
 void tess_filter_unmet(const struct tess_filter *filter, struct tess_strings *unmet)
 {
     for (size_t i = 0; i < filter->n; i++) {

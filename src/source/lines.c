@@ -53,6 +53,8 @@ static int make_room(struct tess_lines *lines, struct tess_error *error)
     return TESS_OK;
 }
 
+/* gzread returns less than was asked for only at the end (zlib.h); Z_BUF_ERROR is then its word for
+ * a stream that lacks its end. */
 static int fill(struct tess_lines *lines, struct tess_error *error)
 {
     unsigned want;
@@ -101,7 +103,8 @@ static void find_end_mark(struct tess_lines *lines, struct tess_error *error)
         lines->mark = tess_lines_end_with_cr(lines->buffer, lines->end) ? '\r' : '\n';
 }
 
-/* The end of the next line in the buffer, reading on as needed; NULL: the file ends without one. */
+/* The end of the next line in the buffer, reading on as needed; NULL: the file ends without one. No
+ * byte is searched twice; fill may move the buffer. */
 static char *find_end(struct tess_lines *lines, struct tess_error *error)
 {
     size_t searched = 0;
@@ -155,6 +158,8 @@ static void repair(struct tess_lines *lines, char **text, size_t *n)
     *n = (size_t)(to - lines->repaired);
 }
 
+/* repair comes last: it puts the line elsewhere. A byte order mark counts in the first line alone.
+ * */
 int tess_lines_next(struct tess_lines *lines, char **text, size_t *n, struct tess_error *error)
 {
     char *end = find_end(lines, error), *start = lines->buffer + lines->begin;
@@ -234,6 +239,8 @@ static char *read_quoted(char *at, char *end, char separator, struct tess_field 
     return open ? NULL : at;
 }
 
+/* Quotes as in RFC 4180, but a field may not run over the end of its line. Fields beyond `room` are
+ * counted, not kept. */
 int64_t tess_fields_split(char *text, size_t n, char separator, int plain, int64_t room,
                           struct tess_field *field)
 {

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* HDF5 errors begin with the path that was opened; any other text stays as it is. */
 int tess_source_name_error(const struct tess_source *source, struct tess_error *error)
 {
     size_t n = source->place ? strlen(source->place) : 0;

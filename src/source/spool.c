@@ -92,6 +92,7 @@ static const char *add(struct tess_spools *spools, const char *path, struct tess
         one.file = open_nameless(path, one.folder, error);
     if (error->code == TESS_OK)
         copy(path, one.file, error);
+    /* opening it anew gives a file position of its own (proc(5)), unlike dup */
     one.place = tess_format("/proc/self/fd/%d", one.file);
     if (error->code == TESS_OK && access(one.place, R_OK) < 0)
         tess_error_set(error, TESS_EDATA,
@@ -131,6 +132,8 @@ static struct tess_spool *find(const struct tess_spools *spools, const char *pat
     tess_bug(__FILE__, __LINE__, path);
 }
 
+/* A name for a file that has none: linkat through /proc, as open(2) shows for O_TMPFILE. A copy
+ * that had a name which was unlinked gets none any more (ENOENT). */
 const char *tess_spool_link(struct tess_spools *spools, const char *path, struct tess_error *error)
 {
     struct tess_spool *one = find(spools, path);

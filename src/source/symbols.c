@@ -17,6 +17,8 @@ static int is_symbol(const struct tess_symbols *symbols, int32_t number,
     return strncmp(text, field->text, field->n) == 0 && text[field->n] == '\0';
 }
 
+/* Two guesses before the hash table is asked: what followed the last symbol the last time, and the
+ * last one again. next[] of a new symbol is 0, a guess like any other. */
 int32_t tess_symbols_add(struct tess_symbols *symbols, const struct tess_field *field)
 {
     int32_t guess, number;

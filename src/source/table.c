@@ -68,6 +68,7 @@ static int is_skipped(const char *line, size_t n)
     return n == 0 || line[0] == '#';
 }
 
+/* The head may end within the header: a name is cut then, which is good enough to recognize by. */
 int tess_table_recognize(const char *head, size_t n_head, struct tess_strings *name)
 {
     const char *at = head, *end = head + n_head;
@@ -95,6 +96,8 @@ int tess_table_recognize(const char *head, size_t n_head, struct tess_strings *n
     return 0;
 }
 
+/* A CR that is left within the header: the file has LF as well, and some of its lines end with CR
+ * alone. */
 static int read_header(struct tess_table *table, struct tess_error *error)
 {
     const char *path = table->lines.path;
@@ -200,6 +203,9 @@ static void add_matching(struct tess_table *table, const char *pattern)
             add_column(table, (int64_t)i);
 }
 
+/* The defaults first, then what the options name: an error names the option to be given. Columns of
+ * --keep and --drop are judged line by line where that is asked for, and then are no labels of
+ * rows. */
 static int add_all_metadata(struct tess_table *table, const struct tess_source_options *options,
                             struct tess_error *error)
 {
@@ -333,6 +339,8 @@ static void release_ragged(struct tess_table *table, struct tess_problems *probl
     table->n_ragged = 0;
 }
 
+/* Until a first row is found, lines of another length are held back: if all of them are so, the
+ * header is wrong, and that is one error rather than a million problems. */
 int tess_table_next(struct tess_table *table, struct tess_problems *problems,
                     struct tess_error *error)
 {
@@ -364,6 +372,7 @@ int tess_table_next(struct tess_table *table, struct tess_problems *problems,
     return more;
 }
 
+/* Line by line to behind the header, which may come after comments and empty lines. */
 int tess_table_rewind(struct tess_table *table, struct tess_error *error)
 {
     char *line;
@@ -391,6 +400,8 @@ static int is_wanted(const char *name, const struct tess_strings *values, int pa
     return wanted;
 }
 
+/* A nameless first column, an index as pandas writes it, is no value unless its name `index` is
+ * given in full. */
 int64_t tess_table_values(const struct tess_table *table, const struct tess_source_options *options,
                           int64_t *column, struct tess_error *error)
 {

@@ -66,7 +66,8 @@ static int names_control(const struct cut *cut, const char *name, size_t length)
 
 #define ABSENT INT64_MAX /* number of a control that the vocabulary lacks: above all others */
 
-/* The number of pieces [i, j) joined, ABSENT, or -1. */
+/* The number of pieces [i, j) joined, ABSENT, or -1. As they stand first: a symbol may begin or end
+ * with a blank. */
 static int64_t find(const struct cut *cut, size_t i, size_t j)
 {
     size_t length = cut->begin[j] - 1 - cut->begin[i];
@@ -140,6 +141,9 @@ static void report(const struct cut *cut, struct tess_strings *unknown)
     }
 }
 
+/* First from the right: rest[i] says whether pieces i … can be read as known symbols. Then from the
+ * left, each time the longest symbol after which the rest can be read: no step is taken back, and a
+ * text of n pluses costs at most n² / 2 searches each way. */
 int tess_combination_parse(const struct tess_vocab *perturbation,
                            const struct tess_strings *control, const char *text, int64_t *member,
                            struct tess_strings *unknown)

@@ -31,6 +31,7 @@ void **tess_field_array(const struct tess_index *index, int i)
     return (void **)((uintptr_t)index + tess_fields[i].offset);
 }
 
+/* Reads the last entries of the `first` arrays, which must be there, if not yet checked. */
 void tess_field_lengths(const struct tess_index *index, int64_t length[TESS_N_FIELDS])
 {
     int64_t n = index->n_experiments;
@@ -59,6 +60,8 @@ int64_t tess_field_values(const struct tess_index *index, int which)
                  : index->value_first[index->n_experiments];
 }
 
+/* Without the split, which "tessera split" replaces in place: a store keeps its identity. Values
+ * count through their checksums. */
 uint64_t tess_index_hash(const struct tess_index *index, const int64_t n_checks[2],
                          uint64_t *const check[2])
 {

@@ -42,7 +42,8 @@ static int damaged(const char *path, const char *what, int64_t at, struct tess_e
                           path, what, (long long)at);
 }
 
-/* first[0] = 0, then never falling; `step`: at least so many an entry, at most `most`. */
+/* first[0] = 0, then each entry at least `least` and at most `most` above the one before it: -1, or
+ * the first that is not. */
 static int64_t bad_first(const int64_t *first, int64_t n, int64_t least, int64_t most)
 {
     if (first[0] != 0)
@@ -70,6 +71,9 @@ static int64_t bad_lists(const int64_t *first, int64_t n, const int64_t *item, i
     return -1;
 }
 
+/* Numbers and counts in range, folds that add up to the replicates, and the order by (context,
+ * panel, combination): one lane is then one stretch of values. What follows in the order (split,
+ * replicate) is free: `tessera split` may change it. */
 static int bad_experiment(const struct tess_index *index, int64_t i)
 {
     const int64_t *context = index->context_of, *panel = index->panel,
@@ -96,6 +100,7 @@ static int bad_experiment(const struct tess_index *index, int64_t i)
     return combination[i] < combination[i - 1];
 }
 
+/* In this order: each check indexes only by what the ones before it have found to be in range. */
 int tess_index_check(const struct tess_index *index, const char *path, struct tess_error *error)
 {
     int64_t at;

@@ -12,6 +12,7 @@ static void make(struct tess_mapping *mapping, int64_t n)
     *mapping = (struct tess_mapping){n, TESS_NEW(int64_t, n)};
 }
 
+/* Both vocabularies are sorted: one walk through the two. */
 void tess_mapping_init(struct tess_mapping *mapping, const struct tess_vocab *from,
                        const struct tess_vocab *to, const uint8_t *trained)
 {

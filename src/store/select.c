@@ -106,6 +106,7 @@ static int add_file(struct search *search, const char *path, struct tess_error *
     return error->code;
 }
 
+/* Unknown parts are kept apart until it is certain that the text names no file either. */
 static int add_item(struct search *search, const char *text, struct tess_error *error)
 {
     struct tess_strings unknown = {0};

@@ -61,6 +61,7 @@ void tess_sets_add(struct tess_sets *sets, int64_t n, const int64_t *member)
     sets->first[++sets->n] = end + n;
 }
 
+/* The key is the bytes of the numbers themselves. */
 int64_t tess_sets_number(struct tess_sets *sets, int64_t n, const int64_t *member)
 {
     int64_t number =
@@ -111,6 +112,7 @@ int64_t tess_sets_find(const struct tess_sets *sets, int64_t n, const int64_t *m
 {
     int64_t low = 0, high = sets->n;
 
+    /* collected ones are in order of appearance, which cannot be bisected */
     if (sets->known.n > 0)
         return tess_intern_find(&sets->known, (const char *)member, (size_t)n * sizeof *member);
     while (low < high) {

@@ -1,5 +1,5 @@
-/* split.c -- drawing a split. Orders are permuted from the names' own order, contexts draw from
- * streams of their own. */
+/* split.c -- drawing a split. What is permuted starts in the index's own order, which is that of
+ * the names; target contexts draw from streams of their own. */
 #include "tessera/split.h"
 
 #include "tessera/alloc.h"
@@ -89,7 +89,9 @@ static int mark_contexts(const struct tess_index *index, const struct tess_strin
     return error->code;
 }
 
-/* pair_split (pairs.n): LPM's protocol. */
+/* pair_split (pairs.n) out. The protocol of the Large Perturbation Model's paper: of the
+ * perturbations of a target context that contexts which are no targets measure, too, a share is
+ * test and a share is val; everything else is trained on. */
 static int draw_target(const struct tess_index *index, const struct tess_split_options *options,
                        const struct pairs *pairs, int8_t *pair_split, struct tess_error *error)
 {
@@ -124,6 +126,8 @@ static int draw_target(const struct tess_index *index, const struct tess_split_o
     return error->code;
 }
 
+/* Pairs in random order, test first; one is passed over if its perturbation would be left with
+ * fewer than `keep` contexts to train on. */
 static int draw_random(const struct tess_index *index, const struct tess_split_options *options,
                        const struct pairs *pairs, int8_t *pair_split, struct tess_error *error)
 {
@@ -164,6 +168,8 @@ static int draw_random(const struct tess_index *index, const struct tess_split_o
     return error->code;
 }
 
+/* A share above 0 gives at least one context, however few there are. Control is no pair: it stays
+ * in training in held-out contexts, too (spread). */
 static int draw_contexts(const struct tess_index *index, const struct tess_split_options *options,
                          const struct pairs *pairs, int8_t *pair_split, struct tess_error *error)
 {
@@ -230,7 +236,8 @@ static void describe(const struct tess_split_options *options, char *method)
     tess_strings_release(&all);
 }
 
-/* Pairs' splits to experiments'. Pairs are in order of (context, combination). */
+/* Pairs' splits to experiments'. Both are in order of contexts; of[] keeps what earlier contexts
+ * left there, but every combination of this one has just been set. */
 static void spread(const struct tess_index *index, const struct pairs *pairs,
                    const int8_t *pair_split, int8_t *split)
 {

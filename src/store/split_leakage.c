@@ -64,6 +64,8 @@ static void add_components(struct tess_leakage *leakage, const struct tess_index
     tess_strings_release(&part);
 }
 
+/* A perturbation that training sees in another context is no leak and not unseen: that is what a
+ * model carries over. Combinations are looked at as a whole, and then by components. */
 static void find_unseen(struct tess_leakage *leakage, const struct tess_index *index,
                         const int8_t *split)
 {
@@ -96,6 +98,7 @@ static void find_unseen(struct tess_leakage *leakage, const struct tess_index *i
     tess_free(context);
 }
 
+/* A pair is numbered by its bytes; what is unused can give nothing away. */
 static void find_twice(struct tess_leakage *leakage, const struct tess_index *index,
                        const int8_t *split)
 {

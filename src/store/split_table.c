@@ -126,6 +126,8 @@ static int64_t find_combination(const struct table *table, const char *text,
     return found;
 }
 
+/* Control is trained on whatever its line says. A pair may be listed again in the same split, as
+ * tables with a line for each panel or replicate do. */
 static int read_line(struct table *table, char **field, int n, struct tess_error *error)
 {
     int split;
@@ -267,7 +269,7 @@ static int write_pair(const struct tess_index *index, const int64_t key[3], FILE
     char *name = tess_index_combination_name(index, key[0]);
     int bad = 0;
 
-    /* pluses within symbols may be in the way */
+    /* the name is read back as a check: pluses within symbols may be in the way */
     if (tess_index_find_text(index, NULL, name, NULL) == key[0])
         bad = write_field(file, name, '\t') |
               write_field(file, index->context.symbol[key[1]], '\t') |
@@ -281,6 +283,8 @@ static int write_pair(const struct tess_index *index, const int64_t key[3], FILE
     return bad;
 }
 
+/* The split is part of the key: a pair that has two is listed with both, so that the table does not
+ * hide it (reading refuses that). */
 int tess_split_write(const struct tess_index *index, const int8_t *split, const char *path,
                      struct tess_error *error)
 {

@@ -80,6 +80,9 @@ static int read_field(const struct tess_h5 *h5, struct tess_index *index, int i,
                  : error->code;
 }
 
+/* Nothing in the file is trusted: lengths are what the bytes can hold (h5_claim.h), then have to be
+ * those that the arrays imply, then every number is checked; only after that finish indexes by
+ * them. */
 static int read_index(const struct tess_h5 *h5, struct tess_index *index, struct tess_error *error)
 {
     int64_t length[TESS_N_FIELDS], implied[TESS_N_FIELDS];
@@ -182,6 +185,8 @@ static int open_first(struct tess_store *store, const char *path, int any_split,
     return error->code;
 }
 
+/* Lengths come from rank 0, which alone has arrays to derive them from. What follows from the
+ * arrays is not sent but derived again. */
 static void share(struct tess_store *store, int rank)
 {
     struct tess_index *index = &store->index;
@@ -337,6 +342,8 @@ int tess_store_read_folds(const struct tess_store *store, int64_t first, int64_t
     return read_values(store, 1, at[first], at[first + n] - at[first], out, error);
 }
 
+/* A piece ends where the experiment or its checksum block does. Experiments of other splits are
+ * stepped over without reading; so are those of an empty panel. */
 int tess_store_scan(const struct tess_store *store, int64_t first, int64_t end, int split,
                     const struct tess_store_visitor *visitor, struct tess_error *error)
 {

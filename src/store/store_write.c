@@ -25,6 +25,7 @@ static int rank_of(MPI_Comm comm)
     return rank;
 }
 
+/* Every call here agrees: error->code is the same on all ranks, and all stop at the same one. */
 static int write_index(struct tess_store *store, struct tess_error *error)
 {
     struct tess_h5 *h5 = &store->h5;
@@ -126,6 +127,7 @@ static void count_observed(struct tess_index *index, int64_t first, int64_t n, c
     }
 }
 
+/* Sums of what is zero on all ranks but one (checksums: any bits), or of counts. */
 static void sum_over_ranks(MPI_Comm comm, int64_t *data, int64_t n)
 {
     for (int64_t i = 0; i < n; i += REDUCE_PIECE)
@@ -162,6 +164,7 @@ static int sum_blocks(struct tess_store *store, int which, struct tess_error *er
     return error->code;
 }
 
+/* The hash comes last: a store that lacks it was not finished. */
 static int write_sums(struct tess_store *store, struct tess_error *error)
 {
     struct tess_index *index = &store->index;
@@ -188,6 +191,8 @@ static int write_sums(struct tess_store *store, struct tess_error *error)
 int tess_store_finish(struct tess_store *store, struct tess_error *error)
 {
     memset(store->index.n_observed, 0, (size_t)store->index.n_experiments * sizeof(int64_t));
+    /* flush, barrier, flush: "sync-barrier-sync" of MPI 3.1, 13.6.1, before ranks read each other's
+     * bytes */
     for (int round = 0; round < 2; round++) {
         tess_h5_flush(&store->h5, error);
         MPI_Barrier(store->comm);

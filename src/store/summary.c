@@ -42,6 +42,7 @@ static void count_contexts(struct tess_summary *summary, const struct tess_index
     tess_free(control);
 }
 
+/* Import numbers with int32_t, and so do these keys: 12 bytes for each experiment. */
 static void count_experiments(struct tess_summary *summary, const struct tess_index *index)
 {
     struct tess_tuples keys;
