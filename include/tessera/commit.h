@@ -2,9 +2,9 @@
  *
  * Every writer has a temporary file of its own in the same directory, `PATH.xxxxxxxx.part` with
  * eight drawn hexadecimal digits, created exclusively: two programs that write one file never touch
- * each other's bytes, and nobody removes what is not his. Who finishes first has the name; the
- * other finds that PATH is not what it was when he began, and ends with TESS_ECREATE. Signals that
- * end the program (Ctrl-C, TERM, HUP …) remove what is unfinished; SIGKILL cannot be caught.
+ * each other's bytes, and none removes what is another's. The one that finishes first has the name;
+ * the other finds that PATH is not what it was at its start, and ends with TESS_ECREATE. Signals
+ * that end the program (Ctrl-C, TERM, HUP …) remove what is unfinished; SIGKILL cannot be caught.
  *
  * Local; of a file that many ranks write, one begins and finishes, and shares the names (share.h).
  */

@@ -2,7 +2,7 @@
  * default, range, unit, help, and whether it is numeric (changes bits; stored in checkpoints) or
  * layout (paths, threads, intervals). YAML, --set, range checks, config/reference.yaml,
  * docs/configuration.md, used.yaml in the run directory and the checkpoint's `config` all come from
- * that table. */
+ * that table. Local but for tess_config_read. */
 #ifndef TESSERA_CONFIG_H
 #define TESSERA_CONFIG_H
 

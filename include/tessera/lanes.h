@@ -2,7 +2,7 @@
  *
  * Node (k, j) of the tree covers lanes [j 2^k, (j + 1) 2^k), cut at the number of lanes; a node's
  * sum is its left child's plus its right child's. Which rank holds which lanes changes who adds,
- * never what is added to what, so the bits do not depend on it. */
+ * never what is added to what, so the bits do not depend on it. Local but for tess_lanes_reduce. */
 #ifndef TESSERA_LANES_H
 #define TESSERA_LANES_H
 

@@ -1,4 +1,4 @@
-/* platform.h -- the processor and the BLAS that serves it. */
+/* platform.h -- the processor and the BLAS that serves it. Local. */
 #ifndef TESSERA_PLATFORM_H
 #define TESSERA_PLATFORM_H
 

@@ -15,9 +15,9 @@ struct tess_rounds {
 
 /* n rows of `row_values` values each; a block is a multiple of `multiple` rows. Local. */
 struct tess_rounds tess_rounds_make(MPI_Comm comm, int64_t n, int64_t row_values, int64_t multiple);
-/* This rank's rows [*first, *first + result) in a round; maybe none. */
+/* This rank's rows [*first, *first + result) in a round; maybe none. Local. */
 int64_t tess_rounds_take(const struct tess_rounds *rounds, int64_t round, int64_t *first);
-/* Rows that all ranks together have done after a round. */
+/* Rows that all ranks together have done after a round. Local. */
 int64_t tess_rounds_done(const struct tess_rounds *rounds, int64_t round);
 
 #endif

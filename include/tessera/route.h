@@ -34,7 +34,8 @@ struct tess_routes {
     struct tess_route_step *step; /* (n_steps) own */
 };
 
-/* From what this rank wants at each of n_steps steps, which agrees. Collective over comm. */
+/* From what this rank wants at each of n_steps steps: wish (n_steps), borrowed for the call.
+ * n_steps agrees. Collective over comm. */
 void tess_routes_init(struct tess_routes *routes, MPI_Comm comm, int n_steps,
                       const struct tess_wish *wish);
 void tess_routes_release(struct tess_routes *routes); /* local */

@@ -1,7 +1,9 @@
 /* vocab.h -- a finished vocabulary: distinct symbols in byte order, numbered 0 … n-1.
  *
  * In memory it is what it is on disk: n strings of fixed width, padded with NULs (parallel HDF5
- * cannot write variable-length ones). A symbol of full width has a NUL after it in memory only. */
+ * cannot write variable-length ones). A symbol of full width has a NUL after it in memory only.
+ * Local.
+ */
 #ifndef TESSERA_VOCAB_H
 #define TESSERA_VOCAB_H
 

@@ -78,7 +78,8 @@ static int find_index(struct tess_frame *frame, struct tess_error *error)
     return error->code;
 }
 
-/* A column whose name has a slash lies in a plain group: obs/a/b is the column "a/b". */
+/* A column whose name has a slash lies in a plain group: obs/a/b is the column "a/b". The depth is
+ * limited since links of HDF5 may form a circle. */
 static int list_group(struct tess_frame *frame, const char *inside, int depth,
                       struct tess_error *error)
 {

@@ -164,6 +164,8 @@ static int read_codes(const struct tess_h5_column *column, int64_t first, int64_
     return TESS_OK;
 }
 
+/* All categories are held in memory, and read anew for each call: callers ask for all rows at once,
+ * or for one (below). */
 static int read_categorical(const struct tess_h5_column *column, int64_t first, int64_t n,
                             tess_text_sink *sink, void *context, struct tess_error *error)
 {

@@ -206,6 +206,7 @@ static int holds_counts(const struct tess_h5ad_place *place, const struct tess_h
     return counts;
 }
 
+/* Only advice: that others cannot be read is no error. */
 char *tess_h5ad_counts(const struct tess_h5ad_place *place, const struct tess_h5_set *values,
                        struct tess_error *error)
 {

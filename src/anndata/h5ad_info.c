@@ -83,7 +83,8 @@ static void text_sink(void *context, int64_t i, const char *text)
         *(json_t **)context = json_string(text);
 }
 
-/* Single texts and numbers below a group, as nested objects; of others their size. */
+/* Single texts and numbers below a group, as nested objects; of others their size. The depth is
+ * limited since links of HDF5 may form a circle. */
 static json_t *uns_json(const struct tess_h5 *h5, const char *group, int depth,
                         struct tess_error *error)
 {

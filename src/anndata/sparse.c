@@ -227,6 +227,7 @@ static void tidy_rows(struct tess_block *block)
     block->indptr[block->n] = end;
 }
 
+/* Room in two steps: only the pointers say how many entries the rows have. */
 static int read_csr(struct tess_sparse *sparse, struct tess_block *block, struct tess_error *error)
 {
     int64_t base, n;
@@ -321,6 +322,7 @@ static int move_window(struct tess_sparse *sparse, int64_t first, struct tess_er
     sparse->window_data = tess_alloc_large((size_t)(start[end] - start[first]), sizeof(float),
                                            "rows of a sparse matrix", error);
     sparse->window_first = first;
+    /* without memory the window is empty: nothing is taken from it */
     sparse->window_end = error->code == TESS_OK ? end : first;
     return error->code == TESS_OK ? gather_window(sparse, error) : error->code;
 }

@@ -137,6 +137,7 @@ size_t tess_commit_is_aside(const char *name)
     return strspn(name + length - SUFFIX + 1, "0123456789abcdef") == DIGITS ? length - SUFFIX : 0;
 }
 
+/* Not for secrecy: names have to differ, mostly, and O_EXCL decides. */
 static unsigned draw(void)
 {
     unsigned x = 0;
@@ -342,8 +343,7 @@ void tess_commit_release(struct tess_commit *commit)
     *commit = (struct tess_commit){0};
 }
 
-/* f_bavail is what users other than root may fill. File systems that count nothing have 0 blocks.
- * */
+/* f_bavail is what users other than root may fill; file systems that count nothing have 0 blocks */
 int tess_commit_check_room(const char *path, double bytes, struct tess_error *error)
 {
     char *directory = tess_text_directory(path);

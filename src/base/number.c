@@ -129,6 +129,8 @@ int tess_number_is_missing(const char *text, size_t n)
     return n == 0 || (n <= 4 && is_one_of(text, n, word, 0));
 }
 
+/* Numbers first, as most cells are. What else strtod reads (hexadecimal, "nan(1)") is no number
+ * here. */
 enum tess_number tess_number_read(const char *text, size_t n, float *x)
 {
     static const char *const missing[] = {"na",   "nan",  "n/a",  "#n/a", "<na>",

@@ -131,6 +131,7 @@ char *tess_strings_join(const struct tess_strings *strings, const char *separato
     return all;
 }
 
+/* Overflow gives infinity: limits are the caller's to check. */
 int tess_text_double(const char *text, double *x)
 {
     char *end;
@@ -165,8 +166,7 @@ void tess_text_number(double x, int single, char out[32])
     }
 }
 
-/* Bytes of the UTF-8 character at `s` (RFC 3629); 0: none (overlong forms and surrogates are none).
- */
+/* Bytes of the UTF-8 character at `s`; 0: none, as overlong forms and surrogates are (RFC 3629). */
 static int utf8_length(const unsigned char *s)
 {
     uint32_t code = s[0] < 0xe0 ? s[0] & 0x1fu : s[0] < 0xf0 ? s[0] & 0x0fu : s[0] & 0x07u;

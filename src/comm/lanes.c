@@ -139,8 +139,8 @@ static int levels_at_once(int n, int threads)
     return k;
 }
 
-/* A buffer for each thread to fill, a waiting sum for each level, and with several threads the n /
- * 2^k sums that are left for climb_local. Never more than lanes. */
+/* A buffer for each thread to fill, a waiting sum for each level, and with several threads the sums
+ * of level k that are left for climb_local. Never more than lanes. */
 int tess_lanes_buffers(int n, int threads)
 {
     int k = 0, levels = levels_at_once(n, threads), most;
@@ -188,8 +188,9 @@ static int is_root(const struct tess_lanes *lanes, int at, int k)
     return 0;
 }
 
-/* The node's sum stays until its sibling is there, or, if that is: the sibling's, and the node's
- * level k is the one they meet at. */
+/* Within the critical section. If the sum of the sibling waits already, takes it out and returns
+ * it; *k is the level of both. Else leaves `sum` in the place of the node: NULL. A node without a
+ * right child, which would begin beyond the last lane, has the sum of its left one: *k rises. */
 static float *leave_or_meet(struct tess_lanes *lanes, int at, int *k, float *sum)
 {
     int first = lanes->first[lanes->rank], sibling;
@@ -209,8 +210,8 @@ static float *leave_or_meet(struct tess_lanes *lanes, int at, int *k, float *sum
     return NULL;
 }
 
-/* Who comes second of two siblings adds, outside of the critical section: the sums are then his
- * alone. Left + right in either case, in the left one's place. */
+/* The thread that comes second of two siblings adds them, outside of the critical section, since
+ * both are its own by then. It is left + right in either case, in the place of the left one. */
 void tess_lanes_give(struct tess_lanes *lanes, int lane, float *gradient)
 {
     int at = lanes->first[lanes->rank] + lane, k = 0;

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+/* 256 MiB: MPI counts are int */
 #define PIECE_BYTES ((size_t)1 << 28)
 
 void tess_share(MPI_Comm comm, void *block, size_t bytes)
@@ -29,8 +30,8 @@ static void move(int sends, MPI_Comm comm, int other, char *block, size_t bytes)
     }
 }
 
-/* One rank after the other: counts are 64-bit, those of MPI_Gatherv are not. A rank with nothing
- * sends nothing, and rank 0, which knows the counts, waits for nothing. */
+/* One rank after the other: counts are 64-bit, those of MPI_Gatherv are not. For a rank with
+ * nothing no message is sent, and rank 0, which knows the counts, awaits none. */
 void tess_share_gather(MPI_Comm comm, const void *mine, int64_t n, size_t size, void *all)
 {
     int rank, n_ranks;

@@ -155,6 +155,7 @@ static int set_number(void *out, const struct tess_param *param, const char *val
     return TESS_OK;
 }
 
+/* "train" names no setting, but begins some: a group. Else the nearest setting is named. */
 static int refuse_name(const char *name, const char *where, struct tess_error *error)
 {
     const char **known = TESS_NEW(const char *, tess_n_params);
@@ -311,6 +312,8 @@ int tess_config_parse(struct tess_config *config, const char *yaml, const char *
     return tess_yaml_read(yaml, strlen(yaml), source, &taker, error);
 }
 
+/* A byte more than is allowed is asked for, which shows a larger file: a pipe has no size to look
+ * at. */
 static int read_file(struct tess_config *config, const char *path, struct tess_error *error)
 {
     const struct tess_yaml_taker taker = {is_setting, visit, config};

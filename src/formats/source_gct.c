@@ -190,7 +190,8 @@ static int is_missing(const struct tess_field *cell)
     return cell->n == 4 && memcmp(cell->text, "-666", 4) == 0;
 }
 
-/* One metadata column of the profiles, from the fields of a line or from their names. */
+/* One metadata column of the profiles, from the fields of a line or from their names. The first is
+ * the id, a name even where it is -666. */
 static void add_metadata(struct tess_source *source, const char *name,
                          const struct tess_field *cell)
 {
@@ -227,7 +228,8 @@ static int read_metadata(struct tess_source *source, struct tess_problems *probl
                      : error->code;
 }
 
-/* Where line number `data` of the matrix lies; NULL: no memory. */
+/* Where line number `data` of the matrix lies; NULL: no memory. It grows by blocks, so that nothing
+ * is copied. */
 static float *place_for(struct state *state, int64_t data, struct tess_error *error)
 {
     if (data == state->n_blocks * state->lines_per_block) {

@@ -136,9 +136,8 @@ static int has_idle_index(const struct tess_table *table)
     return idle;
 }
 
-/* Lines that are left out get a place in the list as well, so that line i of the list is the i-th
- * of the file: go_to counts on it. A number in an index means nothing; a name in it may be a gene.
- */
+/* Lines that are left out get a place in the list as well: line i of it is the i-th of the file, on
+ * which go_to counts. A number in an index means nothing; a name in it may be a gene. */
 static int read_labels(struct tess_source *source, struct tess_problems *problems,
                        struct tess_error *error)
 {
@@ -262,6 +261,7 @@ static int describe(struct tess_source *source, struct tess_error *error)
         if (state->first[u + 1] - state->first[u] > longest)
             longest = state->first[u + 1] - state->first[u];
     at_once = VALUES / longest < AT_ONCE ? VALUES / longest : AT_ONCE;
+    /* whole units: no line has to be read for two blocks */
     if (at_once > state->n_columns)
         at_once -= at_once % state->n_columns;
     source->rows_at_once = at_once;

@@ -12,8 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* In the order in which they are asked: any text may be a wide table, and with --columns a matrix.
- */
+/* In the order in which they are asked: any text may be wide, and with --columns a matrix. */
 static const struct tess_source_type *const types[] = {&tess_source_h5ad, &tess_source_gctx,
                                                        &tess_source_gct,  &tess_source_matrix,
                                                        &tess_source_long, &tess_source_wide};

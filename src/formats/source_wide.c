@@ -95,6 +95,8 @@ static int read_metadata(struct tess_source *source, struct tess_problems *probl
     return error->code;
 }
 
+/* The file then stands at its end (`next`): whatever row is asked for first makes it begin again,
+ * from its header. */
 static int open_wide(struct tess_source *source, const struct tess_source_options *options,
                      struct tess_problems *problems, struct tess_error *error)
 {

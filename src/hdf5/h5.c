@@ -488,6 +488,7 @@ static hid_t transfer_list(const struct tess_h5 *h5)
     return list;
 }
 
+/* A row is all that lies behind the first dimension. No early return: what is open gets closed. */
 int tess_h5_put_rows(const struct tess_h5 *h5, const char *name, hid_t type, int64_t first,
                      int64_t n, const void *data, struct tess_error *error)
 {

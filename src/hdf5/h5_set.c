@@ -57,6 +57,7 @@ static void widen_cache(struct tess_h5_set *set, int along)
     }
 }
 
+/* The claim is judged before anything of its size is done, as widening the cache is. */
 int tess_h5_set_open(struct tess_h5_set *set, const struct tess_h5 *h5, const char *name, int along,
                      struct tess_error *error)
 {
@@ -375,6 +376,7 @@ void tess_h5_set_fields(const struct tess_h5_set *set, struct tess_strings *name
     }
 }
 
+/* Object references of the old kind (H5R_OBJECT), which h5py writes to this day. */
 char *tess_h5_set_referred(const struct tess_h5_set *set, const char *attribute)
 {
     hid_t at = H5I_INVALID_HID, space = H5I_INVALID_HID, type = H5I_INVALID_HID;

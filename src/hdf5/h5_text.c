@@ -68,8 +68,7 @@ static herr_t read_fixed(hid_t set, int64_t n, int *width, char **block)
     return result;
 }
 
-/* Memory types keep the character set of the file: HDF5 refuses to convert between ASCII and UTF-8.
- * */
+/* Memory types keep the file's character set: HDF5 refuses to convert between ASCII and UTF-8. */
 int tess_h5_read_strings(const struct tess_h5 *h5, const char *name, int64_t *n, int *width,
                          char **block, struct tess_error *error)
 {
@@ -174,6 +173,7 @@ int tess_h5_read_attribute(const struct tess_h5 *h5, const char *name, const cha
     return error->code;
 }
 
+/* A byte more than the file's text: one of fixed length need not end in a NUL. */
 static char *attribute_text(hid_t at)
 {
     hid_t type = H5Aget_type(at), memory = H5Tcopy(H5T_C_S1);

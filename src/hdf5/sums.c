@@ -119,6 +119,7 @@ static const char *read_record(const char *at, const char *end, struct record *o
         return NULL;
     at += length;
     n = blocks_of(bytes);
+    /* a size is only believed (and memory taken) if the text is long enough for its hashes */
     if (n > (end - at) / 17)
         return NULL;
     *out = (struct record){bytes, TESS_NEW(uint64_t, n)};

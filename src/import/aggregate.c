@@ -339,6 +339,8 @@ static void look_at(struct run *run, const struct row *row, int implied)
                          &run->plan->group[row->file->group[row->number]], &values);
 }
 
+/* Sums for which there is no memory stay in state[], for run_free to release. With slots for folds
+ * the replicate's slot is that of its fold. */
 static void add_row(struct run *run, const struct row *row, int implied)
 {
     int32_t g = row->file->group[row->number];

@@ -12,7 +12,8 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* The number of a panel; takes over `readout` (n, ascending). */
+/* The number of a panel; takes over `readout` (n, ascending). A search from end to end: there are
+ * as many panels as files or contexts, at most. */
 static int64_t add_panel(struct tess_plan *plan, int64_t *readout, int64_t n)
 {
     for (size_t i = 0; i < plan->n_panels; i++)
@@ -68,6 +69,7 @@ static void mark_block(const struct tess_plan *plan, const struct tess_plan_file
     }
 }
 
+/* The file's values are read here for the first time: problems are reported now, and not again. */
 static int survey(struct tess_plan *plan, struct tess_plan_file *file, uint8_t *measured,
                   struct tess_problems *problems, struct tess_error *error)
 {
@@ -312,7 +314,7 @@ static uint64_t name_hash(const struct tess_plan *plan, const struct tess_plan_g
 }
 
 /* Up to 8 replicates are a fold each; more are dealt out evenly at random, from a stream of the
- * group's names: other files in the same import do not change its folds. */
+ * group's names: other groups in the same import do not change its folds. */
 static void deal_folds(struct tess_plan *plan)
 {
     plan->fold = (int8_t *)tess_alloc((size_t)plan->n_units, 1);

@@ -160,6 +160,7 @@ static void read_parts(const struct tess_import_options *options, const char *te
     }
 }
 
+/* The whole text first: names of controls may hold separators. Then as a tuple, then in parts. */
 int32_t tess_plan_combination(struct tess_plan *plan, const char *text, char *reason)
 {
     int64_t member[MAX_MEMBERS];

@@ -37,6 +37,8 @@ static void keep_symbols(const struct tess_intern *intern, const char *used,
     tess_free(order);
 }
 
+/* Components that only dropped combinations have are dropped with them; their places in
+ * component.to are not asked for. */
 static void index_combinations(const struct tess_plan *plan, const char *used,
                                struct tess_index *index, int64_t *number)
 {

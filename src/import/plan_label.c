@@ -327,6 +327,8 @@ static int holds_splits(const struct tess_plan_file *file, const struct tess_col
     return found && odd < 0;
 }
 
+/* A row whose split cannot be read loses its context, and so its place in any experiment; the
+ * problem has been told. Without a split everything is TESS_TRAIN, which is 0. */
 static int split_rows(struct tess_plan *plan, struct tess_plan_file *file,
                       struct tess_problems *problems, struct tess_error *error)
 {

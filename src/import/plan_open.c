@@ -88,7 +88,7 @@ static void check_controls(struct tess_plan *plan, struct tess_problems *problem
     tess_strings_release(&unseen);
 }
 
-/* A value that no row has is a slip of the pen, or one that does no harm. */
+/* A value that no row has is misspelt, or does no harm: a warning. */
 static void check_filter(const struct tess_plan *plan)
 {
     struct tess_strings unmet = {0};

@@ -130,6 +130,7 @@ static void remark_spreadsheet(const struct tess_vocab *vocab, const char *what,
     tess_strings_release(&found);
 }
 
+/* Each against the first of its spelling: in a sorted vocabulary the one with capitals. */
 static void remark_case(const struct tess_vocab *vocab, const char *what,
                         struct tess_strings *remark)
 {
@@ -159,6 +160,7 @@ static void remark_case(const struct tess_vocab *vocab, const char *what,
     tess_free(first);
 }
 
+/* Rows are counted, not experiments: controls are few experiments of many replicates. */
 static void remark_controls(const struct tess_index *index, struct tess_strings *remark)
 {
     int64_t controls = 0, rows = 0, all = 0;

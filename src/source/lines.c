@@ -37,6 +37,7 @@ static int make_room(struct tess_lines *lines, struct tess_error *error)
         lines->begin = 0;
         lines->end = unread;
     }
+    /* half of the buffer is free for the next read, and one byte for a NUL */
     if (unread + 1 < lines->room / 2)
         return TESS_OK;
     if (lines->room >= BUFFER_LIMIT)
@@ -158,8 +159,7 @@ static void repair(struct tess_lines *lines, char **text, size_t *n)
     *n = (size_t)(to - lines->repaired);
 }
 
-/* repair comes last: it puts the line elsewhere. A byte order mark counts in the first line alone.
- * */
+/* repair comes last: it puts the line elsewhere. Only line 1 may begin with a byte order mark. */
 int tess_lines_next(struct tess_lines *lines, char **text, size_t *n, struct tess_error *error)
 {
     char *end = find_end(lines, error), *start = lines->buffer + lines->begin;

@@ -107,6 +107,8 @@ const char *tess_source_foreign(const char *head, size_t n_head, int packed)
     return is ? is : utf16(head, n_head);
 }
 
+/* gzopen opens directories, too, and gzread then fails without saying why: they are asked for
+ * first. Files without compression pass through zlib unchanged (gzdirect). */
 size_t tess_source_peek(const char *path, const char *place, char *head, int *packed,
                         struct tess_error *error)
 {

@@ -10,6 +10,7 @@ static void want(struct tess_wanted *wanted, size_t *n, const char *name, const 
         wanted[(*n)++] = (struct tess_wanted){name, option, -1};
 }
 
+/* The 3 are control, split and replicate. */
 size_t tess_source_options_wanted(const struct tess_source_options *options,
                                   struct tess_wanted **wanted)
 {

@@ -244,6 +244,7 @@ static int holds_split(struct tess_table *table, int64_t column, struct tess_err
     struct tess_symbols seen = {0};
     int found = 0;
 
+    /* lines of another length are passed over: reading the rows reports them */
     while (!found && tess_table_next(table, NULL, error) == 1) {
         int64_t before = seen.intern.n;
 

@@ -209,6 +209,8 @@ static int draw_contexts(const struct tess_index *index, const struct tess_split
     return error->code;
 }
 
+/* Words for people, kept in the store: nothing reads them back, but the split's checksum covers
+ * them. */
 static void describe(const struct tess_split_options *options, char *method)
 {
     struct tess_strings all = {0};

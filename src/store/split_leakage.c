@@ -147,6 +147,7 @@ void tess_leakage_release(struct tess_leakage *leakage)
     *leakage = (struct tess_leakage){0};
 }
 
+/* n: experiments, replicates, distinct perturbations, distinct contexts, observations. */
 static void print_counts(const struct tess_index *index, const int8_t *split, FILE *out)
 {
     fprintf(out, "%-8s%12s%12s%15s%10s%15s\n", "split", "experiments", "replicates",

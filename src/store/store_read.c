@@ -281,6 +281,7 @@ static const float *block_around(const struct tess_store *store, int which, int6
         return block->value;
     if (!block->value)
         block->value = TESS_NEW(float, TESS_CHECK_VALUES);
+    /* until it is verified, the buffer holds no block */
     block->number = -1;
     if (tess_h5_read_rows(&store->h5, tess_value_names[which], H5T_NATIVE_FLOAT,
                           tess_field_rows(&store->index, which, *first, *n), block->value,
@@ -342,8 +343,8 @@ int tess_store_read_folds(const struct tess_store *store, int64_t first, int64_t
     return read_values(store, 1, at[first], at[first + n] - at[first], out, error);
 }
 
-/* A piece ends where the experiment or its checksum block does. Experiments of other splits are
- * stepped over without reading; so are those of an empty panel. */
+/* A piece ends where the experiment or its checksum block does. Blocks with nothing but other
+ * splits are never read. */
 int tess_store_scan(const struct tess_store *store, int64_t first, int64_t end, int split,
                     const struct tess_store_visitor *visitor, struct tess_error *error)
 {
