@@ -124,6 +124,7 @@ hid_t tess_h5_string_type(int width);
 hid_t tess_h5_bool_type(void);
 void tess_h5_type_close(hid_t type);
 
+/* A new group. Missing groups on the way are made; TESS_EIO if it is there already. */
 int tess_h5_group(struct tess_h5 *h5, const char *name, struct tess_error *error);
 /* An empty dataset; chunk NULL: contiguous. Missing groups on the way are made. */
 int tess_h5_define(struct tess_h5 *h5, const char *name, hid_t type, int n_dims,

@@ -38,7 +38,7 @@ struct tess_import_options {
     double clip; /* values end up in [-clip, clip]; 0: do not */
     int64_t min_replicates;
     int64_t seed;    /* of the folds                            */
-    double memory;   /* bytes for sums                          */
+    double memory;   /* bytes for sums, and a quarter as much for a store */
     int64_t n_files; /* for the files, see tess_import_run      */
     char **file;     /* borrowed */
 };
@@ -57,7 +57,8 @@ void tess_import_result_release(struct tess_import_result *result);
 
 /* Reads options->file[…] and writes `store`; with store NULL only looks (check). Everything wrong
  * with the input is collected in `problems`; a store is written only if there is none: the first
- * becomes the error. With store NULL problems are no error. */
+ * becomes the error. With store NULL problems are no error. `result` is the caller's to release,
+ * after an error, too. */
 int tess_import_run(const struct tess_import_options *options, const char *store,
                     struct tess_problems *problems, struct tess_import_result *result,
                     struct tess_error *error);

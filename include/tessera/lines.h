@@ -21,7 +21,8 @@ struct tess_lines {
     int truncated;  /* because a gzip stream broke off                           */
 };
 
-/* `place` is where the bytes lie, if not at `path` itself (spool.h), or NULL. */
+/* `place` is where the bytes lie, if not at `path` itself (spool.h), or NULL. TESS_EDATA if it
+ * cannot be opened. To be released in either case. */
 int tess_lines_open(struct tess_lines *lines, const char *path, const char *place,
                     struct tess_error *error);
 /* 1: *text is the next line without its end (LF or CRLF; CR in a file that begins without any LF)

@@ -54,8 +54,8 @@ struct tess_source {
     int64_t *line;        /* (n_rows / rows_a_line) the line of the file that a row begins on; own;
                              NULL: it has no lines                                            */
     size_t room_line;
-    int64_t *by_line;   /* (conditions of the filter) column of each that was judged by line, -1: is
-                           to   be judged by row; own; NULL: all are */
+    int64_t *by_line;   /* (conditions of the filter) column of each that was judged by line; -1: it
+                           is to be judged by row; own; NULL: all are */
     int64_t n_unwanted; /* lines that were left out so */
     const int8_t *left_out; /* (n_rows) not 0: nobody asks what the row's values are, and bad ones
                                are no problem; borrowed; NULL: all count                          */

@@ -29,7 +29,7 @@ struct tess_store {
     struct tess_index index;              /* own */
     struct tess_commit commit;            /* while writing */
     MPI_Comm comm;                        /* borrowed */
-    char split_method[TESS_SPLIT_METHOD]; /* while writing: may be set before finish */
+    char split_method[TESS_SPLIT_METHOD]; /* how it was made; may be set until finish */
     int64_t n_checks[2];                  /* blocks of the values and of the fold values */
     uint64_t *check[2];                   /* their checksums; own */
     struct tess_store_block *block;       /* (2) the last block read of each; own */

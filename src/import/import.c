@@ -72,7 +72,8 @@ static void check_measured(const struct tess_import_options *options,
                           index->n_experiments == 1 ? "" : "s");
 }
 
-/* Small stores are put together in memory and written at once. */
+/* Small stores are put together in memory, on top of the budget for sums, and written at once:
+ * experiments finish in the order of the files, which would be a small write for each. */
 static int sink_buffers(struct tess_sink *sink, double memory, struct tess_error *error)
 {
     const struct tess_index *index = sink->index;
