@@ -43,8 +43,8 @@ static int read_format(const struct tess_h5 *h5, struct tess_error *error)
                        h5->path);
     tess_free(format);
     if (error->code == TESS_OK &&
-        tess_h5_read_attribute(h5, "/", "version", H5T_NATIVE_INT64, 1, &version, error) ==
-            TESS_OK &&
+        tess_h5_read_attribute(h5, (struct tess_h5_attribute){"/", "version"}, H5T_NATIVE_INT64, 1,
+                               &version, error) == TESS_OK &&
         version != 1)
         tess_error_set(error, TESS_EDATA,
                        "%s: is a store of version %lld, this program reads version 1", h5->path,
@@ -170,8 +170,8 @@ static int open_first(struct tess_store *store, const char *path, int any_split,
         read_checks(store, 0, error) != TESS_OK || read_checks(store, 1, error) != TESS_OK ||
         read_method(store, error) != TESS_OK ||
         (!any_split && check_split(store, error) != TESS_OK) ||
-        tess_h5_read_attribute(&store->h5, "/", "hash", H5T_NATIVE_UINT64, 1, &hash, error) !=
-            TESS_OK)
+        tess_h5_read_attribute(&store->h5, (struct tess_h5_attribute){"/", "hash"},
+                               H5T_NATIVE_UINT64, 1, &hash, error) != TESS_OK)
         return error->code;
     store->index.hash = hash;
     if (hash != tess_index_hash(&store->index, store->n_checks, store->check))
