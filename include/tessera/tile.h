@@ -60,7 +60,7 @@ struct tess_workspace {
     float *left, *right, *project; /* left, right, projected rows: (·, H) */
     float *dleft, *dright;
     int32_t *u, *v;    /* (TESS_TILE_ROWS) own */
-    float **a;         /* (L) activations of a block, (TESS_TILE_ROWS, H) each; own */
+    float **a;         /* (L + 1) a layer's activations, (TESS_TILE_ROWS, H); last: scratch; own */
     float *z;          /* (TESS_TILE_ROWS, H) */
     float *out, *dout; /* (TESS_TILE_ROWS) */
 };

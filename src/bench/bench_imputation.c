@@ -24,6 +24,7 @@ struct block {
     float *out;
 };
 
+/* Whole blocks of projected rows where the readouts leave room for more than one. */
 static void block_init(struct block *block, const struct tess_model *model)
 {
     int64_t most = VALUES / model->readout.n / TESS_PREDICT_ROWS * TESS_PREDICT_ROWS;

@@ -25,6 +25,8 @@ typedef float sixteen __attribute__((vector_size(64)));
 #define STEP(k)       x##k = x##k * factor + term;
 #define END(k)        sum += x##k;
 
+/* Chains of x = x factor + term that wait for nothing but themselves: 2 · 16 · CHAINS operations a
+ * turn. The factor keeps them finite; the sum keeps the compiler from leaving them out. */
 VECTORISED_FMA static float multiply_add(int64_t n, float factor, float term)
 {
     sixteen sum = {0};
@@ -37,6 +39,8 @@ VECTORISED_FMA static float multiply_add(int64_t n, float factor, float term)
     return sum[0];
 }
 
+/* The triad of STREAM (McCalpin 1995), counted as there: 12 bytes an element, the read that a write
+ * into a cache may cost left out. */
 VECTORISED static void triad(int64_t n, float s, const float *restrict y, const float *restrict z,
                              float *restrict x)
 {
@@ -76,7 +80,9 @@ static void run_gemm(int64_t n, const struct work *work, float *buffer)
         tess_gemm(NULL, &gemm);
 }
 
-/* Seconds for `n` units by every thread of every rank at once. */
+/* Seconds for `n` units by every thread of every rank at once. One unit before the clock starts, so
+ * that memory is mapped; MPI is called by the main thread alone (MPI_THREAD_FUNNELED). Collective.
+ */
 static double timed(const struct bench *bench, const struct work *work, int64_t n)
 {
     double start = 0, seconds = 0;
@@ -107,6 +113,7 @@ static double rate_of(const struct bench *bench, const struct work *work)
     double rate[BENCH_MOST];
     int64_t n = 1;
 
+    /* The seconds are the same on every rank, so all leave the loop together. */
     while (timed(bench, work, n) < SLICE)
         n *= 2;
     for (int r = 0; r < bench->repeat; r++)
@@ -204,6 +211,7 @@ static double shift(const struct bench *bench, int n, char *buffer)
     return bench_stop(bench, start);
 }
 
+/* As many doubles as the pulse of a step has with 16 lanes: 2 a lane, and 3 (trainer.h). */
 static double reduce(const struct bench *bench, int n, char *buffer)
 {
     double start = bench_start(bench);

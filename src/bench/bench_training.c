@@ -131,7 +131,8 @@ static void record(struct training *t, struct tess_probe *probe, struct tess_err
     tess_free(block);
 }
 
-/* Where the time of a step goes: shares of it, averaged over ranks. */
+/* Where the time of a step goes: shares of it, averaged over ranks. A stretch of its own, as
+ * reading the clock between all phases costs time. */
 static void break_down(struct training *t, struct tess_probe *probe, struct tess_error *error)
 {
     static const char *const stages[] = {
@@ -199,7 +200,8 @@ static void describe(struct bench *bench, const struct training *t, const char *
     bench_part(bench, label, title);
 }
 
-/* A stretch and its products alone, in turns. Returns the rate. */
+/* A stretch and its products alone, in turns, so that a processor that changes its clock changes
+ * both; the share is taken turn by turn before the median. Returns the rate. */
 static double against_products(struct training *t, struct tess_probe *probe,
                                struct tess_error *error)
 {

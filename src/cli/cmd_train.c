@@ -35,7 +35,7 @@ static int run(struct tess_call *call, struct tess_error *error)
     if (tess_call_double(call, "time-limit", 0, 1e6, &minutes, error) != TESS_OK)
         return error->code;
     train.time_limit = 60 * minutes;
-    /* values may hold commas: they are taken as they are */
+    /* value[0] is --set (the first of the table), as given: a setting may hold commas */
     if (tess_config_read(&config, call->args[0], &call->value[0], call->comm, error) != TESS_OK)
         return error->code;
     if (tess_call_option(call, "dry-run"))

@@ -79,6 +79,8 @@ static int index_of(const struct tess_command *command, int code)
     return -1;
 }
 
+/* getopt's ':' is an option without its value, which optopt names; '?' an option that is not there.
+ */
 static int refuse(const struct tess_command *command, int code, const char *text,
                   struct tess_error *error)
 {
@@ -131,6 +133,7 @@ int tess_options_parse(struct tess_call *call, int argc, char **argv, struct tes
     call->args = TESS_NEW(char *, argc + 1);
     translate(call->command, longs, shorts);
     opterr = 0;
+    /* 0, not 1: glibc then starts anew and reads the leading "-" of shorts. */
     optind = 0;
     while (error->code == TESS_OK && (code = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
         int i = index_of(call->command, code);

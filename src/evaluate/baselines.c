@@ -43,6 +43,8 @@ static void add_measured(int64_t n, const float *x, double *sum, double *count)
         }
 }
 
+/* The context's mean over training units (each counts once, however many replicates it has), and
+ * the control's profile; sums and counts of all values go to `total`. */
 static int find_means(struct tess_baselines *baselines, int64_t context, struct total *total,
                       struct tess_error *error)
 {
@@ -70,6 +72,8 @@ static int find_means(struct tess_baselines *baselines, int64_t context, struct 
     return error->code;
 }
 
+/* What stands in for a readout without training data in a context: the mean of the contexts that
+ * have some, each counting once; else the mean of everything. */
 static void find_overall(struct tess_baselines *baselines, const struct total *total)
 {
     struct tess_profiles *profiles = baselines->profiles;
@@ -228,6 +232,8 @@ static double similarity(struct tess_baselines *baselines, int64_t context, cons
     return shared > 2 ? correlate(&m) : -1;
 }
 
+/* The context is pinned by the caller: `value` stays while the others are read. Its own similarity
+ * is below all that can be told, so that it is nobody's nearest. */
 static int find_similar(struct tess_baselines *baselines, int64_t context, struct tess_error *error)
 {
     struct tess_profiles *profiles = baselines->profiles;
@@ -298,6 +304,9 @@ static void visit(struct tess_baselines *baselines, const struct batch *batch, i
     tess_free(place);
 }
 
+/* additive and nearest_context: the context's mean, plus the mean of the changes that the
+ * perturbation has in the other contexts, or its change in the most similar one. Contexts are read
+ * once each, in their order: sums do not depend on what is in the cache. */
 static int predict_elsewhere(struct tess_baselines *baselines, const struct batch *batch,
                              struct tess_error *error)
 {
@@ -359,6 +368,8 @@ static int64_t find_components(const struct tess_profiles *profiles, int64_t con
     return n > 1 ? n : 0;
 }
 
+/* The control plus the changes of the components alone; one that is not measured changes nothing.
+ * Falls back to `additive`, which must be there already. */
 static void predict_components(struct tess_baselines *baselines, const struct batch *batch,
                                const float *value)
 {

@@ -80,6 +80,7 @@ static void find_all_above(struct tess_evaluation *evaluation, const uint8_t *re
     }
 }
 
+/* A halving at a time goes to rank 0: all of them would take n_halvings times the memory there. */
 void tess_evaluate_ceilings(struct tess_evaluation *evaluation, int64_t n_mine,
                             const struct tess_scores *mine)
 {

@@ -54,7 +54,8 @@ static int none_held_out(const struct tess_evaluation *evaluation, int64_t n_emp
                           path, split);
 }
 
-/* Must some of the unit's values be among those spoken of? Then they need not be read. */
+/* Must some of the unit's values be among those spoken of? Then they need not be read: two subsets
+ * of the panel whose sizes add up to more than it has must share a readout. */
 static int must_overlap(const struct tess_evaluation *evaluation, int64_t unit)
 {
     const struct tess_profiles *profiles = &evaluation->profiles;

@@ -77,7 +77,8 @@ static int64_t unit_of_row(const struct reader *reader, int64_t row)
     return unit >= 0 && evaluation->first[unit + 1] > evaluation->first[unit] ? unit : -1;
 }
 
-/* From the first repeated value on, sums are kept beside the values. */
+/* From the first repeated value on, sums are kept beside the values: most files have one row an
+ * experiment, and need neither the memory nor the rounding. */
 static int start_sums(struct reader *reader, struct tess_error *error)
 {
     const struct tess_evaluation *evaluation = reader->evaluation;

@@ -17,7 +17,8 @@ struct row {
 
 static int compare_rows(const void *a, const void *b)
 {
-    const int64_t *u = a, *v = b; /* four numbers, the first that differs decides */
+    const int64_t *u = a,
+                  *v = b; /* four numbers, the first that differs decides; never all equal */
 
     for (int i = 0; i < 4; i++)
         if (u[i] != v[i])
@@ -60,7 +61,6 @@ static void find_units(struct tess_profiles *profiles, const struct tess_index *
     tess_free(row);
 }
 
-/* Experiments of a context stand together and are ordered by panel. */
 /* Marks the readouts of a context's panels; experiments of one panel follow each other. */
 static void mark_readouts(const struct tess_profiles *profiles, const struct tess_index *index,
                           int64_t context, uint8_t *seen)
@@ -133,6 +133,7 @@ void tess_profiles_release(struct tess_profiles *profiles)
     *profiles = (struct tess_profiles){0};
 }
 
+/* A walk along two ascending lists: the panel's readouts are some of the context's. */
 void tess_profiles_spread(const struct tess_profiles *profiles, int64_t experiment,
                           const float *value, float *out)
 {
@@ -153,6 +154,7 @@ struct sums {
     double *weight; /* the same                         */
 };
 
+/* The only row of a unit keeps its bits; several are averaged, weighed by their replicates. */
 static void take_row(struct tess_profiles *profiles, int64_t experiment, int64_t unit,
                      const float *value, struct sums *sums)
 {
@@ -247,6 +249,8 @@ static void drop(struct tess_profiles *profiles, int64_t context)
     profiles->bytes -= bytes_of(profiles, context);
 }
 
+/* The longest unused go first. What is pinned stays, and what is asked for is read even if it alone
+ * exceeds the budget. */
 static void make_room(struct tess_profiles *profiles, int64_t context)
 {
     while (profiles->bytes + bytes_of(profiles, context) > profiles->budget) {

@@ -57,7 +57,7 @@ static json_t *hash_json(uint64_t hash)
     return json_sprintf("%016" PRIx64, hash);
 }
 
-/* One row for every context. */
+/* One row for every context: its experiments stand together in a store. */
 static json_t *contexts_json(const struct tess_index *index)
 {
     json_t *list = json_array();
@@ -156,7 +156,8 @@ static int64_t frame_json(const struct tess_h5 *h5, const char *base, const char
     return n;
 }
 
-/* "csr_matrix float32", or "none". */
+/* "csr_matrix float32", or "none". What cannot be read is said in its place, and is no error: the
+ * rest of the file is still worth showing. */
 static json_t *matrix_json(const struct tess_h5 *h5, const char *name)
 {
     struct tess_error error = TESS_ERROR_INIT;
@@ -187,7 +188,8 @@ static void text_sink(void *context, int64_t i, const char *text)
         *(json_t **)context = json_string(text);
 }
 
-/* Single texts and numbers below a group, as nested objects; of others their size. */
+/* Single texts and numbers below a group, as nested objects; of others their size. Four levels
+ * deep: links of HDF5 may form a circle. */
 static json_t *uns_json(const struct tess_h5 *h5, const char *group, int depth,
                         struct tess_error *error)
 {
@@ -355,6 +357,7 @@ static void print_object(const json_t *json, int indent, FILE *out)
     const char *key;
     json_t *value;
 
+    /* Jansson's loop takes no const, and changes nothing. */
     json_object_foreach((json_t *)(uintptr_t)json, key, value)
     {
         if (json_is_object(value)) {

@@ -34,7 +34,8 @@ static void add(struct tess_strings *strings, const char *path, const char *what
     tess_free(text);
 }
 
-/* Bad data are problems; anything else stays an error. Same on every rank before and after. */
+/* Bad data are problems; anything else stays an error. The code must be the same on every rank
+ * before, and is after: nobody goes on where another has stopped. */
 static int take(struct tess_verified *verified, int rank, struct tess_error *error)
 {
     if (error->code != TESS_EDATA)
@@ -149,6 +150,8 @@ static int verify_sums(const char *path, MPI_Comm comm, struct tess_verified *ve
     return there;
 }
 
+/* The sidecar first: what it calls damaged is not given to HDF5, which trusts what it reads.
+ * Collective. */
 static int verify_file(const char *path, MPI_Comm comm, struct tess_verified *verified,
                        struct tess_error *error)
 {

@@ -8,7 +8,9 @@
 #include <math.h>
 #include <string.h>
 
-/* Rows [first, end) of X or a layer: a model's predictions are finite, deviations not negative. */
+/* Rows [first, end) of X or a layer: a model's predictions are finite, deviations not negative. The
+ * first bad value of each piece is named, not all. Other files are only read: measured values may
+ * be missing. */
 static int check_matrix(struct tess_source *source, int64_t first, int64_t end, int predicted,
                         int positive, struct tess_problems *problems, struct tess_error *error)
 {

@@ -69,6 +69,7 @@ static int read_attributes(const struct tess_h5 *h5, struct tess_state *state,
         else
             read_text(h5, state, field, error);
     }
+    /* Arrays have step + 1 entries: that must not overflow. */
     if (error->code == TESS_OK && (state->optimizer.step < 0 || state->optimizer.step == INT64_MAX))
         tess_error_set(error, TESS_EDATA, "%s: step %lld: the file is damaged", h5->path,
                        (long long)state->optimizer.step);
@@ -133,7 +134,9 @@ static int read_shared(const struct tess_h5 *h5, struct tess_state *state, struc
     return error->code;
 }
 
-/* The optimiser's scalars follow from the learning rates. */
+/* The optimiser's other scalars follow from the learning rates and are not stored: they are
+ * computed by the same function as in training, so that they have its bits. Takes the place of the
+ * array that was read. */
 static void replay_rates(struct tess_state *state)
 {
     double *rate = state->optimizer.rate;
@@ -181,6 +184,7 @@ static void check_extents(const struct tess_h5 *h5, const struct tess_state *sta
     }
 }
 
+/* In this order: symbols and settings say how large everything else must be. */
 int tess_checkpoint_read_head(const struct tess_h5 *h5, struct tess_state *state,
                               struct tess_error *error)
 {
@@ -267,6 +271,7 @@ int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_state 
                 &state->optimizer, dim, rows.last[i], state->optimizer.step,
                 (struct tess_parameters){out + i * dim, rows.m + i * dim, rows.v + i * dim});
     }
+    /* The values are the caller's: only what was made here is freed. */
     rows.value = NULL;
     tess_row_state_release(&rows);
     return error->code;

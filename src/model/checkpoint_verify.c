@@ -87,6 +87,8 @@ static int check_weights(struct look *look, const struct tess_state_field *field
     struct tess_state whole = *look->state;
     float *data = TESS_NEW(float, n);
 
+    /* Of the copy only this array has a place to be read to: read_mlp leaves out those that are
+     * NULL. */
     whole.slice = (struct tess_state_range){0, n};
     *(float **)tess_state_member(&whole, field, 0) = data;
     if (tess_checkpoint_read_mlp(look->h5, &whole, error) == TESS_OK &&
@@ -141,7 +143,8 @@ static void say(struct look *look, const char *what)
     tess_free(text);
 }
 
-/* What the numbers of the root must be, alone and to each other; what steps left behind; flags. */
+/* What the numbers of the root must be, alone and to each other; what steps left behind; flags.
+ * Neighbours in the table may share a sentence (state_rules.c), which is said once. */
 static void check_head(struct look *look)
 {
     const char *said = "";
@@ -190,6 +193,8 @@ int tess_checkpoint_verify(const char *path, MPI_Comm comm, struct tess_strings 
     tess_state_release(&state);
     tess_h5_close(&h5, error);
     tess_h5_guard_finish();
+    /* A head that cannot be read is the file's one problem; rank 0 turns it into one, and its code
+     * goes to all below. */
     if (tess_agree(comm, error) == TESS_OK)
         tess_share_strings(comm, &mine);
     else if (rank == 0)

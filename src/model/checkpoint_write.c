@@ -232,7 +232,8 @@ int tess_checkpoint_write(const struct tess_state *state, MPI_Comm comm, const c
 
     MPI_Comm_rank(comm, &rank);
     look_at_numbers(state, error);
-    /* a disk that is clearly too full is noticed before anything is written; that may pass */
+    /* A disk that is clearly too full is noticed before anything is written. It may have room
+     * later: TESS_EIO, after which a training goes on. */
     if (rank == 0 && tess_commit_open(&commit, path, error) == TESS_OK &&
         tess_commit_check_room(path, tess_checkpoint_bytes(state), error) == TESS_ECREATE)
         error->code = TESS_EIO;

@@ -95,6 +95,7 @@ int tess_model_open_ensemble(struct tess_model *model, int n, char *const *path,
 
     if (tess_model_open(model, path[0], comm, error) != TESS_OK)
         return error->code;
+    /* Each member's hash is chained to the one before: their order counts. */
     for (int i = 1; i < n && error->code == TESS_OK; i++) {
         last->next = TESS_NEW(struct tess_model, 1);
         last = last->next;
@@ -158,7 +159,8 @@ static int read_model(struct tess_model *model, struct tess_error *error)
     return error->code;
 }
 
-/* Everything that rank 0 has read, to all. Collective. */
+/* Everything that rank 0 has read, to all. What sizes follow from comes first; then all ranks take
+ * memory and agree that they have it, before the large arrays are sent. Collective. */
 static int share(struct tess_model *model, MPI_Comm comm, struct tess_error *error)
 {
     struct tess_vocab *vocab[] = {&model->perturbation, &model->readout, &model->context};
@@ -312,6 +314,7 @@ static void predict_one(const struct tess_model *model, const struct tess_rows *
     float *p = TESS_NEW(float, room * model->network.shape.dim);
     int64_t *number = TESS_NEW(int64_t, room);
 
+    /* A number out of range would read past a table: a bug of the caller, caught in every build. */
     for (int64_t i = 0; i < rows->n; i++)
         TESS_BUG_IF(rows->context[i] < 0 || rows->context[i] >= model->context.n);
     for (int64_t k = rows->n ? rows->first[0] : 0; k < (rows->n ? rows->first[rows->n] : 0); k++)
@@ -334,7 +337,8 @@ static void predict_one(const struct tess_model *model, const struct tess_rows *
     tess_free(number);
 }
 
-/* Mean and standard deviation over the members, in their order (Welford). */
+/* Mean and standard deviation over the members, in their order (Welford 1962: one pass, in double,
+ * without the cancellation of Σx² - n mean²). There are at least two members. */
 static void predict_ensemble(const struct tess_model *model, const struct tess_rows *rows,
                              int64_t n_readouts, const int64_t *readout, float *out,
                              float *deviation)

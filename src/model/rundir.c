@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The step of "KIND-<step>.h5", or -1. */
+/* The step of "KIND-<step>.h5", or -1. %n is reached only if all before it matched, ".h5" included;
+ * what follows must be the end of the name. */
 static int64_t step_of(const char *name, const char *kind)
 {
     size_t length = strlen(kind);
@@ -41,6 +42,7 @@ int64_t tess_rundir_list(const char *directory, const char *kind, int64_t **step
         if (number < 0)
             continue;
         *step = tess_grow(*step, &room, (size_t)n + 1, sizeof **step);
+        /* sorted in: a directory has few of them */
         for (; i > 0 && (*step)[i - 1] < number; i--)
             (*step)[i] = (*step)[i - 1];
         (*step)[i] = number;
@@ -162,6 +164,7 @@ int tess_rundir_write_used(const char *directory, const struct tess_config *conf
     char *path = tess_format("%s/used.yaml", directory), *yaml;
     char *full = realpath(config->data.store, NULL);
 
+    /* A path that does not fit, or a store that is gone, stays as it was given. */
     if (full && strlen(full) < sizeof used.data.store)
         snprintf(used.data.store, sizeof used.data.store, "%s", full);
     yaml = tess_config_yaml(&used, 0, 1);

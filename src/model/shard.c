@@ -13,6 +13,7 @@ int tess_shard_init(struct tess_shard *shard, MPI_Comm comm, int64_t n_rows, int
     MPI_Comm_rank(comm, &shard->rank);
     MPI_Comm_size(comm, &shard->n_ranks);
     shard->first = TESS_NEW(int64_t, shard->n_ranks + 1);
+    /* The first n_rows mod n_ranks ranks own one row more. */
     for (int r = 0; r <= shard->n_ranks; r++)
         shard->first[r] = r * (n_rows / shard->n_ranks) +
                           (r < n_rows % shard->n_ranks ? r : n_rows % shard->n_ranks);
@@ -74,6 +75,7 @@ void tess_shard_touch(struct tess_shard *shard, int64_t row)
     if (shard->n_touched == shard->room_touched) {
         shard->touched =
             tess_grow(shard->touched, &room, (size_t)shard->n_touched + 1, sizeof(int64_t));
+        /* Nothing to keep: gradients are added only after all rows of a step are touched. */
         tess_free(shard->gradient);
         shard->gradient = TESS_NEW(float, room *(size_t)shard->dim);
         shard->room_touched = (int64_t)room;
@@ -82,6 +84,7 @@ void tess_shard_touch(struct tess_shard *shard, int64_t row)
     shard->touched[shard->n_touched++] = local;
 }
 
+/* Before the step's gradients are computed: the forward pass needs rows as they stand now. */
 void tess_shard_catch_up(struct tess_shard *shard, const struct tess_optimizer *optimizer,
                          int64_t step)
 {
@@ -114,6 +117,7 @@ void tess_shard_update(struct tess_shard *shard, const struct tess_optimizer *op
     shard->n_touched = 0;
 }
 
+/* Moments are caught up as well, in a copy: a row's values follow from them. */
 void tess_shard_copy(const struct tess_shard *shard, const struct tess_optimizer *optimizer,
                      int64_t row, int64_t step, float *out)
 {
@@ -142,6 +146,7 @@ void tess_shard_gather(const struct tess_shard *shard, const struct tess_optimiz
         first[r] = tess_int(shard->first[r]);
         count[r] = tess_int(shard->first[r + 1] - shard->first[r]);
     }
+    /* Counted in rows, not in floats, so that MPI's int counts last for larger tables. */
     MPI_Type_contiguous(shard->dim, MPI_FLOAT, &row);
     MPI_Type_commit(&row);
     MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, out, count, first, row, shard->comm);

@@ -225,6 +225,7 @@ struct tess_state_range tess_state_range_of(const struct tess_state *state,
     return (struct tess_state_range){0, tess_state_extent(state, field, table).shape[0]};
 }
 
+/* Const is cast away here, in one place: the same walk serves writing, reading and freeing. */
 void *tess_state_member(const struct tess_state *state, const struct tess_state_field *field,
                         int table)
 {
@@ -242,6 +243,7 @@ void *tess_state_data(const struct tess_state *state, const struct tess_state_fi
 void *tess_row_state_data(const struct tess_row_state *rows, const struct tess_state_field *field)
 {
     TESS_BUG_IF(groups[field->kind] != TESS_STATE_TABLES);
+    /* Offsets are those in struct tess_state, of the first table's rows. */
     return *(void **)((uintptr_t)rows + field->offset - AT(rows));
 }
 
@@ -286,7 +288,7 @@ void tess_state_release(struct tess_state *state)
     *state = (struct tess_state){.version = 0};
 }
 
-/* What a rank holds of a row in one array. */
+/* Numbers that one row has in an array. */
 static int64_t columns_of(const struct tess_state_field *field, int dim)
 {
     return field->kind == TESS_STATE_MATRIX ? dim : 1;
@@ -371,6 +373,8 @@ double tess_state_number(const struct tess_state_field *field, const void *data,
 int64_t tess_state_first_broken(const struct tess_state *state,
                                 const struct tess_state_field *field, const void *data, int64_t n)
 {
+    /* The fast test says only whether all are right; the place of the first wrong one is searched
+     * after. */
     if (field->type == TESS_STATE_FLOAT && field->rule->holds_for_all &&
         field->rule->holds_for_all(data, n))
         return -1;

@@ -129,8 +129,9 @@ static void refuse_lock(const char *path, const char *what, struct tess_error *e
                    path, what);
 }
 
-/* 1: locked, or the file system has no locks; 0: somebody else's; who they say they are in `who`.
- */
+/* 1: locked, or the file system has no locks, or there is an error (waiting would not help); 0:
+ * somebody else's; who they say they are in `who`. A link is not followed, and a FIFO opened
+ * without waiting: either would have rank 0 lock, or wait for, something elsewhere. */
 static int try_lock(struct tess_run *run, char who[128], struct tess_error *error)
 {
     char *path = tess_format("%s/" TESS_RUN_LOCK, run->directory), host[64] = "";
@@ -202,6 +203,8 @@ void tess_run_open_log(struct tess_run *run, struct tess_error *error)
     tess_free(path);
 }
 
+/* Rank 0. An earlier run is locked before it is moved aside: it may still be at work. Nothing is
+ * removed or written before the lock is held. */
 static int set_up(struct tess_run *run, int fresh, struct tess_error *error)
 {
     run->earlier = tess_rundir_is(run->directory);
@@ -332,6 +335,8 @@ int tess_run_renew(struct tess_run *run, struct tess_error *error)
     return tess_rundir_write_used(run->directory, run->config, error);
 }
 
+/* Whatever part of a line did not reach the file stays in `unlogged`, so that the next try goes on
+ * in the middle of it and no line is torn. */
 void tess_run_log(struct tess_run *run, json_t *line)
 {
     char *text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9));

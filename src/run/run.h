@@ -31,8 +31,9 @@ struct tess_run {
 };
 
 /* A new or empty directory, or one with an earlier run (fresh: which is moved aside). TESS_ECREATE
- * if it holds other things, or if another run works in it and does not end within a minute.
- * `config` must outlive the run. Collective. */
+ * if it holds other things, or if another run works in it and does not end within a minute;
+ * TESS_EINTERRUPTED if a signal comes while waiting for it; TESS_ECONFIG if run.directory is not
+ * set. `config` must outlive the run. Collective. */
 int tess_run_open(struct tess_run *run, const struct tess_config *config, int fresh, MPI_Comm comm,
                   struct tess_error *error);
 void tess_run_close(struct tess_run *run);

@@ -26,7 +26,7 @@ static json_t *number(double x)
     return isfinite(x) ? json_real(x) : json_null();
 }
 
-/* One line of log.jsonl. */
+/* One line of log.jsonl. Epochs are counted from 1 here, from 0 in the state. */
 static json_t *log_line(const struct tess_trainer *trainer, const struct report *report)
 {
     const struct tess_index *index = &trainer->store.index;
@@ -109,6 +109,8 @@ static int run_epoch(struct tess_trainer *trainer, struct tess_run *run, struct 
     while (at->step_in_epoch < trainer->steps_per_epoch) {
         const char *why = tess_run_stop_wish(run);
 
+        /* Both travel with the step's pulse, which adds them up over ranks: all save, or stop,
+         * after the same step, whoever was asked. */
         trainer->pulse.save[0] = tess_run_checkpoint_due(run);
         trainer->pulse.stop[0] = why != NULL;
         if (tess_trainer_step(trainer, at->step_in_epoch, error) != TESS_OK)
@@ -194,6 +196,8 @@ static int run_all(struct tess_trainer *trainer, struct tess_run *run, struct te
     return error->code;
 }
 
+/* Signals are caught from the beginning on; the plan is said before the directory is touched; the
+ * directory is locked before time goes into loading. */
 int tess_train(const struct tess_config *config, const struct tess_train_options *options,
                MPI_Comm comm, struct tess_error *error)
 {
@@ -210,6 +214,7 @@ int tess_train(const struct tess_config *config, const struct tess_train_options
     tess_trainer_plan(&trainer);
     if (tess_run_open(&run, config, options->fresh, comm, error) == TESS_OK) {
         if (options->time_limit > 0)
+            /* Counted from the start of the program; 0 would mean no limit. */
             limit = fmax(options->time_limit - (tess_clock() - started), 1e-3);
         tess_run_limit(&run, limit);
         loaded = tess_trainer_load(&trainer, error) == TESS_OK;

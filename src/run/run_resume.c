@@ -24,7 +24,8 @@ struct candidate {
     int64_t damaged;    /* found out      */
 };
 
-/* All checkpoints, newest first; own of the caller. Collective. */
+/* All checkpoints, newest first, merged from two sorted lists; of one step the checkpoint before
+ * the best one, which is_validated_later counts on. Own of the caller. Collective. */
 static struct candidate *list(const struct tess_run *run, int64_t *n)
 {
     int64_t *step[2] = {NULL, NULL}, m[2] = {0, 0}, at[2] = {0, 0};
@@ -200,6 +201,7 @@ int tess_run_resume(struct tess_run *run, struct tess_trainer *trainer, struct t
         tess_debug("%s: verified and read in %.3f s", path, tess_clock() - started);
         tess_free(path);
     }
+    /* So that the first checkpoint, too, is begun in time before a deadline. */
     run->longest_save = tess_trainer_save_bytes(trainer) / BYTES_PER_SECOND;
     if (error->code == TESS_OK && run->rank == 0 && run->earlier) {
         set_aside(run, candidate, n, trainer->optimizer.step);

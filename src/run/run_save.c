@@ -58,6 +58,7 @@ const char *tess_run_stop_wish(struct tess_run *run)
     run->asked = now;
     path = tess_format("%s/STOP", run->directory);
     done = tess_format("%s/STOPPED", run->directory);
+    /* Renamed, not only seen: the run that goes on from here must not stop for it again. */
     stop = rename(path, done) == 0;
     tess_free(done);
     tess_free(path);
@@ -118,6 +119,7 @@ static int write_state(struct tess_run *run, struct tess_trainer *trainer, const
     return error->code;
 }
 
+/* Earlier best ones go only when the new one is there. */
 static int write_best(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error)
 {
     if (write_state(run, trainer, TESS_RUN_BEST, error) == TESS_OK && run->rank == 0)
@@ -137,12 +139,13 @@ int tess_run_flush_best(struct tess_run *run, struct tess_trainer *trainer,
     return error->code;
 }
 
+/* The best one first: a checkpoint speaks of the best one that must be found beside it. */
 int tess_run_save(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error)
 {
     if (tess_run_flush_best(run, trainer, error) == TESS_OK &&
         write_state(run, trainer, TESS_RUN_CHECKPOINT, error) == TESS_OK && run->rank == 0)
         prune(run, TESS_RUN_CHECKPOINT, run->keep, way_back(run, trainer));
-    run->saved = tess_clock();
+    run->saved = tess_clock(); /* also after a failure: the next try comes in its turn */
     return error->code;
 }
 

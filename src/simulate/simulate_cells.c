@@ -9,7 +9,8 @@
 #define DEPTH_SD 0.3 /* of the logarithm of a cell's depth */
 
 /* The smallest k with P(count <= k) > u for mean m and variance m + m²/size: inversion, so that one
- * uniform number makes one count. `p` = P(0). */
+ * uniform number makes one count. `p` = P(0); P(k + 1) = P(k) m / (m + size) (k + size) / (k + 1).
+ * Ends where P(k) underflows, as the sum may stay below u by rounding. */
 static int64_t invert(double u, double p, double mean, double size)
 {
     double ratio = mean / (size + mean), sum = p;
@@ -23,7 +24,8 @@ static int64_t invert(double u, double p, double mean, double size)
     return k;
 }
 
-/* The expected counts of a cell. A network's cells differ in their noise, which travels along it.
+/* The expected counts of a cell: shares of its depth, which is log-normal with mean s->depth (hence
+ * - sd²/2). A network's cells differ in their noise, which travels along it.
  */
 static void expect(struct cursor *cursor, int64_t row, double *noise, double *mean)
 {
@@ -72,6 +74,8 @@ void cells_make(struct cells *cells, struct cursor *cursor, int64_t first, int64
             reserve(cells, at + s->n_readouts);
         for (int64_t r = 0; r < s->n_readouts; r++) {
             double u = tess_random_uniform(draw, (uint64_t)((first + i) * s->n_readouts + r));
+            /* P(0) = (1 + m/size)^-size. A count is 0 exactly if u is below it: counting without
+             * drawing (`counts` 0) finds the same places. */
             double none = exp(-size * log1p(mean[r] / size));
 
             if (u < none)

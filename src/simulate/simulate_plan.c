@@ -50,7 +50,8 @@ static void name_all(struct plan *plan)
                      control);
 }
 
-/* A set of n distinct perturbations from draw number `at` on. */
+/* A set of n distinct perturbations from draw number `at` on: drawn again until they are, for which
+ * the caller leaves 2^20 numbers. */
 static void draw_set(struct tess_random stream, uint64_t at, int64_t n_perturbations, int n,
                      int64_t *member)
 {
@@ -133,7 +134,8 @@ static void make_panels(struct plan *plan, int64_t *panel_of)
     tess_free(readout);
 }
 
-/* Numbers the measured pairs (plan->experiment); controls always, everything else at least once. */
+/* Numbers the measured pairs (plan->experiment); controls always, everything else at least once.
+ * The control alone is the last combination: its name sorts behind all others. */
 static void choose_measured(struct plan *plan)
 {
     const struct tess_simulate *s = plan->simulate;
@@ -342,6 +344,9 @@ int64_t plan_replicate_of(const struct plan *plan, int64_t experiment, int64_t r
     return row * plan->index.n_replicates[experiment] / n_rows;
 }
 
+/* Random numbers go by context, combination and replicate, not by the experiment's number: a value
+ * stays the same when --sparsity measures fewer of them. What is missing is so in all replicates.
+ */
 void plan_replicate(const struct plan *plan, int64_t experiment, int64_t replicate,
                     const double *truth, double *out)
 {

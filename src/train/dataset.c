@@ -18,6 +18,7 @@ struct statistics {
     double *n_control, *control; /* rows and mean of the control         */
 };
 
+/* Welford (1962): running mean and Σ (x - mean)², without the cancellation of Σ x² - n mean². */
 static void add_piece(void *closure, int64_t experiment, int64_t column, int64_t n,
                       const float *value)
 {
@@ -27,7 +28,7 @@ static void add_piece(void *closure, int64_t experiment, int64_t column, int64_t
         index->panel_readout + index->panel_first[index->panel[experiment]] + column;
     int is_control = tess_index_is_control(index, index->combination[experiment]);
 
-    for (int64_t k = 0; k < n; k++) { /* Welford */
+    for (int64_t k = 0; k < n; k++) {
         int64_t at = index->context_of[experiment] * s->n_readouts + readout[k];
         double delta;
 
@@ -78,6 +79,8 @@ static int gather_statistics(struct statistics *s, const struct tess_store *stor
 
         while (end < index->n_experiments && index->context_of[end] == context)
             end++;
+        /* A context is one rank's, in the order of its experiments: sums of doubles depend on their
+         * order, and this one is the same on any number of ranks. */
         if (context % n_ranks == rank)
             tess_store_scan(store, first, end, TESS_TRAIN, &visitor, error);
         first = end;
@@ -88,7 +91,8 @@ static int gather_statistics(struct statistics *s, const struct tess_store *stor
     return error->code;
 }
 
-/* keep[readout] = 1 for the `want` that vary most within contexts; ties to the lower number. */
+/* keep[readout] = 1 for the `want` that vary most within contexts; ties to the lower number. The
+ * variance is pooled over contexts: Σ squares about each context's mean / Σ (n - 1). */
 static void choose_variable(const struct statistics *s, int64_t n_contexts, int64_t want,
                             uint8_t *keep)
 {
@@ -143,7 +147,8 @@ static void keep_readouts(struct tess_dataset *dataset, const uint8_t *keep)
     tess_mapping_release(&kept);
 }
 
-/* shift and scale of every kept (context, readout). */
+/* shift and scale of every kept (context, readout): delta subtracts the control's mean, the others
+ * the mean of the training rows; z-scores divide by the deviation (n - 1), if there is one. */
 static void choose_scale(struct tess_dataset *dataset, const struct statistics *s, int64_t rule,
                          const uint8_t *keep)
 {
@@ -288,6 +293,8 @@ static void scale_row(const struct tess_dataset *dataset, int64_t experiment, fl
         row[k] = (row[k] - shift[readout[k]]) / scale[readout[k]];
 }
 
+/* Pieces of an experiment come in the order of its columns, several an experiment. A row is scaled
+ * once, with the piece that completes it: pieces behind its last kept column add nothing. */
 static void keep_piece(void *closure, int64_t experiment, int64_t column, int64_t n,
                        const float *value)
 {

@@ -88,6 +88,8 @@ static int load_lanes(struct tess_trainer *trainer, struct tess_error *error)
     return error->code;
 }
 
+/* Cut by the number of experiments, not by values: rank 0 adds up scores in the order of
+ * experiments, so the cut changes no bit. */
 void tess_trainer_validation(const struct tess_trainer *trainer, int64_t *first, int64_t *end)
 {
     const struct tess_index *index = &trainer->store.index;
@@ -105,7 +107,8 @@ void tess_trainer_validation(const struct tess_trainer *trainer, int64_t *first,
     }
 }
 
-/* Who sends which rows of perturbations at each validation: told once. Collective. */
+/* Who sends which rows of perturbations at each validation: told once. The order is that of the
+ * loaded experiments, by which trainer_validate.c finds the rows (queue_init). Collective. */
 static void route_validation(struct tess_trainer *trainer)
 {
     const struct tess_index *index = &trainer->store.index;
@@ -123,6 +126,7 @@ static void route_validation(struct tess_trainer *trainer)
     tess_wish_release(&wish);
 }
 
+/* All numbers of a pulse lie behind each other, so that one MPI_Allreduce takes them all. */
 static void init_pulse(struct tess_trainer *trainer)
 {
     int lanes = trainer->lanes.n;
@@ -170,6 +174,8 @@ static void begin(struct tess_trainer *trainer, const struct tess_config *config
     trainer->progress.best_score = NAN;
     MPI_Comm_rank(comm, &trainer->rank);
     MPI_Comm_size(comm, &trainer->n_ranks);
+    /* Unless it is asked for, one thread a rank: launchers place ranks, and OpenMP's own default
+     * would give each rank all cores. */
     if (config->train.threads > 0)
         omp_set_num_threads(tess_int(config->train.threads));
     else if (!getenv("OMP_NUM_THREADS"))
@@ -274,6 +280,7 @@ void tess_trainer_begin_epoch(struct tess_trainer *trainer, int64_t epoch)
         longest = trainer->lane[l].n_steps > longest ? trainer->lane[l].n_steps : longest;
     }
     MPI_Allreduce(MPI_IN_PLACE, &longest, 1, MPI_INT64_T, MPI_MAX, trainer->comm);
+    /* Steps are collective: a lane that has run out takes part with no work. */
     trainer->steps_per_epoch = longest;
     trainer->window_first = -1;
     trainer->window_n = 0;

@@ -86,6 +86,8 @@ static double data_bytes(const struct tess_trainer *trainer)
            (dataset->shift ? 8 * contexts * (double)dataset->readout.n : 0);
 }
 
+/* The MLP and its moments, this rank's gradient, the copy of the best state, and the tables' rows.
+ */
 static double model_bytes(const struct tess_trainer *trainer)
 {
     struct tess_state state = tess_trainer_state(trainer);
