@@ -36,7 +36,8 @@ struct tess_model {
 };
 
 /* `path` is a run directory (its best checkpoint, else the newest; a damaged one is passed over
- * with a warning) or a checkpoint. Collective over comm; every rank gets the whole model. */
+ * with a warning) or a checkpoint. TESS_EDATA if none is there or intact. Every rank gets the whole
+ * model; whatever comes of it must be released. Collective over comm. */
 int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
                     struct tess_error *error);
 /* Several: an ensemble (other seeds of the same symbols), headed by the first. Its hash is of all.

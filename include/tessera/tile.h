@@ -71,7 +71,7 @@ void tess_workspace_release(struct tess_workspace *work);
 int tess_tile_rows(const struct tess_workspace *work, int64_t n);
 
 /* Loss of the tile and gradient of Σ (out - y)² (not the mean: the caller divides by the number of
- * observations of the whole step) with respect to everything. */
+ * observations of the whole step) with respect to everything. dropout NULL: none. Local. */
 void tess_tile_train(const struct tess_mlp *mlp, const struct tess_tile *tile,
                      const struct tess_dropout *dropout, struct tess_workspace *work,
                      struct tess_tile_grad *grad);

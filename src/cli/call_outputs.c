@@ -27,6 +27,7 @@ static void add_input(struct tess_outputs *outputs, const char *value)
         add_input(outputs, equals + 1);
 }
 
+/* The value whole, and each part of a list: a file's name may hold commas. */
 static void add_inputs(struct tess_outputs *outputs, const char *value)
 {
     struct tess_strings part = {0};

@@ -56,7 +56,7 @@ const struct tess_command tess_command_train = {
         "\nThe same command again goes on from the newest intact checkpoint, on any number of\n"
         "ranks. SIGUSR1, SIGTERM, SIGINT, the time limit, the batch system's end time and a file\n"
         "STOP in the run directory lead to a checkpoint and exit code 75: run me again. STOP is\n"
-        "renamed to STOPPED, so that scripts that run again on 75 know a person's wish.",
+        "renamed to STOPPED, which tells scripts that run again on 75 that somebody said stop.",
     .options = options,
     .min_args = 1,
     .max_args = 1,

@@ -104,6 +104,7 @@ static int is_flag(const char *text, const char *letter, const char *name)
     return strcmp(text, letter) == 0 || strcmp(text, name) == 0;
 }
 
+/* Help and unknown commands end before MPI_Init: they need no mpirun. */
 int main(int argc, char **argv)
 {
     struct tess_error error = TESS_ERROR_INIT;

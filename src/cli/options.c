@@ -26,6 +26,7 @@ static void print_option(const struct tess_option *option)
     printf("  %-34s %s\n", head, option->help);
 }
 
+/* Before the rest is parsed: --help explains also a call with mistakes. */
 int tess_options_help(const struct tess_command *command, int argc, char **argv)
 {
     int asked = 0;
@@ -117,6 +118,7 @@ static int count_arguments(const struct tess_call *call, struct tess_error *erro
     return TESS_OK;
 }
 
+/* NONE is what all ranks but 0 have (main.c): -v must not give them a voice. */
 static void set_level(enum tess_log_level level)
 {
     if (tess_log_level != TESS_LOG_NONE)

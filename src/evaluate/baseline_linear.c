@@ -217,7 +217,7 @@ static int project_units(struct tess_linear *linear, struct tess_profiles *profi
     return error->code;
 }
 
-/* One rank's factors for all: BLAS and LAPACK run once, so that no rank can have other bits. */
+/* One rank's factors for all: no rank can have other bits. */
 int tess_linear_init(struct tess_linear *linear, struct tess_profiles *profiles,
                      double *const *mean, MPI_Comm comm, struct tess_error *error)
 {

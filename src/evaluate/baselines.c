@@ -121,6 +121,8 @@ static void share_means(struct tess_baselines *baselines, struct total *total, M
     }
 }
 
+/* Context c is found by rank c mod n_ranks, whole and in its own order, and sent from there
+ * (share_means): the same bits on any number of ranks. */
 int tess_baselines_init(struct tess_baselines *baselines, struct tess_profiles *profiles,
                         MPI_Comm comm, struct tess_error *error)
 {
@@ -232,8 +234,7 @@ static double similarity(struct tess_baselines *baselines, int64_t context, cons
     return shared > 2 ? correlate(&m) : -1;
 }
 
-/* The context is pinned by the caller: `value` stays while the others are read. Its own similarity
- * is below all that can be told, so that it is nobody's nearest. */
+/* The context is pinned by the caller: `value` stays while the others are read. */
 static int find_similar(struct tess_baselines *baselines, int64_t context, struct tess_error *error)
 {
     struct tess_profiles *profiles = baselines->profiles;
@@ -461,7 +462,7 @@ int tess_baselines_predict(struct tess_baselines *baselines, struct tess_units u
     predict_elsewhere(baselines, &batch, error);
     value = tess_profiles_read(profiles, context, error);
     if (value)
-        predict_components(baselines, &batch, value);
+        predict_components(baselines, &batch, value); /* last: may fall back to `additive` */
     tess_free(batch.filled);
     return error->code;
 }

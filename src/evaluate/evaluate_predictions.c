@@ -169,6 +169,7 @@ static void take_block(struct reader *reader, const struct tess_block *block,
     tess_free(row);
 }
 
+/* Rank 0. A file with a problem is refused by its first: scores of the rest would mislead. */
 static int read_all(struct tess_evaluation *evaluation, struct tess_error *error)
 {
     struct tess_spools spools = {0};
@@ -197,6 +198,7 @@ static int read_all(struct tess_evaluation *evaluation, struct tess_error *error
     return error->code;
 }
 
+/* Room for held-out units only. All ranks get all of it: any may have to score any unit. */
 int tess_evaluate_read(struct tess_evaluation *evaluation, int64_t n, const int64_t *unit,
                        uint8_t *keep, struct tess_error *error)
 {

@@ -15,10 +15,10 @@ struct row {
     int64_t context, combination, split, experiment;
 };
 
+/* No two rows are equal, as experiments have numbers: the order is the same with any qsort. */
 static int compare_rows(const void *a, const void *b)
 {
-    const int64_t *u = a,
-                  *v = b; /* four numbers, the first that differs decides; never all equal */
+    const int64_t *u = a, *v = b; /* four numbers, the first that differs decides */
 
     for (int i = 0; i < 4; i++)
         if (u[i] != v[i])
@@ -208,6 +208,8 @@ static int read_rows(struct tess_profiles *profiles, int64_t context, const int6
     return error->code;
 }
 
+/* Rows are read in the order of the file, whatever units they belong to; sums take memory only
+ * where some unit has several rows. */
 static int load(struct tess_profiles *profiles, int64_t context, struct tess_error *error)
 {
     int64_t first = profiles->context_first[context], end = profiles->context_first[context + 1];

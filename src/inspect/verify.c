@@ -222,6 +222,8 @@ static void verify_texts(const char *directory, struct tess_verified *verified)
     tess_free(path);
 }
 
+/* Rank 0 knows which files there are; all ranks verify each. Every checkpoint is looked at, damaged
+ * ones before it or not. Collective. */
 static int verify_run(const char *path, MPI_Comm comm, struct tess_verified *verified,
                       struct tess_error *error)
 {

@@ -295,6 +295,8 @@ static void prefetch(const float *row, int64_t dim)
         __builtin_prefetch(row + i, 1);
 }
 
+/* Rows are independent of each other: which thread takes which changes no bit. They take very
+ * different times (a leap, or a thousand steps), hence dynamic. */
 void tess_optimizer_catch_up_rows(const struct tess_optimizer *optimizer, int64_t n,
                                   const int64_t *row, int64_t to,
                                   const struct tess_parameter_rows *rows)

@@ -352,6 +352,8 @@ int tess_tile_rows(const struct tess_workspace *work, int64_t n)
     return (int)((rows + strip - 1) / strip * strip);
 }
 
+/* Blocks one after the other: all sums over observations are in their order. Only when the last is
+ * done, dleft and dright are whole and go back to the rows. */
 void tess_tile_train(const struct tess_mlp *mlp, const struct tess_tile *tile,
                      const struct tess_dropout *dropout, struct tess_workspace *work,
                      struct tess_tile_grad *grad)

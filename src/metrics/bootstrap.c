@@ -78,8 +78,8 @@ static void add_experiment(struct sums *sums, const struct tess_scores *own,
     }
 }
 
-/* Most scores are undefined in many samples (no control, small panels): those are left out of the
- * sums of every resample. */
+/* Scores that no method has in this sample (no control, small panels) are left out of the sums of
+ * every resample. */
 static void find_active(struct state *state)
 {
     int64_t n = state->n_groups * state->sample->n_methods;
@@ -242,6 +242,8 @@ static void summarize(const struct state *state, const struct sums *total, int m
         skill_of(difference->value + base, base, tess_metric_is_error(k), difference->reason);
 }
 
+/* Sums are made once a perturbation; the estimates are those of the resample that has each one
+ * once, by the same code as all others. */
 void tess_bootstrap_init(struct tess_outcome *outcome, const struct tess_sample *sample)
 {
     int n_methods = sample->n_methods;

@@ -237,6 +237,8 @@ static double weight(struct cut cut, double x)
     return fabs(x) > cut.least ? 1 : fabs(x) == cut.least ? cut.share : 0;
 }
 
+/* Of the k largest measured changes, how many are among the k largest predicted ones, and how many
+ * are predicted with their sign. */
 static void score_overlap(const struct tess_change *by, const double *change,
                           struct tess_scores *scores)
 {

@@ -56,7 +56,8 @@ static void check_row(struct look *look, const struct tess_row_state *rows, enum
     }
 }
 
-/* This rank's share of a table. */
+/* This rank's share of a table, in pieces of bounded memory; a damaged piece is one problem, and
+ * the next is looked at. */
 static int check_table(struct look *look, enum tess_table table, int rank, int n_ranks,
                        struct tess_error *error)
 {
@@ -98,7 +99,7 @@ static int check_weights(struct look *look, const struct tess_state_field *field
     return take(look->problems, error);
 }
 
-/* This rank's share of the MLP's arrays. */
+/* This rank's share of the MLP's arrays: whole ones, as they are read whole. */
 static int check_mlp(struct look *look, int rank, int n_ranks, struct tess_error *error)
 {
     int k = 0;

@@ -46,7 +46,8 @@ static void write_attribute(struct tess_h5 *h5, const struct tess_state *state,
     }
 }
 
-/* What every rank has: rank 0's. */
+/* What every rank has: rank 0's. A training without scaling has no such arrays, and none are made.
+ */
 static void write_shared(struct tess_h5 *h5, const struct tess_state *state,
                          const struct tess_state_field *field, int table, struct tess_error *error)
 {
@@ -77,6 +78,7 @@ static void write_rows(struct tess_h5 *h5, const struct tess_state *state,
     write_dataset(h5, &set, error);
 }
 
+/* A row's checksum is of all its arrays together, so that any rank can check any row by itself. */
 static void write_row_sums(struct tess_h5 *h5, const struct tess_state *state, int table,
                            struct tess_error *error)
 {
@@ -143,7 +145,8 @@ static void write_field(struct tess_h5 *h5, const struct tess_state *state,
     }
 }
 
-/* The checksum over a whole group, when the group is there. */
+/* The checksums of a table's rows, or of its symbols, once they are there. The MLP has its own, in
+ * blocks (write_slice); all else is guarded by the file's sidecar (sums.h) alone. */
 static void write_group_sum(struct tess_h5 *h5, const struct tess_state *state,
                             enum tess_state_group group, int table, struct tess_error *error)
 {
@@ -158,6 +161,8 @@ static void write_group_sum(struct tess_h5 *h5, const struct tess_state *state,
     }
 }
 
+/* Group by group as the table lists them: the order of writing decides the file's bytes. Defining
+ * and writing are collective, so all ranks walk the same way. */
 static void write_all(struct tess_h5 *h5, const struct tess_state *state, struct tess_error *error)
 {
     for (int g = 0; g < TESS_STATE_N_GROUPS; g++)

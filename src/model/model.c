@@ -20,6 +20,7 @@
 
 #define BATCH 4096 /* rows predicted at a time */
 
+/* Tables grow with the data and may be refused; the MLP is small beside them. */
 static int allocate(struct tess_model *model, const struct tess_vocab vocab[TESS_N_TABLES],
                     struct tess_error *error)
 {
@@ -35,7 +36,8 @@ static int allocate(struct tess_model *model, const struct tess_vocab vocab[TESS
     return error->code;
 }
 
-/* Vocabularies, flags and scaling of the state become the model's. */
+/* Vocabularies, flags and scaling of the state become the model's: moved, not copied, so the state
+ * gives them up before it is released. */
 static void take_state(struct tess_model *model, struct tess_state *state)
 {
     struct tess_vocab *vocab[] = {&model->perturbation, &model->readout, &model->context};
@@ -256,6 +258,8 @@ static int read_first_intact(struct tess_model *model, const struct tess_strings
     return error->code;
 }
 
+/* Rank 0 alone looks for the file and reads it; every rank then has the same numbers, and computes
+ * the same hash and projections from them. */
 int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
                     struct tess_error *error)
 {
@@ -296,7 +300,7 @@ void tess_model_release(struct tess_model *model)
     *model = (struct tess_model){.step = 0};
 }
 
-/* value = shift + scale · output */
+/* value = shift + scale · output: the inverse of what training subtracted and divided by. */
 static void to_units(const struct tess_model *model, int64_t context, int64_t n_readouts,
                      const int64_t *readout, float *out)
 {

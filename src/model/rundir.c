@@ -83,7 +83,8 @@ static void read_store_name(const char *directory, char **store)
     tess_free(path);
 }
 
-/* The first `length` characters of a name: a file that a run makes? */
+/* The first `length` characters of a name: a file that a run makes? One ending is taken off;
+ * .damaged.sum is tried first, as it ends in another one. */
 static int is_ours(const char *name, size_t length)
 {
     static const char *const fixed[] = {"used.yaml", "log.jsonl", TESS_RUN_LOCK};
@@ -111,6 +112,7 @@ int tess_rundir_is_leftover(const char *name)
     return length > 0 && is_ours(name, length);
 }
 
+/* A run depends on its store as well: a command that reads the run must not write over it. */
 static void add_used(const char *directory, struct tess_strings *out)
 {
     char *used = tess_format("%s/used.yaml", directory), *store = NULL;
@@ -157,6 +159,7 @@ int tess_rundir_has_best(const char *directory, int64_t step)
     return there;
 }
 
+/* On a copy: in the trainer's own settings the store stays as the user gave it. */
 int tess_rundir_write_used(const char *directory, const struct tess_config *config,
                            struct tess_error *error)
 {
@@ -207,6 +210,8 @@ static void add_all(const char *directory, const char *kind, struct tess_strings
     tess_free(step);
 }
 
+/* Best ones before checkpoints, each from the newest to the oldest: who finds one damaged takes the
+ * next. */
 int tess_rundir_find(const char *path, struct tess_strings *checkpoint, char **store,
                      struct tess_error *error)
 {

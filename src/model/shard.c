@@ -35,6 +35,7 @@ void tess_shard_release(struct tess_shard *shard)
     *shard = (struct tess_shard){0};
 }
 
+/* Of the rank with most rows. */
 int64_t tess_shard_bytes(int64_t n_rows, int dim, int n_ranks)
 {
     int64_t local = (n_rows + n_ranks - 1) / n_ranks;
@@ -42,6 +43,8 @@ int64_t tess_shard_bytes(int64_t n_rows, int dim, int n_ranks)
     return local * (tess_row_state_bytes(dim) + (int64_t)sizeof(int32_t)); /* and a mark */
 }
 
+/* The last rank that begins at or before the row: ranks without rows begin where the next one does.
+ */
 int tess_shard_owner(const struct tess_shard *shard, int64_t row)
 {
     int low = 0, high = shard->n_ranks - 1;

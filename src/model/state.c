@@ -78,7 +78,8 @@ static const enum tess_state_group groups[TESS_STATE_N_KINDS] = {
     [TESS_STATE_FACTORS] = TESS_STATE_SCALING,
 };
 
-/* From one table's member to the next one's. */
+/* From one table's member to the next one's, in bytes of struct tess_state; 0 for what is there
+ * once, whichever table is asked for. */
 static const size_t strides[TESS_STATE_N_KINDS] = {
     [TESS_STATE_NAMES] = sizeof(struct tess_vocab),
     [TESS_STATE_FLAGS] = sizeof(void *),
@@ -225,7 +226,7 @@ struct tess_state_range tess_state_range_of(const struct tess_state *state,
     return (struct tess_state_range){0, tess_state_extent(state, field, table).shape[0]};
 }
 
-/* Const is cast away here, in one place: the same walk serves writing, reading and freeing. */
+/* Const is cast away: one walk over the table serves writing, reading and freeing. */
 void *tess_state_member(const struct tess_state *state, const struct tess_state_field *field,
                         int table)
 {

@@ -203,8 +203,8 @@ void tess_run_open_log(struct tess_run *run, struct tess_error *error)
     tess_free(path);
 }
 
-/* Rank 0. An earlier run is locked before it is moved aside: it may still be at work. Nothing is
- * removed or written before the lock is held. */
+/* Rank 0. An earlier run is locked before it is moved aside: it may still be at work. Nothing
+ * in the directory is removed or written before the lock is held. */
 static int set_up(struct tess_run *run, int fresh, struct tess_error *error)
 {
     run->earlier = tess_rundir_is(run->directory);
@@ -268,6 +268,7 @@ int tess_run_open(struct tess_run *run, const struct tess_config *config, int fr
                              .asked = tess_clock(),
                              .keep = config->checkpoint.keep};
     MPI_Comm_rank(comm, &run->rank);
+    /* Without slashes at its end: move_aside puts .old-1 there. */
     for (length = strlen(run->directory); length > 1 && run->directory[length - 1] == '/';)
         run->directory[--length] = '\0';
     if (length == 0)

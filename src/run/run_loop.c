@@ -158,7 +158,7 @@ static int end_epoch(struct tess_trainer *trainer, struct tess_run *run, struct 
     return report->better ? save_if_possible(run, trainer, tess_run_save_best, error) : TESS_OK;
 }
 
-/* After `epoch` epochs. */
+/* After `epoch` epochs; a training that has no score yet is not stopped. */
 static int out_of_patience(const struct tess_trainer *trainer)
 {
     int64_t patience = trainer->config.train.patience;

@@ -65,6 +65,7 @@ static int choose_regulators(const struct network *network, const struct tess_si
 static void weigh(struct network *network, const struct tess_simulate *simulate, int64_t gene)
 {
     struct tess_random stream = part_stream(simulate, PART_WEIGHT);
+    /* vary() makes a weight up to 1 + interaction / 2 times larger: the bound holds after it. */
     double bound = WEIGHT_SUM / (1 + simulate->interaction / 2), sum = 0;
 
     for (int64_t e = network->first[gene]; e < network->first[gene + 1]; e++) {
@@ -132,7 +133,8 @@ void network_release(struct network *network)
     *network = (struct network){0};
 }
 
-/* Gauss-Seidel in causal order: without feedback the first sweep is exact. */
+/* Gauss-Seidel in causal order: without feedback the first sweep is exact. With it sweeps converge,
+ * since |f'| <= 1 and a gene's absolute weights sum to less than 1. */
 void network_solve(const struct network *network, const struct tess_simulate *simulate,
                    const struct network_input *given, double *out)
 {

@@ -119,7 +119,8 @@ static void choose_variable(const struct statistics *s, int64_t n_contexts, int6
     tess_free(variance);
 }
 
-/* The model's readouts and the kept columns of every panel. */
+/* The model's readouts and the kept columns of every panel, in the panel's order: pieces of a row
+ * come in that order, too (keep_piece). */
 static void keep_readouts(struct tess_dataset *dataset, const uint8_t *keep)
 {
     const struct tess_index *index = &dataset->store->index;
@@ -147,8 +148,9 @@ static void keep_readouts(struct tess_dataset *dataset, const uint8_t *keep)
     tess_mapping_release(&kept);
 }
 
-/* shift and scale of every kept (context, readout): delta subtracts the control's mean, the others
- * the mean of the training rows; z-scores divide by the deviation (n - 1), if there is one. */
+/* shift and scale of every kept (context, readout): delta subtracts the control's mean where it is
+ * measured; else it is the mean of the training rows. z-scores divide by their deviation (n - 1),
+ * if it is not 0. */
 static void choose_scale(struct tess_dataset *dataset, const struct statistics *s, int64_t rule,
                          const uint8_t *keep)
 {
@@ -228,6 +230,7 @@ static int refuse_untrained(const struct tess_store *store, struct tess_error *e
                           store->h5.path);
 }
 
+/* Statistics cost a pass over all training values: made only if something is chosen by them. */
 int tess_dataset_init(struct tess_dataset *dataset, const struct tess_store *store,
                       const struct tess_config *config, MPI_Comm comm, struct tess_error *error)
 {

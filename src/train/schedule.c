@@ -20,6 +20,7 @@ struct tess_cut {
 #define SMALLEST_BATCH 512
 #define LARGEST_BATCH  16384
 
+/* By data and settings alone, not by ranks or threads: the batch is part of what is computed. */
 static int64_t choose_batch(const struct tess_config *config, const struct tess_dataset *dataset)
 {
     const struct tess_index *index = &dataset->store->index;
@@ -265,6 +266,8 @@ static void plan_steps(struct tess_lane *lane)
         lane->step_first[++lane->n_steps] = lane->n_tiles;
 }
 
+/* Always from the same order on: that of an epoch depends on its number alone, so that a resumed
+ * training needs none of the orders before. */
 static void shuffle_tiles(struct tess_lane *lane, const struct tess_schedule *schedule,
                           int64_t epoch)
 {
@@ -442,6 +445,7 @@ static void observe(struct tess_work *work, int32_t u, int32_t v, float y)
     work->y[work->n++] = y;
 }
 
+/* Missing values (NaN) are taken along: they have their places in the tile, and no loss. */
 static void work_tile(struct tess_work *work, struct tess_marks *marks,
                       const struct tess_lane *lane, const struct tess_schedule *schedule,
                       const struct tess_cut *cut)

@@ -36,6 +36,8 @@ static int64_t *cut_slices(int64_t n, int n_ranks)
     return slice;
 }
 
+/* Every rank makes its own rows and the whole MLP: numbers are functions of seed and place, so that
+ * nothing is sent. Moments are of the rank's slice only. */
 static int init_parameters(struct tess_trainer *trainer, struct tess_error *error)
 {
     const struct tess_index *index = &trainer->store.index;
@@ -238,6 +240,7 @@ int tess_trainer_init(struct tess_trainer *trainer, const struct tess_config *co
                : error->code;
 }
 
+/* What was never made is NULL or 0: also after an open or load that failed half-way. */
 void tess_trainer_release(struct tess_trainer *trainer)
 {
     for (int l = 0; l < trainer->n_local && trainer->lane; l++) {

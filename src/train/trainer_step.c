@@ -38,7 +38,8 @@ static void wish_rows(const struct tess_trainer *trainer, enum tess_table table,
         tess_wish_add(wish, CODE(table, row[i]), tess_shard_owner(&trainer->shard[table], row[i]));
 }
 
-/* The work of the next steps of all lanes, and one exchange of which rows they need. */
+/* The work of the next steps of all lanes, and one exchange of which rows they need. They are asked
+ * for in the order of the lanes, which is the order in which owners add gradients (update_rows). */
 static void prepare_window(struct tess_trainer *trainer, int64_t first)
 {
     int64_t left = trainer->steps_per_epoch - first;
