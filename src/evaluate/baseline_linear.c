@@ -194,7 +194,7 @@ static int find_readout_factors(struct tess_linear *linear, struct tess_profiles
     return error->code;
 }
 
-/* Units of no training stay 0 in linear->unit, and are never asked for. */
+/* Units that are not trained on stay 0 in linear->unit, and are never asked for. */
 static int project_units(struct tess_linear *linear, struct tess_profiles *profiles,
                          double *const *mean, struct tess_error *error)
 {

@@ -135,8 +135,8 @@ static int read_shared(const struct tess_h5 *h5, struct tess_state *state, struc
 }
 
 /* The optimiser's other scalars follow from the learning rates and are not stored: they are
- * computed by the same function as in training, so that they have its bits. The
- * array that was read is freed: the optimiser keeps the rates in its own. */
+ * computed by the same function as in training, so that they have its bits. The array that was read
+ * is freed: the optimiser keeps the rates in its own. */
 static void replay_rates(struct tess_state *state)
 {
     double *rate = state->optimizer.rate;

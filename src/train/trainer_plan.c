@@ -176,7 +176,7 @@ static struct memory measure(const struct tess_trainer *trainer)
     return memory;
 }
 
-/* Before anything large is allocated or written: who asks for too much sees it at once. */
+/* Before values are loaded and parameters made: who asks for too much sees it at once. */
 void tess_trainer_plan(struct tess_trainer *trainer)
 {
     const struct tess_config *config = &trainer->config;
