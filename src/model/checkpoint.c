@@ -221,7 +221,7 @@ static int columns_hold(const struct tess_state *state, const struct tess_row_st
 
 /* Rows' checksums, and columns whose numbers are used as indices. */
 static int check_rows(const struct tess_h5 *h5, const struct tess_state *state,
-                      enum tess_table table, struct tess_state_range part,
+                      enum tess_embedding table, struct tess_state_range part,
                       const struct tess_row_state *rows, struct tess_error *error)
 {
     struct tess_h5_rows some = {TESS_H5_LINE(state->vocab[table].n), part.first, part.n};
@@ -239,7 +239,7 @@ static int check_rows(const struct tess_h5 *h5, const struct tess_state *state,
 }
 
 int tess_checkpoint_read_state(const struct tess_h5 *h5, const struct tess_state *state,
-                               enum tess_table table, struct tess_state_range part,
+                               enum tess_embedding table, struct tess_state_range part,
                                const struct tess_row_state *out, struct tess_error *error)
 {
     for (const struct tess_state_field *field = tess_state_first(TESS_STATE_TABLES);
@@ -255,7 +255,7 @@ int tess_checkpoint_read_state(const struct tess_h5 *h5, const struct tess_state
 }
 
 int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_state *state,
-                              enum tess_table table, struct tess_state_range part, float *out,
+                              enum tess_embedding table, struct tess_state_range part, float *out,
                               struct tess_error *error)
 {
     int dim = state->shape.dim;

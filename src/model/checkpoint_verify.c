@@ -4,8 +4,8 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/gather.h"
 #include "tessera/h5_guard.h"
-#include "tessera/share.h"
 #include "tessera/text.h"
 
 #include <string.h>
@@ -37,8 +37,8 @@ static int take(struct tess_strings *problems, struct tess_error *error)
 }
 
 /* A number of one row, in any of its arrays: said once. */
-static void check_row(struct look *look, const struct tess_row_state *rows, enum tess_table table,
-                      int64_t row, int64_t at)
+static void check_row(struct look *look, const struct tess_row_state *rows,
+                      enum tess_embedding table, int64_t row, int64_t at)
 {
     const char *said = "";
 
@@ -57,7 +57,7 @@ static void check_row(struct look *look, const struct tess_row_state *rows, enum
 }
 
 /* This rank's share of a table. */
-static int check_table(struct look *look, enum tess_table table, int rank, int n_ranks,
+static int check_table(struct look *look, enum tess_embedding table, int rank, int n_ranks,
                        struct tess_error *error)
 {
     int64_t rows = look->state->vocab[table].n, dim = look->state->shape.dim;
@@ -191,7 +191,7 @@ int tess_checkpoint_verify(const char *path, MPI_Comm comm, struct tess_strings 
     tess_h5_close(&h5, error);
     tess_h5_guard_finish();
     if (tess_agree(comm, error) == TESS_OK)
-        tess_share_strings(comm, &mine);
+        tess_gather_strings(comm, &mine);
     else if (rank == 0)
         take(&mine, error);
     for (size_t i = 0; rank == 0 && i < mine.n; i++)

@@ -3,10 +3,10 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/broadcast.h"
+#include "tessera/checksums.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
-#include "tessera/share.h"
-#include "tessera/sums.h"
 
 /* Room for what HDF5 itself puts into a file: headers, and gaps between datasets. */
 #define FILE_BYTES (1 << 20)
@@ -238,13 +238,13 @@ int tess_checkpoint_write(const struct tess_state *state, MPI_Comm comm, const c
         tess_commit_check_room(path, tess_checkpoint_bytes(state), error) == TESS_ECREATE)
         error->code = TESS_EIO;
     if (tess_agree(comm, error) == TESS_OK) {
-        tess_share_commit(comm, &commit);
+        tess_broadcast_commit(comm, &commit);
         if (tess_h5_create(&h5, commit.aside, comm, error) == TESS_OK)
             write_all(&h5, state, error);
     }
     tess_h5_close(&h5, error);
     if (tess_agree(comm, error) == TESS_OK)
-        tess_sums_write(&commit, comm, error);
+        tess_checksums_write(&commit, comm, error);
     if (error->code == TESS_OK && rank == 0)
         tess_commit_finish(&commit, error);
     tess_commit_release(&commit);
