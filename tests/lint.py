@@ -58,8 +58,8 @@ CASES = {
         "src/hdf5/h5.c:4: hdf5 may not use tess_yaml_read of config"),
     "a function that another folder defines than its header's": (
         {"include/tessera/text.h": header("text", "int tess_text_find(void);\nint tess_text_share(void);\n"),
-         "src/comm/share.c": code("share", function("tess_text_share"))},
-        "include/tessera/text.h:6: tess_text_share is defined in src/comm/share.c"),
+         "src/comm/broadcast.c": code("share", function("tess_text_share"))},
+        "include/tessera/text.h:6: tess_text_share is defined in src/comm/broadcast.c"),
     "a function that another file defines than its header's": (
         {"src/config/yaml.h": header("yaml", "int tess_yaml_read(void);\nint tess_config_read(void);\n", "YAML_H")},
         "src/config/yaml.h:6: tess_config_read is defined in src/config/config.c"),

@@ -55,6 +55,9 @@ def check_c(path, text):
         for name in re.findall(r"(?<![\w.>])(\w+)\s*\(", line):
             if name in BANNED:
                 report(path, number, f"{name} is banned: use {BANNED[name]}")
+        call = re.search(r"\bH5[A-Z]*[a-z]\w*\s*\(", line)
+        if call and path.is_relative_to(root / "src") and path.parent.name != "hdf5" and path.name != "version.c":
+            report(path, number, f"{call.group()[:-1]} is src/hdf5's to call: add what is needed to its headers")
         if "MPI_COMM_WORLD" in line and path.is_relative_to(root / "src") and path.name != "main.c":
             report(path, number, "MPI_COMM_WORLD is main's: take a communicator")
 

@@ -29,6 +29,24 @@ int tess_h5_set_choose(struct tess_h5_set *set, const char *field, struct tess_e
 /* A zeroed or released one may be released again. */
 void tess_h5_set_release(struct tess_h5_set *set);
 
+/* What its values are. */
+enum tess_h5_class {
+    TESS_H5_INTEGER,
+    TESS_H5_REAL,
+    TESS_H5_ENUM, /* booleans, for the most part */
+    TESS_H5_TEXT,
+    TESS_H5_COMPOUND,
+    TESS_H5_OTHER
+};
+enum tess_h5_class tess_h5_set_class(const struct tess_h5_set *set);
+/* "float32", "int64", "bool", "text", … for messages. */
+const char *tess_h5_set_type_name(const struct tess_h5_set *set);
+/* The members of a compound, added to `names`; none if it is no compound. */
+void tess_h5_set_fields(const struct tess_h5_set *set, struct tess_strings *names);
+/* The path of what a reference, its attribute of that name, refers to; own of the caller. NULL:
+ * there is no such attribute; "/(a lost reference)": it leads nowhere. */
+char *tess_h5_set_referred(const struct tess_h5_set *set, const char *attribute);
+
 /* Elements [first, first + count) in each dimension, as HDF5 memory type `type`. */
 int tess_h5_set_read(const struct tess_h5_set *set, hid_t type, const int64_t first[2],
                      const int64_t count[2], void *out, struct tess_error *error);
@@ -41,9 +59,6 @@ typedef void tess_text_sink(void *context, int64_t i, const char *text);
  * Latin-1. */
 int tess_h5_set_texts(const struct tess_h5_set *set, int64_t first, int64_t n, tess_text_sink *sink,
                       void *context, struct tess_error *error);
-
-/* "float32", "int64", "bool", "text", … for messages. */
-const char *tess_h5_set_type_name(const struct tess_h5_set *set);
 
 /* Names of the links in a group, in their order by name; added to `names`. */
 int tess_h5_list(const struct tess_h5 *h5, const char *group, struct tess_strings *names,

@@ -1,10 +1,12 @@
 /* h5ad.h -- where in a file the parts of an AnnData lie: X, a layer or raw/X with the table of its
  * readouts; at the root, or in a modality of MuData (`.h5mu`: mod/NAME). Local. */
-#ifndef TESSERA_STORE_H5AD_H
-#define TESSERA_STORE_H5AD_H
+#ifndef TESSERA_H5AD_H
+#define TESSERA_H5AD_H
 
 #include "tessera/h5_set.h"
 #include "tessera/text.h"
+
+#include <jansson.h>
 
 struct tess_h5ad_place {
     char *base;   /* before every name: "", or "mod/NAME/"; own                       */
@@ -31,5 +33,10 @@ int tess_h5ad_kind(const struct tess_h5 *h5, const char *name);
  * open dataset of the values of that one. NULL if there are none; own of the caller. */
 char *tess_h5ad_counts(const struct tess_h5ad_place *place, const struct tess_h5_set *values,
                        struct tess_error *error);
+
+/* What a file holds as ordered JSON: shape, kind of X, layers, columns, and the texts and numbers
+ * under uns; of MuData those of each modality, under "modalities". Own of the caller; NULL and an
+ * error if it cannot be read. */
+json_t *tess_h5ad_info(const char *path, struct tess_error *error);
 
 #endif

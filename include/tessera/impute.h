@@ -1,8 +1,9 @@
 /* impute.h -- the experiments nobody ran: a trained model's predictions for perturbations ×
- * readouts of many contexts, as one labelled AnnData file, written in parallel block by block.
+ * readouts of many contexts, as one labelled file (writer.h), written in parallel block by block.
  *
  * Rows are "PERTURBATION@CONTEXT", context by context; columns are readouts; both in the model's
- * order. What depends on where and when the file was made stands in uns/provenance alone. */
+ * order. What depends on where and when the file was made stands in the notes under provenance
+ * alone. */
 #ifndef TESSERA_IMPUTE_H
 #define TESSERA_IMPUTE_H
 
@@ -16,9 +17,9 @@ struct tess_error;
 #define TESS_IMPUTE_COMBINATIONS "@combinations"
 
 struct tess_impute {
-    int n_models;        /* more than one: an ensemble, with layers/std               */
+    int n_models;        /* more than one: an ensemble, with the layer "std"          */
     char *const *model;  /* run directories or checkpoints. Borrowed                  */
-    const char *output;  /* `.h5ad`. Borrowed                                         */
+    const char *output;  /* its ending says which kind of file. Borrowed              */
     const char *store;   /* or NULL: the one that the model was trained on. Borrowed  */
     const char *command; /* or NULL: for uns/provenance. Borrowed                     */
     struct tess_strings context, perturbation, readout; /* empty: all trained. Own    */
@@ -27,6 +28,9 @@ struct tess_impute {
 };
 
 void tess_impute_release(struct tess_impute *impute); /* local */
+/* TESS_EUSAGE if the output is missing, or promises a kind of file that cannot hold what is to be
+ * written. Local. */
+int tess_impute_check(const struct tess_impute *impute, struct tess_error *error);
 /* TESS_EDATA for symbols that the model does not know or never learned, TESS_ECREATE if the disk
  * clearly has no room. Collective over comm. */
 int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct tess_error *error);

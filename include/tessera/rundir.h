@@ -1,6 +1,6 @@
 /* rundir.h -- what is where in a run directory: used.yaml, log.jsonl, checkpoint-<step>.h5 (the
- * newest few), best-<step>.h5 (lowest validation RMSE), beside each of these its sidecar (sums.h),
- * and the lock of the run that works in it. Local. */
+ * newest few), best-<step>.h5 (lowest validation RMSE), beside each of these its sidecar
+ * (checksums.h), and the lock of the run that works in it. Local. */
 #ifndef TESSERA_RUNDIR_H
 #define TESSERA_RUNDIR_H
 

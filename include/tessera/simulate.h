@@ -25,8 +25,8 @@
 struct tess_error;
 
 struct tess_simulate {
-    const char *output;  /* `.h5ad`: AnnData; else a store. Borrowed            */
-    const char *truth;   /* or NULL: noise-free values, `.h5ad`. Borrowed        */
+    const char *output;  /* a kind of file (writer.h), else a store. Borrowed    */
+    const char *truth;   /* or NULL: noise-free values (writer.h). Borrowed      */
     const char *gold;    /* or NULL: the network's edges, TSV. Borrowed          */
     const char *command; /* or NULL: for uns/provenance. Borrowed                */
     struct tess_strings

@@ -101,7 +101,7 @@ struct tess_trainer {
 int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,
                       struct tess_error *error);
 /* What it will do and the memory it needs, said by rank 0. Collective. */
-void tess_trainer_plan(struct tess_trainer *trainer);
+void tess_trainer_announce(struct tess_trainer *trainer);
 /* Then: loads; parameters at their initial values. Collective. */
 int tess_trainer_load(struct tess_trainer *trainer, struct tess_error *error);
 /* Opens and loads. Collective over comm. */

@@ -15,33 +15,6 @@ static char *path_of(const struct tess_frame *frame, const char *column)
     return tess_format("%s/%s", frame->name, column);
 }
 
-/* Where anndata 0.7 says that the categories of a dataset of codes are; NULL: it is a plain one. */
-static char *referred(const struct tess_h5_set *set)
-{
-    hid_t at = H5I_INVALID_HID, space = H5I_INVALID_HID, type = H5I_INVALID_HID;
-    char name[1024] = "";
-    hobj_ref_t reference;
-
-    if (H5Aexists(set->id, "categories") > 0)
-        at = H5Aopen(set->id, "categories", H5P_DEFAULT);
-    if (at >= 0) {
-        space = H5Aget_space(at);
-        type = H5Aget_type(at);
-    }
-    if (space >= 0 && H5Sget_simple_extent_npoints(space) == 1 &&
-        H5Tget_class(type) == H5T_REFERENCE && H5Aread(at, H5T_STD_REF_OBJ, &reference) >= 0 &&
-        H5Rget_name(set->id, H5R_OBJECT, &reference, name, sizeof name) <= 0)
-        name[0] = '\0';
-    H5Eclear2(H5E_DEFAULT);
-    if (type >= 0)
-        H5Tclose(type);
-    if (space >= 0)
-        H5Sclose(space);
-    if (at >= 0)
-        H5Aclose(at);
-    return at >= 0 ? tess_strdup(name[0] ? name : "/(a lost reference)") : NULL;
-}
-
 /* Before anndata 0.7 the categories of an integer field lay in uns. */
 static char *old_categories(const struct tess_frame *frame, const char *column)
 {
@@ -64,8 +37,10 @@ static int open_column(const struct tess_frame *frame, const char *name,
     if (tess_h5_column_open(column, frame->h5, path, error) == TESS_OK && frame->compound)
         tess_h5_set_choose(&column->value, name, error);
     plain = !column->code.name && !column->mask.name;
-    if (error->code == TESS_OK && plain && H5Tget_class(column->value.type) == H5T_INTEGER)
-        categories = frame->compound ? old_categories(frame, name) : referred(&column->value);
+    /* anndata 0.7: an attribute of the codes says where their categories are */
+    if (error->code == TESS_OK && plain && tess_h5_set_class(&column->value) == TESS_H5_INTEGER)
+        categories = frame->compound ? old_categories(frame, name)
+                                     : tess_h5_set_referred(&column->value, "categories");
     if (categories)
         tess_h5_column_refer(column, categories, error);
     tess_free(categories);
@@ -103,14 +78,6 @@ static int find_index(struct tess_frame *frame, struct tess_error *error)
     return error->code;
 }
 
-static int has_attribute(const struct tess_h5 *h5, const char *name, const char *attribute)
-{
-    int has = H5Aexists_by_name(h5->file, name, attribute, H5P_DEFAULT) > 0;
-
-    H5Eclear2(H5E_DEFAULT);
-    return has;
-}
-
 /* A column whose name has a slash lies in a plain group: obs/a/b is the column "a/b". */
 static int list_group(struct tess_frame *frame, const char *inside, int depth,
                       struct tess_error *error)
@@ -127,7 +94,7 @@ static int list_group(struct tess_frame *frame, const char *inside, int depth,
 
         if (strcmp(name, "__categories") == 0 || strcmp(name, frame->index) == 0)
             kind = 0;
-        if (kind == 2 && depth < 4 && !has_attribute(frame->h5, path, "encoding-type") &&
+        if (kind == 2 && depth < 4 && !tess_h5_has_attribute(frame->h5, path, "encoding-type") &&
             !tess_h5_kind(frame->h5, codes))
             list_group(frame, name, depth + 1, error);
         else if (kind)
@@ -144,18 +111,10 @@ static int list_group(struct tess_frame *frame, const char *inside, int depth,
 static int list_fields(struct tess_frame *frame, struct tess_error *error)
 {
     struct tess_h5_set set;
-    int n;
 
     if (tess_h5_set_open(&set, frame->h5, frame->name, 0, error) == TESS_OK) {
-        n = H5Tget_class(set.type) == H5T_COMPOUND ? H5Tget_nmembers(set.type) : 0;
-        for (int i = 0; i < n; i++) {
-            char *name = H5Tget_member_name(set.type, (unsigned)i);
-
-            if (name)
-                tess_strings_add(&frame->column, name);
-            H5free_memory(name);
-        }
-        if (n < 1)
+        tess_h5_set_fields(&set, &frame->column);
+        if (frame->column.n == 0)
             tess_error_set(error, TESS_EDATA, "%s: %s: is no table", frame->h5->path, frame->name);
     }
     tess_h5_set_release(&set);

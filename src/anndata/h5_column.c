@@ -63,7 +63,7 @@ static int open_values(struct tess_h5_column *column, const struct tess_h5 *h5, 
 
 static int check_codes(const struct tess_h5_column *column, struct tess_error *error)
 {
-    if (H5Tget_class(column->code.type) == H5T_INTEGER)
+    if (tess_h5_set_class(&column->code) == TESS_H5_INTEGER)
         return TESS_OK;
     return tess_error_set(error, TESS_EDATA, "%s: %s: codes are no integers", column->code.h5->path,
                           column->code.name);

@@ -13,16 +13,7 @@
 
 int tess_h5ad_kind(const struct tess_h5 *h5, const char *name)
 {
-    int kind = tess_h5_kind(h5, name), null;
-    hid_t set = kind == 1 ? H5Dopen2(h5->file, name, H5P_DEFAULT) : H5I_INVALID_HID;
-    hid_t space = set >= 0 ? H5Dget_space(set) : H5I_INVALID_HID;
-
-    null = space >= 0 && H5Sget_simple_extent_type(space) == H5S_NULL;
-    if (space >= 0)
-        H5Sclose(space);
-    if (set >= 0)
-        H5Dclose(set);
-    return null ? 0 : kind;
+    return tess_h5_is_null(h5, name) ? 0 : tess_h5_kind(h5, name);
 }
 
 char *tess_h5ad_path(const struct tess_h5ad_place *place, const char *name)
@@ -203,10 +194,11 @@ static int holds_counts(const struct tess_h5ad_place *place, const struct tess_h
     struct tess_error unused = TESS_ERROR_INIT;
     struct tess_h5_set set = {0};
     char *path = tess_h5ad_path(place, place->matrix), *data = tess_format("%s/data", path);
-    int counts = tess_h5_set_open(&set, h5, tess_h5_kind(h5, path) == 2 ? data : path, 0,
-                                  &unused) == TESS_OK &&
-                 (H5Tget_class(set.type) == H5T_FLOAT || H5Tget_class(set.type) == H5T_INTEGER) &&
-                 sign_of(&set, &unused) > 0;
+    int counts =
+        tess_h5_set_open(&set, h5, tess_h5_kind(h5, path) == 2 ? data : path, 0, &unused) ==
+            TESS_OK &&
+        (tess_h5_set_class(&set) == TESS_H5_REAL || tess_h5_set_class(&set) == TESS_H5_INTEGER) &&
+        sign_of(&set, &unused) > 0;
 
     tess_h5_set_release(&set);
     tess_free(data);

@@ -5,10 +5,8 @@
 #include "tessera/error.h"
 #include "tessera/impute.h"
 
-#include <string.h>
-
 static const struct tess_option options[] = {
-    {"output", 'o', "OUT.h5ad", "where to write (required)"},
+    {"output", 'o', "OUT{ENDINGS}", "where to write (required)"},
     {"contexts", 'c', "LIST", "contexts (default: all that were trained)"},
     {"perturbations", 'p', "LIST",
      "perturbations and combinations A+B (default: all trained singles)"},
@@ -22,8 +20,6 @@ static const struct tess_option options[] = {
 static int read_options(const struct tess_call *call, struct tess_impute *impute,
                         struct tess_error *error)
 {
-    size_t n;
-
     impute->n_models = call->n_args;
     impute->model = call->args;
     impute->output = tess_call_option(call, "output");
@@ -33,13 +29,7 @@ static int read_options(const struct tess_call *call, struct tess_impute *impute
     tess_call_selection(call, "perturbations", &impute->perturbation, error);
     tess_call_selection(call, "readouts", &impute->readout, error);
     tess_call_int(call, "threads", 1, 4096, &impute->threads, error);
-    n = impute->output ? strlen(impute->output) : 0;
-    if (n == 0)
-        tess_error_set(error, TESS_EUSAGE, "-o OUT.h5ad is missing; see tessera impute --help");
-    else if (n < 6 || strcmp(impute->output + n - 5, ".h5ad") != 0)
-        tess_error_set(error, TESS_EUSAGE, "-o %s: AnnData is written: give a name in .h5ad",
-                       impute->output);
-    return error->code;
+    return error->code == TESS_OK ? tess_impute_check(impute, error) : error->code;
 }
 
 static int run(struct tess_call *call, struct tess_error *error)
@@ -57,7 +47,7 @@ static int run(struct tess_call *call, struct tess_error *error)
 
 const struct tess_command tess_command_impute = {
     .name = "impute",
-    .usage = "impute RUN|CHECKPOINT… -o OUT.h5ad [options]",
+    .usage = "impute RUN|CHECKPOINT… -o OUT{ENDINGS} [options]",
     .summary = "predict every perturbation x readout of the contexts asked for",
     .details =
         "A LIST holds symbols, shell patterns ('CRISPRi_*') and files of symbols, one a line\n"

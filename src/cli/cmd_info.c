@@ -8,6 +8,7 @@
 #include "tessera/info.h"
 #include "tessera/rundir.h"
 #include "tessera/store.h"
+#include "tessera/writer.h"
 #include "tessera/zarr.h"
 
 #include <string.h>
@@ -29,16 +30,21 @@ static json_t *describe_store(const char *path, struct tess_error *error)
     return json;
 }
 
-static json_t *(*const describe_kind[])(const char *path, struct tess_error *error) = {
-    [TESS_INFO_STORE] = describe_store,
-    [TESS_INFO_CHECKPOINT] = tess_checkpoint_info,
-    [TESS_INFO_ANNDATA] = tess_info_anndata,
-};
+static json_t *describe_file(const char *path, struct tess_error *error)
+{
+    int kind = tess_info_kind(path, error);
+
+    if (error->code != TESS_OK)
+        return NULL;
+    return kind == TESS_INFO_STORE ? describe_store(path, error)
+           : kind == TESS_INFO_CHECKPOINT
+               ? tess_checkpoint_info(path, error)
+               : tess_writer_describe(tess_writer_types[kind - TESS_INFO_MATRIX], path, error);
+}
 
 static int describe(const struct tess_call *call, const char *path, struct tess_error *error)
 {
-    int kind = tess_info_kind(path, error);
-    json_t *json = error->code == TESS_OK ? describe_kind[kind](path, error) : NULL;
+    json_t *json = describe_file(path, error);
 
     if (json && tess_call_option(call, "json")) {
         json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));

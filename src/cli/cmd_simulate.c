@@ -6,8 +6,9 @@
 #include "tessera/simulate.h"
 
 static const struct tess_option options[] = {
-    {"output", 'o', "FILE", "AnnData if the name ends in .h5ad, else a store (required)"},
-    {"truth", 0, "FILE.h5ad", "write the noise-free values of every experiment, measured or not"},
+    {"output", 'o', "FILE", "{kinds} if the name ends in {endings}, else a store (required)"},
+    {"truth", 0, "FILE{ENDINGS}",
+     "write the noise-free values of every experiment, measured or not"},
     {"seed", 0, "N", "another seed, other data (default 1)"},
     {"perturbations", 0, "N", "single perturbations (default 100; --network: every gene)"},
     {"readouts", 0, "N", "readouts (default 200)"},
@@ -75,7 +76,7 @@ static int run(struct tess_call *call, struct tess_error *error)
 
 const struct tess_command tess_command_simulate = {
     .name = "simulate",
-    .usage = "simulate -o STORE|FILE.h5ad [options]",
+    .usage = "simulate -o STORE|FILE{ENDINGS} [options]",
     .summary = "synthetic data with a known answer, of any size",
     .details =
         "Expression on a log scale: a baseline for each context and readout, low-rank effects\n"

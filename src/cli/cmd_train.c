@@ -21,7 +21,7 @@ static int plan(const struct tess_config *config, MPI_Comm comm, struct tess_err
     struct tess_trainer trainer;
 
     if (tess_trainer_open(&trainer, config, comm, error) == TESS_OK)
-        tess_trainer_plan(&trainer);
+        tess_trainer_announce(&trainer);
     tess_trainer_release(&trainer);
     return error->code;
 }

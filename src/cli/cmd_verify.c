@@ -30,7 +30,7 @@ static int run(struct tess_call *call, struct tess_error *error)
 
 const struct tess_command tess_command_verify = {
     .name = "verify",
-    .usage = "verify CHECKPOINT|STORE|FILE.h5ad|RUN…",
+    .usage = "verify CHECKPOINT|STORE|FILE{ENDINGS}|RUN…",
     .summary = "every checksum and every number of checkpoints, stores, imputed files and runs",
     .details =
         "Prints a line for each problem and ends with exit code 65 if there is any. A checkpoint\n"

@@ -5,6 +5,8 @@
 struct tess_call;
 struct tess_error;
 
+/* In `usage`, `argument` and `help`, "{kinds}" stands for the kinds of output that there are
+ * (writer.h), "{endings}" and "{ENDINGS}" for the endings of their names. */
 struct tess_option {
     const char *name;     /* long name                                       */
     char letter;          /* short name, or 0                                */

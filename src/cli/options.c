@@ -6,14 +6,39 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
+#include "tessera/writer.h"
 
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
+/* `text` with every `{…}` replaced by what stands for it; own. */
+static char *expand(const char *text)
+{
+    static const struct {
+        const char *word, *separator;
+        char *(*make)(unsigned parts, const char *separator);
+    } places[] = {{"{kinds}", " or ", tess_writer_names},
+                  {"{endings}", " or ", tess_writer_endings},
+                  {"{ENDINGS}", "|", tess_writer_endings}};
+    char *all = tess_strdup(text);
+
+    for (int i = 0; i < 3; i++)
+        for (char *at; (at = strstr(all, places[i].word));) {
+            char *old = all, *made = places[i].make(0, places[i].separator);
+
+            all = tess_format("%.*s%s%s", (int)(at - all), all, made, at + strlen(places[i].word));
+            tess_free(made);
+            tess_free(old);
+        }
+    return all;
+}
+
 static void print_option(const struct tess_option *option)
 {
     char head[64], letter[4] = "  ";
+    char *argument = option->argument ? expand(option->argument) : NULL,
+         *help = expand(option->help);
     int bracket = option->argument && option->argument[0] == '[';
 
     if (option->letter)
@@ -22,20 +47,25 @@ static void print_option(const struct tess_option *option)
              !option->argument ? ""
              : bracket         ? "[="
                                : " ",
-             !option->argument ? "" : option->argument + bracket);
-    printf("  %-34s %s\n", head, option->help);
+             !option->argument ? "" : argument + bracket);
+    printf("  %-34s %s\n", head, help);
+    tess_free(argument);
+    tess_free(help);
 }
 
 /* Before the rest is parsed: --help explains also a call with mistakes. */
 int tess_options_help(const struct tess_command *command, int argc, char **argv)
 {
+    char *usage;
     int asked = 0;
 
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
         asked |= strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
     if (!asked)
         return 0;
-    printf("usage: tessera %s\n\n%s\n", command->usage, command->summary);
+    usage = expand(command->usage);
+    printf("usage: tessera %s\n\n%s\n", usage, command->summary);
+    tess_free(usage);
     if (command->details)
         printf("\n%s\n", command->details);
     printf("\n");
@@ -89,9 +119,14 @@ static int refuse(const struct tess_command *command, int code, const char *text
     struct tess_strings near = {0};
     int n = tess_command_n_options(command), i = code == ':' ? index_of(command, optopt) : -1;
 
-    if (code == ':')
-        return tess_error_set(error, TESS_EUSAGE, "%s needs %s; see tessera %s --help", text,
-                              i >= 0 ? command->options[i].argument : "a value", command->name);
+    if (code == ':') {
+        char *argument = expand(i >= 0 ? command->options[i].argument : "a value");
+
+        tess_error_set(error, TESS_EUSAGE, "%s needs %s; see tessera %s --help", text, argument,
+                       command->name);
+        tess_free(argument);
+        return error->code;
+    }
     TESS_BUG_IF(n > 64);
     for (i = 0; i < n; i++)
         known[i] = command->options[i].name;
@@ -107,15 +142,15 @@ static int refuse(const struct tess_command *command, int code, const char *text
 static int count_arguments(const struct tess_call *call, struct tess_error *error)
 {
     const struct tess_command *command = call->command;
+    char *usage = expand(command->usage);
 
     if (call->n_args < command->min_args)
-        return tess_error_set(error, TESS_EUSAGE, "an argument is missing; usage: tessera %s",
-                              command->usage);
-    if (command->max_args >= 0 && call->n_args > command->max_args)
-        return tess_error_set(error, TESS_EUSAGE,
-                              "'%s' is one argument too many; usage: tessera %s",
-                              call->args[command->max_args], command->usage);
-    return TESS_OK;
+        tess_error_set(error, TESS_EUSAGE, "an argument is missing; usage: tessera %s", usage);
+    else if (command->max_args >= 0 && call->n_args > command->max_args)
+        tess_error_set(error, TESS_EUSAGE, "'%s' is one argument too many; usage: tessera %s",
+                       call->args[command->max_args], usage);
+    tess_free(usage);
+    return error->code;
 }
 
 /* NONE is what all ranks but 0 have (main.c): -v must not give them a voice. */

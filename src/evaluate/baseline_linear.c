@@ -11,9 +11,9 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/broadcast.h"
 #include "tessera/error.h"
 #include "tessera/random.h"
-#include "tessera/share.h"
 
 #include <cblas.h>
 #include <math.h>
@@ -234,8 +234,8 @@ int tess_linear_init(struct tess_linear *linear, struct tess_profiles *profiles,
         project_units(linear, profiles, mean, error);
     if (tess_agree(comm, error) != TESS_OK)
         return error->code;
-    tess_share(comm, linear->readout, (size_t)(n * linear->k) * sizeof(double));
-    tess_share(comm, linear->unit, (size_t)(profiles->n_units * linear->k) * sizeof(double));
+    tess_broadcast(comm, linear->readout, (size_t)(n * linear->k) * sizeof(double));
+    tess_broadcast(comm, linear->unit, (size_t)(profiles->n_units * linear->k) * sizeof(double));
     return error->code;
 }
 

@@ -106,7 +106,7 @@ static int64_t control_combination(const struct tess_profiles *profiles)
     return index->control < 0 ? -1 : tess_index_find(index, 1, &index->control);
 }
 
-static void share_means(struct tess_baselines *baselines, struct total *total, MPI_Comm comm)
+static void broadcast_means(struct tess_baselines *baselines, struct total *total, MPI_Comm comm)
 {
     int n_ranks;
 
@@ -145,7 +145,7 @@ int tess_baselines_init(struct tess_baselines *baselines, struct tess_profiles *
     for (int64_t c = rank; c < n && error->code == TESS_OK; c += n_ranks)
         find_means(baselines, c, &total[c], error);
     if (tess_agree(comm, error) == TESS_OK) {
-        share_means(baselines, total, comm);
+        broadcast_means(baselines, total, comm);
         find_overall(baselines, total);
         tess_linear_init(&baselines->linear, profiles, baselines->mean, comm, error);
     }

@@ -4,8 +4,8 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/gather.h"
 #include "tessera/model.h"
-#include "tessera/share.h"
 
 #include <math.h>
 #include <omp.h>
@@ -110,8 +110,8 @@ static int score_all(struct tess_evaluation *evaluation, struct tess_error *erro
         tess_evaluate_halve(evaluation, begin, end, halves, error);
     count_left_out(evaluation, begin, end, error);
     if (tess_agree(evaluation->comm, error) == TESS_OK) {
-        tess_share_gather(evaluation->comm, mine, (end - begin) * n_methods, sizeof *mine,
-                          evaluation->score);
+        tess_gather(evaluation->comm, mine, (end - begin) * n_methods, sizeof *mine,
+                    evaluation->score);
         if (rank == 0)
             find_groups(evaluation);
         tess_evaluate_ceilings(evaluation, end - begin, halves);

@@ -4,8 +4,8 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/broadcast.h"
 #include "tessera/error.h"
-#include "tessera/share.h"
 #include "tessera/source_open.h"
 #include "tessera/spool.h"
 
@@ -220,7 +220,7 @@ int tess_evaluate_read(struct tess_evaluation *evaluation, int64_t n, const int6
         read_all(evaluation, error);
     if (tess_agree(evaluation->comm, error) != TESS_OK)
         return error->code;
-    tess_share(evaluation->comm, evaluation->predicted, (size_t)size * sizeof(float));
+    tess_broadcast(evaluation->comm, evaluation->predicted, (size_t)size * sizeof(float));
     for (int64_t i = 0; i < n; i++)
         keep[i] = tess_evaluate_spoken(evaluation, unit[i]) > 0;
     return error->code;

@@ -149,12 +149,12 @@ static int open_matrix(struct tess_source *source, struct tess_error *error)
 {
     struct gctx *file = source->state;
     struct tess_h5_set *set = &file->matrix;
-    H5T_class_t class;
+    enum tess_h5_class class;
 
     if (tess_h5_set_open(set, &file->h5, MATRIX, 0, error) != TESS_OK)
         return error->code;
-    class = H5Tget_class(set->type);
-    if (set->n_dims != 2 || (class != H5T_FLOAT && class != H5T_INTEGER))
+    class = tess_h5_set_class(set);
+    if (set->n_dims != 2 || (class != TESS_H5_REAL && class != TESS_H5_INTEGER))
         return tess_error_set(error, TESS_EDATA, "%s: %s: is no matrix of numbers (%s)",
                               source->path, MATRIX, tess_h5_set_type_name(set));
     file->turned = set->shape[0] != source->n_rows || set->shape[1] != source->n_readouts;

@@ -71,15 +71,16 @@ static int open_dense(struct tess_source *source, const char *name, struct tess_
 {
     struct h5ad *file = source->state;
     struct tess_h5_set *set = &file->dense;
+    enum tess_h5_class class;
     int line, one_row;
 
     if (tess_h5_set_open(set, &file->h5, name, 0, error) != TESS_OK)
         return error->code;
     line = set->n_dims == 1;
     one_row = line && source->n_rows == 1;
+    class = tess_h5_set_class(set);
     if (set->n_dims == 0 ||
-        (H5Tget_class(set->type) != H5T_FLOAT && H5Tget_class(set->type) != H5T_INTEGER &&
-         H5Tget_class(set->type) != H5T_ENUM))
+        (class != TESS_H5_REAL && class != TESS_H5_INTEGER && class != TESS_H5_ENUM))
         return tess_error_set(error, TESS_EDATA, "%s: %s: is no matrix of numbers (%s)",
                               source->path, name, tess_h5_set_type_name(set));
     if (check_shape(source, name, one_row ? 1 : set->shape[0],

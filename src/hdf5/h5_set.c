@@ -336,6 +336,63 @@ int tess_h5_set_texts(const struct tess_h5_set *set, int64_t first, int64_t n, t
     return error->code;
 }
 
+enum tess_h5_class tess_h5_set_class(const struct tess_h5_set *set)
+{
+    switch (H5Tget_class(set->type)) {
+    case H5T_INTEGER:
+        return TESS_H5_INTEGER;
+    case H5T_FLOAT:
+        return TESS_H5_REAL;
+    case H5T_ENUM:
+        return TESS_H5_ENUM;
+    case H5T_STRING:
+        return TESS_H5_TEXT;
+    case H5T_COMPOUND:
+        return TESS_H5_COMPOUND;
+    default:
+        return TESS_H5_OTHER;
+    }
+}
+
+void tess_h5_set_fields(const struct tess_h5_set *set, struct tess_strings *names)
+{
+    int n = tess_h5_set_class(set) == TESS_H5_COMPOUND ? H5Tget_nmembers(set->type) : 0;
+
+    for (int i = 0; i < n; i++) {
+        char *name = H5Tget_member_name(set->type, (unsigned)i);
+
+        if (name)
+            tess_strings_add(names, name);
+        H5free_memory(name);
+    }
+}
+
+char *tess_h5_set_referred(const struct tess_h5_set *set, const char *attribute)
+{
+    hid_t at = H5I_INVALID_HID, space = H5I_INVALID_HID, type = H5I_INVALID_HID;
+    char name[1024] = "";
+    hobj_ref_t reference;
+
+    if (H5Aexists(set->id, attribute) > 0)
+        at = H5Aopen(set->id, attribute, H5P_DEFAULT);
+    if (at >= 0) {
+        space = H5Aget_space(at);
+        type = H5Aget_type(at);
+    }
+    if (space >= 0 && H5Sget_simple_extent_npoints(space) == 1 &&
+        H5Tget_class(type) == H5T_REFERENCE && H5Aread(at, H5T_STD_REF_OBJ, &reference) >= 0 &&
+        H5Rget_name(set->id, H5R_OBJECT, &reference, name, sizeof name) <= 0)
+        name[0] = '\0';
+    H5Eclear2(H5E_DEFAULT);
+    if (type >= 0)
+        H5Tclose(type);
+    if (space >= 0)
+        H5Sclose(space);
+    if (at >= 0)
+        H5Aclose(at);
+    return at >= 0 ? tess_strdup(name[0] ? name : "/(a lost reference)") : NULL;
+}
+
 const char *tess_h5_set_type_name(const struct tess_h5_set *set)
 {
     static const char *const integer[2][4] = {{"uint8", "uint16", "uint32", "uint64"},

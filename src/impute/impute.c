@@ -6,17 +6,37 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
-#include "tessera/anndata.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/predictor.h"
 #include "tessera/rounds.h"
 #include "tessera/store.h"
+#include "tessera/writer.h"
 
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define DEVIATION "std" /* the layer of several models' standard deviation */
+
+/* What the file must be able to hold. */
+static unsigned parts_of(const struct tess_impute *impute)
+{
+    return impute->n_models > 1 ? TESS_WRITER_LAYERS : 0;
+}
+
+int tess_impute_check(const struct tess_impute *impute, struct tess_error *error)
+{
+    char *endings;
+
+    if (impute->output && impute->output[0])
+        return tess_writer_check("-o", impute->output, parts_of(impute), error);
+    endings = tess_writer_endings(parts_of(impute), "|");
+    tess_error_set(error, TESS_EUSAGE, "-o OUT%s is missing; see tessera impute --help", endings);
+    tess_free(endings);
+    return error->code;
+}
 
 void tess_impute_release(struct tess_impute *impute)
 {
@@ -52,7 +72,7 @@ static int choose_perturbations(struct imputation *work, const struct tess_store
         else
             tess_strings_add(&names, given->item[i]);
     if (combinations && store)
-        imputation_add_combinations(work, store);
+        tess_imputation_add_combinations(work, store);
     if (combinations && names.n == 0) {
         tess_sets_sort(&work->perturbation, NULL);
         if (work->perturbation.n == 0)
@@ -78,7 +98,7 @@ static void choose(struct imputation *work, struct tess_error *error)
     int needed =
         impute->store || tess_strings_find(&impute->perturbation, TESS_IMPUTE_COMBINATIONS) >= 0;
 
-    if (imputation_open_store(work, &store, &no_store) != TESS_OK) {
+    if (tess_imputation_open_store(work, &store, &no_store) != TESS_OK) {
         if (needed || no_store.code == TESS_EIO)
             tess_error_set(error, no_store.code, "%s", no_store.text);
         else
@@ -92,7 +112,7 @@ static void choose(struct imputation *work, struct tess_error *error)
         tess_select(&readout, &impute->readout, &work->readout, error);
     work->n_rows = work->perturbation.n * work->context.n;
     if (error->code == TESS_OK && no_store.code == TESS_OK)
-        imputation_mark(work, &store);
+        tess_imputation_mark(work, &store);
     tess_store_release(&store);
 }
 
@@ -155,7 +175,7 @@ static void predict(const struct imputation *work, int64_t first, int64_t n, flo
 
 /* Blocks are whole tiles of the predictor, so that no place in one stays empty. Writing is
  * collective: a rank without rows in a round takes part with none. */
-static int write_values(const struct imputation *work, struct tess_anndata *file, MPI_Comm comm,
+static int write_values(const struct imputation *work, struct tess_writer *file, MPI_Comm comm,
                         struct tess_error *error)
 {
     int64_t n = work->readout.n;
@@ -171,20 +191,20 @@ static int write_values(const struct imputation *work, struct tess_anndata *file
         return error->code;
     }
     tess_progress_init(&progress, "imputing", "rows", work->n_rows);
-    tess_anndata_define_matrix(file, "X", error);
+    tess_writer_define_matrix(file, NULL, error);
     if (spread && error->code == TESS_OK)
-        tess_anndata_define_matrix(file, "layers/std", error);
+        tess_writer_define_matrix(file, DEVIATION, error);
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
         int64_t first, rows = tess_rounds_take(&rounds, round, &first);
 
         if (rows > 0)
             predict(work, first, rows, block, deviation);
-        tess_anndata_put_rows(file, "X", first, rows, block, error);
+        tess_writer_put_rows(file, NULL, first, rows, block, error);
         if (spread && error->code == TESS_OK)
-            tess_anndata_put_rows(file, "layers/std", first, rows, deviation, error);
+            tess_writer_put_rows(file, DEVIATION, first, rows, deviation, error);
         tess_progress_show(&progress, tess_rounds_done(&rounds, round));
     }
-    tess_h5_settle(&file->h5, error);
+    tess_writer_settle(file, error);
     tess_progress_release(&progress);
     tess_free(block);
     return error->code;
@@ -192,16 +212,15 @@ static int write_values(const struct imputation *work, struct tess_anndata *file
 
 static int write_file(const struct imputation *work, MPI_Comm comm, struct tess_error *error)
 {
-    struct tess_anndata file = {0};
+    struct tess_writer_shape shape = {
+        .n_rows = work->n_rows, .n_readouts = work->readout.n, .parts = parts_of(work->impute)};
+    struct tess_writer file = {0};
 
-    if (tess_anndata_create(&file, work->impute->output, comm, work->n_rows, work->readout.n,
-                            error) == TESS_OK &&
-        imputation_write_labels(work, &file, error) == TESS_OK &&
-        write_values(work, &file, comm, error) == TESS_OK) {
-        file.sums = 1;
-        tess_anndata_finish(&file, error);
-    }
-    tess_anndata_release(&file);
+    if (tess_writer_open(&file, work->impute->output, &shape, comm, error) == TESS_OK &&
+        tess_imputation_write_labels(work, &file, error) == TESS_OK &&
+        write_values(work, &file, comm, error) == TESS_OK)
+        tess_writer_finish(&file, 1, error);
+    tess_writer_release(&file);
     return error->code;
 }
 

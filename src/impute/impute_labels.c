@@ -2,11 +2,11 @@
 #include "impute.h"
 
 #include "tessera/alloc.h"
-#include "tessera/anndata.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/store.h"
 #include "tessera/version.h"
+#include "tessera/writer.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -57,48 +57,56 @@ static enum type type_of(const struct imputation *work, int64_t set)
                : SINGLE;
 }
 
-/* obs, from rank 0's arrays (one entry elsewhere: never looked at). */
-static int write_obs(const struct imputation *work, struct tess_anndata *file,
-                     struct tess_error *error)
+/* Who a row is, as codes of its perturbation set, its context and its type. Rank 0 has the rows. */
+static int write_codes(const struct imputation *work, struct tess_writer *file,
+                       const char *const *perturbation, const char *const *context,
+                       struct tess_error *error)
+{
+    int64_t n_sets = work->perturbation.n, n = file->rank == 0 ? work->n_rows : 0;
+    int32_t *code = TESS_NEW(int32_t, n);
+
+    for (int64_t i = 0; i < n; i++)
+        code[i] = (int32_t)(i % n_sets);
+    tess_writer_write_codes(file, "perturbation", n_sets, perturbation, code, error);
+    for (int64_t i = 0; i < n; i++)
+        code[i] = (int32_t)(i / n_sets);
+    if (error->code == TESS_OK)
+        tess_writer_write_codes(file, "context", work->context.n, context, code, error);
+    for (int64_t i = 0; i < n; i++)
+        code[i] = (int32_t)type_of(work, i % n_sets);
+    if (error->code == TESS_OK)
+        tess_writer_write_codes(file, "type", 3, type_names, code, error);
+    tess_free(code);
+    return error->code;
+}
+
+static int write_rows(const struct imputation *work, struct tess_writer *file,
+                      struct tess_error *error)
 {
     int64_t n_sets = work->perturbation.n, n = file->rank == 0 ? work->n_rows : 0;
     const char **context = symbols_of(&work->model.context, &work->context);
     char **perturbation = TESS_NEW(char *, n_sets), **name = TESS_NEW(char *, n);
-    int32_t *code = TESS_NEW(int32_t, n);
     int has_store = work->observed != NULL;
 
     for (int64_t i = 0; i < n_sets; i++)
         perturbation[i] = name_of(work, i);
     for (int64_t i = 0; i < n; i++)
         name[i] = tess_format("%s@%s", perturbation[i % n_sets], context[i / n_sets]);
-    tess_anndata_write_index(file, "obs", (const char *const *)name, error);
-    for (int64_t i = 0; i < n; i++)
-        code[i] = (int32_t)(i % n_sets);
-    if (error->code == TESS_OK)
-        tess_anndata_write_categorical(file, "obs", "perturbation", n_sets,
-                                       (const char *const *)perturbation, code, error);
-    for (int64_t i = 0; i < n; i++)
-        code[i] = (int32_t)(i / n_sets);
-    if (error->code == TESS_OK)
-        tess_anndata_write_categorical(file, "obs", "context", work->context.n, context, code,
-                                       error);
-    for (int64_t i = 0; i < n; i++)
-        code[i] = (int32_t)type_of(work, i % n_sets);
-    if (error->code == TESS_OK)
-        tess_anndata_write_categorical(file, "obs", "type", 3, type_names, code, error);
-    MPI_Bcast(&has_store, 1, MPI_INT, 0, file->h5.comm);
-    if (error->code == TESS_OK && has_store)
-        tess_anndata_write_column(file, "obs", "observed", H5T_NATIVE_HBOOL, work->observed, error);
+    MPI_Bcast(&has_store, 1, MPI_INT, 0, file->comm);
+    if (tess_writer_write_names(file, TESS_WRITER_ROWS, (const char *const *)name, error) ==
+            TESS_OK &&
+        write_codes(work, file, (const char *const *)perturbation, context, error) == TESS_OK &&
+        has_store)
+        tess_writer_write_flags(file, "observed", work->observed, error);
     free_names(perturbation, n_sets);
     free_names(name, n);
     tess_free(context);
-    tess_free(code);
     return error->code;
 }
 
-/* Texts of uns; NULL in `text` ends the list. */
-static int write_uns(const struct imputation *work, struct tess_anndata *file,
-                     struct tess_error *error)
+/* Which model made it, and how; a text that is NULL is left out. */
+static int write_notes(const struct imputation *work, struct tess_writer *file,
+                       struct tess_error *error)
 {
     char *config = tess_config_yaml(&work->model.config, 1, 0);
     char *hash = tess_format("%016" PRIx64, work->model.hash),
@@ -115,32 +123,32 @@ static int write_uns(const struct imputation *work, struct tess_anndata *file,
 
     gmtime_r(&now, &utc);
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    tess_anndata_write_number(file, "step", (double)work->model.step, error);
+    tess_writer_write_number(file, "step", (double)work->model.step, error);
     if (error->code == TESS_OK)
-        tess_anndata_write_number(file, "n_models", work->model.n_members, error);
+        tess_writer_write_number(file, "n_models", work->model.n_members, error);
     for (int i = 0; i < 7 && error->code == TESS_OK; i++)
         if (text[i][1])
-            tess_anndata_write_text(file, text[i][0], text[i][1], error);
+            tess_writer_write_text(file, text[i][0], text[i][1], error);
     tess_free(config);
     tess_free(hash);
     tess_free(store);
     return error->code;
 }
 
-int imputation_write_labels(const struct imputation *work, struct tess_anndata *file,
-                            struct tess_error *error)
+int tess_imputation_write_labels(const struct imputation *work, struct tess_writer *file,
+                                 struct tess_error *error)
 {
     const char **readout = symbols_of(&work->model.readout, &work->readout);
 
-    if (tess_anndata_write_index(file, "var", readout, error) == TESS_OK &&
-        write_obs(work, file, error) == TESS_OK)
-        write_uns(work, file, error);
+    if (tess_writer_write_names(file, TESS_WRITER_READOUTS, readout, error) == TESS_OK &&
+        write_rows(work, file, error) == TESS_OK)
+        write_notes(work, file, error);
     tess_free(readout);
     return error->code;
 }
 
-int imputation_open_store(struct imputation *work, struct tess_store *store,
-                          struct tess_error *error)
+int tess_imputation_open_store(struct imputation *work, struct tess_store *store,
+                               struct tess_error *error)
 {
     const char *given = work->impute->store, *path = given ? given : work->model.store_path;
     struct tess_error mine = TESS_ERROR_INIT;
@@ -160,7 +168,7 @@ int imputation_open_store(struct imputation *work, struct tess_store *store,
     return TESS_OK;
 }
 
-void imputation_add_combinations(struct imputation *work, const struct tess_store *store)
+void tess_imputation_add_combinations(struct imputation *work, const struct tess_store *store)
 {
     const struct tess_index *index = &store->index;
     uint8_t *trained = TESS_NEW(uint8_t, index->n_combinations);
@@ -177,7 +185,7 @@ void imputation_add_combinations(struct imputation *work, const struct tess_stor
     tess_free(trained);
 }
 
-void imputation_mark(struct imputation *work, const struct tess_store *store)
+void tess_imputation_mark(struct imputation *work, const struct tess_store *store)
 {
     const struct tess_index *index = &store->index;
     struct tess_sets combinations = tess_index_combinations(index);

@@ -1,18 +1,18 @@
 /* verify.c -- what kind of file it is, and the look that goes with it. */
 #include "tessera/verify.h"
 
-#include "verify_anndata.h"
-
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/broadcast.h"
 #include "tessera/checkpoint.h"
+#include "tessera/checksums.h"
 #include "tessera/error.h"
+#include "tessera/gather.h"
 #include "tessera/h5_guard.h"
 #include "tessera/info.h"
 #include "tessera/rundir.h"
-#include "tessera/share.h"
 #include "tessera/store.h"
-#include "tessera/sums.h"
+#include "tessera/writer.h"
 #include "tessera/zarr.h"
 
 #include <inttypes.h>
@@ -47,9 +47,10 @@ static int take(struct tess_verified *verified, int rank, struct tess_error *err
 }
 
 /* What each rank found to rank 0's problems; the list is emptied. Collective. */
-static void share(MPI_Comm comm, struct tess_strings *mine, struct tess_verified *verified)
+static void gather_verified(MPI_Comm comm, struct tess_strings *mine,
+                            struct tess_verified *verified)
 {
-    tess_share_strings(comm, mine);
+    tess_gather_strings(comm, mine);
     for (size_t i = 0; i < mine->n; i++)
         tess_strings_add(&verified->problem, mine->item[i]);
     tess_strings_release(mine);
@@ -110,7 +111,7 @@ static int verify_store(const char *path, MPI_Comm comm, struct tess_verified *v
     n = store.index.n_experiments;
     count_values(&store, n * rank / n_ranks, n * (rank + 1) / n_ranks, &mine, error);
     if (tess_agree(comm, error) == TESS_OK) {
-        share(comm, &mine, verified);
+        gather_verified(comm, &mine, verified);
         tess_store_verify(&store, error); /* the folds' values, too */
     }
     tess_strings_release(&mine);
@@ -118,17 +119,17 @@ static int verify_store(const char *path, MPI_Comm comm, struct tess_verified *v
     return take(verified, rank, error);
 }
 
-static int verify_anndata(const char *path, MPI_Comm comm, struct tess_verified *verified,
-                          struct tess_error *error)
+static int verify_matrix(const char *path, const struct tess_writer_type *type, MPI_Comm comm,
+                         struct tess_verified *verified, struct tess_error *error)
 {
     struct tess_strings mine = {0};
     int rank, n_ranks;
 
     MPI_Comm_rank(comm, &rank);
     MPI_Comm_size(comm, &n_ranks);
-    tess_verify_anndata(path, rank, n_ranks, &mine, error);
+    tess_writer_verify(type, path, rank, n_ranks, &mine, error);
     tess_agree(comm, error);
-    share(comm, &mine, verified);
+    gather_verified(comm, &mine, verified);
     return take(verified, rank, error);
 }
 
@@ -142,7 +143,7 @@ static int verify_sums(const char *path, MPI_Comm comm, struct tess_verified *ve
     MPI_Comm_rank(comm, &rank);
     there = rank == 0 && access(name, F_OK) == 0;
     MPI_Bcast(&there, 1, MPI_INT, 0, comm);
-    if (there && tess_sums_verify(path, comm, &verified->problem, error) == TESS_EDATA) {
+    if (there && tess_checksums_verify(path, comm, &verified->problem, error) == TESS_EDATA) {
         *error = (struct tess_error)TESS_ERROR_INIT; /* its blocks are problems already */
         there = -1;
     }
@@ -150,16 +151,27 @@ static int verify_sums(const char *path, MPI_Comm comm, struct tess_verified *ve
     return there;
 }
 
+/* What is said of a file without problems; `sums`: it has a sidecar. */
+static void approve(struct tess_verified *verified, const char *path, int kind, int sums)
+{
+    const char *name = kind == TESS_INFO_STORE ? "a store"
+                       : kind == TESS_INFO_CHECKPOINT
+                           ? "a checkpoint"
+                           : tess_writer_types[kind - TESS_INFO_MATRIX]->name;
+    char *what = tess_format(kind < TESS_INFO_MATRIX || sums
+                                 ? "%s, every checksum and number is right"
+                                 : "%s without checksums beside it, its structure is right",
+                             name);
+
+    add(&verified->right, path, what);
+    tess_free(what);
+}
+
 /* The sidecar first: what it calls damaged is not given to HDF5, which trusts what it reads.
  * Collective. */
 static int verify_file(const char *path, MPI_Comm comm, struct tess_verified *verified,
                        struct tess_error *error)
 {
-    static const char *const right[] = {
-        [TESS_INFO_STORE] = "a store, every checksum and number is right",
-        [TESS_INFO_CHECKPOINT] = "a checkpoint, every checksum and number is right",
-        [TESS_INFO_ANNDATA] = "AnnData without checksums beside it, its structure is right",
-    };
     size_t before = verified->problem.n;
     int rank, kind = -1, sums = verify_sums(path, comm, verified, error);
 
@@ -173,17 +185,15 @@ static int verify_file(const char *path, MPI_Comm comm, struct tess_verified *ve
         return take(verified, rank, error);
     if (kind == TESS_INFO_STORE)
         verify_store(path, comm, verified, error);
-    else if (kind == TESS_INFO_ANNDATA)
-        verify_anndata(path, comm, verified, error);
+    else if (kind >= TESS_INFO_MATRIX)
+        verify_matrix(path, tess_writer_types[kind - TESS_INFO_MATRIX], comm, verified, error);
     else {
         if (!sums && rank == 0)
             add(&verified->problem, path, "has no checksums beside it (NAME.sum)");
         tess_checkpoint_verify(path, comm, &verified->problem, error);
     }
     if (rank == 0 && error->code == TESS_OK && verified->problem.n == before)
-        add(&verified->right, path,
-            kind == TESS_INFO_ANNDATA && sums ? "AnnData, every checksum and number is right"
-                                              : right[kind]);
+        approve(verified, path, kind, sums);
     return error->code;
 }
 
@@ -245,7 +255,7 @@ static int verify_run(const char *path, MPI_Comm comm, struct tess_verified *ver
     for (int64_t i = 0; i < n && error->code == TESS_OK; i++) {
         char *name = rank == 0 ? tess_strdup(found.item[i]) : NULL;
 
-        tess_share_text(comm, &name);
+        tess_broadcast_text(comm, &name);
         verify_file(name, comm, verified, error);
         tess_free(name);
     }

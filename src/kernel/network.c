@@ -47,8 +47,8 @@ void tess_mlp_point(struct tess_mlp *mlp, struct tess_shape shape, float *block)
     }
 }
 
-void tess_network_init_rows(uint64_t seed, enum tess_table table, int dim, int64_t first, int64_t n,
-                            float *out)
+void tess_network_init_rows(uint64_t seed, enum tess_embedding table, int dim, int64_t first,
+                            int64_t n, float *out)
 {
     struct tess_random stream = tess_random_stream(seed, TESS_RANDOM_INIT, (uint64_t)table);
 

@@ -4,8 +4,8 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/gather.h"
 #include "tessera/h5_guard.h"
-#include "tessera/share.h"
 #include "tessera/text.h"
 
 #include <string.h>
@@ -37,8 +37,8 @@ static int take(struct tess_strings *problems, struct tess_error *error)
 }
 
 /* A number of one row, in any of its arrays: said once. */
-static void check_row(struct look *look, const struct tess_row_state *rows, enum tess_table table,
-                      int64_t row, int64_t at)
+static void check_row(struct look *look, const struct tess_row_state *rows,
+                      enum tess_embedding table, int64_t row, int64_t at)
 {
     const char *said = "";
 
@@ -58,7 +58,7 @@ static void check_row(struct look *look, const struct tess_row_state *rows, enum
 
 /* This rank's share of a table, in pieces of bounded memory; a damaged piece is one problem, and
  * the next is looked at. */
-static int check_table(struct look *look, enum tess_table table, int rank, int n_ranks,
+static int check_table(struct look *look, enum tess_embedding table, int rank, int n_ranks,
                        struct tess_error *error)
 {
     int64_t rows = look->state->vocab[table].n, dim = look->state->shape.dim;
@@ -197,7 +197,7 @@ int tess_checkpoint_verify(const char *path, MPI_Comm comm, struct tess_strings 
     /* A head that cannot be read is the file's one problem; rank 0 turns it into one, and its code
      * goes to all below. */
     if (tess_agree(comm, error) == TESS_OK)
-        tess_share_strings(comm, &mine);
+        tess_gather_strings(comm, &mine);
     else if (rank == 0)
         take(&mine, error);
     for (size_t i = 0; rank == 0 && i < mine.n; i++)

@@ -3,15 +3,15 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/broadcast.h"
 #include "tessera/checkpoint.h"
+#include "tessera/checksums.h"
 #include "tessera/error.h"
 #include "tessera/h5_guard.h"
 #include "tessera/log.h"
 #include "tessera/platform.h"
 #include "tessera/predictor.h"
 #include "tessera/rundir.h"
-#include "tessera/share.h"
-#include "tessera/sums.h"
 
 #include <math.h>
 #include <string.h>
@@ -163,7 +163,7 @@ static int read_model(struct tess_model *model, struct tess_error *error)
 
 /* Everything that rank 0 has read, to all. What sizes follow from comes first; then all ranks take
  * memory and agree that they have it, before the large arrays are sent. Collective. */
-static int share(struct tess_model *model, MPI_Comm comm, struct tess_error *error)
+static int broadcast_model(struct tess_model *model, MPI_Comm comm, struct tess_error *error)
 {
     struct tess_vocab *vocab[] = {&model->perturbation, &model->readout, &model->context};
     uint8_t **trained[] = {&model->trained_perturbation, &model->trained_readout,
@@ -172,19 +172,19 @@ static int share(struct tess_model *model, MPI_Comm comm, struct tess_error *err
     int rank;
 
     MPI_Comm_rank(comm, &rank);
-    tess_share(comm, &model->config, sizeof model->config);
-    tess_share(comm, &model->network.shape, sizeof model->network.shape);
-    tess_share(comm, &model->step, sizeof model->step);
-    tess_share(comm, &model->best_score, sizeof model->best_score);
-    tess_share(comm, &model->store_hash, sizeof model->store_hash);
-    tess_share(comm, &model->split_hash, sizeof model->split_hash);
-    tess_share(comm, &scaled, sizeof scaled);
-    tess_share_text(comm, &model->store_path);
+    tess_broadcast(comm, &model->config, sizeof model->config);
+    tess_broadcast(comm, &model->network.shape, sizeof model->network.shape);
+    tess_broadcast(comm, &model->step, sizeof model->step);
+    tess_broadcast(comm, &model->best_score, sizeof model->best_score);
+    tess_broadcast(comm, &model->store_hash, sizeof model->store_hash);
+    tess_broadcast(comm, &model->split_hash, sizeof model->split_hash);
+    tess_broadcast(comm, &scaled, sizeof scaled);
+    tess_broadcast_text(comm, &model->store_path);
     for (int t = 0; t < TESS_N_TABLES; t++) {
-        tess_share_vocab(comm, vocab[t]);
+        tess_broadcast_vocab(comm, vocab[t]);
         if (rank != 0)
             *trained[t] = TESS_NEW(uint8_t, vocab[t]->n);
-        tess_share(comm, *trained[t], (size_t)vocab[t]->n);
+        tess_broadcast(comm, *trained[t], (size_t)vocab[t]->n);
     }
     n = model->context.n * model->readout.n;
     if (rank != 0) {
@@ -198,14 +198,14 @@ static int share(struct tess_model *model, MPI_Comm comm, struct tess_error *err
     }
     if (tess_agree(comm, error) != TESS_OK)
         return error->code;
-    tess_share(comm, model->network.parameter,
-               (size_t)tess_shape_size(model->network.shape) * sizeof(float));
+    tess_broadcast(comm, model->network.parameter,
+                   (size_t)tess_shape_size(model->network.shape) * sizeof(float));
     for (int t = 0; t < TESS_N_TABLES; t++)
-        tess_share(comm, model->network.table[t],
-                   (size_t)(model->network.rows[t] * model->network.shape.dim) * sizeof(float));
+        tess_broadcast(comm, model->network.table[t],
+                       (size_t)(model->network.rows[t] * model->network.shape.dim) * sizeof(float));
     if (scaled) {
-        tess_share(comm, model->shift, (size_t)n * sizeof(float));
-        tess_share(comm, model->scale, (size_t)n * sizeof(float));
+        tess_broadcast(comm, model->shift, (size_t)n * sizeof(float));
+        tess_broadcast(comm, model->scale, (size_t)n * sizeof(float));
     }
     return TESS_OK;
 }
@@ -238,14 +238,14 @@ static int read_first_intact(struct tess_model *model, const struct tess_strings
     int rank;
 
     MPI_Comm_rank(comm, &rank);
-    tess_share(comm, &n, sizeof n);
+    tess_broadcast(comm, &n, sizeof n);
     for (int64_t i = 0; i < n; i++) {
         struct tess_error mine = TESS_ERROR_INIT;
 
         tess_free(model->path);
         model->path = rank == 0 ? tess_strdup(candidate->item[i]) : NULL;
-        tess_share_text(comm, &model->path);
-        if (tess_sums_verify(model->path, comm, NULL, &mine) == TESS_OK && rank == 0)
+        tess_broadcast_text(comm, &model->path);
+        if (tess_checksums_verify(model->path, comm, NULL, &mine) == TESS_OK && rank == 0)
             read_model(model, &mine);
         if (tess_agree(comm, &mine) == TESS_OK)
             return TESS_OK;
@@ -273,7 +273,7 @@ int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
     if (tess_agree(comm, error) == TESS_OK)
         read_first_intact(model, &candidate, comm, error);
     tess_strings_release(&candidate);
-    if (error->code != TESS_OK || share(model, comm, error) != TESS_OK)
+    if (error->code != TESS_OK || broadcast_model(model, comm, error) != TESS_OK)
         return error->code;
     model->n_members = 1;
     model->hash = hash_of(model);

@@ -57,7 +57,7 @@ int tess_run_checkpoint_due(const struct tess_run *run);
 void tess_run_limit(struct tess_run *run, double seconds);
 /* What asks this rank to stop now ("a signal", "the time limit", "the file STOP"), or NULL. Local.
  */
-const char *tess_run_stop_wish(struct tess_run *run);
+const char *tess_run_stop_reason(struct tess_run *run);
 
 /* The kept best one, then checkpoint-<step>.h5; then all but the newest `keep` go. Codes as of
  * tess_trainer_save. Collective. */

@@ -107,7 +107,7 @@ static int run_epoch(struct tess_trainer *trainer, struct tess_run *run, struct 
     tess_trainer_begin_epoch(trainer, at->epoch);
     tess_progress_init(&progress, "training", "steps", trainer->steps_per_epoch);
     while (at->step_in_epoch < trainer->steps_per_epoch) {
-        const char *why = tess_run_stop_wish(run);
+        const char *why = tess_run_stop_reason(run);
 
         /* Both travel with the step's pulse, which adds them up over ranks: all save, or stop,
          * after the same step, whoever was asked. */
@@ -211,7 +211,7 @@ int tess_train(const struct tess_config *config, const struct tess_train_options
         tess_trainer_release(&trainer);
         return error->code;
     }
-    tess_trainer_plan(&trainer);
+    tess_trainer_announce(&trainer);
     if (tess_run_open(&run, config, options->fresh, comm, error) == TESS_OK) {
         if (options->time_limit > 0)
             /* Counted from the start of the program; 0 would mean no limit. */

@@ -3,12 +3,12 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/checksums.h"
 #include "tessera/clock.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/preempt.h"
 #include "tessera/rundir.h"
-#include "tessera/sums.h"
 #include "tessera/trainer.h"
 
 #include <stdio.h>
@@ -39,7 +39,7 @@ static int out_of_time(const struct tess_run *run, double now)
     return run->deadline > 0 && now + margin >= run->deadline;
 }
 
-const char *tess_run_stop_wish(struct tess_run *run)
+const char *tess_run_stop_reason(struct tess_run *run)
 {
     double now = tess_clock(), pause = run->looked > 0 ? now - run->looked : 0;
     char *path, *done;
@@ -74,7 +74,7 @@ static void prune(const struct tess_run *run, const char *kind, int64_t keep, in
         char *path = tess_rundir_name(run->directory, kind, step[i]);
 
         if (step[i] != spare)
-            tess_sums_remove(path);
+            tess_checksums_remove(path);
         tess_free(path);
     }
     tess_free(step);

@@ -1,14 +1,14 @@
-/* simulate_write.c -- the AnnData files of a simulation: the data and the noise-free truth. */
+/* simulate_write.c -- the labelled matrices of a simulation: the data and the noise-free truth. */
 #include "simulate_write.h"
 
 #include "simulate_cells.h"
 
 #include "tessera/alloc.h"
-#include "tessera/anndata.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/rounds.h"
 #include "tessera/version.h"
+#include "tessera/writer.h"
 
 #include <math.h>
 #include <string.h>
@@ -20,9 +20,10 @@ static void narrow(const double *from, int64_t n, float *to)
 }
 
 /* Numbers of the settings, and how the file came to be. */
-static int write_uns(struct tess_anndata *file, const struct plan *plan, struct tess_error *error)
+static int write_notes(struct tess_writer *file, const struct tess_design *design,
+                       struct tess_error *error)
 {
-    const struct tess_simulate *s = plan->simulate;
+    const struct tess_simulate *s = design->simulate;
 
     for (int i = 0; i < tess_n_simulate_fields && error->code == TESS_OK; i++) {
         const struct tess_simulate_field *field = &tess_simulate_fields[i];
@@ -30,18 +31,18 @@ static int write_uns(struct tess_anndata *file, const struct plan *plan, struct 
         char *name = tess_format("simulation/%s", field->name);
         double x = field->is_real ? *(const double *)at : (double)*(const int64_t *)at;
 
-        tess_anndata_write_number(file, name, x, error);
+        tess_writer_write_number(file, name, x, error);
         tess_free(name);
     }
     if (error->code == TESS_OK)
-        tess_anndata_write_text(file, "simulation/truth", s->network ? "network" : "low rank",
-                                error);
+        tess_writer_write_text(file, "simulation/truth", s->network ? "network" : "low rank",
+                               error);
     if (error->code == TESS_OK)
-        tess_anndata_write_text(file, "simulation/split", plan->split_text, error);
+        tess_writer_write_text(file, "simulation/split", design->split_text, error);
     if (error->code == TESS_OK)
-        tess_anndata_write_text(file, "provenance/program", tess_version, error);
+        tess_writer_write_text(file, "provenance/program", tess_version, error);
     if (error->code == TESS_OK && s->command)
-        tess_anndata_write_text(file, "provenance/command", s->command, error);
+        tess_writer_write_text(file, "provenance/command", s->command, error);
     return error->code;
 }
 
@@ -88,35 +89,36 @@ static void free_names(char **name, int64_t n)
     tess_free(name);
 }
 
-/* obs and var: index, perturbation, context and split, which all our files have. */
-static int write_frames(struct tess_anndata *file, const struct plan *plan, const struct obs *obs,
-                        char **combination, struct tess_error *error)
+/* Names, and the columns perturbation, context and split, which all our files have. */
+static int write_labels(struct tess_writer *file, const struct tess_design *design,
+                        const struct obs *obs, char **combination, struct tess_error *error)
 {
     static const char *const splits[] = {"train", "val", "test"};
-    const struct tess_index *index = &plan->index;
+    const struct tess_index *index = &design->index;
 
-    if (tess_anndata_write_index(file, "obs", (const char *const *)obs->name, error) == TESS_OK &&
-        tess_anndata_write_index(file, "var", index->readout.symbol, error) == TESS_OK &&
-        tess_anndata_write_categorical(file, "obs", "perturbation", index->n_combinations,
-                                       (const char *const *)combination, obs->perturbation,
-                                       error) == TESS_OK &&
-        tess_anndata_write_categorical(file, "obs", "context", index->context.n,
-                                       index->context.symbol, obs->context, error) == TESS_OK &&
-        tess_anndata_write_categorical(file, "obs", "split", 3, splits, obs->split, error) ==
-            TESS_OK)
-        write_uns(file, plan, error);
+    if (tess_writer_write_names(file, TESS_WRITER_ROWS, (const char *const *)obs->name, error) ==
+            TESS_OK &&
+        tess_writer_write_names(file, TESS_WRITER_READOUTS, index->readout.symbol, error) ==
+            TESS_OK &&
+        tess_writer_write_codes(file, "perturbation", index->n_combinations,
+                                (const char *const *)combination, obs->perturbation,
+                                error) == TESS_OK &&
+        tess_writer_write_codes(file, "context", index->context.n, index->context.symbol,
+                                obs->context, error) == TESS_OK &&
+        tess_writer_write_codes(file, "split", 3, splits, obs->split, error) == TESS_OK)
+        write_notes(file, design, error);
     return error->code;
 }
 
 /* Rows of the data file. */
-static void fill_rows(const struct plan *plan, char **combination, struct obs *obs)
+static void fill_rows(const struct tess_design *design, char **combination, struct obs *obs)
 {
-    const struct tess_index *index = &plan->index;
-    const struct tess_simulate *s = plan->simulate;
+    const struct tess_index *index = &design->index;
+    const struct tess_simulate *s = design->simulate;
 
     for (int64_t e = 0; e < index->n_experiments; e++)
-        for (int64_t row = plan->row_first[e]; row < plan->row_first[e + 1]; row++) {
-            int64_t replicate = plan_replicate_of(plan, e, row - plan->row_first[e]);
+        for (int64_t row = design->row_first[e]; row < design->row_first[e + 1]; row++) {
+            int64_t replicate = tess_design_replicate_of(design, e, row - design->row_first[e]);
 
             obs->perturbation[row] = (int32_t)index->combination[e];
             obs->context[row] = (int32_t)index->context_of[e];
@@ -132,10 +134,10 @@ static void fill_rows(const struct plan *plan, char **combination, struct obs *o
 }
 
 /* "rep1" …, and for cells "C1-1" …: the batches of a context. */
-static int write_replicates(struct tess_anndata *file, const struct plan *plan,
+static int write_replicates(struct tess_writer *file, const struct tess_design *design,
                             const struct obs *obs, struct tess_error *error)
 {
-    const struct tess_simulate *s = plan->simulate;
+    const struct tess_simulate *s = design->simulate;
     int64_t most = s->n_replicates > s->n_controls ? s->n_replicates : s->n_controls;
     int64_t n = s->n_cells ? s->n_replicates : most, n_batches = n * s->n_contexts;
     char **name = TESS_NEW(char *, n), **batch = TESS_NEW(char *, n_batches);
@@ -144,41 +146,41 @@ static int write_replicates(struct tess_anndata *file, const struct plan *plan,
         name[i] = tess_format("rep%lld", (long long)i + 1);
     for (int64_t i = 0; i < n_batches; i++)
         batch[i] =
-            tess_format("%s-%lld", plan->index.context.symbol[i / n], (long long)(i % n) + 1);
-    tess_anndata_write_categorical(file, "obs", "replicate", n, (const char *const *)name,
-                                   obs->replicate, error);
+            tess_format("%s-%lld", design->index.context.symbol[i / n], (long long)(i % n) + 1);
+    tess_writer_write_codes(file, "replicate", n, (const char *const *)name, obs->replicate, error);
     if (error->code == TESS_OK && s->n_cells)
-        tess_anndata_write_categorical(file, "obs", "batch", n_batches, (const char *const *)batch,
-                                       obs->batch, error);
+        tess_writer_write_codes(file, "batch", n_batches, (const char *const *)batch, obs->batch,
+                                error);
     free_names(name, n);
     free_names(batch, n_batches);
     return error->code;
 }
 
-static int write_profiles(struct tess_anndata *file, const struct plan *plan, MPI_Comm comm,
+static int write_profiles(struct tess_writer *file, const struct tess_design *design, MPI_Comm comm,
                           struct tess_error *error)
 {
-    int64_t n = plan->simulate->n_readouts;
-    struct tess_rounds rounds = tess_rounds_make(comm, file->n_obs, n, 1);
+    int64_t n = design->simulate->n_readouts;
+    struct tess_rounds rounds = tess_rounds_make(comm, file->n_rows, n, 1);
     float *block = TESS_NEW(float, rounds.size *n);
     struct tess_progress progress;
     struct cursor cursor;
 
-    cursor_init(&cursor, plan);
-    tess_progress_init(&progress, "simulating", "profiles", file->n_obs);
-    tess_anndata_define_matrix(file, "X", error);
+    tess_cursor_init(&cursor, design);
+    tess_progress_init(&progress, "simulating", "profiles", file->n_rows);
+    tess_writer_define_matrix(file, NULL, error);
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
         int64_t first, rows = tess_rounds_take(&rounds, round, &first);
 
         for (int64_t i = 0; i < rows; i++) {
-            cursor_row(&cursor, first + i);
+            tess_cursor_row(&cursor, first + i);
             narrow(cursor.value, n, block + i * n);
         }
-        tess_anndata_write_rows(file, "X", first, rows, block, error);
+        tess_writer_put_rows(file, NULL, first, rows, block, error);
         tess_progress_show(&progress, tess_rounds_done(&rounds, round));
     }
+    tess_writer_settle(file, error);
     tess_progress_release(&progress);
-    cursor_release(&cursor);
+    tess_cursor_release(&cursor);
     tess_free(block);
     return error->code;
 }
@@ -194,11 +196,11 @@ static int64_t *count_cells(const struct tess_rounds *rounds, struct cursor *cur
     for (int64_t round = 0; round < rounds->n_rounds; round++) {
         int64_t row, n = tess_rounds_take(rounds, round, &row);
 
-        cells_make(&cells, cursor, row, n, 0);
+        tess_simulate_cells_make(&cells, cursor, row, n, 0);
         first[round * rounds->n_ranks + rounds->rank + 1] = cells.indptr[n];
         tess_progress_show(progress, tess_rounds_done(rounds, round) / 2);
     }
-    cells_release(&cells);
+    tess_simulate_cells_release(&cells);
     MPI_Allreduce(MPI_IN_PLACE, first, tess_int(n_blocks + 1), MPI_INT64_T, MPI_SUM, rounds->comm);
     for (int64_t i = 0; i < n_blocks; i++)
         first[i + 1] += first[i];
@@ -206,68 +208,75 @@ static int64_t *count_cells(const struct tess_rounds *rounds, struct cursor *cur
 }
 
 /* Twice over the cells: a sparse matrix must know where its rows lie before it has them. */
-static int write_cells(struct tess_anndata *file, const struct plan *plan, MPI_Comm comm,
+static int write_cells(struct tess_writer *file, const struct tess_design *design, MPI_Comm comm,
                        struct tess_error *error)
 {
-    struct tess_rounds rounds = tess_rounds_make(comm, file->n_obs, plan->simulate->n_readouts, 1);
+    struct tess_rounds rounds =
+        tess_rounds_make(comm, file->n_rows, design->simulate->n_readouts, 1);
     struct cells cells = {0};
     struct tess_progress progress;
     struct cursor cursor;
     int64_t *first_data;
 
-    cursor_init(&cursor, plan);
-    tess_progress_init(&progress, "simulating", "cells", file->n_obs);
+    tess_cursor_init(&cursor, design);
+    tess_progress_init(&progress, "simulating", "cells", file->n_rows);
     first_data = count_cells(&rounds, &cursor, &progress);
-    tess_anndata_define_csr(file, first_data[rounds.n_rounds * rounds.n_ranks], error);
+    tess_writer_define_sparse(file, first_data[rounds.n_rounds * rounds.n_ranks], error);
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
         int64_t first, n = tess_rounds_take(&rounds, round, &first);
 
-        cells_make(&cells, &cursor, first, n, 1);
-        tess_anndata_write_csr(file, first, n, first_data[round * rounds.n_ranks + rounds.rank],
-                               cells.indptr, cells.index, cells.count, error);
-        tess_progress_show(&progress, (file->n_obs + tess_rounds_done(&rounds, round)) / 2);
+        tess_simulate_cells_make(&cells, &cursor, first, n, 1);
+        tess_writer_write_sparse(
+            file,
+            &(struct tess_writer_sparse){first, n, first_data[round * rounds.n_ranks + rounds.rank],
+                                         cells.indptr, cells.index, cells.count},
+            error);
+        tess_progress_show(&progress, (file->n_rows + tess_rounds_done(&rounds, round)) / 2);
     }
     tess_progress_release(&progress);
-    cells_release(&cells);
-    cursor_release(&cursor);
+    tess_simulate_cells_release(&cells);
+    tess_cursor_release(&cursor);
     tess_free(first_data);
     return error->code;
 }
 
-int plan_write_h5ad(const struct plan *plan, MPI_Comm comm, struct tess_error *error)
+int tess_design_write_matrix(const struct tess_design *design, MPI_Comm comm,
+                             struct tess_error *error)
 {
-    const struct tess_simulate *s = plan->simulate;
-    int64_t n_rows = plan->row_first[plan->index.n_experiments];
-    char **combination = combination_names(&plan->index);
-    struct tess_anndata file = {0};
+    const struct tess_simulate *s = design->simulate;
+    int64_t n_rows = design->row_first[design->index.n_experiments];
+    struct tess_writer_shape shape = {.n_rows = n_rows,
+                                      .n_readouts = s->n_readouts,
+                                      .parts = s->n_cells > 0 ? TESS_WRITER_SPARSE : 0};
+    char **combination = combination_names(&design->index);
+    struct tess_writer file = {0};
     struct obs obs = {0};
 
-    if (tess_anndata_create(&file, s->output, comm, n_rows, s->n_readouts, error) == TESS_OK &&
-        file.rank == 0) {
+    if (tess_writer_open(&file, s->output, &shape, comm, error) == TESS_OK && file.rank == 0) {
         obs = obs_init(n_rows);
-        fill_rows(plan, combination, &obs);
+        fill_rows(design, combination, &obs);
     }
-    if (error->code == TESS_OK && write_frames(&file, plan, &obs, combination, error) == TESS_OK)
-        write_replicates(&file, plan, &obs, error);
+    if (error->code == TESS_OK && write_labels(&file, design, &obs, combination, error) == TESS_OK)
+        write_replicates(&file, design, &obs, error);
     obs_release(&obs, n_rows);
-    free_names(combination, plan->index.n_combinations);
+    free_names(combination, design->index.n_combinations);
     if (error->code == TESS_OK && s->n_cells > 0)
-        write_cells(&file, plan, comm, error);
+        write_cells(&file, design, comm, error);
     else if (error->code == TESS_OK)
-        write_profiles(&file, plan, comm, error);
+        write_profiles(&file, design, comm, error);
     if (error->code == TESS_OK)
-        tess_anndata_finish(&file, error);
-    tess_anndata_release(&file);
+        tess_writer_finish(&file, 0, error);
+    tess_writer_release(&file);
     return error->code;
 }
 
-static void fill_truth(const struct plan *plan, char **combination, struct obs *obs)
+static void fill_truth(const struct tess_design *design, char **combination, struct obs *obs)
 {
-    const struct tess_index *index = &plan->index;
+    const struct tess_index *index = &design->index;
     int64_t n = index->n_combinations;
 
     for (int64_t i = 0; i < n * index->context.n; i++) {
-        int64_t e = plan->experiment[i];
+        int64_t e = design->experiment[i];
 
         obs->perturbation[i] = (int32_t)(i % n);
         obs->context[i] = (int32_t)(i / n);
@@ -277,52 +286,55 @@ static void fill_truth(const struct plan *plan, char **combination, struct obs *
     }
 }
 
-static int write_true_values(struct tess_anndata *file, const struct plan *plan, MPI_Comm comm,
-                             struct tess_error *error)
+static int write_true_values(struct tess_writer *file, const struct tess_design *design,
+                             MPI_Comm comm, struct tess_error *error)
 {
-    int64_t n = plan->simulate->n_readouts, n_combinations = plan->index.n_combinations;
-    struct tess_rounds rounds = tess_rounds_make(comm, file->n_obs, n, 1);
+    int64_t n = design->simulate->n_readouts, n_combinations = design->index.n_combinations;
+    struct tess_rounds rounds = tess_rounds_make(comm, file->n_rows, n, 1);
     float *block = TESS_NEW(float, rounds.size *n);
     double *row = TESS_NEW(double, n);
     struct tess_progress progress;
 
-    tess_progress_init(&progress, "writing the truth", "profiles", file->n_obs);
-    tess_anndata_define_matrix(file, "X", error);
+    tess_progress_init(&progress, "writing the truth", "profiles", file->n_rows);
+    tess_writer_define_matrix(file, NULL, error);
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
         int64_t first, rows = tess_rounds_take(&rounds, round, &first);
 
         for (int64_t i = 0; i < rows; i++) {
-            plan_truth(plan, (first + i) % n_combinations, (first + i) / n_combinations, row);
+            tess_design_truth(design, (first + i) % n_combinations, (first + i) / n_combinations,
+                              row);
             narrow(row, n, block + i * n);
         }
-        tess_anndata_write_rows(file, "X", first, rows, block, error);
+        tess_writer_put_rows(file, NULL, first, rows, block, error);
         tess_progress_show(&progress, tess_rounds_done(&rounds, round));
     }
+    tess_writer_settle(file, error);
     tess_progress_release(&progress);
     tess_free(row);
     tess_free(block);
     return error->code;
 }
 
-int plan_write_truth(const struct plan *plan, MPI_Comm comm, struct tess_error *error)
+int tess_design_write_truth(const struct tess_design *design, MPI_Comm comm,
+                            struct tess_error *error)
 {
-    const struct tess_simulate *s = plan->simulate;
-    int64_t n_rows = plan->index.n_combinations * s->n_contexts;
-    char **combination = combination_names(&plan->index);
-    struct tess_anndata file = {0};
+    const struct tess_simulate *s = design->simulate;
+    int64_t n_rows = design->index.n_combinations * s->n_contexts;
+    struct tess_writer_shape shape = {.n_rows = n_rows, .n_readouts = s->n_readouts};
+    char **combination = combination_names(&design->index);
+    struct tess_writer file = {0};
     struct obs obs = {0};
 
-    if (tess_anndata_create(&file, s->truth, comm, n_rows, s->n_readouts, error) == TESS_OK &&
-        file.rank == 0) {
+    if (tess_writer_open(&file, s->truth, &shape, comm, error) == TESS_OK && file.rank == 0) {
         obs = obs_init(n_rows);
-        fill_truth(plan, combination, &obs);
+        fill_truth(design, combination, &obs);
     }
-    if (error->code == TESS_OK && write_frames(&file, plan, &obs, combination, error) == TESS_OK)
-        tess_anndata_write_column(&file, "obs", "observed", H5T_NATIVE_HBOOL, obs.measured, error);
+    if (error->code == TESS_OK && write_labels(&file, design, &obs, combination, error) == TESS_OK)
+        tess_writer_write_flags(&file, "observed", obs.measured, error);
     obs_release(&obs, n_rows);
-    free_names(combination, plan->index.n_combinations);
-    if (error->code == TESS_OK && write_true_values(&file, plan, comm, error) == TESS_OK)
-        tess_anndata_finish(&file, error);
-    tess_anndata_release(&file);
+    free_names(combination, design->index.n_combinations);
+    if (error->code == TESS_OK && write_true_values(&file, design, comm, error) == TESS_OK)
+        tess_writer_finish(&file, 0, error);
+    tess_writer_release(&file);
     return error->code;
 }

@@ -92,7 +92,7 @@ static void vary(struct network *network, const struct tess_simulate *simulate)
             (1 + simulate->interaction * (tess_random_uniform(stream, (uint64_t)i) - 0.5));
 }
 
-void network_init(struct network *network, const struct tess_simulate *simulate)
+void tess_truth_network_init(struct network *network, const struct tess_simulate *simulate)
 {
     int64_t n = simulate->n_readouts, chosen[MAX_DEGREE];
     int64_t *place = TESS_NEW(int64_t, n);
@@ -122,7 +122,7 @@ void network_init(struct network *network, const struct tess_simulate *simulate)
     tess_free(place);
 }
 
-void network_release(struct network *network)
+void tess_truth_network_release(struct network *network)
 {
     tess_free(network->order);
     tess_free(network->first);
@@ -135,8 +135,8 @@ void network_release(struct network *network)
 
 /* Gauss-Seidel in causal order: without feedback the first sweep is exact. With it sweeps converge,
  * since |f'| <= 1 and a gene's absolute weights sum to less than 1. */
-void network_solve(const struct network *network, const struct tess_simulate *simulate,
-                   const struct network_input *given, double *out)
+void tess_truth_network_solve(const struct network *network, const struct tess_simulate *simulate,
+                              const struct network_input *given, double *out)
 {
     struct tess_random strength = part_stream(simulate, PART_SHIFT);
     double bent = simulate->nonlinearity, moved = INFINITY;
@@ -157,7 +157,7 @@ void network_solve(const struct network *network, const struct tess_simulate *si
             double x = input[gene];
 
             for (int64_t e = network->first[gene]; e < network->first[gene + 1]; e++)
-                x += weight[e] * network_bend(out[network->regulator[e]], bent);
+                x += weight[e] * tess_truth_network_bend(out[network->regulator[e]], bent);
             moved = fmax(moved, fabs(x - out[gene]));
             out[gene] = x;
         }
@@ -176,8 +176,8 @@ static int print_edges(const struct network *network, FILE *file, const char *co
     return bad;
 }
 
-int network_write_gold(const struct network *network, const char *path, const char *const *gene,
-                       struct tess_error *error)
+int tess_truth_network_write_gold(const struct network *network, const char *path,
+                                  const char *const *gene, struct tess_error *error)
 {
     struct tess_commit commit = {0};
     FILE *file;

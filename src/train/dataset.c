@@ -42,7 +42,7 @@ static void add_piece(void *closure, int64_t experiment, int64_t column, int64_t
     }
 }
 
-static void share(MPI_Comm comm, double *x, int64_t n)
+static void add_over_ranks(MPI_Comm comm, double *x, int64_t n)
 {
     for (int64_t i = 0; i < n; i += 1 << 26) /* each number is nonzero on one rank: exact */
         MPI_Allreduce(MPI_IN_PLACE, x + i, tess_int(n - i < 1 << 26 ? n - i : 1 << 26), MPI_DOUBLE,
@@ -87,7 +87,7 @@ static int gather_statistics(struct statistics *s, const struct tess_store *stor
     }
     if (tess_agree(comm, error) == TESS_OK)
         for (int i = 0; i < 5; i++)
-            share(comm, *array[i], n);
+            add_over_ranks(comm, *array[i], n);
     return error->code;
 }
 

@@ -114,18 +114,18 @@ void tess_trainer_validation(const struct tess_trainer *trainer, int64_t *first,
 static void route_validation(struct tess_trainer *trainer)
 {
     const struct tess_index *index = &trainer->store.index;
-    struct tess_wish wish = {0};
+    struct tess_request request = {0};
 
     for (int64_t i = 0; i < trainer->validation.n; i++) {
         int64_t q = index->combination[trainer->validation.experiment[i]];
 
         for (int64_t k = index->combination_first[q]; k < index->combination_first[q + 1]; k++)
-            tess_wish_add(
-                &wish, index->combination_member[k],
+            tess_request_add(
+                &request, index->combination_member[k],
                 tess_shard_owner(&trainer->shard[TESS_TABLE_P], index->combination_member[k]));
     }
-    tess_routes_init(&trainer->validation_routes, trainer->comm, 1, &wish);
-    tess_wish_release(&wish);
+    tess_routes_init(&trainer->validation_routes, trainer->comm, 1, &request);
+    tess_request_release(&request);
 }
 
 /* All numbers of a pulse lie behind each other, so that one MPI_Allreduce takes them all. */

@@ -31,11 +31,12 @@ static struct tess_work *work_of(struct tess_trainer *trainer, int64_t step, int
     return &trainer->work[(step - trainer->window_first) * trainer->n_local + lane];
 }
 
-static void wish_rows(const struct tess_trainer *trainer, enum tess_table table, int n,
-                      const int64_t *row, struct tess_wish *wish)
+static void request_rows(const struct tess_trainer *trainer, enum tess_embedding table, int n,
+                         const int64_t *row, struct tess_request *request)
 {
     for (int i = 0; i < n; i++)
-        tess_wish_add(wish, CODE(table, row[i]), tess_shard_owner(&trainer->shard[table], row[i]));
+        tess_request_add(request, CODE(table, row[i]),
+                         tess_shard_owner(&trainer->shard[table], row[i]));
 }
 
 /* The work of the next steps of all lanes, and one exchange of which rows they need. They are asked
@@ -44,7 +45,7 @@ static void prepare_window(struct tess_trainer *trainer, int64_t first)
 {
     int64_t left = trainer->steps_per_epoch - first;
     int n = (int)(left < TESS_WINDOW ? left : TESS_WINDOW);
-    struct tess_wish *wish = TESS_NEW(struct tess_wish, n);
+    struct tess_request *request = TESS_NEW(struct tess_request, n);
 
     tess_routes_release(&trainer->routes);
     trainer->window_first = first;
@@ -56,16 +57,16 @@ static void prepare_window(struct tess_trainer *trainer, int64_t first)
                        &trainer->work[i]);
     for (int i = 0; i < n * trainer->n_local; i++) {
         struct tess_work *work = &trainer->work[i];
-        struct tess_wish *to = &wish[i / trainer->n_local];
+        struct tess_request *to = &request[i / trainer->n_local];
 
-        wish_rows(trainer, TESS_TABLE_P, work->n_component, work->component, to);
-        wish_rows(trainer, TESS_TABLE_R, work->n_r, work->readout, to);
-        wish_rows(trainer, TESS_TABLE_C, work->n_c, work->context, to);
+        request_rows(trainer, TESS_TABLE_P, work->n_component, work->component, to);
+        request_rows(trainer, TESS_TABLE_R, work->n_r, work->readout, to);
+        request_rows(trainer, TESS_TABLE_C, work->n_c, work->context, to);
     }
-    tess_routes_init(&trainer->routes, trainer->comm, n, wish);
+    tess_routes_init(&trainer->routes, trainer->comm, n, request);
     for (int s = 0; s < n; s++)
-        tess_wish_release(&wish[s]);
-    tess_free(wish);
+        tess_request_release(&request[s]);
+    tess_free(request);
 }
 
 static float *message(float **block, size_t *room, int64_t rows, int dim)

@@ -1,9 +1,10 @@
-/* anndata.c -- every kind of element, written by all ranks. With a PATH the file stays there for
- * Python's anndata to judge (tests/run/write_anndata.py); without one it is removed. */
+/* anndata.c -- AnnData with every kind of element, written by all ranks. With a PATH the file stays
+ * there for Python's anndata to judge (tests/run/write_anndata.py); without one it is removed. */
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
-#include "tessera/anndata.h"
 #include "tessera/error.h"
+#include "tessera/h5.h"
+#include "tessera/writer.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -25,38 +26,42 @@ static void rows_of(int rank, int n_ranks, int64_t *first, int64_t *n)
     *n = last - *first;
 }
 
-static void write_metadata(struct tess_anndata *file, int rank, struct tess_error *error)
+static void write_metadata(struct tess_writer *file, int rank, struct tess_error *error)
 {
     static const char *const kinds[] = {"control", "drug", "µM"};
     static const char *const notes[] = {"one", "two"};
     int32_t code[N_OBS] = {0, 1, 2, -1, 1, 0, 2};
     int64_t count[N_OBS] = {0, 10, 20, 30, 40, 50, (int64_t)1 << 40};
     uint8_t flag[N_OBS] = {1, 0, 0, 1, 1, 0, 1};
+    double share[N_OBS] = {0.5, 0, 1, 0.25, 0, 0, 0.125};
     char **many = TESS_NEW(char *, 200);
     int32_t wide[N_OBS] = {0, 199, 128, 127, -1, 5, 6};
 
+    const struct tess_writer_column column[] = {
+        {"kind", TESS_WRITER_CODES, rank ? NULL : code, 3, rank ? NULL : kinds},
+        {"many", TESS_WRITER_CODES, wide, 200, (const char *const *)many},
+        {"count", TESS_WRITER_INTEGERS, count, 0, NULL},
+        {"flag", TESS_WRITER_FLAGS, flag, 0, NULL},
+        {"share", TESS_WRITER_REALS, rank ? NULL : share, 0, NULL}};
+
     for (int i = 0; i < 200; i++)
         many[i] = tess_format("level %d", i);
-    tess_anndata_write_index(file, "obs", rank ? NULL : cells, error);
-    tess_anndata_write_index(file, "var", rank ? NULL : genes, error);
+    tess_writer_write_names(file, TESS_WRITER_ROWS, rank ? NULL : cells, error);
+    tess_writer_write_names(file, TESS_WRITER_READOUTS, rank ? NULL : genes, error);
+    for (int i = 0; i < 5 && error->code == TESS_OK; i++)
+        tess_writer_write_column(file, TESS_WRITER_ROWS, &column[i], error);
     if (error->code == TESS_OK) {
-        tess_anndata_write_categorical(file, "obs", "kind", 3, rank ? NULL : kinds,
-                                       rank ? NULL : code, error);
-        tess_anndata_write_categorical(file, "obs", "many", 200, (const char *const *)many, wide,
-                                       error);
-        tess_anndata_write_column(file, "obs", "count", H5T_NATIVE_INT64, count, error);
-        tess_anndata_write_column(file, "obs", "flag", H5T_NATIVE_HBOOL, flag, error);
-        tess_anndata_write_text(file, "provenance/command", rank ? NULL : "tessera, 2 µ", error);
-        tess_anndata_write_text(file, "provenance/empty", "", error);
-        tess_anndata_write_number(file, "provenance/deep/number", 0.1, error);
-        tess_anndata_write_strings(file, "notes", 2, rank ? NULL : notes, error);
+        tess_writer_write_text(file, "provenance/command", rank ? NULL : "tessera, 2 µ", error);
+        tess_writer_write_text(file, "provenance/empty", "", error);
+        tess_writer_write_number(file, "provenance/deep/number", 0.1, error);
+        tess_writer_write_texts(file, "notes", 2, rank ? NULL : notes, error);
     }
     for (int i = 0; i < 200; i++)
         tess_free(many[i]);
     tess_free(many);
 }
 
-static void write_dense(struct tess_anndata *file, const char *name, int64_t first, int64_t n,
+static void write_dense(struct tess_writer *file, const char *layer, int64_t first, int64_t n,
                         struct tess_error *error)
 {
     float *row = TESS_NEW(float, n *N_VAR);
@@ -65,13 +70,15 @@ static void write_dense(struct tess_anndata *file, const char *name, int64_t fir
         row[i] = (float)(first * N_VAR + i);
     if (first == 0 && n > 0)
         row[1] = NAN;
-    if (tess_anndata_define_matrix(file, name, error) == TESS_OK)
-        tess_anndata_write_rows(file, name, first, n, row, error);
+    if (tess_writer_define_matrix(file, layer, error) == TESS_OK) {
+        tess_writer_put_rows(file, layer, first, n, row, error);
+        tess_writer_settle(file, error);
+    }
     tess_free(row);
 }
 
 /* Row i holds i mod 3 values. */
-static void write_sparse(struct tess_anndata *file, int64_t first, int64_t n,
+static void write_sparse(struct tess_writer *file, int64_t first, int64_t n,
                          struct tess_error *error)
 {
     int64_t indptr[N_OBS + 1] = {0}, before = 0, all = 0;
@@ -89,32 +96,36 @@ static void write_sparse(struct tess_anndata *file, int64_t first, int64_t n,
             data[indptr[i] + k] = (float)(10 * (first + i) + k);
         }
     }
-    if (tess_anndata_define_csr(file, all, error) == TESS_OK)
-        tess_anndata_write_csr(file, first, n, before, indptr, index, data, error);
+    if (tess_writer_define_sparse(file, all, error) == TESS_OK)
+        tess_writer_write_sparse(
+            file, &(struct tess_writer_sparse){first, n, before, indptr, index, data}, error);
 }
+
+static const struct tess_writer_shape shape = {
+    .n_rows = N_OBS, .n_readouts = N_VAR, .parts = TESS_WRITER_LAYERS | TESS_WRITER_SPARSE};
 
 static int write_file(const char *path, int sparse, struct tess_error *error)
 {
-    struct tess_anndata file = {0};
+    struct tess_writer file = {0};
     int rank, n_ranks;
     int64_t first, n;
 
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &n_ranks);
     rows_of(rank, n_ranks, &first, &n);
-    tess_anndata_release(&file); /* zeroes are fine */
-    if (tess_anndata_create(&file, path, MPI_COMM_WORLD, N_OBS, N_VAR, error) == TESS_OK)
+    tess_writer_release(&file); /* zeroes are fine */
+    if (tess_writer_open(&file, path, &shape, MPI_COMM_WORLD, error) == TESS_OK)
         write_metadata(&file, rank, error);
     if (error->code == TESS_OK && sparse)
         write_sparse(&file, first, n, error);
     else if (error->code == TESS_OK)
-        write_dense(&file, "X", first, n, error);
+        write_dense(&file, NULL, first, n, error);
     if (error->code == TESS_OK)
-        write_dense(&file, "layers/std", first, n, error);
+        write_dense(&file, "std", first, n, error);
     if (error->code == TESS_OK)
-        tess_anndata_finish(&file, error);
-    tess_anndata_release(&file);
-    tess_anndata_release(&file);
+        tess_writer_finish(&file, 0, error);
+    tess_writer_release(&file);
+    tess_writer_release(&file);
     return tess_agree(MPI_COMM_WORLD, error);
 }
 
@@ -122,15 +133,15 @@ static int write_file(const char *path, int sparse, struct tess_error *error)
 static int check_failures(const char *path)
 {
     struct tess_error error = TESS_ERROR_INIT;
-    struct tess_anndata file;
+    struct tess_writer file;
     char *aside;
     int bad = write_file("/no/such/folder/x.h5ad", 0, &error) != TESS_ECREATE;
 
     error = (struct tess_error)TESS_ERROR_INIT;
-    bad |= tess_anndata_create(&file, path, MPI_COMM_WORLD, N_OBS, N_VAR, &error) != TESS_OK;
+    bad |= tess_writer_open(&file, path, &shape, MPI_COMM_WORLD, &error) != TESS_OK;
     aside = tess_strdup(file.commit.aside);
     bad |= access(aside, F_OK) != 0;
-    tess_anndata_release(&file);
+    tess_writer_release(&file);
     MPI_Barrier(MPI_COMM_WORLD);
     bad |= access(aside, F_OK) == 0;
     tess_free(aside);

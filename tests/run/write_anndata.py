@@ -25,7 +25,7 @@ def write(ranks, path, kind):
 def check_common(data):
     assert list(data.obs_names) == ["a", "b", "c", "d", "e", "f", "ångström"]
     assert list(data.var_names) == ["TP53", "MYC", "ß-Catenin", "longer than the others", "E"]
-    assert list(data.obs.columns) == ["kind", "many", "count", "flag"]
+    assert list(data.obs.columns) == ["kind", "many", "count", "flag", "share"]
     assert list(data.var.columns) == []
     kind = data.obs["kind"]
     assert list(kind.cat.categories) == ["control", "drug", "µM"] and not kind.cat.ordered
@@ -35,6 +35,7 @@ def check_common(data):
     assert list(data.obs["count"]) == [0, 10, 20, 30, 40, 50, 2**40]
     assert data.obs["flag"].dtype == bool
     assert list(data.obs["flag"]) == [True, False, False, True, True, False, True]
+    assert list(data.obs["share"]) == [0.5, 0, 1, 0.25, 0, 0, 0.125]
     assert data.uns["provenance"]["command"] == "tessera, 2 µ"
     assert data.uns["provenance"]["empty"] == ""
     assert data.uns["provenance"]["deep"]["number"] == 0.1

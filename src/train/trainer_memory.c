@@ -1,4 +1,4 @@
-/* trainer_plan.c -- what a training will do and the memory that each rank needs for it, said
+/* trainer_memory.c -- what a training will do and the memory that each rank needs for it, said
  * beforehand. */
 #include "tessera/trainer.h"
 
@@ -177,7 +177,7 @@ static struct memory measure(const struct tess_trainer *trainer)
 }
 
 /* Before values are loaded and parameters made: who asks for too much sees it at once. */
-void tess_trainer_plan(struct tess_trainer *trainer)
+void tess_trainer_announce(struct tess_trainer *trainer)
 {
     const struct tess_config *config = &trainer->config;
     const struct tess_index *index = &trainer->store.index;

@@ -1,0 +1,194 @@
+/* writer.h -- an output file of any kind: a labelled matrix, rows (cells, profiles, experiments) ×
+ * readouts, written by all ranks of a communicator. The mirror of source.h.
+ *
+ * Each kind fills one table of functions; the ending of the file's name chooses it. Here stands
+ * what all kinds share: the file is written aside and gets its name when it is whole, with
+ * checksums beside it if they are asked for.
+ *
+ * The order is: open; names of both axes; columns and notes; then define the matrix (and layers),
+ * put rows in any order from any rank, settle; finish. Calls are collective over the writer's
+ * communicator and return the same code everywhere, unless they say otherwise. What is given agrees
+ * on all ranks, but for rows, which are each rank's own, and names, values of columns and texts,
+ * which only rank 0 needs (NULL elsewhere). */
+#ifndef TESSERA_WRITER_H
+#define TESSERA_WRITER_H
+
+#include "tessera/commit.h"
+#include "tessera/text.h"
+
+#include <jansson.h>
+#include <mpi.h>
+#include <stdint.h>
+
+struct tess_error;
+struct tess_h5;
+struct tess_problems;
+
+/* What a file may hold beside one dense matrix; not every kind can. */
+enum tess_writer_part { TESS_WRITER_LAYERS = 1, TESS_WRITER_SPARSE = 2 };
+
+enum tess_writer_axis { TESS_WRITER_ROWS, TESS_WRITER_READOUTS };
+
+/* Metadata of every row, or every readout. */
+enum tess_writer_values {
+    TESS_WRITER_CODES,    /* int32_t into `category`, -1: missing */
+    TESS_WRITER_FLAGS,    /* uint8_t, 0 or 1                      */
+    TESS_WRITER_INTEGERS, /* int64_t                              */
+    TESS_WRITER_REALS     /* double                               */
+};
+struct tess_writer_column {
+    const char *name;
+    enum tess_writer_values type;
+    const void *value;
+    int64_t n_categories; /* of codes */
+    const char *const *category;
+};
+
+/* A remark on the whole file: a text, a number, or a list of n texts. */
+enum tess_writer_note_type { TESS_WRITER_TEXT, TESS_WRITER_NUMBER, TESS_WRITER_TEXTS };
+struct tess_writer_note {
+    enum tess_writer_note_type type;
+    double number;
+    int64_t n;
+    const char *const *text;
+};
+
+/* Rows [first, first + n) of a sparse matrix: indptr (n + 1) from 0; the first of their values is
+ * number `first_value` of all. */
+struct tess_writer_sparse {
+    int64_t first, n, first_value;
+    const int64_t *indptr;
+    const int32_t *index;
+    const float *value;
+};
+
+/* One matrix of a file, read back as an input: of n_ranks, this one's share of the rows. */
+struct tess_writer_look {
+    const char *path, *modality, *layer; /* NULL: no MuData; the matrix itself              */
+    int rank, n_ranks;
+    int columns;   /* rank 0 reads the columns of metadata, too                           */
+    int predicted; /* by a model: values are finite, deviations (layer "std") not negative */
+};
+
+struct tess_writer;
+struct tess_writer_type {
+    const char *name;   /* "AnnData" */
+    const char *ending; /* ".h5ad"   */
+    unsigned parts;     /* the tess_writer_part that it can hold */
+    /* These are collective and end in an agreement, but for put_rows, as the functions below. Opens
+     * commit.aside, which is there and empty; sets `state`. */
+    int (*open)(struct tess_writer *writer, struct tess_error *error);
+    int (*write_names)(struct tess_writer *writer, enum tess_writer_axis axis,
+                       const char *const *name, struct tess_error *error);
+    /* NULL: the format has no place for columns, or for notes; they are left out */
+    int (*write_column)(struct tess_writer *writer, enum tess_writer_axis axis,
+                        const struct tess_writer_column *column, struct tess_error *error);
+    int (*write_note)(struct tess_writer *writer, const char *path,
+                      const struct tess_writer_note *note, struct tess_error *error);
+    /* NULL: there is nothing to prepare */
+    int (*define_matrix)(struct tess_writer *writer, const char *layer, struct tess_error *error);
+    int (*put_rows)(struct tess_writer *writer, const char *layer, int64_t first, int64_t n,
+                    const float *value, struct tess_error *error);
+    /* NULL: ranks only agree */
+    int (*settle)(struct tess_writer *writer, struct tess_error *error);
+    /* NULL without TESS_WRITER_SPARSE */
+    int (*define_sparse)(struct tess_writer *writer, int64_t n_values, struct tess_error *error);
+    int (*write_sparse)(struct tess_writer *writer, const struct tess_writer_sparse *rows,
+                        struct tess_error *error);
+    /* Completes and closes the file. */
+    int (*finish)(struct tess_writer *writer, struct tess_error *error);
+    /* Closes what is open and frees `state`; called if that is not NULL. */
+    void (*release)(struct tess_writer *writer);
+    /* Is an HDF5 file of this kind? Local. NULL: it is none of HDF5, the name's ending tells. */
+    int (*recognize)(const struct tess_h5 *h5, struct tess_error *error);
+    /* What tess_writer_describe and tess_writer_verify say of a file. NULL: what reading it back as
+     * an input says */
+    json_t *(*describe)(const char *path, struct tess_error *error);
+    int (*verify)(const struct tess_writer_look *look, struct tess_problems *problems,
+                  struct tess_error *error);
+};
+
+/* What is to be written. */
+struct tess_writer_shape {
+    const struct tess_writer_type *type; /* NULL: as the name's ending says */
+    int64_t n_rows, n_readouts;
+    unsigned parts; /* those of tess_writer_part that will be used */
+};
+
+struct tess_writer {
+    const struct tess_writer_type *type; /* borrowed; NULL: closed                 */
+    struct tess_commit commit;           /* `aside` is where the type writes       */
+    MPI_Comm comm;                       /* borrowed                               */
+    int rank;
+    int64_t n_rows, n_readouts;
+    unsigned parts;
+    void *state; /* the kind's own; NULL: nothing to release */
+};
+
+extern const struct tess_writer_type *const tess_writer_types[];
+extern const int tess_n_writer_types;
+
+/* Number of the kind of file that a name promises by its ending, if that can hold all `parts`; else
+ * -1. Local. */
+int tess_writer_find(const char *path, unsigned parts);
+/* Names, or endings, of the kinds that can hold all `parts`; own of the caller. Local. */
+char *tess_writer_names(unsigned parts, const char *separator);
+char *tess_writer_endings(unsigned parts, const char *separator);
+/* Before any work: TESS_EUSAGE, with what would do, if the name promises no kind of file, or one
+ * that cannot hold all `parts`. `option` is what the path was given to. Local. */
+int tess_writer_check(const char *option, const char *path, unsigned parts,
+                      struct tess_error *error);
+
+/* TESS_EUSAGE as above; TESS_ECREATE if the file cannot be created. */
+int tess_writer_open(struct tess_writer *writer, const char *path,
+                     const struct tess_writer_shape *shape, MPI_Comm comm,
+                     struct tess_error *error);
+/* n_rows or n_readouts names. */
+int tess_writer_write_names(struct tess_writer *writer, enum tess_writer_axis axis,
+                            const char *const *name, struct tess_error *error);
+int tess_writer_write_column(struct tess_writer *writer, enum tess_writer_axis axis,
+                             const struct tess_writer_column *column, struct tess_error *error);
+/* The columns that our files have, of rows: codes, and flags. */
+int tess_writer_write_codes(struct tess_writer *writer, const char *name, int64_t n_categories,
+                            const char *const *category, const int32_t *code,
+                            struct tess_error *error);
+int tess_writer_write_flags(struct tess_writer *writer, const char *name, const uint8_t *flag,
+                            struct tess_error *error);
+/* Notes under a path ("provenance/command"). */
+int tess_writer_write_text(struct tess_writer *writer, const char *path, const char *text,
+                           struct tess_error *error);
+int tess_writer_write_number(struct tess_writer *writer, const char *path, double x,
+                             struct tess_error *error);
+int tess_writer_write_texts(struct tess_writer *writer, const char *path, int64_t n,
+                            const char *const *text, struct tess_error *error);
+/* The dense matrix (`layer` NULL) or a layer of that name: float32, NaN is missing. */
+int tess_writer_define_matrix(struct tess_writer *writer, const char *layer,
+                              struct tess_error *error);
+/* Rows [first, first + n) of it; every row once. Not collective: a stream of rows, with no rank
+ * waiting for another; each keeps its own error until they settle. */
+int tess_writer_put_rows(struct tess_writer *writer, const char *layer, int64_t first, int64_t n,
+                         const float *value, struct tess_error *error);
+/* All ranks are through with their rows: do they agree that it went well? */
+int tess_writer_settle(struct tess_writer *writer, struct tess_error *error);
+/* In place of the dense one a sparse matrix of n_values values in all; then rows, each rank its
+ * own. */
+int tess_writer_define_sparse(struct tess_writer *writer, int64_t n_values,
+                              struct tess_error *error);
+int tess_writer_write_sparse(struct tess_writer *writer, const struct tess_writer_sparse *rows,
+                             struct tess_error *error);
+/* Gives the file its name, and with `sums` a sidecar of checksums (checksums.h); releases the
+ * writer. */
+int tess_writer_finish(struct tess_writer *writer, int sums, struct tess_error *error);
+/* Closes; removes what was not finished. Zeroes are fine, and it may run twice. */
+void tess_writer_release(struct tess_writer *writer);
+
+/* What a file of that kind holds, for `tessera info`; own of the caller, NULL and an error if it
+ * cannot be read. Local. */
+json_t *tess_writer_describe(const struct tess_writer_type *type, const char *path,
+                             struct tess_error *error);
+/* Structure and values of a file, for `tessera verify`; of n_ranks, this one's share of the rows.
+ * What is wrong is added to `problem`. Local. */
+int tess_writer_verify(const struct tess_writer_type *type, const char *path, int rank, int n_ranks,
+                       struct tess_strings *problem, struct tess_error *error);
+
+#endif

@@ -1,0 +1,248 @@
+/* writer.c -- the table of the kinds of output, and what they have in common: which one a name
+ * promises, and that a file appears whole or not at all. */
+#include "tessera/writer.h"
+
+#include "kinds.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/broadcast.h"
+#include "tessera/checksums.h"
+#include "tessera/error.h"
+
+#include <string.h>
+#include <unistd.h>
+
+const struct tess_writer_type *const tess_writer_types[] = {&tess_writer_h5ad};
+const int tess_n_writer_types = sizeof tess_writer_types / sizeof tess_writer_types[0];
+
+/* In the order of tess_writer_part's bits. */
+static const char *const part_names[] = {"layers", "sparse matrix"};
+#define N_PARTS (sizeof part_names / sizeof part_names[0])
+
+static int can_hold(const struct tess_writer_type *type, unsigned parts)
+{
+    return (parts & ~type->parts) == 0;
+}
+
+int tess_writer_find(const char *path, unsigned parts)
+{
+    size_t n = strlen(path);
+
+    for (int i = 0; i < tess_n_writer_types; i++) {
+        const char *ending = tess_writer_types[i]->ending;
+
+        if (n > strlen(ending) && strcmp(path + n - strlen(ending), ending) == 0)
+            return can_hold(tess_writer_types[i], parts) ? i : -1;
+    }
+    return -1;
+}
+
+static char *list(unsigned parts, int endings, const char *separator)
+{
+    struct tess_strings found = {0};
+    char *text;
+
+    for (int i = 0; i < tess_n_writer_types; i++)
+        if (can_hold(tess_writer_types[i], parts))
+            tess_strings_add(&found,
+                             endings ? tess_writer_types[i]->ending : tess_writer_types[i]->name);
+    text = tess_strings_join(&found, separator, found.n);
+    tess_strings_release(&found);
+    return text;
+}
+
+char *tess_writer_names(unsigned parts, const char *separator)
+{
+    return list(parts, 0, separator);
+}
+
+char *tess_writer_endings(unsigned parts, const char *separator)
+{
+    return list(parts, 1, separator);
+}
+
+static int check_type(const struct tess_writer_type *type, const char *given, unsigned parts,
+                      struct tess_error *error)
+{
+    char *names = tess_writer_names(parts, " or "), *endings = tess_writer_endings(parts, " or ");
+
+    if (!type)
+        tess_error_set(error, TESS_EUSAGE, "%s: %s is written: give a name in %s", given, names,
+                       endings);
+    for (size_t i = 0; i < N_PARTS && error->code == TESS_OK; i++)
+        if (!can_hold(type, parts & (1U << i)))
+            tess_error_set(error, TESS_EUSAGE, "%s: %s holds no %s: give a name in %s", given,
+                           type->name, part_names[i], endings);
+    tess_free(names);
+    tess_free(endings);
+    return error->code;
+}
+
+/* NULL: none. */
+static const struct tess_writer_type *promised(const char *path)
+{
+    int found = tess_writer_find(path, 0);
+
+    return found < 0 ? NULL : tess_writer_types[found];
+}
+
+int tess_writer_check(const char *option, const char *path, unsigned parts,
+                      struct tess_error *error)
+{
+    char *given = tess_format("%s %s", option, path);
+
+    check_type(promised(path), given, parts, error);
+    tess_free(given);
+    return error->code;
+}
+
+int tess_writer_open(struct tess_writer *writer, const char *path,
+                     const struct tess_writer_shape *shape, MPI_Comm comm, struct tess_error *error)
+{
+    const struct tess_writer_type *type = shape->type ? shape->type : promised(path);
+
+    *writer = (struct tess_writer){.comm = comm,
+                                   .n_rows = shape->n_rows,
+                                   .n_readouts = shape->n_readouts,
+                                   .parts = shape->parts};
+    if (check_type(type, path, shape->parts, error) != TESS_OK)
+        return error->code;
+    writer->type = type;
+    MPI_Comm_rank(comm, &writer->rank);
+    if (writer->rank == 0)
+        tess_commit_open(&writer->commit, path, error);
+    if (tess_agree(comm, error) == TESS_OK) {
+        tess_broadcast_commit(comm, &writer->commit);
+        type->open(writer, error);
+    }
+    return error->code;
+}
+
+int tess_writer_write_names(struct tess_writer *writer, enum tess_writer_axis axis,
+                            const char *const *name, struct tess_error *error)
+{
+    return writer->type->write_names(writer, axis, name, error);
+}
+
+int tess_writer_write_column(struct tess_writer *writer, enum tess_writer_axis axis,
+                             const struct tess_writer_column *column, struct tess_error *error)
+{
+    TESS_BUG_IF(strchr(column->name, '/') || column->name[0] == '\0');
+    return writer->type->write_column ? writer->type->write_column(writer, axis, column, error)
+                                      : error->code;
+}
+
+int tess_writer_write_codes(struct tess_writer *writer, const char *name, int64_t n_categories,
+                            const char *const *category, const int32_t *code,
+                            struct tess_error *error)
+{
+    struct tess_writer_column column = {name, TESS_WRITER_CODES, code, n_categories, category};
+
+    return tess_writer_write_column(writer, TESS_WRITER_ROWS, &column, error);
+}
+
+int tess_writer_write_flags(struct tess_writer *writer, const char *name, const uint8_t *flag,
+                            struct tess_error *error)
+{
+    struct tess_writer_column column = {.name = name, .type = TESS_WRITER_FLAGS, .value = flag};
+
+    return tess_writer_write_column(writer, TESS_WRITER_ROWS, &column, error);
+}
+
+static int write_note(struct tess_writer *writer, const char *path,
+                      const struct tess_writer_note *note, struct tess_error *error)
+{
+    return writer->type->write_note ? writer->type->write_note(writer, path, note, error)
+                                    : error->code;
+}
+
+int tess_writer_write_text(struct tess_writer *writer, const char *path, const char *text,
+                           struct tess_error *error)
+{
+    struct tess_writer_note note = {.type = TESS_WRITER_TEXT, .n = 1, .text = &text};
+
+    return write_note(writer, path, &note, error);
+}
+
+int tess_writer_write_number(struct tess_writer *writer, const char *path, double x,
+                             struct tess_error *error)
+{
+    struct tess_writer_note note = {.type = TESS_WRITER_NUMBER, .number = x};
+
+    return write_note(writer, path, &note, error);
+}
+
+int tess_writer_write_texts(struct tess_writer *writer, const char *path, int64_t n,
+                            const char *const *text, struct tess_error *error)
+{
+    struct tess_writer_note note = {.type = TESS_WRITER_TEXTS, .n = n, .text = text};
+
+    return write_note(writer, path, &note, error);
+}
+
+int tess_writer_define_matrix(struct tess_writer *writer, const char *layer,
+                              struct tess_error *error)
+{
+    TESS_BUG_IF(layer && !(writer->parts & TESS_WRITER_LAYERS));
+    return writer->type->define_matrix ? writer->type->define_matrix(writer, layer, error)
+                                       : error->code;
+}
+
+int tess_writer_put_rows(struct tess_writer *writer, const char *layer, int64_t first, int64_t n,
+                         const float *value, struct tess_error *error)
+{
+    TESS_BUG_IF(first < 0 || n < 0 || first > writer->n_rows - n);
+    return writer->type->put_rows(writer, layer, first, n, value, error);
+}
+
+int tess_writer_settle(struct tess_writer *writer, struct tess_error *error)
+{
+    return writer->type->settle ? writer->type->settle(writer, error)
+                                : tess_agree(writer->comm, error);
+}
+
+int tess_writer_define_sparse(struct tess_writer *writer, int64_t n_values,
+                              struct tess_error *error)
+{
+    TESS_BUG_IF(!(writer->parts & TESS_WRITER_SPARSE));
+    return writer->type->define_sparse(writer, n_values, error);
+}
+
+int tess_writer_write_sparse(struct tess_writer *writer, const struct tess_writer_sparse *rows,
+                             struct tess_error *error)
+{
+    return writer->type->write_sparse(writer, rows, error);
+}
+
+/* The sidecar first, then the name. Should that fail, no sidecar stays without a file. */
+static void commit(struct tess_writer *writer, int sums, struct tess_error *error)
+{
+    char *path = tess_strdup(writer->commit.path), *sidecar = tess_format("%s.sum", path);
+    int ours = sums && tess_agree(writer->comm, error) == TESS_OK &&
+               tess_checksums_write(&writer->commit, writer->comm, error) == TESS_OK;
+
+    if (error->code == TESS_OK && writer->rank == 0)
+        tess_commit_finish(&writer->commit, error);
+    if (ours && writer->rank == 0 && error->code != TESS_OK && access(path, F_OK) < 0)
+        unlink(sidecar);
+    tess_free(sidecar);
+    tess_free(path);
+}
+
+int tess_writer_finish(struct tess_writer *writer, int sums, struct tess_error *error)
+{
+    writer->type->finish(writer, error);
+    commit(writer, sums, error);
+    tess_agree(writer->comm, error);
+    tess_writer_release(writer);
+    return error->code;
+}
+
+void tess_writer_release(struct tess_writer *writer)
+{
+    if (writer->state)
+        writer->type->release(writer);
+    tess_commit_release(&writer->commit);
+    *writer = (struct tess_writer){0};
+}

@@ -1,0 +1,11 @@
+/* writer_verify.h -- a file that was written, read back as an input. */
+#ifndef WRITER_VERIFY_H
+#define WRITER_VERIFY_H
+
+#include "tessera/writer.h"
+
+/* The `verify` of kinds that have none of their own. Local. */
+int tess_writer_read_back(const struct tess_writer_look *look, struct tess_problems *problems,
+                          struct tess_error *error);
+
+#endif
