@@ -102,7 +102,8 @@ int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *co
                       struct tess_error *error);
 /* What it will do and the memory it needs, said by rank 0. Collective. */
 void tess_trainer_announce(struct tess_trainer *trainer);
-/* Then: loads; parameters at their initial values. Collective. */
+/* After tess_trainer_open: loads the values; parameters get their initial ones. TESS_EOS if the
+ * memory is not there. Collective. */
 int tess_trainer_load(struct tess_trainer *trainer, struct tess_error *error);
 /* Opens and loads. Collective over comm. */
 int tess_trainer_init(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,

@@ -29,7 +29,7 @@ void tess_bench_say(struct bench *bench, const char *name, double value, const c
                     double share, const char *of);
 
 double tess_bench_median(int n, const double *x);
-/* Everybody is here: the time. Collective. */
+/* The time, once all ranks are here. Collective. */
 double tess_bench_start(const struct bench *bench);
 /* Seconds since then until the last rank came here: the same on every rank. Collective. */
 double tess_bench_stop(const struct bench *bench, double start);

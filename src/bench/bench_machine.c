@@ -221,6 +221,7 @@ static double reduce(const struct bench *bench, int n, char *buffer)
     return tess_bench_stop(bench, start);
 }
 
+/* One exchange before the clock starts: MPI opens connections with the first message. */
 void tess_bench_messages(struct bench *bench)
 {
     double latency[BENCH_MOST], rate[BENCH_MOST], width[BENCH_MOST], pulse[BENCH_MOST];

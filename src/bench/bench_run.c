@@ -66,6 +66,7 @@ static int make_directory(struct bench *bench, struct tess_error *error)
     return error->code;
 }
 
+/* Both ways of sampling on the same data; imputation once, as it does not depend on them. */
 static int run_recipe(struct bench *bench, const struct recipe *recipe, struct tess_error *error)
 {
     struct bench_data data = recipe->data;
@@ -103,6 +104,7 @@ static const struct recipe *find_recipe(const char *name, struct tess_error *err
     return NULL;
 }
 
+/* A configuration of one's own, or one recipe, takes the place of all recipes. */
 static void run_all(struct bench *bench, const struct recipe *only, struct tess_error *error)
 {
     const struct tess_config *own = bench->options->config;

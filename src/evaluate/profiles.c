@@ -31,6 +31,8 @@ static int same_unit(const struct row *a, const struct row *b)
     return a->context == b->context && a->combination == b->combination && a->split == b->split;
 }
 
+/* Sorted, the rows of a unit stand together, and the units of a context by combination and split:
+ * by that order tess_profiles_find searches. */
 static void find_units(struct tess_profiles *profiles, const struct tess_index *index)
 {
     int64_t n = index->n_experiments, unit = -1;

@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-/* A factor of every step as the steps use it. */
+/* A factor as the steps use it: they compute in float. */
 static double rounded(double factor)
 {
     return (double)(float)factor;

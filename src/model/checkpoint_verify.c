@@ -26,7 +26,7 @@ static void complain(struct look *look, const char *what, const char *where, int
     tess_free(text);
 }
 
-/* Bad data are problems of the file; anything else ends the look. */
+/* Bad data are problems of the file; anything else (no memory) ends the verification. */
 static int take(struct tess_strings *problems, struct tess_error *error)
 {
     if (error->code == TESS_EDATA) {

@@ -207,7 +207,7 @@ double tess_checkpoint_bytes(const struct tess_state *state)
     return bytes;
 }
 
-/* Numbers that ran away are not worth keeping, least of all in place of the last good checkpoint.
+/* NaN and infinity are not worth keeping, least of all in place of the last good checkpoint.
  * Local. */
 static void look_at_numbers(const struct tess_state *state, struct tess_error *error)
 {

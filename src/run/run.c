@@ -88,7 +88,7 @@ static void move_aside(const char *directory, struct tess_error *error)
 }
 
 /* Temporary files of a killed run, which held the lock that this one now has; sidecars whose files
- * never came, or were deleted; word that an earlier session was told to stop. */
+ * never came, or were deleted; STOPPED, which says that an earlier session was told to stop. */
 static void remove_leftovers(const char *directory)
 {
     DIR *folder = opendir(directory);

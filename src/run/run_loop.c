@@ -69,7 +69,7 @@ static void say(const struct tess_trainer *trainer, const struct report *report)
 }
 
 /* A checkpoint that cannot be written now (a full disk, say) must not end the run: the older ones
- * stand, and the next one is tried in its turn. Numbers that ran away end it. Collective. */
+ * stand, and the next one is tried in its turn. Numbers that are not finite end it. Collective. */
 static int save_if_possible(struct tess_run *run, struct tess_trainer *trainer,
                             int (*save)(struct tess_run *, struct tess_trainer *,
                                         struct tess_error *),
@@ -189,7 +189,7 @@ static int run_all(struct tess_trainer *trainer, struct tess_run *run, struct te
         tess_info("nothing was left to do");
     else if (error->code == TESS_OK && tess_run_save(run, trainer, error) == TESS_OK)
         tess_run_check_best(run, trainer, error);
-    if (error->code == TESS_EDATA && /* numbers that ran away: the best ones are worth keeping */
+    if (error->code == TESS_EDATA && /* not finite any more: the best ones are worth keeping */
         tess_run_flush_best(run, trainer, &mine) != TESS_OK)
         tess_warn("%s", mine.text);
     tess_free(report.context);

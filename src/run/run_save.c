@@ -29,8 +29,8 @@ void tess_run_limit(struct tess_run *run, double seconds)
         run->deadline = tess_clock() + scheduler;
 }
 
-/* The longest that training was deaf (a step, a validation), a checkpoint, twice over, and the best
- * one that waits in memory must still fit before the deadline. */
+/* What must still fit before the deadline: the longest time between two looks at it (a step, a
+ * validation), a checkpoint, counted twice to be safe, and the best one if it waits in memory. */
 static int out_of_time(const struct tess_run *run, double now)
 {
     double margin =

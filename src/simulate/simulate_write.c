@@ -286,6 +286,7 @@ static void fill_truth(const struct tess_design *design, char **combination, str
     }
 }
 
+/* All pairs, measured or not: row i is combination i mod n in context i / n, as in fill_truth. */
 static int write_true_values(struct tess_writer *file, const struct tess_design *design,
                              MPI_Comm comm, struct tess_error *error)
 {

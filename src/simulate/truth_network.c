@@ -92,6 +92,8 @@ static void vary(struct network *network, const struct tess_simulate *simulate)
             (1 + simulate->interaction * (tess_random_uniform(stream, (uint64_t)i) - 0.5));
 }
 
+/* Random numbers go by a gene's place in the causal order (its regulators) or by both genes'
+ * numbers (a weight), so that no draw depends on how many there were before. */
 void tess_truth_network_init(struct network *network, const struct tess_simulate *simulate)
 {
     int64_t n = simulate->n_readouts, chosen[MAX_DEGREE];

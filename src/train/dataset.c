@@ -334,6 +334,7 @@ int64_t tess_dataset_observations(const struct tess_dataset *dataset, int64_t ex
                         : index->n_observed[experiment] * width / all;
 }
 
+/* Which experiments and how wide first: so all their values lie in one block. */
 int tess_dataset_load(const struct tess_dataset *dataset, struct tess_wanted wanted,
                       struct tess_loaded *loaded, struct tess_error *error)
 {
