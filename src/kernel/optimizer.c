@@ -91,8 +91,8 @@ static struct factors factors_at(const struct tess_optimizer *o, int64_t t)
     };
 }
 
-/* Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019), in the form and order of
- * operations of torch.optim: x -= rate / (1 - β1^t) · m / (√v / √(1 - β2^t) + ε). */
+/* Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019), in the form of torch.optim: x
+ * -= rate / (1 - β1^t) · m / (√v / √(1 - β2^t) + ε). */
 VECTORISED static void adam(struct factors f, int64_t n, const float *restrict gradient,
                             float scale, struct tess_parameters at)
 {

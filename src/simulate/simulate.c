@@ -53,6 +53,8 @@ static void fill_in(struct tess_simulate *s)
         s->depth = 10 * (double)s->n_readouts;
 }
 
+/* One contradiction at a time, in the words of the command line. Defaults come first: what is asked
+ * for is checked as it will be made. */
 int tess_simulate_check(struct tess_simulate *s, struct tess_error *error)
 {
     char *sparse = tess_writer_endings(TESS_WRITER_SPARSE, " or ");
