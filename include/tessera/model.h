@@ -1,8 +1,8 @@
 /* model.h -- a trained model, open for prediction.
  *
  * Predictions are the same bits for a (perturbation, context, readout) whatever else is asked for
- * with it, by whichever command and on however many ranks: rows and columns keep their slots in
- * tiles of one fixed shape (docs/architecture.md, "Inference"). */
+ * with it, by whichever command and on however many ranks: each has its place in tiles of one fixed
+ * shape (predictor.h). */
 #ifndef TESSERA_MODEL_H
 #define TESSERA_MODEL_H
 
