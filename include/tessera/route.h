@@ -11,14 +11,14 @@
 #include <stdint.h>
 
 /* What one rank wants at one step. */
-struct tess_wish {
+struct tess_request {
     int64_t n, room;
     int64_t *code; /* own */
     int *owner;    /* own */
 };
 /* An entry more, that `owner` holds. Local. */
-void tess_wish_add(struct tess_wish *wish, int64_t code, int owner);
-void tess_wish_release(struct tess_wish *wish);
+void tess_request_add(struct tess_request *request, int64_t code, int owner);
+void tess_request_release(struct tess_request *request);
 
 struct tess_route_step {
     int64_t n_want, n_serve;
@@ -36,7 +36,7 @@ struct tess_routes {
 
 /* From what this rank wants at each of n_steps steps, which agrees. Collective over comm. */
 void tess_routes_init(struct tess_routes *routes, MPI_Comm comm, int n_steps,
-                      const struct tess_wish *wish);
+                      const struct tess_request *request);
 void tess_routes_release(struct tess_routes *routes); /* local */
 
 /* serve (n_serve, dim) from the owner → want (n_want, dim), by slot. Collective. */

@@ -52,7 +52,8 @@ static int64_t frame_json(const struct tess_h5 *h5, const char *base, const char
     return n;
 }
 
-/* "csr_matrix float32", or "none". */
+/* "csr_matrix float32", or "none". What cannot be read is said in its place, and is no error: the
+ * rest of the file is still worth showing. */
 static json_t *matrix_json(const struct tess_h5 *h5, const char *name)
 {
     struct tess_error error = TESS_ERROR_INIT;
@@ -83,7 +84,8 @@ static void text_sink(void *context, int64_t i, const char *text)
         *(json_t **)context = json_string(text);
 }
 
-/* Single texts and numbers below a group, as nested objects; of others their size. */
+/* Single texts and numbers below a group, as nested objects; of others their size. Four levels
+ * deep: links of HDF5 may form a circle. */
 static json_t *uns_json(const struct tess_h5 *h5, const char *group, int depth,
                         struct tess_error *error)
 {

@@ -29,7 +29,7 @@ static void *allocate(size_t n, size_t size)
         return NULL;
 #ifdef MADV_HUGEPAGE
     if (alignment == HUGE_PAGE)
-        madvise(block, bytes, MADV_HUGEPAGE); /* a wish */
+        madvise(block, bytes, MADV_HUGEPAGE); /* a hint: it may be refused */
 #endif
     memset(block, 0, bytes);
     return block;

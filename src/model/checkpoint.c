@@ -71,6 +71,7 @@ static int read_attributes(const struct tess_h5 *h5, struct tess_state *state,
         else
             read_text(h5, state, field, error);
     }
+    /* Arrays have step + 1 entries: that must not overflow. */
     if (error->code == TESS_OK && (state->optimizer.step < 0 || state->optimizer.step == INT64_MAX))
         tess_error_set(error, TESS_EDATA, "%s: step %lld: the file is damaged", h5->path,
                        (long long)state->optimizer.step);
@@ -135,7 +136,9 @@ static int read_shared(const struct tess_h5 *h5, struct tess_state *state, struc
     return error->code;
 }
 
-/* The optimiser's scalars follow from the learning rates. */
+/* The optimiser's other scalars follow from the learning rates and are not stored: they are
+ * computed by the same function as in training, so that they have its bits. The array that was read
+ * is freed: the optimiser keeps the rates in its own. */
 static void replay_rates(struct tess_state *state)
 {
     double *rate = state->optimizer.rate;
@@ -183,6 +186,7 @@ static void check_extents(const struct tess_h5 *h5, const struct tess_state *sta
     }
 }
 
+/* In this order: symbols and settings say how large everything else must be. */
 int tess_checkpoint_read_head(const struct tess_h5 *h5, struct tess_state *state,
                               struct tess_error *error)
 {
@@ -221,7 +225,7 @@ static int columns_hold(const struct tess_state *state, const struct tess_row_st
 
 /* Rows' checksums, and columns whose numbers are used as indices. */
 static int check_rows(const struct tess_h5 *h5, const struct tess_state *state,
-                      enum tess_table table, struct tess_state_range part,
+                      enum tess_embedding table, struct tess_state_range part,
                       const struct tess_row_state *rows, struct tess_error *error)
 {
     struct tess_h5_rows some = {TESS_H5_LINE(state->vocab[table].n), part.first, part.n};
@@ -239,7 +243,7 @@ static int check_rows(const struct tess_h5 *h5, const struct tess_state *state,
 }
 
 int tess_checkpoint_read_state(const struct tess_h5 *h5, const struct tess_state *state,
-                               enum tess_table table, struct tess_state_range part,
+                               enum tess_embedding table, struct tess_state_range part,
                                const struct tess_row_state *out, struct tess_error *error)
 {
     for (const struct tess_state_field *field = tess_state_first(TESS_STATE_TABLES);
@@ -255,7 +259,7 @@ int tess_checkpoint_read_state(const struct tess_h5 *h5, const struct tess_state
 }
 
 int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_state *state,
-                              enum tess_table table, struct tess_state_range part, float *out,
+                              enum tess_embedding table, struct tess_state_range part, float *out,
                               struct tess_error *error)
 {
     int dim = state->shape.dim;
@@ -269,6 +273,7 @@ int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_state 
                 &state->optimizer, dim, rows.last[i], state->optimizer.step,
                 (struct tess_parameters){out + i * dim, rows.m + i * dim, rows.v + i * dim});
     }
+    /* The values are the caller's: only what was made here is freed. */
     rows.value = NULL;
     tess_row_state_release(&rows);
     return error->code;

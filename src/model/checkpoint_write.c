@@ -3,10 +3,10 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/broadcast.h"
+#include "tessera/checksums.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
-#include "tessera/share.h"
-#include "tessera/sums.h"
 
 /* Room for what HDF5 itself puts into a file: headers, and gaps between datasets. */
 #define FILE_BYTES (1 << 20)
@@ -46,7 +46,8 @@ static void write_attribute(struct tess_h5 *h5, const struct tess_state *state,
     }
 }
 
-/* What every rank has: rank 0's. */
+/* What every rank has: rank 0's. A training without scaling has no such arrays, and none are made.
+ */
 static void write_shared(struct tess_h5 *h5, const struct tess_state *state,
                          const struct tess_state_field *field, int table, struct tess_error *error)
 {
@@ -78,6 +79,7 @@ static void write_rows(struct tess_h5 *h5, const struct tess_state *state,
     write_dataset(h5, &set, error);
 }
 
+/* A row's checksum is of all its arrays together, so that any rank can check any row by itself. */
 static void write_row_sums(struct tess_h5 *h5, const struct tess_state *state, int table,
                            struct tess_error *error)
 {
@@ -144,7 +146,8 @@ static void write_field(struct tess_h5 *h5, const struct tess_state *state,
     }
 }
 
-/* The checksum over a whole group, when the group is there. */
+/* The checksums of a table's rows, or of its symbols, once they are there. The MLP has its own, in
+ * blocks (write_slice); all else is guarded by the file's sidecar (sums.h) alone. */
 static void write_group_sum(struct tess_h5 *h5, const struct tess_state *state,
                             enum tess_state_group group, int table, struct tess_error *error)
 {
@@ -159,6 +162,8 @@ static void write_group_sum(struct tess_h5 *h5, const struct tess_state *state,
     }
 }
 
+/* Group by group as the table lists them: the order of writing decides the file's bytes. Defining
+ * and writing are collective, so all ranks walk the same way. */
 static void write_all(struct tess_h5 *h5, const struct tess_state *state, struct tess_error *error)
 {
     for (int g = 0; g < TESS_STATE_N_GROUPS; g++)
@@ -202,7 +207,7 @@ double tess_checkpoint_bytes(const struct tess_state *state)
     return bytes;
 }
 
-/* Numbers that ran away are not worth keeping, least of all in place of the last good checkpoint.
+/* NaN and infinity are not worth keeping, least of all in place of the last good checkpoint.
  * Local. */
 static void look_at_numbers(const struct tess_state *state, struct tess_error *error)
 {
@@ -233,18 +238,19 @@ int tess_checkpoint_write(const struct tess_state *state, MPI_Comm comm, const c
 
     MPI_Comm_rank(comm, &rank);
     look_at_numbers(state, error);
-    /* a disk that is clearly too full is noticed before anything is written; that may pass */
+    /* A disk that is clearly too full is noticed before anything is written. It may have room
+     * later: TESS_EIO, after which a training goes on. */
     if (rank == 0 && tess_commit_open(&commit, path, error) == TESS_OK &&
         tess_commit_check_room(path, tess_checkpoint_bytes(state), error) == TESS_ECREATE)
         error->code = TESS_EIO;
     if (tess_agree(comm, error) == TESS_OK) {
-        tess_share_commit(comm, &commit);
+        tess_broadcast_commit(comm, &commit);
         if (tess_h5_create(&h5, commit.aside, comm, error) == TESS_OK)
             write_all(&h5, state, error);
     }
     tess_h5_close(&h5, error);
     if (tess_agree(comm, error) == TESS_OK)
-        tess_sums_write(&commit, comm, error);
+        tess_checksums_write(&commit, comm, error);
     if (error->code == TESS_OK && rank == 0)
         tess_commit_finish(&commit, error);
     tess_commit_release(&commit);

@@ -1,10 +1,10 @@
 /* store_write.c -- a new store, written aside by all ranks; and the split, replaced in place. */
-#include "fields.h"
+#include "index_fields.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/broadcast.h"
 #include "tessera/error.h"
-#include "tessera/share.h"
 #include "tessera/version.h"
 
 #include <errno.h>
@@ -39,19 +39,19 @@ static int write_index(struct tess_store *store, struct tess_error *error)
         tess_h5_write_string(h5, "/", "created_by", creator, error);
     tess_free(creator);
     for (int i = 0; i < TESS_N_VOCABS && error->code == TESS_OK; i++) {
-        const struct tess_vocab *vocab = tess_field_vocab(&store->index, i);
+        const struct tess_vocab *vocab = tess_index_field_vocab(&store->index, i);
 
         tess_h5_write_strings(
             h5, tess_vocab_names[i],
             &(struct tess_h5_strings){vocab->n, vocab->width, vocab->width + 1, vocab->text},
             error);
     }
-    tess_field_lengths(&store->index, length);
+    tess_index_field_lengths(&store->index, length);
     for (int i = 0; i < TESS_N_FIELDS && error->code == TESS_OK; i++)
-        tess_h5_write(h5, tess_fields[i].name, tess_field_type(i), TESS_H5_LINE(length[i]),
-                      *tess_field_array(&store->index, i), error);
+        tess_h5_write(h5, tess_index_fields[i].name, tess_index_field_type(i),
+                      TESS_H5_LINE(length[i]), *tess_index_field_array(&store->index, i), error);
     for (int which = 0; which < 2 && error->code == TESS_OK; which++) {
-        int64_t n = tess_field_values(&store->index, which);
+        int64_t n = tess_index_field_values(&store->index, which);
 
         tess_h5_define(h5, tess_value_names[which], H5T_NATIVE_FLOAT, TESS_H5_LINE(n), error);
     }
@@ -71,7 +71,7 @@ int tess_store_create(struct tess_store *store, const char *path, MPI_Comm comm,
     if (rank_of(comm) == 0 && error->code == TESS_OK)
         tess_commit_open(&store->commit, path, error);
     if (tess_agree(comm, error) == TESS_OK) {
-        tess_share_commit(comm, &store->commit);
+        tess_broadcast_commit(comm, &store->commit);
         if (tess_h5_create(&store->h5, store->commit.aside, n_ranks == 1 ? MPI_COMM_NULL : comm,
                            error) == TESS_OK)
             write_index(store, error);
@@ -142,7 +142,7 @@ static void sum_over_ranks(MPI_Comm comm, int64_t *data, int64_t n)
  * Another rank's bytes are sure to be there after a flush on both sides of a barrier (MPI-IO). */
 static int sum_blocks(struct tess_store *store, int which, struct tess_error *error)
 {
-    int64_t total = tess_field_values(&store->index, which);
+    int64_t total = tess_index_field_values(&store->index, which);
     int64_t n_blocks = (total + TESS_CHECK_VALUES - 1) / TESS_CHECK_VALUES;
     float *data = TESS_NEW(float, TESS_CHECK_VALUES);
     int rank = rank_of(store->comm), n_ranks;
@@ -156,7 +156,7 @@ static int sum_blocks(struct tess_store *store, int which, struct tess_error *er
 
         n = n < TESS_CHECK_VALUES ? n : TESS_CHECK_VALUES;
         tess_h5_read_rows(&store->h5, tess_value_names[which], H5T_NATIVE_FLOAT,
-                          tess_field_rows(&store->index, which, first, n), data, error);
+                          tess_index_field_rows(&store->index, which, first, n), data, error);
         store->check[which][b] = XXH3_64bits(data, (size_t)n * sizeof *data);
         if (which == 0 && error->code == TESS_OK)
             count_observed(&store->index, first, n, data);
@@ -174,7 +174,7 @@ static int write_sums(struct tess_store *store, struct tess_error *error)
     uint64_t check = tess_split_check(index->split, index->n_experiments, store->split_method);
 
     sum_over_ranks(store->comm, index->n_observed, index->n_experiments);
-    tess_h5_write_rows(&store->h5, tess_fields[TESS_FIELD_OBSERVED].name, H5T_NATIVE_INT64,
+    tess_h5_write_rows(&store->h5, tess_index_fields[TESS_FIELD_OBSERVED].name, H5T_NATIVE_INT64,
                        (struct tess_h5_range){0, mine * index->n_experiments}, index->n_observed,
                        error);
     for (int which = 0; which < 2 && error->code == TESS_OK; which++)
@@ -238,7 +238,7 @@ void tess_store_release(struct tess_store *store)
 static int replace_split(struct tess_h5 *h5, const int8_t *split, int64_t n, const char *method,
                          struct tess_error *error)
 {
-    const char *name = tess_fields[TESS_FIELD_SPLIT].name;
+    const char *name = tess_index_fields[TESS_FIELD_SPLIT].name;
     char text[TESS_SPLIT_METHOD] = "";
     hid_t type = tess_h5_string_type(TESS_SPLIT_METHOD);
     int64_t one = 1;

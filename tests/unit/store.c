@@ -2,8 +2,8 @@
 #include "../sample.h"
 
 #include "tessera/alloc.h"
-#include "tessera/commit.h"
 #include "tessera/combination.h"
+#include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/h5_guard.h"
 #include "tessera/text.h"

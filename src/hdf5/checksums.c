@@ -1,6 +1,6 @@
-/* sums.c -- the sidecar's text: a line of what it is; one of the size and a line a block, once or
- * twice; and a line with the hash of the lines before it. */
-#include "tessera/sums.h"
+/* checksums.c -- the sidecar's text: a line of what it is; one of the size and a line a block, once
+ * or twice; and a line with the hash of the lines before it. */
+#include "tessera/checksums.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
@@ -183,7 +183,7 @@ static void keep_current(const char *path, MPI_Comm comm, struct record *current
     release(record);
 }
 
-int tess_sums_write(struct tess_commit *commit, MPI_Comm comm, struct tess_error *error)
+int tess_checksums_write(struct tess_commit *commit, MPI_Comm comm, struct tess_error *error)
 {
     char *name = tess_format("%s.sum", commit->path), *text;
     struct record record[2] = {{0, NULL}, {0, NULL}};
@@ -244,8 +244,8 @@ static int check_size(const char *path, const struct record *record, int64_t *si
                           (long long)*size, (long long)record[0].bytes);
 }
 
-int tess_sums_verify(const char *path, MPI_Comm comm, struct tess_strings *damage,
-                     struct tess_error *error)
+int tess_checksums_verify(const char *path, MPI_Comm comm, struct tess_strings *damage,
+                          struct tess_error *error)
 {
     struct record wanted[2] = {{0, NULL}, {0, NULL}}, found = {0, NULL};
     int64_t bytes = 0;
@@ -266,7 +266,7 @@ int tess_sums_verify(const char *path, MPI_Comm comm, struct tess_strings *damag
     return tess_agree(comm, error);
 }
 
-void tess_sums_remove(const char *path)
+void tess_checksums_remove(const char *path)
 {
     char *name = tess_format("%s.sum", path);
 
@@ -275,7 +275,7 @@ void tess_sums_remove(const char *path)
     tess_free(name);
 }
 
-int tess_sums_rename(const char *path, const char *to)
+int tess_checksums_rename(const char *path, const char *to)
 {
     char *name = tess_format("%s.sum", path), *name_to = tess_format("%s.sum", to);
     int result = rename(path, to);
