@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Every check of tools/structure.py is seen to fail: a small tree is clean, and each fault put into it is found.
+"""Every check of tools/structure.py, and those of functions in tools/lint.py, are seen to fail: a small tree is clean, and each fault put into it is found.
 
 usage: tests/lint.py SOURCE_FOLDER"""
 import pathlib
@@ -13,7 +13,7 @@ source = pathlib.Path(sys.argv[1])
 
 def header(name, body, guard=None):
     guard = guard or f"TESSERA_{name.upper()}_H"
-    return f"/* {name}.h -- a header. */\n#ifndef {guard}\n#define {guard}\n\n{body}\n#endif\n"
+    return f"/* {name}.h -- a header. Local. */\n#ifndef {guard}\n#define {guard}\n\n{body}\n#endif\n"
 
 
 def code(name, *parts):
@@ -58,8 +58,8 @@ CASES = {
         "src/hdf5/h5.c:4: hdf5 may not use tess_yaml_read of config"),
     "a function that another folder defines than its header's": (
         {"include/tessera/text.h": header("text", "int tess_text_find(void);\nint tess_text_share(void);\n"),
-         "src/comm/share.c": code("share", function("tess_text_share"))},
-        "include/tessera/text.h:6: tess_text_share is defined in src/comm/share.c"),
+         "src/comm/broadcast.c": code("share", function("tess_text_share"))},
+        "include/tessera/text.h:6: tess_text_share is defined in src/comm/broadcast.c"),
     "a function that another file defines than its header's": (
         {"src/config/yaml.h": header("yaml", "int tess_yaml_read(void);\nint tess_config_read(void);\n", "YAML_H")},
         "src/config/yaml.h:6: tess_config_read is defined in src/config/config.c"),
@@ -86,6 +86,25 @@ CASES = {
     "communication below comm": (
         changed("src/base/text.c", "    return 0;", "    return MPI_Barrier(MPI_COMM_SELF);"),
         "src/base/text.c:6: MPI_Barrier: src/base knows no other ranks"),
+    "a long function": (
+        changed("src/base/text.c", "    return 0;", "    int i = 0;\n\n" + "    i++;\n" * 60 + "    return i;"),
+        "src/base/text.c:4: tess_text_find has 66 lines, at most 60"),
+    "a function of many parameters": (
+        {"src/base/log.c": code("log", "static int many(int a, int (*b)(int, int), int c, int d, int e, int f, int g)\n{\n    return 0;\n}\n")},
+        "src/base/log.c:2: many has 7 parameters, at most 6"),
+    "a deep nest": (
+        changed("src/base/text.c", "    return 0;", "".join("    " * k + "while (1)\n" for k in range(1, 5)) + "    " * 5 + "return 0;\n    return 0;"),
+        "src/base/text.c:4: tess_text_find is nested 4 deep, at most 3"),
+    "a function without the prefix": (
+        {"src/base/log.c": code("log", function("write_line"))}, "src/base/log.c:2: write_line is no static function"),
+    "a public function that does not say who calls it": (
+        changed("include/tessera/text.h", " Local.", ""), "include/tessera/text.h:5: tess_text_find: is it local or collective?"),
+    "few static functions": (
+        {"src/base/log.c": code("log", *[function(f"tess_log_{i}") for i in range(30)])}, "functions are static, at least 60%"),
+    "HDF5 outside its folder": (
+        changed("src/base/text.c", "    return 0;", "    return H5open();"), "src/base/text.c:6: H5open is src/hdf5's to call"),
+    "a page of docs/flow with a blank at the end of a line": (
+        {"docs/flow/resume.md": "Resuming \n"}, "docs/flow/resume.md:1: blanks at the end of the line"),
     "a folder that stands on nothing": (
         {"src/attic/old.c": code("old", function("tess_old"))}, "src/attic stands on nothing"),
     "a folder of many files": (
@@ -108,7 +127,7 @@ def lint(files):
 def main():
     bad = 0
     done = lint({})
-    if done.returncode != 0:
+    if done.returncode not in (0, 77):  # 77: this clang-format is not asked about the layout
         print(f"the clean tree is not clean:\n{done.stdout}{done.stderr}")
         bad += 1
     for name, (files, expected) in CASES.items():

@@ -6,15 +6,15 @@
 set -u
 
 usage() { sed -n '2,6s/^# //p' "$0"; }
-tests=0 extra="" judges="numpy scipy h5py anndata sklearn torch" mpi=openmpi
+tests=0 extra="" judges="numpy scipy h5py anndata sklearn torch" layout=clang-format-14 mpi=openmpi
 for option in "$@"; do
     case $option in
     --tests) tests=1 ;;
     --slurm) extra="$extra slurm-wlm munge" ;;
     --hosts) extra="$extra iproute2" ;;
     --trees) extra="$extra debootstrap git" ;;
-    --quick) judges="numpy scipy h5py anndata sklearn" ;;
-    --mpich) mpi=mpich judges="" ;;
+    --quick) judges="numpy scipy h5py anndata sklearn" layout="" ;;
+    --mpich) mpi=mpich judges="" layout="" ;;
     --help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
     esac
@@ -57,6 +57,7 @@ has() {
     uthash-dev) header uthash.h ;;
     libcmocka-dev) pc cmocka ;;
     hdf5-tools) command -v h5diff ;;
+    clang-format-14) command -v clang-format-14 ;;
     slurm-wlm) command -v slurmctld && command -v slurmd ;;
     munge) command -v munged ;;
     iproute2) command -v ip ;;
@@ -104,8 +105,8 @@ zlib1g-dev uthash-dev"
 [ $mpi = openmpi ] || need=$(echo "$need" | sed 's/openmpi-bin/mpich/; s/openmpi/mpich/g')
 [ $tests = 0 ] || need="$need libcmocka-dev hdf5-tools"
 # Other people's readers, who judge what we write. Tests without them are skipped and say so.
-[ $tests = 1 ] || judges=""
-judges="$extra $(for name in $judges; do echo "python3-$name"; done)"
+[ $tests = 1 ] || judges="" layout=""
+judges="$extra $layout $(for name in $judges; do echo "python3-$name"; done)"
 
 # Lists of packages are split into words on purpose.
 # shellcheck disable=SC2086,SC2116

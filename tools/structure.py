@@ -35,9 +35,10 @@ MPI_ALONE = {"MPI_Abort", "MPI_Get_library_version", "MPI_MAX_LIBRARY_VERSION_ST
 # Headers without functions, which no .c file gives a folder.
 HEADER_FOLDER = {"vectorised": "base"}
 MAX_FILES, MAX_LINES = 16, 3000
+LEAST_STATIC = 0.6  # of all functions: what no other file needs is nobody else's
 
 # At the left margin, without static, the braces of the body on a line of their own.
-FUNCTION = re.compile(r"^(?!static\b|typedef\b|extern\b)[A-Za-z_][\w \t*]*?\b(\w+)\s*\([^;{}]*\)\s*\n\{", re.M)
+FUNCTION = re.compile(r"^(?!(?:VECTORISED\w* )?static\b|typedef\b|extern\b)[A-Za-z_][\w \t*]*?\b(\w+)\s*\([^;{}]*\)\s*\n\{", re.M)
 VARIABLE = re.compile(r"^(?!static\b|typedef\b|extern\b)[A-Za-z_][\w \t*]*?\b(tess_\w+)(?:\[\w*\])*\s*=", re.M)
 PROTOTYPE = re.compile(r"^(?!static\b|typedef\b|extern\b)[A-Za-z_][\w \t*]*?\b(\w+)\s*\([^;{}]*\)[^;{}]*;", re.M)
 EXTERN = re.compile(r"^extern\b([^;]*);", re.M)
@@ -167,6 +168,30 @@ class Structure:
                 if match.group() not in MPI_ALONE:
                     yield path, line_of(self.code[path], match.start()), f"{match.group()}: src/{self.folder(path)} knows no other ranks"
 
+    def check_names(self):
+        """What other files can see carries the library's prefix; most functions are seen by their file alone."""
+        static = sum(len(re.findall(r"^(?:VECTORISED\w* )?static\b[^;{}]*\)\n\{", code, re.M)) for code in self.code.values())
+        for name in sorted(self.functions):
+            if not name.startswith("tess_") and name != "main":
+                path = self.defined[name]
+                yield path, line_of(self.code[path], re.search(rf"\b{name}\s*\([^;{{}}]*\)\s*\n\{{", self.code[path]).start()), (
+                    f"{name} is no static function and has no prefix tess_")
+        if self.functions and self.sources and len(self.functions) > 20 and static < LEAST_STATIC * (static + len(self.functions)):
+            yield self.sources[0], 1, f"{static} of {static + len(self.functions)} functions are static, at least {LEAST_STATIC:.0%} should be"
+
+    def check_contracts(self):
+        """A public function says whether all ranks have to call it: beside it, in its paragraph, or on top of its header."""
+        says = re.compile(r"\b([Ll]ocal|[Cc]ollective|[Pp]ure)\b")
+        for header in filter(self.is_public, self.headers):
+            text = self.text[header]
+            if says.search(text[:text.find("*/")]):
+                continue
+            for match in PROTOTYPE.finditer(self.code[header]):
+                paragraph = text[:match.start()].rsplit("\n\n", 1)[-1]
+                rest = text[match.end():text.find("\n", match.end())]
+                if not says.search(paragraph + rest):
+                    yield header, line_of(text, match.start(1)), f"{match.group(1)}: is it local or collective?"
+
     def check_circles(self):
         """Files of a folder that need each other."""
         needs = {path: {} for path in self.sources}
@@ -196,5 +221,5 @@ class Structure:
 
     def check(self):
         for one in (self.check_folders, self.check_includes, self.check_uses, self.check_headers, self.check_alone,
-                    self.check_circles):
+                    self.check_names, self.check_contracts, self.check_circles):
             yield from one()

@@ -30,7 +30,7 @@ struct tess_baselines {
     double **mean;      /* (n_contexts) each (readouts of the context), NaN: none; own       */
     double **control;   /* the same; NULL where a context has no control                     */
     double *overall;    /* (readouts) mean over the contexts' means; own                     */
-    double global_mean; /* of all training observations; NaN: none             */
+    double global_mean; /* of all values of training units but control; NaN: none   */
     double *similarity; /* (n_contexts) to `similar_to`; own                   */
     int64_t similar_to; /* a context, or -1                                    */
     struct tess_linear linear;

@@ -29,6 +29,8 @@ struct tess_outcome {                 /* all (n_methods, TESS_METRICS); own     
     int64_t n_perturbations;
 };
 
+/* Estimates of every score by every method; intervals of own scores and differences, which need two
+ * perturbations and two resamples that define the score. */
 void tess_bootstrap_init(struct tess_outcome *outcome, const struct tess_sample *sample);
 void tess_bootstrap_release(struct tess_outcome *outcome);
 

@@ -28,11 +28,11 @@ int tess_checkpoint_read_head(const struct tess_h5 *h5, struct tess_state *state
 /* Rows of a table with their optimiser state, as they are stored, to arrays with room for them;
  * checksums verified. Local. */
 int tess_checkpoint_read_state(const struct tess_h5 *h5, const struct tess_state *state,
-                               enum tess_table table, struct tess_state_range part,
+                               enum tess_embedding table, struct tess_state_range part,
                                const struct tess_row_state *out, struct tess_error *error);
 /* The same rows as they stand at the checkpoint's step: their values alone. Local. */
 int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_state *state,
-                              enum tess_table table, struct tess_state_range part, float *out,
+                              enum tess_embedding table, struct tess_state_range part, float *out,
                               struct tess_error *error);
 /* Those arrays of the MLP that the state has room for: of the moments the slice that it names;
  * checksums verified. Local. */
@@ -46,8 +46,8 @@ int tess_checkpoint_read_scaling(const struct tess_h5 *h5, struct tess_state *st
  */
 json_t *tess_checkpoint_info(const char *path, struct tess_error *error);
 
-/* Everything that is in an intact file (sums.h) held against its checksums and what it must be:
- * what is wrong is added to `problems` of rank 0, one sentence each. Each rank its share.
+/* Everything that is in an intact file (checksums.h) held against its checksums and what it must
+ * be: what is wrong is added to `problems` of rank 0, one sentence each. Each rank its share.
  * Collective over comm. */
 int tess_checkpoint_verify(const char *path, MPI_Comm comm, struct tess_strings *problems,
                            struct tess_error *error);

@@ -6,7 +6,8 @@
  * the other finds that PATH is not what it was at its start, and ends with TESS_ECREATE. Signals
  * that end the program (Ctrl-C, TERM, HUP …) remove what is unfinished; SIGKILL cannot be caught.
  *
- * Local; of a file that many ranks write, one begins and finishes, and shares the names (share.h).
+ * Local; of a file that many ranks write, one begins and finishes, and shares the names
+ * (broadcast.h).
  */
 #ifndef TESSERA_COMMIT_H
 #define TESSERA_COMMIT_H

@@ -63,6 +63,14 @@ struct tess_h5_extent {
     int n_dims; /* 1 or 2; 0: one value */
     int64_t shape[2];
 };
+#define TESS_H5_SCALAR                                                                             \
+    (struct tess_h5_extent)                                                                        \
+    {                                                                                              \
+        0,                                                                                         \
+        {                                                                                          \
+            1, 1                                                                                   \
+        }                                                                                          \
+    }
 #define TESS_H5_LINE(n)                                                                            \
     (struct tess_h5_extent)                                                                        \
     {                                                                                              \
@@ -90,6 +98,10 @@ int64_t tess_h5_length(const struct tess_h5 *h5, const char *name, struct tess_e
 /* The whole of a dataset of exactly this extent. Local. */
 int tess_h5_read(const struct tess_h5 *h5, const char *name, hid_t type,
                  struct tess_h5_extent extent, void *out, struct tess_error *error);
+/* Rows, or elements, [first, first + n). */
+struct tess_h5_range {
+    int64_t first, n;
+};
 /* Rows [first, first + n) of a dataset of exactly this extent; large reads go in pieces. Local. */
 struct tess_h5_rows {
     struct tess_h5_extent extent;
@@ -105,11 +117,14 @@ int tess_h5_read_strings(const struct tess_h5 *h5, const char *name, int64_t *n,
 /* Attributes of the object `name`. `string` is own of the caller. Absent: TESS_EDATA for a number,
  * *string = NULL for a text. Local, but for writing. */
 int tess_h5_has_attribute(const struct tess_h5 *h5, const char *name, const char *attribute);
-int tess_h5_read_attribute(const struct tess_h5 *h5, const char *name, const char *attribute,
-                           hid_t type, int64_t n, void *out, struct tess_error *error);
+struct tess_h5_attribute {
+    const char *object, *name; /* borrowed */
+};
+int tess_h5_read_attribute(const struct tess_h5 *h5, struct tess_h5_attribute attribute, hid_t type,
+                           int64_t n, void *out, struct tess_error *error);
 int tess_h5_read_string(const struct tess_h5 *h5, const char *name, const char *attribute,
                         char **string, struct tess_error *error);
-int tess_h5_write_attribute(struct tess_h5 *h5, const char *name, const char *attribute, hid_t type,
+int tess_h5_write_attribute(struct tess_h5 *h5, struct tess_h5_attribute attribute, hid_t type,
                             int64_t n, const void *data, struct tess_error *error);
 /* Fixed-length UTF-8 scalar. */
 int tess_h5_write_string(struct tess_h5 *h5, const char *name, const char *attribute,
@@ -126,16 +141,21 @@ void tess_h5_type_close(hid_t type);
 
 /* A new group. Missing groups on the way are made; TESS_EIO if it is there already. */
 int tess_h5_group(struct tess_h5 *h5, const char *name, struct tess_error *error);
-/* An empty dataset; chunk NULL: contiguous. Missing groups on the way are made. */
-int tess_h5_define(struct tess_h5 *h5, const char *name, hid_t type, int n_dims,
-                   const int64_t *shape, const int64_t *chunk, struct tess_error *error);
+/* An empty, contiguous dataset. Missing groups on the way are made. */
+int tess_h5_define(struct tess_h5 *h5, const char *name, hid_t type, struct tess_h5_extent extent,
+                   struct tess_error *error);
 /* Define and write a small dataset; of many ranks, rank 0's data counts. */
-int tess_h5_write(struct tess_h5 *h5, const char *name, hid_t type, int n_dims,
-                  const int64_t *shape, const void *data, struct tess_error *error);
-/* A 1-D dataset of n fixed-length UTF-8 strings from a block of `width` bytes each, `stride` apart.
- */
-int tess_h5_write_strings(struct tess_h5 *h5, const char *name, int64_t n, int width, int stride,
-                          const char *block, struct tess_error *error);
+int tess_h5_write(struct tess_h5 *h5, const char *name, hid_t type, struct tess_h5_extent extent,
+                  const void *data, struct tess_error *error);
+/* n fixed-length UTF-8 strings: `width` bytes each, `stride` apart. Borrowed. */
+struct tess_h5_strings {
+    int64_t n;
+    int width, stride;
+    const char *block;
+};
+/* A 1-D dataset of them. */
+int tess_h5_write_strings(struct tess_h5 *h5, const char *name,
+                          const struct tess_h5_strings *strings, struct tess_error *error);
 /* A 1-D dataset of n texts, as wide as the longest; and one text (NULL: ""). Of many ranks, rank
  * 0's count; the others may give NULL. */
 int tess_h5_write_texts(struct tess_h5 *h5, const char *name, int64_t n, const char *const *text,
@@ -145,11 +165,11 @@ int tess_h5_write_text(struct tess_h5 *h5, const char *name, const char *text,
 /* Rows [first, first + n) of a defined dataset; each rank its own, n may be 0 and may differ. In
  * pieces of at most 256 MiB (or a row, if that is more). `put` is for streams of rows: it is not
  * collective, ranks come when they like, and each keeps its own error until they settle. */
-int tess_h5_put_rows(const struct tess_h5 *h5, const char *name, hid_t type, int64_t first,
-                     int64_t n, const void *data, struct tess_error *error);
+int tess_h5_put_rows(const struct tess_h5 *h5, const char *name, hid_t type,
+                     struct tess_h5_range range, const void *data, struct tess_error *error);
 /* All ranks are through with writing: do they agree that it went well? Collective. */
 int tess_h5_settle(struct tess_h5 *h5, struct tess_error *error);
-int tess_h5_write_rows(struct tess_h5 *h5, const char *name, hid_t type, int64_t first, int64_t n,
+int tess_h5_write_rows(struct tess_h5 *h5, const char *name, hid_t type, struct tess_h5_range range,
                        const void *data, struct tess_error *error);
 
 #endif

@@ -20,8 +20,8 @@ struct tess_kept { /* this rank's part; all zeroes: nothing */
 int64_t tess_kept_decide(const struct tess_trainer *trainer);
 /* Copies the trainer's state, in place of an earlier copy. Local. */
 void tess_kept_take(struct tess_kept *kept, struct tess_trainer *trainer);
-/* The trainer stands where the copy was taken, and the copy where the trainer was. Call it twice.
- * Local. */
+/* Exchanges the trainer's state and the copy: the trainer stands where the copy was taken, until a
+ * second call undoes it. There must be a copy. Local. */
 void tess_kept_exchange(struct tess_kept *kept, struct tess_trainer *trainer);
 void tess_kept_release(struct tess_kept *kept);
 

@@ -1,8 +1,8 @@
 /* model.h -- a trained model, open for prediction.
  *
  * Predictions are the same bits for a (perturbation, context, readout) whatever else is asked for
- * with it, by whichever command and on however many ranks: rows and columns keep their slots in
- * tiles of one fixed shape (docs/architecture.md, "Inference"). */
+ * with it, by whichever command and on however many ranks: each has its place in tiles of one fixed
+ * shape (predictor.h). */
 #ifndef TESSERA_MODEL_H
 #define TESSERA_MODEL_H
 
@@ -36,7 +36,8 @@ struct tess_model {
 };
 
 /* `path` is a run directory (its best checkpoint, else the newest; a damaged one is passed over
- * with a warning) or a checkpoint. Collective over comm; every rank gets the whole model. */
+ * with a warning) or a checkpoint. TESS_EDATA if none is there or intact. Every rank gets the whole
+ * model; whatever comes of it must be released. Collective over comm. */
 int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
                     struct tess_error *error);
 /* Several: an ensemble (other seeds of the same symbols), headed by the first. Its hash is of all.

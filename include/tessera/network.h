@@ -31,7 +31,7 @@ int64_t tess_shape_size(struct tess_shape shape);
 /* Points into a block of so many. Local. */
 void tess_mlp_point(struct tess_mlp *mlp, struct tess_shape shape, float *block);
 
-enum tess_table { TESS_TABLE_P, TESS_TABLE_R, TESS_TABLE_C, TESS_N_TABLES };
+enum tess_embedding { TESS_TABLE_P, TESS_TABLE_R, TESS_TABLE_C, TESS_N_TABLES };
 
 struct tess_network {
     struct tess_shape shape;
@@ -45,8 +45,8 @@ struct tess_network {
  * as one (H, 3D) matrix; biases uniform ±1/√fan_in. Every number is a pure function of (seed,
  * place), so any rank can make any part. `first`, `n`: which rows, or which floats of the MLP
  * block. Local. */
-void tess_network_init_rows(uint64_t seed, enum tess_table table, int dim, int64_t first, int64_t n,
-                            float *out);
+void tess_network_init_rows(uint64_t seed, enum tess_embedding table, int dim, int64_t first,
+                            int64_t n, float *out);
 void tess_network_init_mlp(uint64_t seed, struct tess_shape shape, int64_t first, int64_t n,
                            float *out);
 

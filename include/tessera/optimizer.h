@@ -57,7 +57,8 @@ void tess_optimizer_catch_up_rows(const struct tess_optimizer *optimizer, int64_
                                   const int64_t *row, int64_t to,
                                   const struct tess_parameter_rows *rows);
 
-/* Learning rate of a step: base rate, epoch (fractional where warm-up or cosine need it). */
+/* Learning rate of a step, by its place in the training (epoch and step_in_epoch count from 0): the
+ * exponential schedule goes by whole epochs, warm-up and cosine by the step. */
 double tess_optimizer_rate(const struct tess_config *config, int64_t epoch, int64_t step_in_epoch,
                            int64_t steps_per_epoch);
 

@@ -1,5 +1,6 @@
-/* preempt.h -- being asked to stop: signals, time limits, a file STOP. Signal handlers set one
- * flag, the only thing they touch. */
+/* preempt.h -- being asked to stop: signals, and the batch system's time limit. The handler notes
+ * the signal and when it came, or ends the process; it calls nothing that is not async-signal-safe.
+ */
 #ifndef TESSERA_PREEMPT_H
 #define TESSERA_PREEMPT_H
 

@@ -11,14 +11,14 @@
 #include <stdint.h>
 
 /* The rows that one rank asks for at one step. All zeroes asks for none. */
-struct tess_wish {
+struct tess_request {
     int64_t n, room;
     int64_t *code; /* own */
     int *owner;    /* own */
 };
 /* One more row: its code, and the rank that holds it. Local. */
-void tess_wish_add(struct tess_wish *wish, int64_t code, int owner);
-void tess_wish_release(struct tess_wish *wish);
+void tess_request_add(struct tess_request *request, int64_t code, int owner);
+void tess_request_release(struct tess_request *request);
 
 struct tess_route_step {
     int64_t n_want, n_serve;
@@ -34,10 +34,10 @@ struct tess_routes {
     struct tess_route_step *step; /* (n_steps) own */
 };
 
-/* From what this rank wants at each of n_steps steps: wish (n_steps), borrowed for the call.
+/* From what this rank wants at each of n_steps steps: request (n_steps), borrowed for the call.
  * n_steps agrees. Collective over comm. */
 void tess_routes_init(struct tess_routes *routes, MPI_Comm comm, int n_steps,
-                      const struct tess_wish *wish);
+                      const struct tess_request *request);
 void tess_routes_release(struct tess_routes *routes); /* local */
 
 /* serve (n_serve, dim) from the owner → want (n_want, dim), by slot. Collective. */

@@ -1,6 +1,6 @@
 /* rundir.h -- what is where in a run directory: used.yaml, log.jsonl, checkpoint-<step>.h5 (the
- * newest few), best-<step>.h5 (lowest validation RMSE), beside each of these its sidecar (sums.h),
- * and the lock of the run that works in it. Local. */
+ * newest few), best-<step>.h5 (lowest validation RMSE), beside each of these its sidecar
+ * (checksums.h), and the lock of the run that works in it. Local. */
 #ifndef TESSERA_RUNDIR_H
 #define TESSERA_RUNDIR_H
 
@@ -32,7 +32,8 @@ void tess_rundir_inputs(const char *path, struct tess_strings *out);
 /* used.yaml: the settings, with the store's full path, so that others find it from anywhere. */
 int tess_rundir_write_used(const char *directory, const struct tess_config *config,
                            struct tess_error *error);
-/* The store that it names ("" if none); own of the caller. */
+/* The store that a used.yaml names ("" if none); own of the caller, after an error, too. TESS_EDATA
+ * if the file cannot be read, TESS_ECONFIG if a setting is wrong. */
 int tess_rundir_read_used(const char *path, char **store, struct tess_error *error);
 
 /* Checkpoints that `path` may mean, the preferred first: a file itself; of a run directory the

@@ -46,7 +46,8 @@ struct tess_work {
 };
 void tess_work_release(struct tess_work *work);
 
-/* Finds out whether something was met before; one a thread. */
+/* Where something stands in the lists of the work that is being made, -1: nowhere yet; all -1
+ * between two calls. One a thread; n_experiments: the most that a lane has. Local. */
 struct tess_marks {
     int32_t *experiment, *combination, *component, *readout, *context;
 };
@@ -79,7 +80,8 @@ struct tess_lane_sizes {
 };
 void tess_schedule_sizes(const struct tess_schedule *schedule, int lane,
                          struct tess_lane_sizes *sizes);
-/* Load a lane. Local. */
+/* Load a lane. TESS_ECONFIG, naming train.lanes, if it has too many values to draw them one by one;
+ * else the codes of tess_dataset_load. Local. */
 int tess_lane_init(struct tess_lane *lane, const struct tess_schedule *schedule, int number,
                    struct tess_error *error);
 void tess_lane_release(struct tess_lane *lane);

@@ -45,7 +45,7 @@ void tess_shard_touch(struct tess_shard *shard, int64_t row);
 void tess_shard_catch_up(struct tess_shard *shard, const struct tess_optimizer *optimizer,
                          int64_t step);
 /* The optimiser's current step for every touched row, gradients times scale; then none is touched.
- */
+ * The rows must be caught up to the step before. OpenMP. Local. */
 void tess_shard_update(struct tess_shard *shard, const struct tess_optimizer *optimizer,
                        float scale);
 /* Row `row` of this rank as it stands at `step`, without touching it. Local. */

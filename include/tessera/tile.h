@@ -60,7 +60,7 @@ struct tess_workspace {
     float *left, *right, *project; /* left, right, projected rows: (·, H) */
     float *dleft, *dright;
     int32_t *u, *v;    /* (TESS_TILE_ROWS) own */
-    float **a;         /* (L) activations of a block, (TESS_TILE_ROWS, H) each; own */
+    float **a;         /* (L + 1) a layer's activations, (TESS_TILE_ROWS, H); last: scratch; own */
     float *z;          /* (TESS_TILE_ROWS, H) */
     float *out, *dout; /* (TESS_TILE_ROWS) */
 };
@@ -71,7 +71,7 @@ void tess_workspace_release(struct tess_workspace *work);
 int tess_tile_rows(const struct tess_workspace *work, int64_t n);
 
 /* Loss of the tile and gradient of Σ (out - y)² (not the mean: the caller divides by the number of
- * observations of the whole step) with respect to everything. */
+ * observations of the whole step) with respect to everything. dropout NULL: none. Local. */
 void tess_tile_train(const struct tess_mlp *mlp, const struct tess_tile *tile,
                      const struct tess_dropout *dropout, struct tess_workspace *work,
                      struct tess_tile_grad *grad);

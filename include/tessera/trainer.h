@@ -51,7 +51,7 @@ struct tess_lane_buffer { /* rows of one lane at one step, and their gradients *
     size_t room;
     float *block; /* own */
     float *component, *p, *r, *c, *dcomponent, *dp, *dr, *dc;
-    double largest; /* finite gradient of the MLP, if the loss was not finite */
+    double largest; /* of the MLP's finite gradients, if the loss was not finite */
 };
 
 struct tess_trainer {
@@ -96,13 +96,14 @@ struct tess_trainer {
     struct tess_error trouble;
 };
 
-/* Opens the store, partitions it: enough for a plan. Whatever comes of it must be released.
- * Collective over comm. */
+/* Opens the store and cuts it into lanes: enough for a plan. TESS_ECONFIG for settings that do not
+ * go together. Whatever comes of it must be released. Collective over comm. */
 int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,
                       struct tess_error *error);
 /* What it will do and the memory it needs, said by rank 0. Collective. */
-void tess_trainer_plan(struct tess_trainer *trainer);
-/* Then: loads; parameters at their initial values. Collective. */
+void tess_trainer_announce(struct tess_trainer *trainer);
+/* After tess_trainer_open: loads the values; parameters get their initial ones. TESS_EOS if the
+ * memory is not there. Collective. */
 int tess_trainer_load(struct tess_trainer *trainer, struct tess_error *error);
 /* Opens and loads. Collective over comm. */
 int tess_trainer_init(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,

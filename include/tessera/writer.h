@@ -176,7 +176,8 @@ int tess_writer_define_sparse(struct tess_writer *writer, int64_t n_values,
                               struct tess_error *error);
 int tess_writer_write_sparse(struct tess_writer *writer, const struct tess_writer_sparse *rows,
                              struct tess_error *error);
-/* Gives the file its name, and with `sums` a sidecar of checksums (sums.h); releases the writer. */
+/* Gives the file its name, and with `sums` a sidecar of checksums (checksums.h); releases the
+ * writer. */
 int tess_writer_finish(struct tess_writer *writer, int sums, struct tess_error *error);
 /* Closes; removes what was not finished. Zeroes are fine, and it may run twice. */
 void tess_writer_release(struct tess_writer *writer);

@@ -52,7 +52,8 @@ static int64_t frame_json(const struct tess_h5 *h5, const char *base, const char
     return n;
 }
 
-/* "csr_matrix float32", or "none". */
+/* "csr_matrix float32", or "none". What cannot be read is said in its place, and is no error: the
+ * rest of the file is still worth showing. */
 static json_t *matrix_json(const struct tess_h5 *h5, const char *name)
 {
     struct tess_error error = TESS_ERROR_INIT;

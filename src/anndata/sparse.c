@@ -78,8 +78,9 @@ static int read_shape(struct tess_sparse *sparse, const struct tess_h5 *h5, cons
     int old = !tess_h5_has_attribute(h5, name, "shape");
     int64_t shape[2] = {0};
 
-    if (tess_h5_read_attribute(h5, name, old ? "h5sparse_shape" : "shape", H5T_NATIVE_INT64, 2,
-                               shape, error) != TESS_OK)
+    if (tess_h5_read_attribute(h5,
+                               (struct tess_h5_attribute){name, old ? "h5sparse_shape" : "shape"},
+                               H5T_NATIVE_INT64, 2, shape, error) != TESS_OK)
         return error->code;
     if (shape[0] < 0 || shape[1] < 0 || shape[1] >= INT32_MAX)
         return tess_error_set(error, TESS_EDATA,

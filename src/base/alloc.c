@@ -28,10 +28,10 @@ static void *allocate(size_t n, size_t size)
     bytes = (bytes / ALIGNMENT + 1) * ALIGNMENT;
     if (posix_memalign(&block, alignment, bytes) != 0)
         return NULL;
-        /* before memset: the kernel chooses the size of a page when it is first touched */
+    /* before memset: the kernel chooses the size of a page when it is first touched */
 #ifdef MADV_HUGEPAGE
     if (alignment == HUGE_PAGE)
-        madvise(block, bytes, MADV_HUGEPAGE); /* advice: without it the block is only slower */
+        madvise(block, bytes, MADV_HUGEPAGE); /* a hint: it may be refused */
 #endif
     memset(block, 0, bytes);
     return block;

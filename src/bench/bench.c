@@ -2,10 +2,10 @@
 #include "bench.h"
 
 #include "tessera/alloc.h"
+#include "tessera/checksums.h"
 #include "tessera/clock.h"
 #include "tessera/gemm.h"
 #include "tessera/simulate.h"
-#include "tessera/sums.h"
 
 #include <math.h>
 #include <omp.h>
@@ -24,19 +24,19 @@ static void print_title(struct bench *bench, json_t *under, const char *name, co
     bench->at = json_object_get(under, name);
 }
 
-void bench_section(struct bench *bench, const char *name, const char *title)
+void tess_bench_section(struct bench *bench, const char *name, const char *title)
 {
     print_title(bench, bench->report, name, title);
     bench->section = bench->at;
 }
 
-void bench_part(struct bench *bench, const char *name, const char *title)
+void tess_bench_part(struct bench *bench, const char *name, const char *title)
 {
     print_title(bench, bench->section, name, title);
 }
 
-void bench_say(struct bench *bench, const char *name, double value, const char *unit, double share,
-               const char *of)
+void tess_bench_say(struct bench *bench, const char *name, double value, const char *unit,
+                    double share, const char *of)
 {
     json_t *line;
 
@@ -62,7 +62,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-double bench_median(int n, const double *x)
+double tess_bench_median(int n, const double *x)
 {
     double sorted[BENCH_MOST];
 
@@ -71,13 +71,13 @@ double bench_median(int n, const double *x)
     return (sorted[n / 2] + sorted[(n - 1) / 2]) / 2;
 }
 
-double bench_start(const struct bench *bench)
+double tess_bench_start(const struct bench *bench)
 {
     MPI_Barrier(bench->comm);
     return tess_clock();
 }
 
-double bench_stop(const struct bench *bench, double start)
+double tess_bench_stop(const struct bench *bench, double start)
 {
     double seconds = tess_clock() - start;
 
@@ -85,23 +85,23 @@ double bench_stop(const struct bench *bench, double start)
     return seconds;
 }
 
-double bench_sum(const struct bench *bench, double x)
+double tess_bench_sum(const struct bench *bench, double x)
 {
     MPI_Allreduce(MPI_IN_PLACE, &x, 1, MPI_DOUBLE, MPI_SUM, bench->comm);
     return x;
 }
 
-double bench_replay(const struct bench *bench, const struct tess_probe *probe)
+double tess_bench_replay(const struct bench *bench, const struct tess_probe *probe)
 {
-    double start = bench_start(bench);
+    double start = tess_bench_start(bench);
 
 #pragma omp parallel num_threads(bench->n_threads)
     tess_probe_replay(&probe[omp_get_thread_num()]);
-    return bench_stop(bench, start);
+    return tess_bench_stop(bench, start);
 }
 
-int bench_simulate(const struct bench *bench, const struct bench_data *data,
-                   struct tess_config *config, struct tess_error *error)
+int tess_bench_simulate(const struct bench *bench, const struct bench_data *data,
+                        struct tess_config *config, struct tess_error *error)
 {
     struct tess_simulate simulate;
 
@@ -121,14 +121,14 @@ int bench_simulate(const struct bench *bench, const struct bench_data *data,
     return error->code;
 }
 
-void bench_forget(const struct bench *bench, const char *path)
+void tess_bench_forget(const struct bench *bench, const char *path)
 {
     MPI_Barrier(bench->comm);
     if (bench->rank == 0)
-        tess_sums_remove(path); /* which has a sidecar or none */
+        tess_checksums_remove(path); /* which has a sidecar or none */
 }
 
-void bench_settings(const struct bench *bench, struct tess_config *config)
+void tess_bench_settings(const struct bench *bench, struct tess_config *config)
 {
     tess_config_init(config);
     config->model.embedding_dim = 128;

@@ -22,46 +22,47 @@ struct bench {
 };
 
 /* A new section of table and report, and a part of it. Rank 0 speaks; any rank may call. */
-void bench_section(struct bench *bench, const char *name, const char *title);
-void bench_part(struct bench *bench, const char *name, const char *title);
+void tess_bench_section(struct bench *bench, const char *name, const char *title);
+void tess_bench_part(struct bench *bench, const char *name, const char *title);
 /* A line: a number and, unless NaN, its share of something. */
-void bench_say(struct bench *bench, const char *name, double value, const char *unit, double share,
-               const char *of);
+void tess_bench_say(struct bench *bench, const char *name, double value, const char *unit,
+                    double share, const char *of);
 
-double bench_median(int n, const double *x);
-/* Everybody is here: the time. Collective. */
-double bench_start(const struct bench *bench);
+double tess_bench_median(int n, const double *x);
+/* The time, once all ranks are here. Collective. */
+double tess_bench_start(const struct bench *bench);
 /* Seconds since then until the last rank came here: the same on every rank. Collective. */
-double bench_stop(const struct bench *bench, double start);
-double bench_sum(const struct bench *bench, double x); /* over ranks. Collective */
+double tess_bench_stop(const struct bench *bench, double start);
+double tess_bench_sum(const struct bench *bench, double x); /* over ranks. Collective */
 
 /* The machine by itself: sgemm at (rows, hidden, hidden) for each of the widths. Collective. */
-void bench_machine(struct bench *bench, int n_hidden, const int *hidden);
+void tess_bench_machine(struct bench *bench, int n_hidden, const int *hidden);
 /* Messages between ranks. Collective. */
-void bench_messages(struct bench *bench);
+void tess_bench_messages(struct bench *bench);
 
 /* Settings of what is measured, whatever the program's defaults are. */
-void bench_settings(const struct bench *bench, struct tess_config *config);
+void tess_bench_settings(const struct bench *bench, struct tess_config *config);
 /* Simulated data. */
 struct bench_data {
     int64_t perturbations, readouts, contexts;
     double sparsity;
 };
 /* A store of them; sets config->data.store. bench_forget removes it. Collective. */
-int bench_simulate(const struct bench *bench, const struct bench_data *data,
-                   struct tess_config *config, struct tess_error *error);
-void bench_forget(const struct bench *bench, const char *path);
+int tess_bench_simulate(const struct bench *bench, const struct bench_data *data,
+                        struct tess_config *config, struct tess_error *error);
+void tess_bench_forget(const struct bench *bench, const char *path);
 
 /* Seconds of the recorded products alone, on all threads (a probe each) of all ranks. Collective.
  */
-double bench_replay(const struct bench *bench, const struct tess_probe *probe);
+double tess_bench_replay(const struct bench *bench, const struct tess_probe *probe);
 
 /* Training with these settings; imputation with what comes out, if `impute`. Collective. */
-int bench_training(struct bench *bench, const struct tess_config *config, const char *label,
-                   int impute, struct tess_error *error);
-int bench_imputation(struct bench *bench, struct tess_trainer *trainer, struct tess_error *error);
+int tess_bench_training(struct bench *bench, const struct tess_config *config, const char *label,
+                        int impute, struct tess_error *error);
+int tess_bench_imputation(struct bench *bench, struct tess_trainer *trainer,
+                          struct tess_error *error);
 /* A step's cost as the perturbation table grows. Collective. */
 #define BENCH_GROWTH_READOUTS 32
-int bench_growth(struct bench *bench, struct tess_error *error);
+int tess_bench_growth(struct bench *bench, struct tess_error *error);
 
 #endif

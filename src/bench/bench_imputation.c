@@ -4,12 +4,12 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/checksums.h"
 #include "tessera/error.h"
 #include "tessera/gemm.h"
 #include "tessera/impute.h"
 #include "tessera/model.h"
 #include "tessera/predictor.h"
-#include "tessera/sums.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -24,6 +24,7 @@ struct block {
     float *out;
 };
 
+/* Whole blocks of projected rows where the readouts leave room for more than one. */
 static void block_init(struct block *block, const struct tess_model *model)
 {
     int64_t most = VALUES / model->readout.n / TESS_PREDICT_ROWS * TESS_PREDICT_ROWS;
@@ -56,12 +57,12 @@ static void block_release(struct block *block)
 static double predict(const struct bench *bench, const struct tess_model *model,
                       const struct block *block)
 {
-    double start = bench_start(bench);
+    double start = tess_bench_start(bench);
 
     tess_model_predict(model,
                        &(struct tess_rows){block->n, block->first, block->member, block->context},
                        block->n_readouts, block->readout, block->out, NULL);
-    return bench_stop(bench, start);
+    return tess_bench_stop(bench, start);
 }
 
 /* The products of one block, and the buffers that they use. */
@@ -112,10 +113,10 @@ static double into_file(struct bench *bench, const struct tess_trainer *trainer,
         if (trainer->dataset.trained_perturbation[i])
             tess_strings_add(&impute.perturbation, vocab->symbol[i]);
     wanted = (double)impute.perturbation.n * row;
-    start = bench_start(bench);
+    start = tess_bench_start(bench);
     tess_impute_write(&impute, bench->comm, error);
-    start = bench_stop(bench, start);
-    bench_forget(bench, output);
+    start = tess_bench_stop(bench, start);
+    tess_bench_forget(bench, output);
     tess_impute_release(&impute);
     tess_free(output);
     return wanted / start;
@@ -131,7 +132,7 @@ static int measure(struct bench *bench, struct tess_trainer *trainer,
 
     products_init(&products, bench, model);
     for (int r = 0; r < n && error->code == TESS_OK; r++) {
-        double alone = products.values / bench_replay(bench, products.probe);
+        double alone = products.values / tess_bench_replay(bench, products.probe);
 
         rate[0][r] = products.values / predict(bench, model, &products.block);
         rate[1][r] = into_file(bench, trainer, path, rate[0][r], error);
@@ -139,16 +140,17 @@ static int measure(struct bench *bench, struct tess_trainer *trainer,
             share[k][r] = rate[k][r] / alone;
     }
     if (error->code == TESS_OK) {
-        bench_say(bench, "imputation, in memory", bench_median(n, rate[0]) / 1e3, "k values/s",
-                  bench_median(n, share[0]), "of sgemm alone");
-        bench_say(bench, "imputation, into the file", bench_median(n, rate[1]) / 1e3, "k values/s",
-                  bench_median(n, share[1]), "of sgemm alone");
+        tess_bench_say(bench, "imputation, in memory", tess_bench_median(n, rate[0]) / 1e3,
+                       "k values/s", tess_bench_median(n, share[0]), "of sgemm alone");
+        tess_bench_say(bench, "imputation, into the file", tess_bench_median(n, rate[1]) / 1e3,
+                       "k values/s", tess_bench_median(n, share[1]), "of sgemm alone");
     }
     products_release(&products, bench);
     return error->code;
 }
 
-int bench_imputation(struct bench *bench, struct tess_trainer *trainer, struct tess_error *error)
+int tess_bench_imputation(struct bench *bench, struct tess_trainer *trainer,
+                          struct tess_error *error)
 {
     char *path = tess_format("%s/model.h5", bench->directory);
     struct tess_model model;
@@ -158,7 +160,7 @@ int bench_imputation(struct bench *bench, struct tess_trainer *trainer, struct t
             measure(bench, trainer, &model, path, error);
         tess_model_release(&model);
     }
-    bench_forget(bench, path);
+    tess_bench_forget(bench, path);
     tess_free(path);
     return error->code;
 }

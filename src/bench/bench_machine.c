@@ -25,6 +25,8 @@ typedef float sixteen __attribute__((vector_size(64)));
 #define STEP(k)       x##k = x##k * factor + term;
 #define END(k)        sum += x##k;
 
+/* Chains of x = x factor + term that wait for nothing but themselves: 2 · 16 · CHAINS operations a
+ * turn. The factor keeps them finite; the sum keeps the compiler from leaving them out. */
 VECTORISED_FMA static float multiply_add(int64_t n, float factor, float term)
 {
     sixteen sum = {0};
@@ -37,6 +39,8 @@ VECTORISED_FMA static float multiply_add(int64_t n, float factor, float term)
     return sum[0];
 }
 
+/* The triad of STREAM (McCalpin 1995), counted as there: 12 bytes an element, the read that a write
+ * into a cache may cost left out. */
 VECTORISED static void triad(int64_t n, float s, const float *restrict y, const float *restrict z,
                              float *restrict x)
 {
@@ -76,7 +80,9 @@ static void run_gemm(int64_t n, const struct work *work, float *buffer)
         tess_gemm(NULL, &gemm);
 }
 
-/* Seconds for `n` units by every thread of every rank at once. */
+/* Seconds for `n` units by every thread of every rank at once. One unit before the clock starts, so
+ * that memory is mapped; MPI is called by the main thread alone (MPI_THREAD_FUNNELED). Collective.
+ */
 static double timed(const struct bench *bench, const struct work *work, int64_t n)
 {
     double start = 0, seconds = 0;
@@ -90,12 +96,12 @@ static double timed(const struct bench *bench, const struct work *work, int64_t 
         work->run(1, work, buffer);
 #pragma omp barrier
         if (omp_get_thread_num() == 0)
-            start = bench_start(bench);
+            start = tess_bench_start(bench);
 #pragma omp barrier
         work->run(n, work, buffer);
 #pragma omp barrier
         if (omp_get_thread_num() == 0)
-            seconds = bench_stop(bench, start);
+            seconds = tess_bench_stop(bench, start);
         tess_free(buffer);
     }
     return seconds;
@@ -107,11 +113,12 @@ static double rate_of(const struct bench *bench, const struct work *work)
     double rate[BENCH_MOST];
     int64_t n = 1;
 
+    /* The seconds are the same on every rank, so all leave the loop together. */
     while (timed(bench, work, n) < SLICE)
         n *= 2;
     for (int r = 0; r < bench->repeat; r++)
         rate[r] = (double)n * bench->n_threads * bench->n_ranks / timed(bench, work, n);
-    return bench_median(bench->repeat, rate);
+    return tess_bench_median(bench->repeat, rate);
 }
 
 /* The products of a hidden layer at a block's shape: forward, gradient, backward. */
@@ -131,7 +138,7 @@ static void products(struct bench *bench, int H, double peak)
         double rate = rate_of(bench, &work) * operations / cores * 1e-9;
 
         snprintf(name, sizeof name, "sgemm %s, H = %d", what[i], H);
-        bench_say(bench, name, rate, "GFLOP/s a core", rate / peak, "of the peak");
+        tess_bench_say(bench, name, rate, "GFLOP/s a core", rate / peak, "of the peak");
     }
 }
 
@@ -153,27 +160,27 @@ static void name_processor(struct bench *bench)
         fclose(file);
 }
 
-void bench_machine(struct bench *bench, int n_hidden, const int *hidden)
+void tess_bench_machine(struct bench *bench, int n_hidden, const int *hidden)
 {
     struct work peak = {.run = run_multiply_add, .floats = 2};
     struct work stream = {.run = run_triad, .floats = 3 * STREAM};
     double cores = bench->n_ranks * bench->n_threads, flops;
 
-    bench_section(bench, "machine", "The machine, all ranks and threads at once");
+    tess_bench_section(bench, "machine", "The machine, all ranks and threads at once");
     name_processor(bench);
     flops = rate_of(bench, &peak) * 2 * CHAINS * 16 / cores * 1e-9;
-    bench_say(bench, "multiply-add peak", flops, "GFLOP/s a core", NAN, NULL);
+    tess_bench_say(bench, "multiply-add peak", flops, "GFLOP/s a core", NAN, NULL);
     for (int i = 0; i < n_hidden; i++)
         products(bench, hidden[i], flops);
-    bench_say(bench, "memory, x = y + s z", rate_of(bench, &stream) * 12 * STREAM * 1e-9, "GB/s",
-              NAN, NULL);
+    tess_bench_say(bench, "memory, x = y + s z", rate_of(bench, &stream) * 12 * STREAM * 1e-9,
+                   "GB/s", NAN, NULL);
 }
 
 /* Seconds of `n` rounds: ping-pong of one byte, or rows of `window` messages and an answer. */
 static double talk(const struct bench *bench, int n, int window, char *buffer)
 {
     MPI_Request request[WINDOW];
-    double start = bench_start(bench);
+    double start = tess_bench_start(bench);
     int last = bench->n_ranks - 1, other = bench->rank == 0 ? last : 0;
 
     for (int i = 0; i < n && (bench->rank == 0 || bench->rank == last); i++) {
@@ -188,7 +195,7 @@ static double talk(const struct bench *bench, int n, int window, char *buffer)
         else
             MPI_Send(buffer, 8, MPI_BYTE, other, 1, bench->comm);
     }
-    return bench_stop(bench, start);
+    return tess_bench_stop(bench, start);
 }
 
 /* Everybody sends to the next rank at once. */
@@ -196,24 +203,26 @@ static double shift(const struct bench *bench, int n, char *buffer)
 {
     int next = (bench->rank + 1) % bench->n_ranks;
     int before = (bench->rank + bench->n_ranks - 1) % bench->n_ranks;
-    double start = bench_start(bench);
+    double start = tess_bench_start(bench);
 
     for (int i = 0; i < n; i++)
         MPI_Sendrecv(buffer, MESSAGE, MPI_BYTE, next, 2, buffer + MESSAGE, MESSAGE, MPI_BYTE,
                      before, 2, bench->comm, MPI_STATUS_IGNORE);
-    return bench_stop(bench, start);
+    return tess_bench_stop(bench, start);
 }
 
+/* As many doubles as the pulse of a step has with 16 lanes: 2 a lane, and 3 (trainer.h). */
 static double reduce(const struct bench *bench, int n, char *buffer)
 {
-    double start = bench_start(bench);
+    double start = tess_bench_start(bench);
 
     for (int i = 0; i < n; i++)
         MPI_Allreduce(MPI_IN_PLACE, buffer, 35, MPI_DOUBLE, MPI_SUM, bench->comm);
-    return bench_stop(bench, start);
+    return tess_bench_stop(bench, start);
 }
 
-void bench_messages(struct bench *bench)
+/* One exchange before the clock starts: MPI opens connections with the first message. */
+void tess_bench_messages(struct bench *bench)
 {
     double latency[BENCH_MOST], rate[BENCH_MOST], width[BENCH_MOST], pulse[BENCH_MOST];
     char *buffer = TESS_NEW(char, 2 * MESSAGE);
@@ -223,7 +232,7 @@ void bench_messages(struct bench *bench)
         tess_free(buffer);
         return;
     }
-    bench_section(bench, "messages", "Messages between ranks");
+    tess_bench_section(bench, "messages", "Messages between ranks");
     talk(bench, n, 1, buffer);
     for (int r = 0; r < bench->repeat; r++) {
         latency[r] = talk(bench, n, 1, buffer) / n / 2;
@@ -232,13 +241,13 @@ void bench_messages(struct bench *bench)
         memset(buffer, 0, MESSAGE);
         pulse[r] = reduce(bench, n, buffer) / n;
     }
-    bench_say(bench, "latency, first to last rank", bench_median(bench->repeat, latency) * 1e6,
-              "µs", NAN, NULL);
-    bench_say(bench, "messages of 8 bytes", bench_median(bench->repeat, rate) * 1e-6, "million/s",
-              NAN, NULL);
-    bench_say(bench, "bandwidth, all to the next rank, each",
-              bench_median(bench->repeat, width) * 1e-9, "GB/s", NAN, NULL);
-    bench_say(bench, "allreduce of a pulse (280 bytes)", bench_median(bench->repeat, pulse) * 1e6,
-              "µs", NAN, NULL);
+    tess_bench_say(bench, "latency, first to last rank",
+                   tess_bench_median(bench->repeat, latency) * 1e6, "µs", NAN, NULL);
+    tess_bench_say(bench, "messages of 8 bytes", tess_bench_median(bench->repeat, rate) * 1e-6,
+                   "million/s", NAN, NULL);
+    tess_bench_say(bench, "bandwidth, all to the next rank, each",
+                   tess_bench_median(bench->repeat, width) * 1e-9, "GB/s", NAN, NULL);
+    tess_bench_say(bench, "allreduce of a pulse (280 bytes)",
+                   tess_bench_median(bench->repeat, pulse) * 1e6, "µs", NAN, NULL);
     tess_free(buffer);
 }

@@ -66,13 +66,14 @@ static int make_directory(struct bench *bench, struct tess_error *error)
     return error->code;
 }
 
+/* Both ways of sampling on the same data; imputation once, as it does not depend on them. */
 static int run_recipe(struct bench *bench, const struct recipe *recipe, struct tess_error *error)
 {
     struct bench_data data = recipe->data;
     struct tess_config config;
 
-    bench_section(bench, recipe->name, recipe->title);
-    bench_settings(bench, &config);
+    tess_bench_section(bench, recipe->name, recipe->title);
+    tess_bench_settings(bench, &config);
     config.model.embedding_dim = recipe->dim;
     config.model.hidden_dim = recipe->hidden;
     config.model.dropout = recipe->dropout;
@@ -82,14 +83,15 @@ static int run_recipe(struct bench *bench, const struct recipe *recipe, struct t
     if (bench->options->store)
         snprintf(config.data.store, sizeof config.data.store, "%s", bench->options->store);
     else
-        bench_simulate(bench, &data, &config, error);
-    if (error->code == TESS_OK && bench_training(bench, &config, "tiles", 1, error) == TESS_OK) {
+        tess_bench_simulate(bench, &data, &config, error);
+    if (error->code == TESS_OK &&
+        tess_bench_training(bench, &config, "tiles", 1, error) == TESS_OK) {
         config.train.sampling = TESS_SAMPLING_OBSERVATIONS;
         config.train.batch = recipe->batch;
-        bench_training(bench, &config, "observations", 0, error);
+        tess_bench_training(bench, &config, "observations", 0, error);
     }
     if (!bench->options->store)
-        bench_forget(bench, config.data.store);
+        tess_bench_forget(bench, config.data.store);
     return error->code;
 }
 
@@ -102,6 +104,7 @@ static const struct recipe *find_recipe(const char *name, struct tess_error *err
     return NULL;
 }
 
+/* A configuration of one's own, or one recipe, takes the place of all recipes. */
 static void run_all(struct bench *bench, const struct recipe *only, struct tess_error *error)
 {
     const struct tess_config *own = bench->options->config;
@@ -113,20 +116,20 @@ static void run_all(struct bench *bench, const struct recipe *only, struct tess_
         n = 1;
     }
     if (!bench->options->rates) {
-        bench_machine(bench, n, width);
-        bench_messages(bench);
+        tess_bench_machine(bench, n, width);
+        tess_bench_messages(bench);
     }
     if (own) {
-        bench_section(bench, "own", "The configuration's own run");
+        tess_bench_section(bench, "own", "The configuration's own run");
         config = *own;
         config.train.threads = bench->n_threads;
-        bench_training(bench, &config, "own", 1, error);
+        tess_bench_training(bench, &config, "own", 1, error);
     }
     for (int i = 0; i < N_RECIPES && error->code == TESS_OK; i++)
         if (only ? only == &recipes[i] : !own)
             run_recipe(bench, &recipes[i], error);
     if (error->code == TESS_OK && !own && !bench->options->rates)
-        bench_growth(bench, error);
+        tess_bench_growth(bench, error);
 }
 
 static int write_json(const struct bench *bench, struct tess_error *error)

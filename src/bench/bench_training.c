@@ -29,11 +29,11 @@ struct training {
 static void rewind_epoch(struct training *t)
 {
     struct tess_trainer *trainer = &t->trainer;
-    double start = bench_start(t->bench);
+    double start = tess_bench_start(t->bench);
 
     if (trainer->window_n == 0 || t->epoch != t->shuffled) {
         tess_trainer_begin_epoch(trainer, t->epoch);
-        t->begun = bench_stop(t->bench, start) / (double)trainer->steps_per_epoch;
+        t->begun = tess_bench_stop(t->bench, start) / (double)trainer->steps_per_epoch;
         t->shuffled = t->epoch;
     }
     trainer->window_first = -1;
@@ -50,13 +50,13 @@ static double run_stretch(struct training *t, struct tess_error *error)
     rewind_epoch(t);
     before = trainer->progress.epoch_measured;
     share = t->begun * (double)t->steps;
-    start = bench_start(t->bench);
+    start = tess_bench_start(t->bench);
     for (int64_t step = 0; step < t->steps; step++)
         if (tess_trainer_step(trainer, step, error) != TESS_OK)
             break;
     t->measured = trainer->progress.epoch_measured - before;
     t->mine = tess_clock() - start + share;
-    return bench_stop(t->bench, start) + share;
+    return tess_bench_stop(t->bench, start) + share;
 }
 
 #define LONG_AGO 20000 /* steps: a training well under way */
@@ -131,7 +131,8 @@ static void record(struct training *t, struct tess_probe *probe, struct tess_err
     tess_free(block);
 }
 
-/* Where the time of a step goes: shares of it, averaged over ranks. */
+/* Where the time of a step goes: shares of it, averaged over ranks. A stretch of its own, as
+ * reading the clock between all phases costs time. */
 static void break_down(struct training *t, struct tess_probe *probe, struct tess_error *error)
 {
     static const char *const stages[] = {
@@ -150,18 +151,18 @@ static void break_down(struct training *t, struct tess_probe *probe, struct tess
     total = run_stretch(t, error) - t->begun * (double)t->steps;
     watch(t, NULL);
     scale = 1e3 / (double)t->steps;
-    bench_say(bench, "a step", total * scale, "ms", NAN, NULL);
+    tess_bench_say(bench, "a step", total * scale, "ms", NAN, NULL);
     for (int s = 0; s < TESS_N_STAGES; s++) {
-        double seconds = bench_sum(bench, times->stage[s]) / ranks;
+        double seconds = tess_bench_sum(bench, times->stage[s]) / ranks;
 
-        bench_say(bench, stages[s], seconds * scale, "ms", seconds / total, "of a step");
+        tess_bench_say(bench, stages[s], seconds * scale, "ms", seconds / total, "of a step");
         for (int p = 0; s == TESS_STAGE_LANES && p < TESS_N_PHASES; p++) {
             double phase = 0;
 
             for (int i = 0; i < bench->n_threads; i++)
                 phase += probe[i].seconds[p] / bench->n_threads;
-            phase = bench_sum(bench, phase) / ranks;
-            bench_say(bench, phases[p], phase * scale, "ms", phase / total, "of a step");
+            phase = tess_bench_sum(bench, phase) / ranks;
+            tess_bench_say(bench, phases[p], phase * scale, "ms", phase / total, "of a step");
         }
     }
 }
@@ -178,11 +179,11 @@ static void run_alone(struct bench *bench, const struct tess_config *config, dou
     if (begin(&alone, bench, config, MPI_COMM_SELF, error) == TESS_OK) {
         for (int r = 0; r < bench->repeat; r++) {
             run_stretch(&alone, error);
-            rate[r] = bench_sum(bench, alone.measured / alone.mine);
+            rate[r] = tess_bench_sum(bench, alone.measured / alone.mine);
         }
-        most = bench_median(bench->repeat, rate);
-        bench_say(bench, "as many runs side by side", most / 1e3, "k obs/s", together / most,
-                  "of it are reached together");
+        most = tess_bench_median(bench->repeat, rate);
+        tess_bench_say(bench, "as many runs side by side", most / 1e3, "k obs/s", together / most,
+                       "of it are reached together");
     }
     tess_trainer_release(&alone.trainer);
 }
@@ -196,10 +197,11 @@ static void describe(struct bench *bench, const struct training *t, const char *
              config->train.sampling == TESS_SAMPLING_TILES ? "tiles" : "single observations",
              (long long)t->trainer.schedule.batch,
              (long long)t->trainer.store.index.perturbation.n);
-    bench_part(bench, label, title);
+    tess_bench_part(bench, label, title);
 }
 
-/* A stretch and its products alone, in turns. Returns the rate. */
+/* A stretch and its products alone, in turns, so that a processor that changes its clock changes
+ * both; the share is taken turn by turn before the median. Returns the rate. */
 static double against_products(struct training *t, struct tess_probe *probe,
                                struct tess_error *error)
 {
@@ -208,20 +210,20 @@ static double against_products(struct training *t, struct tess_probe *probe,
 
     record(t, probe, error);
     for (int r = 0; r < bench->repeat; r++) {
-        double alone = bench_replay(bench, probe);
+        double alone = tess_bench_replay(bench, probe);
 
         seconds[r] = run_stretch(t, error);
         share[r] = alone / seconds[r];
     }
-    rate = t->measured / bench_median(bench->repeat, seconds);
+    rate = t->measured / tess_bench_median(bench->repeat, seconds);
     if (error->code == TESS_OK)
-        bench_say(bench, "training", rate / 1e3, "k obs/s", bench_median(bench->repeat, share),
-                  "of sgemm alone");
+        tess_bench_say(bench, "training", rate / 1e3, "k obs/s",
+                       tess_bench_median(bench->repeat, share), "of sgemm alone");
     return rate;
 }
 
-int bench_training(struct bench *bench, const struct tess_config *config, const char *label,
-                   int impute, struct tess_error *error)
+int tess_bench_training(struct bench *bench, const struct tess_config *config, const char *label,
+                        int impute, struct tess_error *error)
 {
     struct tess_probe *probe = TESS_NEW(struct tess_probe, bench->n_threads);
     struct training t;
@@ -240,7 +242,7 @@ int bench_training(struct bench *bench, const struct tess_config *config, const 
         tess_probe_release(&probe[i]);
     tess_free(probe);
     if (impute && error->code == TESS_OK)
-        bench_imputation(bench, &t.trainer, error);
+        tess_bench_imputation(bench, &t.trainer, error);
     tess_trainer_release(&t.trainer);
     return error->code;
 }
@@ -254,23 +256,24 @@ static int begin_grown(struct training *t, struct bench *bench, int size, struct
     struct bench_data data = {growth_rows[size], BENCH_GROWTH_READOUTS, growth_contexts[size], 0};
     struct tess_config config;
 
-    bench_settings(bench, &config);
-    if (bench_simulate(bench, &data, &config, error) == TESS_OK)
+    tess_bench_settings(bench, &config);
+    if (tess_bench_simulate(bench, &data, &config, error) == TESS_OK)
         begin(t, bench, &config, bench->comm, error);
     if (t->trainer.steps_per_epoch > TESS_WINDOW)
         t->steps = TESS_WINDOW;
-    bench_forget(bench, config.data.store);
+    tess_bench_forget(bench, config.data.store);
     return error->code;
 }
 
-int bench_growth(struct bench *bench, struct tess_error *error)
+int tess_bench_growth(struct bench *bench, struct tess_error *error)
 {
     int n = bench->options->quick ? SIZES - 1 : SIZES;
     struct training *t = TESS_NEW(struct training, n);
     double seconds[SIZES][BENCH_MOST], ratio[BENCH_MOST];
 
-    bench_section(bench, "growth",
-                  "A step of 512 experiments × 32 readouts, as the table of perturbations grows");
+    tess_bench_section(
+        bench, "growth",
+        "A step of 512 experiments × 32 readouts, as the table of perturbations grows");
     for (int i = 0; i < n && error->code == TESS_OK; i++)
         begin_grown(&t[i], bench, i, error);
     for (int r = 0; r < bench->repeat && error->code == TESS_OK; r++)
@@ -287,8 +290,8 @@ int bench_growth(struct bench *bench, struct tess_error *error)
         for (int r = 0; r < bench->repeat; r++)
             ratio[r] = seconds[i][r] / seconds[0][r];
         snprintf(name, sizeof name, "%lld rows", (long long)growth_rows[i]);
-        bench_say(bench, name, bench_median(bench->repeat, seconds[i]) * 1e3, "ms",
-                  bench_median(bench->repeat, ratio), "of the first");
+        tess_bench_say(bench, name, tess_bench_median(bench->repeat, seconds[i]) * 1e3, "ms",
+                       tess_bench_median(bench->repeat, ratio), "of the first");
     }
     for (int i = 0; i < n; i++)
         tess_trainer_release(&t[i].trainer);

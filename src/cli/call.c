@@ -71,6 +71,7 @@ int tess_call_int(const struct tess_call *call, const char *name, int64_t low, i
     return TESS_OK;
 }
 
+/* In the order of the table, whatever the order given: the same call gives the same text. */
 char *tess_call_text(const struct tess_call *call)
 {
     struct tess_strings part = {0};

@@ -1,4 +1,4 @@
-/* call.h -- the program's commands: a table of options each; parse, call, print; no science. */
+/* call.h -- what a command was called with: its options' values, its arguments, its outputs. */
 #ifndef CALL_H
 #define CALL_H
 

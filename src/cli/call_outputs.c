@@ -27,6 +27,7 @@ static void add_input(struct tess_outputs *outputs, const char *value)
         add_input(outputs, equals + 1);
 }
 
+/* The value whole, and each part of a list: a file's name may hold commas. */
 static void add_inputs(struct tess_outputs *outputs, const char *value)
 {
     struct tess_strings part = {0};
@@ -52,6 +53,7 @@ static void add_output(struct tess_outputs *outputs, const char *path, const cha
     tess_strings_add(&outputs->name, name);
 }
 
+/* A sidecar is an output as well: it must not be one of the inputs either. */
 static void add_outputs(struct tess_outputs *outputs, const struct tess_call *call)
 {
     for (int i = 0; call->command->outputs[i]; i++) {
@@ -83,6 +85,8 @@ int tess_call_check_more(const struct tess_call *call, const char *input, struct
     return tess_agree(call->comm, error);
 }
 
+/* Rank 0 looks at the file system, all agree. Values of options that are outputs are no inputs:
+ * each would be found to be itself. */
 int tess_call_check_outputs(const struct tess_call *call, struct tess_error *error)
 {
     const struct tess_command *command = call->command;

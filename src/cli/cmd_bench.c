@@ -36,6 +36,7 @@ static int run(struct tess_call *call, struct tess_error *error)
         tess_call_int(call, "threads", 1, 4096, &bench.threads, error) != TESS_OK)
         return error->code;
     if (call->n_args > 0) {
+        /* value[2] is --set (the third of the table), as given: a setting may hold commas. */
         if (tess_config_read(&config, call->args[0], &call->value[2], call->comm, error) != TESS_OK)
             return error->code;
         bench.config = &config;

@@ -22,6 +22,8 @@ static void print_problems(const struct tess_problems *problems, const char *end
     printf("%-15s %" PRId64 "\n", "problems", problems->n + (end != NULL));
 }
 
+/* Rank 0. The same reading as import's, without a store to write: what is right here is right
+ * there. */
 static int check_files(struct tess_call *call, struct tess_error *error)
 {
     struct tess_import_result result = {0};
@@ -50,6 +52,7 @@ static int check_files(struct tess_call *call, struct tess_error *error)
     return error->code;
 }
 
+/* Opening checks the index, verify every value. Collective. */
 static int check_store(struct tess_call *call, const char *path, struct tess_error *error)
 {
     struct tess_summary summary;

@@ -36,7 +36,8 @@ struct inputs {
     int has_store, has_model;
 };
 
-/* Rank 0 looks: a run directory or a checkpoint (0), or a store (1)? */
+/* Rank 0 looks: a run directory or a checkpoint (0), or a store (1)? What is neither is refused
+ * later, by who reads checkpoints. Collective. */
 static int is_store(const struct tess_call *call, struct tess_error *error)
 {
     struct tess_h5 h5 = TESS_H5_INIT;
@@ -85,6 +86,8 @@ static int compare_hashes(const struct inputs *inputs, const char *named, struct
     return TESS_OK;
 }
 
+/* The first argument says what is scored: a store alone, or models and the store that they name.
+ * Collective. */
 static int open_inputs(struct inputs *inputs, const struct tess_call *call, const char *predictions,
                        struct tess_error *error)
 {
@@ -118,6 +121,7 @@ static int open_inputs(struct inputs *inputs, const struct tess_call *call, cons
     return TESS_OK;
 }
 
+/* At most 60000 halvings: the number of one has 16 bits (ceiling.c). */
 static int read_options(const struct tess_call *call, struct tess_evaluate_options *out,
                         struct tess_error *error)
 {
@@ -144,6 +148,7 @@ static int read_options(const struct tess_call *call, struct tess_evaluate_optio
     return TESS_OK;
 }
 
+/* 17 digits: doubles are read back as they were. */
 static int report(const struct tess_evaluation *evaluation, const char *path,
                   struct tess_error *error)
 {

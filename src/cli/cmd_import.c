@@ -29,6 +29,7 @@ static int import_files(struct tess_call *call, const char *out, struct tess_err
     return error->code;
 }
 
+/* Rank 0 alone reads and writes (a source may be a pipe); the others wait for its code. */
 static int run(struct tess_call *call, struct tess_error *error)
 {
     const char *out = tess_call_option(call, "output");

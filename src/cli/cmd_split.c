@@ -53,7 +53,7 @@ static int read_options(const struct tess_call *call, struct tess_split_options 
     return error->code;
 }
 
-/* Rank 0 decides, prints and exports. */
+/* Rank 0 decides and exports; without a rule the split stays as it is. */
 static int decide(struct tess_call *call, const struct tess_store *store,
                   const struct tess_split_options *in, int8_t *split, char *method,
                   struct tess_error *error)
@@ -73,6 +73,7 @@ static int decide(struct tess_call *call, const struct tess_store *store,
     return error->code;
 }
 
+/* A store whose split is damaged can still be given a new one. Collective. */
 static int run_split(struct tess_call *call, const struct tess_split_options *in,
                      struct tess_error *error)
 {

@@ -21,7 +21,7 @@ static int plan(const struct tess_config *config, MPI_Comm comm, struct tess_err
     struct tess_trainer trainer;
 
     if (tess_trainer_open(&trainer, config, comm, error) == TESS_OK)
-        tess_trainer_plan(&trainer);
+        tess_trainer_announce(&trainer);
     tess_trainer_release(&trainer);
     return error->code;
 }
@@ -35,7 +35,7 @@ static int run(struct tess_call *call, struct tess_error *error)
     if (tess_call_double(call, "time-limit", 0, 1e6, &minutes, error) != TESS_OK)
         return error->code;
     train.time_limit = 60 * minutes;
-    /* values may hold commas: they are taken as they are */
+    /* value[0] is --set (the first of the table), as given: a setting may hold commas */
     if (tess_config_read(&config, call->args[0], &call->value[0], call->comm, error) != TESS_OK)
         return error->code;
     if (tess_call_option(call, "dry-run"))
@@ -56,7 +56,7 @@ const struct tess_command tess_command_train = {
         "\nThe same command again goes on from the newest intact checkpoint, on any number of\n"
         "ranks. SIGUSR1, SIGTERM, SIGINT, the time limit, the batch system's end time and a file\n"
         "STOP in the run directory lead to a checkpoint and exit code 75: run me again. STOP is\n"
-        "renamed to STOPPED, so that scripts that run again on 75 know a person's wish.",
+        "renamed to STOPPED, which tells scripts that run again on 75 that somebody said stop.",
     .options = options,
     .min_args = 1,
     .max_args = 1,

@@ -120,6 +120,8 @@ static int check_prefix(const char *option, const char *text, struct tess_error 
     return error->code;
 }
 
+/* Every option is read even after an error: the first error's sentence stays (error.h), and what is
+ * read is released by the caller either way. */
 int tess_import_call_init(struct tess_import_call *in, const struct tess_call *call,
                           struct tess_error *error)
 {

@@ -60,13 +60,16 @@ static int refuse_command(const char *name, struct tess_error *error)
     return error->code;
 }
 
+/* A bug on one rank ends all: the others would wait for it for ever. What was being written goes.
+ */
 static void abort_job(int code)
 {
     tess_commit_abandon();
     MPI_Abort(MPI_COMM_WORLD, code);
 }
 
-/* Everything between MPI_Init and MPI_Finalize. */
+/* Everything between MPI_Init and MPI_Finalize. Every rank parses the same arguments, but only rank
+ * 0 speaks; all agree after each part, so that no rank goes on alone. */
 static int run_command(const struct tess_command *command, int argc, char **argv,
                        struct tess_error *error)
 {
@@ -101,6 +104,7 @@ static int is_flag(const char *text, const char *letter, const char *name)
     return strcmp(text, letter) == 0 || strcmp(text, name) == 0;
 }
 
+/* Help and unknown commands end before MPI_Init: they need no mpirun. */
 int main(int argc, char **argv)
 {
     struct tess_error error = TESS_ERROR_INIT;

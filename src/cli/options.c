@@ -53,6 +53,7 @@ static void print_option(const struct tess_option *option)
     tess_free(help);
 }
 
+/* Before the rest is parsed: --help explains also a call with mistakes. */
 int tess_options_help(const struct tess_command *command, int argc, char **argv)
 {
     char *usage;
@@ -109,6 +110,8 @@ static int index_of(const struct tess_command *command, int code)
     return -1;
 }
 
+/* getopt's ':' is an option without its value, which optopt names; '?' an option that is not there.
+ */
 static int refuse(const struct tess_command *command, int code, const char *text,
                   struct tess_error *error)
 {
@@ -150,6 +153,7 @@ static int count_arguments(const struct tess_call *call, struct tess_error *erro
     return error->code;
 }
 
+/* NONE is what all ranks but 0 have (main.c): -v must not give them a voice. */
 static void set_level(enum tess_log_level level)
 {
     if (tess_log_level != TESS_LOG_NONE)
@@ -166,6 +170,7 @@ int tess_options_parse(struct tess_call *call, int argc, char **argv, struct tes
     call->args = TESS_NEW(char *, argc + 1);
     translate(call->command, longs, shorts);
     opterr = 0;
+    /* 0, not 1: glibc then starts anew and reads the leading "-" of shorts. */
     optind = 0;
     while (error->code == TESS_OK && (code = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
         int i = index_of(call->command, code);

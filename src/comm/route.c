@@ -3,24 +3,26 @@
 
 #include "tessera/alloc.h"
 
-void tess_wish_add(struct tess_wish *wish, int64_t code, int owner)
+void tess_request_add(struct tess_request *request, int64_t code, int owner)
 {
-    if (wish->n == wish->room) {
-        size_t room = (size_t)wish->room, same = room;
+    if (request->n == request->room) {
+        size_t room = (size_t)request->room, same = room;
 
-        wish->code = tess_grow(wish->code, &room, (size_t)wish->n + 1, sizeof *wish->code);
-        wish->owner = tess_grow(wish->owner, &same, (size_t)wish->n + 1, sizeof *wish->owner);
-        wish->room = (int64_t)room;
+        request->code =
+            tess_grow(request->code, &room, (size_t)request->n + 1, sizeof *request->code);
+        request->owner =
+            tess_grow(request->owner, &same, (size_t)request->n + 1, sizeof *request->owner);
+        request->room = (int64_t)room;
     }
-    wish->code[wish->n] = code;
-    wish->owner[wish->n++] = owner;
+    request->code[request->n] = code;
+    request->owner[request->n++] = owner;
 }
 
-void tess_wish_release(struct tess_wish *wish)
+void tess_request_release(struct tess_request *request)
 {
-    tess_free(wish->code);
-    tess_free(wish->owner);
-    *wish = (struct tess_wish){0};
+    tess_free(request->code);
+    tess_free(request->owner);
+    *request = (struct tess_request){0};
 }
 
 static int sum_up(int n, const int *count, int *first)
@@ -36,23 +38,23 @@ static int sum_up(int n, const int *count, int *first)
 
 /* Entries sorted by owner, order kept (a counting sort): counts and places; codes in message order
  * to `sorted`. */
-static void sort_wish(struct tess_route_step *step, int n_ranks, const struct tess_wish *wish,
-                      int64_t *sorted)
+static void sort_request(struct tess_route_step *step, int n_ranks,
+                         const struct tess_request *request, int64_t *sorted)
 {
     int *next = TESS_NEW(int, n_ranks);
 
-    step->n_want = wish->n;
-    step->slot = TESS_NEW(int64_t, wish->n);
+    step->n_want = request->n;
+    step->slot = TESS_NEW(int64_t, request->n);
     step->want_count = TESS_NEW(int, n_ranks);
     step->want_first = TESS_NEW(int, n_ranks);
-    for (int64_t i = 0; i < wish->n; i++)
-        step->want_count[wish->owner[i]]++;
+    for (int64_t i = 0; i < request->n; i++)
+        step->want_count[request->owner[i]]++;
     sum_up(n_ranks, step->want_count, step->want_first);
     for (int r = 0; r < n_ranks; r++)
         next[r] = step->want_first[r];
-    for (int64_t i = 0; i < wish->n; i++) {
-        step->slot[i] = next[wish->owner[i]]++;
-        sorted[step->slot[i]] = wish->code[i];
+    for (int64_t i = 0; i < request->n; i++) {
+        step->slot[i] = next[request->owner[i]]++;
+        sorted[step->slot[i]] = request->code[i];
     }
     tess_free(next);
 }
@@ -82,7 +84,7 @@ static void exchange_counts(struct tess_routes *routes)
 }
 
 void tess_routes_init(struct tess_routes *routes, MPI_Comm comm, int n_steps,
-                      const struct tess_wish *wish)
+                      const struct tess_request *request)
 {
     int64_t **sorted = TESS_NEW(int64_t *, n_steps);
 
@@ -90,8 +92,8 @@ void tess_routes_init(struct tess_routes *routes, MPI_Comm comm, int n_steps,
     MPI_Comm_size(comm, &routes->n_ranks);
     routes->step = TESS_NEW(struct tess_route_step, n_steps);
     for (int s = 0; s < n_steps; s++) {
-        sorted[s] = TESS_NEW(int64_t, wish[s].n);
-        sort_wish(&routes->step[s], routes->n_ranks, &wish[s], sorted[s]);
+        sorted[s] = TESS_NEW(int64_t, request[s].n);
+        sort_request(&routes->step[s], routes->n_ranks, &request[s], sorted[s]);
     }
     exchange_counts(routes);
     for (int s = 0; s < n_steps; s++) {

@@ -11,9 +11,9 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/broadcast.h"
 #include "tessera/error.h"
 #include "tessera/random.h"
-#include "tessera/share.h"
 
 #include <cblas.h>
 #include <math.h>
@@ -63,7 +63,8 @@ static double *changes_of(struct tess_profiles *profiles, double *const *mean, i
     return x;
 }
 
-/* out = A q with A = sum of X'X over the contexts; q, out (n, columns) row-major. */
+/* out = A q with A = sum of X'X over the contexts, which is never made: X'(X q), a context at a
+ * time and always in their order. q, out (n, columns) row-major. */
 static int apply(struct tess_profiles *profiles, double *const *mean, int64_t columns,
                  const double *q, double *out, struct tess_error *error)
 {
@@ -114,7 +115,8 @@ static int orthonormalize(int n, int l, double *q, struct tess_error *error)
     return error->code;
 }
 
-/* The k leading eigenvectors of the symmetric t (l, l), destroyed: vector (k, l), one a row. */
+/* The k leading eigenvectors of the symmetric t (l, l), destroyed: vector (k, l), one a row. LAPACK
+ * numbers eigenvalues upwards: the largest are the last. The first call asks for room only. */
 static int leading(int l, int k, double *t, double *vector, struct tess_error *error)
 {
     int first = l - k + 1, found = 0, info, work_room = -1, iwork_room = -1, iwork_size, *iwork;
@@ -145,6 +147,7 @@ static double *start_basis(struct tess_profiles *profiles, double *const *mean, 
                            struct tess_error *error)
 {
     int64_t n = profiles->store->index.readout.n;
+    /* No seed: the baseline is the same in every evaluation of a store. */
     struct tess_random stream = tess_random_stream(0, TESS_RANDOM_SKETCH, 0);
     double *q = tess_alloc_large((size_t)(n * columns), sizeof *q, "the linear baseline", error);
     double *next;
@@ -157,6 +160,7 @@ static double *start_basis(struct tess_profiles *profiles, double *const *mean, 
     next = tess_alloc_large((size_t)(n * columns), sizeof *next, "the linear baseline", error);
     for (int64_t i = 0; q && i < n * columns; i++)
         q[i] = tess_random_normal(stream, (uint64_t)i);
+    /* Orthonormalised after each product: else all columns would turn towards the first factor. */
     for (int round = 0; round <= ROUNDS && error->code == TESS_OK; round++) {
         if (round > 0 && apply(profiles, mean, columns, q, next, error) == TESS_OK)
             memcpy(q, next, (size_t)(n * columns) * sizeof *q);
@@ -190,6 +194,7 @@ static int find_readout_factors(struct tess_linear *linear, struct tess_profiles
     return error->code;
 }
 
+/* Units that are not trained on stay 0 in linear->unit, and are never asked for. */
 static int project_units(struct tess_linear *linear, struct tess_profiles *profiles,
                          double *const *mean, struct tess_error *error)
 {
@@ -212,6 +217,7 @@ static int project_units(struct tess_linear *linear, struct tess_profiles *profi
     return error->code;
 }
 
+/* One rank's factors for all: no rank can have other bits. */
 int tess_linear_init(struct tess_linear *linear, struct tess_profiles *profiles,
                      double *const *mean, MPI_Comm comm, struct tess_error *error)
 {
@@ -228,8 +234,8 @@ int tess_linear_init(struct tess_linear *linear, struct tess_profiles *profiles,
         project_units(linear, profiles, mean, error);
     if (tess_agree(comm, error) != TESS_OK)
         return error->code;
-    tess_share(comm, linear->readout, (size_t)(n * linear->k) * sizeof(double));
-    tess_share(comm, linear->unit, (size_t)(profiles->n_units * linear->k) * sizeof(double));
+    tess_broadcast(comm, linear->readout, (size_t)(n * linear->k) * sizeof(double));
+    tess_broadcast(comm, linear->unit, (size_t)(profiles->n_units * linear->k) * sizeof(double));
     return error->code;
 }
 

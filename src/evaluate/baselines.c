@@ -43,6 +43,8 @@ static void add_measured(int64_t n, const float *x, double *sum, double *count)
         }
 }
 
+/* The context's mean over training units (each counts once, however many replicates it has), and
+ * the control's profile; sums and counts of all values go to `total`. */
 static int find_means(struct tess_baselines *baselines, int64_t context, struct total *total,
                       struct tess_error *error)
 {
@@ -70,6 +72,8 @@ static int find_means(struct tess_baselines *baselines, int64_t context, struct 
     return error->code;
 }
 
+/* What stands in for a readout without training data in a context: the mean of the contexts that
+ * have some, each counting once; else the mean of everything. */
 static void find_overall(struct tess_baselines *baselines, const struct total *total)
 {
     struct tess_profiles *profiles = baselines->profiles;
@@ -102,7 +106,7 @@ static int64_t control_combination(const struct tess_profiles *profiles)
     return index->control < 0 ? -1 : tess_index_find(index, 1, &index->control);
 }
 
-static void share_means(struct tess_baselines *baselines, struct total *total, MPI_Comm comm)
+static void broadcast_means(struct tess_baselines *baselines, struct total *total, MPI_Comm comm)
 {
     int n_ranks;
 
@@ -117,6 +121,8 @@ static void share_means(struct tess_baselines *baselines, struct total *total, M
     }
 }
 
+/* Context c is found by rank c mod n_ranks, whole and in its own order, and sent from there
+ * (share_means): the same bits on any number of ranks. */
 int tess_baselines_init(struct tess_baselines *baselines, struct tess_profiles *profiles,
                         MPI_Comm comm, struct tess_error *error)
 {
@@ -139,7 +145,7 @@ int tess_baselines_init(struct tess_baselines *baselines, struct tess_profiles *
     for (int64_t c = rank; c < n && error->code == TESS_OK; c += n_ranks)
         find_means(baselines, c, &total[c], error);
     if (tess_agree(comm, error) == TESS_OK) {
-        share_means(baselines, total, comm);
+        broadcast_means(baselines, total, comm);
         find_overall(baselines, total);
         tess_linear_init(&baselines->linear, profiles, baselines->mean, comm, error);
     }
@@ -228,6 +234,7 @@ static double similarity(struct tess_baselines *baselines, int64_t context, cons
     return shared > 2 ? correlate(&m) : -1;
 }
 
+/* The context is pinned by the caller: `value` stays while the others are read. */
 static int find_similar(struct tess_baselines *baselines, int64_t context, struct tess_error *error)
 {
     struct tess_profiles *profiles = baselines->profiles;
@@ -298,6 +305,9 @@ static void visit(struct tess_baselines *baselines, const struct batch *batch, i
     tess_free(place);
 }
 
+/* additive and nearest_context: the context's mean, plus the mean of the changes that the
+ * perturbation has in the other contexts, or its change in the most similar one. Contexts are read
+ * once each, in their order: sums do not depend on what is in the cache. */
 static int predict_elsewhere(struct tess_baselines *baselines, const struct batch *batch,
                              struct tess_error *error)
 {
@@ -359,6 +369,8 @@ static int64_t find_components(const struct tess_profiles *profiles, int64_t con
     return n > 1 ? n : 0;
 }
 
+/* The control plus the changes of the components alone; one that is not measured changes nothing.
+ * Falls back to `additive`, which must be there already. */
 static void predict_components(struct tess_baselines *baselines, const struct batch *batch,
                                const float *value)
 {
@@ -450,7 +462,7 @@ int tess_baselines_predict(struct tess_baselines *baselines, struct tess_units u
     predict_elsewhere(baselines, &batch, error);
     value = tess_profiles_read(profiles, context, error);
     if (value)
-        predict_components(baselines, &batch, value);
+        predict_components(baselines, &batch, value); /* last: may fall back to `additive` */
     tess_free(batch.filled);
     return error->code;
 }

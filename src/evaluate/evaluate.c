@@ -4,8 +4,8 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/gather.h"
 #include "tessera/model.h"
-#include "tessera/share.h"
 
 #include <math.h>
 #include <omp.h>
@@ -30,6 +30,8 @@ static void find_groups(struct tess_evaluation *evaluation)
     }
 }
 
+/* Scores of all experiments are in the order of the contexts: the first group is all of them, each
+ * following one the next part. */
 static void summarize(struct tess_evaluation *evaluation)
 {
     int n_methods = evaluation->n_methods;
@@ -83,6 +85,8 @@ static int count_left_out(struct tess_evaluation *evaluation, int64_t begin, int
     return error->code;
 }
 
+/* Each rank its share; results go to rank 0 in the order of the experiments, and are summed there:
+ * the same bits on any number of ranks. Ranks agree before anything is sent. Collective. */
 static int score_all(struct tess_evaluation *evaluation, struct tess_error *error)
 {
     int rank, n_ranks;
@@ -106,8 +110,8 @@ static int score_all(struct tess_evaluation *evaluation, struct tess_error *erro
         tess_evaluate_halve(evaluation, begin, end, halves, error);
     count_left_out(evaluation, begin, end, error);
     if (tess_agree(evaluation->comm, error) == TESS_OK) {
-        tess_share_gather(evaluation->comm, mine, (end - begin) * n_methods, sizeof *mine,
-                          evaluation->score);
+        tess_gather(evaluation->comm, mine, (end - begin) * n_methods, sizeof *mine,
+                    evaluation->score);
         if (rank == 0)
             find_groups(evaluation);
         tess_evaluate_ceilings(evaluation, end - begin, halves);
@@ -157,6 +161,7 @@ int tess_evaluate_run(struct tess_evaluation *evaluation, const struct tess_stor
     MPI_Comm_size(comm, &n_ranks);
     *evaluation =
         (struct tess_evaluation){.store = store, .model = model, .options = *options, .comm = comm};
+    /* Several ranks share their host's cores: threads only if they are asked for. */
     evaluation->n_threads = n_ranks > 1 && !getenv("OMP_NUM_THREADS") ? 1 : omp_get_max_threads();
     evaluation->model_source = tess_strdup(options->predictions ? options->predictions
                                            : model              ? model->path

@@ -4,7 +4,7 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
-#include "tessera/share.h"
+#include "tessera/gather.h"
 
 #include <math.h>
 
@@ -80,6 +80,7 @@ static void find_all_above(struct tess_evaluation *evaluation, const uint8_t *re
     }
 }
 
+/* A halving at a time goes to rank 0: all of them would take n_halvings times the memory there. */
 void tess_evaluate_ceilings(struct tess_evaluation *evaluation, int64_t n_mine,
                             const struct tess_scores *mine)
 {
@@ -94,7 +95,7 @@ void tess_evaluate_ceilings(struct tess_evaluation *evaluation, int64_t n_mine,
     for (int64_t h = 0; h < n_halvings; h++) {
         for (int64_t i = 0; i < n_mine; i++)
             one[i] = mine[i * n_halvings + h];
-        tess_share_gather(evaluation->comm, one, n_mine, sizeof *one, all);
+        tess_gather(evaluation->comm, one, n_mine, sizeof *one, all);
         if (rank == 0)
             add_halving(evaluation, all);
         for (int64_t i = 0; rank == 0 && i < evaluation->n; i++)

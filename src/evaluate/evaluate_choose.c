@@ -54,7 +54,8 @@ static int none_held_out(const struct tess_evaluation *evaluation, int64_t n_emp
                           path, split);
 }
 
-/* Must some of the unit's values be among those spoken of? Then they need not be read. */
+/* Must some of the unit's values be among those that the model predicts? Then they need not be
+ * read: two subsets of the panel whose sizes add up to more than it has must share a readout. */
 static int must_overlap(const struct tess_evaluation *evaluation, int64_t unit)
 {
     const struct tess_profiles *profiles = &evaluation->profiles;
@@ -67,7 +68,8 @@ static int must_overlap(const struct tess_evaluation *evaluation, int64_t unit)
     return 0;
 }
 
-/* How many of the unit's measured values are spoken of; -1 and an error if they cannot be read. */
+/* How many of the unit's measured values the model predicts; -1 and an error if they cannot be
+ * read. */
 static int64_t count_common(struct tess_evaluation *evaluation, int64_t unit,
                             struct tess_error *error)
 {
@@ -89,7 +91,7 @@ static int64_t count_common(struct tess_evaluation *evaluation, int64_t unit,
     return common;
 }
 
-/* Drops units of which nothing is both measured and spoken of; ranks share the looking. */
+/* Drops units of which no value is both measured and predicted; each rank looks at its share. */
 static int keep_common(struct tess_evaluation *evaluation, int64_t n, const int64_t *unit,
                        uint8_t *keep, struct tess_error *error)
 {

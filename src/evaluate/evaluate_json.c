@@ -111,6 +111,7 @@ static json_t *above_json(const struct tess_group *group)
                      (json_int_t)group->ceiling.n_experiments, "meaning", tess_evaluate_above);
 }
 
+/* The same keys whatever was scored: what there is none of is null, with the reason. */
 static void put_group(json_t *object, const struct tess_evaluation *evaluation,
                       const struct tess_group *group)
 {

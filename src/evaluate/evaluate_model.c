@@ -77,6 +77,8 @@ int64_t tess_evaluate_mask(const struct tess_evaluation *evaluation, int64_t uni
     return masked;
 }
 
+/* Only readouts that the model was trained on are asked for; their values are spread over the
+ * context's panel, whose other places are NaN already. All experiments are of one context. */
 static void predict_model(const struct tess_evaluation *evaluation, int64_t begin, int64_t end,
                           double *out)
 {

@@ -4,8 +4,8 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/broadcast.h"
 #include "tessera/error.h"
-#include "tessera/share.h"
 #include "tessera/source_open.h"
 #include "tessera/spool.h"
 
@@ -77,7 +77,8 @@ static int64_t unit_of_row(const struct reader *reader, int64_t row)
     return unit >= 0 && evaluation->first[unit + 1] > evaluation->first[unit] ? unit : -1;
 }
 
-/* From the first repeated value on, sums are kept beside the values. */
+/* From the first repeated value on, sums are kept beside the values: most files have one row an
+ * experiment, and need neither the memory nor the rounding. */
 static int start_sums(struct reader *reader, struct tess_error *error)
 {
     const struct tess_evaluation *evaluation = reader->evaluation;
@@ -168,6 +169,7 @@ static void take_block(struct reader *reader, const struct tess_block *block,
     tess_free(row);
 }
 
+/* Rank 0. A file with a problem is refused by its first: scores of the rest would mislead. */
 static int read_all(struct tess_evaluation *evaluation, struct tess_error *error)
 {
     struct tess_spools spools = {0};
@@ -196,6 +198,7 @@ static int read_all(struct tess_evaluation *evaluation, struct tess_error *error
     return error->code;
 }
 
+/* Room for held-out units only. All ranks get all of it: any may have to score any unit. */
 int tess_evaluate_read(struct tess_evaluation *evaluation, int64_t n, const int64_t *unit,
                        uint8_t *keep, struct tess_error *error)
 {
@@ -217,7 +220,7 @@ int tess_evaluate_read(struct tess_evaluation *evaluation, int64_t n, const int6
         read_all(evaluation, error);
     if (tess_agree(evaluation->comm, error) != TESS_OK)
         return error->code;
-    tess_share(evaluation->comm, evaluation->predicted, (size_t)size * sizeof(float));
+    tess_broadcast(evaluation->comm, evaluation->predicted, (size_t)size * sizeof(float));
     for (int64_t i = 0; i < n; i++)
         keep[i] = tess_evaluate_spoken(evaluation, unit[i]) > 0;
     return error->code;

@@ -21,6 +21,8 @@ static int64_t context_of(const struct tess_evaluation *evaluation, int64_t i)
     return evaluation->profiles.context_of[evaluation->unit[i]];
 }
 
+/* All of the context, other ranks' experiments too: a prediction must find its own among them, and
+ * scores must not depend on who computes them. A copy: the profiles may leave the cache. */
 static int measured_init(struct measured *measured, struct tess_evaluation *evaluation, int64_t at,
                          struct tess_error *error)
 {
@@ -111,6 +113,7 @@ static int batch_init(struct batch *batch, struct tess_evaluation *evaluation, i
                                   batch->value + has_model, batch->fallback, error);
 }
 
+/* Sums are taken of values less the global mean (the same for all), against cancellation. */
 static void score_experiment(const struct tess_evaluation *evaluation, const struct batch *batch,
                              const struct measured *measured, int64_t i, struct tess_scores *score)
 {
@@ -158,6 +161,7 @@ static int score_batch(struct tess_evaluation *evaluation, const struct measured
     return error->code;
 }
 
+/* Context by context, as experiments are ordered, and in batches of bounded memory. */
 int tess_evaluate_score(struct tess_evaluation *evaluation, int64_t begin, int64_t end,
                         struct tess_scores *score, struct tess_error *error)
 {
@@ -218,6 +222,8 @@ static int read_folds(const struct tess_evaluation *evaluation, int64_t unit,
     return error->code;
 }
 
+/* Readouts that the model says nothing about are left out of the folds as well: the ceiling is of
+ * what is scored. A halving's random numbers go by the unit, not by its place among the scored. */
 int tess_evaluate_halve(struct tess_evaluation *evaluation, int64_t begin, int64_t end,
                         struct tess_scores *score, struct tess_error *error)
 {

@@ -15,6 +15,7 @@ struct row {
     int64_t context, combination, split, experiment;
 };
 
+/* No two rows are equal, as experiments have numbers: the order is the same with any qsort. */
 static int compare_rows(const void *a, const void *b)
 {
     const int64_t *u = a, *v = b; /* four numbers, the first that differs decides */
@@ -30,6 +31,8 @@ static int same_unit(const struct row *a, const struct row *b)
     return a->context == b->context && a->combination == b->combination && a->split == b->split;
 }
 
+/* Sorted, the rows of a unit stand together, and the units of a context by combination and split:
+ * by that order tess_profiles_find searches. */
 static void find_units(struct tess_profiles *profiles, const struct tess_index *index)
 {
     int64_t n = index->n_experiments, unit = -1;
@@ -60,7 +63,6 @@ static void find_units(struct tess_profiles *profiles, const struct tess_index *
     tess_free(row);
 }
 
-/* Experiments of a context stand together and are ordered by panel. */
 /* Marks the readouts of a context's panels; experiments of one panel follow each other. */
 static void mark_readouts(const struct tess_profiles *profiles, const struct tess_index *index,
                           int64_t context, uint8_t *seen)
@@ -133,6 +135,7 @@ void tess_profiles_release(struct tess_profiles *profiles)
     *profiles = (struct tess_profiles){0};
 }
 
+/* A walk along two ascending lists: the panel's readouts are some of the context's. */
 void tess_profiles_spread(const struct tess_profiles *profiles, int64_t experiment,
                           const float *value, float *out)
 {
@@ -153,6 +156,7 @@ struct sums {
     double *weight; /* the same                         */
 };
 
+/* The only row of a unit keeps its bits; several are averaged, weighed by their replicates. */
 static void take_row(struct tess_profiles *profiles, int64_t experiment, int64_t unit,
                      const float *value, struct sums *sums)
 {
@@ -206,6 +210,8 @@ static int read_rows(struct tess_profiles *profiles, int64_t context, const int6
     return error->code;
 }
 
+/* Rows are read in the order of the file, whatever units they belong to; sums take memory only
+ * where some unit has several rows. */
 static int load(struct tess_profiles *profiles, int64_t context, struct tess_error *error)
 {
     int64_t first = profiles->context_first[context], end = profiles->context_first[context + 1];
@@ -247,6 +253,8 @@ static void drop(struct tess_profiles *profiles, int64_t context)
     profiles->bytes -= bytes_of(profiles, context);
 }
 
+/* The longest unused go first. What is pinned stays, and what is asked for is read even if it alone
+ * exceeds the budget. */
 static void make_room(struct tess_profiles *profiles, int64_t context)
 {
     while (profiles->bytes + bytes_of(profiles, context) > profiles->budget) {

@@ -321,20 +321,25 @@ static hid_t row_space(hid_t set, int64_t first, int64_t n)
     return space;
 }
 
-/* One transfer of rows; write != 0 writes. */
-static herr_t transfer(hid_t set, hid_t type, int64_t first, int64_t n, int64_t row, void *data,
-                       int write, hid_t list)
+/* Between memory and the rows of an open dataset, `row` elements each. */
+struct way {
+    hid_t set, type, list;
+    int64_t row;
+    int writes;
+};
+
+static herr_t transfer(const struct way *way, struct tess_h5_range range, void *data)
 {
-    hid_t space = row_space(set, first, n);
-    hsize_t length = (hsize_t)(n * row);
+    hid_t space = row_space(way->set, range.first, range.n);
+    hsize_t length = (hsize_t)(range.n * way->row);
     hid_t memory = H5Screate_simple(1, &length, NULL);
     herr_t result = -1;
 
-    if (n == 0 && memory >= 0)
+    if (range.n == 0 && memory >= 0)
         H5Sselect_none(memory);
     if (space >= 0 && memory >= 0)
-        result = write ? H5Dwrite(set, type, memory, space, list, data)
-                       : H5Dread(set, type, memory, space, list, data);
+        result = way->writes ? H5Dwrite(way->set, way->type, memory, space, way->list, data)
+                             : H5Dread(way->set, way->type, memory, space, way->list, data);
     if (memory >= 0)
         H5Sclose(memory);
     if (space >= 0)
@@ -355,11 +360,13 @@ int tess_h5_read_rows(const struct tess_h5 *h5, const char *name, hid_t type,
     int64_t row = rows.extent.n_dims > 1 ? rows.extent.shape[1] : 1, step = piece_rows(row, type);
     int64_t length = rows.extent.n_dims > 0 ? rows.extent.shape[0] : 1;
     hid_t set = tess_h5_claim_open(h5, name, rows.extent, error);
+    const struct way way = {set, type, H5P_DEFAULT, row, 0};
 
     TESS_BUG_IF(rows.first < 0 || rows.n < 0 || rows.first > length - rows.n);
     for (int64_t i = 0; i < rows.n && set >= 0; i += step)
-        if (transfer(set, type, rows.first + i, rows.n - i < step ? rows.n - i : step, row,
-                     (char *)out + i * row * (int64_t)H5Tget_size(type), 0, H5P_DEFAULT) < 0) {
+        if (transfer(&way,
+                     (struct tess_h5_range){rows.first + i, rows.n - i < step ? rows.n - i : step},
+                     (char *)out + i * row * (int64_t)H5Tget_size(type)) < 0) {
             tess_h5_fail(h5, name, "cannot be read", TESS_EDATA, error);
             break;
         }
@@ -417,25 +424,19 @@ int tess_h5_group(struct tess_h5 *h5, const char *name, struct tess_error *error
 }
 
 /* The new dataset, open; invalid on failure (then `error` is set here). Not yet agreed. */
-static hid_t define(struct tess_h5 *h5, const char *name, hid_t type, int n_dims,
-                    const int64_t *shape, const int64_t *chunk, struct tess_error *error)
+static hid_t define(struct tess_h5 *h5, const char *name, hid_t type, struct tess_h5_extent extent,
+                    struct tess_error *error)
 {
     hid_t links = H5Pcreate(H5P_LINK_CREATE), layout = H5Pcreate(H5P_DATASET_CREATE);
-    hsize_t dims[4] = {0}, piece[4];
+    hsize_t dims[2] = {(hsize_t)extent.shape[0], (hsize_t)extent.shape[1]};
     hid_t space, set;
 
-    for (int i = 0; i < n_dims; i++) {
-        dims[i] = (hsize_t)shape[i];
-        piece[i] = chunk ? (hsize_t)chunk[i] : 0;
-    }
-    space = n_dims ? H5Screate_simple(n_dims, dims, NULL) : H5Screate(H5S_SCALAR);
+    space = extent.n_dims ? H5Screate_simple(extent.n_dims, dims, NULL) : H5Screate(H5S_SCALAR);
     H5Pset_create_intermediate_group(links, 1);
     H5Pset_fill_time(layout, H5D_FILL_TIME_NEVER); /* every byte is written by us */
     H5Pset_obj_track_times(layout, 0);             /* no clock in the file        */
     if (h5->comm != MPI_COMM_NULL)
         H5Pset_alloc_time(layout, H5D_ALLOC_TIME_EARLY);
-    if (chunk)
-        H5Pset_chunk(layout, n_dims, piece);
     set = H5Dcreate2(h5->file, name, type, space, links, layout, H5P_DEFAULT);
     if (set < 0)
         tess_h5_fail(h5, name, "cannot be created: is the disk full?", TESS_EIO, error);
@@ -465,10 +466,10 @@ static void reserve(struct tess_h5 *h5, hid_t set, struct tess_error *error)
         close(file);
 }
 
-int tess_h5_define(struct tess_h5 *h5, const char *name, hid_t type, int n_dims,
-                   const int64_t *shape, const int64_t *chunk, struct tess_error *error)
+int tess_h5_define(struct tess_h5 *h5, const char *name, hid_t type, struct tess_h5_extent extent,
+                   struct tess_error *error)
 {
-    hid_t set = define(h5, name, type, n_dims, shape, chunk, error);
+    hid_t set = define(h5, name, type, extent, error);
 
     if (set >= 0 && h5->comm != MPI_COMM_NULL)
         reserve(h5, set, error);
@@ -489,12 +490,13 @@ static hid_t transfer_list(const struct tess_h5 *h5)
 }
 
 /* A row is all that lies behind the first dimension. No early return: what is open gets closed. */
-int tess_h5_put_rows(const struct tess_h5 *h5, const char *name, hid_t type, int64_t first,
-                     int64_t n, const void *data, struct tess_error *error)
+int tess_h5_put_rows(const struct tess_h5 *h5, const char *name, hid_t type,
+                     struct tess_h5_range range, const void *data, struct tess_error *error)
 {
     hid_t set = H5Dopen2(h5->file, name, H5P_DEFAULT), list = transfer_list(h5), space;
     hsize_t dims[4] = {1, 1, 1, 1};
     int64_t row = 1, step;
+    struct way way;
 
     tess_fail_here(error, name);
     if (set < 0)
@@ -503,11 +505,13 @@ int tess_h5_put_rows(const struct tess_h5 *h5, const char *name, hid_t type, int
     for (int i = 1, n_dims = H5Sget_simple_extent_dims(space, dims, NULL); i < n_dims; i++)
         row *= (int64_t)dims[i];
     step = piece_rows(row, type);
-    for (int64_t i = 0; i < n && error->code == TESS_OK; i += step) {
+    way = (struct way){set, type, list, row, 1};
+    for (int64_t i = 0; i < range.n && error->code == TESS_OK; i += step) {
         const char *from = (const char *)data + i * row * (int64_t)H5Tget_size(type);
-        int64_t take = n - i < step ? n - i : step;
+        int64_t take = range.n - i < step ? range.n - i : step;
 
-        if (transfer(set, type, first + i, take, row, (void *)(uintptr_t)from, 1, list) < 0)
+        if (transfer(&way, (struct tess_h5_range){range.first + i, take}, (void *)(uintptr_t)from) <
+            0)
             tess_h5_fail(h5, name, "cannot be written: is the disk full?", TESS_EIO, error);
     }
     if (space >= 0)
@@ -518,34 +522,40 @@ int tess_h5_put_rows(const struct tess_h5 *h5, const char *name, hid_t type, int
     return error->code;
 }
 
-int tess_h5_write_rows(struct tess_h5 *h5, const char *name, hid_t type, int64_t first, int64_t n,
+int tess_h5_write_rows(struct tess_h5 *h5, const char *name, hid_t type, struct tess_h5_range range,
                        const void *data, struct tess_error *error)
 {
-    tess_h5_put_rows(h5, name, type, first, n, data, error);
+    tess_h5_put_rows(h5, name, type, range, data, error);
     return tess_h5_settle(h5, error);
 }
 
-int tess_h5_write(struct tess_h5 *h5, const char *name, hid_t type, int n_dims,
-                  const int64_t *shape, const void *data, struct tess_error *error)
+int tess_h5_write(struct tess_h5 *h5, const char *name, hid_t type, struct tess_h5_extent extent,
+                  const void *data, struct tess_error *error)
 {
     int rank = 0;
 
-    if (tess_h5_define(h5, name, type, n_dims, shape, NULL, error) != TESS_OK)
+    if (tess_h5_define(h5, name, type, extent, error) != TESS_OK)
         return error->code;
     if (h5->comm != MPI_COMM_NULL)
         MPI_Comm_rank(h5->comm, &rank);
-    return tess_h5_write_rows(h5, name, type, 0, rank ? 0 : n_dims ? shape[0] : 1, data, error);
+    return tess_h5_write_rows(h5, name, type,
+                              (struct tess_h5_range){0, rank            ? 0
+                                                        : extent.n_dims ? extent.shape[0]
+                                                                        : 1},
+                              data, error);
 }
 
-int tess_h5_write_strings(struct tess_h5 *h5, const char *name, int64_t n, int width, int stride,
-                          const char *block, struct tess_error *error)
+int tess_h5_write_strings(struct tess_h5 *h5, const char *name,
+                          const struct tess_h5_strings *strings, struct tess_error *error)
 {
+    int width = strings->width;
+    int64_t n = strings->n;
     char *packed = TESS_NEW(char, n *(width > 0 ? width : 1));
     hid_t type = tess_h5_string_type(width);
 
     for (int64_t i = 0; i < n && width > 0; i++)
-        memcpy(packed + i * width, block + i * stride, (size_t)width);
-    tess_h5_write(h5, name, type, 1, &n, packed, error);
+        memcpy(packed + i * width, strings->block + i * strings->stride, (size_t)width);
+    tess_h5_write(h5, name, type, TESS_H5_LINE(n), packed, error);
     H5Tclose(type);
     tess_free(packed);
     return error->code;

@@ -118,8 +118,8 @@ int tess_h5_write_texts(struct tess_h5 *h5, const char *name, int64_t n, const c
         memcpy(block + i * width, text[i], strlen(text[i]));
     type = tess_h5_string_type(tess_int(width));
     if ((h5->comm == MPI_COMM_NULL ? error->code : tess_agree(h5->comm, error)) == TESS_OK &&
-        tess_h5_define(h5, name, type, 1, &n, NULL, error) == TESS_OK)
-        tess_h5_write_rows(h5, name, type, 0, mine, block, error);
+        tess_h5_define(h5, name, type, TESS_H5_LINE(n), error) == TESS_OK)
+        tess_h5_write_rows(h5, name, type, (struct tess_h5_range){0, mine}, block, error);
     H5Tclose(type);
     tess_free(block);
     return error->code;
@@ -134,7 +134,7 @@ int tess_h5_write_text(struct tess_h5 *h5, const char *name, const char *text,
     if (h5->comm != MPI_COMM_NULL)
         MPI_Bcast(&width, 1, MPI_INT64_T, 0, h5->comm);
     type = tess_h5_string_type(tess_int(width));
-    tess_h5_write(h5, name, type, 0, NULL, text ? text : "", error);
+    tess_h5_write(h5, name, type, TESS_H5_SCALAR, text ? text : "", error);
     H5Tclose(type);
     return error->code;
 }
@@ -154,18 +154,19 @@ static hid_t open_attribute(const struct tess_h5 *h5, const char *name, const ch
     return H5Aopen_by_name(h5->file, name, attribute, H5P_DEFAULT, H5P_DEFAULT);
 }
 
-int tess_h5_read_attribute(const struct tess_h5 *h5, const char *name, const char *attribute,
-                           hid_t type, int64_t n, void *out, struct tess_error *error)
+int tess_h5_read_attribute(const struct tess_h5 *h5, struct tess_h5_attribute attribute, hid_t type,
+                           int64_t n, void *out, struct tess_error *error)
 {
-    hid_t at = open_attribute(h5, name, attribute), space;
+    const char *name = attribute.object;
+    hid_t at = open_attribute(h5, name, attribute.name), space;
 
     if (at < 0)
         return tess_error_set(error, TESS_EDATA, "%s: %s: has no attribute '%s'", h5->path, name,
-                              attribute);
+                              attribute.name);
     space = H5Aget_space(at);
     if (H5Sget_simple_extent_npoints(space) != n)
         tess_error_set(error, TESS_EDATA, "%s: %s: attribute '%s' has another size than %lld",
-                       h5->path, name, attribute, (long long)n);
+                       h5->path, name, attribute.name, (long long)n);
     else if (H5Aread(at, type, out) < 0)
         tess_h5_fail(h5, name, "an attribute cannot be read", TESS_EDATA, error);
     H5Sclose(space);
@@ -221,18 +222,18 @@ int tess_h5_read_string(const struct tess_h5 *h5, const char *name, const char *
 }
 
 /* One of that name is replaced. In parallel HDF5 every rank has to do all of this, and alike. */
-static int put_attribute(struct tess_h5 *h5, const char *name, const char *attribute, hid_t type,
+static int put_attribute(struct tess_h5 *h5, struct tess_h5_attribute attribute, hid_t type,
                          hid_t space, const void *data, struct tess_error *error)
 {
-    hid_t object = H5Oopen(h5->file, name, H5P_DEFAULT), at = H5I_INVALID_HID;
+    hid_t object = H5Oopen(h5->file, attribute.object, H5P_DEFAULT), at = H5I_INVALID_HID;
 
-    tess_fail_here(error, attribute);
-    if (object >= 0 && H5Aexists(object, attribute) > 0)
-        H5Adelete(object, attribute);
+    tess_fail_here(error, attribute.name);
+    if (object >= 0 && H5Aexists(object, attribute.name) > 0)
+        H5Adelete(object, attribute.name);
     if (object >= 0)
-        at = H5Acreate2(object, attribute, type, space, H5P_DEFAULT, H5P_DEFAULT);
+        at = H5Acreate2(object, attribute.name, type, space, H5P_DEFAULT, H5P_DEFAULT);
     if (at < 0 || H5Awrite(at, type, data) < 0)
-        tess_h5_fail(h5, name, "an attribute cannot be written", TESS_EIO, error);
+        tess_h5_fail(h5, attribute.object, "an attribute cannot be written", TESS_EIO, error);
     if (at >= 0)
         H5Aclose(at);
     if (object >= 0)
@@ -240,13 +241,13 @@ static int put_attribute(struct tess_h5 *h5, const char *name, const char *attri
     return tess_h5_settle(h5, error);
 }
 
-int tess_h5_write_attribute(struct tess_h5 *h5, const char *name, const char *attribute, hid_t type,
+int tess_h5_write_attribute(struct tess_h5 *h5, struct tess_h5_attribute attribute, hid_t type,
                             int64_t n, const void *data, struct tess_error *error)
 {
     hsize_t length = (hsize_t)n;
     hid_t space = n == 1 ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, &length, NULL);
 
-    put_attribute(h5, name, attribute, type, space, data, error);
+    put_attribute(h5, attribute, type, space, data, error);
     H5Sclose(space);
     return error->code;
 }
@@ -257,7 +258,7 @@ int tess_h5_write_string(struct tess_h5 *h5, const char *name, const char *attri
     hid_t type = tess_h5_string_type(tess_int((int64_t)strlen(string))),
           space = H5Screate(H5S_SCALAR);
 
-    put_attribute(h5, name, attribute, type, space, string, error);
+    put_attribute(h5, (struct tess_h5_attribute){name, attribute}, type, space, string, error);
     H5Sclose(space);
     H5Tclose(type);
     return error->code;
@@ -277,7 +278,7 @@ int tess_h5_write_string_list(struct tess_h5 *h5, const char *name, const char *
     for (int64_t i = 0; i < n; i++)
         memcpy(block + (size_t)i * width, string[i], strlen(string[i]));
     type = tess_h5_string_type(tess_int((int64_t)width));
-    put_attribute(h5, name, attribute, type, space, block, error);
+    put_attribute(h5, (struct tess_h5_attribute){name, attribute}, type, space, block, error);
     H5Tclose(type);
     H5Sclose(space);
     tess_free(block);

@@ -72,7 +72,7 @@ static int choose_perturbations(struct imputation *work, const struct tess_store
         else
             tess_strings_add(&names, given->item[i]);
     if (combinations && store)
-        imputation_add_combinations(work, store);
+        tess_imputation_add_combinations(work, store);
     if (combinations && names.n == 0) {
         tess_sets_sort(&work->perturbation, NULL);
         if (work->perturbation.n == 0)
@@ -98,7 +98,7 @@ static void choose(struct imputation *work, struct tess_error *error)
     int needed =
         impute->store || tess_strings_find(&impute->perturbation, TESS_IMPUTE_COMBINATIONS) >= 0;
 
-    if (imputation_open_store(work, &store, &no_store) != TESS_OK) {
+    if (tess_imputation_open_store(work, &store, &no_store) != TESS_OK) {
         if (needed || no_store.code == TESS_EIO)
             tess_error_set(error, no_store.code, "%s", no_store.text);
         else
@@ -112,7 +112,7 @@ static void choose(struct imputation *work, struct tess_error *error)
         tess_select(&readout, &impute->readout, &work->readout, error);
     work->n_rows = work->perturbation.n * work->context.n;
     if (error->code == TESS_OK && no_store.code == TESS_OK)
-        imputation_mark(work, &store);
+        tess_imputation_mark(work, &store);
     tess_store_release(&store);
 }
 
@@ -173,6 +173,8 @@ static void predict(const struct imputation *work, int64_t first, int64_t n, flo
     tess_free(context);
 }
 
+/* Blocks are whole tiles of the predictor, so that few places in them stay empty. Writing is
+ * collective: a rank without rows in a round takes part with none. */
 static int write_values(const struct imputation *work, struct tess_writer *file, MPI_Comm comm,
                         struct tess_error *error)
 {
@@ -215,7 +217,7 @@ static int write_file(const struct imputation *work, MPI_Comm comm, struct tess_
     struct tess_writer file = {0};
 
     if (tess_writer_open(&file, work->impute->output, &shape, comm, error) == TESS_OK &&
-        imputation_write_labels(work, &file, error) == TESS_OK &&
+        tess_imputation_write_labels(work, &file, error) == TESS_OK &&
         write_values(work, &file, comm, error) == TESS_OK)
         tess_writer_finish(&file, 1, error);
     tess_writer_release(&file);

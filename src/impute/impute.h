@@ -19,14 +19,14 @@ struct imputation {
 
 /* Everything but the values: names, columns, notes (impute_labels.c). */
 struct tess_writer;
-int imputation_write_labels(const struct imputation *work, struct tess_writer *file,
-                            struct tess_error *error);
+int tess_imputation_write_labels(const struct imputation *work, struct tess_writer *file,
+                                 struct tess_error *error);
 /* Marks what the store measured, on rank 0; adds its training combinations if `combinations`. Says
  * why if the store cannot be used. Local. */
 struct tess_store;
-int imputation_open_store(struct imputation *work, struct tess_store *store,
-                          struct tess_error *error);
-void imputation_add_combinations(struct imputation *work, const struct tess_store *store);
-void imputation_mark(struct imputation *work, const struct tess_store *store);
+int tess_imputation_open_store(struct imputation *work, struct tess_store *store,
+                               struct tess_error *error);
+void tess_imputation_add_combinations(struct imputation *work, const struct tess_store *store);
+void tess_imputation_mark(struct imputation *work, const struct tess_store *store);
 
 #endif

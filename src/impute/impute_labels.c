@@ -135,8 +135,8 @@ static int write_notes(const struct imputation *work, struct tess_writer *file,
     return error->code;
 }
 
-int imputation_write_labels(const struct imputation *work, struct tess_writer *file,
-                            struct tess_error *error)
+int tess_imputation_write_labels(const struct imputation *work, struct tess_writer *file,
+                                 struct tess_error *error)
 {
     const char **readout = symbols_of(&work->model.readout, &work->readout);
 
@@ -147,8 +147,8 @@ int imputation_write_labels(const struct imputation *work, struct tess_writer *f
     return error->code;
 }
 
-int imputation_open_store(struct imputation *work, struct tess_store *store,
-                          struct tess_error *error)
+int tess_imputation_open_store(struct imputation *work, struct tess_store *store,
+                               struct tess_error *error)
 {
     const char *given = work->impute->store, *path = given ? given : work->model.store_path;
     struct tess_error mine = TESS_ERROR_INIT;
@@ -168,7 +168,7 @@ int imputation_open_store(struct imputation *work, struct tess_store *store,
     return TESS_OK;
 }
 
-void imputation_add_combinations(struct imputation *work, const struct tess_store *store)
+void tess_imputation_add_combinations(struct imputation *work, const struct tess_store *store)
 {
     const struct tess_index *index = &store->index;
     uint8_t *trained = TESS_NEW(uint8_t, index->n_combinations);
@@ -185,7 +185,7 @@ void imputation_add_combinations(struct imputation *work, const struct tess_stor
     tess_free(trained);
 }
 
-void imputation_mark(struct imputation *work, const struct tess_store *store)
+void tess_imputation_mark(struct imputation *work, const struct tess_store *store)
 {
     const struct tess_index *index = &store->index;
     struct tess_sets combinations = tess_index_combinations(index);

@@ -59,7 +59,7 @@ static json_t *hash_json(uint64_t hash)
     return json_sprintf("%016" PRIx64, hash);
 }
 
-/* One row for every context. */
+/* One row for every context: its experiments stand together in a store. */
 static json_t *contexts_json(const struct tess_index *index)
 {
     json_t *list = json_array();
@@ -178,6 +178,7 @@ static void print_object(const json_t *json, int indent, FILE *out)
     const char *key;
     json_t *value;
 
+    /* Jansson's loop takes no const, and changes nothing. */
     json_object_foreach((json_t *)(uintptr_t)json, key, value)
     {
         if (json_is_object(value)) {

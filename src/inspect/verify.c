@@ -3,14 +3,15 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/broadcast.h"
 #include "tessera/checkpoint.h"
+#include "tessera/checksums.h"
 #include "tessera/error.h"
+#include "tessera/gather.h"
 #include "tessera/h5_guard.h"
 #include "tessera/info.h"
 #include "tessera/rundir.h"
-#include "tessera/share.h"
 #include "tessera/store.h"
-#include "tessera/sums.h"
 #include "tessera/writer.h"
 #include "tessera/zarr.h"
 
@@ -33,7 +34,8 @@ static void add(struct tess_strings *strings, const char *path, const char *what
     tess_free(text);
 }
 
-/* Bad data are problems; anything else stays an error. Same on every rank before and after. */
+/* Bad data are problems; anything else stays an error. The code must be the same on every rank
+ * before, and is after: nobody goes on where another has stopped. */
 static int take(struct tess_verified *verified, int rank, struct tess_error *error)
 {
     if (error->code != TESS_EDATA)
@@ -45,9 +47,10 @@ static int take(struct tess_verified *verified, int rank, struct tess_error *err
 }
 
 /* What each rank found to rank 0's problems; the list is emptied. Collective. */
-static void share(MPI_Comm comm, struct tess_strings *mine, struct tess_verified *verified)
+static void gather_verified(MPI_Comm comm, struct tess_strings *mine,
+                            struct tess_verified *verified)
 {
-    tess_share_strings(comm, mine);
+    tess_gather_strings(comm, mine);
     for (size_t i = 0; i < mine->n; i++)
         tess_strings_add(&verified->problem, mine->item[i]);
     tess_strings_release(mine);
@@ -108,7 +111,7 @@ static int verify_store(const char *path, MPI_Comm comm, struct tess_verified *v
     n = store.index.n_experiments;
     count_values(&store, n * rank / n_ranks, n * (rank + 1) / n_ranks, &mine, error);
     if (tess_agree(comm, error) == TESS_OK) {
-        share(comm, &mine, verified);
+        gather_verified(comm, &mine, verified);
         tess_store_verify(&store, error); /* the folds' values, too */
     }
     tess_strings_release(&mine);
@@ -126,7 +129,7 @@ static int verify_matrix(const char *path, const struct tess_writer_type *type, 
     MPI_Comm_size(comm, &n_ranks);
     tess_writer_verify(type, path, rank, n_ranks, &mine, error);
     tess_agree(comm, error);
-    share(comm, &mine, verified);
+    gather_verified(comm, &mine, verified);
     return take(verified, rank, error);
 }
 
@@ -140,7 +143,7 @@ static int verify_sums(const char *path, MPI_Comm comm, struct tess_verified *ve
     MPI_Comm_rank(comm, &rank);
     there = rank == 0 && access(name, F_OK) == 0;
     MPI_Bcast(&there, 1, MPI_INT, 0, comm);
-    if (there && tess_sums_verify(path, comm, &verified->problem, error) == TESS_EDATA) {
+    if (there && tess_checksums_verify(path, comm, &verified->problem, error) == TESS_EDATA) {
         *error = (struct tess_error)TESS_ERROR_INIT; /* its blocks are problems already */
         there = -1;
     }
@@ -164,6 +167,8 @@ static void approve(struct tess_verified *verified, const char *path, int kind, 
     tess_free(what);
 }
 
+/* The sidecar first: what it calls damaged is not given to HDF5, which trusts what it reads.
+ * Collective. */
 static int verify_file(const char *path, MPI_Comm comm, struct tess_verified *verified,
                        struct tess_error *error)
 {
@@ -227,6 +232,8 @@ static void verify_texts(const char *directory, struct tess_verified *verified)
     tess_free(path);
 }
 
+/* Rank 0 knows which files there are; all ranks verify each. Every checkpoint is looked at, damaged
+ * ones before it or not. Collective. */
 static int verify_run(const char *path, MPI_Comm comm, struct tess_verified *verified,
                       struct tess_error *error)
 {
@@ -248,7 +255,7 @@ static int verify_run(const char *path, MPI_Comm comm, struct tess_verified *ver
     for (int64_t i = 0; i < n && error->code == TESS_OK; i++) {
         char *name = rank == 0 ? tess_strdup(found.item[i]) : NULL;
 
-        tess_share_text(comm, &name);
+        tess_broadcast_text(comm, &name);
         verify_file(name, comm, verified, error);
         tess_free(name);
     }

@@ -54,6 +54,8 @@ static void combine_back(const struct tess_encoder *encoder, int64_t n, const in
     int dim = encoder->dim;
     float factor = weight(encoder->rule, n);
 
+    /* A maximum passes its gradient to the row that it was taken from, and nothing to the
+     * others. */
     if (encoder->rule == TESS_COMBINE_MAX && n > 1) {
         for (int d = 0; d < dim; d++)
             drow[largest(dim, d, n, component, row) * dim + d] += dvector[d];
@@ -74,6 +76,7 @@ void tess_encoder_forward(const struct tess_encoder *encoder,
         const int64_t *component = perturbations->component + perturbations->first[i];
         int64_t n = perturbations->first[i + 1] - perturbations->first[i];
 
+        /* Copied, not summed from 0: a sum would make -0 a +0. */
         if (n == 1)
             memcpy(vector + i * dim, row + component[0] * dim, (size_t)dim * sizeof *vector);
         else
@@ -88,6 +91,8 @@ void tess_encoder_backward(const struct tess_encoder *encoder,
     int dim = encoder->dim;
 
     memset(drow, 0, (size_t)n_rows * (size_t)dim * sizeof *drow);
+    /* A component of several perturbations gets their gradients in the order of the
+     * perturbations. */
     for (int64_t i = 0; i < perturbations->n; i++)
         combine_back(encoder, perturbations->first[i + 1] - perturbations->first[i],
                      perturbations->component + perturbations->first[i], row, dvector + i * dim,

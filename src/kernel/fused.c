@@ -40,6 +40,8 @@ VECTORISED void tess_fused_hidden(int n, int H, const float *bias, float *a)
     }
 }
 
+/* Sixteen partial sums and one fixed tree over them, so that the order of the additions, and with
+ * it the bits, is the same for every width of a vector register. */
 VECTORISED void tess_fused_output(int n, int H, const float *a, const float *w, float bias,
                                   float *out)
 {
@@ -60,7 +62,10 @@ VECTORISED void tess_fused_output(int n, int H, const float *a, const float *w, 
     }
 }
 
-/* Two rows at a time, so that the sums over rows are loaded and stored half as often. */
+/* Two rows at a time, so that the sums over rows are loaded and stored half as often; they are
+ * added left to right, so that the bits are those of one row after the other. The activation is 0
+ * where relu cut it off (whose derivative at 0 is 0, as in PyTorch) and where dropout dropped it:
+ * the one test serves both. */
 VECTORISED void tess_fused_output_back(const struct tess_fused_output *output, float *restrict dz,
                                        float *restrict dw, float *restrict db)
 {
@@ -97,6 +102,7 @@ VECTORISED void tess_fused_output_back(const struct tess_fused_output *output, f
     }
 }
 
+/* As above: two rows at a time, added left to right; a > 0 tells relu and dropout at once. */
 VECTORISED void tess_fused_hidden_back(int n, int H, const float *a, float scale,
                                        float *restrict dz, float *restrict db)
 {
@@ -150,7 +156,8 @@ VECTORISED void tess_fused_input_back(const struct tess_pairs *pairs, const floa
     }
 }
 
-/* Sixteen counters side by side, as 64-bit numbers whose upper halves are left over from the last
+/* Philox4x32 of Random123 (Salmon et al. 2011; the constants are its multipliers and Weyl keys).
+ * Sixteen counters side by side, as 64-bit numbers whose upper halves are left over from the last
  * product and mean nothing: so a product holds both words of a round, and no word is ever moved.
  * Even counters lie in a[], odd ones in b[]; in the end their words interleave. */
 typedef uint64_t eight __attribute__((vector_size(64)));
@@ -159,6 +166,9 @@ typedef float reals __attribute__((vector_size(64), aligned(4), may_alias));
 
 #define WORD           0xFFFFFFFFU
 #define MULTIPLY(x, m) (((x)&WORD) * (m))
+/* `random` has 16 random bits on top and `threshold` lies there too: what stands in the lower
+ * half does not change the comparison. The product comes first, so that one mask clears what is
+ * dropped. */
 #define KEEP_HALF(to, random)                                                                      \
     (*(reals *)(to) =                                                                              \
          (reals)((sixteen)(*(reals *)(to)*dropout->scale) & (sixteen)((random) >= threshold)))
@@ -206,6 +216,8 @@ VECTORISED static void drop(const struct tess_fused_dropout *dropout, uint64_t i
 
 void tess_fused_drop(const struct tess_fused_dropout *dropout, uint64_t first, int64_t n, float *a)
 {
+    /* A draw is never cut: the rest goes through a copy, so that nothing behind a[n) is read or
+     * written. */
     int64_t whole = n / TESS_FUSED_DRAW, rest = n % TESS_FUSED_DRAW;
     float last[TESS_FUSED_DRAW] = {0}, *tail = a + whole * TESS_FUSED_DRAW;
     uint64_t i = first / TESS_FUSED_DRAW * 16;

@@ -6,6 +6,7 @@
 
 #include <cblas.h>
 
+/* Leading dimensions are those of the matrices as they are stored, before op(). */
 static void multiply(const struct tess_gemm *g)
 {
     if (g->m == 0 || g->n == 0)

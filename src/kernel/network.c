@@ -47,8 +47,8 @@ void tess_mlp_point(struct tess_mlp *mlp, struct tess_shape shape, float *block)
     }
 }
 
-void tess_network_init_rows(uint64_t seed, enum tess_table table, int dim, int64_t first, int64_t n,
-                            float *out)
+void tess_network_init_rows(uint64_t seed, enum tess_embedding table, int dim, int64_t first,
+                            int64_t n, float *out)
 {
     struct tess_random stream = tess_random_stream(seed, TESS_RANDOM_INIT, (uint64_t)table);
 
@@ -57,7 +57,9 @@ void tess_network_init_rows(uint64_t seed, enum tess_table table, int dim, int64
         out[i] = (float)tess_random_normal(stream, (uint64_t)(first * dim + i));
 }
 
-/* Half the width of the uniform distribution of each piece. */
+/* Half the width of the uniform distribution of each piece. Weights: gain √(6 / (fan in + fan out))
+ * (Glorot and Bengio 2010; torch.nn.init.xavier_uniform_), of the first layer as one matrix with a
+ * fan in of 3 D; biases: 1/√(fan in) (torch.nn.Linear). */
 static void bounds(struct tess_shape shape, double bound[8])
 {
     double gain = sqrt(2.0), width = (double)width_of(shape), in = 3.0 * shape.dim;
@@ -78,6 +80,7 @@ void tess_network_init_mlp(uint64_t seed, struct tess_shape shape, int64_t first
 
     sizes(shape, size);
     bounds(shape, bound);
+    /* A number belongs to its place in the whole block, so that a part has the same ones. */
     for (int piece = 0, filled = 0; piece < 8; piece++) {
         end += size[piece];
         for (; filled < n && first + filled < end; filled++)

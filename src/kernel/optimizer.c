@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-/* A factor of every step as the steps use it. */
+/* A factor as the steps use it: they compute in float. */
 static double rounded(double factor)
 {
     return (double)(float)factor;
@@ -91,6 +91,8 @@ static struct factors factors_at(const struct tess_optimizer *o, int64_t t)
     };
 }
 
+/* Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019), in the form of torch.optim: x
+ * -= rate / (1 - β1^t) · m / (√v / √(1 - β2^t) + ε). */
 VECTORISED static void adam(struct factors f, int64_t n, const float *restrict gradient,
                             float scale, struct tess_parameters at)
 {
@@ -105,7 +107,8 @@ VECTORISED static void adam(struct factors f, int64_t n, const float *restrict g
     }
 }
 
-/* The same with a gradient of zero. */
+/* The same with a gradient of zero: the same operations, so that a replayed step gives the bits of
+ * a taken one. */
 VECTORISED static void adam_idle(struct factors f, int64_t n, struct tess_parameters at)
 {
     float *restrict x = at.x, *restrict m = at.m, *restrict v = at.v;
@@ -119,6 +122,7 @@ VECTORISED static void adam_idle(struct factors f, int64_t n, struct tess_parame
     }
 }
 
+/* torch.optim.SGD without dampening: the momentum is of the gradient, the rate is applied to it. */
 VECTORISED static void sgd(struct sgd_factors f, int64_t n, const float *restrict gradient,
                            float scale, struct tess_parameters at)
 {
@@ -167,6 +171,8 @@ struct jump {
 
 static struct jump jump_adam(const struct tess_optimizer *o, int64_t from, int64_t to)
 {
+    /* After TESS_REPLAY steps m has faded away: only weight decay (keep) still counts. Summed from
+     * the last step backwards, as keep is the product over the steps that follow. */
     int64_t end = to - from > TESS_REPLAY ? from + TESS_REPLAY : to;
     int decoupled = o->kind == TESS_OPTIMIZER_ADAMW;
     double keep = decoupled ? exp(o->log_keep[to] - o->log_keep[end]) : 1.0;
@@ -228,7 +234,8 @@ static void leap_sgd(const struct tess_optimizer *o, int64_t from, int64_t to, i
     }
 }
 
-/* Steps up to which are replayed one by one. */
+/* The step up to which steps are replayed one by one; the rest is one jump. Early rows are replayed
+ * to TESS_REPLAY_UNTIL, where the jump begins to be exact enough. */
 static int64_t replay_until(const struct tess_optimizer *o, int64_t from, int64_t to)
 {
     TESS_BUG_IF(from > to || to > o->step);
@@ -239,7 +246,8 @@ static int64_t replay_until(const struct tess_optimizer *o, int64_t from, int64_
     return from;
 }
 
-/* Jumps to one step: rows of a table begin at few different ones. */
+/* Jumps to one step, by where they begin: rows of a table begin at few different steps. Where they
+ * end is no part of the key: a memo serves one call, whose `to` is the same for all rows. */
 #define MEMO 64
 struct memo {
     int64_t from[MEMO];
@@ -287,6 +295,8 @@ static void prefetch(const float *row, int64_t dim)
         __builtin_prefetch(row + i, 1);
 }
 
+/* Rows are independent of each other: which thread takes which changes no bit. They take very
+ * different times (a leap, or a thousand steps), hence dynamic. */
 void tess_optimizer_catch_up_rows(const struct tess_optimizer *optimizer, int64_t n,
                                   const int64_t *row, int64_t to,
                                   const struct tess_parameter_rows *rows)
@@ -320,6 +330,7 @@ double tess_optimizer_rate(const struct tess_config *config, int64_t epoch, int6
     double base = config->train.learning_rate, epochs = (double)config->train.epochs;
     double at = (double)epoch + (double)step_in_epoch / (double)steps_per_epoch;
 
+    /* A linear rise; its first step has a rate above 0, its last the base rate. */
     if (at < config->train.warmup)
         return base * (at + 1.0 / (double)steps_per_epoch) / config->train.warmup > base
                    ? base
@@ -328,6 +339,8 @@ double tess_optimizer_rate(const struct tess_config *config, int64_t epoch, int6
         /* the decay begins where the rise ends: no step down between them */
         return base * pow(config->train.decay, fmax(0, (double)epoch - ceil(config->train.warmup)));
     if (config->train.schedule == TESS_SCHEDULE_COSINE) {
+        /* Half a cosine from base to last (torch CosineAnnealingLR), by the step, not by the
+         * epoch. */
         double last = base * config->train.decay;
         double share = (at - config->train.warmup) / (epochs - config->train.warmup);
 

@@ -32,6 +32,7 @@ struct tess_predict_scratch {
     int32_t *seat[2]; /* (tiles, TESS_TILE_ROWS) row, or -1, and column of each place; own */
 };
 
+/* For as many threads as there are now: parallel regions below ask for just so many. */
 static struct tess_predict_scratch *make_scratch(struct tess_shape shape)
 {
     struct tess_predict_scratch *scratch = TESS_NEW(struct tess_predict_scratch, 1);
@@ -78,7 +79,8 @@ static struct part *my_part(const struct tess_predictor *p)
     return part;
 }
 
-/* A whole table through one block of the first layer, BLOCK rows at a time. */
+/* A whole table through one block of the first layer, BLOCK rows at a time: a row's place follows
+ * from its number, and the last block is padded, so that every product has the same shape. */
 static float *project_table(const struct tess_predictor *p, struct tess_embeddings table,
                             const float *w)
 {
@@ -162,7 +164,8 @@ static int64_t seat_rows(const struct tess_predict_rows *rows, int64_t **place)
     return blocks;
 }
 
-/* Tiles that it takes to give every pair its place: as many as the place that most pairs want. */
+/* Tiles that it takes to give every pair its place: as many as the place that most pairs want.
+ * Pairs that want a place are counted by a cyclic convolution of rows' and columns' places. */
 static int64_t count_tiles(int64_t n, const int *turn, int64_t n_columns, const int64_t *readout)
 {
     int64_t rows[TESS_TILE_ROWS] = {0}, columns[TESS_TILE_ROWS] = {0}, most = 0;
@@ -231,6 +234,7 @@ static void project_rows(const struct tess_predictor *p, const struct tess_predi
                              p->scratch->left + seats[i] * H);
 }
 
+/* Empty places compute row 0 against readout 0, and are thrown away: the tile keeps its shape. */
 static void run_tile(const struct tess_predictor *p, int64_t tile, const int64_t *readout,
                      int64_t n_readouts, float *out)
 {
@@ -276,10 +280,13 @@ void tess_predictor_run(const struct tess_predictor *predictor,
     int *turn = TESS_NEW(int, rows->n);
 
     project(p, rows);
+    /* Columns are cut at multiples of a tile, so that each pass asks for all places equally
+     * often. */
     columns = (columns + TESS_TILE_ROWS - 1) / TESS_TILE_ROWS * TESS_TILE_ROWS;
     for (int64_t i = 0; i < rows->n; i++) {
         int64_t number = number_of(rows, i);
 
+        /* Its place with readout 0 (predictor.h). */
         turn[i] = (int)(number % p->E * p->T + number / p->E % p->T);
     }
     for (int64_t first = 0, end; rows->n > 0 && first < n_readouts; first = end) {

@@ -8,9 +8,8 @@
 #include <math.h>
 #include <string.h>
 
-#define STRIP                                                                                      \
-    2048 /* floats of a strip: 8 KiB, so that a few strips lie in the first-level cache            \
-          */
+/* Floats of a strip: 8 KiB, so that a few strips lie in the first-level cache. */
+#define STRIP 2048
 
 static int width_of(struct tess_shape shape)
 {
@@ -44,7 +43,9 @@ void tess_workspace_release(struct tess_workspace *work)
     *work = (struct tess_workspace){0};
 }
 
-/* Room for so many left, right and projected rows. */
+/* Room for so many left, right and projected rows, in one block whose pieces move with the numbers.
+ * Of the layers + 1 arrays a, the last one is for the backward pass, where it takes turns with z.
+ */
 static void reserve(struct tess_workspace *work, int n_left, int n_right, int n_project)
 {
     size_t H = (size_t)width_of(work->shape), block = TESS_TILE_ROWS * H;
@@ -125,12 +126,16 @@ static uint32_t threshold_of(const struct tess_dropout *dropout)
     return dropout ? (uint32_t)lrint(dropout->rate * 65536) : 0;
 }
 
+/* What is kept grows by 1 / (share kept), so that the expectation stays (torch.nn.Dropout): of the
+ * share as it is rounded to 1/65536. Without dropout exactly 1. */
 static float scale_of(const struct tess_dropout *dropout)
 {
     return (float)(65536.0 / (65536.0 - threshold_of(dropout)));
 }
 
-/* Rows i … i + n - 1 of layer l's activations, a product before. */
+/* Rows i … i + n - 1 of layer l's activations, which hold its matrix product before. What is
+ * dropped depends on the place among the lane's observations at this step, not on blocks and
+ * strips. */
 static void activate(const struct block *block, int l, int i, int n)
 {
     const struct tess_dropout *dropout = block->dropout;
@@ -149,7 +154,8 @@ static void activate(const struct block *block, int l, int i, int n)
                         (uint64_t)((block->first + i) * H), n * H, a);
 }
 
-/* dout = 2 (out - y), 0 where nothing was measured. */
+/* The gradient of (out - y)²: dout = 2 (out - y), 0 where nothing was measured. The difference is
+ * rounded to float before it is squared in double. */
 static void loss(int n, const float *out, const float *y, float *dout, struct tess_tile_grad *grad)
 {
     for (int i = 0; i < n; i++) {
@@ -224,7 +230,8 @@ static void forward(const struct block *block)
     }
 }
 
-/* dz of the last layer → gradients of everything before it. */
+/* dz of the last layer → gradients of everything before it: dW = dzᵀ a, then da = dz W. The first
+ * block's dW overwrites (beta 0), the others' are added; z and a[L] take turns as dz. */
 static void backward(const struct block *block)
 {
     struct tess_workspace *work = block->work;
@@ -275,6 +282,9 @@ static void project_back(const struct tess_workspace *work, struct projected row
               &(struct tess_gemm){TESS_PHASE_PROJECT, n, D, H, 0, 0, dz, rows.w, 0, dx});
 }
 
+/* Gradients of the rows: of left and right rows, summed in dleft and dright, to those of projected
+ * p, c and r (`project` backwards, in the memory that the projections no longer need), and through
+ * the blocks of the first layer. With no hidden layer no pass over activations has summed db1. */
 static void rows_back(const struct tess_mlp *mlp, const struct tess_tile *tile,
                       struct tess_workspace *work, struct tess_tile_grad *grad)
 {
@@ -333,6 +343,7 @@ static void clear(struct tess_shape shape, int64_t n, struct tess_mlp *grad)
     }
 }
 
+/* Blocks of like size rather than full ones and a rest: products of a few rows are slow. */
 int tess_tile_rows(const struct tess_workspace *work, int64_t n)
 {
     int64_t blocks = (n + TESS_TILE_ROWS - 1) / TESS_TILE_ROWS, strip = work->strip;
@@ -341,6 +352,8 @@ int tess_tile_rows(const struct tess_workspace *work, int64_t n)
     return (int)((rows + strip - 1) / strip * strip);
 }
 
+/* Blocks one after the other: all sums over observations are in their order. Only when the last is
+ * done, dleft and dright are whole and go back to the rows. */
 void tess_tile_train(const struct tess_mlp *mlp, const struct tess_tile *tile,
                      const struct tess_dropout *dropout, struct tess_workspace *work,
                      struct tess_tile_grad *grad)
@@ -380,6 +393,7 @@ void tess_tile_forward(const struct tess_mlp *mlp, const struct tess_pairs *pair
                        const float *left, const float *right, struct tess_workspace *work,
                        float *out)
 {
+    /* Room for a block; left and right rows are the caller's. */
     if (work->room == 0)
         reserve(work, 0, 0, 0);
     forward(&(struct block){.mlp = mlp,

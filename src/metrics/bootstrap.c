@@ -78,6 +78,8 @@ static void add_experiment(struct sums *sums, const struct tess_scores *own,
     }
 }
 
+/* Scores that no method has in this sample (no control, small panels) are left out of the sums of
+ * every resample. */
 static void find_active(struct state *state)
 {
     int64_t n = state->n_groups * state->sample->n_methods;
@@ -126,6 +128,8 @@ static double difference_of(const struct sums *first, const struct sums *sums, i
     return sums->both[metric] > 0 ? sums->difference[metric] / sums->both[metric] : NAN;
 }
 
+/* As many perturbations as there are, drawn with replacement; each counts as often as it was drawn.
+ * Experiments are weighed by their perturbation, as those of one are not independent. */
 static void resample(struct state *state, int64_t b, double *weight, struct sums *total)
 {
     const struct tess_sample *sample = state->sample;
@@ -149,6 +153,7 @@ static void resample(struct state *state, int64_t b, double *weight, struct sums
         }
 }
 
+/* Between the two nearest values, linearly (type 7 of Hyndman and Fan 1996; NumPy's default). */
 static double percentile(int64_t n, const double *sorted, double share)
 {
     double place = share * (double)(n - 1);
@@ -192,6 +197,8 @@ static int common_reason(const struct tess_sample *sample, int method, int metri
     return best;
 }
 
+/* The share of the way from the baseline to a perfect score: of errors 1 - own / base, of scores
+ * whose best is 1 (own - base) / (1 - base). */
 static struct tess_estimate skill_of(double own, double base, int is_error, int reason)
 {
     struct tess_estimate skill = {.value = NAN, .low = NAN, .high = NAN, .reason = reason};
@@ -206,6 +213,8 @@ static struct tess_estimate skill_of(double own, double base, int is_error, int 
     return skill;
 }
 
+/* A mean over experiments is compared over those where both methods have it: base is the other
+ * method's mean over them, so that difference + base is method 0's. */
 static void summarize(const struct state *state, const struct sums *total, int m, int k,
                       struct tess_outcome *outcome)
 {
@@ -233,6 +242,8 @@ static void summarize(const struct state *state, const struct sums *total, int m
         skill_of(difference->value + base, base, tess_metric_is_error(k), difference->reason);
 }
 
+/* Sums are made once a perturbation; the estimates are those of the resample that has each one
+ * once, by the same code as all others. */
 void tess_bootstrap_init(struct tess_outcome *outcome, const struct tess_sample *sample)
 {
     int n_methods = sample->n_methods;

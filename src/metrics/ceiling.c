@@ -43,6 +43,7 @@ void tess_ceiling_score(const struct tess_folds *folds,
                         const struct tess_change_reference *reference, struct tess_halving halving,
                         struct tess_scores *scores)
 {
+    /* The low 16 bits are the halving's, the rest the experiment's. */
     struct tess_random stream = tess_random_stream(halving.seed, TESS_RANDOM_HALVING,
                                                    halving.experiment << 16 | halving.number);
     int64_t *order = TESS_NEW(int64_t, folds->n);
@@ -85,6 +86,8 @@ void tess_ceiling_add(struct tess_ceiling_sum *sum, const struct tess_scores *sc
     }
 }
 
+/* What a perfect model correlates with the mean of both halves (above). A negative correlation of
+ * halves is chance: nothing can be told, which counts as 0. */
 static double reliability(double r)
 {
     return r > 0 ? sqrt(2 * r / (1 + r)) : r <= 0 ? 0 : NAN;
@@ -99,6 +102,8 @@ static double best_r2(const struct tess_pool *pool)
     return pool->n >= 3 && variance > 1e-14 * squares ? 1 - pool->e2 / 4 / variance : NAN;
 }
 
+/* The ceiling of one halving: half the difference of the halves is the noise of their mean, so
+ * errors are halved and squared ones quartered. */
 static double halving_value(const struct tess_ceiling_sum *sum, int metric, int *reason)
 {
     int measure = (metric - TESS_CHANGE) % TESS_MEASURES;

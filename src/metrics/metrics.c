@@ -89,6 +89,8 @@ static int vanishes(double squares, double about_zero)
     return squares <= 1e-14 * about_zero;
 }
 
+/* R² = 1 - Σ e² / Σ (y - mean)², Pearson's r = Σ(p - p̄)(y - ȳ) / √(Σ(p - p̄)² Σ(y - ȳ)²), both about
+ * the means of the pooled values, from sums that resamples can weigh. */
 double tess_pool_score(const struct tess_pool *pool, int metric, int *reason)
 {
     double n = pool->n, yy = pool->y2 - pool->y * pool->y / n;

@@ -8,7 +8,8 @@
 enum distance { L1, L2, COSINE, EUCLIDEAN, DISTANCES };
 
 /* From the prediction to one candidate; NaN where it cannot be told. The Euclidean one alone is
- * over the targets too. */
+ * over the targets too. Squared ones keep the order of the distances, which is all that counts. A
+ * candidate without any change is at 1 of the cosine, like one that is orthogonal. */
 static void measure(const struct tess_candidates *c, int64_t candidate, const double *predicted,
                     double out[DISTANCES])
 {
@@ -65,6 +66,7 @@ void tess_candidates_score(const struct tess_candidates *candidates, const doubl
         if (i == candidates->own)
             continue;
         measure(candidates, i, predicted, other);
+        /* NaN compares false: a candidate whose distance cannot be told counts nowhere. */
         for (int d = 0; d < DISTANCES; d++) {
             place[d].nearer += other[d] < own[d];
             place[d].level += other[d] == own[d];

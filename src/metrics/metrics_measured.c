@@ -12,6 +12,7 @@ struct numbered {
     int64_t at;
 };
 
+/* Ties go by place: qsort is not stable, and results must not depend on the C library. */
 static int ascending(const void *a, const void *b)
 {
     const struct numbered *u = a, *v = b;
@@ -44,11 +45,13 @@ void tess_ranks(int64_t n, const double *x, double *rank)
         for (j = i + 1; j < n && item[j].x == item[i].x; j++)
             ;
         for (int64_t k = i; k < j; k++)
+            /* the mean of the ranks i + 1 … j */
             rank[item[k].at] = 0.5 * (double)(i + 1 + j);
     }
     tess_free(item);
 }
 
+/* Two passes, about the means: one pass loses all digits where values are large and vary little. */
 double tess_correlation(int64_t n, const double *x, const double *y)
 {
     double mx = 0, my = 0, xx = 0, yy = 0, xy = 0, x2 = 0, y2 = 0;
@@ -158,7 +161,8 @@ static void score_pool(const struct tess_measured *truth, const double *predicte
     }
 }
 
-/* The five measures of n predicted and measured changes. */
+/* The five measures of n predicted and measured changes. Spearman's rho is Pearson's r of the
+ * ranks; those of the measured ones are known already. */
 static void score_changes(int64_t n, const double *p, const double *m, const double *rank,
                           struct tess_scores *scores, int metric)
 {
@@ -233,6 +237,8 @@ static double weight(struct cut cut, double x)
     return fabs(x) > cut.least ? 1 : fabs(x) == cut.least ? cut.share : 0;
 }
 
+/* Of the k largest measured changes, how many are among the k largest predicted ones, and how many
+ * are predicted with their sign. */
 static void score_overlap(const struct tess_change *by, const double *change,
                           struct tess_scores *scores)
 {
@@ -262,6 +268,7 @@ static void score_overlap(const struct tess_change *by, const double *change,
     tess_free(m);
 }
 
+/* Overlap and direction need one reference: the control's, or without one the mean. */
 void tess_measured_score(const struct tess_measured *truth, const double *predicted, double shift,
                          struct tess_scores *scores)
 {

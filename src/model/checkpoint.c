@@ -18,7 +18,8 @@ static int check_format(const struct tess_h5 *h5, struct tess_error *error)
         tess_error_set(error, TESS_EDATA, "%s: is no checkpoint of Tessera", h5->path);
     tess_free(format);
     if (error->code == TESS_OK)
-        tess_h5_read_attribute(h5, "/", "version", H5T_NATIVE_INT64, 1, &version, error);
+        tess_h5_read_attribute(h5, (struct tess_h5_attribute){"/", "version"}, H5T_NATIVE_INT64, 1,
+                               &version, error);
     if (error->code == TESS_OK && version != TESS_STATE_VERSION)
         tess_error_set(error, TESS_EDATA, "%s: checkpoint version %lld; this program reads %d",
                        h5->path, (long long)version, TESS_STATE_VERSION);
@@ -64,11 +65,13 @@ static int read_attributes(const struct tess_h5 *h5, struct tess_state *state,
     for (const struct tess_state_field *field = tess_state_first(TESS_STATE_ROOT);
          field && error->code == TESS_OK; field = tess_state_next(field)) {
         if (field->kind == TESS_STATE_NUMBER)
-            tess_h5_read_attribute(h5, "/", field->name, tess_state_hdf5_type(field->type), 1,
+            tess_h5_read_attribute(h5, (struct tess_h5_attribute){"/", field->name},
+                                   tess_state_hdf5_type(field->type), 1,
                                    tess_state_data(state, field, 0), error);
         else
             read_text(h5, state, field, error);
     }
+    /* Arrays have step + 1 entries: that must not overflow. */
     if (error->code == TESS_OK && (state->optimizer.step < 0 || state->optimizer.step == INT64_MAX))
         tess_error_set(error, TESS_EDATA, "%s: step %lld: the file is damaged", h5->path,
                        (long long)state->optimizer.step);
@@ -85,8 +88,8 @@ static int read_vocab(const struct tess_h5 *h5, int table, const char *name,
 
     if (tess_h5_read_strings(h5, name, &n, &width, &block, error) == TESS_OK &&
         tess_vocab_init_block(vocab, n, width, block, h5->path, error) == TESS_OK &&
-        tess_h5_read_attribute(h5, tess_table_names[table], "hash", H5T_NATIVE_UINT64, 1, &hash,
-                               error) == TESS_OK &&
+        tess_h5_read_attribute(h5, (struct tess_h5_attribute){tess_table_names[table], "hash"},
+                               H5T_NATIVE_UINT64, 1, &hash, error) == TESS_OK &&
         hash != tess_vocab_hash(vocab))
         tess_error_set(error, TESS_EDATA, "%s: %s does not match its checksum: the file is damaged",
                        h5->path, name);
@@ -133,7 +136,9 @@ static int read_shared(const struct tess_h5 *h5, struct tess_state *state, struc
     return error->code;
 }
 
-/* The optimiser's scalars follow from the learning rates. */
+/* The optimiser's other scalars follow from the learning rates and are not stored: they are
+ * computed by the same function as in training, so that they have its bits. The array that was read
+ * is freed: the optimiser keeps the rates in its own. */
 static void replay_rates(struct tess_state *state)
 {
     double *rate = state->optimizer.rate;
@@ -181,6 +186,7 @@ static void check_extents(const struct tess_h5 *h5, const struct tess_state *sta
     }
 }
 
+/* In this order: symbols and settings say how large everything else must be. */
 int tess_checkpoint_read_head(const struct tess_h5 *h5, struct tess_state *state,
                               struct tess_error *error)
 {
@@ -219,7 +225,7 @@ static int columns_hold(const struct tess_state *state, const struct tess_row_st
 
 /* Rows' checksums, and columns whose numbers are used as indices. */
 static int check_rows(const struct tess_h5 *h5, const struct tess_state *state,
-                      enum tess_table table, struct tess_state_range part,
+                      enum tess_embedding table, struct tess_state_range part,
                       const struct tess_row_state *rows, struct tess_error *error)
 {
     struct tess_h5_rows some = {TESS_H5_LINE(state->vocab[table].n), part.first, part.n};
@@ -237,7 +243,7 @@ static int check_rows(const struct tess_h5 *h5, const struct tess_state *state,
 }
 
 int tess_checkpoint_read_state(const struct tess_h5 *h5, const struct tess_state *state,
-                               enum tess_table table, struct tess_state_range part,
+                               enum tess_embedding table, struct tess_state_range part,
                                const struct tess_row_state *out, struct tess_error *error)
 {
     for (const struct tess_state_field *field = tess_state_first(TESS_STATE_TABLES);
@@ -253,7 +259,7 @@ int tess_checkpoint_read_state(const struct tess_h5 *h5, const struct tess_state
 }
 
 int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_state *state,
-                              enum tess_table table, struct tess_state_range part, float *out,
+                              enum tess_embedding table, struct tess_state_range part, float *out,
                               struct tess_error *error)
 {
     int dim = state->shape.dim;
@@ -267,6 +273,7 @@ int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_state 
                 &state->optimizer, dim, rows.last[i], state->optimizer.step,
                 (struct tess_parameters){out + i * dim, rows.m + i * dim, rows.v + i * dim});
     }
+    /* The values are the caller's: only what was made here is freed. */
     rows.value = NULL;
     tess_row_state_release(&rows);
     return error->code;

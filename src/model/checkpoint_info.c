@@ -40,6 +40,7 @@ static json_t *config_json(const struct tess_config *config)
     return all;
 }
 
+/* From the head alone: no table is read, however large they are. */
 json_t *tess_checkpoint_info(const char *path, struct tess_error *error)
 {
     struct tess_state state = {.version = 0};

@@ -4,8 +4,8 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/gather.h"
 #include "tessera/h5_guard.h"
-#include "tessera/share.h"
 #include "tessera/text.h"
 
 #include <string.h>
@@ -26,7 +26,7 @@ static void complain(struct look *look, const char *what, const char *where, int
     tess_free(text);
 }
 
-/* Bad data are problems of the file; anything else ends the look. */
+/* Bad data are problems of the file; anything else (no memory) ends the verification. */
 static int take(struct tess_strings *problems, struct tess_error *error)
 {
     if (error->code == TESS_EDATA) {
@@ -37,8 +37,8 @@ static int take(struct tess_strings *problems, struct tess_error *error)
 }
 
 /* A number of one row, in any of its arrays: said once. */
-static void check_row(struct look *look, const struct tess_row_state *rows, enum tess_table table,
-                      int64_t row, int64_t at)
+static void check_row(struct look *look, const struct tess_row_state *rows,
+                      enum tess_embedding table, int64_t row, int64_t at)
 {
     const char *said = "";
 
@@ -56,8 +56,9 @@ static void check_row(struct look *look, const struct tess_row_state *rows, enum
     }
 }
 
-/* This rank's share of a table. */
-static int check_table(struct look *look, enum tess_table table, int rank, int n_ranks,
+/* This rank's share of a table, in pieces of bounded memory; a damaged piece is one problem, and
+ * the next is looked at. */
+static int check_table(struct look *look, enum tess_embedding table, int rank, int n_ranks,
                        struct tess_error *error)
 {
     int64_t rows = look->state->vocab[table].n, dim = look->state->shape.dim;
@@ -87,6 +88,8 @@ static int check_weights(struct look *look, const struct tess_state_field *field
     struct tess_state whole = *look->state;
     float *data = TESS_NEW(float, n);
 
+    /* Of the copy only this array has a place to be read to: read_mlp leaves out those that are
+     * NULL. */
     whole.slice = (struct tess_state_range){0, n};
     *(float **)tess_state_member(&whole, field, 0) = data;
     if (tess_checkpoint_read_mlp(look->h5, &whole, error) == TESS_OK &&
@@ -96,7 +99,7 @@ static int check_weights(struct look *look, const struct tess_state_field *field
     return take(look->problems, error);
 }
 
-/* This rank's share of the MLP's arrays. */
+/* This rank's share of the MLP's arrays: whole ones, as they are read whole. */
 static int check_mlp(struct look *look, int rank, int n_ranks, struct tess_error *error)
 {
     int k = 0;
@@ -141,7 +144,8 @@ static void say(struct look *look, const char *what)
     tess_free(text);
 }
 
-/* What the numbers of the root must be, alone and to each other; what steps left behind; flags. */
+/* What the numbers of the root must be, alone and to each other; what steps left behind; flags.
+ * Neighbours in the table may share a sentence (state_rules.c), which is said once. */
 static void check_head(struct look *look)
 {
     const char *said = "";
@@ -190,8 +194,10 @@ int tess_checkpoint_verify(const char *path, MPI_Comm comm, struct tess_strings 
     tess_state_release(&state);
     tess_h5_close(&h5, error);
     tess_h5_guard_finish();
+    /* A head that cannot be read is the file's one problem; rank 0 turns it into one, and its code
+     * goes to all below. */
     if (tess_agree(comm, error) == TESS_OK)
-        tess_share_strings(comm, &mine);
+        tess_gather_strings(comm, &mine);
     else if (rank == 0)
         take(&mine, error);
     for (size_t i = 0; rank == 0 && i < mine.n; i++)

@@ -3,10 +3,10 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/broadcast.h"
+#include "tessera/checksums.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
-#include "tessera/share.h"
-#include "tessera/sums.h"
 
 /* Room for what HDF5 itself puts into a file: headers, and gaps between datasets. */
 #define FILE_BYTES (1 << 20)
@@ -22,10 +22,10 @@ struct dataset {
 
 static void write_dataset(struct tess_h5 *h5, const struct dataset *set, struct tess_error *error)
 {
-    if (error->code == TESS_OK && tess_h5_define(h5, set->name, set->type, set->extent.n_dims,
-                                                 set->extent.shape, NULL, error) == TESS_OK)
-        tess_h5_write_rows(h5, set->name, set->type, set->part.first, set->part.n, set->data,
-                           error);
+    if (error->code == TESS_OK &&
+        tess_h5_define(h5, set->name, set->type, set->extent, error) == TESS_OK)
+        tess_h5_write_rows(h5, set->name, set->type,
+                           (struct tess_h5_range){set->part.first, set->part.n}, set->data, error);
 }
 
 static void write_attribute(struct tess_h5 *h5, const struct tess_state *state,
@@ -41,12 +41,13 @@ static void write_attribute(struct tess_h5 *h5, const struct tess_state *state,
         tess_h5_write_string(h5, "/", field->name, yaml, error);
         tess_free(yaml);
     } else {
-        tess_h5_write_attribute(h5, "/", field->name, tess_state_hdf5_type(field->type), 1, data,
-                                error);
+        tess_h5_write_attribute(h5, (struct tess_h5_attribute){"/", field->name},
+                                tess_state_hdf5_type(field->type), 1, data, error);
     }
 }
 
-/* What every rank has: rank 0's. */
+/* What every rank has: rank 0's. A training without scaling has no such arrays, and none are made.
+ */
 static void write_shared(struct tess_h5 *h5, const struct tess_state *state,
                          const struct tess_state_field *field, int table, struct tess_error *error)
 {
@@ -57,11 +58,12 @@ static void write_shared(struct tess_h5 *h5, const struct tess_state *state,
 
     tess_state_field_name(field, table, name);
     if (field->kind == TESS_STATE_NAMES)
-        tess_h5_write_strings(h5, name, vocab->n, vocab->width, vocab->width + 1, vocab->text,
-                              error);
+        tess_h5_write_strings(
+            h5, name,
+            &(struct tess_h5_strings){vocab->n, vocab->width, vocab->width + 1, vocab->text},
+            error);
     else if (data || field->kind != TESS_STATE_FACTORS)
-        tess_h5_write(h5, name, tess_state_hdf5_type(field->type), extent.n_dims, extent.shape,
-                      data, error);
+        tess_h5_write(h5, name, tess_state_hdf5_type(field->type), extent, data, error);
 }
 
 /* This rank's rows. */
@@ -77,6 +79,7 @@ static void write_rows(struct tess_h5 *h5, const struct tess_state *state,
     write_dataset(h5, &set, error);
 }
 
+/* A row's checksum is of all its arrays together, so that any rank can check any row by itself. */
 static void write_row_sums(struct tess_h5 *h5, const struct tess_state *state, int table,
                            struct tess_error *error)
 {
@@ -143,7 +146,8 @@ static void write_field(struct tess_h5 *h5, const struct tess_state *state,
     }
 }
 
-/* The checksum over a whole group, when the group is there. */
+/* The checksums of a table's rows, or of its symbols, once they are there. The MLP has its own, in
+ * blocks (write_slice); all else is guarded by the file's sidecar (sums.h) alone. */
 static void write_group_sum(struct tess_h5 *h5, const struct tess_state *state,
                             enum tess_state_group group, int table, struct tess_error *error)
 {
@@ -153,11 +157,13 @@ static void write_group_sum(struct tess_h5 *h5, const struct tess_state *state,
         write_row_sums(h5, state, table, error);
     } else if (group == TESS_STATE_SYMBOLS && error->code == TESS_OK) {
         hash = tess_vocab_hash(&state->vocab[table]);
-        tess_h5_write_attribute(h5, tess_table_names[table], "hash", H5T_NATIVE_UINT64, 1, &hash,
-                                error);
+        tess_h5_write_attribute(h5, (struct tess_h5_attribute){tess_table_names[table], "hash"},
+                                H5T_NATIVE_UINT64, 1, &hash, error);
     }
 }
 
+/* Group by group as the table lists them: the order of writing decides the file's bytes. Defining
+ * and writing are collective, so all ranks walk the same way. */
 static void write_all(struct tess_h5 *h5, const struct tess_state *state, struct tess_error *error)
 {
     for (int g = 0; g < TESS_STATE_N_GROUPS; g++)
@@ -201,7 +207,7 @@ double tess_checkpoint_bytes(const struct tess_state *state)
     return bytes;
 }
 
-/* Numbers that ran away are not worth keeping, least of all in place of the last good checkpoint.
+/* NaN and infinity are not worth keeping, least of all in place of the last good checkpoint.
  * Local. */
 static void look_at_numbers(const struct tess_state *state, struct tess_error *error)
 {
@@ -232,18 +238,19 @@ int tess_checkpoint_write(const struct tess_state *state, MPI_Comm comm, const c
 
     MPI_Comm_rank(comm, &rank);
     look_at_numbers(state, error);
-    /* a disk that is clearly too full is noticed before anything is written; that may pass */
+    /* A disk that is clearly too full is noticed before anything is written. It may have room
+     * later: TESS_EIO, after which a training goes on. */
     if (rank == 0 && tess_commit_open(&commit, path, error) == TESS_OK &&
         tess_commit_check_room(path, tess_checkpoint_bytes(state), error) == TESS_ECREATE)
         error->code = TESS_EIO;
     if (tess_agree(comm, error) == TESS_OK) {
-        tess_share_commit(comm, &commit);
+        tess_broadcast_commit(comm, &commit);
         if (tess_h5_create(&h5, commit.aside, comm, error) == TESS_OK)
             write_all(&h5, state, error);
     }
     tess_h5_close(&h5, error);
     if (tess_agree(comm, error) == TESS_OK)
-        tess_sums_write(&commit, comm, error);
+        tess_checksums_write(&commit, comm, error);
     if (error->code == TESS_OK && rank == 0)
         tess_commit_finish(&commit, error);
     tess_commit_release(&commit);

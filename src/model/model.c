@@ -3,15 +3,15 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/broadcast.h"
 #include "tessera/checkpoint.h"
+#include "tessera/checksums.h"
 #include "tessera/error.h"
 #include "tessera/h5_guard.h"
 #include "tessera/log.h"
 #include "tessera/platform.h"
 #include "tessera/predictor.h"
 #include "tessera/rundir.h"
-#include "tessera/share.h"
-#include "tessera/sums.h"
 
 #include <math.h>
 #include <string.h>
@@ -20,6 +20,7 @@
 
 #define BATCH 4096 /* rows predicted at a time */
 
+/* Tables grow with the data and may be refused; the MLP is small beside them. */
 static int allocate(struct tess_model *model, const struct tess_vocab vocab[TESS_N_TABLES],
                     struct tess_error *error)
 {
@@ -35,7 +36,8 @@ static int allocate(struct tess_model *model, const struct tess_vocab vocab[TESS
     return error->code;
 }
 
-/* Vocabularies, flags and scaling of the state become the model's. */
+/* Vocabularies, flags and scaling of the state become the model's: moved, not copied, so the state
+ * gives them up before it is released. */
 static void take_state(struct tess_model *model, struct tess_state *state)
 {
     struct tess_vocab *vocab[] = {&model->perturbation, &model->readout, &model->context};
@@ -95,6 +97,7 @@ int tess_model_open_ensemble(struct tess_model *model, int n, char *const *path,
 
     if (tess_model_open(model, path[0], comm, error) != TESS_OK)
         return error->code;
+    /* Each member's hash is chained to the one before: their order counts. */
     for (int i = 1; i < n && error->code == TESS_OK; i++) {
         last->next = TESS_NEW(struct tess_model, 1);
         last = last->next;
@@ -158,8 +161,9 @@ static int read_model(struct tess_model *model, struct tess_error *error)
     return error->code;
 }
 
-/* Everything that rank 0 has read, to all. Collective. */
-static int share(struct tess_model *model, MPI_Comm comm, struct tess_error *error)
+/* Everything that rank 0 has read, to all. What sizes follow from comes first; then all ranks take
+ * memory and agree that they have it, before the large arrays are sent. Collective. */
+static int broadcast_model(struct tess_model *model, MPI_Comm comm, struct tess_error *error)
 {
     struct tess_vocab *vocab[] = {&model->perturbation, &model->readout, &model->context};
     uint8_t **trained[] = {&model->trained_perturbation, &model->trained_readout,
@@ -168,19 +172,19 @@ static int share(struct tess_model *model, MPI_Comm comm, struct tess_error *err
     int rank;
 
     MPI_Comm_rank(comm, &rank);
-    tess_share(comm, &model->config, sizeof model->config);
-    tess_share(comm, &model->network.shape, sizeof model->network.shape);
-    tess_share(comm, &model->step, sizeof model->step);
-    tess_share(comm, &model->best_score, sizeof model->best_score);
-    tess_share(comm, &model->store_hash, sizeof model->store_hash);
-    tess_share(comm, &model->split_hash, sizeof model->split_hash);
-    tess_share(comm, &scaled, sizeof scaled);
-    tess_share_text(comm, &model->store_path);
+    tess_broadcast(comm, &model->config, sizeof model->config);
+    tess_broadcast(comm, &model->network.shape, sizeof model->network.shape);
+    tess_broadcast(comm, &model->step, sizeof model->step);
+    tess_broadcast(comm, &model->best_score, sizeof model->best_score);
+    tess_broadcast(comm, &model->store_hash, sizeof model->store_hash);
+    tess_broadcast(comm, &model->split_hash, sizeof model->split_hash);
+    tess_broadcast(comm, &scaled, sizeof scaled);
+    tess_broadcast_text(comm, &model->store_path);
     for (int t = 0; t < TESS_N_TABLES; t++) {
-        tess_share_vocab(comm, vocab[t]);
+        tess_broadcast_vocab(comm, vocab[t]);
         if (rank != 0)
             *trained[t] = TESS_NEW(uint8_t, vocab[t]->n);
-        tess_share(comm, *trained[t], (size_t)vocab[t]->n);
+        tess_broadcast(comm, *trained[t], (size_t)vocab[t]->n);
     }
     n = model->context.n * model->readout.n;
     if (rank != 0) {
@@ -194,14 +198,14 @@ static int share(struct tess_model *model, MPI_Comm comm, struct tess_error *err
     }
     if (tess_agree(comm, error) != TESS_OK)
         return error->code;
-    tess_share(comm, model->network.parameter,
-               (size_t)tess_shape_size(model->network.shape) * sizeof(float));
+    tess_broadcast(comm, model->network.parameter,
+                   (size_t)tess_shape_size(model->network.shape) * sizeof(float));
     for (int t = 0; t < TESS_N_TABLES; t++)
-        tess_share(comm, model->network.table[t],
-                   (size_t)(model->network.rows[t] * model->network.shape.dim) * sizeof(float));
+        tess_broadcast(comm, model->network.table[t],
+                       (size_t)(model->network.rows[t] * model->network.shape.dim) * sizeof(float));
     if (scaled) {
-        tess_share(comm, model->shift, (size_t)n * sizeof(float));
-        tess_share(comm, model->scale, (size_t)n * sizeof(float));
+        tess_broadcast(comm, model->shift, (size_t)n * sizeof(float));
+        tess_broadcast(comm, model->scale, (size_t)n * sizeof(float));
     }
     return TESS_OK;
 }
@@ -234,14 +238,14 @@ static int read_first_intact(struct tess_model *model, const struct tess_strings
     int rank;
 
     MPI_Comm_rank(comm, &rank);
-    tess_share(comm, &n, sizeof n);
+    tess_broadcast(comm, &n, sizeof n);
     for (int64_t i = 0; i < n; i++) {
         struct tess_error mine = TESS_ERROR_INIT;
 
         tess_free(model->path);
         model->path = rank == 0 ? tess_strdup(candidate->item[i]) : NULL;
-        tess_share_text(comm, &model->path);
-        if (tess_sums_verify(model->path, comm, NULL, &mine) == TESS_OK && rank == 0)
+        tess_broadcast_text(comm, &model->path);
+        if (tess_checksums_verify(model->path, comm, NULL, &mine) == TESS_OK && rank == 0)
             read_model(model, &mine);
         if (tess_agree(comm, &mine) == TESS_OK)
             return TESS_OK;
@@ -254,6 +258,8 @@ static int read_first_intact(struct tess_model *model, const struct tess_strings
     return error->code;
 }
 
+/* Rank 0 alone looks for the file and reads it; every rank then has the same numbers, and computes
+ * the same hash and projections from them. */
 int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
                     struct tess_error *error)
 {
@@ -267,7 +273,7 @@ int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
     if (tess_agree(comm, error) == TESS_OK)
         read_first_intact(model, &candidate, comm, error);
     tess_strings_release(&candidate);
-    if (error->code != TESS_OK || share(model, comm, error) != TESS_OK)
+    if (error->code != TESS_OK || broadcast_model(model, comm, error) != TESS_OK)
         return error->code;
     model->n_members = 1;
     model->hash = hash_of(model);
@@ -294,7 +300,7 @@ void tess_model_release(struct tess_model *model)
     *model = (struct tess_model){.step = 0};
 }
 
-/* value = shift + scale · output */
+/* value = shift + scale · output: the inverse of what training subtracted and divided by. */
 static void to_units(const struct tess_model *model, int64_t context, int64_t n_readouts,
                      const int64_t *readout, float *out)
 {
@@ -312,6 +318,7 @@ static void predict_one(const struct tess_model *model, const struct tess_rows *
     float *p = TESS_NEW(float, room * model->network.shape.dim);
     int64_t *number = TESS_NEW(int64_t, room);
 
+    /* A number out of range would read past a table: a bug of the caller, caught in every build. */
     for (int64_t i = 0; i < rows->n; i++)
         TESS_BUG_IF(rows->context[i] < 0 || rows->context[i] >= model->context.n);
     for (int64_t k = rows->n ? rows->first[0] : 0; k < (rows->n ? rows->first[rows->n] : 0); k++)
@@ -334,7 +341,8 @@ static void predict_one(const struct tess_model *model, const struct tess_rows *
     tess_free(number);
 }
 
-/* Mean and standard deviation over the members, in their order (Welford). */
+/* Mean and standard deviation over the members, in their order (Welford 1962: one pass, in double,
+ * without the cancellation of Σx² - n mean²). There are at least two members. */
 static void predict_ensemble(const struct tess_model *model, const struct tess_rows *rows,
                              int64_t n_readouts, const int64_t *readout, float *out,
                              float *deviation)

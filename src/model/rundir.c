@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The step of "KIND-<step>.h5", or -1. */
+/* The step of "KIND-<step>.h5", or -1. %n is reached only if all before it matched, ".h5" included;
+ * what follows must be the end of the name. */
 static int64_t step_of(const char *name, const char *kind)
 {
     size_t length = strlen(kind);
@@ -41,6 +42,7 @@ int64_t tess_rundir_list(const char *directory, const char *kind, int64_t **step
         if (number < 0)
             continue;
         *step = tess_grow(*step, &room, (size_t)n + 1, sizeof **step);
+        /* sorted in: a directory has few of them */
         for (; i > 0 && (*step)[i - 1] < number; i--)
             (*step)[i] = (*step)[i - 1];
         (*step)[i] = number;
@@ -81,7 +83,8 @@ static void read_store_name(const char *directory, char **store)
     tess_free(path);
 }
 
-/* The first `length` characters of a name: a file that a run makes? */
+/* The first `length` characters of a name: a file that a run makes? One ending is taken off;
+ * .damaged.sum is tried first, as it ends in another one. */
 static int is_ours(const char *name, size_t length)
 {
     static const char *const fixed[] = {"used.yaml", "log.jsonl", TESS_RUN_LOCK};
@@ -109,6 +112,7 @@ int tess_rundir_is_leftover(const char *name)
     return length > 0 && is_ours(name, length);
 }
 
+/* A run depends on its store as well: a command that reads the run must not write over it. */
 static void add_used(const char *directory, struct tess_strings *out)
 {
     char *used = tess_format("%s/used.yaml", directory), *store = NULL;
@@ -155,6 +159,7 @@ int tess_rundir_has_best(const char *directory, int64_t step)
     return there;
 }
 
+/* On a copy: in the trainer's own settings the store stays as the user gave it. */
 int tess_rundir_write_used(const char *directory, const struct tess_config *config,
                            struct tess_error *error)
 {
@@ -162,6 +167,7 @@ int tess_rundir_write_used(const char *directory, const struct tess_config *conf
     char *path = tess_format("%s/used.yaml", directory), *yaml;
     char *full = realpath(config->data.store, NULL);
 
+    /* A path that does not fit, or a store that is gone, stays as it was given. */
     if (full && strlen(full) < sizeof used.data.store)
         snprintf(used.data.store, sizeof used.data.store, "%s", full);
     yaml = tess_config_yaml(&used, 0, 1);
@@ -204,6 +210,8 @@ static void add_all(const char *directory, const char *kind, struct tess_strings
     tess_free(step);
 }
 
+/* Best ones before checkpoints, each from the newest to the oldest: who finds one damaged takes the
+ * next. */
 int tess_rundir_find(const char *path, struct tess_strings *checkpoint, char **store,
                      struct tess_error *error)
 {

@@ -13,6 +13,7 @@ int tess_shard_init(struct tess_shard *shard, MPI_Comm comm, int64_t n_rows, int
     MPI_Comm_rank(comm, &shard->rank);
     MPI_Comm_size(comm, &shard->n_ranks);
     shard->first = TESS_NEW(int64_t, shard->n_ranks + 1);
+    /* The first n_rows mod n_ranks ranks own one row more. */
     for (int r = 0; r <= shard->n_ranks; r++)
         shard->first[r] = r * (n_rows / shard->n_ranks) +
                           (r < n_rows % shard->n_ranks ? r : n_rows % shard->n_ranks);
@@ -34,6 +35,7 @@ void tess_shard_release(struct tess_shard *shard)
     *shard = (struct tess_shard){0};
 }
 
+/* Of the rank with most rows. */
 int64_t tess_shard_bytes(int64_t n_rows, int dim, int n_ranks)
 {
     int64_t local = (n_rows + n_ranks - 1) / n_ranks;
@@ -41,6 +43,8 @@ int64_t tess_shard_bytes(int64_t n_rows, int dim, int n_ranks)
     return local * (tess_row_state_bytes(dim) + (int64_t)sizeof(int32_t)); /* and a mark */
 }
 
+/* The last rank that begins at or before the row: ranks without rows begin where the next one does.
+ */
 int tess_shard_owner(const struct tess_shard *shard, int64_t row)
 {
     int low = 0, high = shard->n_ranks - 1;
@@ -74,6 +78,7 @@ void tess_shard_touch(struct tess_shard *shard, int64_t row)
     if (shard->n_touched == shard->room_touched) {
         shard->touched =
             tess_grow(shard->touched, &room, (size_t)shard->n_touched + 1, sizeof(int64_t));
+        /* Nothing to keep: gradients are added only after all rows of a step are touched. */
         tess_free(shard->gradient);
         shard->gradient = TESS_NEW(float, room *(size_t)shard->dim);
         shard->room_touched = (int64_t)room;
@@ -82,6 +87,7 @@ void tess_shard_touch(struct tess_shard *shard, int64_t row)
     shard->touched[shard->n_touched++] = local;
 }
 
+/* Before the step's gradients are computed: the forward pass needs rows as they stand now. */
 void tess_shard_catch_up(struct tess_shard *shard, const struct tess_optimizer *optimizer,
                          int64_t step)
 {
@@ -114,6 +120,7 @@ void tess_shard_update(struct tess_shard *shard, const struct tess_optimizer *op
     shard->n_touched = 0;
 }
 
+/* Moments are caught up as well, in a copy: a row's values follow from them. */
 void tess_shard_copy(const struct tess_shard *shard, const struct tess_optimizer *optimizer,
                      int64_t row, int64_t step, float *out)
 {
@@ -142,6 +149,7 @@ void tess_shard_gather(const struct tess_shard *shard, const struct tess_optimiz
         first[r] = tess_int(shard->first[r]);
         count[r] = tess_int(shard->first[r + 1] - shard->first[r]);
     }
+    /* Counted in rows, not in floats, so that MPI's int counts last for larger tables. */
     MPI_Type_contiguous(shard->dim, MPI_FLOAT, &row);
     MPI_Type_commit(&row);
     MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, out, count, first, row, shard->comm);

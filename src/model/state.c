@@ -78,7 +78,8 @@ static const enum tess_state_group groups[TESS_STATE_N_KINDS] = {
     [TESS_STATE_FACTORS] = TESS_STATE_SCALING,
 };
 
-/* From one table's member to the next one's. */
+/* From one table's member to the next one's, in bytes of struct tess_state; 0 for what is there
+ * once, whichever table is asked for. */
 static const size_t strides[TESS_STATE_N_KINDS] = {
     [TESS_STATE_NAMES] = sizeof(struct tess_vocab),
     [TESS_STATE_FLAGS] = sizeof(void *),
@@ -225,6 +226,7 @@ struct tess_state_range tess_state_range_of(const struct tess_state *state,
     return (struct tess_state_range){0, tess_state_extent(state, field, table).shape[0]};
 }
 
+/* Const is cast away: one walk over the table serves writing, reading and freeing. */
 void *tess_state_member(const struct tess_state *state, const struct tess_state_field *field,
                         int table)
 {
@@ -242,6 +244,7 @@ void *tess_state_data(const struct tess_state *state, const struct tess_state_fi
 void *tess_row_state_data(const struct tess_row_state *rows, const struct tess_state_field *field)
 {
     TESS_BUG_IF(groups[field->kind] != TESS_STATE_TABLES);
+    /* Offsets are those in struct tess_state, of the first table's rows. */
     return *(void **)((uintptr_t)rows + field->offset - AT(rows));
 }
 
@@ -286,7 +289,7 @@ void tess_state_release(struct tess_state *state)
     *state = (struct tess_state){.version = 0};
 }
 
-/* What a rank holds of a row in one array. */
+/* Numbers that one row has in an array. */
 static int64_t columns_of(const struct tess_state_field *field, int dim)
 {
     return field->kind == TESS_STATE_MATRIX ? dim : 1;
@@ -371,6 +374,8 @@ double tess_state_number(const struct tess_state_field *field, const void *data,
 int64_t tess_state_first_broken(const struct tess_state *state,
                                 const struct tess_state_field *field, const void *data, int64_t n)
 {
+    /* The fast test says only whether all are right; the place of the first wrong one is searched
+     * after. */
     if (field->type == TESS_STATE_FLOAT && field->rule->holds_for_all &&
         field->rule->holds_for_all(data, n))
         return -1;

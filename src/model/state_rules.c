@@ -52,6 +52,7 @@ static int is_step_done(const struct tess_state *state, double x)
     return x >= 0 && x <= (double)state->optimizer.step;
 }
 
+/* `epoch` is counted up after the checkpoint of its best score is written: one more is right. */
 static int is_best_epoch(const struct tess_state *state, double x)
 {
     return x >= 0 && x <= (double)state->progress.epoch + 1;
@@ -68,12 +69,14 @@ static int is_text(const struct tess_state *state, double length)
     return length > 0;
 }
 
+/* Settings were checked one by one when they were read: this is left. */
 static int is_possible(const struct tess_state *state, double x)
 {
     (void)x;
     return state->shape.dim >= 1;
 }
 
+/* By the bits and without a branch, which compilers turn into vector instructions. */
 int tess_state_finite(const float *x, int64_t n)
 {
     const uint32_t exponent = 0x7f800000u; /* all ones: infinite or NaN */
@@ -102,10 +105,12 @@ static int all_not_negative(const float *x, int64_t n)
     int bad = 0;
 
     for (int64_t i = 0; i < n; i++)
+        /* not x < 0: NaN must fail, too */
         bad |= !(x[i] >= 0);
     return !bad;
 }
 
+/* Sentences that several rules share are said once where they stand side by side. */
 #define MOMENT "has moments that cannot be"
 #define PLACE  "the place in the epoch is impossible"
 #define BEST   "the best epoch is impossible"

@@ -88,7 +88,7 @@ static void move_aside(const char *directory, struct tess_error *error)
 }
 
 /* Temporary files of a killed run, which held the lock that this one now has; sidecars whose files
- * never came, or were deleted; word that an earlier session was told to stop. */
+ * never came, or were deleted; STOPPED, which says that an earlier session was told to stop. */
 static void remove_leftovers(const char *directory)
 {
     DIR *folder = opendir(directory);
@@ -129,8 +129,9 @@ static void refuse_lock(const char *path, const char *what, struct tess_error *e
                    path, what);
 }
 
-/* 1: locked, or the file system has no locks; 0: somebody else's; who they say they are in `who`.
- */
+/* 1: locked, or the file system has no locks, or there is an error (waiting would not help); 0:
+ * somebody else's; who they say they are in `who`. A link is not followed, and a FIFO opened
+ * without waiting: either would have rank 0 lock, or wait for, something elsewhere. */
 static int try_lock(struct tess_run *run, char who[128], struct tess_error *error)
 {
     char *path = tess_format("%s/" TESS_RUN_LOCK, run->directory), host[64] = "";
@@ -202,6 +203,8 @@ void tess_run_open_log(struct tess_run *run, struct tess_error *error)
     tess_free(path);
 }
 
+/* Rank 0. An earlier run is locked before it is moved aside: it may still be at work. Nothing
+ * in the directory is removed or written before the lock is held. */
 static int set_up(struct tess_run *run, int fresh, struct tess_error *error)
 {
     run->earlier = tess_rundir_is(run->directory);
@@ -265,6 +268,7 @@ int tess_run_open(struct tess_run *run, const struct tess_config *config, int fr
                              .asked = tess_clock(),
                              .keep = config->checkpoint.keep};
     MPI_Comm_rank(comm, &run->rank);
+    /* Without slashes at its end: move_aside puts .old-1 there. */
     for (length = strlen(run->directory); length > 1 && run->directory[length - 1] == '/';)
         run->directory[--length] = '\0';
     if (length == 0)
@@ -332,6 +336,8 @@ int tess_run_renew(struct tess_run *run, struct tess_error *error)
     return tess_rundir_write_used(run->directory, run->config, error);
 }
 
+/* Whatever part of a line did not reach the file stays in `unlogged`, so that the next try goes on
+ * in the middle of it and no line is torn. */
 void tess_run_log(struct tess_run *run, json_t *line)
 {
     char *text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9));

@@ -31,8 +31,9 @@ struct tess_run {
 };
 
 /* A new or empty directory, or one with an earlier run (fresh: which is moved aside). TESS_ECREATE
- * if it holds other things, or if another run works in it and does not end within a minute.
- * `config` must outlive the run. Collective. */
+ * if it holds other things, or if another run works in it and does not end within a minute;
+ * TESS_EINTERRUPTED if a signal comes while waiting for it; TESS_ECONFIG if run.directory is not
+ * set. `config` must outlive the run. Collective. */
 int tess_run_open(struct tess_run *run, const struct tess_config *config, int fresh, MPI_Comm comm,
                   struct tess_error *error);
 void tess_run_close(struct tess_run *run);
@@ -56,7 +57,7 @@ int tess_run_checkpoint_due(const struct tess_run *run);
 void tess_run_limit(struct tess_run *run, double seconds);
 /* What asks this rank to stop now ("a signal", "the time limit", "the file STOP"), or NULL. Local.
  */
-const char *tess_run_stop_wish(struct tess_run *run);
+const char *tess_run_stop_reason(struct tess_run *run);
 
 /* The kept best one, then checkpoint-<step>.h5; then all but the newest `keep` go. Codes as of
  * tess_trainer_save. Collective. */

@@ -26,7 +26,7 @@ static json_t *number(double x)
     return isfinite(x) ? json_real(x) : json_null();
 }
 
-/* One line of log.jsonl. */
+/* One line of log.jsonl. Epochs are counted from 1 here, from 0 in the state. */
 static json_t *log_line(const struct tess_trainer *trainer, const struct report *report)
 {
     const struct tess_index *index = &trainer->store.index;
@@ -69,7 +69,7 @@ static void say(const struct tess_trainer *trainer, const struct report *report)
 }
 
 /* A checkpoint that cannot be written now (a full disk, say) must not end the run: the older ones
- * stand, and the next one is tried in its turn. Numbers that ran away end it. Collective. */
+ * stand, and the next one is tried in its turn. Numbers that are not finite end it. Collective. */
 static int save_if_possible(struct tess_run *run, struct tess_trainer *trainer,
                             int (*save)(struct tess_run *, struct tess_trainer *,
                                         struct tess_error *),
@@ -107,8 +107,10 @@ static int run_epoch(struct tess_trainer *trainer, struct tess_run *run, struct 
     tess_trainer_begin_epoch(trainer, at->epoch);
     tess_progress_init(&progress, "training", "steps", trainer->steps_per_epoch);
     while (at->step_in_epoch < trainer->steps_per_epoch) {
-        const char *why = tess_run_stop_wish(run);
+        const char *why = tess_run_stop_reason(run);
 
+        /* Both travel with the step's pulse, which adds them up over ranks: all save, or stop,
+         * after the same step, whoever was asked. */
         trainer->pulse.save[0] = tess_run_checkpoint_due(run);
         trainer->pulse.stop[0] = why != NULL;
         if (tess_trainer_step(trainer, at->step_in_epoch, error) != TESS_OK)
@@ -156,7 +158,7 @@ static int end_epoch(struct tess_trainer *trainer, struct tess_run *run, struct 
     return report->better ? save_if_possible(run, trainer, tess_run_save_best, error) : TESS_OK;
 }
 
-/* After `epoch` epochs. */
+/* After `epoch` epochs; a training that has no score yet is not stopped. */
 static int out_of_patience(const struct tess_trainer *trainer)
 {
     int64_t patience = trainer->config.train.patience;
@@ -187,13 +189,15 @@ static int run_all(struct tess_trainer *trainer, struct tess_run *run, struct te
         tess_info("nothing was left to do");
     else if (error->code == TESS_OK && tess_run_save(run, trainer, error) == TESS_OK)
         tess_run_check_best(run, trainer, error);
-    if (error->code == TESS_EDATA && /* numbers that ran away: the best ones are worth keeping */
+    if (error->code == TESS_EDATA && /* not finite any more: the best ones are worth keeping */
         tess_run_flush_best(run, trainer, &mine) != TESS_OK)
         tess_warn("%s", mine.text);
     tess_free(report.context);
     return error->code;
 }
 
+/* Signals are caught from the beginning on; the plan is said before the directory is touched; the
+ * directory is locked before time goes into loading. */
 int tess_train(const struct tess_config *config, const struct tess_train_options *options,
                MPI_Comm comm, struct tess_error *error)
 {
@@ -207,9 +211,10 @@ int tess_train(const struct tess_config *config, const struct tess_train_options
         tess_trainer_release(&trainer);
         return error->code;
     }
-    tess_trainer_plan(&trainer);
+    tess_trainer_announce(&trainer);
     if (tess_run_open(&run, config, options->fresh, comm, error) == TESS_OK) {
         if (options->time_limit > 0)
+            /* Counted from the start of the program; 0 would mean no limit. */
             limit = fmax(options->time_limit - (tess_clock() - started), 1e-3);
         tess_run_limit(&run, limit);
         loaded = tess_trainer_load(&trainer, error) == TESS_OK;

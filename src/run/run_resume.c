@@ -4,12 +4,12 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/checkpoint.h"
+#include "tessera/checksums.h"
 #include "tessera/clock.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/rundir.h"
-#include "tessera/sums.h"
 #include "tessera/trainer.h"
 
 #include <stdio.h>
@@ -24,7 +24,8 @@ struct candidate {
     int64_t damaged;    /* found out      */
 };
 
-/* All checkpoints, newest first; own of the caller. Collective. */
+/* All checkpoints, newest first, merged from two sorted lists; of one step the checkpoint before
+ * the best one, which is_validated_later counts on. Own of the caller. Collective. */
 static struct candidate *list(const struct tess_run *run, int64_t *n)
 {
     int64_t *step[2] = {NULL, NULL}, m[2] = {0, 0}, at[2] = {0, 0};
@@ -61,7 +62,7 @@ static int take(struct tess_run *run, struct tess_trainer *trainer,
 {
     char *path = path_of(run, candidate);
 
-    if (tess_sums_verify(path, run->comm, NULL, error) == TESS_OK)
+    if (tess_checksums_verify(path, run->comm, NULL, error) == TESS_OK)
         tess_trainer_resume(trainer, path, error);
     tess_free(path);
     return error->code;
@@ -77,7 +78,7 @@ static int best_is_there(const struct tess_run *run, const struct tess_trainer *
 
     MPI_Bcast(&there, 1, MPI_INT, 0, run->comm);
     if (there && step > 0)
-        there = tess_sums_verify(path, run->comm, NULL, &damage) == TESS_OK;
+        there = tess_checksums_verify(path, run->comm, NULL, &damage) == TESS_OK;
     tess_free(path);
     return there;
 }
@@ -147,10 +148,11 @@ static void set_aside(const struct tess_run *run, const struct candidate *candid
     for (int64_t i = 0; i < n; i++) {
         char *path = path_of(run, &candidate[i]), *aside = tess_format("%s.damaged", path);
 
-        if (candidate[i].damaged && access(path, F_OK) == 0 && tess_sums_rename(path, aside) == 0)
+        if (candidate[i].damaged && access(path, F_OK) == 0 &&
+            tess_checksums_rename(path, aside) == 0)
             tess_info("the damaged file is now %s", aside);
         else if (candidate[i].damaged || candidate[i].step > now)
-            tess_sums_remove(path);
+            tess_checksums_remove(path);
         tess_free(path);
         tess_free(aside);
     }
@@ -200,6 +202,7 @@ int tess_run_resume(struct tess_run *run, struct tess_trainer *trainer, struct t
         tess_debug("%s: verified and read in %.3f s", path, tess_clock() - started);
         tess_free(path);
     }
+    /* So that the first checkpoint, too, is begun in time before a deadline. */
     run->longest_save = tess_trainer_save_bytes(trainer) / BYTES_PER_SECOND;
     if (error->code == TESS_OK && run->rank == 0 && run->earlier) {
         set_aside(run, candidate, n, trainer->optimizer.step);

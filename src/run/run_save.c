@@ -3,12 +3,12 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/checksums.h"
 #include "tessera/clock.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/preempt.h"
 #include "tessera/rundir.h"
-#include "tessera/sums.h"
 #include "tessera/trainer.h"
 
 #include <stdio.h>
@@ -29,8 +29,8 @@ void tess_run_limit(struct tess_run *run, double seconds)
         run->deadline = tess_clock() + scheduler;
 }
 
-/* The longest that training was deaf (a step, a validation), a checkpoint, twice over, and the best
- * one that waits in memory must still fit before the deadline. */
+/* What must still fit before the deadline: the longest time between two looks at it (a step, a
+ * validation), a checkpoint, counted twice to be safe, and the best one if it waits in memory. */
 static int out_of_time(const struct tess_run *run, double now)
 {
     double margin =
@@ -39,7 +39,7 @@ static int out_of_time(const struct tess_run *run, double now)
     return run->deadline > 0 && now + margin >= run->deadline;
 }
 
-const char *tess_run_stop_wish(struct tess_run *run)
+const char *tess_run_stop_reason(struct tess_run *run)
 {
     double now = tess_clock(), pause = run->looked > 0 ? now - run->looked : 0;
     char *path, *done;
@@ -58,6 +58,7 @@ const char *tess_run_stop_wish(struct tess_run *run)
     run->asked = now;
     path = tess_format("%s/STOP", run->directory);
     done = tess_format("%s/STOPPED", run->directory);
+    /* Renamed, not only seen: the run that goes on from here must not stop for it again. */
     stop = rename(path, done) == 0;
     tess_free(done);
     tess_free(path);
@@ -73,7 +74,7 @@ static void prune(const struct tess_run *run, const char *kind, int64_t keep, in
         char *path = tess_rundir_name(run->directory, kind, step[i]);
 
         if (step[i] != spare)
-            tess_sums_remove(path);
+            tess_checksums_remove(path);
         tess_free(path);
     }
     tess_free(step);
@@ -118,6 +119,7 @@ static int write_state(struct tess_run *run, struct tess_trainer *trainer, const
     return error->code;
 }
 
+/* Earlier best ones go only when the new one is there. */
 static int write_best(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error)
 {
     if (write_state(run, trainer, TESS_RUN_BEST, error) == TESS_OK && run->rank == 0)
@@ -137,12 +139,13 @@ int tess_run_flush_best(struct tess_run *run, struct tess_trainer *trainer,
     return error->code;
 }
 
+/* The best one first: a checkpoint speaks of the best one that must be found beside it. */
 int tess_run_save(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error)
 {
     if (tess_run_flush_best(run, trainer, error) == TESS_OK &&
         write_state(run, trainer, TESS_RUN_CHECKPOINT, error) == TESS_OK && run->rank == 0)
         prune(run, TESS_RUN_CHECKPOINT, run->keep, way_back(run, trainer));
-    run->saved = tess_clock();
+    run->saved = tess_clock(); /* also after a failure: the next try comes in its turn */
     return error->code;
 }
 

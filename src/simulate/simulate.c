@@ -53,6 +53,8 @@ static void fill_in(struct tess_simulate *s)
         s->depth = 10 * (double)s->n_readouts;
 }
 
+/* One contradiction at a time, in the words of the command line. Defaults come first: what is asked
+ * for is checked as it will be made. */
 int tess_simulate_check(struct tess_simulate *s, struct tess_error *error)
 {
     char *sparse = tess_writer_endings(TESS_WRITER_SPARSE, " or ");
@@ -88,16 +90,16 @@ int tess_simulate_check(struct tess_simulate *s, struct tess_error *error)
 }
 
 /* Bytes of a file of n rows, roughly: values, names, codes. */
-static double bytes_of(const struct plan *plan, double n_rows)
+static double bytes_of(const struct tess_design *design, double n_rows)
 {
-    return n_rows * (4 * (double)plan->simulate->n_readouts + 40);
+    return n_rows * (4 * (double)design->simulate->n_readouts + 40);
 }
 
-static int check_room(const struct plan *plan, MPI_Comm comm, struct tess_error *error)
+static int check_room(const struct tess_design *design, MPI_Comm comm, struct tess_error *error)
 {
-    const struct tess_simulate *s = plan->simulate;
-    double rows = (double)plan->row_first[plan->index.n_experiments];
-    double pairs = (double)plan->index.n_combinations * (double)s->n_contexts;
+    const struct tess_simulate *s = design->simulate;
+    double rows = (double)design->row_first[design->index.n_experiments];
+    double pairs = (double)design->index.n_combinations * (double)s->n_contexts;
     int rank;
 
     MPI_Comm_rank(comm, &rank);
@@ -105,28 +107,29 @@ static int check_room(const struct plan *plan, MPI_Comm comm, struct tess_error 
         if (s->n_cells > 0) /* how many counts are zero is not known yet: names and codes only */
             tess_commit_check_room(s->output, rows * 40, error);
         else
-            tess_commit_check_room(s->output, bytes_of(plan, rows), error);
+            tess_commit_check_room(s->output, bytes_of(design, rows), error);
         if (s->truth)
-            tess_commit_check_room(s->truth, bytes_of(plan, pairs), error);
+            tess_commit_check_room(s->truth, bytes_of(design, pairs), error);
     }
     return tess_agree(comm, error);
 }
 
-static int write_gold(const struct plan *plan, MPI_Comm comm, struct tess_error *error)
+static int write_gold(const struct tess_design *design, MPI_Comm comm, struct tess_error *error)
 {
-    const struct tess_simulate *s = plan->simulate;
+    const struct tess_simulate *s = design->simulate;
     int rank;
 
     MPI_Comm_rank(comm, &rank);
     if (rank == 0)
-        network_write_gold(&plan->truth.network, s->gold, plan->index.readout.symbol, error);
+        tess_truth_network_write_gold(&design->truth.network, s->gold, design->index.readout.symbol,
+                                      error);
     return tess_agree(comm, error);
 }
 
-static void report(const struct plan *plan)
+static void report(const struct tess_design *design)
 {
-    const struct tess_simulate *s = plan->simulate;
-    const struct tess_index *index = &plan->index;
+    const struct tess_simulate *s = design->simulate;
+    const struct tess_index *index = &design->index;
     int64_t held_out = 0;
 
     for (int64_t e = 0; e < index->n_experiments; e++)
@@ -135,29 +138,29 @@ static void report(const struct plan *plan)
               "%lld experiments, %lld held out; %lld %s",
               s->output, (long long)s->n_perturbations, (long long)s->n_combinations,
               (long long)s->n_readouts, (long long)s->n_contexts, (long long)index->n_experiments,
-              (long long)held_out, (long long)plan->row_first[index->n_experiments],
+              (long long)held_out, (long long)design->row_first[index->n_experiments],
               s->n_cells > 0 ? "cells" : "profiles");
 }
 
 int tess_simulate_write(const struct tess_simulate *simulate, MPI_Comm comm,
                         struct tess_error *error)
 {
-    struct plan plan;
+    struct tess_design design;
 
-    plan_init(&plan, simulate, error);
+    tess_design_init(&design, simulate, error);
     if (tess_agree(comm, error) != TESS_OK)
         return error->code;
-    if (check_room(&plan, comm, error) == TESS_OK) {
-        report(&plan);
+    if (check_room(&design, comm, error) == TESS_OK) {
+        report(&design);
         if (simulate->gold)
-            write_gold(&plan, comm, error);
+            write_gold(&design, comm, error);
         if (simulate->truth && error->code == TESS_OK)
-            plan_write_truth(&plan, comm, error);
+            tess_design_write_truth(&design, comm, error);
         if (error->code == TESS_OK && tess_writer_find(simulate->output, 0) >= 0)
-            plan_write_matrix(&plan, comm, error);
+            tess_design_write_matrix(&design, comm, error);
         else if (error->code == TESS_OK)
-            plan_write_store(&plan, comm, error);
+            tess_design_write_store(&design, comm, error);
     }
-    plan_release(&plan);
+    tess_design_release(&design);
     return error->code;
 }

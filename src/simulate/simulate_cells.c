@@ -9,7 +9,8 @@
 #define DEPTH_SD 0.3 /* of the logarithm of a cell's depth */
 
 /* The smallest k with P(count <= k) > u for mean m and variance m + m²/size: inversion, so that one
- * uniform number makes one count. `p` = P(0). */
+ * uniform number makes one count. `p` = P(0); P(k + 1) = P(k) m / (m + size) (k + size) / (k + 1).
+ * Ends where P(k) underflows, as the sum may stay below u by rounding. */
 static int64_t invert(double u, double p, double mean, double size)
 {
     double ratio = mean / (size + mean), sum = p;
@@ -23,22 +24,23 @@ static int64_t invert(double u, double p, double mean, double size)
     return k;
 }
 
-/* The expected counts of a cell. A network's cells differ in their noise, which travels along it.
+/* The expected counts of a cell: shares of its depth, which is log-normal with mean s->depth (hence
+ * - sd²/2). A network's cells differ in their noise, which travels along it.
  */
 static void expect(struct cursor *cursor, int64_t row, double *noise, double *mean)
 {
-    const struct plan *plan = cursor->plan;
-    const struct tess_simulate *s = plan->simulate;
+    const struct tess_design *design = cursor->design;
+    const struct tess_simulate *s = design->simulate;
     struct tess_random normal = part_stream(s, PART_NOISE), depth = part_stream(s, PART_DEPTH);
     const double *x = cursor->value;
     double sum = 0, total = s->depth * exp(DEPTH_SD * tess_random_normal(depth, (uint64_t)row) -
                                            DEPTH_SD * DEPTH_SD / 2);
 
-    cursor_row(cursor, row);
+    tess_cursor_row(cursor, row);
     if (s->network) {
         for (int64_t r = 0; r < s->n_readouts; r++)
             noise[r] = s->noise * tess_random_normal(normal, (uint64_t)(row * s->n_readouts + r));
-        plan_cell_state(plan, cursor->experiment, noise, cursor->cell);
+        tess_design_cell_state(design, cursor->experiment, noise, cursor->cell);
         x = cursor->cell;
     }
     for (int64_t r = 0; r < s->n_readouts; r++)
@@ -55,9 +57,10 @@ static void reserve(struct cells *cells, int64_t n_values)
         tess_grow(cells->count, &cells->room_count, (size_t)n_values, sizeof cells->count[0]);
 }
 
-void cells_make(struct cells *cells, struct cursor *cursor, int64_t first, int64_t n, int counts)
+void tess_simulate_cells_make(struct cells *cells, struct cursor *cursor, int64_t first, int64_t n,
+                              int counts)
 {
-    const struct tess_simulate *s = cursor->plan->simulate;
+    const struct tess_simulate *s = cursor->design->simulate;
     struct tess_random draw = part_stream(s, PART_COUNT);
     double *mean = TESS_NEW(double, 2 * s->n_readouts), size = 1 / s->dispersion;
 
@@ -72,6 +75,8 @@ void cells_make(struct cells *cells, struct cursor *cursor, int64_t first, int64
             reserve(cells, at + s->n_readouts);
         for (int64_t r = 0; r < s->n_readouts; r++) {
             double u = tess_random_uniform(draw, (uint64_t)((first + i) * s->n_readouts + r));
+            /* P(0) = (1 + m/size)^-size. A count is 0 exactly if u is below it: counting without
+             * drawing (`counts` 0) finds the same places. */
             double none = exp(-size * log1p(mean[r] / size));
 
             if (u < none)
@@ -87,7 +92,7 @@ void cells_make(struct cells *cells, struct cursor *cursor, int64_t first, int64
     tess_free(mean);
 }
 
-void cells_release(struct cells *cells)
+void tess_simulate_cells_release(struct cells *cells)
 {
     tess_free(cells->indptr);
     tess_free(cells->index);

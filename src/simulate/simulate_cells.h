@@ -2,7 +2,7 @@
 #ifndef SIMULATE_CELLS_H
 #define SIMULATE_CELLS_H
 
-#include "simulate_plan.h"
+#include "simulate_design.h"
 
 /* Counts of the cells [first, first + n) of the file, as compressed rows; without `counts` only
  * indptr (n + 1) is filled. */
@@ -12,7 +12,8 @@ struct cells {
     float *count;
     size_t room_indptr, room_index, room_count;
 };
-void cells_make(struct cells *cells, struct cursor *cursor, int64_t first, int64_t n, int counts);
-void cells_release(struct cells *cells);
+void tess_simulate_cells_make(struct cells *cells, struct cursor *cursor, int64_t first, int64_t n,
+                              int counts);
+void tess_simulate_cells_release(struct cells *cells);
 
 #endif

@@ -17,7 +17,7 @@ static void mean_profile(struct cursor *cursor, const struct tess_index *index, 
     double *sum = TESS_NEW(double, n);
 
     for (int64_t replicate = first; replicate < index->n_replicates[e]; replicate += step) {
-        cursor_replicate(cursor, e, replicate);
+        tess_cursor_replicate(cursor, e, replicate);
         for (int64_t i = 0; i < n; i++)
             sum[i] += cursor->value[index->panel_readout[begin + i]];
         count++;
@@ -52,19 +52,20 @@ static int write_experiments(struct tess_store *store, struct cursor *cursor, in
     return error->code;
 }
 
-int plan_write_store(struct plan *plan, MPI_Comm comm, struct tess_error *error)
+int tess_design_write_store(struct tess_design *design, MPI_Comm comm, struct tess_error *error)
 {
-    const struct tess_simulate *s = plan->simulate;
-    struct tess_rounds rounds = tess_rounds_make(comm, plan->index.n_experiments, s->n_readouts, 1);
+    const struct tess_simulate *s = design->simulate;
+    struct tess_rounds rounds =
+        tess_rounds_make(comm, design->index.n_experiments, s->n_readouts, 1);
     struct tess_store store;
     struct tess_progress progress;
     struct cursor cursor;
 
-    if (tess_store_create(&store, s->output, comm, &plan->index, error) != TESS_OK)
+    if (tess_store_create(&store, s->output, comm, &design->index, error) != TESS_OK)
         return error->code;
-    plan->index = store.index; /* the store's now; seen by the cursor until the end */
-    snprintf(store.split_method, sizeof store.split_method, "%s", plan->split_text);
-    cursor_init(&cursor, plan);
+    design->index = store.index; /* the store's now; seen by the cursor until the end */
+    snprintf(store.split_method, sizeof store.split_method, "%s", design->split_text);
+    tess_cursor_init(&cursor, design);
     tess_progress_init(&progress, "simulating", "experiments", rounds.n);
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
         int64_t first, n = tess_rounds_take(&rounds, round, &first);
@@ -73,10 +74,10 @@ int plan_write_store(struct plan *plan, MPI_Comm comm, struct tess_error *error)
         tess_progress_show(&progress, tess_rounds_done(&rounds, round));
     }
     tess_progress_release(&progress);
-    cursor_release(&cursor);
+    tess_cursor_release(&cursor);
     if (error->code == TESS_OK)
         tess_store_finish(&store, error);
     tess_store_release(&store);
-    plan->index = (struct tess_index){.control = -1};
+    design->index = (struct tess_index){.control = -1};
     return error->code;
 }

@@ -2,9 +2,9 @@
 #ifndef SIMULATE_STORE_H
 #define SIMULATE_STORE_H
 
-#include "simulate_plan.h"
+#include "simulate_design.h"
 
 /* Takes the index over: write it last. Collective over comm. */
-int plan_write_store(struct plan *plan, MPI_Comm comm, struct tess_error *error);
+int tess_design_write_store(struct tess_design *design, MPI_Comm comm, struct tess_error *error);
 
 #endif

@@ -20,9 +20,10 @@ static void narrow(const double *from, int64_t n, float *to)
 }
 
 /* Numbers of the settings, and how the file came to be. */
-static int write_notes(struct tess_writer *file, const struct plan *plan, struct tess_error *error)
+static int write_notes(struct tess_writer *file, const struct tess_design *design,
+                       struct tess_error *error)
 {
-    const struct tess_simulate *s = plan->simulate;
+    const struct tess_simulate *s = design->simulate;
 
     for (int i = 0; i < tess_n_simulate_fields && error->code == TESS_OK; i++) {
         const struct tess_simulate_field *field = &tess_simulate_fields[i];
@@ -37,7 +38,7 @@ static int write_notes(struct tess_writer *file, const struct plan *plan, struct
         tess_writer_write_text(file, "simulation/truth", s->network ? "network" : "low rank",
                                error);
     if (error->code == TESS_OK)
-        tess_writer_write_text(file, "simulation/split", plan->split_text, error);
+        tess_writer_write_text(file, "simulation/split", design->split_text, error);
     if (error->code == TESS_OK)
         tess_writer_write_text(file, "provenance/program", tess_version, error);
     if (error->code == TESS_OK && s->command)
@@ -89,11 +90,11 @@ static void free_names(char **name, int64_t n)
 }
 
 /* Names, and the columns perturbation, context and split, which all our files have. */
-static int write_labels(struct tess_writer *file, const struct plan *plan, const struct obs *obs,
-                        char **combination, struct tess_error *error)
+static int write_labels(struct tess_writer *file, const struct tess_design *design,
+                        const struct obs *obs, char **combination, struct tess_error *error)
 {
     static const char *const splits[] = {"train", "val", "test"};
-    const struct tess_index *index = &plan->index;
+    const struct tess_index *index = &design->index;
 
     if (tess_writer_write_names(file, TESS_WRITER_ROWS, (const char *const *)obs->name, error) ==
             TESS_OK &&
@@ -105,19 +106,19 @@ static int write_labels(struct tess_writer *file, const struct plan *plan, const
         tess_writer_write_codes(file, "context", index->context.n, index->context.symbol,
                                 obs->context, error) == TESS_OK &&
         tess_writer_write_codes(file, "split", 3, splits, obs->split, error) == TESS_OK)
-        write_notes(file, plan, error);
+        write_notes(file, design, error);
     return error->code;
 }
 
 /* Rows of the data file. */
-static void fill_rows(const struct plan *plan, char **combination, struct obs *obs)
+static void fill_rows(const struct tess_design *design, char **combination, struct obs *obs)
 {
-    const struct tess_index *index = &plan->index;
-    const struct tess_simulate *s = plan->simulate;
+    const struct tess_index *index = &design->index;
+    const struct tess_simulate *s = design->simulate;
 
     for (int64_t e = 0; e < index->n_experiments; e++)
-        for (int64_t row = plan->row_first[e]; row < plan->row_first[e + 1]; row++) {
-            int64_t replicate = plan_replicate_of(plan, e, row - plan->row_first[e]);
+        for (int64_t row = design->row_first[e]; row < design->row_first[e + 1]; row++) {
+            int64_t replicate = tess_design_replicate_of(design, e, row - design->row_first[e]);
 
             obs->perturbation[row] = (int32_t)index->combination[e];
             obs->context[row] = (int32_t)index->context_of[e];
@@ -133,10 +134,10 @@ static void fill_rows(const struct plan *plan, char **combination, struct obs *o
 }
 
 /* "rep1" …, and for cells "C1-1" …: the batches of a context. */
-static int write_replicates(struct tess_writer *file, const struct plan *plan,
+static int write_replicates(struct tess_writer *file, const struct tess_design *design,
                             const struct obs *obs, struct tess_error *error)
 {
-    const struct tess_simulate *s = plan->simulate;
+    const struct tess_simulate *s = design->simulate;
     int64_t most = s->n_replicates > s->n_controls ? s->n_replicates : s->n_controls;
     int64_t n = s->n_cells ? s->n_replicates : most, n_batches = n * s->n_contexts;
     char **name = TESS_NEW(char *, n), **batch = TESS_NEW(char *, n_batches);
@@ -145,7 +146,7 @@ static int write_replicates(struct tess_writer *file, const struct plan *plan,
         name[i] = tess_format("rep%lld", (long long)i + 1);
     for (int64_t i = 0; i < n_batches; i++)
         batch[i] =
-            tess_format("%s-%lld", plan->index.context.symbol[i / n], (long long)(i % n) + 1);
+            tess_format("%s-%lld", design->index.context.symbol[i / n], (long long)(i % n) + 1);
     tess_writer_write_codes(file, "replicate", n, (const char *const *)name, obs->replicate, error);
     if (error->code == TESS_OK && s->n_cells)
         tess_writer_write_codes(file, "batch", n_batches, (const char *const *)batch, obs->batch,
@@ -155,23 +156,23 @@ static int write_replicates(struct tess_writer *file, const struct plan *plan,
     return error->code;
 }
 
-static int write_profiles(struct tess_writer *file, const struct plan *plan, MPI_Comm comm,
+static int write_profiles(struct tess_writer *file, const struct tess_design *design, MPI_Comm comm,
                           struct tess_error *error)
 {
-    int64_t n = plan->simulate->n_readouts;
+    int64_t n = design->simulate->n_readouts;
     struct tess_rounds rounds = tess_rounds_make(comm, file->n_rows, n, 1);
     float *block = TESS_NEW(float, rounds.size *n);
     struct tess_progress progress;
     struct cursor cursor;
 
-    cursor_init(&cursor, plan);
+    tess_cursor_init(&cursor, design);
     tess_progress_init(&progress, "simulating", "profiles", file->n_rows);
     tess_writer_define_matrix(file, NULL, error);
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
         int64_t first, rows = tess_rounds_take(&rounds, round, &first);
 
         for (int64_t i = 0; i < rows; i++) {
-            cursor_row(&cursor, first + i);
+            tess_cursor_row(&cursor, first + i);
             narrow(cursor.value, n, block + i * n);
         }
         tess_writer_put_rows(file, NULL, first, rows, block, error);
@@ -179,7 +180,7 @@ static int write_profiles(struct tess_writer *file, const struct plan *plan, MPI
     }
     tess_writer_settle(file, error);
     tess_progress_release(&progress);
-    cursor_release(&cursor);
+    tess_cursor_release(&cursor);
     tess_free(block);
     return error->code;
 }
@@ -195,11 +196,11 @@ static int64_t *count_cells(const struct tess_rounds *rounds, struct cursor *cur
     for (int64_t round = 0; round < rounds->n_rounds; round++) {
         int64_t row, n = tess_rounds_take(rounds, round, &row);
 
-        cells_make(&cells, cursor, row, n, 0);
+        tess_simulate_cells_make(&cells, cursor, row, n, 0);
         first[round * rounds->n_ranks + rounds->rank + 1] = cells.indptr[n];
         tess_progress_show(progress, tess_rounds_done(rounds, round) / 2);
     }
-    cells_release(&cells);
+    tess_simulate_cells_release(&cells);
     MPI_Allreduce(MPI_IN_PLACE, first, tess_int(n_blocks + 1), MPI_INT64_T, MPI_SUM, rounds->comm);
     for (int64_t i = 0; i < n_blocks; i++)
         first[i + 1] += first[i];
@@ -207,23 +208,24 @@ static int64_t *count_cells(const struct tess_rounds *rounds, struct cursor *cur
 }
 
 /* Twice over the cells: a sparse matrix must know where its rows lie before it has them. */
-static int write_cells(struct tess_writer *file, const struct plan *plan, MPI_Comm comm,
+static int write_cells(struct tess_writer *file, const struct tess_design *design, MPI_Comm comm,
                        struct tess_error *error)
 {
-    struct tess_rounds rounds = tess_rounds_make(comm, file->n_rows, plan->simulate->n_readouts, 1);
+    struct tess_rounds rounds =
+        tess_rounds_make(comm, file->n_rows, design->simulate->n_readouts, 1);
     struct cells cells = {0};
     struct tess_progress progress;
     struct cursor cursor;
     int64_t *first_data;
 
-    cursor_init(&cursor, plan);
+    tess_cursor_init(&cursor, design);
     tess_progress_init(&progress, "simulating", "cells", file->n_rows);
     first_data = count_cells(&rounds, &cursor, &progress);
     tess_writer_define_sparse(file, first_data[rounds.n_rounds * rounds.n_ranks], error);
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
         int64_t first, n = tess_rounds_take(&rounds, round, &first);
 
-        cells_make(&cells, &cursor, first, n, 1);
+        tess_simulate_cells_make(&cells, &cursor, first, n, 1);
         tess_writer_write_sparse(
             file,
             &(struct tess_writer_sparse){first, n, first_data[round * rounds.n_ranks + rounds.rank],
@@ -232,48 +234,49 @@ static int write_cells(struct tess_writer *file, const struct plan *plan, MPI_Co
         tess_progress_show(&progress, (file->n_rows + tess_rounds_done(&rounds, round)) / 2);
     }
     tess_progress_release(&progress);
-    cells_release(&cells);
-    cursor_release(&cursor);
+    tess_simulate_cells_release(&cells);
+    tess_cursor_release(&cursor);
     tess_free(first_data);
     return error->code;
 }
 
-int plan_write_matrix(const struct plan *plan, MPI_Comm comm, struct tess_error *error)
+int tess_design_write_matrix(const struct tess_design *design, MPI_Comm comm,
+                             struct tess_error *error)
 {
-    const struct tess_simulate *s = plan->simulate;
-    int64_t n_rows = plan->row_first[plan->index.n_experiments];
+    const struct tess_simulate *s = design->simulate;
+    int64_t n_rows = design->row_first[design->index.n_experiments];
     struct tess_writer_shape shape = {.n_rows = n_rows,
                                       .n_readouts = s->n_readouts,
                                       .parts = s->n_cells > 0 ? TESS_WRITER_SPARSE : 0};
-    char **combination = combination_names(&plan->index);
+    char **combination = combination_names(&design->index);
     struct tess_writer file = {0};
     struct obs obs = {0};
 
     if (tess_writer_open(&file, s->output, &shape, comm, error) == TESS_OK && file.rank == 0) {
         obs = obs_init(n_rows);
-        fill_rows(plan, combination, &obs);
+        fill_rows(design, combination, &obs);
     }
-    if (error->code == TESS_OK && write_labels(&file, plan, &obs, combination, error) == TESS_OK)
-        write_replicates(&file, plan, &obs, error);
+    if (error->code == TESS_OK && write_labels(&file, design, &obs, combination, error) == TESS_OK)
+        write_replicates(&file, design, &obs, error);
     obs_release(&obs, n_rows);
-    free_names(combination, plan->index.n_combinations);
+    free_names(combination, design->index.n_combinations);
     if (error->code == TESS_OK && s->n_cells > 0)
-        write_cells(&file, plan, comm, error);
+        write_cells(&file, design, comm, error);
     else if (error->code == TESS_OK)
-        write_profiles(&file, plan, comm, error);
+        write_profiles(&file, design, comm, error);
     if (error->code == TESS_OK)
         tess_writer_finish(&file, 0, error);
     tess_writer_release(&file);
     return error->code;
 }
 
-static void fill_truth(const struct plan *plan, char **combination, struct obs *obs)
+static void fill_truth(const struct tess_design *design, char **combination, struct obs *obs)
 {
-    const struct tess_index *index = &plan->index;
+    const struct tess_index *index = &design->index;
     int64_t n = index->n_combinations;
 
     for (int64_t i = 0; i < n * index->context.n; i++) {
-        int64_t e = plan->experiment[i];
+        int64_t e = design->experiment[i];
 
         obs->perturbation[i] = (int32_t)(i % n);
         obs->context[i] = (int32_t)(i / n);
@@ -283,10 +286,11 @@ static void fill_truth(const struct plan *plan, char **combination, struct obs *
     }
 }
 
-static int write_true_values(struct tess_writer *file, const struct plan *plan, MPI_Comm comm,
-                             struct tess_error *error)
+/* All pairs, measured or not: row i is combination i mod n in context i / n, as in fill_truth. */
+static int write_true_values(struct tess_writer *file, const struct tess_design *design,
+                             MPI_Comm comm, struct tess_error *error)
 {
-    int64_t n = plan->simulate->n_readouts, n_combinations = plan->index.n_combinations;
+    int64_t n = design->simulate->n_readouts, n_combinations = design->index.n_combinations;
     struct tess_rounds rounds = tess_rounds_make(comm, file->n_rows, n, 1);
     float *block = TESS_NEW(float, rounds.size *n);
     double *row = TESS_NEW(double, n);
@@ -298,7 +302,8 @@ static int write_true_values(struct tess_writer *file, const struct plan *plan, 
         int64_t first, rows = tess_rounds_take(&rounds, round, &first);
 
         for (int64_t i = 0; i < rows; i++) {
-            plan_truth(plan, (first + i) % n_combinations, (first + i) / n_combinations, row);
+            tess_design_truth(design, (first + i) % n_combinations, (first + i) / n_combinations,
+                              row);
             narrow(row, n, block + i * n);
         }
         tess_writer_put_rows(file, NULL, first, rows, block, error);
@@ -311,24 +316,25 @@ static int write_true_values(struct tess_writer *file, const struct plan *plan, 
     return error->code;
 }
 
-int plan_write_truth(const struct plan *plan, MPI_Comm comm, struct tess_error *error)
+int tess_design_write_truth(const struct tess_design *design, MPI_Comm comm,
+                            struct tess_error *error)
 {
-    const struct tess_simulate *s = plan->simulate;
-    int64_t n_rows = plan->index.n_combinations * s->n_contexts;
+    const struct tess_simulate *s = design->simulate;
+    int64_t n_rows = design->index.n_combinations * s->n_contexts;
     struct tess_writer_shape shape = {.n_rows = n_rows, .n_readouts = s->n_readouts};
-    char **combination = combination_names(&plan->index);
+    char **combination = combination_names(&design->index);
     struct tess_writer file = {0};
     struct obs obs = {0};
 
     if (tess_writer_open(&file, s->truth, &shape, comm, error) == TESS_OK && file.rank == 0) {
         obs = obs_init(n_rows);
-        fill_truth(plan, combination, &obs);
+        fill_truth(design, combination, &obs);
     }
-    if (error->code == TESS_OK && write_labels(&file, plan, &obs, combination, error) == TESS_OK)
+    if (error->code == TESS_OK && write_labels(&file, design, &obs, combination, error) == TESS_OK)
         tess_writer_write_flags(&file, "observed", obs.measured, error);
     obs_release(&obs, n_rows);
-    free_names(combination, plan->index.n_combinations);
-    if (error->code == TESS_OK && write_true_values(&file, plan, comm, error) == TESS_OK)
+    free_names(combination, design->index.n_combinations);
+    if (error->code == TESS_OK && write_true_values(&file, design, comm, error) == TESS_OK)
         tess_writer_finish(&file, 0, error);
     tess_writer_release(&file);
     return error->code;

@@ -2,10 +2,12 @@
 #ifndef SIMULATE_WRITE_H
 #define SIMULATE_WRITE_H
 
-#include "simulate_plan.h"
+#include "simulate_design.h"
 
 /* The data, and the noise-free truth. Collective over comm. */
-int plan_write_matrix(const struct plan *plan, MPI_Comm comm, struct tess_error *error);
-int plan_write_truth(const struct plan *plan, MPI_Comm comm, struct tess_error *error);
+int tess_design_write_matrix(const struct tess_design *design, MPI_Comm comm,
+                             struct tess_error *error);
+int tess_design_write_truth(const struct tess_design *design, MPI_Comm comm,
+                            struct tess_error *error);
 
 #endif

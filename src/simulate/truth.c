@@ -33,7 +33,7 @@ static void init_base(struct truth *truth)
     tess_free(common);
 }
 
-void truth_init(struct truth *truth, const struct tess_simulate *simulate)
+void tess_truth_init(struct truth *truth, const struct tess_simulate *simulate)
 {
     int64_t rank = simulate->rank;
 
@@ -42,7 +42,7 @@ void truth_init(struct truth *truth, const struct tess_simulate *simulate)
                             .n_contexts = simulate->n_contexts};
     init_base(truth);
     if (simulate->network) {
-        network_init(&truth->network, simulate);
+        tess_truth_network_init(&truth->network, simulate);
         return;
     }
     truth->v = normals(simulate, PART_V, truth->n_readouts * rank);
@@ -51,9 +51,9 @@ void truth_init(struct truth *truth, const struct tess_simulate *simulate)
     truth->scratch = TESS_NEW(double, 2 * rank);
 }
 
-void truth_release(struct truth *truth)
+void tess_truth_release(struct truth *truth)
 {
-    network_release(&truth->network);
+    tess_truth_network_release(&truth->network);
     tess_free(truth->base);
     tess_free(truth->v);
     tess_free(truth->v_mixed);
@@ -105,18 +105,18 @@ static void low_rank_row(const struct truth *truth, int n_members, const int64_t
 
         for (int64_t k = 0; k < rank; k++)
             change += plain[k] * v[k] + mixed[k] * v_mixed[k];
-        out[r] += effect * network_bend(scale * change, bent);
+        out[r] += effect * tess_truth_network_bend(scale * change, bent);
     }
 }
 
-void truth_row(const struct truth *truth, int n_members, const int64_t *member, int64_t context,
-               const double *noise, double *out)
+void tess_truth_row(const struct truth *truth, int n_members, const int64_t *member,
+                    int64_t context, const double *noise, double *out)
 {
     memcpy(out, truth->base + context * truth->n_readouts, (size_t)truth->n_readouts * sizeof *out);
     if (truth->simulate->network) {
         struct network_input given = {n_members, member, context, noise};
 
-        network_solve(&truth->network, truth->simulate, &given, out);
+        tess_truth_network_solve(&truth->network, truth->simulate, &given, out);
         return;
     }
     low_rank_row(truth, n_members, member, context, out);

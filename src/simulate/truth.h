@@ -14,11 +14,11 @@ struct truth {
     double *scratch;        /* (2 rank) own; no network                         */
 };
 
-void truth_init(struct truth *truth, const struct tess_simulate *simulate);
-void truth_release(struct truth *truth);
+void tess_truth_init(struct truth *truth, const struct tess_simulate *simulate);
+void tess_truth_release(struct truth *truth);
 /* out (n_readouts): the profile of a set of perturbations, ascending; none: the control. `noise`
- * (n_readouts) or NULL: for a network, added to its input. */
-void truth_row(const struct truth *truth, int n_members, const int64_t *member, int64_t context,
-               const double *noise, double *out);
+ * (n_readouts) or NULL: added to a network's input, else to the profile. */
+void tess_truth_row(const struct truth *truth, int n_members, const int64_t *member,
+                    int64_t context, const double *noise, double *out);
 
 #endif

@@ -65,6 +65,7 @@ static int choose_regulators(const struct network *network, const struct tess_si
 static void weigh(struct network *network, const struct tess_simulate *simulate, int64_t gene)
 {
     struct tess_random stream = part_stream(simulate, PART_WEIGHT);
+    /* vary() makes a weight up to 1 + interaction / 2 times larger: the bound holds after it. */
     double bound = WEIGHT_SUM / (1 + simulate->interaction / 2), sum = 0;
 
     for (int64_t e = network->first[gene]; e < network->first[gene + 1]; e++) {
@@ -91,7 +92,9 @@ static void vary(struct network *network, const struct tess_simulate *simulate)
             (1 + simulate->interaction * (tess_random_uniform(stream, (uint64_t)i) - 0.5));
 }
 
-void network_init(struct network *network, const struct tess_simulate *simulate)
+/* Random numbers go by a gene's place in the causal order (its regulators) or by both genes'
+ * numbers (a weight), so that no draw depends on how many there were before. */
+void tess_truth_network_init(struct network *network, const struct tess_simulate *simulate)
 {
     int64_t n = simulate->n_readouts, chosen[MAX_DEGREE];
     int64_t *place = TESS_NEW(int64_t, n);
@@ -121,7 +124,7 @@ void network_init(struct network *network, const struct tess_simulate *simulate)
     tess_free(place);
 }
 
-void network_release(struct network *network)
+void tess_truth_network_release(struct network *network)
 {
     tess_free(network->order);
     tess_free(network->first);
@@ -132,9 +135,10 @@ void network_release(struct network *network)
     *network = (struct network){0};
 }
 
-/* Gauss-Seidel in causal order: without feedback the first sweep is exact. */
-void network_solve(const struct network *network, const struct tess_simulate *simulate,
-                   const struct network_input *given, double *out)
+/* Gauss-Seidel in causal order: without feedback the first sweep is exact. With it sweeps converge,
+ * since |f'| <= 1 and a gene's absolute weights sum to less than 1. */
+void tess_truth_network_solve(const struct network *network, const struct tess_simulate *simulate,
+                              const struct network_input *given, double *out)
 {
     struct tess_random strength = part_stream(simulate, PART_SHIFT);
     double bent = simulate->nonlinearity, moved = INFINITY;
@@ -155,7 +159,7 @@ void network_solve(const struct network *network, const struct tess_simulate *si
             double x = input[gene];
 
             for (int64_t e = network->first[gene]; e < network->first[gene + 1]; e++)
-                x += weight[e] * network_bend(out[network->regulator[e]], bent);
+                x += weight[e] * tess_truth_network_bend(out[network->regulator[e]], bent);
             moved = fmax(moved, fabs(x - out[gene]));
             out[gene] = x;
         }
@@ -174,8 +178,8 @@ static int print_edges(const struct network *network, FILE *file, const char *co
     return bad;
 }
 
-int network_write_gold(const struct network *network, const char *path, const char *const *gene,
-                       struct tess_error *error)
+int tess_truth_network_write_gold(const struct network *network, const char *path,
+                                  const char *const *gene, struct tess_error *error)
 {
     struct tess_commit commit = {0};
     FILE *file;

@@ -21,10 +21,10 @@ struct network {
     int64_t *target;    /* (n_targets) gene of each perturbation, ascending; own */
 };
 
-void network_init(struct network *network, const struct tess_simulate *simulate);
-void network_release(struct network *network);
-int network_write_gold(const struct network *network, const char *path, const char *const *gene,
-                       struct tess_error *error);
+void tess_truth_network_init(struct network *network, const struct tess_simulate *simulate);
+void tess_truth_network_release(struct network *network);
+int tess_truth_network_write_gold(const struct network *network, const char *path,
+                                  const char *const *gene, struct tess_error *error);
 /* A set of perturbations, ascending, in a context; noise (n_genes), added to the input, or NULL. */
 struct network_input {
     int n_members;
@@ -33,11 +33,11 @@ struct network_input {
     const double *noise;
 };
 /* The steady state; out (n_genes) holds the baseline, and then that. */
-void network_solve(const struct network *network, const struct tess_simulate *simulate,
-                   const struct network_input *given, double *out);
+void tess_truth_network_solve(const struct network *network, const struct tess_simulate *simulate,
+                              const struct network_input *given, double *out);
 
 /* (1 - nonlinearity) x + nonlinearity tanh(x) */
-static inline double network_bend(double x, double nonlinearity)
+static inline double tess_truth_network_bend(double x, double nonlinearity)
 {
     return (1 - nonlinearity) * x + nonlinearity * tanh(x);
 }

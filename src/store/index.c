@@ -1,5 +1,5 @@
 /* index.c -- the index of a store: what follows from its arrays, and whether they make sense. */
-#include "fields.h"
+#include "index_fields.h"
 
 #include "tessera/alloc.h"
 #include "tessera/combination.h"
@@ -106,7 +106,8 @@ int tess_index_check(const struct tess_index *index, const char *path, struct te
     int64_t at;
 
     for (int i = 0; i < TESS_N_VOCABS; i++)
-        if (tess_field_vocab(index, i)->n > 0 && !tess_field_vocab(index, i)->symbol[0][0])
+        if (tess_index_field_vocab(index, i)->n > 0 &&
+            !tess_index_field_vocab(index, i)->symbol[0][0])
             return damaged(path, tess_vocab_names[i], 0, error);
     if ((at = bad_first(index->combination_first, index->n_combinations, 1, INT64_MAX)) >= 0)
         return damaged(path, "/combination/first", at, error);
@@ -129,9 +130,9 @@ int tess_index_check(const struct tess_index *index, const char *path, struct te
 void tess_index_release(struct tess_index *index)
 {
     for (int i = 0; i < TESS_N_VOCABS; i++)
-        tess_vocab_release(tess_field_vocab(index, i));
+        tess_vocab_release(tess_index_field_vocab(index, i));
     for (int i = 0; i < TESS_N_FIELDS; i++)
-        tess_free(*tess_field_array(index, i));
+        tess_free(*tess_index_field_array(index, i));
     tess_free(index->value_first);
     tess_free(index->fold_value_first);
     *index = (struct tess_index){.control = -1};

@@ -2,7 +2,7 @@
 #include "tessera/sets.h"
 
 #include "tessera/alloc.h"
-#include "tessera/share.h"
+#include "tessera/broadcast.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -145,8 +145,8 @@ void tess_sets_broadcast(MPI_Comm comm, struct tess_sets *sets)
         sets->first = TESS_NEW(int64_t, sets->room_first);
         sets->member = TESS_NEW(int64_t, sets->room_member);
     }
-    tess_share(comm, sets->first, (size_t)(head[0] + 1) * sizeof *sets->first);
-    tess_share(comm, sets->member, (size_t)head[1] * sizeof *sets->member);
+    tess_broadcast(comm, sets->first, (size_t)(head[0] + 1) * sizeof *sets->first);
+    tess_broadcast(comm, sets->member, (size_t)head[1] * sizeof *sets->member);
 }
 
 void tess_sets_release(struct tess_sets *sets)

@@ -2,13 +2,13 @@
  *
  * Values are read with the serial driver: reads are independent, and MPI-IO would only add to them.
  */
-#include "fields.h"
+#include "index_fields.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/broadcast.h"
 #include "tessera/error.h"
 #include "tessera/h5_guard.h"
-#include "tessera/share.h"
 
 #include <string.h>
 #include <xxhash.h>
@@ -43,8 +43,8 @@ static int read_format(const struct tess_h5 *h5, struct tess_error *error)
                        h5->path);
     tess_free(format);
     if (error->code == TESS_OK &&
-        tess_h5_read_attribute(h5, "/", "version", H5T_NATIVE_INT64, 1, &version, error) ==
-            TESS_OK &&
+        tess_h5_read_attribute(h5, (struct tess_h5_attribute){"/", "version"}, H5T_NATIVE_INT64, 1,
+                               &version, error) == TESS_OK &&
         version != 1)
         tess_error_set(error, TESS_EDATA,
                        "%s: is a store of version %lld, this program reads version 1", h5->path,
@@ -73,10 +73,11 @@ static int read_field(const struct tess_h5 *h5, struct tess_index *index, int i,
 
     if (error->code != TESS_OK)
         return error->code;
-    array = tess_alloc_large((size_t)n, tess_fields[i].size, tess_fields[i].name, error);
-    *tess_field_array(index, i) = array;
-    return array ? tess_h5_read(h5, tess_fields[i].name, tess_field_type(i), TESS_H5_LINE(n), array,
-                                error)
+    array =
+        tess_alloc_large((size_t)n, tess_index_fields[i].size, tess_index_fields[i].name, error);
+    *tess_index_field_array(index, i) = array;
+    return array ? tess_h5_read(h5, tess_index_fields[i].name, tess_index_field_type(i),
+                                TESS_H5_LINE(n), array, error)
                  : error->code;
 }
 
@@ -88,9 +89,9 @@ static int read_index(const struct tess_h5 *h5, struct tess_index *index, struct
     int64_t length[TESS_N_FIELDS], implied[TESS_N_FIELDS];
 
     for (int i = 0; i < TESS_N_VOCABS && error->code == TESS_OK; i++)
-        read_vocab(h5, tess_vocab_names[i], tess_field_vocab(index, i), error);
+        read_vocab(h5, tess_vocab_names[i], tess_index_field_vocab(index, i), error);
     for (int i = 0; i < TESS_N_FIELDS && error->code == TESS_OK; i++) {
-        length[i] = tess_h5_length(h5, tess_fields[i].name, error);
+        length[i] = tess_h5_length(h5, tess_index_fields[i].name, error);
         read_field(h5, index, i, length[i], error);
     }
     if (error->code != TESS_OK)
@@ -102,13 +103,13 @@ static int read_index(const struct tess_h5 *h5, struct tess_index *index, struct
         length[TESS_FIELD_FOLD_FIRST] != index->n_experiments + 1)
         return tess_error_set(error, TESS_EDATA, "%s: its index has impossible sizes: damaged",
                               h5->path);
-    tess_field_lengths(index, implied);
+    tess_index_field_lengths(index, implied);
     for (int i = 0; i < TESS_N_FIELDS; i++)
         if (length[i] != implied[i])
             return tess_error_set(error, TESS_EDATA,
                                   "%s: %s: has %lld entries where %lld belong: the store is "
                                   "damaged; import it again",
-                                  h5->path, tess_fields[i].name, (long long)length[i],
+                                  h5->path, tess_index_fields[i].name, (long long)length[i],
                                   (long long)implied[i]);
     if (tess_index_check(index, h5->path, error) == TESS_OK)
         tess_index_finish(index);
@@ -118,7 +119,7 @@ static int read_index(const struct tess_h5 *h5, struct tess_index *index, struct
 static int read_checks(struct tess_store *store, int which, struct tess_error *error)
 {
     const struct tess_h5 *h5 = &store->h5;
-    int64_t n = tess_field_values(&store->index, which);
+    int64_t n = tess_index_field_values(&store->index, which);
     int64_t blocks = (n + TESS_CHECK_VALUES - 1) / TESS_CHECK_VALUES;
 
     if (tess_h5_check(h5, tess_value_names[which], TESS_H5_LINE(n), error) != TESS_OK ||
@@ -173,8 +174,8 @@ static int open_first(struct tess_store *store, const char *path, int any_split,
         read_checks(store, 0, error) != TESS_OK || read_checks(store, 1, error) != TESS_OK ||
         read_method(store, error) != TESS_OK ||
         (!any_split && check_split(store, error) != TESS_OK) ||
-        tess_h5_read_attribute(&store->h5, "/", "hash", H5T_NATIVE_UINT64, 1, &hash, error) !=
-            TESS_OK)
+        tess_h5_read_attribute(&store->h5, (struct tess_h5_attribute){"/", "hash"},
+                               H5T_NATIVE_UINT64, 1, &hash, error) != TESS_OK)
         return error->code;
     store->index.hash = hash;
     if (hash != tess_index_hash(&store->index, store->n_checks, store->check))
@@ -187,7 +188,7 @@ static int open_first(struct tess_store *store, const char *path, int any_split,
 
 /* Lengths come from rank 0, which alone has arrays to derive them from. What follows from the
  * arrays is not sent but derived again. */
-static void share(struct tess_store *store, int rank)
+static void broadcast_index(struct tess_store *store, int rank)
 {
     struct tess_index *index = &store->index;
     int64_t length[TESS_N_FIELDS] = {0};
@@ -201,25 +202,25 @@ static void share(struct tess_store *store, int rank)
               index->hash};
 
     if (rank == 0)
-        tess_field_lengths(index, length);
-    tess_share(store->comm, &head, sizeof head);
+        tess_index_field_lengths(index, length);
+    tess_broadcast(store->comm, &head, sizeof head);
     MPI_Bcast(length, TESS_N_FIELDS, MPI_INT64_T, 0, store->comm);
     MPI_Bcast(store->split_method, TESS_SPLIT_METHOD, MPI_CHAR, 0, store->comm);
     for (int i = 0; i < TESS_N_VOCABS; i++)
-        tess_share_vocab(store->comm, tess_field_vocab(index, i));
+        tess_broadcast_vocab(store->comm, tess_index_field_vocab(index, i));
     for (int i = 0; i < TESS_N_FIELDS; i++) {
-        void **array = tess_field_array(index, i);
+        void **array = tess_index_field_array(index, i);
 
         if (rank != 0)
-            *array = tess_alloc((size_t)length[i], tess_fields[i].size);
-        tess_share(store->comm, *array, (size_t)length[i] * tess_fields[i].size);
+            *array = tess_alloc((size_t)length[i], tess_index_fields[i].size);
+        tess_broadcast(store->comm, *array, (size_t)length[i] * tess_index_fields[i].size);
     }
     for (int which = 0; which < 2; which++) {
         store->n_checks[which] = head.n_checks[which];
         if (rank != 0)
             store->check[which] = TESS_NEW(uint64_t, head.n_checks[which]);
-        tess_share(store->comm, store->check[which],
-                   (size_t)store->n_checks[which] * sizeof *store->check[which]);
+        tess_broadcast(store->comm, store->check[which],
+                       (size_t)store->n_checks[which] * sizeof *store->check[which]);
         store->verified[which] = TESS_NEW(uint8_t, head.n_checks[which]);
     }
     store->block = TESS_NEW(struct tess_store_block, 2);
@@ -244,7 +245,7 @@ static int open_all(struct tess_store *store, const char *path, int any_split, M
         tess_h5_guard_finish();
     }
     if (tess_agree(comm, error) == TESS_OK) {
-        share(store, rank);
+        broadcast_index(store, rank);
         if (rank != 0)
             tess_h5_open(&store->h5, path, MPI_COMM_NULL, 0, error);
         tess_agree(comm, error);
@@ -275,7 +276,7 @@ static const float *block_around(const struct tess_store *store, int which, int6
     int64_t number = at / TESS_CHECK_VALUES;
 
     *first = number * TESS_CHECK_VALUES;
-    *n = tess_field_values(&store->index, which) - *first;
+    *n = tess_index_field_values(&store->index, which) - *first;
     *n = *n < TESS_CHECK_VALUES ? *n : TESS_CHECK_VALUES;
     if (block->value && block->number == number)
         return block->value;
@@ -284,7 +285,7 @@ static const float *block_around(const struct tess_store *store, int which, int6
     /* until it is verified, the buffer holds no block */
     block->number = -1;
     if (tess_h5_read_rows(&store->h5, tess_value_names[which], H5T_NATIVE_FLOAT,
-                          tess_field_rows(&store->index, which, *first, *n), block->value,
+                          tess_index_field_rows(&store->index, which, *first, *n), block->value,
                           error) != TESS_OK)
         return NULL;
     if (XXH3_64bits(block->value, (size_t)*n * sizeof(float)) != store->check[which][number]) {
@@ -313,8 +314,8 @@ static int read_values(const struct tess_store *store, int which, int64_t first,
         if (store->verified[which][number] && store->block[which].number != number) {
             /* back to an earlier block: only what is wanted */
             tess_h5_read_rows(&store->h5, tess_value_names[which], H5T_NATIVE_FLOAT,
-                              tess_field_rows(&store->index, which, at, take), out + (at - first),
-                              error);
+                              tess_index_field_rows(&store->index, which, at, take),
+                              out + (at - first), error);
             continue;
         }
         value = block_around(store, which, at, &begin, &size, error);

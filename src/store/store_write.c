@@ -1,10 +1,10 @@
 /* store_write.c -- a new store, written aside by all ranks; and the split, replaced in place. */
-#include "fields.h"
+#include "index_fields.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/broadcast.h"
 #include "tessera/error.h"
-#include "tessera/share.h"
 #include "tessera/version.h"
 
 #include <errno.h>
@@ -34,24 +34,27 @@ static int write_index(struct tess_store *store, struct tess_error *error)
 
     tess_h5_write_string(h5, "/", "format", "tessera-store", error);
     if (error->code == TESS_OK)
-        tess_h5_write_attribute(h5, "/", "version", H5T_NATIVE_INT64, 1, &version, error);
+        tess_h5_write_attribute(h5, (struct tess_h5_attribute){"/", "version"}, H5T_NATIVE_INT64, 1,
+                                &version, error);
     if (error->code == TESS_OK)
         tess_h5_write_string(h5, "/", "created_by", creator, error);
     tess_free(creator);
     for (int i = 0; i < TESS_N_VOCABS && error->code == TESS_OK; i++) {
-        const struct tess_vocab *vocab = tess_field_vocab(&store->index, i);
+        const struct tess_vocab *vocab = tess_index_field_vocab(&store->index, i);
 
-        tess_h5_write_strings(h5, tess_vocab_names[i], vocab->n, vocab->width, vocab->width + 1,
-                              vocab->text, error);
+        tess_h5_write_strings(
+            h5, tess_vocab_names[i],
+            &(struct tess_h5_strings){vocab->n, vocab->width, vocab->width + 1, vocab->text},
+            error);
     }
-    tess_field_lengths(&store->index, length);
+    tess_index_field_lengths(&store->index, length);
     for (int i = 0; i < TESS_N_FIELDS && error->code == TESS_OK; i++)
-        tess_h5_write(h5, tess_fields[i].name, tess_field_type(i), 1, &length[i],
-                      *tess_field_array(&store->index, i), error);
+        tess_h5_write(h5, tess_index_fields[i].name, tess_index_field_type(i),
+                      TESS_H5_LINE(length[i]), *tess_index_field_array(&store->index, i), error);
     for (int which = 0; which < 2 && error->code == TESS_OK; which++) {
-        int64_t n = tess_field_values(&store->index, which);
+        int64_t n = tess_index_field_values(&store->index, which);
 
-        tess_h5_define(h5, tess_value_names[which], H5T_NATIVE_FLOAT, 1, &n, NULL, error);
+        tess_h5_define(h5, tess_value_names[which], H5T_NATIVE_FLOAT, TESS_H5_LINE(n), error);
     }
     return error->code;
 }
@@ -69,7 +72,7 @@ int tess_store_create(struct tess_store *store, const char *path, MPI_Comm comm,
     if (rank_of(comm) == 0 && error->code == TESS_OK)
         tess_commit_open(&store->commit, path, error);
     if (tess_agree(comm, error) == TESS_OK) {
-        tess_share_commit(comm, &store->commit);
+        tess_broadcast_commit(comm, &store->commit);
         if (tess_h5_create(&store->h5, store->commit.aside, n_ranks == 1 ? MPI_COMM_NULL : comm,
                            error) == TESS_OK)
             write_index(store, error);
@@ -85,8 +88,9 @@ int tess_store_write_values(struct tess_store *store, int64_t first, int64_t n, 
     const int64_t *at = store->index.value_first;
 
     TESS_BUG_IF(first < 0 || n < 0 || first > store->index.n_experiments - n);
-    return tess_h5_write_rows(&store->h5, tess_value_names[0], H5T_NATIVE_FLOAT, at[first],
-                              at[first + n] - at[first], value, error);
+    return tess_h5_write_rows(&store->h5, tess_value_names[0], H5T_NATIVE_FLOAT,
+                              (struct tess_h5_range){at[first], at[first + n] - at[first]}, value,
+                              error);
 }
 
 int tess_store_write_folds(struct tess_store *store, int64_t first, int64_t n, const float *value,
@@ -96,8 +100,9 @@ int tess_store_write_folds(struct tess_store *store, int64_t first, int64_t n, c
 
     TESS_BUG_IF(first < 0 || n < 0 ||
                 first > store->index.fold_first[store->index.n_experiments] - n);
-    return tess_h5_write_rows(&store->h5, tess_value_names[1], H5T_NATIVE_FLOAT, at[first],
-                              at[first + n] - at[first], value, error);
+    return tess_h5_write_rows(&store->h5, tess_value_names[1], H5T_NATIVE_FLOAT,
+                              (struct tess_h5_range){at[first], at[first + n] - at[first]}, value,
+                              error);
 }
 
 /* The experiment that value `at` belongs to. */
@@ -139,7 +144,7 @@ static void sum_over_ranks(MPI_Comm comm, int64_t *data, int64_t n)
  * Another rank's bytes are sure to be there after a flush on both sides of a barrier (MPI-IO). */
 static int sum_blocks(struct tess_store *store, int which, struct tess_error *error)
 {
-    int64_t total = tess_field_values(&store->index, which);
+    int64_t total = tess_index_field_values(&store->index, which);
     int64_t n_blocks = (total + TESS_CHECK_VALUES - 1) / TESS_CHECK_VALUES;
     float *data = TESS_NEW(float, TESS_CHECK_VALUES);
     int rank = rank_of(store->comm), n_ranks;
@@ -153,7 +158,7 @@ static int sum_blocks(struct tess_store *store, int which, struct tess_error *er
 
         n = n < TESS_CHECK_VALUES ? n : TESS_CHECK_VALUES;
         tess_h5_read_rows(&store->h5, tess_value_names[which], H5T_NATIVE_FLOAT,
-                          tess_field_rows(&store->index, which, first, n), data, error);
+                          tess_index_field_rows(&store->index, which, first, n), data, error);
         store->check[which][b] = XXH3_64bits(data, (size_t)n * sizeof *data);
         if (which == 0 && error->code == TESS_OK)
             count_observed(&store->index, first, n, data);
@@ -172,19 +177,24 @@ static int write_sums(struct tess_store *store, struct tess_error *error)
     uint64_t check = tess_split_check(index->split, index->n_experiments, store->split_method);
 
     sum_over_ranks(store->comm, index->n_observed, index->n_experiments);
-    tess_h5_write_rows(&store->h5, tess_fields[TESS_FIELD_OBSERVED].name, H5T_NATIVE_INT64, 0,
-                       mine * index->n_experiments, index->n_observed, error);
+    tess_h5_write_rows(&store->h5, tess_index_fields[TESS_FIELD_OBSERVED].name, H5T_NATIVE_INT64,
+                       (struct tess_h5_range){0, mine * index->n_experiments}, index->n_observed,
+                       error);
     for (int which = 0; which < 2 && error->code == TESS_OK; which++)
-        tess_h5_write(&store->h5, tess_check_names[which], H5T_NATIVE_UINT64, 1,
-                      &store->n_checks[which], store->check[which], error);
+        tess_h5_write(&store->h5, tess_check_names[which], H5T_NATIVE_UINT64,
+                      TESS_H5_LINE(store->n_checks[which]), store->check[which], error);
     if (error->code == TESS_OK)
-        tess_h5_write_strings(&store->h5, "/split/method", one, TESS_SPLIT_METHOD,
-                              TESS_SPLIT_METHOD, store->split_method, error);
+        tess_h5_write_strings(&store->h5, "/split/method",
+                              &(struct tess_h5_strings){one, TESS_SPLIT_METHOD, TESS_SPLIT_METHOD,
+                                                        store->split_method},
+                              error);
     if (error->code == TESS_OK)
-        tess_h5_write(&store->h5, TESS_CHECK_SPLIT, H5T_NATIVE_UINT64, 1, &one, &check, error);
+        tess_h5_write(&store->h5, TESS_CHECK_SPLIT, H5T_NATIVE_UINT64, TESS_H5_LINE(one), &check,
+                      error);
     index->hash = tess_index_hash(index, store->n_checks, store->check);
     if (error->code == TESS_OK)
-        tess_h5_write_attribute(&store->h5, "/", "hash", H5T_NATIVE_UINT64, 1, &index->hash, error);
+        tess_h5_write_attribute(&store->h5, (struct tess_h5_attribute){"/", "hash"},
+                                H5T_NATIVE_UINT64, 1, &index->hash, error);
     return error->code;
 }
 
@@ -233,7 +243,7 @@ void tess_store_release(struct tess_store *store)
 static int replace_split(struct tess_h5 *h5, const int8_t *split, int64_t n, const char *method,
                          struct tess_error *error)
 {
-    const char *name = tess_fields[TESS_FIELD_SPLIT].name;
+    const char *name = tess_index_fields[TESS_FIELD_SPLIT].name;
     char text[TESS_SPLIT_METHOD] = "";
     hid_t type = tess_h5_string_type(TESS_SPLIT_METHOD);
     int64_t one = 1;
@@ -246,12 +256,14 @@ static int replace_split(struct tess_h5 *h5, const int8_t *split, int64_t n, con
         tess_h5_check(h5, "/split/method", TESS_H5_LINE(1), error) == TESS_OK && has_check)
         tess_h5_check(h5, TESS_CHECK_SPLIT, TESS_H5_LINE(1), error);
     if (error->code == TESS_OK &&
-        tess_h5_write_rows(h5, name, H5T_NATIVE_INT8, 0, n, split, error) == TESS_OK)
-        tess_h5_write_rows(h5, "/split/method", type, 0, 1, text, error);
+        tess_h5_write_rows(h5, name, H5T_NATIVE_INT8, (struct tess_h5_range){0, n}, split, error) ==
+            TESS_OK)
+        tess_h5_write_rows(h5, "/split/method", type, (struct tess_h5_range){0, 1}, text, error);
     if (error->code == TESS_OK && !has_check)
-        tess_h5_write(h5, TESS_CHECK_SPLIT, H5T_NATIVE_UINT64, 1, &one, &check, error);
+        tess_h5_write(h5, TESS_CHECK_SPLIT, H5T_NATIVE_UINT64, TESS_H5_LINE(one), &check, error);
     else if (error->code == TESS_OK)
-        tess_h5_write_rows(h5, TESS_CHECK_SPLIT, H5T_NATIVE_UINT64, 0, 1, &check, error);
+        tess_h5_write_rows(h5, TESS_CHECK_SPLIT, H5T_NATIVE_UINT64, (struct tess_h5_range){0, 1},
+                           &check, error);
     tess_h5_type_close(type);
     return error->code;
 }

@@ -18,6 +18,7 @@ struct statistics {
     double *n_control, *control; /* rows and mean of the control         */
 };
 
+/* Welford (1962): running mean and Σ (x - mean)², without the cancellation of Σ x² - n mean². */
 static void add_piece(void *closure, int64_t experiment, int64_t column, int64_t n,
                       const float *value)
 {
@@ -27,7 +28,7 @@ static void add_piece(void *closure, int64_t experiment, int64_t column, int64_t
         index->panel_readout + index->panel_first[index->panel[experiment]] + column;
     int is_control = tess_index_is_control(index, index->combination[experiment]);
 
-    for (int64_t k = 0; k < n; k++) { /* Welford */
+    for (int64_t k = 0; k < n; k++) {
         int64_t at = index->context_of[experiment] * s->n_readouts + readout[k];
         double delta;
 
@@ -41,7 +42,7 @@ static void add_piece(void *closure, int64_t experiment, int64_t column, int64_t
     }
 }
 
-static void share(MPI_Comm comm, double *x, int64_t n)
+static void add_over_ranks(MPI_Comm comm, double *x, int64_t n)
 {
     for (int64_t i = 0; i < n; i += 1 << 26) /* each number is nonzero on one rank: exact */
         MPI_Allreduce(MPI_IN_PLACE, x + i, tess_int(n - i < 1 << 26 ? n - i : 1 << 26), MPI_DOUBLE,
@@ -78,17 +79,20 @@ static int gather_statistics(struct statistics *s, const struct tess_store *stor
 
         while (end < index->n_experiments && index->context_of[end] == context)
             end++;
+        /* A context is one rank's, in the order of its experiments: sums of doubles depend on their
+         * order, and this one is the same on any number of ranks. */
         if (context % n_ranks == rank)
             tess_store_scan(store, first, end, TESS_TRAIN, &visitor, error);
         first = end;
     }
     if (tess_agree(comm, error) == TESS_OK)
         for (int i = 0; i < 5; i++)
-            share(comm, *array[i], n);
+            add_over_ranks(comm, *array[i], n);
     return error->code;
 }
 
-/* keep[readout] = 1 for the `want` that vary most within contexts; ties to the lower number. */
+/* keep[readout] = 1 for the `want` that vary most within contexts; ties to the lower number. The
+ * variance is pooled over contexts: Σ squares about each context's mean / Σ (n - 1). */
 static void choose_variable(const struct statistics *s, int64_t n_contexts, int64_t want,
                             uint8_t *keep)
 {
@@ -115,7 +119,8 @@ static void choose_variable(const struct statistics *s, int64_t n_contexts, int6
     tess_free(variance);
 }
 
-/* The model's readouts and the kept columns of every panel. */
+/* The model's readouts and the kept columns of every panel, in the panel's order: pieces of a row
+ * come in that order, too (keep_piece). */
 static void keep_readouts(struct tess_dataset *dataset, const uint8_t *keep)
 {
     const struct tess_index *index = &dataset->store->index;
@@ -143,7 +148,9 @@ static void keep_readouts(struct tess_dataset *dataset, const uint8_t *keep)
     tess_mapping_release(&kept);
 }
 
-/* shift and scale of every kept (context, readout). */
+/* shift and scale of every kept (context, readout): delta subtracts the control's mean where it is
+ * measured; else it is the mean of the training rows. z-scores divide by their deviation (n - 1),
+ * if it is not 0. */
 static void choose_scale(struct tess_dataset *dataset, const struct statistics *s, int64_t rule,
                          const uint8_t *keep)
 {
@@ -223,6 +230,7 @@ static int refuse_untrained(const struct tess_store *store, struct tess_error *e
                           store->h5.path);
 }
 
+/* Statistics cost a pass over all training values: made only if something is chosen by them. */
 int tess_dataset_init(struct tess_dataset *dataset, const struct tess_store *store,
                       const struct tess_config *config, MPI_Comm comm, struct tess_error *error)
 {
@@ -288,6 +296,8 @@ static void scale_row(const struct tess_dataset *dataset, int64_t experiment, fl
         row[k] = (row[k] - shift[readout[k]]) / scale[readout[k]];
 }
 
+/* Pieces of an experiment come in the order of its columns, several an experiment. A row is scaled
+ * once, with the piece that completes it: pieces behind its last kept column add nothing. */
 static void keep_piece(void *closure, int64_t experiment, int64_t column, int64_t n,
                        const float *value)
 {
@@ -324,6 +334,7 @@ int64_t tess_dataset_observations(const struct tess_dataset *dataset, int64_t ex
                         : index->n_observed[experiment] * width / all;
 }
 
+/* Which experiments and how wide first: so all their values lie in one block. */
 int tess_dataset_load(const struct tess_dataset *dataset, struct tess_wanted wanted,
                       struct tess_loaded *loaded, struct tess_error *error)
 {

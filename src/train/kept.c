@@ -75,6 +75,8 @@ void tess_kept_take(struct tess_kept *kept, struct tess_trainer *trainer)
     kept->full = 1;
 }
 
+/* Numbers are exchanged with those of `state`, a copy, and go to the trainer from there; arrays are
+ * exchanged in place, as the state points to the trainer's own. */
 void tess_kept_exchange(struct tess_kept *kept, struct tess_trainer *trainer)
 {
     struct tess_state state = tess_trainer_state(trainer);

@@ -14,6 +14,8 @@
 static volatile sig_atomic_t received;
 static struct timespec received_at;
 
+/* The launcher, the batch system and a terminal may each pass one request on: only a later signal
+ * is a second request. */
 static void handle(int number)
 {
     struct timespec now;

@@ -20,6 +20,7 @@ struct tess_cut {
 #define SMALLEST_BATCH 512
 #define LARGEST_BATCH  16384
 
+/* By data and settings alone, not by ranks or threads: the batch is part of what is computed. */
 static int64_t choose_batch(const struct tess_config *config, const struct tess_dataset *dataset)
 {
     const struct tess_index *index = &dataset->store->index;
@@ -63,6 +64,7 @@ void tess_schedule_release(struct tess_schedule *schedule)
     *schedule = (struct tess_schedule){0};
 }
 
+/* Places of single values are kept in 32 bits, which halves the memory of an epoch's order. */
 int tess_lane_init(struct tess_lane *lane, const struct tess_schedule *schedule, int number,
                    struct tess_error *error)
 {
@@ -95,6 +97,7 @@ void tess_lane_release(struct tess_lane *lane)
     *lane = (struct tess_lane){0};
 }
 
+/* A stream's number packs what must differ: epoch, lane (below 2^28), and the use (below 16). */
 static struct tess_random stream_of(const struct tess_schedule *schedule,
                                     const struct tess_lane *lane, int64_t epoch, int what)
 {
@@ -104,6 +107,8 @@ static struct tess_random stream_of(const struct tess_schedule *schedule,
 
 enum { SHUFFLE_PICKS, SHUFFLE_EXPERIMENTS, SHUFFLE_READOUTS, SHUFFLE_TILES };
 
+/* Fisher-Yates; swap i takes random number i, here and below, so that an order is a function of the
+ * stream alone. */
 static void shuffle_picks(struct tess_lane *lane, struct tess_random stream)
 {
     int64_t n_values = lane->loaded.value_first[lane->loaded.n];
@@ -114,7 +119,7 @@ static void shuffle_picks(struct tess_lane *lane, struct tess_random stream)
     for (int64_t i = 0; i < n_values; i++)
         if (!isnan(lane->loaded.value[i]))
             lane->pick[lane->n_picks++] = (uint32_t)i;
-    for (int64_t i = lane->n_picks - 1; i > 0; i--) { /* Fisher-Yates */
+    for (int64_t i = lane->n_picks - 1; i > 0; i--) {
         int64_t j = tess_random_below(stream, (uint64_t)i, i + 1);
         uint32_t x = lane->pick[i];
 
@@ -124,6 +129,7 @@ static void shuffle_picks(struct tess_lane *lane, struct tess_random stream)
     lane->n_steps = lane->share ? (lane->n_picks + lane->share - 1) / lane->share : 0;
 }
 
+/* Shares differ by one at most and add up to the batch exactly. */
 int64_t tess_schedule_share(const struct tess_schedule *schedule, int lane)
 {
     int64_t lanes = schedule->config->train.lanes, batch = schedule->batch;
@@ -145,6 +151,9 @@ static void tile_shape(const struct tess_schedule *schedule, int64_t share, int6
     *E = *E > 0 ? *E : 1;
 }
 
+/* Goes through the experiments as shuffle_tiles and cut_panel do, which take memory by it: a run of
+ * experiments of one panel gives a group for every E of them, and each group ceil(width / T) tiles.
+ */
 void tess_schedule_sizes(const struct tess_schedule *schedule, int lane,
                          struct tess_lane_sizes *sizes)
 {
@@ -246,6 +255,7 @@ static void plan_steps(struct tess_lane *lane)
     for (int64_t i = 0; i < lane->n_tiles; i++) {
         int64_t n = (int64_t)lane->tile[i].E * lane->tile[i].T;
 
+        /* Another tile would lead farther past the share than what is there lies below it. */
         if (filled > 0 && filled + n - lane->share > lane->share - filled) {
             lane->step_first[++lane->n_steps] = i;
             filled = 0;
@@ -256,6 +266,8 @@ static void plan_steps(struct tess_lane *lane)
         lane->step_first[++lane->n_steps] = lane->n_tiles;
 }
 
+/* Always from the same order on: that of an epoch depends on its number alone, so that a resumed
+ * training needs none of the orders before. */
 static void shuffle_tiles(struct tess_lane *lane, const struct tess_schedule *schedule,
                           int64_t epoch)
 {
@@ -350,6 +362,7 @@ static int32_t more(int32_t n, int32_t room)
     return n < room ? room : 2 * room + 64;
 }
 
+/* The place of a number in a list without repeats: mark[number], or a new one at its end. */
 static int32_t row_of(int32_t *mark, int64_t number, int32_t *n, int32_t *room, int64_t **list)
 {
     if (mark[number] >= 0)
@@ -364,6 +377,8 @@ static int32_t row_of(int32_t *mark, int64_t number, int32_t *n, int32_t *room, 
     return mark[number] = (*n)++;
 }
 
+/* The row of a combination at this step; its components get rows of their own, and it lists them.
+ */
 static int32_t combination_row(struct tess_work *work, struct tess_marks *marks,
                                const struct tess_index *index, int64_t q)
 {
@@ -392,6 +407,8 @@ static int32_t combination_row(struct tess_work *work, struct tess_marks *marks,
     return at;
 }
 
+/* The left row of an experiment: its combination in its context. Two experiments of one
+ * (combination, context) have a row each: marks are by experiment. */
 static int32_t left_row(struct tess_work *work, struct tess_marks *marks,
                         const struct tess_index *index, const struct tess_lane *lane, int64_t i)
 {
@@ -428,6 +445,7 @@ static void observe(struct tess_work *work, int32_t u, int32_t v, float y)
     work->y[work->n++] = y;
 }
 
+/* Missing values (NaN) are taken along: they have their places in the tile, and no loss. */
 static void work_tile(struct tess_work *work, struct tess_marks *marks,
                       const struct tess_lane *lane, const struct tess_schedule *schedule,
                       const struct tess_cut *cut)
@@ -454,6 +472,7 @@ static void work_tile(struct tess_work *work, struct tess_marks *marks,
     tess_free(v);
 }
 
+/* The last experiment that begins at or before a place: those without values begin there, too. */
 static int64_t experiment_of(const struct tess_loaded *loaded, int64_t place)
 {
     int64_t low = 0, high = loaded->n - 1;
@@ -491,6 +510,7 @@ static void work_picks(struct tess_work *work, struct tess_marks *marks,
     }
 }
 
+/* Marks are set back one by one: clearing whole arrays would cost more than a step. */
 static void forget(struct tess_marks *marks, const struct tess_work *work)
 {
     for (int32_t i = 0; i < work->n_u; i++)

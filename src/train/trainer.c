@@ -36,6 +36,8 @@ static int64_t *cut_slices(int64_t n, int n_ranks)
     return slice;
 }
 
+/* Every rank makes its own rows and the whole MLP: numbers are functions of seed and place, so that
+ * nothing is sent. Moments are of the rank's slice only. */
 static int init_parameters(struct tess_trainer *trainer, struct tess_error *error)
 {
     const struct tess_index *index = &trainer->store.index;
@@ -88,6 +90,8 @@ static int load_lanes(struct tess_trainer *trainer, struct tess_error *error)
     return error->code;
 }
 
+/* Cut by the number of experiments, not by values: rank 0 adds up scores in the order of
+ * experiments, so the cut changes no bit. */
 void tess_trainer_validation(const struct tess_trainer *trainer, int64_t *first, int64_t *end)
 {
     const struct tess_index *index = &trainer->store.index;
@@ -105,24 +109,26 @@ void tess_trainer_validation(const struct tess_trainer *trainer, int64_t *first,
     }
 }
 
-/* Who sends which rows of perturbations at each validation: told once. Collective. */
+/* Who sends which rows of perturbations at each validation: told once. The order is that of the
+ * loaded experiments, by which trainer_validate.c finds the rows (queue_init). Collective. */
 static void route_validation(struct tess_trainer *trainer)
 {
     const struct tess_index *index = &trainer->store.index;
-    struct tess_wish wish = {0};
+    struct tess_request request = {0};
 
     for (int64_t i = 0; i < trainer->validation.n; i++) {
         int64_t q = index->combination[trainer->validation.experiment[i]];
 
         for (int64_t k = index->combination_first[q]; k < index->combination_first[q + 1]; k++)
-            tess_wish_add(
-                &wish, index->combination_member[k],
+            tess_request_add(
+                &request, index->combination_member[k],
                 tess_shard_owner(&trainer->shard[TESS_TABLE_P], index->combination_member[k]));
     }
-    tess_routes_init(&trainer->validation_routes, trainer->comm, 1, &wish);
-    tess_wish_release(&wish);
+    tess_routes_init(&trainer->validation_routes, trainer->comm, 1, &request);
+    tess_request_release(&request);
 }
 
+/* All numbers of a pulse lie behind each other, so that one MPI_Allreduce takes them all. */
 static void init_pulse(struct tess_trainer *trainer)
 {
     int lanes = trainer->lanes.n;
@@ -170,6 +176,8 @@ static void begin(struct tess_trainer *trainer, const struct tess_config *config
     trainer->progress.best_score = NAN;
     MPI_Comm_rank(comm, &trainer->rank);
     MPI_Comm_size(comm, &trainer->n_ranks);
+    /* Unless it is asked for, one thread a rank: launchers place ranks, and OpenMP's own default
+     * would give each rank all cores. */
     if (config->train.threads > 0)
         omp_set_num_threads(tess_int(config->train.threads));
     else if (!getenv("OMP_NUM_THREADS"))
@@ -232,6 +240,7 @@ int tess_trainer_init(struct tess_trainer *trainer, const struct tess_config *co
                : error->code;
 }
 
+/* What was never made is NULL or 0: also after an open or load that failed half-way. */
 void tess_trainer_release(struct tess_trainer *trainer)
 {
     for (int l = 0; l < trainer->n_local && trainer->lane; l++) {
@@ -274,6 +283,7 @@ void tess_trainer_begin_epoch(struct tess_trainer *trainer, int64_t epoch)
         longest = trainer->lane[l].n_steps > longest ? trainer->lane[l].n_steps : longest;
     }
     MPI_Allreduce(MPI_IN_PLACE, &longest, 1, MPI_INT64_T, MPI_MAX, trainer->comm);
+    /* Steps are collective: a lane that has run out takes part with no work. */
     trainer->steps_per_epoch = longest;
     trainer->window_first = -1;
     trainer->window_n = 0;

@@ -73,6 +73,8 @@ static char *first_difference(const struct tess_vocab *was, const struct tess_vo
                        i < is->n ? is->symbol[i] : "missing", i < is->n ? "'" : "");
 }
 
+/* Symbols first: they say best what differs. Other BLAS kernels give other bits, not wrong ones: a
+ * warning. */
 static int compare_store(const struct tess_trainer *trainer, const struct tess_state *saved,
                          const char *path, struct tess_error *error)
 {

@@ -12,6 +12,7 @@
 #include <omp.h>
 #include <string.h>
 
+/* A route's entries are 64-bit numbers: the table in the top byte, the row below. */
 #define CODE(table, row) ((int64_t)(table) << 56 | (row))
 #define CODE_TABLE(code) ((int)((code) >> 56))
 #define CODE_ROW(code)   ((code) & (((int64_t)1 << 56) - 1))
@@ -30,19 +31,21 @@ static struct tess_work *work_of(struct tess_trainer *trainer, int64_t step, int
     return &trainer->work[(step - trainer->window_first) * trainer->n_local + lane];
 }
 
-static void wish_rows(const struct tess_trainer *trainer, enum tess_table table, int n,
-                      const int64_t *row, struct tess_wish *wish)
+static void request_rows(const struct tess_trainer *trainer, enum tess_embedding table, int n,
+                         const int64_t *row, struct tess_request *request)
 {
     for (int i = 0; i < n; i++)
-        tess_wish_add(wish, CODE(table, row[i]), tess_shard_owner(&trainer->shard[table], row[i]));
+        tess_request_add(request, CODE(table, row[i]),
+                         tess_shard_owner(&trainer->shard[table], row[i]));
 }
 
-/* The work of the next steps of all lanes, and one exchange of which rows they need. */
+/* The work of the next steps of all lanes, and one exchange of which rows they need. They are asked
+ * for in the order of the lanes, which is the order in which owners add gradients (update_rows). */
 static void prepare_window(struct tess_trainer *trainer, int64_t first)
 {
     int64_t left = trainer->steps_per_epoch - first;
     int n = (int)(left < TESS_WINDOW ? left : TESS_WINDOW);
-    struct tess_wish *wish = TESS_NEW(struct tess_wish, n);
+    struct tess_request *request = TESS_NEW(struct tess_request, n);
 
     tess_routes_release(&trainer->routes);
     trainer->window_first = first;
@@ -54,16 +57,16 @@ static void prepare_window(struct tess_trainer *trainer, int64_t first)
                        &trainer->work[i]);
     for (int i = 0; i < n * trainer->n_local; i++) {
         struct tess_work *work = &trainer->work[i];
-        struct tess_wish *to = &wish[i / trainer->n_local];
+        struct tess_request *to = &request[i / trainer->n_local];
 
-        wish_rows(trainer, TESS_TABLE_P, work->n_component, work->component, to);
-        wish_rows(trainer, TESS_TABLE_R, work->n_r, work->readout, to);
-        wish_rows(trainer, TESS_TABLE_C, work->n_c, work->context, to);
+        request_rows(trainer, TESS_TABLE_P, work->n_component, work->component, to);
+        request_rows(trainer, TESS_TABLE_R, work->n_r, work->readout, to);
+        request_rows(trainer, TESS_TABLE_C, work->n_c, work->context, to);
     }
-    tess_routes_init(&trainer->routes, trainer->comm, n, wish);
+    tess_routes_init(&trainer->routes, trainer->comm, n, request);
     for (int s = 0; s < n; s++)
-        tess_wish_release(&wish[s]);
-    tess_free(wish);
+        tess_request_release(&request[s]);
+    tess_free(request);
 }
 
 static float *message(float **block, size_t *room, int64_t rows, int dim)
@@ -78,7 +81,9 @@ static float *message(float **block, size_t *room, int64_t rows, int dim)
     return *block;
 }
 
-/* Owners catch the rows up that this step touches, and send them. */
+/* Owners catch the rows up that this step touches, and send them. The optimiser has begun the step
+ * already, so rows are caught up to the one before; update_rows then takes them through this one.
+ */
 static void fetch_rows(struct tess_trainer *trainer, int at)
 {
     const struct tess_route_step *route = &trainer->routes.step[at];
@@ -134,7 +139,9 @@ static double largest(int64_t n, const float *gradient)
 }
 
 /* One lane: its rows out of the message, the tile, its rows' gradients into the message. `entry` is
- * the lane's first entry of the step: components, readouts, contexts, as wished. */
+ * the lane's first entry of the step: components, readouts, contexts, in the order they were asked
+ * for. Every entry has a slot of its own, even if two lanes ask for one row: lanes write side by
+ * side. */
 static void compute_lane(struct tess_trainer *trainer, int at, int64_t step, int lane,
                          int64_t entry)
 {
@@ -154,6 +161,7 @@ static void compute_lane(struct tess_trainer *trainer, int at, int64_t step, int
     struct tess_tile_grad grad = {.loss = 0};
     float *gradient = tess_lanes_take(&trainer->lanes);
 
+    /* The buffer holds another lane's numbers: a lane without work must still add zeroes. */
     if (work->n == 0) {
         memset(gradient, 0, (size_t)trainer->n_parameters * sizeof(float));
     } else {
@@ -238,6 +246,8 @@ static int beat(struct tess_trainer *trainer, struct tess_error *error)
     return isfinite(pulse->loss) ? TESS_OK : refuse_loss(trainer, error);
 }
 
+/* Each rank reduces and updates a slice of the parameters, whose moments it alone holds, and sends
+ * it to all (as ZeRO does: Rajbhandari et al. 2020). */
 static void update_mlp(struct tess_trainer *trainer, float scale)
 {
     int64_t first = trainer->slice[trainer->rank], n = trainer->slice[trainer->rank + 1] - first;
@@ -312,6 +322,8 @@ int tess_trainer_step(struct tess_trainer *trainer, int64_t step, struct tess_er
     if (beat(trainer, error) != TESS_OK)
         return error->code;
     lap(trainer, TESS_STAGE_WAIT);
+    /* The loss is the mean over what all lanes measured at this step: known only now, so gradients
+     * of sums are scaled in the update. */
     scale = trainer->pulse.measured > 0 ? (float)(1.0 / trainer->pulse.measured) : 0.0f;
     update_mlp(trainer, scale);
     update_rows(trainer, at, scale);

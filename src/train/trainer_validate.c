@@ -62,6 +62,7 @@ struct queue {
     int64_t *place, *entry, n_entries;
 };
 
+/* A counting sort by panel, within one in the order of the loaded experiments. */
 static void queue_init(struct queue *queue, const struct tess_trainer *trainer)
 {
     const struct tess_index *index = &trainer->store.index;
@@ -167,7 +168,8 @@ static void score(const struct tess_trainer *trainer, int64_t place, int64_t fir
     }
 }
 
-/* One batch: n experiments of one panel, some columns at a time. */
+/* One batch: n experiments of one panel, some columns at a time: whole tiles of them, and never
+ * none, as rows->n is at most TESS_VALIDATION_ROWS. */
 static void score_batch(const struct tess_trainer *trainer, const struct view *view,
                         const struct tess_predict_rows *rows, const int64_t *place, double *sum)
 {
@@ -216,7 +218,8 @@ static void score_all(const struct tess_trainer *trainer, const float *want, dou
     view_release(&view);
 }
 
-/* Sums in the order of the experiments, on rank 0; ranks hold consecutive ones. */
+/* Sums in the order of the experiments, on rank 0; ranks hold consecutive ones. So the score has
+ * the same bits on any number of ranks; a reduction over ranks would not. */
 static double add_up(const struct tess_trainer *trainer, const double *sum, double *context)
 {
     const struct tess_index *index = &trainer->store.index;
@@ -238,6 +241,8 @@ static double add_up(const struct tess_trainer *trainer, const double *sum, doub
             }
             at++;
         }
+    /* In place: entry c is written after 2c and 2c + 1 are read, and nothing below them is read
+     * again. */
     for (int64_t c = 0; c <= n_contexts; c++)
         square[c] = square[2 * c + 1] > 0 ? sqrt(square[2 * c] / square[2 * c + 1]) : NAN;
     MPI_Bcast(square, tess_int(n_contexts + 1), MPI_DOUBLE, 0, trainer->comm);

@@ -6,9 +6,9 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/broadcast.h"
+#include "tessera/checksums.h"
 #include "tessera/error.h"
-#include "tessera/share.h"
-#include "tessera/sums.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -113,7 +113,7 @@ int tess_writer_open(struct tess_writer *writer, const char *path,
     if (writer->rank == 0)
         tess_commit_open(&writer->commit, path, error);
     if (tess_agree(comm, error) == TESS_OK) {
-        tess_share_commit(comm, &writer->commit);
+        tess_broadcast_commit(comm, &writer->commit);
         type->open(writer, error);
     }
     return error->code;
@@ -220,7 +220,7 @@ static void commit(struct tess_writer *writer, int sums, struct tess_error *erro
 {
     char *path = tess_strdup(writer->commit.path), *sidecar = tess_format("%s.sum", path);
     int ours = sums && tess_agree(writer->comm, error) == TESS_OK &&
-               tess_sums_write(&writer->commit, writer->comm, error) == TESS_OK;
+               tess_checksums_write(&writer->commit, writer->comm, error) == TESS_OK;
 
     if (error->code == TESS_OK && writer->rank == 0)
         tess_commit_finish(&writer->commit, error);

@@ -69,7 +69,7 @@ static int write_texts(struct tess_h5 *h5, const char *path, int64_t n, const ch
 static int write_numbers(struct tess_h5 *h5, const char *path, int64_t n, hid_t type,
                          const void *data, struct tess_error *error)
 {
-    if (tess_h5_write(h5, path, type, 1, &n, data, error) == TESS_OK)
+    if (tess_h5_write(h5, path, type, TESS_H5_LINE(n), data, error) == TESS_OK)
         encode(h5, path, "array", "0.2.0", error);
     return error->code;
 }
@@ -118,7 +118,8 @@ static int write_categorical(const struct tess_writer *writer, const char *path,
     hid_t type = tess_h5_bool_type();
 
     if (make_group(h5, path, "categorical", "0.2.0", error) == TESS_OK &&
-        tess_h5_write_attribute(h5, path, "ordered", type, 1, &(int8_t){0}, error) == TESS_OK &&
+        tess_h5_write_attribute(h5, (struct tess_h5_attribute){path, "ordered"}, type, 1,
+                                &(int8_t){0}, error) == TESS_OK &&
         write_codes(writer, codes, n, column, error) == TESS_OK)
         write_texts(h5, categories, column->n_categories, column->category, error);
     tess_h5_type_close(type);
@@ -175,8 +176,8 @@ static int write_note(struct tess_writer *writer, const char *path,
     else if (error->code == TESS_OK && note->type == TESS_WRITER_TEXT) {
         if (tess_h5_write_text(h5, full, note->text[0], error) == TESS_OK)
             encode(h5, full, "string", "0.2.0", error);
-    } else if (error->code == TESS_OK &&
-               tess_h5_write(h5, full, H5T_NATIVE_DOUBLE, 0, NULL, &note->number, error) == TESS_OK)
+    } else if (error->code == TESS_OK && tess_h5_write(h5, full, H5T_NATIVE_DOUBLE, TESS_H5_SCALAR,
+                                                       &note->number, error) == TESS_OK)
         encode(h5, full, "numeric-scalar", "0.2.0", error);
     tess_free(full);
     return error->code;
@@ -194,7 +195,8 @@ static int define_matrix(struct tess_writer *writer, const char *layer, struct t
     int64_t shape[2] = {writer->n_rows, writer->n_readouts};
     char *name = matrix_path(layer);
 
-    if (tess_h5_define(h5, name, H5T_NATIVE_FLOAT, 2, shape, NULL, error) == TESS_OK)
+    if (tess_h5_define(h5, name, H5T_NATIVE_FLOAT, TESS_H5_MATRIX(shape[0], shape[1]), error) ==
+        TESS_OK)
         encode(h5, name, "array", "0.2.0", error);
     tess_free(name);
     return error->code;
@@ -205,7 +207,8 @@ static int put_rows(struct tess_writer *writer, const char *layer, int64_t first
 {
     char *name = matrix_path(layer);
 
-    tess_h5_put_rows(h5_of(writer), name, H5T_NATIVE_FLOAT, first, n, value, error);
+    tess_h5_put_rows(h5_of(writer), name, H5T_NATIVE_FLOAT, (struct tess_h5_range){first, n}, value,
+                     error);
     tess_free(name);
     return error->code;
 }
@@ -222,11 +225,14 @@ static int define_sparse(struct tess_writer *writer, int64_t n_values, struct te
     int is_first = writer->rank == 0;
 
     if (make_group(h5, "X", "csr_matrix", "0.1.0", error) == TESS_OK &&
-        tess_h5_write_attribute(h5, "X", "shape", H5T_NATIVE_INT64, 2, shape, error) == TESS_OK &&
-        tess_h5_define(h5, "X/data", H5T_NATIVE_FLOAT, 1, &n_values, NULL, error) == TESS_OK &&
-        tess_h5_define(h5, "X/indices", H5T_NATIVE_INT32, 1, &n_values, NULL, error) == TESS_OK &&
-        tess_h5_define(h5, "X/indptr", H5T_NATIVE_INT64, 1, &n_indptr, NULL, error) == TESS_OK)
-        tess_h5_write_rows(h5, "X/indptr", H5T_NATIVE_INT64, 0, is_first, &(int64_t){0}, error);
+        tess_h5_write_attribute(h5, (struct tess_h5_attribute){"X", "shape"}, H5T_NATIVE_INT64, 2,
+                                shape, error) == TESS_OK &&
+        tess_h5_define(h5, "X/data", H5T_NATIVE_FLOAT, TESS_H5_LINE(n_values), error) == TESS_OK &&
+        tess_h5_define(h5, "X/indices", H5T_NATIVE_INT32, TESS_H5_LINE(n_values), error) ==
+            TESS_OK &&
+        tess_h5_define(h5, "X/indptr", H5T_NATIVE_INT64, TESS_H5_LINE(n_indptr), error) == TESS_OK)
+        tess_h5_write_rows(h5, "X/indptr", H5T_NATIVE_INT64, (struct tess_h5_range){0, is_first},
+                           &(int64_t){0}, error);
     return error->code;
 }
 
@@ -239,11 +245,12 @@ static int write_sparse(struct tess_writer *writer, const struct tess_writer_spa
 
     for (int64_t i = 0; i < n; i++)
         end[i] = first + rows->indptr[i + 1];
-    if (tess_h5_write_rows(h5, "X/indptr", H5T_NATIVE_INT64, rows->first + 1, n, end, error) ==
-            TESS_OK &&
-        tess_h5_write_rows(h5, "X/indices", H5T_NATIVE_INT32, first, n_values, rows->index,
-                           error) == TESS_OK)
-        tess_h5_write_rows(h5, "X/data", H5T_NATIVE_FLOAT, first, n_values, rows->value, error);
+    if (tess_h5_write_rows(h5, "X/indptr", H5T_NATIVE_INT64,
+                           (struct tess_h5_range){rows->first + 1, n}, end, error) == TESS_OK &&
+        tess_h5_write_rows(h5, "X/indices", H5T_NATIVE_INT32,
+                           (struct tess_h5_range){first, n_values}, rows->index, error) == TESS_OK)
+        tess_h5_write_rows(h5, "X/data", H5T_NATIVE_FLOAT, (struct tess_h5_range){first, n_values},
+                           rows->value, error);
     tess_free(end);
     return error->code;
 }

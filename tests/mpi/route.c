@@ -1,4 +1,5 @@
-/* route.c -- every wish is served by its owner, in the order of ranks and of wishing, both ways. */
+/* route.c -- every request is served by its owner, in the order of ranks and of wishing, both ways.
+ */
 #include "tessera/route.h"
 
 #include "tessera/alloc.h"
@@ -64,7 +65,7 @@ static void check_fetch(const struct tess_routes *routes, int step)
     tess_free(want);
 }
 
-/* Each wisher sends back (code, rank, number of its wish): owners meet them in order. */
+/* Each wisher sends back (code, rank, number of its request): owners meet them in order. */
 static void check_return(const struct tess_routes *routes, int step)
 {
     const struct tess_route_step *route = &routes->step[step];
@@ -99,7 +100,7 @@ static void check_return(const struct tess_routes *routes, int step)
 
 int main(int argc, char **argv)
 {
-    struct tess_wish wish[STEPS] = {{0}};
+    struct tess_request request[STEPS] = {{0}};
     struct tess_routes routes;
 
     MPI_Init(&argc, &argv);
@@ -107,10 +108,10 @@ int main(int argc, char **argv)
     MPI_Comm_size(MPI_COMM_WORLD, &n_ranks);
     for (int s = 0; s < STEPS; s++)
         for (int64_t i = 0; i < n_wishes(rank, s); i++)
-            tess_wish_add(&wish[s], wished(rank, s, i), owner_of(wished(rank, s, i)));
-    tess_routes_init(&routes, MPI_COMM_WORLD, STEPS, wish);
+            tess_request_add(&request[s], wished(rank, s, i), owner_of(wished(rank, s, i)));
+    tess_routes_init(&routes, MPI_COMM_WORLD, STEPS, request);
     for (int s = 0; s < STEPS; s++)
-        tess_wish_release(&wish[s]);
+        tess_request_release(&request[s]);
     for (int s = STEPS - 1; s >= 0; s--) {
         check_fetch(&routes, s);
         check_return(&routes, s);

@@ -220,13 +220,20 @@ def compare(what, scores, wanted, skip=()):
             assert name not in wanted, (what, name, wanted[name])
 
 
+judged, given = set(), set()  # metrics that NumPy has said something of, and that the program has
+
+
 def compare_baselines(what, scores, plain, skip=()):
     guesses = {k: plain.predict(*k) for k in plain.test}
+    assert set(next(iter(guesses.values()))) == set(scores["baselines"]) - {"reasons"}, (what, set(scores["baselines"]))
     for name in next(iter(guesses.values())):
         if scores["baselines"][name] is None:
             assert name in ("no_perturbation", "additive_components") and scores["baselines"]["reasons"][name], (what, name)
             continue
-        compare(f"{what} {name}", scores["baselines"][name], score_all(plain, lambda p, c: guesses[p, c][name]), skip)
+        wanted = score_all(plain, lambda p, c: guesses[p, c][name])
+        compare(f"{what} {name}", scores["baselines"][name], wanted, skip)
+        judged.update(wanted)
+        given.update(metric for metric, value in scores["baselines"][name].items() if isinstance(value, float))
 
 
 def compare_ceiling(what, scores, plain):
@@ -441,4 +448,5 @@ with tempfile.TemporaryDirectory() as folder:
         test_ranks(at)
         test_predictions(small, at)
         test_model(small, at)
+        assert given <= judged, ("nobody judges", given - judged)
 print("ok")

@@ -73,6 +73,7 @@ def forward(pieces, members, r, c, L, rule):
     if rule == "max":
         p = vectors.max(1).values
     else:
+        assert rule in ("mean", "sum"), rule
         p = (vectors * weight[:, :, None]).sum(1) / (weight.sum(1, keepdim=True) if rule == "mean" else 1)
     x = torch.cat([p, table_r[r], table_c[c]], 1) @ torch.cat(pieces[:3], 1).T + pieces[3]
     if L == 0:

@@ -23,14 +23,17 @@ static void write_texts(const char *name, int n, const char *const *text)
 
     for (int i = 0; i < n; i++)
         memcpy(block[i], text[i], strlen(text[i]));
-    assert_int_equal(tess_h5_write_strings(&h5, name, n, 8, 8, block[0], &error), TESS_OK);
+    assert_int_equal(
+        tess_h5_write_strings(&h5, name, &(struct tess_h5_strings){n, 8, 8, block[0]}, &error),
+        TESS_OK);
 }
 
 static void write_bytes(const char *name, int64_t n, const int8_t *byte)
 {
     struct tess_error error = TESS_ERROR_INIT;
 
-    assert_int_equal(tess_h5_write(&h5, name, H5T_NATIVE_INT8, 1, &n, byte, &error), TESS_OK);
+    assert_int_equal(tess_h5_write(&h5, name, H5T_NATIVE_INT8, TESS_H5_LINE(n), byte, &error),
+                     TESS_OK);
 }
 
 static int make_file(void **state)

@@ -47,10 +47,11 @@ static void write_matrix(struct tess_h5 *h5, const char *name, const char *kind,
             }
         pointer[i + 1] = done;
     }
-    tess_h5_write(h5, group[0], H5T_NATIVE_INT64, 1, &length, pointer, &error);
-    tess_h5_write(h5, group[1], H5T_NATIVE_INT32, 1, &n, index, &error);
-    tess_h5_write(h5, group[2], H5T_NATIVE_FLOAT, 1, &n, data, &error);
-    tess_h5_write_attribute(h5, name, "shape", H5T_NATIVE_INT64, 2, shape, &error);
+    tess_h5_write(h5, group[0], H5T_NATIVE_INT64, TESS_H5_LINE(length), pointer, &error);
+    tess_h5_write(h5, group[1], H5T_NATIVE_INT32, TESS_H5_LINE(n), index, &error);
+    tess_h5_write(h5, group[2], H5T_NATIVE_FLOAT, TESS_H5_LINE(n), data, &error);
+    tess_h5_write_attribute(h5, (struct tess_h5_attribute){name, "shape"}, H5T_NATIVE_INT64, 2,
+                            shape, &error);
     tess_h5_write_string(h5, name, "encoding-type", kind, &error);
     assert_string_equal(error.text, "");
     for (int i = 0; i < 3; i++)

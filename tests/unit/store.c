@@ -2,8 +2,8 @@
 #include "../sample.h"
 
 #include "tessera/alloc.h"
-#include "tessera/commit.h"
 #include "tessera/combination.h"
+#include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/h5_guard.h"
 #include "tessera/text.h"
@@ -110,9 +110,9 @@ static void store__split_cut_short(void **state)
     (void)state;
     write_sample();
     assert_int_equal(tess_h5_open(&h5, path, MPI_COMM_NULL, 1, &error), TESS_OK);
-    assert_int_equal(
-        tess_h5_write_rows(&h5, "/experiment/split", H5T_NATIVE_INT8, 0, 2, split, &error),
-        TESS_OK);
+    assert_int_equal(tess_h5_write_rows(&h5, "/experiment/split", H5T_NATIVE_INT8,
+                                        (struct tess_h5_range){0, 2}, split, &error),
+                     TESS_OK);
     assert_int_equal(tess_h5_close(&h5, &error), TESS_OK);
     assert_int_equal(tess_store_open(&store, path, MPI_COMM_SELF, &error), TESS_EDATA);
     assert_non_null(strstr(error.text, "split it again"));

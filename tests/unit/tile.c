@@ -3,8 +3,8 @@
 #include "../reference.h"
 #include "kernel/fused.h"
 
-#include "tessera/encoder.h"
 #include "tessera/config.h"
+#include "tessera/encoder.h"
 #include "tessera/tile.h"
 
 #include <Random123/philox.h>

@@ -1,6 +1,6 @@
-/* simulate_plan.c -- symbols, combinations, panels, measured pairs and the split of a simulation.
+/* simulate_design.c -- symbols, combinations, panels, measured pairs and the split of a simulation.
  */
-#include "simulate_plan.h"
+#include "simulate_design.h"
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
@@ -34,23 +34,24 @@ static void name_symbols(struct tess_vocab *vocab, char letter, int64_t n, const
     tess_free(name);
 }
 
-static void name_all(struct plan *plan)
+static void name_all(struct tess_design *design)
 {
-    const struct tess_simulate *s = plan->simulate;
+    const struct tess_simulate *s = design->simulate;
     const char *control = s->n_controls > 0 ? TESS_CONTROL : NULL;
 
-    name_symbols(&plan->index.readout, s->network ? 'G' : 'R', s->n_readouts, NULL, s->n_readouts,
+    name_symbols(&design->index.readout, s->network ? 'G' : 'R', s->n_readouts, NULL, s->n_readouts,
                  NULL);
-    name_symbols(&plan->index.context, 'C', s->n_contexts, NULL, s->n_contexts, NULL);
+    name_symbols(&design->index.context, 'C', s->n_contexts, NULL, s->n_contexts, NULL);
     if (s->network)
-        name_symbols(&plan->index.perturbation, 'G', s->n_perturbations, plan->truth.network.target,
-                     s->n_readouts, control);
+        name_symbols(&design->index.perturbation, 'G', s->n_perturbations,
+                     design->truth.network.target, s->n_readouts, control);
     else
-        name_symbols(&plan->index.perturbation, 'P', s->n_perturbations, NULL, s->n_perturbations,
+        name_symbols(&design->index.perturbation, 'P', s->n_perturbations, NULL, s->n_perturbations,
                      control);
 }
 
-/* A set of n distinct perturbations from draw number `at` on. */
+/* A set of n distinct perturbations from draw number `at` on: drawn again until they are, for which
+ * the caller leaves 2^20 numbers. */
 static void draw_set(struct tess_random stream, uint64_t at, int64_t n_perturbations, int n,
                      int64_t *member)
 {
@@ -83,12 +84,12 @@ static int draw_sets(const struct tess_simulate *s, struct tess_sets *sets,
 }
 
 /* Every perturbation alone, the control among them, and the random sets. */
-static int make_combinations(struct plan *plan, struct tess_error *error)
+static int make_combinations(struct tess_design *design, struct tess_error *error)
 {
-    struct tess_index *index = &plan->index;
+    struct tess_index *index = &design->index;
     struct tess_sets sets = {0};
 
-    if (draw_sets(plan->simulate, &sets, error) != TESS_OK) {
+    if (draw_sets(design->simulate, &sets, error) != TESS_OK) {
         tess_sets_release(&sets);
         return error->code;
     }
@@ -116,10 +117,10 @@ static int64_t choose_panel(const struct tess_simulate *s, int64_t context, int 
 }
 
 /* panel_of (n_contexts) out. */
-static void make_panels(struct plan *plan, int64_t *panel_of)
+static void make_panels(struct tess_design *design, int64_t *panel_of)
 {
-    const struct tess_simulate *s = plan->simulate;
-    struct tess_index *index = &plan->index;
+    const struct tess_simulate *s = design->simulate;
+    struct tess_index *index = &design->index;
     int64_t n_partial = (int64_t)floor(s->panel_fraction * (double)s->n_contexts + 0.5);
     int64_t *readout = TESS_NEW(int64_t, s->n_readouts);
     struct tess_sets panels = {0};
@@ -133,15 +134,16 @@ static void make_panels(struct plan *plan, int64_t *panel_of)
     tess_free(readout);
 }
 
-/* Numbers the measured pairs (plan->experiment); controls always, everything else at least once. */
-static void choose_measured(struct plan *plan)
+/* Numbers the measured pairs (design->experiment); controls always, everything else at least once.
+ * The control alone is the last combination: its name sorts behind all others. */
+static void choose_measured(struct tess_design *design)
 {
-    const struct tess_simulate *s = plan->simulate;
-    struct tess_index *index = &plan->index;
+    const struct tess_simulate *s = design->simulate;
+    struct tess_index *index = &design->index;
     struct tess_random stream = part_stream(s, PART_MEASURED);
     int64_t n = index->n_combinations, n_contexts = s->n_contexts;
 
-    plan->experiment = TESS_NEW(int64_t, n_contexts * n);
+    design->experiment = TESS_NEW(int64_t, n_contexts * n);
     for (int64_t i = 0; i < n; i++) {
         uint64_t at = (uint64_t)(i * (n_contexts + 1));
         int64_t forced = tess_random_below(stream, at + (uint64_t)n_contexts, n_contexts);
@@ -150,37 +152,37 @@ static void choose_measured(struct plan *plan)
         for (int64_t c = 0; c < n_contexts; c++) {
             int here = control || tess_random_uniform(stream, at + (uint64_t)c) >= s->sparsity;
 
-            plan->experiment[c * n + i] = here ? 0 : -1;
+            design->experiment[c * n + i] = here ? 0 : -1;
             seen |= here;
         }
         if (!seen)
-            plan->experiment[forced * n + i] = 0;
+            design->experiment[forced * n + i] = 0;
     }
     for (int64_t k = 0; k < n_contexts * n; k++)
-        if (plan->experiment[k] == 0)
-            plan->experiment[k] = index->n_experiments++;
+        if (design->experiment[k] == 0)
+            design->experiment[k] = index->n_experiments++;
 }
 
-int64_t plan_replicates(const struct plan *plan, int64_t combination)
+int64_t tess_design_replicates(const struct tess_design *design, int64_t combination)
 {
-    const struct tess_simulate *s = plan->simulate;
-    int control = tess_index_is_control(&plan->index, combination);
+    const struct tess_simulate *s = design->simulate;
+    int control = tess_index_is_control(&design->index, combination);
 
     return control && s->n_cells == 0 ? s->n_controls : s->n_replicates;
 }
 
-static int64_t rows_of(const struct plan *plan, int64_t combination)
+static int64_t rows_of(const struct tess_design *design, int64_t combination)
 {
-    const struct tess_simulate *s = plan->simulate;
+    const struct tess_simulate *s = design->simulate;
 
     if (s->n_cells == 0)
-        return plan_replicates(plan, combination);
-    return s->n_cells * (tess_index_is_control(&plan->index, combination) ? s->n_controls : 1);
+        return tess_design_replicates(design, combination);
+    return s->n_cells * (tess_index_is_control(&design->index, combination) ? s->n_controls : 1);
 }
 
-static void make_experiments(struct plan *plan, const int64_t *panel_of)
+static void make_experiments(struct tess_design *design, const int64_t *panel_of)
 {
-    struct tess_index *index = &plan->index;
+    struct tess_index *index = &design->index;
     int64_t n = index->n_combinations, n_experiments = index->n_experiments, at = 0;
 
     index->combination = TESS_NEW(int64_t, n_experiments);
@@ -191,11 +193,11 @@ static void make_experiments(struct plan *plan, const int64_t *panel_of)
     index->n_observed = TESS_NEW(int64_t, n_experiments);
     index->fold_first = TESS_NEW(int64_t, n_experiments + 1);
     index->fold_replicates = TESS_NEW(int64_t, n_experiments * TESS_STORE_FOLDS);
-    plan->row_first = TESS_NEW(int64_t, n_experiments + 1);
+    design->row_first = TESS_NEW(int64_t, n_experiments + 1);
     for (int64_t k = 0; k < index->context.n * n; k++) {
-        int64_t replicates = plan_replicates(plan, k % n), folds;
+        int64_t replicates = tess_design_replicates(design, k % n), folds;
 
-        if (plan->experiment[k] < 0)
+        if (design->experiment[k] < 0)
             continue;
         folds = replicates < 2 ? 0 : replicates < TESS_STORE_FOLDS ? replicates : TESS_STORE_FOLDS;
         index->combination[at] = k % n;
@@ -206,16 +208,16 @@ static void make_experiments(struct plan *plan, const int64_t *panel_of)
         for (int64_t f = 0; f < folds; f++) /* replicate i lies in fold i mod folds */
             index->fold_replicates[index->fold_first[at] + f] =
                 (replicates - f + folds - 1) / folds;
-        plan->row_first[at + 1] = plan->row_first[at] + rows_of(plan, k % n);
+        design->row_first[at + 1] = design->row_first[at] + rows_of(design, k % n);
         at++;
     }
 }
 
 /* Contexts (flags) named by --split-target; by default the last one. */
-static int find_targets(const struct plan *plan, char *target, struct tess_error *error)
+static int find_targets(const struct tess_design *design, char *target, struct tess_error *error)
 {
-    const struct tess_strings *wanted = &plan->simulate->split_target;
-    const struct tess_vocab *context = &plan->index.context;
+    const struct tess_strings *wanted = &design->simulate->split_target;
+    const struct tess_vocab *context = &design->index.context;
     struct tess_strings unknown = {0};
 
     if (wanted->n == 0)
@@ -237,9 +239,9 @@ static int find_targets(const struct plan *plan, char *target, struct tess_error
 }
 
 /* 15 % + 15 % of what a target context shares with contexts that are none. */
-static int64_t hold_out(struct plan *plan, const char *target, int64_t context)
+static int64_t hold_out(struct tess_design *design, const char *target, int64_t context)
 {
-    struct tess_index *index = &plan->index;
+    struct tess_index *index = &design->index;
     int64_t n = index->n_combinations, n_shared = 0, take;
     int64_t *shared = TESS_NEW(int64_t, n);
     uint64_t place = (uint64_t)PART_SPLIT | (uint64_t)(context + 1) << 8;
@@ -248,12 +250,13 @@ static int64_t hold_out(struct plan *plan, const char *target, int64_t context)
         int elsewhere = 0;
 
         for (int64_t c = 0; c < index->context.n; c++)
-            elsewhere |= !target[c] && plan->experiment[c * n + i] >= 0;
-        if (elsewhere && plan->experiment[context * n + i] >= 0 && !tess_index_is_control(index, i))
-            shared[n_shared++] = plan->experiment[context * n + i];
+            elsewhere |= !target[c] && design->experiment[c * n + i] >= 0;
+        if (elsewhere && design->experiment[context * n + i] >= 0 &&
+            !tess_index_is_control(index, i))
+            shared[n_shared++] = design->experiment[context * n + i];
     }
     tess_random_permute(
-        tess_random_stream((uint64_t)plan->simulate->seed, TESS_RANDOM_SIMULATE, place), n_shared,
+        tess_random_stream((uint64_t)design->simulate->seed, TESS_RANDOM_SIMULATE, place), n_shared,
         shared);
     take = (int64_t)floor(HELD_OUT * (double)n_shared + 0.5);
     for (int64_t i = 0; i < 2 * take; i++)
@@ -262,17 +265,17 @@ static int64_t hold_out(struct plan *plan, const char *target, int64_t context)
     return 2 * take;
 }
 
-static int make_split(struct plan *plan, struct tess_error *error)
+static int make_split(struct tess_design *design, struct tess_error *error)
 {
     struct tess_strings names = {0};
-    char *target = TESS_NEW(char, plan->index.context.n), *list;
+    char *target = TESS_NEW(char, design->index.context.n), *list;
 
-    if (find_targets(plan, target, error) == TESS_OK)
-        for (int64_t c = 0; c < plan->index.context.n; c++)
-            if (target[c] && hold_out(plan, target, c) > 0)
-                tess_strings_add(&names, plan->index.context.symbol[c]);
+    if (find_targets(design, target, error) == TESS_OK)
+        for (int64_t c = 0; c < design->index.context.n; c++)
+            if (target[c] && hold_out(design, target, c) > 0)
+                tess_strings_add(&names, design->index.context.symbol[c]);
     list = tess_strings_join(&names, ", ", 20);
-    plan->split_text =
+    design->split_text =
         names.n ? tess_format("simulated: 15 %% + 15 %% of the shared perturbations of %s", list)
                 : tess_strdup("simulated: nothing held out");
     tess_free(list);
@@ -281,72 +284,78 @@ static int make_split(struct plan *plan, struct tess_error *error)
     return error->code;
 }
 
-int plan_init(struct plan *plan, const struct tess_simulate *simulate, struct tess_error *error)
+int tess_design_init(struct tess_design *design, const struct tess_simulate *simulate,
+                     struct tess_error *error)
 {
     int64_t *panel_of = TESS_NEW(int64_t, simulate->n_contexts);
 
-    *plan = (struct plan){.simulate = simulate};
-    truth_init(&plan->truth, simulate);
-    name_all(plan);
-    if (make_combinations(plan, error) == TESS_OK) {
-        make_panels(plan, panel_of);
-        plan->index.control = simulate->n_controls ? simulate->n_perturbations : -1;
-        choose_measured(plan);
-        make_experiments(plan, panel_of);
-        make_split(plan, error);
-        tess_index_finish(&plan->index);
+    *design = (struct tess_design){.simulate = simulate};
+    tess_truth_init(&design->truth, simulate);
+    name_all(design);
+    if (make_combinations(design, error) == TESS_OK) {
+        make_panels(design, panel_of);
+        design->index.control = simulate->n_controls ? simulate->n_perturbations : -1;
+        choose_measured(design);
+        make_experiments(design, panel_of);
+        make_split(design, error);
+        tess_index_finish(&design->index);
     }
     tess_free(panel_of);
     if (error->code != TESS_OK)
-        plan_release(plan);
+        tess_design_release(design);
     return error->code;
 }
 
-void plan_release(struct plan *plan)
+void tess_design_release(struct tess_design *design)
 {
-    tess_index_release(&plan->index);
-    truth_release(&plan->truth);
-    tess_free(plan->row_first);
-    tess_free(plan->experiment);
-    tess_free(plan->split_text);
-    *plan = (struct plan){0};
+    tess_index_release(&design->index);
+    tess_truth_release(&design->truth);
+    tess_free(design->row_first);
+    tess_free(design->experiment);
+    tess_free(design->split_text);
+    *design = (struct tess_design){0};
 }
 
-static void make_row(const struct plan *plan, int64_t combination, int64_t context,
+static void make_row(const struct tess_design *design, int64_t combination, int64_t context,
                      const double *noise, double *out)
 {
-    const struct tess_index *index = &plan->index;
+    const struct tess_index *index = &design->index;
     int64_t first = index->combination_first[combination];
     int n = (int)(index->combination_first[combination + 1] - first);
 
     if (tess_index_is_control(index, combination))
         n = 0;
-    truth_row(&plan->truth, n, index->combination_member + first, context, noise, out);
+    tess_truth_row(&design->truth, n, index->combination_member + first, context, noise, out);
 }
 
-void plan_truth(const struct plan *plan, int64_t combination, int64_t context, double *out)
+void tess_design_truth(const struct tess_design *design, int64_t combination, int64_t context,
+                       double *out)
 {
-    make_row(plan, combination, context, NULL, out);
+    make_row(design, combination, context, NULL, out);
 }
 
-void plan_cell_state(const struct plan *plan, int64_t experiment, const double *noise, double *out)
+void tess_design_cell_state(const struct tess_design *design, int64_t experiment,
+                            const double *noise, double *out)
 {
-    make_row(plan, plan->index.combination[experiment], plan->index.context_of[experiment], noise,
-             out);
+    make_row(design, design->index.combination[experiment], design->index.context_of[experiment],
+             noise, out);
 }
 
-int64_t plan_replicate_of(const struct plan *plan, int64_t experiment, int64_t row)
+int64_t tess_design_replicate_of(const struct tess_design *design, int64_t experiment, int64_t row)
 {
-    int64_t n_rows = plan->row_first[experiment + 1] - plan->row_first[experiment];
+    int64_t n_rows = design->row_first[experiment + 1] - design->row_first[experiment];
 
-    return row * plan->index.n_replicates[experiment] / n_rows;
+    return row * design->index.n_replicates[experiment] / n_rows;
 }
 
-void plan_replicate(const struct plan *plan, int64_t experiment, int64_t replicate,
-                    const double *truth, double *out)
+/* Random numbers go by context, combination and replicate, not by the experiment's number: a value
+ * stays the same when --sparsity measures fewer of them. What is missing is so in all replicates.
+ */
+void tess_design_replicate(const struct tess_design *design, int64_t experiment, int64_t replicate,
+                           const double *truth, double *out)
 {
-    const struct tess_simulate *s = plan->simulate;
-    const struct tess_index *index = &plan->index;
+    const struct tess_simulate *s = design->simulate;
+    const struct tess_index *index = &design->index;
     struct tess_random noise = part_stream(s, PART_NOISE), missing = part_stream(s, PART_MISSING);
     int64_t most = s->n_replicates > s->n_controls ? s->n_replicates : s->n_controls;
     uint64_t place = (uint64_t)(index->context_of[experiment] * index->n_combinations +
@@ -365,15 +374,15 @@ void plan_replicate(const struct plan *plan, int64_t experiment, int64_t replica
     }
 }
 
-void cursor_init(struct cursor *cursor, const struct plan *plan)
+void tess_cursor_init(struct cursor *cursor, const struct tess_design *design)
 {
-    *cursor = (struct cursor){.plan = plan, .experiment = -1, .replicate = -1};
-    cursor->truth = TESS_NEW(double, plan->simulate->n_readouts);
-    cursor->value = TESS_NEW(double, plan->simulate->n_readouts);
-    cursor->cell = TESS_NEW(double, plan->simulate->n_readouts);
+    *cursor = (struct cursor){.design = design, .experiment = -1, .replicate = -1};
+    cursor->truth = TESS_NEW(double, design->simulate->n_readouts);
+    cursor->value = TESS_NEW(double, design->simulate->n_readouts);
+    cursor->cell = TESS_NEW(double, design->simulate->n_readouts);
 }
 
-void cursor_release(struct cursor *cursor)
+void tess_cursor_release(struct cursor *cursor)
 {
     tess_free(cursor->truth);
     tess_free(cursor->value);
@@ -381,24 +390,24 @@ void cursor_release(struct cursor *cursor)
     *cursor = (struct cursor){0};
 }
 
-void cursor_replicate(struct cursor *cursor, int64_t experiment, int64_t replicate)
+void tess_cursor_replicate(struct cursor *cursor, int64_t experiment, int64_t replicate)
 {
-    const struct tess_index *index = &cursor->plan->index;
+    const struct tess_index *index = &cursor->design->index;
 
     if (cursor->experiment == experiment && cursor->replicate == replicate)
         return;
     if (cursor->experiment != experiment)
-        plan_truth(cursor->plan, index->combination[experiment], index->context_of[experiment],
-                   cursor->truth);
-    plan_replicate(cursor->plan, experiment, replicate, cursor->truth, cursor->value);
+        tess_design_truth(cursor->design, index->combination[experiment],
+                          index->context_of[experiment], cursor->truth);
+    tess_design_replicate(cursor->design, experiment, replicate, cursor->truth, cursor->value);
     cursor->experiment = experiment;
     cursor->replicate = replicate;
 }
 
-void cursor_row(struct cursor *cursor, int64_t row)
+void tess_cursor_row(struct cursor *cursor, int64_t row)
 {
-    const int64_t *first = cursor->plan->row_first;
-    int64_t low = 0, high = cursor->plan->index.n_experiments;
+    const int64_t *first = cursor->design->row_first;
+    int64_t low = 0, high = cursor->design->index.n_experiments;
 
     while (high - low > 1) {
         int64_t middle = low + (high - low) / 2;
@@ -408,5 +417,6 @@ void cursor_row(struct cursor *cursor, int64_t row)
         else
             high = middle;
     }
-    cursor_replicate(cursor, low, plan_replicate_of(cursor->plan, low, row - first[low]));
+    tess_cursor_replicate(cursor, low,
+                          tess_design_replicate_of(cursor->design, low, row - first[low]));
 }

@@ -1,12 +1,12 @@
-/* fields.c -- the table of the index's arrays, and what follows from it. */
-#include "fields.h"
+/* index_fields.c -- the table of the index's arrays, and what follows from it. */
+#include "index_fields.h"
 
 #include <string.h>
 #include <xxhash.h>
 
 #define AT(member) offsetof(struct tess_index, member)
 
-const struct tess_field tess_fields[TESS_N_FIELDS] = {
+const struct tess_index_field tess_index_fields[TESS_N_FIELDS] = {
     [TESS_FIELD_COMBINATION_FIRST] = {"/combination/first", AT(combination_first), 8},
     [TESS_FIELD_COMBINATION_MEMBER] = {"/combination/member", AT(combination_member), 8},
     [TESS_FIELD_PANEL_FIRST] = {"/panel/first", AT(panel_first), 8},
@@ -26,13 +26,13 @@ const char *const tess_check_names[2] = {"/check/value", "/check/fold"};
 const char *const tess_vocab_names[TESS_N_VOCABS] = {"/perturbation/symbol", "/readout/symbol",
                                                      "/context/symbol"};
 
-void **tess_field_array(const struct tess_index *index, int i)
+void **tess_index_field_array(const struct tess_index *index, int i)
 {
-    return (void **)((uintptr_t)index + tess_fields[i].offset);
+    return (void **)((uintptr_t)index + tess_index_fields[i].offset);
 }
 
 /* Reads the last entries of the `first` arrays, which must be there, if not yet checked. */
-void tess_field_lengths(const struct tess_index *index, int64_t length[TESS_N_FIELDS])
+void tess_index_field_lengths(const struct tess_index *index, int64_t length[TESS_N_FIELDS])
 {
     int64_t n = index->n_experiments;
 
@@ -46,7 +46,7 @@ void tess_field_lengths(const struct tess_index *index, int64_t length[TESS_N_FI
     length[TESS_FIELD_FOLD_REPLICATES] = index->fold_first[n];
 }
 
-struct tess_vocab *tess_field_vocab(const struct tess_index *index, int i)
+struct tess_vocab *tess_index_field_vocab(const struct tess_index *index, int i)
 {
     const struct tess_vocab *vocab[TESS_N_VOCABS] = {&index->perturbation, &index->readout,
                                                      &index->context};
@@ -54,7 +54,7 @@ struct tess_vocab *tess_field_vocab(const struct tess_index *index, int i)
     return (struct tess_vocab *)(uintptr_t)vocab[i];
 }
 
-int64_t tess_field_values(const struct tess_index *index, int which)
+int64_t tess_index_field_values(const struct tess_index *index, int which)
 {
     return which ? index->fold_value_first[index->fold_first[index->n_experiments]]
                  : index->value_first[index->n_experiments];
@@ -71,14 +71,14 @@ uint64_t tess_index_hash(const struct tess_index *index, const int64_t n_checks[
 
     XXH3_64bits_reset(state);
     for (int i = 0; i < TESS_N_VOCABS; i++) {
-        hash = tess_vocab_hash(tess_field_vocab(index, i));
+        hash = tess_vocab_hash(tess_index_field_vocab(index, i));
         XXH3_64bits_update(state, &hash, sizeof hash);
     }
-    tess_field_lengths(index, length);
+    tess_index_field_lengths(index, length);
     for (int i = 0; i < TESS_N_FIELDS; i++)
         if (i != TESS_FIELD_SPLIT)
-            XXH3_64bits_update(state, *tess_field_array(index, i),
-                               (size_t)length[i] * tess_fields[i].size);
+            XXH3_64bits_update(state, *tess_index_field_array(index, i),
+                               (size_t)length[i] * tess_index_fields[i].size);
     for (int which = 0; which < 2; which++)
         XXH3_64bits_update(state, check[which], (size_t)n_checks[which] * sizeof check[which][0]);
     hash = XXH3_64bits_digest(state);

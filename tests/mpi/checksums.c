@@ -1,12 +1,12 @@
-/* sums.c -- sidecars: damage found and named, and no intact file condemned at any moment of its
- * replacement. */
-#include "tessera/sums.h"
+/* checksums.c -- sidecars: damage found and named, and no intact file condemned at any moment of
+ * its replacement. */
+#include "tessera/checksums.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/broadcast.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
-#include "tessera/share.h"
 #include "tessera/text.h"
 
 #include <stdio.h>
@@ -16,7 +16,7 @@
 
 #define BYTES ((size_t)9 << 20) /* three blocks */
 
-static char folder[] = "/tmp/tess_sums_XXXXXX";
+static char folder[] = "/tmp/tess_checksums_XXXXXX";
 static int rank;
 
 static void put(const char *path, char letter, size_t bytes)
@@ -53,7 +53,7 @@ static int verified(const char *path, size_t n_damaged)
 {
     struct tess_error error = TESS_ERROR_INIT;
     struct tess_strings damage = {0};
-    int code = tess_sums_verify(path, MPI_COMM_WORLD, &damage, &error);
+    int code = tess_checksums_verify(path, MPI_COMM_WORLD, &damage, &error);
 
     TESS_BUG_IF(code != error.code);
     TESS_BUG_IF(code != TESS_OK && !strstr(error.text, path));
@@ -71,9 +71,9 @@ static struct tess_commit begin(const char *path, char letter, size_t bytes)
     if (rank == 0)
         tess_commit_open(&commit, path, &error);
     TESS_BUG_IF(tess_agree(MPI_COMM_WORLD, &error) != TESS_OK);
-    tess_share_commit(MPI_COMM_WORLD, &commit);
+    tess_broadcast_commit(MPI_COMM_WORLD, &commit);
     put(commit.aside, letter, bytes);
-    TESS_BUG_IF(tess_sums_write(&commit, MPI_COMM_WORLD, &error) != TESS_OK);
+    TESS_BUG_IF(tess_checksums_write(&commit, MPI_COMM_WORLD, &error) != TESS_OK);
     return commit;
 }
 
@@ -99,13 +99,13 @@ static void race(const char *path)
         tess_commit_open(&other, path, &error);
         TESS_BUG_IF(strcmp(first.aside, other.aside) == 0);
     }
-    tess_share_commit(MPI_COMM_WORLD, &first);
-    tess_share_commit(MPI_COMM_WORLD, &other);
+    tess_broadcast_commit(MPI_COMM_WORLD, &first);
+    tess_broadcast_commit(MPI_COMM_WORLD, &other);
     put(first.aside, '1', BYTES);
     put(other.aside, '2', BYTES);
-    TESS_BUG_IF(tess_sums_write(&first, MPI_COMM_WORLD, &error) != TESS_OK);
+    TESS_BUG_IF(tess_checksums_write(&first, MPI_COMM_WORLD, &error) != TESS_OK);
     finish(&first);
-    TESS_BUG_IF(tess_sums_write(&other, MPI_COMM_WORLD, &error) != TESS_ECREATE);
+    TESS_BUG_IF(tess_checksums_write(&other, MPI_COMM_WORLD, &error) != TESS_ECREATE);
     TESS_BUG_IF(!strstr(error.text, "written by another program"));
     tess_commit_release(&other);
     TESS_BUG_IF(verified(path, 0) != TESS_OK);
@@ -155,7 +155,7 @@ int main(int argc, char **argv)
     TESS_BUG_IF(verified(path, 0) != TESS_OK);
     race(path);
     if (rank == 0) {
-        tess_sums_remove(path);
+        tess_checksums_remove(path);
         rmdir(folder);
         TESS_BUG_IF(access(folder, F_OK) == 0);
         puts("ok");

@@ -1,6 +1,6 @@
-/* sums.c -- the sidecar's text: a line of what it is; one of the size and a line a block, once or
- * twice; and a line with the hash of the lines before it. */
-#include "tessera/sums.h"
+/* checksums.c -- the sidecar's text: a line of what it is; one of the size and a line a block, once
+ * or twice; and a line with the hash of the lines before it. */
+#include "tessera/checksums.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
@@ -187,7 +187,7 @@ static void keep_current(const char *path, MPI_Comm comm, struct record *current
 
 /* The name is claimed only after hashing, which takes long and needs no lock. From there until the
  * file is committed, too, other writers of its directory wait. */
-int tess_sums_write(struct tess_commit *commit, MPI_Comm comm, struct tess_error *error)
+int tess_checksums_write(struct tess_commit *commit, MPI_Comm comm, struct tess_error *error)
 {
     char *name = tess_format("%s.sum", commit->path), *text;
     struct record record[2] = {{0, NULL}, {0, NULL}};
@@ -249,8 +249,8 @@ static int check_size(const char *path, const struct record *record, int64_t *si
 }
 
 /* The size comes first: a truncated file is told of in one sentence, without being read. */
-int tess_sums_verify(const char *path, MPI_Comm comm, struct tess_strings *damage,
-                     struct tess_error *error)
+int tess_checksums_verify(const char *path, MPI_Comm comm, struct tess_strings *damage,
+                          struct tess_error *error)
 {
     struct record wanted[2] = {{0, NULL}, {0, NULL}}, found = {0, NULL};
     int64_t bytes = 0;
@@ -272,7 +272,7 @@ int tess_sums_verify(const char *path, MPI_Comm comm, struct tess_strings *damag
 }
 
 /* The file first: a file without its sidecar would look damaged. */
-void tess_sums_remove(const char *path)
+void tess_checksums_remove(const char *path)
 {
     char *name = tess_format("%s.sum", path);
 
@@ -281,7 +281,7 @@ void tess_sums_remove(const char *path)
     tess_free(name);
 }
 
-int tess_sums_rename(const char *path, const char *to)
+int tess_checksums_rename(const char *path, const char *to)
 {
     char *name = tess_format("%s.sum", path), *name_to = tess_format("%s.sum", to);
     int result = rename(path, to);

@@ -1,22 +1,13 @@
-/* share.c -- in pieces that MPI's 32-bit counts can tell. */
-#include "tessera/share.h"
+/* gather.c -- rank after rank, in pieces that MPI's 32-bit counts can tell. */
+#include "tessera/gather.h"
 
 #include "tessera/alloc.h"
-#include "tessera/commit.h"
 #include "tessera/text.h"
-#include "tessera/vocab.h"
 
 #include <string.h>
 
 /* 256 MiB: MPI counts are int */
 #define PIECE_BYTES ((size_t)1 << 28)
-
-void tess_share(MPI_Comm comm, void *block, size_t bytes)
-{
-    for (size_t at = 0; at < bytes; at += PIECE_BYTES)
-        MPI_Bcast((char *)block + at, (int)(bytes - at < PIECE_BYTES ? bytes - at : PIECE_BYTES),
-                  MPI_BYTE, 0, comm);
-}
 
 static void move(int sends, MPI_Comm comm, int other, char *block, size_t bytes)
 {
@@ -32,7 +23,7 @@ static void move(int sends, MPI_Comm comm, int other, char *block, size_t bytes)
 
 /* One rank after the other: counts are 64-bit, those of MPI_Gatherv are not. For a rank with
  * nothing no message is sent, and rank 0, which knows the counts, awaits none. */
-void tess_share_gather(MPI_Comm comm, const void *mine, int64_t n, size_t size, void *all)
+void tess_gather(MPI_Comm comm, const void *mine, int64_t n, size_t size, void *all)
 {
     int rank, n_ranks;
     int64_t *count;
@@ -53,7 +44,7 @@ void tess_share_gather(MPI_Comm comm, const void *mine, int64_t n, size_t size, 
     tess_free(count);
 }
 
-void tess_share_strings(MPI_Comm comm, struct tess_strings *strings)
+void tess_gather_strings(MPI_Comm comm, struct tess_strings *strings)
 {
     int64_t n = 0, total;
     char *mine, *all = NULL;
@@ -68,7 +59,7 @@ void tess_share_strings(MPI_Comm comm, struct tess_strings *strings)
     MPI_Reduce(&n, &total, 1, MPI_INT64_T, MPI_SUM, 0, comm);
     if (rank == 0)
         all = TESS_NEW(char, total);
-    tess_share_gather(comm, mine, n, 1, all);
+    tess_gather(comm, mine, n, 1, all);
     /* from n on: rank 0 has its own already */
     for (int64_t at = n; rank == 0 && at < total; at += (int64_t)strlen(all + at) + 1)
         tess_strings_add(strings, all + at);
@@ -76,44 +67,4 @@ void tess_share_strings(MPI_Comm comm, struct tess_strings *strings)
         tess_strings_release(strings);
     tess_free(mine);
     tess_free(all);
-}
-
-void tess_share_vocab(MPI_Comm comm, struct tess_vocab *vocab)
-{
-    int64_t head[2] = {vocab->n, vocab->width};
-    int rank;
-
-    MPI_Comm_rank(comm, &rank);
-    MPI_Bcast(head, 2, MPI_INT64_T, 0, comm);
-    if (rank != 0)
-        tess_vocab_reserve(vocab, head[0], (int)head[1]);
-    tess_share(comm, vocab->text, (size_t)(head[0] * (head[1] + 1)));
-}
-
-void tess_share_text(MPI_Comm comm, char **text)
-{
-    int64_t n;
-    int rank;
-
-    MPI_Comm_rank(comm, &rank);
-    n = rank == 0 ? (int64_t)strlen(*text) + 1 : 0;
-    MPI_Bcast(&n, 1, MPI_INT64_T, 0, comm);
-    if (rank != 0)
-        *text = TESS_NEW(char, n);
-    tess_share(comm, *text, (size_t)n);
-}
-
-void tess_share_commit(MPI_Comm comm, struct tess_commit *commit)
-{
-    char *path = commit->path, *aside = commit->aside;
-    int rank;
-
-    MPI_Comm_rank(comm, &rank);
-    tess_share_text(comm, &path);
-    tess_share_text(comm, &aside);
-    if (rank == 0)
-        return;
-    tess_commit_join(commit, path, aside);
-    tess_free(path);
-    tess_free(aside);
 }

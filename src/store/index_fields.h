@@ -1,10 +1,11 @@
-/* fields.h -- the index's arrays, once: what is written, read, checked, hashed and broadcast. */
-#ifndef TESSERA_STORE_FIELDS_H
-#define TESSERA_STORE_FIELDS_H
+/* index_fields.h -- the index's arrays, once: what is written, read, checked, hashed and broadcast.
+ */
+#ifndef TESSERA_STORE_INDEX_FIELDS_H
+#define TESSERA_STORE_INDEX_FIELDS_H
 
 #include "tessera/store.h"
 
-enum tess_field_number {
+enum tess_index_field_number {
     TESS_FIELD_COMBINATION_FIRST,
     TESS_FIELD_COMBINATION_MEMBER,
     TESS_FIELD_PANEL_FIRST,
@@ -23,34 +24,34 @@ enum { TESS_N_VOCABS = 3 };
 
 #define TESS_CHECK_VALUES ((int64_t)1 << 20) /* values under one checksum */
 
-struct tess_field {
+struct tess_index_field {
     const char *name;
     size_t offset; /* of the pointer within struct tess_index */
     size_t size;   /* of an element: 8 or 1                   */
 };
-extern const struct tess_field tess_fields[TESS_N_FIELDS];
+extern const struct tess_index_field tess_index_fields[TESS_N_FIELDS];
 extern const char *const tess_value_names[2]; /* "/value", "/fold/value"     */
 extern const char *const tess_check_names[2]; /* their checksums             */
 #define TESS_CHECK_SPLIT "/check/split"       /* of the split and its method    */
 extern const char *const tess_vocab_names[TESS_N_VOCABS];
 
-static inline hid_t tess_field_type(int i)
+static inline hid_t tess_index_field_type(int i)
 {
-    return tess_fields[i].size == 1 ? H5T_NATIVE_INT8 : H5T_NATIVE_INT64;
+    return tess_index_fields[i].size == 1 ? H5T_NATIVE_INT8 : H5T_NATIVE_INT64;
 }
 
 /* Where the i-th array's pointer lies. */
-void **tess_field_array(const struct tess_index *index, int i);
+void **tess_index_field_array(const struct tess_index *index, int i);
 /* Lengths that n_combinations, n_panels, n_experiments and the `first` arrays imply. */
-void tess_field_lengths(const struct tess_index *index, int64_t length[TESS_N_FIELDS]);
-struct tess_vocab *tess_field_vocab(const struct tess_index *index, int i);
+void tess_index_field_lengths(const struct tess_index *index, int64_t length[TESS_N_FIELDS]);
+struct tess_vocab *tess_index_field_vocab(const struct tess_index *index, int i);
 /* Number of values (which = 0) or fold values (1). */
-int64_t tess_field_values(const struct tess_index *index, int which);
+int64_t tess_index_field_values(const struct tess_index *index, int which);
 /* Some of them, as a reader asks for them. */
-static inline struct tess_h5_rows tess_field_rows(const struct tess_index *index, int which,
-                                                  int64_t first, int64_t n)
+static inline struct tess_h5_rows tess_index_field_rows(const struct tess_index *index, int which,
+                                                        int64_t first, int64_t n)
 {
-    return (struct tess_h5_rows){TESS_H5_LINE(tess_field_values(index, which)), first, n};
+    return (struct tess_h5_rows){TESS_H5_LINE(tess_index_field_values(index, which)), first, n};
 }
 
 /* Over the symbols, every array but the split, and the checksums. */

@@ -1,4 +1,4 @@
-/* trainer_plan.c -- what a training will do and the memory that each rank needs for it, said
+/* trainer_memory.c -- what a training will do and the memory that each rank needs for it, said
  * beforehand. */
 #include "tessera/trainer.h"
 
@@ -86,6 +86,8 @@ static double data_bytes(const struct tess_trainer *trainer)
            (dataset->shift ? 8 * contexts * (double)dataset->readout.n : 0);
 }
 
+/* The MLP and its moments, this rank's gradient, the copy of the best state, and the tables' rows.
+ */
 static double model_bytes(const struct tess_trainer *trainer)
 {
     struct tess_state state = tess_trainer_state(trainer);
@@ -174,7 +176,8 @@ static struct memory measure(const struct tess_trainer *trainer)
     return memory;
 }
 
-void tess_trainer_plan(struct tess_trainer *trainer)
+/* Before values are loaded and parameters made: who asks for too much sees it at once. */
+void tess_trainer_announce(struct tess_trainer *trainer)
 {
     const struct tess_config *config = &trainer->config;
     const struct tess_index *index = &trainer->store.index;
