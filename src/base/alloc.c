@@ -28,8 +28,8 @@ static void *allocate(size_t n, size_t size)
     bytes = (bytes / ALIGNMENT + 1) * ALIGNMENT;
     if (posix_memalign(&block, alignment, bytes) != 0)
         return NULL;
-    /* before memset: the kernel chooses the size of a page when it is first touched */
 #ifdef MADV_HUGEPAGE
+    /* before memset: the kernel chooses the size of a page when it is first touched */
     if (alignment == HUGE_PAGE)
         madvise(block, bytes, MADV_HUGEPAGE); /* a hint: it may be refused */
 #endif
