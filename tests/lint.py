@@ -34,6 +34,7 @@ CLEAN = {
     "src/config/yaml.c": code("yaml", '#include "yaml.h"\n\n#include "tessera/agree.h"\n',
                               function("tess_yaml_read", "tess_agree()")),
     "src/config/config.c": code("config", '#include "yaml.h"\n', function("tess_config_read", "tess_yaml_read()")),
+    "tests/unit/config.c": code("config", "int main(void)\n{\n    return tess_config_read();\n}\n"),
 }
 
 
@@ -99,6 +100,8 @@ CASES = {
         {"src/base/log.c": code("log", function("write_line"))}, "src/base/log.c:2: write_line is no static function"),
     "a public function that does not say who calls it": (
         changed("include/tessera/text.h", " Local.", ""), "include/tessera/text.h:5: tess_text_find: is it local or collective?"),
+    "a function that nobody needs": (
+        {"src/base/log.c": code("log", function("tess_log_write"))}, "src/base/log.c:1: tess_log_write is used by no other file"),
     "few static functions": (
         {"src/base/log.c": code("log", *[function(f"tess_log_{i}") for i in range(30)])}, "functions are static, at least 60%"),
     "HDF5 outside its folder": (

@@ -16,8 +16,8 @@ from structure import Structure, without_comments
 BANNED = {
     "strcpy": "snprintf or memcpy", "strncpy": "snprintf", "strcat": "tess_format", "strncat": "tess_format",
     "sprintf": "snprintf", "vsprintf": "vsnprintf", "gets": "getline", "atoi": "tess_text_int64",
-    "atol": "tess_text_int64", "atof": "tess_text_double", "alloca": "tess_alloc", "rand": "tess_random_bits",
-    "srand": "tess_random_stream", "random": "tess_random_bits", "drand48": "tess_random_uniform",
+    "atol": "tess_text_int64", "atof": "tess_text_double", "alloca": "tess_alloc", "rand": "tess_random_below",
+    "srand": "tess_random_stream", "random": "tess_random_below", "drand48": "tess_random_uniform",
     "strtok": "tess_strings_split", "mktemp": "mkstemp", "tmpnam": "mkstemp", "asctime": "strftime",
 }
 MAX_FUNCTION, MAX_FILE, MAX_PARAMETERS, MAX_NESTING = 60, 600, 6, 3

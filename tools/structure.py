@@ -179,6 +179,19 @@ class Structure:
         if self.functions and self.sources and len(self.functions) > 20 and static < LEAST_STATIC * (static + len(self.functions)):
             yield self.sources[0], 1, f"{static} of {static + len(self.functions)} functions are static, at least {LEAST_STATIC:.0%} should be"
 
+    def check_used(self):
+        """What no other file needs, a test or a header's macro among them, is static, or goes."""
+        tests = "\n".join(p.read_text() for p in sorted(self.root.glob("tests/**/*.[ch]")))
+        words = {path: set(re.findall(r"\w+", code)) for path, code in self.code.items()}
+        counts = {path: re.findall(r"\w+", code) for path, code in self.code.items() if path.suffix == ".h"}
+        named_in_tests = set(re.findall(r"\w+", tests))
+        for name in sorted(self.functions - {"main"}):
+            home = self.defined[name]
+            if name in named_in_tests or any(name in words[p] for p in self.sources if p != home):
+                continue
+            if not any(names.count(name) > 1 for names in counts.values()):
+                yield home, 1, f"{name} is used by no other file: make it static, or remove it"
+
     def check_contracts(self):
         """A public function says whether all ranks have to call it: beside it, in its paragraph, or on top of its header."""
         says = re.compile(r"\b([Ll]ocal|[Cc]ollective|[Pp]ure)\b")
@@ -221,5 +234,5 @@ class Structure:
 
     def check(self):
         for one in (self.check_folders, self.check_includes, self.check_uses, self.check_headers, self.check_alone,
-                    self.check_names, self.check_contracts, self.check_circles):
+                    self.check_names, self.check_used, self.check_contracts, self.check_circles):
             yield from one()

@@ -33,7 +33,6 @@ struct tess_random tess_random_stream(uint64_t seed, enum tess_random_purpose pu
 void tess_random_block(struct tess_random stream, uint64_t i, uint64_t j, uint32_t out[4]);
 
 /* Number i of the stream. All of these: local, pure. */
-uint64_t tess_random_bits(struct tess_random stream, uint64_t i);
 double tess_random_uniform(struct tess_random stream, uint64_t i);           /* [0, 1), 53 bits   */
 double tess_random_normal(struct tess_random stream, uint64_t i);            /* N(0, 1)           */
 int64_t tess_random_below(struct tess_random stream, uint64_t i, int64_t n); /* [0, n)            */

@@ -25,9 +25,8 @@ struct tess_sparse {
     float *window_data;               /* own                                                 */
 };
 
-/* Is the group `name` a compressed matrix, by its attributes (today's or those of anndata < 0.7)?
- */
-int tess_sparse_recognize(const struct tess_h5 *h5, const char *name);
+/* The group `name`, a compressed matrix by its attributes (today's or those of anndata < 0.7).
+ * Local, as are the others. */
 int tess_sparse_open(struct tess_sparse *sparse, const struct tess_h5 *h5, const char *name,
                      struct tess_error *error);
 /* Rows [first, first + n) into indptr, index and data of the block: sorted, and entries of the same

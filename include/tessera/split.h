@@ -42,19 +42,6 @@ int tess_split_read(const struct tess_index *index, const char *path, int8_t *sp
 int tess_split_write(const struct tess_index *index, const int8_t *split, const char *path,
                      struct tess_error *error);
 
-/* What a model could not have learnt, or has seen already. */
-struct tess_leakage {
-    int64_t n_held[2], n_unseen[2];       /* perturbations held out (val, test); never trained on */
-    struct tess_strings unseen;           /* names of those never trained on                      */
-    struct tess_strings untrained;        /* contexts held-out experiments lie in, without training
-                                             data but control                                     */
-    struct tess_strings unseen_component; /* combinations, "A+B (B)"                              */
-    struct tess_strings twice;            /* "A in c: train and test"                             */
-};
-void tess_leakage_init(struct tess_leakage *leakage, const struct tess_index *index,
-                       const int8_t *split);
-void tess_leakage_release(struct tess_leakage *leakage);
-
 /* Counts of each split, then the leakage. */
 void tess_split_print(const struct tess_index *index, const int8_t *split, FILE *out);
 

@@ -49,10 +49,6 @@ char *tess_text_utf8(const char *text);
 int tess_text_match(const char *pattern, const char *text);
 int tess_text_is_pattern(const char *text);
 
-/* Edit distance (Levenshtein) in bytes, ASCII letters of either case alike; limit + 1 if it is more
- * than `limit`. */
-int tess_text_distance(const char *a, const char *b, int limit);
-
 /* The up to `want` candidates nearest to `text` by edit distance, nearest first and then in order;
  * those farther than half of text's length are left out. Adds to `out`. */
 void tess_text_nearest(const char *text, size_t n, const char *const *candidate, size_t want,

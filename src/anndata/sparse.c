@@ -55,11 +55,6 @@ static char matrix_kind(const struct tess_h5 *h5, const char *name)
     return kind;
 }
 
-int tess_sparse_recognize(const struct tess_h5 *h5, const char *name)
-{
-    return matrix_kind(h5, name) != 0;
-}
-
 static int open_part(struct tess_h5_set *set, const struct tess_h5 *h5, const char *group,
                      const char *part, struct tess_error *error)
 {

@@ -26,7 +26,7 @@ void tess_random_block(struct tess_random stream, uint64_t i, uint64_t j, uint32
         out[k] = block.v[k];
 }
 
-uint64_t tess_random_bits(struct tess_random stream, uint64_t i)
+static uint64_t bits(struct tess_random stream, uint64_t i)
 {
     uint32_t block[4];
 
@@ -42,7 +42,7 @@ static double to_uniform(uint64_t bits)
 
 double tess_random_uniform(struct tess_random stream, uint64_t i)
 {
-    return to_uniform(tess_random_bits(stream, i));
+    return to_uniform(bits(stream, i));
 }
 
 double tess_random_normal(struct tess_random stream, uint64_t i)
@@ -61,7 +61,7 @@ double tess_random_normal(struct tess_random stream, uint64_t i)
  * without his rejection: number i stays a function of i alone, for a bias under n / 2^64. */
 int64_t tess_random_below(struct tess_random stream, uint64_t i, int64_t n)
 {
-    return (int64_t)((unsigned __int128)tess_random_bits(stream, i) * (uint64_t)n >> 64);
+    return (int64_t)((unsigned __int128)bits(stream, i) * (uint64_t)n >> 64);
 }
 
 /* Number i of the stream decides step i, so that nothing depends on who permutes first. */

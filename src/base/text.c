@@ -270,8 +270,9 @@ int tess_text_is_pattern(const char *text)
 }
 
 /* Wagner and Fischer's table (1974), of which one row is kept: row[j] is the distance of the first
- * i bytes of a and j of b, `diagonal` that of one byte less of both. */
-int tess_text_distance(const char *a, const char *b, int limit)
+ * i bytes of a and j of b, `diagonal` that of one byte less of both. In bytes, ASCII letters of
+ * either case alike; limit + 1 if it is more than `limit`. */
+static int distance_of(const char *a, const char *b, int limit)
 {
     size_t n = strlen(a), m = strlen(b);
     int *row, distance;
@@ -311,7 +312,7 @@ void tess_text_nearest(const char *text, size_t n, const char *const *candidate,
 
     for (int distance = 0; distance <= limit && found < want; distance++)
         for (size_t i = 0; i < n && found < want; i++)
-            if (tess_text_distance(text, candidate[i], distance) == distance) {
+            if (distance_of(text, candidate[i], distance) == distance) {
                 tess_strings_add(out, candidate[i]);
                 found++;
             }

@@ -163,7 +163,7 @@ static void choose_measured(struct tess_design *design)
             design->experiment[k] = index->n_experiments++;
 }
 
-int64_t tess_design_replicates(const struct tess_design *design, int64_t combination)
+static int64_t replicates_of(const struct tess_design *design, int64_t combination)
 {
     const struct tess_simulate *s = design->simulate;
     int control = tess_index_is_control(&design->index, combination);
@@ -176,7 +176,7 @@ static int64_t rows_of(const struct tess_design *design, int64_t combination)
     const struct tess_simulate *s = design->simulate;
 
     if (s->n_cells == 0)
-        return tess_design_replicates(design, combination);
+        return replicates_of(design, combination);
     return s->n_cells * (tess_index_is_control(&design->index, combination) ? s->n_controls : 1);
 }
 
@@ -195,7 +195,7 @@ static void make_experiments(struct tess_design *design, const int64_t *panel_of
     index->fold_replicates = TESS_NEW(int64_t, n_experiments * TESS_STORE_FOLDS);
     design->row_first = TESS_NEW(int64_t, n_experiments + 1);
     for (int64_t k = 0; k < index->context.n * n; k++) {
-        int64_t replicates = tess_design_replicates(design, k % n), folds;
+        int64_t replicates = replicates_of(design, k % n), folds;
 
         if (design->experiment[k] < 0)
             continue;
@@ -351,7 +351,7 @@ int64_t tess_design_replicate_of(const struct tess_design *design, int64_t exper
 /* Random numbers go by context, combination and replicate, not by the experiment's number: a value
  * stays the same when --sparsity measures fewer of them. What is missing is so in all replicates.
  */
-void tess_design_replicate(const struct tess_design *design, int64_t experiment, int64_t replicate,
+static void make_replicate(const struct tess_design *design, int64_t experiment, int64_t replicate,
                            const double *truth, double *out)
 {
     const struct tess_simulate *s = design->simulate;
@@ -399,7 +399,7 @@ void tess_cursor_replicate(struct cursor *cursor, int64_t experiment, int64_t re
     if (cursor->experiment != experiment)
         tess_design_truth(cursor->design, index->combination[experiment],
                           index->context_of[experiment], cursor->truth);
-    tess_design_replicate(cursor->design, experiment, replicate, cursor->truth, cursor->value);
+    make_replicate(cursor->design, experiment, replicate, cursor->truth, cursor->value);
     cursor->experiment = experiment;
     cursor->replicate = replicate;
 }

@@ -21,16 +21,12 @@ int tess_design_init(struct tess_design *design, const struct tess_simulate *sim
                      struct tess_error *error);
 void tess_design_release(struct tess_design *design);
 
-int64_t tess_design_replicates(const struct tess_design *design, int64_t combination);
 /* out (n_readouts): the noise-free profile; unmeasured places hold numbers too. */
 void tess_design_truth(const struct tess_design *design, int64_t combination, int64_t context,
                        double *out);
 /* The same with noise on the input of every gene: a network's cell. */
 void tess_design_cell_state(const struct tess_design *design, int64_t experiment,
                             const double *noise, double *out);
-/* The profile of one replicate, from the noise-free one; NaN where it is not measured. */
-void tess_design_replicate(const struct tess_design *design, int64_t experiment, int64_t replicate,
-                           const double *truth, double *out);
 /* Replicate of a row of an experiment, counted from its first. */
 int64_t tess_design_replicate_of(const struct tess_design *design, int64_t experiment, int64_t row);
 

@@ -7,6 +7,16 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* What a model could not have learnt, or has seen already. */
+struct leakage {
+    int64_t n_held[2], n_unseen[2];       /* perturbations held out (val, test); never trained on */
+    struct tess_strings unseen;           /* names of those never trained on                      */
+    struct tess_strings untrained;        /* contexts held-out experiments lie in, without training
+                                             data but control                                     */
+    struct tess_strings unseen_component; /* combinations, "A+B (B)"                              */
+    struct tess_strings twice;            /* "A in c: train and test"                             */
+};
+
 /* What is trained on: combinations, components, contexts (control does not count there). */
 struct trained {
     char *combination, *component, *context;
@@ -45,7 +55,7 @@ static void add_name(struct tess_strings *names, char *name)
 }
 
 /* A combination with components that no training experiment has: "A+B (B)". */
-static void add_components(struct tess_leakage *leakage, const struct tess_index *index,
+static void add_components(struct leakage *leakage, const struct tess_index *index,
                            const struct trained *trained, int64_t c)
 {
     struct tess_strings part = {0};
@@ -66,7 +76,7 @@ static void add_components(struct tess_leakage *leakage, const struct tess_index
 
 /* A perturbation that training sees in another context is no leak and not unseen: that is what a
  * model carries over. Combinations are looked at as a whole, and then by components. */
-static void find_unseen(struct tess_leakage *leakage, const struct tess_index *index,
+static void find_unseen(struct leakage *leakage, const struct tess_index *index,
                         const int8_t *split)
 {
     char *held[2] = {TESS_NEW(char, index->n_combinations), TESS_NEW(char, index->n_combinations)};
@@ -99,8 +109,7 @@ static void find_unseen(struct tess_leakage *leakage, const struct tess_index *i
 }
 
 /* A pair is numbered by its bytes; what is unused can give nothing away. */
-static void find_twice(struct tess_leakage *leakage, const struct tess_index *index,
-                       const int8_t *split)
+static void find_twice(struct leakage *leakage, const struct tess_index *index, const int8_t *split)
 {
     struct tess_intern pairs = {0};
     int8_t *first = (int8_t *)tess_alloc((size_t)index->n_experiments, 1);
@@ -130,21 +139,21 @@ static void find_twice(struct tess_leakage *leakage, const struct tess_index *in
     tess_intern_release(&pairs);
 }
 
-void tess_leakage_init(struct tess_leakage *leakage, const struct tess_index *index,
-                       const int8_t *split)
+static void leakage_init(struct leakage *leakage, const struct tess_index *index,
+                         const int8_t *split)
 {
-    *leakage = (struct tess_leakage){0};
+    *leakage = (struct leakage){0};
     find_unseen(leakage, index, split);
     find_twice(leakage, index, split);
 }
 
-void tess_leakage_release(struct tess_leakage *leakage)
+static void leakage_release(struct leakage *leakage)
 {
     tess_strings_release(&leakage->unseen);
     tess_strings_release(&leakage->untrained);
     tess_strings_release(&leakage->unseen_component);
     tess_strings_release(&leakage->twice);
-    *leakage = (struct tess_leakage){0};
+    *leakage = (struct leakage){0};
 }
 
 /* n: experiments, replicates, distinct perturbations, distinct contexts, observations. */
@@ -185,9 +194,9 @@ static void print_finding(FILE *out, const struct tess_strings *names, const cha
 
 void tess_split_print(const struct tess_index *index, const int8_t *split, FILE *out)
 {
-    struct tess_leakage leakage;
+    struct leakage leakage;
 
-    tess_leakage_init(&leakage, index, split);
+    leakage_init(&leakage, index, split);
     print_counts(index, split, out);
     fprintf(out, "leakage report\n");
     print_finding(out, &leakage.unseen, "held-out perturbations that training never sees");
@@ -199,5 +208,5 @@ void tess_split_print(const struct tess_index *index, const int8_t *split, FILE 
                   "held-out combinations with components that training never sees");
     print_finding(out, &leakage.untrained, "contexts held out from without training data");
     print_finding(out, &leakage.twice, "the same perturbation and context in two splits");
-    tess_leakage_release(&leakage);
+    leakage_release(&leakage);
 }
