@@ -13,9 +13,9 @@ struct tess_source;
 struct tess_symbols;
 
 struct tess_annotation {
-    struct tess_strings name;    /* of the columns                         */
-    struct tess_symbols *symbol; /* (name.n) own                           */
-    int32_t **code;              /* (name.n, n_rows of the source) own     */
+    struct tess_strings name; /* of the columns */
+    struct tess_symbols *symbol; /* (name.n) own */
+    int32_t **code; /* (name.n, n_rows of the source) own */
 };
 
 /* Takes from options->metadata the columns that the options ask for and the source lacks, joined by

@@ -15,12 +15,12 @@
 #define TESS_LINEAR_LEAST_RIDGE 1e-10
 
 struct tess_linear { /* factors of the training changes; the same on every rank */
-    int64_t k;       /* factors                                                        */
-    double *readout; /* (n_readouts, k) orthonormal columns; own                       */
-    double *unit;    /* (n_units, k) training units' changes in them, 0 elsewhere; own */
-    double *between; /* (k, k) of one context, column-major; own                       */
-    int64_t context; /* which one, or -1                                               */
-    int solved;      /* is there a solution?                                           */
+    int64_t k; /* factors */
+    double *readout; /* (n_readouts, k) orthonormal columns; own */
+    double *unit; /* (n_units, k) training units' changes in them, 0 elsewhere; own */
+    double *between; /* (k, k) of one context, column-major; own */
+    int64_t context; /* which one, or -1 */
+    int solved; /* is there a solution? */
 };
 
 /* From the profiles and, for each context, their means (tess_profiles_change). Factors are found by

@@ -26,13 +26,13 @@ const char *tess_baseline_name(int baseline);
 const char *tess_baseline_excuse(int baseline);
 
 struct tess_baselines {
-    struct tess_profiles *profiles; /* borrowed                                            */
-    double **mean;      /* (n_contexts) each (readouts of the context), NaN: none; own       */
-    double **control;   /* the same; NULL where a context has no control                     */
-    double *overall;    /* (readouts) mean over the contexts' means; own                     */
-    double global_mean; /* of all values of training units but control; NaN: none   */
-    double *similarity; /* (n_contexts) to `similar_to`; own                   */
-    int64_t similar_to; /* a context, or -1                                    */
+    struct tess_profiles *profiles; /* borrowed */
+    double **mean; /* (n_contexts) each (readouts of the context), NaN: none; own */
+    double **control; /* the same; NULL where a context has no control */
+    double *overall; /* (readouts) mean over the contexts' means; own */
+    double global_mean; /* of all values of training units but control; NaN: none */
+    double *similarity; /* (n_contexts) to `similar_to`; own */
+    int64_t similar_to; /* a context, or -1 */
     struct tess_linear linear;
 };
 

@@ -14,14 +14,14 @@ struct tess_error;
 
 struct tess_bench {
     const struct tess_config *config; /* a run's own settings, its store included; or NULL */
-    const char *recipe;    /* one of tess_bench_recipes; NULL: all, none with a config     */
-    const char *store;     /* data for the recipes; NULL: simulated                        */
-    const char *directory; /* for temporary files; NULL: TMPDIR or /tmp                    */
-    const char *json;      /* write the numbers there; or NULL. All of these borrowed      */
-    int64_t repeat;        /* medians of so many                                           */
-    int64_t threads;       /* of a rank                                                    */
-    int rates;             /* nothing but rates of training and imputation                 */
-    int quick;             /* small data, short stretches: a look, not a measurement       */
+    const char *recipe; /* one of tess_bench_recipes; NULL: all, none with a config */
+    const char *store; /* data for the recipes; NULL: simulated */
+    const char *directory; /* for temporary files; NULL: TMPDIR or /tmp */
+    const char *json; /* write the numbers there; or NULL. All of these borrowed */
+    int64_t repeat; /* medians of so many */
+    int64_t threads; /* of a rank */
+    int rates; /* nothing but rates of training and imputation */
+    int quick; /* small data, short stretches: a look, not a measurement */
 };
 
 /* Names, ending in NULL. */

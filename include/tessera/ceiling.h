@@ -9,8 +9,8 @@
 
 struct tess_folds { /* means of disjoint parts of an experiment's replicates */
     int64_t n, n_panel;
-    float *value;        /* (n, n_panel), NaN: not measured */
-    int64_t *replicates; /* (n)                             */
+    float *value; /* (n, n_panel), NaN: not measured */
+    int64_t *replicates; /* (n) */
 };
 
 /* What changes are changes from. Borrowed. */
@@ -36,8 +36,8 @@ struct tess_ceiling_sum { /* of the experiments of one halving */
 };
 void tess_ceiling_add(struct tess_ceiling_sum *sum, const struct tess_scores *scores);
 
-struct tess_ceiling {           /* means over halvings; all zeroes is an empty one */
-    double value[TESS_METRICS]; /* of TESS_RMSE … the measures of the change       */
+struct tess_ceiling { /* means over halvings; all zeroes is an empty one */
+    double value[TESS_METRICS]; /* of TESS_RMSE … the measures of the change */
     double defined[TESS_METRICS];
     uint8_t reason[TESS_METRICS];
     int64_t n_experiments; /* with at least two folds */

@@ -11,12 +11,12 @@ struct tess_source_options;
 /* The cells that ought to be numbers, by column. What is text is gathered here until all of a
  * column has been seen: a column of text is one problem, not one for each cell. */
 struct tess_cells {
-    const struct tess_source_options *options; /* borrowed                      */
-    const char *file;                          /* its name; borrowed            */
-    const char *remedy;                        /* of a column of text; borrowed */
+    const struct tess_source_options *options; /* borrowed */
+    const char *file; /* its name; borrowed */
+    const char *remedy; /* of a column of text; borrowed */
     int64_t n;
-    char *numeric;                 /* (n) the column holds a number; own           */
-    struct tess_cell_texts **text; /* (n) what is none; NULL: nothing; own         */
+    char *numeric; /* (n) the column holds a number; own */
+    struct tess_cell_texts **text; /* (n) what is none; NULL: nothing; own */
 };
 void tess_cells_init(struct tess_cells *cells, int64_t n, const char *file,
                      const struct tess_source_options *options, const char *remedy);

@@ -14,8 +14,8 @@ struct tess_strings;
  * ("10", "0.5"), booleans as "True" and "False". */
 struct tess_column {
     int64_t n_levels;
-    char **level;  /* (n_levels) own */
-    int32_t *code; /* (n_rows) own   */
+    char **level; /* (n_levels) own */
+    int32_t *code; /* (n_rows) own */
 };
 void tess_column_release(struct tess_column *column);
 

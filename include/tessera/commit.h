@@ -18,14 +18,14 @@
 struct tess_error;
 
 struct tess_commit {
-    char *path;           /* final name; own                                                  */
-    char *aside;          /* temporary name in the same directory; own                        */
-    int guest;            /* another rank's: known here by name only                          */
-    struct stat mine;     /* the temporary file as it was created                             */
-    struct stat before;   /* PATH when writing began                                          */
-    int existed;          /* was there such a file?                                           */
-    int claimed, n_locks; /* the decision was taken; locks held for it (0 or 1)               */
-    int lock;             /* open directory, if there is one                                  */
+    char *path; /* final name; own */
+    char *aside; /* temporary name in the same directory; own */
+    int guest; /* another rank's: known here by name only */
+    struct stat mine; /* the temporary file as it was created */
+    struct stat before; /* PATH when writing began */
+    int existed; /* was there such a file? */
+    int claimed, n_locks; /* the decision was taken; locks held for it (0 or 1) */
+    int lock; /* open directory, if there is one */
 };
 
 /* Checks that PATH may be written (output.h), and creates the temporary file, empty. TESS_ECREATE

@@ -25,7 +25,7 @@ enum tess_normalize { TESS_NORMALIZE_NONE, TESS_NORMALIZE_ZSCORE, TESS_NORMALIZE
 struct tess_config {
     struct {
         char store[TESS_PATH];
-        int64_t normalize;    /* enum tess_normalize */
+        int64_t normalize; /* enum tess_normalize */
         int64_t top_variable; /* readouts kept; 0: all */
     } data;
     struct {
@@ -44,13 +44,13 @@ struct tess_config {
         int64_t optimizer; /* enum tess_optimizer_kind */
         double learning_rate;
         int64_t schedule; /* enum tess_schedule_kind */
-        double decay;     /* exponential: factor an epoch; cosine: final share of the rate */
-        double warmup;    /* epochs of linear rise */
+        double decay; /* exponential: factor an epoch; cosine: final share of the rate */
+        double warmup; /* epochs of linear rise */
         double weight_decay;
-        double momentum;                         /* sgd */
+        double momentum; /* sgd */
         int64_t tile_experiments, tile_readouts; /* shape of a training tile; 0: chosen */
         int64_t patience; /* epochs without improvement; 0: never stop early */
-        int64_t threads;  /* of a rank; 0: as OMP_NUM_THREADS says, else 1 */
+        int64_t threads; /* of a rank; 0: as OMP_NUM_THREADS says, else 1 */
     } train;
     struct {
         double minutes;
@@ -63,7 +63,7 @@ enum tess_param_type { TESS_PARAM_INT, TESS_PARAM_REAL, TESS_PARAM_TEXT, TESS_PA
 struct tess_param {
     const char *name; /* "train.batch" */
     enum tess_param_type type;
-    int numeric;   /* 1: changes bits; 0: layout */
+    int numeric; /* 1: changes bits; 0: layout */
     size_t offset; /* in struct tess_config */
     const char *initial;
     double low, high;

@@ -13,15 +13,15 @@
 
 struct tess_dataset {
     const struct tess_store *store; /* borrowed */
-    MPI_Comm comm;                  /* borrowed */
-    struct tess_vocab readout;      /* the model's: those kept; own                            */
+    MPI_Comm comm; /* borrowed */
+    struct tess_vocab readout; /* the model's: those kept; own */
     /* Kept columns of each store panel: model readout and place in the store's panel. */
-    int64_t *panel_first; /* (n_panels + 1) own                                      */
-    int64_t *panel_readout, *panel_column; /* own                                              */
+    int64_t *panel_first; /* (n_panels + 1) own */
+    int64_t *panel_readout, *panel_column; /* own */
     float *shift,
-        *scale;    /* (n_contexts, readout.n): value = shift + scale · output; or NULL; own */
-    int estimated; /* something was estimated from the training rows                        */
-    uint8_t *trained_perturbation, *trained_readout, *trained_context; /* own                  */
+        *scale; /* (n_contexts, readout.n): value = shift + scale · output; or NULL; own */
+    int estimated; /* something was estimated from the training rows */
+    uint8_t *trained_perturbation, *trained_readout, *trained_context; /* own */
 };
 
 /* Collective over comm. TESS_EDATA if there is nothing to train on. */
@@ -32,15 +32,15 @@ void tess_dataset_release(struct tess_dataset *dataset);
 /* Some experiments in memory, kept columns only. */
 struct tess_loaded {
     int64_t n;
-    int64_t *experiment;  /* (n) numbers in the store, ascending; own   */
-    int64_t *value_first; /* (n + 1) own                                */
-    float *value;         /* own                                        */
+    int64_t *experiment; /* (n) numbers in the store, ascending; own */
+    int64_t *value_first; /* (n + 1) own */
+    float *value; /* own */
 };
 /* Which: experiments with this split among [first, end) of the store. */
 struct tess_wanted {
     int64_t first, end;
-    int split;  /* enum tess_split                   */
-    int scaled; /* (value - shift) / scale           */
+    int split; /* enum tess_split */
+    int scaled; /* (value - shift) / scale */
 };
 /* Local. */
 int tess_dataset_load(const struct tess_dataset *dataset, struct tess_wanted wanted,

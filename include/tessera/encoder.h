@@ -14,9 +14,9 @@
 struct tess_config;
 
 struct tess_encoder {
-    int dim;  /* D: columns of a component's row and of a vector */
-    int rule; /* enum tess_combination_rule of config.h: how the rows of a combination become one
-                 vector */
+    int dim; /* D: columns of a component's row and of a vector */
+    /* enum tess_combination_rule of config.h: how the rows of a combination become one vector */
+    int rule;
 };
 
 /* Perturbation i has the components component[first[i] .. first[i + 1]): rows of what is given as

@@ -10,22 +10,22 @@
 
 enum tess_code {
     TESS_OK = 0,
-    TESS_EUSAGE = 2,   /* the command line                                    */
-    TESS_EDATA = 65,   /* an input file or its contents                       */
-    TESS_EBUG = 70,    /* ours                                                */
-    TESS_EOS = 71,     /* the machine: not enough memory                      */
-    TESS_ECREATE = 73, /* an output cannot be created                         */
-    TESS_EIO = 74,     /* reading or writing failed                           */
-    TESS_EINTERRUPTED = 75 /* stopped after a complete checkpoint: run me again   */,
-    TESS_ECONFIG = 78, /* the configuration                                   */
+    TESS_EUSAGE = 2, /* the command line */
+    TESS_EDATA = 65, /* an input file or its contents */
+    TESS_EBUG = 70, /* ours */
+    TESS_EOS = 71, /* the machine: not enough memory */
+    TESS_ECREATE = 73, /* an output cannot be created */
+    TESS_EIO = 74, /* reading or writing failed */
+    TESS_EINTERRUPTED = 75 /* stopped after a complete checkpoint: run me again */,
+    TESS_ECONFIG = 78, /* the configuration */
 };
 
 #define TESS_ERROR_TEXT 2048
 
 struct tess_error {
-    int code;                   /* enum tess_code; TESS_OK: nothing happened */
-    int rank;                   /* where it happened; set by tess_agree      */
-    char text[TESS_ERROR_TEXT]; /* one sentence: file, place, remedy         */
+    int code; /* enum tess_code; TESS_OK: nothing happened */
+    int rank; /* where it happened; set by tess_agree */
+    char text[TESS_ERROR_TEXT]; /* one sentence: file, place, remedy */
 };
 
 #define TESS_ERROR_INIT                                                                            \

@@ -24,18 +24,18 @@ struct tess_evaluate_options {
     int split; /* enum tess_split */
     int64_t n_resamples, n_halvings;
     uint64_t seed;
-    const char *predictions;     /* a file that is scored in the model's place, or NULL; borrowed */
+    const char *predictions; /* a file that is scored in the model's place, or NULL; borrowed */
     struct tess_strings control; /* further names of the control in that file; own of the caller */
 };
 
 enum { TESS_METHODS = 1 + TESS_BASELINES }; /* the model, if there is one, stands first */
 
-struct tess_group {  /* all experiments, or a context's; rank 0 */
-    int64_t context; /* -1: all                        */
+struct tess_group { /* all experiments, or a context's; rank 0 */
+    int64_t context; /* -1: all */
     int64_t n, n_observations;
-    int64_t n_unscored;              /* held-out experiments that are not scored               */
+    int64_t n_unscored; /* held-out experiments that are not scored */
     int64_t fallbacks[TESS_METHODS]; /* experiments on which a baseline had nothing to go by */
-    struct tess_outcome outcome;     /* own */
+    struct tess_outcome outcome; /* own */
     struct tess_ceiling ceiling;
     int n_above; /* metrics in which the model is better than the ceiling, on its experiments */
     uint8_t above[TESS_DISCRIMINATION]; /* which */
@@ -50,25 +50,25 @@ struct tess_evaluation {
     struct tess_profiles profiles;
     struct tess_baselines baselines;
 
-    int64_t n;          /* scored experiments */
-    int64_t *unit;      /* (n) of the profiles, ascending; own */
-    int has_model;      /* is there something to score beside the baselines? */
-    char *no_model;     /* or why not; own */
+    int64_t n; /* scored experiments */
+    int64_t *unit; /* (n) of the profiles, ascending; own */
+    int has_model; /* is there something to score beside the baselines? */
+    char *no_model; /* or why not; own */
     char *model_source; /* where it is from; own */
     /* The store's numbers in the model, of what that was trained on; own. */
     struct tess_mapping perturbation, readout, context;
-    int64_t *first;   /* (units + 1) into predicted: only held-out units have room; own   */
-    float *predicted; /* of a predictions file, by unit and readout of its context; own   */
+    int64_t *first; /* (units + 1) into predicted: only held-out units have room; own */
+    float *predicted; /* of a predictions file, by unit and readout of its context; own */
 
-    int64_t n_held_out;           /* experiments of the split with any value               */
-    int64_t n_left_out;           /* measured values that the model says nothing about     */
-    int64_t n_unused;             /* predicted values that nothing is held out for         */
-    int64_t n_averaged;           /* experiments that several rows of the file predict …   */
-    int64_t n_averaged_rows;      /* … and those rows                                      */
-    struct tess_strings unscored; /* "A+B in c": what the model says nothing about; own    */
-    int64_t *n_unscored;          /* (contexts) how many those are; own                    */
+    int64_t n_held_out; /* experiments of the split with any value */
+    int64_t n_left_out; /* measured values that the model says nothing about */
+    int64_t n_unused; /* predicted values that nothing is held out for */
+    int64_t n_averaged; /* experiments that several rows of the file predict … */
+    int64_t n_averaged_rows; /* … and those rows */
+    struct tess_strings unscored; /* "A+B in c": what the model says nothing about; own */
+    int64_t *n_unscored; /* (contexts) how many those are; own */
 
-    int n_methods;             /* has_model + TESS_BASELINES */
+    int n_methods; /* has_model + TESS_BASELINES */
     struct tess_scores *score; /* (n, n_methods) rank 0; own */
     int64_t n_groups;
     struct tess_group *group; /* (n_groups) all first, then contexts; rank 0; own */

@@ -15,13 +15,13 @@ struct tess_table;
  * @FILE, a file with a value a line (no patterns); the whole text counts as a value, too, for names
  * hold commas; none at all means "missing", as -666 does in the column (CMap). */
 struct tess_condition {
-    int keep;                  /* rows that meet it are kept, else they are left out          */
-    char *column;              /* own                                                         */
-    struct tess_strings value; /* the whole text first; own                                   */
-    char *literal, *met;       /* (value.n) no pattern; met by a row of any source so far; own */
-    int met_missing;           /* by a row without a value                                    */
-    struct tess_intern seen;   /* texts that were judged; own                                 */
-    char *verdict;             /* (seen.n) own                                                */
+    int keep; /* rows that meet it are kept, else they are left out */
+    char *column; /* own */
+    struct tess_strings value; /* the whole text first; own */
+    char *literal, *met; /* (value.n) no pattern; met by a row of any source so far; own */
+    int met_missing; /* by a row without a value */
+    struct tess_intern seen; /* texts that were judged; own */
+    char *verdict; /* (seen.n) own */
     size_t room_verdict;
 };
 struct tess_filter {

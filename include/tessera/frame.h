@@ -9,11 +9,11 @@
 #include "tessera/h5_column.h"
 
 struct tess_frame {
-    const struct tess_h5 *h5;   /* borrowed                                             */
-    char *name;                 /* "obs"; own                                           */
-    char *index;                /* name of the index's dataset or field; own            */
-    int compound;               /* one dataset with a field per column (anndata < 0.7)  */
-    int64_t n;                  /* rows                                                 */
+    const struct tess_h5 *h5; /* borrowed */
+    char *name; /* "obs"; own */
+    char *index; /* name of the index's dataset or field; own */
+    int compound; /* one dataset with a field per column (anndata < 0.7) */
+    int64_t n; /* rows */
     struct tess_strings column; /* names, the index first (called "index" if it is "_index") */
 };
 

@@ -11,8 +11,8 @@
 
 enum tess_phase {
     TESS_PHASE_PROJECT, /* products of the first layer's blocks */
-    TESS_PHASE_GEMM,    /* products of the hidden layers        */
-    TESS_PHASE_FUSED,   /* the passes between them              */
+    TESS_PHASE_GEMM, /* products of the hidden layers */
+    TESS_PHASE_FUSED, /* the passes between them */
     TESS_N_PHASES
 };
 
@@ -20,7 +20,7 @@ struct tess_gemm {
     enum tess_phase phase;
     int m, n, k;
     int trans_a, trans_b; /* a is stored (k, m), b is stored (n, k) */
-    const float *a, *b;   /* borrowed, as c is */
+    const float *a, *b; /* borrowed, as c is */
     float beta, *c;
 };
 

@@ -16,10 +16,10 @@
 struct tess_error;
 
 struct tess_h5 {
-    hid_t file;    /* H5I_INVALID_HID: closed   */
-    MPI_Comm comm; /* borrowed; MPI_COMM_NULL   */
-    char *path;    /* own                       */
-    int broken;    /* a write by many ranks failed: HDF5 would wait for ever when closing it */
+    hid_t file; /* H5I_INVALID_HID: closed */
+    MPI_Comm comm; /* borrowed; MPI_COMM_NULL */
+    char *path; /* own */
+    int broken; /* a write by many ranks failed: HDF5 would wait for ever when closing it */
     int64_t bytes; /* of all datasets defined by many ranks */
 };
 

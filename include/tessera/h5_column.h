@@ -9,10 +9,10 @@
 #include "tessera/h5_set.h"
 
 struct tess_h5_column {
-    int64_t n;                /* rows                                                     */
-    struct tess_h5_set value; /* the texts: of the rows, or of the categories; own        */
-    struct tess_h5_set mask;  /* which of them are missing; own; unopened: none           */
-    struct tess_h5_set code;  /* (n) numbers of categories; own; unopened: not categorical */
+    int64_t n; /* rows */
+    struct tess_h5_set value; /* the texts: of the rows, or of the categories; own */
+    struct tess_h5_set mask; /* which of them are missing; own; unopened: none */
+    struct tess_h5_set code; /* (n) numbers of categories; own; unopened: not categorical */
 };
 
 /* TESS_EDATA if there is no such element, or it is none of the three. */

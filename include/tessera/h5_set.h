@@ -11,13 +11,13 @@
 #include "tessera/text.h"
 
 struct tess_h5_set {
-    const struct tess_h5 *h5; /* borrowed                                           */
-    char *name;               /* own                                                */
-    char *field;              /* the member of a compound that is read; own or NULL */
-    hid_t id, type;           /* of the file, or of the field                       */
-    int n_dims;               /* at most 2; 0: one value                            */
-    int64_t shape[2];         /* 1 where there is no such dimension                 */
-    int64_t chunk[2];         /* the shape, if not chunked                          */
+    const struct tess_h5 *h5; /* borrowed */
+    char *name; /* own */
+    char *field; /* the member of a compound that is read; own or NULL */
+    hid_t id, type; /* of the file, or of the field */
+    int n_dims; /* at most 2; 0: one value */
+    int64_t shape[2]; /* 1 where there is no such dimension */
+    int64_t chunk[2]; /* the shape, if not chunked */
 };
 
 /* Opens `name` for reading along dimension `along` (0: rows), which sizes the cache of chunks.

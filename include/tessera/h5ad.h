@@ -9,9 +9,9 @@
 #include <jansson.h>
 
 struct tess_h5ad_place {
-    char *base;   /* before every name: "", or "mod/NAME/"; own                       */
-    char *matrix; /* "X", "layers/NAME", "raw/X", without base; own                   */
-    char *var;    /* the table of its readouts, "var" or "raw/var", without base; own */
+    char *base; /* before every name: "", or "mod/NAME/"; own */
+    char *matrix; /* "X", "layers/NAME", "raw/X", without base; own */
+    char *var; /* the table of its readouts, "var" or "raw/var", without base; own */
 };
 
 /* The modalities of a MuData file, added to `names`; 0 if it is none. */

@@ -17,14 +17,14 @@ struct tess_error;
 #define TESS_IMPUTE_COMBINATIONS "@combinations"
 
 struct tess_impute {
-    int n_models;        /* more than one: an ensemble, with the layer "std"          */
-    char *const *model;  /* run directories or checkpoints. Borrowed                  */
-    const char *output;  /* its ending says which kind of file. Borrowed              */
-    const char *store;   /* or NULL: the one that the model was trained on. Borrowed  */
-    const char *command; /* or NULL: for uns/provenance. Borrowed                     */
-    struct tess_strings context, perturbation, readout; /* empty: all trained. Own    */
-    int dry_run;     /* say what would be written, and stop                       */
-    int64_t threads; /* of a rank; 0: as OMP_NUM_THREADS says, else 1             */
+    int n_models; /* more than one: an ensemble, with the layer "std" */
+    char *const *model; /* run directories or checkpoints. Borrowed */
+    const char *output; /* its ending says which kind of file. Borrowed */
+    const char *store; /* or NULL: the one that the model was trained on. Borrowed */
+    const char *command; /* or NULL: for uns/provenance. Borrowed */
+    struct tess_strings context, perturbation, readout; /* empty: all trained. Own */
+    int dry_run; /* say what would be written, and stop */
+    int64_t threads; /* of a rank; 0: as OMP_NUM_THREADS says, else 1 */
 };
 
 void tess_impute_release(struct tess_impute *impute); /* local */

@@ -13,33 +13,34 @@ struct tess_strings;
 
 #define TESS_CONTROL "control" /* the reserved perturbation symbol */
 
-struct tess_index {                 /* all arrays own */
-    struct tess_vocab perturbation; /* components, control among them                         */
+struct tess_index { /* all arrays own */
+    struct tess_vocab perturbation; /* components, control among them */
     struct tess_vocab readout, context;
-    int64_t n_combinations;      /* distinct sets of components that experiments use              */
-    int64_t *combination_first;  /* (n_combinations + 1) into combination_member              */
-    int64_t *combination_member; /* perturbation numbers, ascending within a combination;
-                                    combinations are in lexicographic order of their members  */
+    int64_t n_combinations; /* distinct sets of components that experiments use */
+    int64_t *combination_first; /* (n_combinations + 1) into combination_member */
+    /* perturbation numbers, ascending within a combination; combinations are in lexicographic order
+     * of their members */
+    int64_t *combination_member;
     int64_t n_panels;
-    int64_t *panel_first;   /* (n_panels + 1) into panel_readout                              */
-    int64_t *panel_readout; /* readout numbers, ascending within a panel; panels are in
-                               lexicographic order                                            */
+    int64_t *panel_first; /* (n_panels + 1) into panel_readout */
+    /* readout numbers, ascending within a panel; panels are in lexicographic order */
+    int64_t *panel_readout;
     int64_t n_experiments;
-    int64_t *combination;  /* (n_experiments)                                                 */
-    int64_t *context_of;   /* (n_experiments)                                                 */
-    int64_t *panel;        /* (n_experiments)                                                 */
-    int8_t *split;         /* (n_experiments) enum tess_split                                 */
-    int64_t *n_replicates; /* (n_experiments) rows averaged into it, at least 1               */
-    int64_t *n_observed;   /* (n_experiments) values that are not NaN                         */
-    int64_t *value_first;  /* (n_experiments + 1) into the values; follows from the panels    */
+    int64_t *combination; /* (n_experiments) */
+    int64_t *context_of; /* (n_experiments) */
+    int64_t *panel; /* (n_experiments) */
+    int8_t *split; /* (n_experiments) enum tess_split */
+    int64_t *n_replicates; /* (n_experiments) rows averaged into it, at least 1 */
+    int64_t *n_observed; /* (n_experiments) values that are not NaN */
+    int64_t *value_first; /* (n_experiments + 1) into the values; follows from the panels */
     /* Folds: the means of disjoint parts of an experiment's replicates, over its panel; none
      * where there is a single replicate. With at most TESS_STORE_FOLDS replicates each is a fold.
      */
-    int64_t *fold_first;       /* (n_experiments + 1) fold numbers of an experiment            */
-    int64_t *fold_replicates;  /* (n_folds) replicates in it                                   */
-    int64_t *fold_value_first; /* (n_folds + 1) into the fold values; follows                 */
-    int64_t control;           /* perturbation number of TESS_CONTROL, or -1                  */
-    uint64_t hash;             /* of everything but the split; 0 until written                */
+    int64_t *fold_first; /* (n_experiments + 1) fold numbers of an experiment */
+    int64_t *fold_replicates; /* (n_folds) replicates in it */
+    int64_t *fold_value_first; /* (n_folds + 1) into the fold values; follows */
+    int64_t control; /* perturbation number of TESS_CONTROL, or -1 */
+    uint64_t hash; /* of everything but the split; 0 until written */
     uint64_t split_hash;
 };
 

@@ -14,21 +14,21 @@ struct tess_error;
 struct tess_lanes {
     MPI_Comm comm; /* borrowed */
     int rank, n_ranks;
-    int n;      /* lanes                                                */
-    int *first; /* (n_ranks + 1) a rank's lanes are contiguous; own     */
+    int n; /* lanes */
+    int *first; /* (n_ranks + 1) a rank's lanes are contiguous; own */
     /* Roots: the largest nodes that lie in one rank's lanes, in lane order. */
     int n_roots;
-    int *root, *level; /* (n_roots) first lane and k of each; own       */
-    int *root_first;   /* (n_ranks + 1) a rank's roots; own             */
-    float *buffer;     /* for the reduction; own                        */
+    int *root, *level; /* (n_roots) first lane and k of each; own */
+    int *root_first; /* (n_ranks + 1) a rank's roots; own */
+    float *buffer; /* for the reduction; own */
     int64_t room;
     /* This rank's sums in the making. */
-    int64_t size;           /* floats of a gradient                    */
-    int top;                /* levels that are climbed as lanes finish */
-    float **sum;            /* (own lanes) a node's sum, by its first lane, or NULL; own */
-    int *sum_level;         /* (own lanes) that node's k; own          */
-    float **spare;          /* (own lanes) buffers nobody uses; own    */
-    int n_spare, n_buffers; /* of them; of all                         */
+    int64_t size; /* floats of a gradient */
+    int top; /* levels that are climbed as lanes finish */
+    float **sum; /* (own lanes) a node's sum, by its first lane, or NULL; own */
+    int *sum_level; /* (own lanes) that node's k; own */
+    float **spare; /* (own lanes) buffers nobody uses; own */
+    int n_spare, n_buffers; /* of them; of all */
 };
 
 /* Local. TESS_ECONFIG, naming train.lanes, if there are more ranks than lanes. */

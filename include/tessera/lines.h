@@ -9,16 +9,16 @@ struct tess_error;
 struct gzFile_s;
 
 struct tess_lines {
-    struct gzFile_s *file; /* own, by zlib                                       */
-    char *path;            /* own                                                */
-    char *buffer;          /* own                                                */
+    struct gzFile_s *file; /* own, by zlib */
+    char *path; /* own */
+    char *buffer; /* own */
     size_t room, begin, end;
-    char mark;      /* what ends a line: LF, or CR alone; 0 before the first read */
-    char *repaired; /* a line that was not UTF-8; own                     */
+    char mark; /* what ends a line: LF, or CR alone; 0 before the first read */
+    char *repaired; /* a line that was not UTF-8; own */
     size_t room_repaired;
-    int64_t number; /* of the line last read, from 1                             */
-    int ended;      /* nothing more comes from the file                          */
-    int truncated;  /* because a gzip stream broke off                           */
+    int64_t number; /* of the line last read, from 1 */
+    int ended; /* nothing more comes from the file */
+    int truncated; /* because a gzip stream broke off */
 };
 
 /* `place` is where the bytes lie, if not at `path` itself (spool.h), or NULL. TESS_EDATA if it

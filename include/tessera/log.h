@@ -17,9 +17,9 @@ void tess_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Progress of long work: on a terminal one line, rewritten, with rate, percent and time left;
  * elsewhere plain lines, at most one every 10 s. Silent below TESS_LOG_INFO. */
 struct tess_progress {
-    const char *what; /* "reading cells"; borrowed     */
-    const char *unit; /* "cells"; borrowed             */
-    int64_t total;    /* 0: not known                  */
+    const char *what; /* "reading cells"; borrowed */
+    const char *unit; /* "cells"; borrowed */
+    int64_t total; /* 0: not known */
     double started, shown;
     int visible; /* a line stands on the terminal */
 };

@@ -77,13 +77,13 @@ struct tess_scores { /* of one experiment by one method; plain bytes */
 
 /* What a measured experiment gives to all comparisons with predictions of it. */
 struct tess_change {
-    int64_t n;               /* readouts that are measured and have a reference           */
-    int64_t *at;             /* (n) places in the panel, ascending                         */
-    double *reference;       /* (n)                                                        */
-    double *change;          /* (n) measured - reference                                   */
-    double *rank;            /* (n) of the changes, ties averaged                          */
-    int64_t *top;            /* (n) into at: largest |change| first, ties by place         */
-    enum tess_reason reason; /* why n is 0                                                 */
+    int64_t n; /* readouts that are measured and have a reference */
+    int64_t *at; /* (n) places in the panel, ascending */
+    double *reference; /* (n) */
+    double *change; /* (n) measured - reference */
+    double *rank; /* (n) of the changes, ties averaged */
+    int64_t *top; /* (n) into at: largest |change| first, ties by place */
+    enum tess_reason reason; /* why n is 0 */
 };
 struct tess_measured {
     int64_t n_panel, n; /* readouts in the panel, measured ones */
@@ -102,10 +102,10 @@ void tess_measured_score(const struct tess_measured *truth, const double *predic
 /* All measured experiments of a context, against which a prediction must find its own. */
 struct tess_candidates {
     int64_t n, n_panel, own;
-    const float *measured;   /* (n, n_panel)                                              */
-    const uint8_t *excluded; /* (n_panel) the scored perturbation's targets, or NULL      */
+    const float *measured; /* (n, n_panel) */
+    const uint8_t *excluded; /* (n_panel) the scored perturbation's targets, or NULL */
     const double
-        *reference;        /* (n_panel) of the changes (cosine), NaN where there is none, or NULL */
+        *reference; /* (n_panel) of the changes (cosine), NaN where there is none, or NULL */
     const uint8_t *silent; /* (n_panel) what is not predicted, left out for all methods; or NULL */
 };
 /* discrimination_{l1,l2,cosine} and centroid_accuracy. Distances are means over the readouts that a

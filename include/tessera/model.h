@@ -17,22 +17,22 @@
 struct tess_error;
 
 struct tess_model {
-    struct tess_config config;      /* numeric settings as trained                              */
-    struct tess_vocab perturbation; /* components                                               */
+    struct tess_config config; /* numeric settings as trained */
+    struct tess_vocab perturbation; /* components */
     struct tess_vocab readout, context;
     uint8_t *trained_perturbation, *trained_readout, *trained_context; /* any training data? own */
-    struct tess_encoder encoder;                                       /* of perturbations */
-    struct tess_network network; /* the MLP, and tables P, R, C; own                         */
-    float *shift, *scale; /* (n_contexts, n_readouts): value = shift + scale * output, or NULL   */
+    struct tess_encoder encoder; /* of perturbations */
+    struct tess_network network; /* the MLP, and tables P, R, C; own */
+    float *shift, *scale; /* (n_contexts, n_readouts): value = shift + scale * output, or NULL */
     int64_t step;
-    double best_score;   /* validation RMSE, NaN: none                                          */
-    uint64_t hash;       /* of all parameters                                                   */
-    uint64_t store_hash; /* of the store it was trained on                                      */
-    uint64_t split_hash; /* and of its split                                                    */
-    char *store_path, *path; /* own; path: the checkpoint itself                                */
+    double best_score; /* validation RMSE, NaN: none */
+    uint64_t hash; /* of all parameters */
+    uint64_t store_hash; /* of the store it was trained on */
+    uint64_t split_hash; /* and of its split */
+    char *store_path, *path; /* own; path: the checkpoint itself */
     struct tess_predictor *predictor; /* own */
-    struct tess_model *next;          /* the other members of an ensemble, or NULL; own */
-    int n_members;                    /* of the ensemble that this one heads, itself included */
+    struct tess_model *next; /* the other members of an ensemble, or NULL; own */
+    int n_members; /* of the ensemble that this one heads, itself included */
 };
 
 /* `path` is a run directory (its best checkpoint, else the newest; a damaged one is passed over
@@ -49,9 +49,9 @@ void tess_model_release(struct tess_model *model);
 /* Rows to predict: combination i's members are member[first[i] .. first[i + 1]), ascending. */
 struct tess_rows {
     int64_t n;
-    const int64_t *first;   /* (n + 1)            */
-    const int64_t *member;  /* perturbation numbers of the model */
-    const int64_t *context; /* (n) context numbers of the model  */
+    const int64_t *first; /* (n + 1) */
+    const int64_t *member; /* perturbation numbers of the model */
+    const int64_t *context; /* (n) context numbers of the model */
 };
 
 /* out (rows->n, n_readouts) in the store's units: of an ensemble, the mean of its members;

@@ -11,19 +11,19 @@
 
 /* Shape of the MLP. */
 struct tess_shape {
-    int dim;    /* D, columns of an embedding row          */
-    int hidden; /* H; 0 if layers is 0                     */
-    int layers; /* L, hidden layers, 0 and more            */
+    int dim; /* D, columns of an embedding row */
+    int hidden; /* H; 0 if layers is 0 */
+    int layers; /* L, hidden layers, 0 and more */
 };
 
 /* Pointers into one flat block of tess_shape_size floats. Width = H, or 1 if L = 0. */
 struct tess_mlp {
-    float *wp, *wr, *wc; /* (Width, D) each: the first layer                        */
-    float *b1;           /* (Width)                                                 */
-    float *w;            /* (L - 1, H, H) row-major, layers 2 … L: out × in         */
-    float *b;            /* (L - 1, H)                                              */
-    float *wo;           /* (H) output weights; absent if L = 0                     */
-    float *bo;           /* (1) output bias; absent if L = 0 (then b1 is it)        */
+    float *wp, *wr, *wc; /* (Width, D) each: the first layer */
+    float *b1; /* (Width) */
+    float *w; /* (L - 1, H, H) row-major, layers 2 … L: out × in */
+    float *b; /* (L - 1, H) */
+    float *wo; /* (H) output weights; absent if L = 0 */
+    float *bo; /* (1) output bias; absent if L = 0 (then b1 is it) */
 };
 
 /* Floats of an MLP. Local. */
@@ -35,10 +35,10 @@ enum tess_embedding { TESS_TABLE_P, TESS_TABLE_R, TESS_TABLE_C, TESS_N_TABLES };
 
 struct tess_network {
     struct tess_shape shape;
-    float *parameter;    /* (tess_shape_size) own      */
-    struct tess_mlp mlp; /* into it                    */
+    float *parameter; /* (tess_shape_size) own */
+    struct tess_mlp mlp; /* into it */
     int64_t rows[TESS_N_TABLES];
-    float *table[TESS_N_TABLES]; /* (rows, D) own      */
+    float *table[TESS_N_TABLES]; /* (rows, D) own */
 };
 
 /* Initial values, as published: tables N(0,1); weights Xavier-uniform with gain √2, the first layer

@@ -7,9 +7,9 @@
 /* What a cell of a data file holds. */
 enum tess_number {
     TESS_NUMBER_FINITE,
-    TESS_NUMBER_MISSING,  /* empty, NA, N/A, #N/A, [+-]NaN, <NA>, null, none, in any case        */
-    TESS_NUMBER_INFINITE, /* inf in any form, or too large for single precision                  */
-    TESS_NUMBER_NONE,     /* no number                                                           */
+    TESS_NUMBER_MISSING, /* empty, NA, N/A, #N/A, [+-]NaN, <NA>, null, none, in any case */
+    TESS_NUMBER_INFINITE, /* inf in any form, or too large for single precision */
+    TESS_NUMBER_NONE, /* no number */
 };
 
 /* [sign] digits [. digits] [e [sign] digits], all of the n bytes: 1 and the very double that strtod

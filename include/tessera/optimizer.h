@@ -22,12 +22,12 @@
 struct tess_optimizer {
     int64_t kind; /* enum tess_optimizer_kind */
     double beta1, beta2, epsilon, weight_decay, momentum;
-    int64_t step; /* steps begun                                                   */
+    int64_t step; /* steps begun */
     size_t room;
-    double *rate;     /* (step + 1) learning rate of each; [0] unused; own             */
-    double *log_keep; /* (step + 1) Σ log(1 - rate · weight decay) up to each; own     */
-    double *stride;   /* (step + 1) rate / (1 - β1^t); own                             */
-    double *root;     /* (step + 1) 1 / sqrt(1 - β2^t); own                            */
+    double *rate; /* (step + 1) learning rate of each; [0] unused; own */
+    double *log_keep; /* (step + 1) Σ log(1 - rate · weight decay) up to each; own */
+    double *stride; /* (step + 1) rate / (1 - β1^t); own */
+    double *root; /* (step + 1) 1 / sqrt(1 - β2^t); own */
 };
 
 void tess_optimizer_init(struct tess_optimizer *optimizer, const struct tess_config *config);
@@ -50,7 +50,7 @@ void tess_optimizer_catch_up(const struct tess_optimizer *optimizer, int64_t n, 
 struct tess_parameter_rows {
     int64_t dim;
     struct tess_parameters at; /* (·, dim) each */
-    int64_t *last;             /* (·) step at which a row last moved; borrowed */
+    int64_t *last; /* (·) step at which a row last moved; borrowed */
 };
 /* Catches up rows row[0 .. n), no row twice; their `last` becomes `to`. OpenMP. */
 void tess_optimizer_catch_up_rows(const struct tess_optimizer *optimizer, int64_t n,

@@ -8,9 +8,9 @@
 struct tess_error;
 
 struct tess_outputs {
-    struct tess_strings input;  /* paths; what does not exist counts for nothing; own */
-    struct tess_strings output; /* paths; own                                         */
-    struct tess_strings name;   /* what each is called in a sentence ("--truth"); own */
+    struct tess_strings input; /* paths; what does not exist counts for nothing; own */
+    struct tess_strings output; /* paths; own */
+    struct tess_strings name; /* what each is called in a sentence ("--truth"); own */
 };
 
 /* TESS_ECREATE naming the first output that is a directory, a device, a pipe, or in a directory

@@ -22,11 +22,11 @@ struct tess_predictor {
     struct tess_shape shape;
     const struct tess_mlp *mlp; /* borrowed */
     int64_t n_readouts, n_contexts;
-    int E, T;       /* a tile: E rows × T readouts, E T = TESS_TILE_ROWS                        */
-    float *right;   /* (n_readouts rounded up, H) projected readouts; own                       */
-    float *context; /* (n_contexts rounded up, H) projected contexts and b1; own              */
-    struct tess_predict_scratch *scratch; /* of the call that runs; own                       */
-    struct tess_probe *probe;             /* one a thread: who watches, or NULL; borrowed     */
+    int E, T; /* a tile: E rows × T readouts, E T = TESS_TILE_ROWS */
+    float *right; /* (n_readouts rounded up, H) projected readouts; own */
+    float *context; /* (n_contexts rounded up, H) projected contexts and b1; own */
+    struct tess_predict_scratch *scratch; /* of the call that runs; own */
+    struct tess_probe *probe; /* one a thread: who watches, or NULL; borrowed */
 };
 
 /* A whole embedding table, (n, D). Borrowed. */

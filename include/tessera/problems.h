@@ -10,10 +10,10 @@ struct tess_error;
 
 /* What is wrong with the input, one line each: "file:row:column: what". */
 struct tess_problems {
-    int64_t n;     /* all that were found                                      */
-    int64_t limit; /* kept and printed at most (0: all)                        */
-    int go_on;     /* a file that cannot be read is one more, and the others are looked at    */
-    struct tess_strings text; /* own                                           */
+    int64_t n; /* all that were found */
+    int64_t limit; /* kept and printed at most (0: all) */
+    int go_on; /* a file that cannot be read is one more, and the others are looked at */
+    struct tess_strings text; /* own */
 };
 void tess_problems_add(struct tess_problems *problems, const char *file, int64_t row,
                        const char *column, const char *format, ...)

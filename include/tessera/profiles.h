@@ -10,25 +10,25 @@
 
 struct tess_error;
 
-struct tess_context_profiles { /* one context; read by tess_profiles_read            */
-    float *value;              /* (n_units, n_readouts), NaN: not measured; own      */
-    int64_t used;              /* when, for the cache                                */
+struct tess_context_profiles { /* one context; read by tess_profiles_read */
+    float *value; /* (n_units, n_readouts), NaN: not measured; own */
+    int64_t used; /* when, for the cache */
 };
 
 struct tess_profiles {
-    const struct tess_store *store; /* borrowed                                          */
+    const struct tess_store *store; /* borrowed */
     int64_t n_contexts, n_units;
     int64_t *context_first; /* (n_contexts + 1) units of a context: ordered by combination, split */
-    int64_t *context_of, *combination; /* (n_units)                                    */
-    int8_t *split;             /* (n_units)                                                 */
-    int64_t *row_first;        /* (n_units + 1) into row                                    */
-    int64_t *row;              /* experiments of the store                                  */
-    int64_t *experiment_first; /* (n_contexts + 1) experiments of a context              */
-    int64_t *readout_first;    /* (n_contexts + 1) into readout                             */
-    int64_t *readout;          /* each context's readouts, ascending                        */
-    struct tess_context_profiles *context; /* (n_contexts)                               */
-    size_t bytes, budget;  /* held, and to be held at most                              */
-    int64_t clock, pinned; /* pinned: a context that stays, or -1                       */
+    int64_t *context_of, *combination; /* (n_units) */
+    int8_t *split; /* (n_units) */
+    int64_t *row_first; /* (n_units + 1) into row */
+    int64_t *row; /* experiments of the store */
+    int64_t *experiment_first; /* (n_contexts + 1) experiments of a context */
+    int64_t *readout_first; /* (n_contexts + 1) into readout */
+    int64_t *readout; /* each context's readouts, ascending */
+    struct tess_context_profiles *context; /* (n_contexts) */
+    size_t bytes, budget; /* held, and to be held at most */
+    int64_t clock, pinned; /* pinned: a context that stays, or -1 */
 };
 
 /* From an open store. Local. */

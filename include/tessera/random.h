@@ -10,15 +10,16 @@
 /* What a stream is for. Append only: the values are part of what a seed means. */
 enum tess_random_purpose {
     TESS_RANDOM_TEST,
-    TESS_RANDOM_INIT,      /* a = table, or TESS_N_TABLES for the MLP */
-    TESS_RANDOM_SCHEDULE,  /* a = epoch << 32 | lane << 4 | what is shuffled */
-    TESS_RANDOM_DROPOUT,   /* a = step; lane, layer and place are within the stream (fused.h) */
-    TESS_RANDOM_SPLIT,     /* a = hash of the context's name ("": of none) with the rule as seed */
-    TESS_RANDOM_HALVING,   /* a = experiment << 16 | halving, of the noise ceiling */
+    TESS_RANDOM_INIT, /* a = table, or TESS_N_TABLES for the MLP */
+    TESS_RANDOM_SCHEDULE, /* a = epoch << 32 | lane << 4 | what is shuffled */
+    TESS_RANDOM_DROPOUT, /* a = step; lane, layer and place are within the stream (fused.h) */
+    TESS_RANDOM_SPLIT, /* a = hash of the context's name ("": of none) with the rule as seed */
+    TESS_RANDOM_HALVING, /* a = experiment << 16 | halving, of the noise ceiling */
     TESS_RANDOM_BOOTSTRAP, /* a = sample << 32 | resample */
-    TESS_RANDOM_SIMULATE,  /* a = which part of the truth */
-    TESS_RANDOM_FOLD,   /* a = hash of the experiment's components, context and split: replicates to
-                           folds while importing */
+    TESS_RANDOM_SIMULATE, /* a = which part of the truth */
+    /* a = hash of the experiment's components, context and split: replicates to folds while
+       importing */
+    TESS_RANDOM_FOLD,
     TESS_RANDOM_SKETCH, /* a = 0: random subspaces of factorisations */
 };
 
@@ -33,9 +34,9 @@ struct tess_random tess_random_stream(uint64_t seed, enum tess_random_purpose pu
 void tess_random_block(struct tess_random stream, uint64_t i, uint64_t j, uint32_t out[4]);
 
 /* Number i of the stream. All of these: local, pure. */
-double tess_random_uniform(struct tess_random stream, uint64_t i);           /* [0, 1), 53 bits   */
-double tess_random_normal(struct tess_random stream, uint64_t i);            /* N(0, 1)           */
-int64_t tess_random_below(struct tess_random stream, uint64_t i, int64_t n); /* [0, n)            */
+double tess_random_uniform(struct tess_random stream, uint64_t i); /* [0, 1), 53 bits */
+double tess_random_normal(struct tess_random stream, uint64_t i); /* N(0, 1) */
+int64_t tess_random_below(struct tess_random stream, uint64_t i, int64_t n); /* [0, n) */
 
 /* order[0..n) becomes a random permutation of itself (Fisher-Yates). */
 void tess_random_permute(struct tess_random stream, int64_t n, int64_t *order);

@@ -14,7 +14,7 @@
 struct tess_request {
     int64_t n, room;
     int64_t *code; /* own */
-    int *owner;    /* own */
+    int *owner; /* own */
 };
 /* One more row: its code, and the rank that holds it. Local. */
 void tess_request_add(struct tess_request *request, int64_t code, int owner);
@@ -22,10 +22,10 @@ void tess_request_release(struct tess_request *request);
 
 struct tess_route_step {
     int64_t n_want, n_serve;
-    int64_t *slot;                  /* (n_want) entry's place in the message; own                 */
-    int64_t *serve;                 /* (n_serve) codes asked of this rank, by asking rank; own    */
-    int *want_count, *want_first;   /* (n_ranks) entries by owner; own                            */
-    int *serve_count, *serve_first; /* (n_ranks) entries by asking rank; own                      */
+    int64_t *slot; /* (n_want) entry's place in the message; own */
+    int64_t *serve; /* (n_serve) codes asked of this rank, by asking rank; own */
+    int *want_count, *want_first; /* (n_ranks) entries by owner; own */
+    int *serve_count, *serve_first; /* (n_ranks) entries by asking rank; own */
 };
 
 struct tess_routes {

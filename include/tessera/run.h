@@ -8,8 +8,8 @@ struct tess_config;
 struct tess_error;
 
 struct tess_train_options {
-    int fresh;         /* move an earlier run aside and start over               */
-    double time_limit; /* seconds until it must have stopped; 0: none            */
+    int fresh; /* move an earlier run aside and start over */
+    double time_limit; /* seconds until it must have stopped; 0: none */
 };
 
 /* The whole of `train`: run directory, log, epochs, checkpoints, resuming. TESS_EINTERRUPTED after

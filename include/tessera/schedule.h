@@ -16,17 +16,17 @@
 /* One lane's data and its order in the current epoch. */
 struct tess_lane {
     int number;
-    int64_t share;             /* observations a step                                            */
-    struct tess_loaded loaded; /* own                                                            */
-    int64_t *order;            /* tiles: experiments, shuffled within panels; own                */
+    int64_t share; /* observations a step */
+    struct tess_loaded loaded; /* own */
+    int64_t *order; /* tiles: experiments, shuffled within panels; own */
     int64_t n_tiles;
-    struct tess_cut *tile; /* own                                                            */
+    struct tess_cut *tile; /* own */
     int32_t *readouts; /* tiles: shuffled columns of the panel, of each group of experiments; own */
     int64_t n_readouts;
-    uint32_t *pick; /* observations: places of values, shuffled; own                  */
+    uint32_t *pick; /* observations: places of values, shuffled; own */
     int64_t n_picks, epoch;
-    int64_t *step_first; /* tiles: (n_steps + 1) tiles of each step; own                   */
-    int64_t n_steps;     /* steps until this lane has run out                              */
+    int64_t *step_first; /* tiles: (n_steps + 1) tiles of each step; own */
+    int64_t n_steps; /* steps until this lane has run out */
 };
 
 /* What a lane computes at one step: observations as (left row, right row, target), and the rows.
@@ -36,13 +36,13 @@ struct tess_work {
     int32_t *u, *v;
     float *y;
     int32_t n_u, room_u, *u_p, *u_c;
-    int64_t *experiment; /* (n_u) place in the lane's loaded experiments               */
+    int64_t *experiment; /* (n_u) place in the lane's loaded experiments */
     int32_t n_p, room_p;
     int64_t *member_first, *member; /* (n_p + 1), (·) members: places in component */
     int64_t room_member;
-    int64_t *combination; /* (n_p)                                                      */
+    int64_t *combination; /* (n_p) */
     int32_t n_component, room_component, n_r, room_r, n_c, room_c;
-    int64_t *component, *readout, *context; /* row numbers                                      */
+    int64_t *component, *readout, *context; /* row numbers */
 };
 void tess_work_release(struct tess_work *work);
 
@@ -56,9 +56,9 @@ void tess_marks_init(struct tess_marks *marks, const struct tess_dataset *datase
 void tess_marks_release(struct tess_marks *marks);
 
 struct tess_schedule {
-    const struct tess_config *config;   /* borrowed */
+    const struct tess_config *config; /* borrowed */
     const struct tess_dataset *dataset; /* borrowed */
-    int64_t batch;       /* observations a step, all lanes: the setting, or chosen from the data */
+    int64_t batch; /* observations a step, all lanes: the setting, or chosen from the data */
     int64_t *lane_first; /* (lanes + 1) experiments of the store where each lane starts; own */
 };
 
@@ -74,9 +74,9 @@ int64_t tess_schedule_share(const struct tess_schedule *schedule, int lane);
 /* What a lane will hold, before it is loaded. */
 struct tess_lane_sizes {
     int64_t experiments, values; /* kept values */
-    int64_t tiles, readouts;     /* readouts: shuffled columns, of all groups */
-    int64_t left, right;         /* at most so many experiments and readouts at a step */
-    int64_t order_bytes;         /* of an epoch's order                                */
+    int64_t tiles, readouts; /* readouts: shuffled columns, of all groups */
+    int64_t left, right; /* at most so many experiments and readouts at a step */
+    int64_t order_bytes; /* of an epoch's order */
 };
 void tess_schedule_sizes(const struct tess_schedule *schedule, int lane,
                          struct tess_lane_sizes *sizes);

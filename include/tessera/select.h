@@ -15,9 +15,9 @@ struct tess_vocab;
 struct tess_choice {
     const struct tess_vocab *vocab;
     const uint8_t *trained; /* (vocab->n) or NULL: which may be chosen */
-    const char *what;       /* "readout"    */
-    const char *source;     /* "run/best.h5" */
-    int combinations;       /* 1: "A+B" names a set of several symbols */
+    const char *what; /* "readout" */
+    const char *source; /* "run/best.h5" */
+    int combinations; /* 1: "A+B" names a set of several symbols */
 };
 
 /* Adds to `sets` what `given` names, sorted; everything that was trained if it is empty. An item

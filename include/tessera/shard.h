@@ -17,15 +17,15 @@
 struct tess_shard {
     MPI_Comm comm; /* borrowed */
     int rank, n_ranks, dim;
-    int64_t n_rows; /* of the whole table                             */
-    int64_t *first; /* (n_ranks + 1) first row of each rank; own      */
+    int64_t n_rows; /* of the whole table */
+    int64_t *first; /* (n_ranks + 1) first row of each rank; own */
     int64_t n_local;
     struct tess_row_state rows; /* (n_local) own */
     /* Rows that the current step touches, and their gradients. */
-    int32_t *mark; /* (n_local) place in touched, or -1; own         */
+    int32_t *mark; /* (n_local) place in touched, or -1; own */
     int64_t n_touched, room_touched;
-    int64_t *touched; /* local rows, in order of first mention; own     */
-    float *gradient;  /* (room_touched, dim); own                       */
+    int64_t *touched; /* local rows, in order of first mention; own */
+    float *gradient; /* (room_touched, dim); own */
 };
 
 /* Zeroed rows. TESS_EOS if the memory is not there. Local. */

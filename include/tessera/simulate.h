@@ -25,10 +25,10 @@
 struct tess_error;
 
 struct tess_simulate {
-    const char *output;  /* a kind of file (writer.h), else a store. Borrowed    */
-    const char *truth;   /* or NULL: noise-free values (writer.h). Borrowed      */
-    const char *gold;    /* or NULL: the network's edges, TSV. Borrowed          */
-    const char *command; /* or NULL: for uns/provenance. Borrowed                */
+    const char *output; /* a kind of file (writer.h), else a store. Borrowed */
+    const char *truth; /* or NULL: noise-free values (writer.h). Borrowed */
+    const char *gold; /* or NULL: the network's edges, TSV. Borrowed */
+    const char *command; /* or NULL: for uns/provenance. Borrowed */
     struct tess_strings
         split_target; /* contexts with held-out experiments; "none"; empty: the last */
     int network;
@@ -38,9 +38,9 @@ struct tess_simulate {
     int64_t n_cells; /* of an experiment; 0: rows are profiles, not cells */
     int64_t rank, seed;
     double effect, interaction, epistasis, noise; /* effect, noise: NaN is "as fits the kind" */
-    double sparsity, missing, panel_fraction;     /* shares */
-    double nonlinearity;                          /* share of tanh in f */
-    double degree;                                /* network            */
+    double sparsity, missing, panel_fraction; /* shares */
+    double nonlinearity; /* share of tanh in f */
+    double degree; /* network */
     double depth, dispersion; /* cells: mean counts; variance = m + dispersion m² */
 };
 

@@ -21,7 +21,7 @@ struct tess_error;
 
 struct tess_source;
 struct tess_source_type {
-    const char *name; /* "AnnData", "GCTX", "GCT", "matrix", "long table", "wide table"      */
+    const char *name; /* "AnnData", "GCTX", "GCT", "matrix", "long table", "wide table" */
     /* Is this file of that kind, by its content? Never fails: unreadable is "no". `head` holds the
      * first bytes, after decompression; the options say how a long table's columns are called. */
     int (*recognize)(const char *path, const char *head, size_t n_head,
@@ -38,30 +38,33 @@ struct tess_source_type {
 };
 
 struct tess_source {
-    const struct tess_source_type *type; /* borrowed                                          */
-    char *path;                          /* own                                               */
-    const char *place;                   /* where it is opened: path, or a pipe's copy; borrowed */
-    char *kind;   /* for people: "AnnData, dense float32", "GCT 1.3"; own                       */
-    char *advice; /* a sentence: which other values one may rather want; own; or NULL         */
+    const struct tess_source_type *type; /* borrowed */
+    char *path; /* own */
+    const char *place; /* where it is opened: path, or a pipe's copy; borrowed */
+    char *kind; /* for people: "AnnData, dense float32", "GCT 1.3"; own */
+    char *advice; /* a sentence: which other values one may rather want; own; or NULL */
     int64_t n_rows, n_readouts;
-    struct tess_strings readout; /* (n_readouts) distinct                                     */
-    struct tess_strings column;  /* names of the metadata columns there are                   */
-    struct tess_annotation annotation; /* further ones                                        */
-    char *key;       /* the column that --metadata is joined by; own; NULL: `id`, or the first */
-    int ragged;      /* unlisted places mean "not measured": panels follow from the data   */
-    int skips_empty; /* ragged: a row that measures nothing is none                        */
-    int64_t rows_at_once; /* a good number of rows to read at a time                          */
-    int64_t *line;        /* (n_rows / rows_a_line) the line of the file that a row begins on; own;
-                             NULL: it has no lines                                            */
+    struct tess_strings readout; /* (n_readouts) distinct */
+    struct tess_strings column; /* names of the metadata columns there are */
+    struct tess_annotation annotation; /* further ones */
+    char *key; /* the column that --metadata is joined by; own; NULL: `id`, or the first */
+    int ragged; /* unlisted places mean "not measured": panels follow from the data */
+    int skips_empty; /* ragged: a row that measures nothing is none */
+    int64_t rows_at_once; /* a good number of rows to read at a time */
+    /* (n_rows / rows_a_line) the line of the file that a row begins on; own; NULL: it has no lines
+     */
+    int64_t *line;
     size_t room_line;
-    int64_t *by_line;   /* (conditions of the filter) column of each that was judged by line; -1: it
-                           is to be judged by row; own; NULL: all are */
+    /* (conditions of the filter) column of each that was judged by line; -1: it is to be judged by
+     * row; own; NULL: all are */
+    int64_t *by_line;
     int64_t n_unwanted; /* lines that were left out so */
-    const int8_t *left_out; /* (n_rows) not 0: nobody asks what the row's values are, and bad ones
-                               are no problem; borrowed; NULL: all count                          */
-    int64_t rows_a_line;    /* so many rows in a row begin on the same line; 0: one              */
-    const struct tess_source_options *options; /* borrowed                                    */
-    void *state; /* the kind's own                                                            */
+    /* (n_rows) not 0: nobody asks what the row's values are, and bad ones are no problem; borrowed;
+     * NULL: all count */
+    const int8_t *left_out;
+    int64_t rows_a_line; /* so many rows in a row begin on the same line; 0: one */
+    const struct tess_source_options *options; /* borrowed */
+    void *state; /* the kind's own */
 };
 
 #define TESS_SOURCE_HEAD 65536 /* bytes at the beginning of a file by which its kind is told */

@@ -14,15 +14,15 @@
 struct tess_block;
 
 struct tess_sparse {
-    struct tess_h5_set data, index, pointer; /* own                                          */
+    struct tess_h5_set data, index, pointer; /* own */
     int64_t n_rows, n_columns, n_values;
-    int by_columns;        /* CSC                                                             */
-    int64_t window_bytes;  /* may be changed before the first read                            */
-    int64_t *row_start;    /* CSC: (n_rows + 1) entries before each row; own                  */
-    int64_t *column_start; /* CSC: (n_columns + 1); own                                      */
-    int64_t window_first, window_end; /* CSC: the rows in the window                         */
-    int32_t *window_index;            /* own                                                 */
-    float *window_data;               /* own                                                 */
+    int by_columns; /* CSC */
+    int64_t window_bytes; /* may be changed before the first read */
+    int64_t *row_start; /* CSC: (n_rows + 1) entries before each row; own */
+    int64_t *column_start; /* CSC: (n_columns + 1); own */
+    int64_t window_first, window_end; /* CSC: the rows in the window */
+    int32_t *window_index; /* own */
+    float *window_data; /* own */
 };
 
 /* The group `name`, a compressed matrix by its attributes (today's or those of anndata < 0.7).

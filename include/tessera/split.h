@@ -15,16 +15,16 @@
 struct tess_error;
 
 enum tess_split_rule {
-    TESS_SPLIT_TARGET,  /* perturbations of the target contexts that others measure, too */
-    TESS_SPLIT_RANDOM,  /* (perturbation, context) pairs                                 */
-    TESS_SPLIT_CONTEXTS /* whole contexts                                                */
+    TESS_SPLIT_TARGET, /* perturbations of the target contexts that others measure, too */
+    TESS_SPLIT_RANDOM, /* (perturbation, context) pairs */
+    TESS_SPLIT_CONTEXTS /* whole contexts */
 };
 
 struct tess_split_options {
-    int rule;                                  /* enum tess_split_rule                       */
-    struct tess_strings target;                /* TARGET: contexts, or patterns              */
-    struct tess_strings val_names, test_names; /* CONTEXTS: these, instead of random ones    */
-    double val, test;                          /* shares                                     */
+    int rule; /* enum tess_split_rule */
+    struct tess_strings target; /* TARGET: contexts, or patterns */
+    struct tess_strings val_names, test_names; /* CONTEXTS: these, instead of random ones */
+    double val, test; /* shares */
     int64_t seed;
     int64_t keep; /* RANDOM: a perturbation keeps at least so many contexts in training */
 };

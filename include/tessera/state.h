@@ -22,25 +22,25 @@ struct tess_error;
 #define TESS_STATE_FORMAT  "tessera-checkpoint"
 #define TESS_STATE_VERSION 1 /* raised when the table changes: other files are refused */
 
-#define TESS_STATE_WORD   32   /* bytes of a text, with its NUL */
+#define TESS_STATE_WORD   32 /* bytes of a text, with its NUL */
 #define TESS_CHECK_FLOATS 4096 /* floats of the MLP under one checksum */
 
 extern const char *const tess_table_names[TESS_N_TABLES]; /* "perturbation", "readout", "context" */
 
 /* Where the training stands. */
 struct tess_progress_state {
-    int64_t epoch;                     /* the current one, from 0 */
-    int64_t step_in_epoch;             /* done */
-    int64_t best_epoch;                /* epochs done at the best score; 0: none */
-    int64_t best_step;                 /* steps done then */
-    double best_score;                 /* validation RMSE; NaN: none */
+    int64_t epoch; /* the current one, from 0 */
+    int64_t step_in_epoch; /* done */
+    int64_t best_epoch; /* epochs done at the best score; 0: none */
+    int64_t best_step; /* steps done then */
+    double best_score; /* validation RMSE; NaN: none */
     double epoch_loss, epoch_measured; /* of the epoch so far */
 };
 
 /* Rows of an embedding table with their optimiser state. */
 struct tess_row_state {
     float *value, *m, *v; /* (n, D) */
-    int64_t *last;        /* (n) the step each last moved at */
+    int64_t *last; /* (n) the step each last moved at */
 };
 
 /* The MLP's parameters, all of them, and the moments of a slice. */
@@ -58,7 +58,7 @@ struct tess_state {
     char format[TESS_STATE_WORD], created_by[TESS_STATE_WORD], blas_core[TESS_STATE_WORD];
     int64_t version;
     struct tess_config config;
-    struct tess_shape shape;         /* follows from the settings */
+    struct tess_shape shape; /* follows from the settings */
     struct tess_optimizer optimizer; /* its step, and the learning rate of each so far */
     struct tess_progress_state progress;
     uint64_t store_hash, split_hash;
@@ -66,34 +66,34 @@ struct tess_state {
     uint8_t *trained[TESS_N_TABLES]; /* (n) */
     struct tess_row_state rows[TESS_N_TABLES];
     struct tess_mlp_state mlp;
-    float *shift, *scale;                             /* (contexts, readouts) or NULL */
+    float *shift, *scale; /* (contexts, readouts) or NULL */
     struct tess_state_range row_range[TESS_N_TABLES]; /* of each table: what `rows` holds */
-    struct tess_state_range slice;                    /* of the MLP: whose moments `mlp` holds */
+    struct tess_state_range slice; /* of the MLP: whose moments `mlp` holds */
 };
 
 /* Groups of a checkpoint's file, in its order. */
 enum tess_state_group {
-    TESS_STATE_ROOT,     /* attributes */
-    TESS_STATE_SYMBOLS,  /* a group for each table; its symbols under one hash */
-    TESS_STATE_TABLES,   /* a group for each table; a checksum over all of a row */
-    TESS_STATE_MLP,      /* checksums of every TESS_CHECK_FLOATS floats */
+    TESS_STATE_ROOT, /* attributes */
+    TESS_STATE_SYMBOLS, /* a group for each table; its symbols under one hash */
+    TESS_STATE_TABLES, /* a group for each table; a checksum over all of a row */
+    TESS_STATE_MLP, /* checksums of every TESS_CHECK_FLOATS floats */
     TESS_STATE_SCHEDULE, /* what steps leave behind */
-    TESS_STATE_SCALING,  /* there if the data are normalised */
+    TESS_STATE_SCALING, /* there if the data are normalised */
     TESS_STATE_N_GROUPS
 };
 
 enum tess_state_kind {
-    TESS_STATE_TEXT,     /* ROOT: char[TESS_STATE_WORD], the same on every rank */
+    TESS_STATE_TEXT, /* ROOT: char[TESS_STATE_WORD], the same on every rank */
     TESS_STATE_SETTINGS, /* ROOT: struct tess_config, as YAML */
-    TESS_STATE_NUMBER,   /* ROOT: one number, the same on every rank */
-    TESS_STATE_NAMES,    /* SYMBOLS: struct tess_vocab [table], the same on every rank */
-    TESS_STATE_FLAGS,    /* SYMBOLS: (n) [table], the same on every rank */
-    TESS_STATE_MATRIX,   /* TABLES: (n, D), each row at its owner */
-    TESS_STATE_COLUMN,   /* TABLES: (n), each row at its owner */
-    TESS_STATE_WHOLE,    /* MLP: (N), all of it on every rank; each writes its slice */
-    TESS_STATE_SLICE,    /* MLP: (N), each rank its slice */
-    TESS_STATE_STEPS,    /* SCHEDULE: (steps done + 1), the same on every rank */
-    TESS_STATE_FACTORS,  /* SCALING: (contexts, readouts), the same on every rank */
+    TESS_STATE_NUMBER, /* ROOT: one number, the same on every rank */
+    TESS_STATE_NAMES, /* SYMBOLS: struct tess_vocab [table], the same on every rank */
+    TESS_STATE_FLAGS, /* SYMBOLS: (n) [table], the same on every rank */
+    TESS_STATE_MATRIX, /* TABLES: (n, D), each row at its owner */
+    TESS_STATE_COLUMN, /* TABLES: (n), each row at its owner */
+    TESS_STATE_WHOLE, /* MLP: (N), all of it on every rank; each writes its slice */
+    TESS_STATE_SLICE, /* MLP: (N), each rank its slice */
+    TESS_STATE_STEPS, /* SCHEDULE: (steps done + 1), the same on every rank */
+    TESS_STATE_FACTORS, /* SCALING: (contexts, readouts), the same on every rank */
     TESS_STATE_N_KINDS
 };
 
@@ -111,8 +111,8 @@ enum tess_state_type {
 struct tess_state_rule {
     int (*holds)(const struct tess_state *state, double x);
     int (*holds_for_all)(const float *x, int64_t n); /* the same, fast; NULL: there is none */
-    const char *words;                               /* for the documentation */
-    const char *broken;                              /* for the sentence of an error */
+    const char *words; /* for the documentation */
+    const char *broken; /* for the sentence of an error */
 };
 
 struct tess_state_field {

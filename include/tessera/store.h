@@ -26,14 +26,14 @@ struct tess_store_block { /* values under one checksum, verified */
 
 struct tess_store {
     struct tess_h5 h5;
-    struct tess_index index;              /* own */
-    struct tess_commit commit;            /* while writing */
-    MPI_Comm comm;                        /* borrowed */
+    struct tess_index index; /* own */
+    struct tess_commit commit; /* while writing */
+    MPI_Comm comm; /* borrowed */
     char split_method[TESS_SPLIT_METHOD]; /* how it was made; may be set until finish */
-    int64_t n_checks[2];                  /* blocks of the values and of the fold values */
-    uint64_t *check[2];                   /* their checksums; own */
-    struct tess_store_block *block;       /* (2) the last block read of each; own */
-    uint8_t *verified[2];                 /* blocks that were once found intact; own */
+    int64_t n_checks[2]; /* blocks of the values and of the fold values */
+    uint64_t *check[2]; /* their checksums; own */
+    struct tess_store_block *block; /* (2) the last block read of each; own */
+    uint8_t *verified[2]; /* blocks that were once found intact; own */
 };
 
 /* Does the file say that it is one? Never fails. Local. */

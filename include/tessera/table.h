@@ -14,19 +14,19 @@ struct tess_source_options;
 
 struct tess_table {
     struct tess_lines lines;
-    char separator;            /* tab, comma or semicolon                              */
-    int64_t header;            /* its line                                             */
-    struct tess_strings name;  /* of the columns                                       */
-    struct tess_field *field;  /* (name.n) of the current row; own                     */
-    int64_t n_metadata;        /* columns that the options ask for, each once          */
-    int64_t *metadata;         /* (n_metadata) column numbers; own                     */
-    struct tess_symbols *code; /* (n_metadata) their symbols; own                      */
-    int64_t key;               /* the column that --metadata is joined by, one of the metadata; -1:
-                                  everything stands here                               */
-    int indexed;      /* the first column has no name in the file, and is called `index`  */
-    int begun;        /* a row has been read                                              */
-    char *ragged;     /* what is wrong with the first line, while there is no row; own    */
-    int64_t n_ragged; /* lines like it so far                                          */
+    char separator; /* tab, comma or semicolon */
+    int64_t header; /* its line */
+    struct tess_strings name; /* of the columns */
+    struct tess_field *field; /* (name.n) of the current row; own */
+    int64_t n_metadata; /* columns that the options ask for, each once */
+    int64_t *metadata; /* (n_metadata) column numbers; own */
+    struct tess_symbols *code; /* (n_metadata) their symbols; own */
+    /* the column that --metadata is joined by, one of the metadata; -1: everything stands here */
+    int64_t key;
+    int indexed; /* the first column has no name in the file, and is called `index` */
+    int begun; /* a row has been read */
+    char *ragged; /* what is wrong with the first line, while there is no row; own */
+    int64_t n_ragged; /* lines like it so far */
 };
 
 /* The names in the first bytes of a file: comments (`#`) and empty lines before the header are

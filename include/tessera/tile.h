@@ -21,9 +21,9 @@
 #define TESS_TILE_ROWS 256
 
 struct tess_dropout {
-    double rate; /* 0: none                                              */
+    double rate; /* 0: none */
     struct tess_random stream;
-    uint64_t lane; /* tells apart what one stream serves                 */
+    uint64_t lane; /* tells apart what one stream serves */
 };
 
 /* n pairs of a left and a right row, which have H columns. Borrowed. */
@@ -33,12 +33,12 @@ struct tess_pairs {
 };
 /* What one lane computes at one step. Index arrays are borrowed. */
 struct tess_tile {
-    int64_t n;                /* observations                               */
-    const int32_t *u, *v;     /* (n) left row, right row                    */
-    const float *y;           /* (n) target; NaN: not measured, ignored     */
-    int n_p, n_r, n_c;        /* distinct rows                              */
-    const float *p, *r, *c;   /* (n_p, D), (n_r, D), (n_c, D)              */
-    int n_u;                  /* left rows                                  */
+    int64_t n; /* observations */
+    const int32_t *u, *v; /* (n) left row, right row */
+    const float *y; /* (n) target; NaN: not measured, ignored */
+    int n_p, n_r, n_c; /* distinct rows */
+    const float *p, *r, *c; /* (n_p, D), (n_r, D), (n_c, D) */
+    int n_u; /* left rows */
     const int32_t *u_p, *u_c; /* (n_u) their perturbation and context row */
 };
 
@@ -46,7 +46,7 @@ struct tess_tile {
 struct tess_tile_grad {
     struct tess_mlp mlp;
     float *dp, *dr, *dc; /* (n_p, D), (n_r, D), (n_c, D) */
-    double loss;         /* Σ (out - y)²                 */
+    double loss; /* Σ (out - y)² */
     int64_t n_measured;
 };
 
@@ -54,14 +54,14 @@ struct tess_tile_grad {
 struct tess_workspace {
     struct tess_shape shape;
     struct tess_probe *probe; /* who watches, or NULL; borrowed */
-    int strip;                /* rows that pass after pass works on while they are in L1 */
+    int strip; /* rows that pass after pass works on while they are in L1 */
     size_t room;
-    float *block;                  /* own */
+    float *block; /* own */
     float *left, *right, *project; /* left, right, projected rows: (·, H) */
     float *dleft, *dright;
-    int32_t *u, *v;    /* (TESS_TILE_ROWS) own */
-    float **a;         /* (L + 1) a layer's activations, (TESS_TILE_ROWS, H); last: scratch; own */
-    float *z;          /* (TESS_TILE_ROWS, H) */
+    int32_t *u, *v; /* (TESS_TILE_ROWS) own */
+    float **a; /* (L + 1) a layer's activations, (TESS_TILE_ROWS, H); last: scratch; own */
+    float *z; /* (TESS_TILE_ROWS, H) */
     float *out, *dout; /* (TESS_TILE_ROWS) */
 };
 void tess_workspace_init(struct tess_workspace *work, struct tess_shape shape);

@@ -14,31 +14,31 @@
 
 #include <stdint.h>
 
-#define TESS_WINDOW      16 /* steps whose rows are asked for at once   */
-#define TESS_PULSE_EXTRA 3  /* numbers of a pulse besides those of lanes */
+#define TESS_WINDOW      16 /* steps whose rows are asked for at once */
+#define TESS_PULSE_EXTRA 3 /* numbers of a pulse besides those of lanes */
 
-#define TESS_VALIDATION_ROWS   4096      /* experiments predicted at a time */
-#define TESS_VALIDATION_VALUES (1 << 21) /* about as many values            */
+#define TESS_VALIDATION_ROWS   4096 /* experiments predicted at a time */
+#define TESS_VALIDATION_VALUES (1 << 21) /* about as many values */
 
 /* The small facts of a step, reduced once over all ranks. */
 struct tess_pulse {
-    double *lane_loss;     /* (lanes) Σ (out - y)²; own, with the rest behind it */
-    double *lane_measured; /* (lanes)                                            */
-    double *trouble;       /* ranks that met an error                            */
-    double *stop;          /* ranks that were asked to stop                      */
-    double *save;          /* rank 0's clock says: checkpoint after this step    */
-    double loss, measured; /* summed in lane order                               */
+    double *lane_loss; /* (lanes) Σ (out - y)²; own, with the rest behind it */
+    double *lane_measured; /* (lanes) */
+    double *trouble; /* ranks that met an error */
+    double *stop; /* ranks that were asked to stop */
+    double *save; /* rank 0's clock says: checkpoint after this step */
+    double loss, measured; /* summed in lane order */
 };
 
 /* Where the time of a step goes; seconds of this rank. */
 enum tess_stage {
-    TESS_STAGE_PREPARE,  /* the work of the next steps, and who needs which rows */
-    TESS_STAGE_GATHER,   /* rows from their owners                               */
-    TESS_STAGE_LANES,    /* the tiles, and rows in and out of messages           */
-    TESS_STAGE_WAIT,     /* for the slowest rank: the pulse                      */
-    TESS_STAGE_REDUCE,   /* gradients of the MLP over lanes and ranks            */
-    TESS_STAGE_OPTIMIZE, /* MLP and rows                                         */
-    TESS_STAGE_SHARE,    /* the new MLP to all, rows' gradients to their owners  */
+    TESS_STAGE_PREPARE, /* the work of the next steps, and who needs which rows */
+    TESS_STAGE_GATHER, /* rows from their owners */
+    TESS_STAGE_LANES, /* the tiles, and rows in and out of messages */
+    TESS_STAGE_WAIT, /* for the slowest rank: the pulse */
+    TESS_STAGE_REDUCE, /* gradients of the MLP over lanes and ranks */
+    TESS_STAGE_OPTIMIZE, /* MLP and rows */
+    TESS_STAGE_SHARE, /* the new MLP to all, rows' gradients to their owners */
     TESS_N_STAGES
 };
 
@@ -62,37 +62,37 @@ struct tess_trainer {
     struct tess_dataset dataset;
     struct tess_schedule schedule;
     struct tess_lanes lanes;
-    int n_local;                          /* lanes here                             */
-    struct tess_lane *lane;               /* (n_local)                              */
-    struct tess_loaded validation;        /* this rank's share                */
-    struct tess_routes validation_routes; /* one step: its P rows      */
+    int n_local; /* lanes here */
+    struct tess_lane *lane; /* (n_local) */
+    struct tess_loaded validation; /* this rank's share */
+    struct tess_routes validation_routes; /* one step: its P rows */
     int64_t steps_per_epoch;
 
     struct tess_shape shape;
     struct tess_encoder encoder; /* of perturbations */
     struct tess_shard shard[TESS_N_TABLES];
-    int64_t kept_bytes; /* tess_kept_decide's                                 */
+    int64_t kept_bytes; /* tess_kept_decide's */
     int64_t n_parameters;
-    float *parameter;    /* (n_parameters) the MLP, whole                 */
-    struct tess_mlp mlp; /* into it                                    */
-    int64_t *slice;      /* (n_ranks + 1) who updates which parameters    */
-    float *m, *v;        /* moments of this rank's slice                  */
+    float *parameter; /* (n_parameters) the MLP, whole */
+    struct tess_mlp mlp; /* into it */
+    int64_t *slice; /* (n_ranks + 1) who updates which parameters */
+    float *m, *v; /* moments of this rank's slice */
     struct tess_optimizer optimizer;
     struct tess_progress_state progress;
 
     struct tess_workspace *workspace; /* (n_threads) */
-    struct tess_marks *marks;         /* (n_threads) */
+    struct tess_marks *marks; /* (n_threads) */
     float *slice_gradient;
-    struct tess_work *work;         /* (TESS_WINDOW, n_local)        */
-    int64_t window_first, window_n; /* steps of the epoch prepared   */
+    struct tess_work *work; /* (TESS_WINDOW, n_local) */
+    int64_t window_first, window_n; /* steps of the epoch prepared */
     struct tess_routes routes;
     struct tess_lane_buffer *buffer; /* (n_local) */
-    float *serve, *want;             /* messages */
+    float *serve, *want; /* messages */
     size_t room_serve, room_want;
     struct tess_pulse pulse;
     struct tess_times times; /* since the last report */
-    double libraries;        /* bytes of memory before anything was read */
-    double announced;        /* bytes that the rank that needs most will need */
+    double libraries; /* bytes of memory before anything was read */
+    double announced; /* bytes that the rank that needs most will need */
     struct tess_error trouble;
 };
 

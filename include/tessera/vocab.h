@@ -15,9 +15,9 @@ struct tess_strings;
 
 struct tess_vocab {
     int64_t n;
-    int width;           /* bytes of the longest symbol, at least 1               */
-    char *text;          /* (n, width + 1) NUL-padded; own                        */
-    const char **symbol; /* (n) pointers into text; own                  */
+    int width; /* bytes of the longest symbol, at least 1 */
+    char *text; /* (n, width + 1) NUL-padded; own */
+    const char **symbol; /* (n) pointers into text; own */
 };
 
 /* Room for n symbols of this width, empty so far. Local. */

@@ -31,10 +31,10 @@ enum tess_writer_axis { TESS_WRITER_ROWS, TESS_WRITER_READOUTS };
 
 /* Metadata of every row, or every readout. */
 enum tess_writer_values {
-    TESS_WRITER_CODES,    /* int32_t into `category`, -1: missing */
-    TESS_WRITER_FLAGS,    /* uint8_t, 0 or 1                      */
-    TESS_WRITER_INTEGERS, /* int64_t                              */
-    TESS_WRITER_REALS     /* double                               */
+    TESS_WRITER_CODES, /* int32_t into `category`, -1: missing */
+    TESS_WRITER_FLAGS, /* uint8_t, 0 or 1 */
+    TESS_WRITER_INTEGERS, /* int64_t */
+    TESS_WRITER_REALS /* double */
 };
 struct tess_writer_column {
     const char *name;
@@ -64,17 +64,17 @@ struct tess_writer_sparse {
 
 /* One matrix of a file, read back as an input: of n_ranks, this one's share of the rows. */
 struct tess_writer_look {
-    const char *path, *modality, *layer; /* NULL: no MuData; the matrix itself              */
+    const char *path, *modality, *layer; /* NULL: no MuData; the matrix itself */
     int rank, n_ranks;
-    int columns;   /* rank 0 reads the columns of metadata, too                           */
+    int columns; /* rank 0 reads the columns of metadata, too */
     int predicted; /* by a model: values are finite, deviations (layer "std") not negative */
 };
 
 struct tess_writer;
 struct tess_writer_type {
-    const char *name;   /* "AnnData" */
-    const char *ending; /* ".h5ad"   */
-    unsigned parts;     /* the tess_writer_part that it can hold */
+    const char *name; /* "AnnData" */
+    const char *ending; /* ".h5ad" */
+    unsigned parts; /* the tess_writer_part that it can hold */
     /* These are collective and end in an agreement, but for put_rows, as the functions below. Opens
      * commit.aside, which is there and empty; sets `state`. */
     int (*open)(struct tess_writer *writer, struct tess_error *error);
@@ -116,9 +116,9 @@ struct tess_writer_shape {
 };
 
 struct tess_writer {
-    const struct tess_writer_type *type; /* borrowed; NULL: closed                 */
-    struct tess_commit commit;           /* `aside` is where the type writes       */
-    MPI_Comm comm;                       /* borrowed                               */
+    const struct tess_writer_type *type; /* borrowed; NULL: closed */
+    struct tess_commit commit; /* `aside` is where the type writes */
+    MPI_Comm comm; /* borrowed */
     int rank;
     int64_t n_rows, n_readouts;
     unsigned parts;

@@ -14,13 +14,13 @@ struct relay {
     tess_text_sink *sink;
     void *context;
     int64_t given, wanted; /* number of a text as it comes, and as it is handed on */
-    const int8_t *mask;    /* of the texts of this piece, or NULL                   */
+    const int8_t *mask; /* of the texts of this piece, or NULL */
 };
 
 /* Categories in memory. */
 struct levels {
     struct tess_strings text; /* own */
-    char *missing;            /* own */
+    char *missing; /* own */
 };
 
 static int open_line(struct tess_h5_set *set, const struct tess_h5 *h5, const char *name,

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define LOOKED_AT ((int64_t)4096) /* values of a matrix, to tell what it holds */
-#define NAMED     40              /* in a list                                 */
+#define NAMED     40 /* in a list */
 
 int tess_h5ad_kind(const struct tess_h5 *h5, const char *name)
 {

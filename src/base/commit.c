@@ -22,7 +22,7 @@
 
 #define DIGITS     8
 #define SUFFIX     (1 + DIGITS + 5) /* ".xxxxxxxx.part" */
-#define LOCK_TRIES 3000             /* of 10 ms */
+#define LOCK_TRIES 3000 /* of 10 ms */
 
 static int sync_path(const char *path, int flags)
 {

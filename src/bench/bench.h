@@ -16,9 +16,9 @@ struct bench {
     const struct tess_bench *options;
     MPI_Comm comm;
     int rank, n_ranks, n_threads, repeat;
-    char directory[TESS_PATH]; /* of temporary files           */
-    json_t *report;            /* rank 0's; own                */
-    json_t *section, *at;      /* where in it; borrowed        */
+    char directory[TESS_PATH]; /* of temporary files */
+    json_t *report; /* rank 0's; own */
+    json_t *section, *at; /* where in it; borrowed */
 };
 
 /* A new section of table and report, and a part of it. Rank 0 speaks; any rank may call. */

@@ -17,12 +17,12 @@
 struct training {
     struct bench *bench;
     struct tess_trainer trainer;
-    int64_t epoch;    /* whose steps a stretch takes                */
-    int64_t shuffled; /* the epoch that the lanes are in            */
-    int64_t steps;    /* of a stretch                               */
-    double measured;  /* observations of a stretch                  */
-    double mine;      /* this rank's seconds of the last stretch    */
-    double begun;     /* seconds of an epoch's beginning, of a step */
+    int64_t epoch; /* whose steps a stretch takes */
+    int64_t shuffled; /* the epoch that the lanes are in */
+    int64_t steps; /* of a stretch */
+    double measured; /* observations of a stretch */
+    double mine; /* this rank's seconds of the last stretch */
+    double begun; /* seconds of an epoch's beginning, of a step */
 };
 
 /* The epoch from its beginning: shuffled if it is another one. Collective. */

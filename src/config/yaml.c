@@ -17,7 +17,7 @@ struct reader {
     const char *source;
     const struct tess_yaml_taker *taker;
     char *prefix[MAX_DEPTH + 1]; /* dotted name of each open map; own */
-    int depth;                   /* open maps */
+    int depth; /* open maps */
     int documents;
     char *key; /* waits for its value; own */
     struct tess_strings seen;

@@ -17,11 +17,11 @@ struct reader {
     struct tess_problems problems;
     struct tess_column perturbation, context;
     struct tess_mapping to_readout, to_context; /* the file's in the store; own */
-    int64_t *combination;                       /* (levels) or -1 */
-    int64_t *rows;                              /* (units) rows of the file that predict it */
+    int64_t *combination; /* (levels) or -1 */
+    int64_t *rows; /* (units) rows of the file that predict it */
     uint8_t *repeated; /* (units) does any of its readouts have several values? */
-    double *sum;       /* as evaluation->predicted; NULL until a value is repeated */
-    int32_t *count;    /* the same */
+    double *sum; /* as evaluation->predicted; NULL until a value is repeated */
+    int32_t *count; /* the same */
 };
 
 static int reader_open(struct reader *reader, const char *path, struct tess_source_options *options,

@@ -13,7 +13,7 @@
 /* The measured profiles of all scored experiments of a context: (end - begin, width). */
 struct measured {
     int64_t context, begin, end, width; /* experiments begin … end - 1 of the evaluation */
-    float *value;                       /* own */
+    float *value; /* own */
 };
 
 static int64_t context_of(const struct tess_evaluation *evaluation, int64_t i)
@@ -85,7 +85,7 @@ static uint8_t *silent_of(const struct tess_evaluation *evaluation, int64_t i)
 struct batch {
     int64_t begin, end;
     double *value[TESS_METHODS]; /* (end - begin, width) by method; own */
-    uint8_t *fallback;           /* (end - begin, TESS_BASELINES); own  */
+    uint8_t *fallback; /* (end - begin, TESS_BASELINES); own */
 };
 
 static void batch_release(struct batch *batch)

@@ -151,9 +151,9 @@ void tess_profiles_spread(const struct tess_profiles *profiles, int64_t experime
 
 /* Sums of the rows of units that have several. */
 struct sums {
-    float *row;     /* (n_readouts)                     */
-    double *sum;    /* (n_units, n_readouts), or NULL   */
-    double *weight; /* the same                         */
+    float *row; /* (n_readouts) */
+    double *sum; /* (n_units, n_readouts), or NULL */
+    double *weight; /* the same */
 };
 
 /* The only row of a unit keeps its bits; several are averaged, weighed by their replicates. */

@@ -19,16 +19,16 @@
 
 struct state {
     struct tess_lines lines;
-    int version;                                  /* 12 or 13                                    */
-    int64_t n_data, n_before, n_profiles, n_meta; /* as announced; n_before: columns before the
-                                                    profiles                                    */
-    int64_t n_lines;                              /* below the header so far, or of the matrix   */
-    int64_t naming;                               /* the column that names the readouts          */
-    struct tess_strings profile;                  /* own */
-    char *ragged;                                 /* the first line of another length; own       */
-    struct tess_field *field;                     /* (n_before + n_profiles) own                 */
-    struct tess_symbols *meta;                    /* (n of source->column) own                   */
-    int32_t **code;                               /* the same, (n_profiles) own                  */
+    int version; /* 12 or 13 */
+    /* as announced; n_before: columns before the profiles */
+    int64_t n_data, n_before, n_profiles, n_meta;
+    int64_t n_lines; /* below the header so far, or of the matrix */
+    int64_t naming; /* the column that names the readouts */
+    struct tess_strings profile; /* own */
+    char *ragged; /* the first line of another length; own */
+    struct tess_field *field; /* (n_before + n_profiles) own */
+    struct tess_symbols *meta; /* (n of source->column) own */
+    int32_t **code; /* the same, (n_profiles) own */
     size_t room_meta, room_code;
     float **block; /* own; (lines_per_block, n_profiles) each */
     size_t room;

@@ -18,9 +18,9 @@
 
 struct gctx {
     struct tess_h5 h5;
-    struct tess_h5_set matrix, id; /* id: of the profiles                       */
-    int turned;                    /* (readouts, rows) in the file              */
-    float *piece;                  /* rows as they lie in a turned file; own    */
+    struct tess_h5_set matrix, id; /* id: of the profiles */
+    int turned; /* (readouts, rows) in the file */
+    float *piece; /* rows as they lie in a turned file; own */
     size_t room;
 };
 

@@ -12,8 +12,8 @@
  * tess_number_is_missing calls so: "", "NA", "nan", … */
 struct tess_source_h5_column {
     struct tess_symbols symbols;
-    int32_t *code;       /* own                                   */
-    const char *missing; /* one more text that means it; or NULL  */
+    int32_t *code; /* own */
+    const char *missing; /* one more text that means it; or NULL */
 };
 void tess_source_h5_column_init(struct tess_source_h5_column *made, int64_t n_rows);
 tess_text_sink tess_source_h5_column_sink;
@@ -24,7 +24,7 @@ void tess_source_h5_column_finish(struct tess_source_h5_column *made, int64_t n_
 /* Gathers readout names into source->readout. Names that repeat or are empty are problems; they
  * get another, distinct name, so that checking can go on. */
 struct tess_source_h5_readouts {
-    struct tess_source *source;     /* borrowed */
+    struct tess_source *source; /* borrowed */
     struct tess_problems *problems; /* borrowed */
     struct tess_intern intern;
 };

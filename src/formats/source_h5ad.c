@@ -19,10 +19,10 @@ struct h5ad {
     struct tess_h5 h5;
     struct tess_h5ad_place place;
     struct tess_frame obs, var;
-    struct tess_frame shared;  /* MuData: obs of all modalities; or nothing */
-    struct tess_h5_column id;  /* names of the rows    */
-    struct tess_h5_set dense;  /* the matrix, either … */
-    struct tess_sparse sparse; /* … or                */
+    struct tess_frame shared; /* MuData: obs of all modalities; or nothing */
+    struct tess_h5_column id; /* names of the rows */
+    struct tess_h5_set dense; /* the matrix, either … */
+    struct tess_sparse sparse; /* … or */
     int is_sparse;
 };
 
@@ -210,9 +210,9 @@ static int open_h5ad(struct tess_source *source, const struct tess_source_option
 /* Rows of MuData's shared table by their names, and what they have in one of its columns. */
 struct by_name {
     struct tess_intern name;
-    int64_t *row;        /* (name.n) -1: the name repeats */
-    const int32_t *code; /* of the rows                   */
-    int32_t *made;       /* of the modality's rows        */
+    int64_t *row; /* (name.n) -1: the name repeats */
+    const int32_t *code; /* of the rows */
+    int32_t *made; /* of the modality's rows */
 };
 
 static void take_name(void *context, int64_t i, const char *text)

@@ -32,13 +32,13 @@ struct observation {
 struct state {
     struct tess_table table; /* its file is closed when the rows are known */
     struct tess_symbols readout;
-    struct tess_tuples group; /* a line's metadata     */
-    int64_t *line;            /* (group.n) first line; own */
+    struct tess_tuples group; /* a line's metadata */
+    int64_t *line; /* (group.n) first line; own */
     size_t room_line;
     struct observation **block; /* own */
     size_t room;
     int64_t n_blocks, n_observations;
-    int64_t *row_group; /* (n_rows) own                       */
+    int64_t *row_group; /* (n_rows) own */
     int64_t *row_first; /* (n_rows + 1) into observations; own */
     size_t room_group, room_first;
 };
@@ -280,7 +280,7 @@ static int open_long(struct tess_source *source, const struct tess_source_option
     const char *readout_name = DEFAULT(options->readout, "readout");
     const char *value_name = DEFAULT(options->value, "value");
     struct tess_source_options labels = *options; /* filters part no lines */
-    int64_t column[2];                            /* of the readout, of the value */
+    int64_t column[2]; /* of the readout, of the value */
 
     labels.filters_lines = 1;
     if (tess_table_open(&state->table, source->path, source->place, &labels, error))

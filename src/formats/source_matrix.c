@@ -24,9 +24,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define AT_ONCE  ((int64_t)1 << 20) /* rows of a block, at most …                       */
-#define VALUES   ((int64_t)1 << 26) /* … and its values, 8 bytes each                   */
-#define ONE_NAME "value"            /* of the only readout, unless --readout names it   */
+#define AT_ONCE  ((int64_t)1 << 20) /* rows of a block, at most … */
+#define VALUES   ((int64_t)1 << 26) /* … and its values, 8 bytes each */
+#define ONE_NAME "value" /* of the only readout, unless --readout names it */
 
 struct line {
     int32_t unit; /* -1: the line is left out; while it is read, its group */
@@ -39,21 +39,21 @@ struct state {
     struct tess_table table;
     struct tess_cells cells; /* by column of values */
     struct tess_symbols readout;
-    int names_nobody_asks_for;      /* the nameless first column is no label, and holds text */
-    int64_t naming;                 /* the column that names readouts; -1: there is one readout */
-    int64_t n_columns, *column;     /* of values, in the file; own                              */
-    int32_t **code;                 /* (n_metadata)(n_lines) own                                */
-    size_t *room;                   /* (n_metadata) own                                         */
-    struct tess_tuples group, unit; /* labels of a line; (group, repeat)                        */
+    int names_nobody_asks_for; /* the nameless first column is no label, and holds text */
+    int64_t naming; /* the column that names readouts; -1: there is one readout */
+    int64_t n_columns, *column; /* of values, in the file; own */
+    int32_t **code; /* (n_metadata)(n_lines) own */
+    size_t *room; /* (n_metadata) own */
+    struct tess_tuples group, unit; /* labels of a line; (group, repeat) */
     int64_t n_lines;
-    struct line *line; /* (n_lines) own                           */
-    int64_t *number;   /* (n_lines) in the file; own              */
+    struct line *line; /* (n_lines) own */
+    int64_t *number; /* (n_lines) in the file; own */
     size_t room_line, room_number;
-    int64_t *first;       /* (n_units + 1) into sorted; own                  */
-    int32_t *sorted;      /* (n_lines) readouts of each unit, ascending; own */
+    int64_t *first; /* (n_units + 1) into sorted; own */
+    int32_t *sorted; /* (n_lines) readouts of each unit, ascending; own */
     int64_t *begin, *end; /* (n_units) its first line, behind its last; own */
-    int64_t next;         /* the line of the file that follows               */
-    int64_t reported;     /* rows whose bad values have been reported        */
+    int64_t next; /* the line of the file that follows */
+    int64_t reported; /* rows whose bad values have been reported */
 };
 
 static int recognize(const char *path, const char *head, size_t n_head,

@@ -17,11 +17,11 @@
 struct state {
     struct tess_table table;
     struct tess_cells cells; /* by readout */
-    int64_t *readout;        /* (n_readouts) column of each; own              */
-    int32_t **code;          /* (n_metadata)(n_rows) own                      */
-    size_t *room;            /* (n_metadata) own                              */
-    int64_t next;            /* the row that the file stands at               */
-    int64_t reported;        /* rows whose bad values have been reported      */
+    int64_t *readout; /* (n_readouts) column of each; own */
+    int32_t **code; /* (n_metadata)(n_rows) own */
+    size_t *room; /* (n_metadata) own */
+    int64_t next; /* the row that the file stands at */
+    int64_t reported; /* rows whose bad values have been reported */
 };
 
 /* Any text: what cannot be read as a table is told why when it is opened. */

@@ -434,7 +434,7 @@ static hid_t define(struct tess_h5 *h5, const char *name, hid_t type, struct tes
     space = extent.n_dims ? H5Screate_simple(extent.n_dims, dims, NULL) : H5Screate(H5S_SCALAR);
     H5Pset_create_intermediate_group(links, 1);
     H5Pset_fill_time(layout, H5D_FILL_TIME_NEVER); /* every byte is written by us */
-    H5Pset_obj_track_times(layout, 0);             /* no clock in the file        */
+    H5Pset_obj_track_times(layout, 0); /* no clock in the file */
     if (h5->comm != MPI_COMM_NULL)
         H5Pset_alloc_time(layout, H5D_ALLOC_TIME_EARLY);
     set = H5Dcreate2(h5->file, name, type, space, links, layout, H5P_DEFAULT);

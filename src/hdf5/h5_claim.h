@@ -6,9 +6,9 @@
 #include "tessera/h5.h"
 
 struct tess_h5_claim { /* of an open dataset */
-    int n_dims;        /* at most 2; 0: one value                           */
-    int64_t shape[2];  /* 1 where there is no such dimension                */
-    int64_t chunk[2];  /* the shape, if not chunked                         */
+    int n_dims; /* at most 2; 0: one value */
+    int64_t shape[2]; /* 1 where there is no such dimension */
+    int64_t chunk[2]; /* the shape, if not chunked */
 };
 
 /* Reads the claim. TESS_EDATA naming `name` if it has more dimensions or impossible ones; if its

@@ -21,7 +21,7 @@ static struct sigaction before[N_FAULTS], before_timer;
 static const char *guarded;
 static pthread_t reader;
 static int depth, has_timer;
-static timer_t timer;     /* of this thread's computing: others may spin */
+static timer_t timer; /* of this thread's computing: others may spin */
 static char stack[65536]; /* the fault may be that the stack is used up */
 
 static void say(const char *text)

@@ -20,7 +20,7 @@ struct texts { /* one call of tess_h5_set_texts */
     const struct tess_h5_set *set;
     tess_text_sink *sink;
     void *context;
-    hid_t memory;    /* type */
+    hid_t memory; /* type */
     int64_t n_piece; /* elements read at a time */
 };
 

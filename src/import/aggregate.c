@@ -21,9 +21,9 @@
  * for, else a replicate. Observed values of a readout: base[slot] + count[slot][readout]. */
 struct sums {
     int64_t remaining; /* rows still to come */
-    int64_t *base;     /* (n_slots)          */
-    double *sum;       /* (n_slots, width)   */
-    int32_t *count;    /* (n_slots, width)   */
+    int64_t *base; /* (n_slots) */
+    double *sum; /* (n_slots, width) */
+    int32_t *count; /* (n_slots, width) */
 };
 
 static struct sums deferred, done; /* marks in place of sums: waits for the next pass; written */
@@ -36,9 +36,9 @@ struct run {
     struct sums **state; /* (n_groups) NULL: not seen in this pass */
     size_t used, budget; /* bytes */
     int64_t n_waiting;
-    int64_t only;       /* the one group read by parts of its panel, or -1 */
-    int64_t begin, end; /* that part of the panel                          */
-    int64_t longest;    /* panel                                           */
+    int64_t only; /* the one group read by parts of its panel, or -1 */
+    int64_t begin, end; /* that part of the panel */
+    int64_t longest; /* panel */
     struct tess_value_facts facts;
     struct tess_repeats repeats;
     float *value, *folds; /* (longest), (8, longest): the experiment in hand */

@@ -6,9 +6,9 @@
 
 /* Where values go. */
 struct tess_sink {
-    struct tess_store *store; /* borrowed; NULL: they are only counted              */
-    struct tess_index *index; /* borrowed: the store's, or one without a store      */
-    float *value, *fold;      /* everything, written at the end; NULL: as they come */
+    struct tess_store *store; /* borrowed; NULL: they are only counted */
+    struct tess_index *index; /* borrowed: the store's, or one without a store */
+    float *value, *fold; /* everything, written at the end; NULL: as they come */
 };
 /* Reads the values of all files, in as many passes as the budget makes necessary, and fills the
  * sink and index->n_observed; adds to result's passes and remarks. */

@@ -12,18 +12,18 @@ enum tess_left_out { TESS_LEFT_IN, TESS_LEFT_UNWANTED /* keep, drop */, TESS_LEF
 
 struct tess_plan_file {
     struct tess_source source; /* own */
-    int32_t *readout;  /* (n_readouts) number in plan->readout; own                              */
-    int32_t *position; /* (n_readouts) place in the file's panel; own; NULL where panels are of
-                          contexts                                                             */
-    int32_t *combination, *context, *replicate; /* (n_rows) own; -1: the row is left out; freed
-                                                   once it has a group                         */
-    int8_t *split;                              /* (n_rows) own                                */
-    int8_t *left_out; /* (n_rows) enum tess_left_out; own                                        */
-    int has_split;    /* rows have a split of their own                                          */
-    int32_t *group;   /* (n_rows) own; -1: left out                                              */
-    int32_t *slot;    /* (n_rows) the replicate's number within the group; own                   */
-    int64_t panel;    /* of a file that is not ragged                                            */
-    int surveyed;     /* its values were read once and its problems reported                     */
+    int32_t *readout; /* (n_readouts) number in plan->readout; own */
+    /* (n_readouts) place in the file's panel; own; NULL where panels are of contexts */
+    int32_t *position;
+    /* (n_rows) own; -1: the row is left out; freed once it has a group */
+    int32_t *combination, *context, *replicate;
+    int8_t *split; /* (n_rows) own */
+    int8_t *left_out; /* (n_rows) enum tess_left_out; own */
+    int has_split; /* rows have a split of their own */
+    int32_t *group; /* (n_rows) own; -1: left out */
+    int32_t *slot; /* (n_rows) the replicate's number within the group; own */
+    int64_t panel; /* of a file that is not ragged */
+    int surveyed; /* its values were read once and its problems reported */
 };
 
 struct tess_plan_panel {
@@ -41,13 +41,13 @@ struct tess_plan_group {
 struct tess_plan {
     const struct tess_import_options *options; /* borrowed */
     int64_t n_files, n_rows;
-    int64_t n_unread;            /* files that could not be read and are left out */
+    int64_t n_unread; /* files that could not be read and are left out */
     struct tess_plan_file *file; /* own */
     struct tess_intern component, context;
     struct tess_sets combination; /* of components, as they were first met */
     struct tess_vocab readout;
     struct tess_strings control_seen; /* of options->control, those that occurred */
-    const char *split_column;         /* that was used, or NULL; borrowed              */
+    const char *split_column; /* that was used, or NULL; borrowed */
     size_t n_panels, room_panels;
     struct tess_plan_panel *panel; /* own */
     int64_t n_groups;

@@ -9,13 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ENOUGH_VALUES  ((int64_t)10000000) /* to know what values look like           */
-#define FEW_VALUES     1000                /* too few to judge                        */
-#define COUNT_LARGEST  20.0f               /* scores and grades are whole numbers too */
-#define LOGGED_LARGEST 25.0f               /* log2 of what a sequencer counts         */
-#define TWICE_LARGEST  2.5f                /* log1p(log1p(10⁵)) = 2.53                */
-#define ALWAYS_WHOLE   16777216.0f         /* 2^24: from there on every float is       */
-#define SHOWN          3                   /* names in a sentence                     */
+#define ENOUGH_VALUES  ((int64_t)10000000) /* to know what values look like */
+#define FEW_VALUES     1000 /* too few to judge */
+#define COUNT_LARGEST  20.0f /* scores and grades are whole numbers too */
+#define LOGGED_LARGEST 25.0f /* log2 of what a sequencer counts */
+#define TWICE_LARGEST  2.5f /* log1p(log1p(10⁵)) = 2.53 */
+#define ALWAYS_WHOLE   16777216.0f /* 2^24: from there on every float is */
+#define SHOWN          3 /* names in a sentence */
 
 void tess_value_facts_add(struct tess_value_facts *facts, const float *value, int64_t n,
                           int64_t n_implied_zeros)

@@ -54,7 +54,7 @@ static int compare(const void *a, const void *b)
 /* Of one file: rows, and those that an earlier file has, too. */
 struct count {
     int64_t n, n_repeated, n_certain; /* certain: of ENOUGH values */
-    int32_t first;                    /* one such file             */
+    int32_t first; /* one such file */
 };
 
 /* Sorted, equal rows are neighbours, and the first of a run is of the earliest file: it stays

@@ -9,8 +9,8 @@
 
 /* Row i is perturbation set i mod n_sets in context i / n_sets. */
 struct imputation {
-    const struct tess_impute *impute; /* borrowed                                             */
-    struct tess_model model;          /* own                                                  */
+    const struct tess_impute *impute; /* borrowed */
+    struct tess_model model; /* own */
     struct tess_sets perturbation, context, readout; /* chosen; sets of one but the first; own */
     struct tess_mapping component; /* the store's perturbations in the model; none without; own */
     int64_t n_rows;

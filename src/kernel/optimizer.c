@@ -65,7 +65,7 @@ void tess_optimizer_begin(struct tess_optimizer *optimizer, double rate)
 struct factors {
     float keep, decay; /* x's decoupled, the gradient's coupled weight decay */
     float beta1, rest1, beta2, rest2;
-    float rate, root, epsilon; /* rate / (1 - β1^t), 1 / sqrt(1 - β2^t)             */
+    float rate, root, epsilon; /* rate / (1 - β1^t), 1 / sqrt(1 - β2^t) */
 };
 
 /* Those of SGD. */

@@ -8,7 +8,7 @@
 #include <omp.h>
 #include <string.h>
 
-#define BLOCK TESS_PREDICT_ROWS  /* rows of every projection */
+#define BLOCK TESS_PREDICT_ROWS /* rows of every projection */
 #define PAIRS ((int64_t)3 << 19) /* about as many are given their places at once */
 
 static int width_of(struct tess_shape shape)
@@ -19,8 +19,8 @@ static int width_of(struct tess_shape shape)
 /* What one thread needs. */
 struct part {
     struct tess_workspace work;
-    float *x, *pp;  /* (BLOCK, D), (BLOCK, H) */
-    float *out;     /* (TESS_TILE_ROWS) */
+    float *x, *pp; /* (BLOCK, D), (BLOCK, H) */
+    float *out; /* (TESS_TILE_ROWS) */
     int32_t *u, *v; /* (TESS_TILE_ROWS) left and right row of each observation of a tile */
 };
 
@@ -28,7 +28,7 @@ struct tess_predict_scratch {
     int n_threads;
     struct part *part; /* (n_threads) own */
     size_t room, room_seats;
-    float *left;      /* rows of the current call; own */
+    float *left; /* rows of the current call; own */
     int32_t *seat[2]; /* (tiles, TESS_TILE_ROWS) row, or -1, and column of each place; own */
 };
 

@@ -21,10 +21,10 @@ struct sums { /* of one perturbation, or of a resample, by one method */
 struct state {
     const struct tess_sample *sample;
     int64_t n_groups;
-    int64_t *group;                     /* (n) of each experiment */
-    struct sums *sums;                  /* (n_groups, n_methods)  */
+    int64_t *group; /* (n) of each experiment */
+    struct sums *sums; /* (n_groups, n_methods) */
     int n_active, active[TESS_METRICS]; /* means over experiments that any method defines */
-    double *own, *other;                /* (n_methods, TESS_METRICS, n_resamples) */
+    double *own, *other; /* (n_methods, TESS_METRICS, n_resamples) */
 };
 
 struct numbered {

@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define LOCK_SECONDS    60 /* the ranks of a killed job take their time to end */
-#define VISIBLE_SECONDS 35 /* NFS believes for 30 s that a file is not there   */
+#define VISIBLE_SECONDS 35 /* NFS believes for 30 s that a file is not there */
 
 /* Nothing but what a killed start, the lock or the file system leave. */
 static int is_empty(const char *directory)

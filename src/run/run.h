@@ -16,16 +16,16 @@ struct tess_trainer;
 struct tess_run {
     MPI_Comm comm; /* borrowed */
     int rank;
-    char *directory;                  /* own */
+    char *directory; /* own */
     const struct tess_config *config; /* borrowed */
-    int lock, log;                    /* rank 0: open files; -1: none */
-    char *unlogged;                   /* what could not be written to the log yet; own */
-    int earlier;                      /* rank 0: the directory held a run already */
-    double interval, saved;           /* seconds between checkpoints; when the last was made   */
-    double longest_save, saving;      /* seconds that one takes; that all took                 */
-    double longest_pause;             /* between two looks at what asks to stop                */
-    double deadline;                  /* tess_clock() at which the run must be over; 0: none   */
-    double looked, asked;             /* last look; when the file system was asked for STOP    */
+    int lock, log; /* rank 0: open files; -1: none */
+    char *unlogged; /* what could not be written to the log yet; own */
+    int earlier; /* rank 0: the directory held a run already */
+    double interval, saved; /* seconds between checkpoints; when the last was made */
+    double longest_save, saving; /* seconds that one takes; that all took */
+    double longest_pause; /* between two looks at what asks to stop */
+    double deadline; /* tess_clock() at which the run must be over; 0: none */
+    double looked, asked; /* last look; when the file system was asked for STOP */
     int64_t keep;
     struct tess_kept best; /* not on disk yet */
 };

@@ -16,8 +16,8 @@
 
 struct report {
     double loss, score, *context; /* (n_contexts) */
-    double seconds, rate;         /* of this session; observations a second */
-    double validation;            /* seconds                                */
+    double seconds, rate; /* of this session; observations a second */
+    double validation; /* seconds */
     int better;
 };
 

@@ -21,7 +21,7 @@
 
 struct candidate {
     int64_t step, best; /* best: its kind */
-    int64_t damaged;    /* found out      */
+    int64_t damaged; /* found out */
 };
 
 /* All checkpoints, newest first, merged from two sorted lists; of one step the checkpoint before

@@ -13,8 +13,8 @@
 
 #define MAX_ORDER    8
 #define HELD_OUT     0.15 /* for validation, and again for the test: the published protocol */
-#define PANEL_SHARE  0.5  /* of the readouts that a context with a smaller panel measures   */
-#define MAX_ATTEMPTS 200  /* draws for each combination wanted                              */
+#define PANEL_SHARE  0.5 /* of the readouts that a context with a smaller panel measures */
+#define MAX_ATTEMPTS 200 /* draws for each combination wanted */
 
 /* "P001" … in as many digits as the last needs, so that byte order is the order of the numbers. */
 static void name_symbols(struct tess_vocab *vocab, char letter, int64_t n, const int64_t *number,

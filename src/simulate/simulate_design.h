@@ -8,12 +8,12 @@
 
 /* A row is a replicate of an experiment, or a cell. */
 struct tess_design {
-    const struct tess_simulate *simulate; /* borrowed                                  */
-    struct tess_index index;              /* own                                       */
-    struct truth truth;                   /* own                                       */
-    int64_t *row_first;  /* (n_experiments + 1) own                                  */
+    const struct tess_simulate *simulate; /* borrowed */
+    struct tess_index index; /* own */
+    struct truth truth; /* own */
+    int64_t *row_first; /* (n_experiments + 1) own */
     int64_t *experiment; /* (n_contexts, n_combinations) its number, -1: not measured; own */
-    char *split_text;    /* how experiments were held out; own                       */
+    char *split_text; /* how experiments were held out; own */
 };
 
 /* The same on every rank. TESS_EUSAGE if what is asked for does not exist. Local. */
@@ -33,9 +33,9 @@ int64_t tess_design_replicate_of(const struct tess_design *design, int64_t exper
 /* Rows of experiments in order, with their noise-free profiles kept. */
 struct cursor {
     const struct tess_design *design; /* borrowed */
-    int64_t experiment;               /* -1: none yet */
-    int64_t replicate;                /* -1: none yet */
-    double *truth, *value, *cell;     /* (n_readouts) own */
+    int64_t experiment; /* -1: none yet */
+    int64_t replicate; /* -1: none yet */
+    double *truth, *value, *cell; /* (n_readouts) own */
 };
 void tess_cursor_init(struct cursor *cursor, const struct tess_design *design);
 void tess_cursor_release(struct cursor *cursor);

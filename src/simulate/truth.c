@@ -8,8 +8,8 @@
 #include <xxhash.h>
 
 #define BASE_MEAN    1.0 /* of expression on the log scale */
-#define BASE_SD      1.0 /* between readouts               */
-#define BASE_CONTEXT 0.5 /* of a readout between contexts  */
+#define BASE_SD      1.0 /* between readouts */
+#define BASE_CONTEXT 0.5 /* of a readout between contexts */
 
 static double *normals(const struct tess_simulate *simulate, enum part part, int64_t n)
 {

@@ -7,11 +7,11 @@
 struct truth {
     const struct tess_simulate *simulate; /* borrowed */
     int64_t n_readouts, n_contexts;
-    double *base;           /* (n_contexts, n_readouts) own           */
-    double *v, *v_mixed;    /* (n_readouts, rank) own; no network     */
-    double *w_mixed;        /* (n_contexts, rank) own; no network     */
-    struct network network; /* own; if asked for                      */
-    double *scratch;        /* (2 rank) own; no network                         */
+    double *base; /* (n_contexts, n_readouts) own */
+    double *v, *v_mixed; /* (n_readouts, rank) own; no network */
+    double *w_mixed; /* (n_contexts, rank) own; no network */
+    struct network network; /* own; if asked for */
+    double *scratch; /* (2 rank) own; no network */
 };
 
 void tess_truth_init(struct truth *truth, const struct tess_simulate *simulate);

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define FEEDBACK   0.05 /* share of regulators that may stand anywhere in the causal order */
-#define WEIGHT_SUM 0.9  /* bound of a gene's absolute incoming weights                     */
+#define WEIGHT_SUM 0.9 /* bound of a gene's absolute incoming weights */
 #define MAX_DEGREE 64
 #define SETTLED    1e-12
 #define MAX_SWEEPS 2000

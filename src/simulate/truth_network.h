@@ -13,12 +13,12 @@ struct tess_error;
  * 1 in every context, so there is one steady state. */
 struct network {
     int64_t n_genes, n_targets;
-    int64_t *order;     /* (n_genes) gene numbers, causes first; own   */
-    int64_t *first;     /* (n_genes + 1) own                           */
-    int64_t *regulator; /* (n_edges) ascending within a gene; own      */
-    double *weight;     /* (n_edges) own                               */
-    double *weight_in;  /* (n_contexts, n_edges) own                   */
-    int64_t *target;    /* (n_targets) gene of each perturbation, ascending; own */
+    int64_t *order; /* (n_genes) gene numbers, causes first; own */
+    int64_t *first; /* (n_genes + 1) own */
+    int64_t *regulator; /* (n_edges) ascending within a gene; own */
+    double *weight; /* (n_edges) own */
+    double *weight_in; /* (n_contexts, n_edges) own */
+    int64_t *target; /* (n_targets) gene of each perturbation, ascending; own */
 };
 
 void tess_truth_network_init(struct network *network, const struct tess_simulate *simulate);

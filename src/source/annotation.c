@@ -59,9 +59,9 @@ static int refuse_ids(const struct tess_source *source, const struct tess_table 
 struct join {
     const struct tess_source *source;
     struct tess_table *table;
-    int64_t id;                      /* the table's column of ids                  */
-    const struct tess_intern *level; /* the source's ids                           */
-    int32_t **code;                  /* (metadata columns, ids) out: the levels    */
+    int64_t id; /* the table's column of ids */
+    const struct tess_intern *level; /* the source's ids */
+    int32_t **code; /* (metadata columns, ids) out: the levels */
 };
 
 /* Reads the table's lines; code[k][level of the id] is filled for each of its columns. */

@@ -14,8 +14,8 @@
 
 struct tess_cell_texts {
     int64_t n;
-    int64_t line[SINGLE]; /* of the first    */
-    char *text[SINGLE];   /* excerpts; own   */
+    int64_t line[SINGLE]; /* of the first */
+    char *text[SINGLE]; /* excerpts; own */
 };
 
 static int has_decimal_comma(const char *text)

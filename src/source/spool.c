@@ -15,9 +15,9 @@
 #define PIECE ((size_t)1 << 20)
 
 struct tess_spool {
-    char *path, *place; /* what it is called, where its copy is opened; own   */
-    char *folder;       /* own                                                */
-    char *link;         /* a name that the copy has for a while, or NULL; own */
+    char *path, *place; /* what it is called, where its copy is opened; own */
+    char *folder; /* own */
+    char *link; /* a name that the copy has for a while, or NULL; own */
     int file;
 };
 

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#define SHOWN 20      /* names in a message */
+#define SHOWN 20 /* names in a message */
 #define INDEX "index" /* what a nameless first column is called, as in AnnData */
 
 /* ---- header ---- */

@@ -16,7 +16,7 @@ struct cut {
     const char *text;
     size_t n;
     size_t *begin; /* (n + 1); piece i is [begin[i], begin[i + 1] - 1) */
-    char *rest;    /* (n + 1) */
+    char *rest; /* (n + 1) */
 };
 
 static void cut_init(struct cut *cut, const struct tess_vocab *vocab,

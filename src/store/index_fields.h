@@ -27,12 +27,12 @@ enum { TESS_N_VOCABS = 3 };
 struct tess_index_field {
     const char *name;
     size_t offset; /* of the pointer within struct tess_index */
-    size_t size;   /* of an element: 8 or 1                   */
+    size_t size; /* of an element: 8 or 1 */
 };
 extern const struct tess_index_field tess_index_fields[TESS_N_FIELDS];
-extern const char *const tess_value_names[2]; /* "/value", "/fold/value"     */
-extern const char *const tess_check_names[2]; /* their checksums             */
-#define TESS_CHECK_SPLIT "/check/split"       /* of the split and its method    */
+extern const char *const tess_value_names[2]; /* "/value", "/fold/value" */
+extern const char *const tess_check_names[2]; /* their checksums */
+#define TESS_CHECK_SPLIT "/check/split" /* of the split and its method */
 extern const char *const tess_vocab_names[TESS_N_VOCABS];
 
 static inline hid_t tess_index_field_type(int i)

@@ -16,7 +16,7 @@
 struct pairs {
     int64_t n, n_contexts;
     int64_t *combination, *context; /* (n) not control, in order of (context, combination) */
-    int64_t *n_of;                  /* (n_combinations) contexts that measure it           */
+    int64_t *n_of; /* (n_combinations) contexts that measure it */
 };
 
 static void pairs_init(struct pairs *pairs, const struct tess_index *index)

@@ -9,12 +9,12 @@
 
 /* What a model could not have learnt, or has seen already. */
 struct leakage {
-    int64_t n_held[2], n_unseen[2];       /* perturbations held out (val, test); never trained on */
-    struct tess_strings unseen;           /* names of those never trained on                      */
-    struct tess_strings untrained;        /* contexts held-out experiments lie in, without training
-                                             data but control                                     */
-    struct tess_strings unseen_component; /* combinations, "A+B (B)"                              */
-    struct tess_strings twice;            /* "A in c: train and test"                             */
+    int64_t n_held[2], n_unseen[2]; /* perturbations held out (val, test); never trained on */
+    struct tess_strings unseen; /* names of those never trained on */
+    /* contexts held-out experiments lie in, without training data but control */
+    struct tess_strings untrained;
+    struct tess_strings unseen_component; /* combinations, "A+B (B)" */
+    struct tess_strings twice; /* "A in c: train and test" */
 };
 
 /* What is trained on: combinations, components, contexts (control does not count there). */

@@ -20,7 +20,7 @@ static const char *const columns[N_COLUMNS] = {"perturbation", "context", "split
 /* A table's text. Fields that hold tabs, ends of lines or quotes are quoted as in CSV (RFC 4180),
  * as other readers understand it: "a ""b""". */
 struct text {
-    char *at;           /* what is not read yet           */
+    char *at; /* what is not read yet */
     int64_t line, next; /* of the record in hand, and after it */
 };
 

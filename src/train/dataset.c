@@ -14,8 +14,8 @@
 struct statistics {
     const struct tess_index *index;
     int64_t n_readouts;
-    double *n, *mean, *square;   /* rows, mean, Σ (x - mean)²            */
-    double *n_control, *control; /* rows and mean of the control         */
+    double *n, *mean, *square; /* rows, mean, Σ (x - mean)² */
+    double *n_control, *control; /* rows and mean of the control */
 };
 
 /* Welford (1962): running mean and Σ (x - mean)², without the cancellation of Σ x² - n mean². */

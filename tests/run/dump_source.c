@@ -70,9 +70,9 @@ static void write_row(const struct tess_source *source, const struct tess_block 
 }
 
 struct wish {
-    const char *path, *values; /* file to read, file for its values  */
-    int64_t at_once;           /* rows; 0: as many as the source likes */
-    int64_t backwards;         /* the last rows first                */
+    const char *path, *values; /* file to read, file for its values */
+    int64_t at_once; /* rows; 0: as many as the source likes */
+    int64_t backwards; /* the last rows first */
 };
 
 static int dump_values(struct tess_source *source, const struct wish *wish,

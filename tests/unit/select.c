@@ -85,9 +85,9 @@ static void select__names_and_patterns(void **state)
 {
     (void)state;
     expect(0, "", "0 1 2 3 4 5"); /* everything that was trained */
-    expect(0, "C,A,C", "0 3");    /* in order, once              */
+    expect(0, "C,A,C", "0 3"); /* in order, once */
     expect(0, "D*", "4 5");
-    expect(0, "D[1]", "5"); /* a symbol before a pattern   */
+    expect(0, "D[1]", "5"); /* a symbol before a pattern */
     expect(0, "[AC],B", "0 1 3");
     expect(0, "*", "0 1 2 3 4 5");
 }
@@ -96,9 +96,9 @@ static void select__combinations(void **state)
 {
     (void)state;
     expect(1, "B+A,C", "0.1 3");
-    expect(1, "A+B+C", "0.2");   /* longest known pieces first */
-    expect(1, "B+C", "2");       /* a symbol with a plus       */
-    expect(1, "C+A,A", "0 0.3"); /* lexicographic              */
+    expect(1, "A+B+C", "0.2"); /* longest known pieces first */
+    expect(1, "B+C", "2"); /* a symbol with a plus */
+    expect(1, "C+A,A", "0 0.3"); /* lexicographic */
     refuse(0, "A+C", "A+C", "does not know");
     refuse(1, "A+Q", "Q", "does not know");
     refuse(1, "A+untrained", "untrained", "by name only");

@@ -198,14 +198,14 @@ static void index__refuses_disorder(void **state)
     (void)state;
     sample_index(&index);
     assert_int_equal(tess_index_check(&index, "s", &error), TESS_OK);
-    at[0] = &index.combination_member[1]; /* A+B no longer ascending            */
-    at[1] = &index.combination_first[1];  /* lists out of order                 */
-    at[2] = &index.panel_readout[3];      /* no such readout                    */
-    at[3] = &index.context_of[2];         /* contexts out of order              */
-    at[4] = &index.n_replicates[0];       /* none                               */
-    at[5] = &index.fold_replicates[0];    /* more than the experiment has       */
-    at[6] = &index.fold_first[1];         /* a single fold, then falling        */
-    at[7] = &index.panel_first[0];        /* does not begin at 0                */
+    at[0] = &index.combination_member[1]; /* A+B no longer ascending */
+    at[1] = &index.combination_first[1]; /* lists out of order */
+    at[2] = &index.panel_readout[3]; /* no such readout */
+    at[3] = &index.context_of[2]; /* contexts out of order */
+    at[4] = &index.n_replicates[0]; /* none */
+    at[5] = &index.fold_replicates[0]; /* more than the experiment has */
+    at[6] = &index.fold_first[1]; /* a single fold, then falling */
+    at[7] = &index.panel_first[0]; /* does not begin at 0 */
     for (int i = 0; i < 8; i++) {
         int64_t good = *at[i];
         static const int64_t bad[8] = {2, 3, 7, -1, 0, 5, 9, 1};
