@@ -57,7 +57,7 @@ has() {
     uthash-dev) header uthash.h ;;
     libcmocka-dev) pc cmocka ;;
     hdf5-tools) command -v h5diff ;;
-    clang-format-14) command -v clang-format-14 ;;
+    clang-format-14) command -v clang-format-14 || clang-format --version 2>/dev/null | grep -q "version 14\\." ;;
     slurm-wlm) command -v slurmctld && command -v slurmd ;;
     munge) command -v munged ;;
     iproute2) command -v ip ;;

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """lint.py -- what the compiler does not check: layers, banned functions, lengths, layout.
 
-usage: tools/lint.py [SOURCE_FOLDER]
+usage: tools/lint.py [--layout|--structure] [SOURCE_FOLDER]
 Prints one line for each finding, "file:line: what", and exits with 1 if there is any; with 77 if there is none, but the
-layout could not be checked, for another clang-format would lay the code out in another way."""
+layout could not be checked, for another clang-format would lay the code out in another way. --layout checks nothing else,
+--structure all else."""
 import pathlib
 import re
 import shutil
@@ -26,7 +27,9 @@ FORMAT_VERSION = 14
 DEFINITION = re.compile(r"^(?!typedef\b|extern\b)([A-Za-z_][\w \t*]*?)\b(\w+)\s*\(([^;{}]*)\)\s*\n\{\n(.*?)^\}", re.M | re.S)
 NESTED = re.compile(r"^( +)(?:if|for|while|do|switch)\b", re.M)
 
-root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent.parent).resolve()
+only = [argument for argument in sys.argv[1:] if argument in ("--layout", "--structure")]
+folders = [argument for argument in sys.argv[1:] if argument not in only]
+root = pathlib.Path(folders[0] if folders else pathlib.Path(__file__).parent.parent).resolve()
 findings = []
 
 
@@ -110,13 +113,7 @@ def check_format(files):
     return None
 
 
-def main():
-    c_files = sorted(p for folder in ("src", "include", "tests") for p in (root / folder).rglob("*.[ch]"))
-    scripts = sorted(p for folder in ("tools", "tests", ".ci") for p in (root / folder).rglob("*")
-                     if p.is_file() and (p.suffix in (".sh", ".py") or p.name == "run"))
-    others = sorted([p for p in root.rglob("meson.build") if not p.parts[len(root.parts)].startswith("build")]
-                    + list((root / "config").glob("*.yaml"))
-                    + list((root / "docs").rglob("*.md")) + list(root.glob("*.md")))
+def check_structure(c_files, scripts, others):
     for path in c_files:
         check_c(path, path.read_text())
     for finding in Structure(root).check():
@@ -131,7 +128,18 @@ def main():
                 compile(path.read_text(), str(path), "exec")
             except SyntaxError as error:
                 report(path, error.lineno or 1, f"Python cannot read it: {error.msg}")
-    skipped = check_format(c_files)
+
+
+def main():
+    c_files = sorted(p for folder in ("src", "include", "tests") for p in (root / folder).rglob("*.[ch]"))
+    scripts = sorted(p for folder in ("tools", "tests", ".ci") for p in (root / folder).rglob("*")
+                     if p.is_file() and (p.suffix in (".sh", ".py") or p.name == "run"))
+    others = sorted([p for p in root.rglob("meson.build") if not p.parts[len(root.parts)].startswith("build")]
+                    + list((root / "config").glob("*.yaml"))
+                    + list((root / "docs").rglob("*.md")) + list(root.glob("*.md")))
+    if "--layout" not in only:
+        check_structure(c_files, scripts, others)
+    skipped = None if "--structure" in only else check_format(c_files)
     print("\n".join(findings) or f"{len(c_files)} C files, {len(scripts)} scripts: nothing found")
     if skipped:
         print(f"layout not checked: {skipped}")

@@ -16,7 +16,7 @@ void tess_broadcast(MPI_Comm comm, void *block, size_t bytes);
  * Collective over comm. */
 void tess_broadcast_text(MPI_Comm comm, char **text);
 
-/* Rank 0's vocabulary to all. Collective over comm. */
+/* Rank 0's vocabulary to all; the others' must be empty. Collective over comm. */
 void tess_broadcast_vocab(MPI_Comm comm, struct tess_vocab *vocab);
 
 /* Rank 0's commit to all, who join it; after all agreed that rank 0 could open it. Collective over

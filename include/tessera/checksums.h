@@ -14,8 +14,8 @@ struct tess_commit;
 struct tess_error;
 struct tess_strings;
 
-/* Hash the file of `commit` (shared, commit.h) under its temporary name, claim its final one, and
- * commit FILE.sum beside that: TESS_ECREATE if another program was faster, whose sidecar then
+/* Hash the file of `commit` (shared, broadcast.h) under its temporary name, claim its final one,
+ * and commit FILE.sum beside that: TESS_ECREATE if another program was faster, whose sidecar then
  * stands. Collective over comm. */
 int tess_checksums_write(struct tess_commit *commit, MPI_Comm comm, struct tess_error *error);
 /* TESS_EDATA, naming the first damaged block or what else is wrong (missing, truncated, no

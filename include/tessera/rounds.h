@@ -1,5 +1,5 @@
-/* rounds.h -- rows streamed by all ranks: block i is rank i mod n_ranks's, and a round of blocks,
- * one a rank, is written together. Blocks are bounded, so memory is. */
+/* rounds.h -- rows streamed by all ranks: block i is rank i mod n_ranks's; a round is one block
+ * a rank. Blocks are bounded, so memory is. */
 #ifndef TESSERA_ROUNDS_H
 #define TESSERA_ROUNDS_H
 

@@ -3,8 +3,8 @@
  * Checkpoints are written, read, verified and documented by this table; the best state is kept in
  * memory and the memory of a training is counted by it. A line's kind says where the piece lies in
  * the file, which shape it has, which rank holds it and which checksum guards it. A new piece of a
- * kind that exists is a member of struct tess_state and a line in src/model/state.c. All functions
- * here are local. */
+ * kind that exists is a member of struct tess_state, which the trainer fills and takes over
+ * (src/train/trainer_state.c), and a line in src/model/state.c. All functions here are local. */
 #ifndef TESSERA_STATE_H
 #define TESSERA_STATE_H
 
@@ -163,7 +163,8 @@ void *tess_row_state_data(const struct tess_row_state *rows, const struct tess_s
 /* Bytes of that. */
 size_t tess_state_bytes(const struct tess_state *state, const struct tess_state_field *field,
                         int table);
-/* Bytes of all that steps change in a group, on the one of n_ranks ranks that has most of it. */
+/* About the bytes of all that steps change in a group, on the one of n_ranks ranks that has most of
+ * it: slices of the MLP are told as equal ones. */
 int64_t tess_state_moving_bytes(const struct tess_state *state, enum tess_state_group group,
                                 int n_ranks);
 

@@ -1,9 +1,9 @@
 /* store.h -- the store (`*.prc.h5`): experiments over panels of readouts, ready for training.
  *
  * Everything but the values (the index) is small and is the same on every rank; values are read
- * where they are needed. Experiments are sorted by (context, panel, combination, split, replicate),
- * so that a lane's values are one contiguous piece of the file. The layout on disk is described in
- * docs/formats.md. */
+ * where they are needed. Experiments are sorted by (context, panel, combination), and as they were
+ * imported within that, so that a lane's values are one contiguous piece of the file. The layout on
+ * disk is described in docs/formats.md. */
 #ifndef TESSERA_STORE_H
 #define TESSERA_STORE_H
 

@@ -75,8 +75,10 @@ struct tess_writer_type {
     const char *name; /* "AnnData" */
     const char *ending; /* ".h5ad" */
     unsigned parts; /* the tess_writer_part that it can hold */
-    /* These are collective and end in an agreement, but for put_rows, as the functions below. Opens
-     * commit.aside, which is there and empty; sets `state`. */
+    /* All ranks come to each of these, but for put_rows, and each may fail on any of them alone:
+     * the functions below agree on it afterwards. Within one, nothing is communicated after a rank
+     * may have failed without an agreement of its own. `open` opens commit.aside, which is there
+     * and empty, and sets `state`. */
     int (*open)(struct tess_writer *writer, struct tess_error *error);
     int (*write_names)(struct tess_writer *writer, enum tess_writer_axis axis,
                        const char *const *name, struct tess_error *error);
@@ -97,7 +99,8 @@ struct tess_writer_type {
                         struct tess_error *error);
     /* Completes and closes the file. */
     int (*finish)(struct tess_writer *writer, struct tess_error *error);
-    /* Closes what is open and frees `state`; called if that is not NULL. */
+    /* Closes what is open and frees `state`; called if that is not NULL. Collective, for a type may
+     * close a file of all ranks. */
     void (*release)(struct tess_writer *writer);
     /* Is an HDF5 file of this kind? Local. NULL: it is none of HDF5, the name's ending tells. */
     int (*recognize)(const struct tess_h5 *h5, struct tess_error *error);

@@ -47,7 +47,7 @@ struct bench_data {
     int64_t perturbations, readouts, contexts;
     double sparsity;
 };
-/* A store of them; sets config->data.store. bench_forget removes it. Collective. */
+/* A store of them; sets config->data.store. tess_bench_forget removes it. Collective. */
 int tess_bench_simulate(const struct bench *bench, const struct bench_data *data,
                         struct tess_config *config, struct tess_error *error);
 void tess_bench_forget(const struct bench *bench, const char *path);

@@ -122,7 +122,7 @@ static void broadcast_means(struct tess_baselines *baselines, struct total *tota
 }
 
 /* Context c is found by rank c mod n_ranks, whole and in its own order, and sent from there
- * (share_means): the same bits on any number of ranks. */
+ * (broadcast_means): the same bits on any number of ranks. */
 int tess_baselines_init(struct tess_baselines *baselines, struct tess_profiles *profiles,
                         MPI_Comm comm, struct tess_error *error)
 {

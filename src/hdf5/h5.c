@@ -136,6 +136,15 @@ int tess_h5_recognize(const char *head, size_t n_head)
     return 0;
 }
 
+/* A file of several ranks that one of them could not open is closed by none: closing is collective.
+ */
+static int settle_open(struct tess_h5 *h5, struct tess_error *error)
+{
+    if (settle(h5, error) != TESS_OK && h5->comm != MPI_COMM_NULL)
+        h5->broken = 1;
+    return error->code;
+}
+
 int tess_h5_open(struct tess_h5 *h5, const char *path, MPI_Comm comm, int writable,
                  struct tess_error *error)
 {
@@ -150,7 +159,7 @@ int tess_h5_open(struct tess_h5 *h5, const char *path, MPI_Comm comm, int writab
     if (h5->file < 0)
         refuse_open(h5, writable, error);
     H5Pclose(list);
-    return settle(h5, error);
+    return settle_open(h5, error);
 }
 
 static int directory_is_there(const char *path)
@@ -226,7 +235,7 @@ int tess_h5_create(struct tess_h5 *h5, const char *path, MPI_Comm comm, struct t
             create_failed(h5, error);
     }
     H5Pclose(list);
-    return settle(h5, error);
+    return settle_open(h5, error);
 }
 
 int tess_h5_flush(struct tess_h5 *h5, struct tess_error *error)

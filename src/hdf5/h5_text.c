@@ -19,22 +19,28 @@ static int rank_of(const struct tess_h5 *h5)
     return rank;
 }
 
-/* Variable-length strings of an open dataset into an (n, width) block. */
-static herr_t read_variable(hid_t set, int64_t n, int *width, char **block)
+/* Variable-length strings of an open dataset into an (n, width) block. Their lengths are the file's
+ * word alone: one that is too long, or too much memory, is an error. */
+static herr_t read_variable(hid_t set, int64_t n, int *width, char **block,
+                            struct tess_error *error)
 {
     hid_t type = H5Dget_type(set), memory = H5Tcopy(H5T_C_S1), space = H5Dget_space(set);
     char **text = TESS_NEW(char *, n);
+    size_t longest = 1;
     herr_t result;
 
     H5Tset_size(memory, H5T_VARIABLE);
     H5Tset_cset(memory, H5Tget_cset(type));
+    tess_h5_guard_start_texts();
     result = H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, text);
-    *width = 1;
+    tess_h5_guard_finish_texts();
     for (int64_t i = 0; i < n && result >= 0; i++)
-        if (text[i] && strlen(text[i]) > (size_t)*width)
-            *width = tess_int((int64_t)strlen(text[i]));
-    *block = TESS_NEW(char, n **width);
-    for (int64_t i = 0; i < n && result >= 0; i++)
+        if (text[i] && strlen(text[i]) > longest)
+            longest = strlen(text[i]);
+    if (longest <= MOST_BYTES)
+        *block = tess_alloc_large((size_t)n, longest, "texts of a file", error);
+    *width = *block ? (int)longest : 0;
+    for (int64_t i = 0; i < n && result >= 0 && *block; i++)
         if (text[i])
             memcpy(*block + i * *width, text[i], strlen(text[i]));
     if (result >= 0)
@@ -87,11 +93,13 @@ int tess_h5_read_strings(const struct tess_h5 *h5, const char *name, int64_t *n,
         tess_error_set(error, TESS_EDATA, "%s: %s: holds no strings, or impossible ones", h5->path,
                        name);
     else if (H5Tis_variable_str(type) > 0)
-        result = read_variable(set, *n, width, block);
+        result = read_variable(set, *n, width, block, error);
     else
         result = read_fixed(set, *n, width, block);
     if (result < 0)
         tess_h5_fail(h5, name, "cannot be read", TESS_EDATA, error);
+    else if (!*block)
+        tess_h5_fail(h5, name, "holds impossible texts", TESS_EDATA, error);
     H5Tclose(type);
     H5Dclose(set);
     if (error->code != TESS_OK) {

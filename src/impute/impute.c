@@ -173,8 +173,8 @@ static void predict(const struct imputation *work, int64_t first, int64_t n, flo
     tess_free(context);
 }
 
-/* Blocks are whole tiles of the predictor, so that few places in them stay empty. Writing is
- * collective: a rank without rows in a round takes part with none. */
+/* Blocks are whole tiles of the predictor, so that few places in them stay empty. Ranks write
+ * without each other; they settle in the end. */
 static int write_values(const struct imputation *work, struct tess_writer *file, MPI_Comm comm,
                         struct tess_error *error)
 {

@@ -21,8 +21,8 @@ struct imputation {
 struct tess_writer;
 int tess_imputation_write_labels(const struct imputation *work, struct tess_writer *file,
                                  struct tess_error *error);
-/* Marks what the store measured, on rank 0; adds its training combinations if `combinations`. Says
- * why if the store cannot be used. Local. */
+/* The store that is named, or that the model was trained on; says why if it cannot be used. Then
+ * its training combinations among the rows, and which rows it measured. On rank 0; local. */
 struct tess_store;
 int tess_imputation_open_store(struct imputation *work, struct tess_store *store,
                                struct tess_error *error);

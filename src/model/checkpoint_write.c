@@ -147,7 +147,7 @@ static void write_field(struct tess_h5 *h5, const struct tess_state *state,
 }
 
 /* The checksums of a table's rows, or of its symbols, once they are there. The MLP has its own, in
- * blocks (write_slice); all else is guarded by the file's sidecar (sums.h) alone. */
+ * blocks (write_slice); all else is guarded by the file's sidecar (checksums.h) alone. */
 static void write_group_sum(struct tess_h5 *h5, const struct tess_state *state,
                             enum tess_state_group group, int table, struct tess_error *error)
 {

@@ -176,9 +176,9 @@ static int write_profiles(struct tess_writer *file, const struct tess_design *de
             narrow(cursor.value, n, block + i * n);
         }
         tess_writer_put_rows(file, NULL, first, rows, block, error);
+        tess_writer_settle(file, error); /* all stop where one cannot write */
         tess_progress_show(&progress, tess_rounds_done(&rounds, round));
     }
-    tess_writer_settle(file, error);
     tess_progress_release(&progress);
     tess_cursor_release(&cursor);
     tess_free(block);
@@ -307,9 +307,9 @@ static int write_true_values(struct tess_writer *file, const struct tess_design 
             narrow(row, n, block + i * n);
         }
         tess_writer_put_rows(file, NULL, first, rows, block, error);
+        tess_writer_settle(file, error); /* all stop where one cannot write */
         tess_progress_show(&progress, tess_rounds_done(&rounds, round));
     }
-    tess_writer_settle(file, error);
     tess_progress_release(&progress);
     tess_free(row);
     tess_free(block);

@@ -99,16 +99,15 @@ struct batch {
     struct tess_predict_rows rows;
     float *p;
     int64_t *first, *number, *context, *component, *slot;
+    size_t room; /* of component and slot */
 };
 
-static void batch_init(struct batch *batch, int64_t n_components, int dim)
+static void batch_init(struct batch *batch, int dim)
 {
     batch->p = TESS_NEW(float, TESS_VALIDATION_ROWS *dim);
     batch->first = TESS_NEW(int64_t, TESS_VALIDATION_ROWS + 1);
     batch->number = TESS_NEW(int64_t, TESS_VALIDATION_ROWS);
     batch->context = TESS_NEW(int64_t, TESS_VALIDATION_ROWS);
-    batch->component = TESS_NEW(int64_t, n_components);
-    batch->slot = TESS_NEW(int64_t, n_components);
 }
 
 static void batch_release(struct batch *batch)
@@ -132,8 +131,11 @@ static void batch_fill(struct batch *batch, const struct tess_trainer *trainer, 
         int64_t place = queue->place[first + i], e = trainer->validation.experiment[place];
         const int64_t *of = index->combination_first + index->combination[e];
         int64_t size = of[1] - of[0], at = batch->first[i];
-        size_t bytes = (size_t)size * sizeof(int64_t);
+        size_t bytes = (size_t)size * sizeof(int64_t), room = batch->room;
 
+        batch->component =
+            tess_grow(batch->component, &batch->room, (size_t)(at + size), sizeof(int64_t));
+        batch->slot = tess_grow(batch->slot, &room, (size_t)(at + size), sizeof(int64_t));
         memcpy(batch->component + at, index->combination_member + of[0], bytes);
         memcpy(batch->slot + at, slot + queue->entry[place], bytes);
         batch->first[i + 1] = at + size;
@@ -203,7 +205,7 @@ static void score_all(const struct tess_trainer *trainer, const float *want, dou
 
     view_init(&view, trainer);
     queue_init(&queue, trainer);
-    batch_init(&batch, queue.n_entries, trainer->shape.dim);
+    batch_init(&batch, trainer->shape.dim);
     for (int64_t first = 0, end; first < loaded->n && !tess_preempt_signal(); first = end) {
         int64_t panel = index->panel[loaded->experiment[queue.place[first]]];
 

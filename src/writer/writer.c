@@ -115,6 +115,7 @@ int tess_writer_open(struct tess_writer *writer, const char *path,
     if (tess_agree(comm, error) == TESS_OK) {
         tess_broadcast_commit(comm, &writer->commit);
         type->open(writer, error);
+        tess_agree(comm, error);
     }
     return error->code;
 }
@@ -122,15 +123,17 @@ int tess_writer_open(struct tess_writer *writer, const char *path,
 int tess_writer_write_names(struct tess_writer *writer, enum tess_writer_axis axis,
                             const char *const *name, struct tess_error *error)
 {
-    return writer->type->write_names(writer, axis, name, error);
+    writer->type->write_names(writer, axis, name, error);
+    return tess_agree(writer->comm, error);
 }
 
 int tess_writer_write_column(struct tess_writer *writer, enum tess_writer_axis axis,
                              const struct tess_writer_column *column, struct tess_error *error)
 {
     TESS_BUG_IF(strchr(column->name, '/') || column->name[0] == '\0');
-    return writer->type->write_column ? writer->type->write_column(writer, axis, column, error)
-                                      : error->code;
+    if (writer->type->write_column)
+        writer->type->write_column(writer, axis, column, error);
+    return tess_agree(writer->comm, error);
 }
 
 int tess_writer_write_codes(struct tess_writer *writer, const char *name, int64_t n_categories,
@@ -153,8 +156,9 @@ int tess_writer_write_flags(struct tess_writer *writer, const char *name, const 
 static int write_note(struct tess_writer *writer, const char *path,
                       const struct tess_writer_note *note, struct tess_error *error)
 {
-    return writer->type->write_note ? writer->type->write_note(writer, path, note, error)
-                                    : error->code;
+    if (writer->type->write_note)
+        writer->type->write_note(writer, path, note, error);
+    return tess_agree(writer->comm, error);
 }
 
 int tess_writer_write_text(struct tess_writer *writer, const char *path, const char *text,
@@ -185,8 +189,9 @@ int tess_writer_define_matrix(struct tess_writer *writer, const char *layer,
                               struct tess_error *error)
 {
     TESS_BUG_IF(layer && !(writer->parts & TESS_WRITER_LAYERS));
-    return writer->type->define_matrix ? writer->type->define_matrix(writer, layer, error)
-                                       : error->code;
+    if (writer->type->define_matrix)
+        writer->type->define_matrix(writer, layer, error);
+    return tess_agree(writer->comm, error);
 }
 
 int tess_writer_put_rows(struct tess_writer *writer, const char *layer, int64_t first, int64_t n,
@@ -198,21 +203,24 @@ int tess_writer_put_rows(struct tess_writer *writer, const char *layer, int64_t 
 
 int tess_writer_settle(struct tess_writer *writer, struct tess_error *error)
 {
-    return writer->type->settle ? writer->type->settle(writer, error)
-                                : tess_agree(writer->comm, error);
+    if (writer->type->settle)
+        writer->type->settle(writer, error);
+    return tess_agree(writer->comm, error);
 }
 
 int tess_writer_define_sparse(struct tess_writer *writer, int64_t n_values,
                               struct tess_error *error)
 {
     TESS_BUG_IF(!(writer->parts & TESS_WRITER_SPARSE));
-    return writer->type->define_sparse(writer, n_values, error);
+    writer->type->define_sparse(writer, n_values, error);
+    return tess_agree(writer->comm, error);
 }
 
 int tess_writer_write_sparse(struct tess_writer *writer, const struct tess_writer_sparse *rows,
                              struct tess_error *error)
 {
-    return writer->type->write_sparse(writer, rows, error);
+    writer->type->write_sparse(writer, rows, error);
+    return tess_agree(writer->comm, error);
 }
 
 /* The sidecar first, then the name. Should that fail, no sidecar stays without a file. */
@@ -233,6 +241,7 @@ static void commit(struct tess_writer *writer, int sums, struct tess_error *erro
 int tess_writer_finish(struct tess_writer *writer, int sums, struct tess_error *error)
 {
     writer->type->finish(writer, error);
+    tess_agree(writer->comm, error);
     commit(writer, sums, error);
     tess_agree(writer->comm, error);
     tess_writer_release(writer);

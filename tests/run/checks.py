@@ -24,15 +24,16 @@ def finish():
     sys.exit(bool(findings))
 
 
-def real_data():
+def real_data(*needed):
     """The folder of real data, where the script is asked for its part on them (a third argument `real`), else None. That part
-    is a test of its own, so that it is skipped, and not passed, where they are missing."""
+    is a test of its own, so that it is skipped, and not passed, where they, or the files needed, are missing."""
     if "real" not in sys.argv[3:]:
         return None
     data = pathlib.Path(sys.argv[2]).resolve().parent / "shared" / "data"
-    if not data.is_dir():
-        print(f"skipped: no {data}")
-        sys.exit(77)
+    for path in (data, *(data / name for name in needed)):
+        if not path.exists():
+            print(f"skipped: no {path}")
+            sys.exit(77)
     return data
 
 

@@ -27,7 +27,8 @@ except ImportError as missing:
 
 warnings.filterwarnings("ignore")
 tessera, root = os.path.abspath(sys.argv[1]), sys.argv[2]
-data = real_data()
+REAL = ("tggates", "jump", "oneil", "l1000")
+data = real_data("../peer/baselines.py", *(f"{name}.h5ad" for name in REAL))
 CUTS = (20, 50, 100, 200)
 
 
@@ -423,7 +424,7 @@ def yardsticks(path):
 
 
 def test_real():
-    for name in ("tggates", "jump", "oneil", "l1000"):
+    for name in REAL:
         path = os.path.join(data, name + ".h5ad")
         scores, published = evaluate(store_of(path), "--resamples", "50"), yardsticks(path)
         assert published, f"the yardstick prints no scores of {name}"

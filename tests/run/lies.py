@@ -135,6 +135,7 @@ STORE = [
     grown("combination/first", 2), grown("panel/readout", 9), grown("value", 9), grown("value", 0, 3), grown("check/value", 0, 9),
     grown("check/split", 5), replaced("readout/symbol", "claims 10^11", shape=(HUGE,), dtype="S8"),
     replaced("experiment/panel", "claims 10^11", shape=(HUGE,), dtype="i8"), replaced("value", "claims 10^11", shape=(HUGE,), dtype="f4"),
+    replaced("readout/symbol", "holds a text of 70 MB", data=["x" * 70000000, *"yzabcd"], dtype=h5py.string_dtype()),
     elsewhere("value"), nothing("panel/first"), attribute("hash", np.arange(5, dtype="u8")),
 ]
 IMPUTED = [
