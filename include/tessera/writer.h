@@ -182,7 +182,8 @@ int tess_writer_write_sparse(struct tess_writer *writer, const struct tess_write
 /* Gives the file its name, and with `sums` a sidecar of checksums (checksums.h); releases the
  * writer. */
 int tess_writer_finish(struct tess_writer *writer, int sums, struct tess_error *error);
-/* Closes; removes what was not finished. Zeroes are fine, and it may run twice. */
+/* Closes; removes what was not finished. Zeroes are fine, and it may run twice. Collective, as a
+ * kind may close a file of all ranks. */
 void tess_writer_release(struct tess_writer *writer);
 
 /* What a file of that kind holds, for `tessera info`; own of the caller, NULL and an error if it
