@@ -7,7 +7,9 @@
  *     (T (x mod E) + (x / E) mod T + r) mod TESS_TILE_ROWS.
  * E neighbouring rows and T readouts just fill a tile, and rows or readouts that lie anywhere ask
  * for all places about equally often. Tiles have a fixed number of rows, empty places are padded.
- * Whoever asks, for whatever selection, gets the same bits. */
+ * Factorised models (network.h) compute left vectors of a block of TESS_PREDICT_ROWS places at once,
+ * and multiply it by blocks of right vectors that hold the model's readouts in their order. Whoever
+ * asks, for whatever selection, gets the same bits. */
 #ifndef TESSERA_PREDICTOR_H
 #define TESSERA_PREDICTOR_H
 
@@ -22,9 +24,12 @@ struct tess_predictor {
     struct tess_shape shape;
     const struct tess_mlp *mlp; /* borrowed */
     int64_t n_readouts, n_contexts;
-    int E, T; /* a tile: E rows × T readouts, E T = TESS_TILE_ROWS */
-    float *right; /* (n_readouts rounded up, H) projected readouts; own */
+    int E, T; /* mlp: a tile of E rows × T readouts, E T = TESS_TILE_ROWS */
+    /* mlp: (n_readouts rounded up, H) projected readouts; else (n rounded up, K) what stands right
+     * of the dot product; own */
+    float *right;
     float *context; /* (n_contexts rounded up, H) projected contexts and b1; own */
+    float *gate; /* cp: (n_contexts rounded up, H) own */
     struct tess_predict_scratch *scratch; /* of the call that runs; own */
     struct tess_probe *probe; /* one a thread: who watches, or NULL; borrowed */
 };

@@ -34,10 +34,6 @@ static int take_settings(const struct tess_h5 *h5, struct tess_state *state, con
     tess_config_init(config);
     if (tess_config_parse(config, yaml, h5->path, error) == TESS_ECONFIG)
         error->code = TESS_EDATA; /* of the file, not of the user */
-    state->shape =
-        (struct tess_shape){tess_int(config->model.embedding_dim),
-                            config->model.layers ? tess_int(config->model.hidden_dim) : 0,
-                            tess_int(config->model.layers)};
     return error->code;
 }
 
@@ -193,6 +189,7 @@ int tess_checkpoint_read_head(const struct tess_h5 *h5, struct tess_state *state
     *state = (struct tess_state){.version = 0};
     if (check_format(h5, error) == TESS_OK && read_attributes(h5, state, error) == TESS_OK &&
         read_shared(h5, state, error) == TESS_OK) {
+        state->shape = tess_shape_of(&state->config, state->vocab[TESS_TABLE_R].n);
         replay_rates(state);
         check_extents(h5, state, error);
     }

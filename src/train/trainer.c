@@ -14,14 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct tess_shape shape_of(const struct tess_config *config)
-{
-    int layers = tess_int(config->model.layers);
-
-    return (struct tess_shape){tess_int(config->model.embedding_dim),
-                               layers ? tess_int(config->model.hidden_dim) : 0, layers};
-}
-
 /* Whole blocks of TESS_CHECK_FLOATS to each rank, so that checksums need only one rank's numbers.
  */
 static int64_t *cut_slices(int64_t n, int n_ranks)
@@ -168,7 +160,6 @@ static void begin(struct tess_trainer *trainer, const struct tess_config *config
 {
     *trainer = (struct tess_trainer){.comm = comm,
                                      .config = *config,
-                                     .shape = shape_of(config),
                                      .window_first = -1,
                                      .libraries = tess_platform_memory(0)};
     tess_encoder_init(&trainer->encoder, config);
@@ -197,6 +188,7 @@ int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *co
         tess_dataset_init(&trainer->dataset, &trainer->store, &trainer->config, trainer->comm,
                           error) != TESS_OK)
         return error->code;
+    trainer->shape = tess_shape_of(&trainer->config, trainer->dataset.readout.n);
     tess_schedule_init(&trainer->schedule, &trainer->config, &trainer->dataset);
     trainer->kept_bytes = tess_kept_decide(trainer);
     return TESS_OK;
