@@ -12,6 +12,7 @@
 #define TESSERA_PREDICTOR_H
 
 #include "tessera/encoder.h"
+#include "tessera/scaling.h"
 #include "tessera/tile.h"
 
 #include <stdint.h>
@@ -26,6 +27,7 @@ struct tess_predictor {
     float *right; /* (n_readouts rounded up, H) projected readouts; own */
     float *context; /* (n_contexts rounded up, H) projected contexts and b1; own */
     struct tess_predict_scratch *scratch; /* of the call that runs; own */
+    const struct tess_scaling *scaling; /* NULL: outputs stay as they are; borrowed */
     struct tess_probe *probe; /* one a thread: who watches, or NULL; borrowed */
 };
 
@@ -34,7 +36,8 @@ struct tess_embeddings {
     int64_t n;
     const float *row;
 };
-/* From the MLP and the whole tables of readouts and contexts. Local; OpenMP. */
+/* From the MLP and the whole tables of readouts and contexts; scaling and probe are the caller's to
+ * set. Local; OpenMP. */
 void tess_predictor_init(struct tess_predictor *predictor, struct tess_shape shape,
                          const struct tess_mlp *mlp, struct tess_embeddings readouts,
                          struct tess_embeddings contexts);
@@ -51,8 +54,9 @@ struct tess_predict_rows {
     const float *p; /* (n, D) */
     const int64_t *number, *context;
 };
-/* out (n, n_readouts). Takes H floats of memory a row, and some megabytes: ask for some thousands
- * of rows at a time. OpenMP inside; one call at a time. Local. */
+/* out (n, n_readouts), in the store's units if predictor->scaling says how. Takes H floats of
+ * memory a row, and some megabytes: ask for some thousands of rows at a time. OpenMP inside; one
+ * call at a time. Local. */
 void tess_predictor_run(const struct tess_predictor *predictor,
                         const struct tess_predict_rows *rows, int64_t n_readouts,
                         const int64_t *readout, float *out);

@@ -298,5 +298,8 @@ void tess_predictor_run(const struct tess_predictor *predictor,
         for (int64_t i = 0; i < tiles; i++) /* neighbours share their readouts */
             run_tile(p, i, readout, n_readouts, out);
     }
+#pragma omp parallel for schedule(static) num_threads(p->scratch->n_threads)
+    for (int64_t i = 0; i < (p->scaling ? rows->n : 0); i++)
+        tess_scaling_undo(p->scaling, rows->context[i], n_readouts, readout, out + i * n_readouts);
     tess_free(turn);
 }
