@@ -27,6 +27,7 @@ struct tess_config {
     struct {
         char store[TESS_PATH];
         int64_t normalize; /* enum tess_normalize */
+        double scale; /* deviation of all training values together; 0: left as they are */
         int64_t top_variable; /* readouts kept; 0: all */
     } data;
     struct {

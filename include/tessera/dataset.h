@@ -7,6 +7,7 @@
 #define TESSERA_DATASET_H
 
 #include "tessera/config.h"
+#include "tessera/scaling.h"
 #include "tessera/store.h"
 
 #include <stdint.h>
@@ -18,8 +19,7 @@ struct tess_dataset {
     /* Kept columns of each store panel: model readout and place in the store's panel. */
     int64_t *panel_first; /* (n_panels + 1) own */
     int64_t *panel_readout, *panel_column; /* own */
-    float *shift,
-        *scale; /* (n_contexts, readout.n): value = shift + scale · output; or NULL; own */
+    struct tess_scaling scaling; /* of the values that the model learns; own */
     int estimated; /* something was estimated from the training rows */
     uint8_t *trained_perturbation, *trained_readout, *trained_context; /* own */
 };
@@ -40,7 +40,7 @@ struct tess_loaded {
 struct tess_wanted {
     int64_t first, end;
     int split; /* enum tess_split */
-    int scaled; /* (value - shift) / scale */
+    int scaled; /* 1: targets; 0: the store's values */
 };
 /* Local. */
 int tess_dataset_load(const struct tess_dataset *dataset, struct tess_wanted wanted,

@@ -1,15 +1,15 @@
 /* tile.h -- forward and backward of a model over many observations that share few rows.
  *
- * mlp: an observation is a pair (u, v): a left row, W_p·p + W_c·c + b1 of one (perturbation, context),
- * and a right row, W_r·r of one readout. (One readout for all, and many pairs of few perturbations
- * and contexts: W_p·p on the left, the rest on the right.) Projections are computed once a row, not
- * once an observation: z_1 = U[u] + V[v],  a_1 = drop(relu(z_1)),  a_l = drop(relu(W_l a_{l-1} +
- * b_l)), out = w_o · a_L + b_o          (no hidden layer: out = z_1, one unit wide) Observations
- * are worked on in blocks of TESS_TILE_ROWS, so that a block's activations stay in the second-level
- * cache.
- * dot, cp (network.h): vectors of all left rows at once, then the values, each a dot product: dense
- * blocks by one product of matrices, or pair by pair. Pure and local: one thread, BLAS with one thread, fixed order, same bits. Letters: E left
- * rows, T right rows, D columns of a row, H width, L layers; dx is x's gradient. */
+ * mlp: an observation is a pair (u, v): a left row, W_p·p + W_c·c + b1 of one (perturbation,
+ * context), and a right row, W_r·r of one readout. (One readout for all, and many pairs of few
+ * perturbations and contexts: W_p·p on the left, the rest on the right.) Projections are computed
+ * once a row, not once an observation: z_1 = U[u] + V[v],  a_1 = drop(relu(z_1)),  a_l =
+ * drop(relu(W_l a_{l-1} + b_l)), out = w_o · a_L + b_o          (no hidden layer: out = z_1, one
+ * unit wide) Observations are worked on in blocks of TESS_TILE_ROWS, so that a block's activations
+ * stay in the second-level cache. dot, cp (network.h): vectors of all left rows at once, then the
+ * values, each a dot product: dense blocks by one product of matrices, or pair by pair. Pure and
+ * local: one thread, BLAS with one thread, fixed order, same bits. Letters: E left rows, T right
+ * rows, D columns of a row, H width, L layers; dx is x's gradient. */
 #ifndef TESSERA_TILE_H
 #define TESSERA_TILE_H
 
@@ -43,14 +43,14 @@ struct tess_dense {
 /* What one lane computes at one step. Index arrays are borrowed. */
 struct tess_tile {
     int64_t n; /* observations: pairs, or places of dense blocks */
-    int n_dense; /* 0: pairs, the only form of mlp */
-    const struct tess_dense *dense;
     const int32_t *u, *v; /* (n) left row, right row */
     const float *y; /* (n) target; NaN: not measured, ignored */
     int n_p, n_r, n_c; /* distinct rows */
     const float *p, *r, *c; /* (n_p, D), (n_r, D), (n_c, D) */
     int n_u; /* left rows */
     const int32_t *u_p, *u_c; /* (n_u) their perturbation and context row */
+    int n_dense; /* 0: pairs, the only form of mlp */
+    const struct tess_dense *dense;
 };
 
 /* Results of a tile: gradients are written, not added to; the sums of loss and count are. */
@@ -84,8 +84,9 @@ void tess_workspace_release(struct tess_workspace *work);
 /* Rows of each block but the last: as many in each, whole strips, at most TESS_TILE_ROWS. */
 int tess_tile_rows(const struct tess_workspace *work, int64_t n);
 
-/* Loss of the tile, by the kind of model, and gradient of Σ (out - y)² (not the mean: the caller divides by the number of
- * observations of the whole step) with respect to everything. dropout NULL: none. Local. */
+/* Loss of the tile, by the kind of model, and gradient of Σ (out - y)² (not the mean: the caller
+ * divides by the number of observations of the whole step) with respect to everything. dropout
+ * NULL: none. Local. */
 void tess_tile_train(const struct tess_mlp *mlp, const struct tess_tile *tile,
                      const struct tess_dropout *dropout, struct tess_workspace *work,
                      struct tess_tile_grad *grad);

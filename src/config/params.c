@@ -34,6 +34,10 @@ const struct tess_param tess_params[] = {
            "How values are scaled within each context, estimated from training rows only. zscore: each "
            "readout to mean 0 and deviation 1. delta: the context's control mean is subtracted. "
            "Results always come back in the store's units."),
+    REAL(data.scale, "5", 0, 1e6, NULL,
+         "The model learns scale x (value - mean) / deviation, with one mean and one deviation of all "
+         "training values, after data.normalize. 0: values as they are, as published. Results always "
+         "come back in the store's units."),
     INT(data.top_variable, "0", 0, 1e9, "readouts",
         "Keep only the readouts that vary most over the training rows. 0: all."),
 

@@ -110,12 +110,11 @@ static void reserve(struct factor *f)
     size_t gates = f->cp ? (size_t)tile->n_c * (size_t)f->H : 0;
 
     measure(tile, &outputs, &left, &right);
-    tess_tower_reserve(
-        work, (struct tess_tower_room){
-                  .rows = f->block.n,
-                  .left = tile->n_p,
-                  .right = f->alone ? 1 : tile->n_c,
-                  .more = 2 * n * K + 2 * gates + outputs + (left + 2 * right) * K});
+    tess_tower_reserve(work, (struct tess_tower_room){.rows = f->block.n,
+                                                      .left = tile->n_p,
+                                                      .right = f->alone ? 1 : tile->n_c,
+                                                      .more = 2 * n * K + 2 * gates + outputs +
+                                                              (left + 2 * right) * K});
     f->left = work->more;
     f->dleft = f->left + n * K;
     f->gate = f->dleft + n * K;
@@ -289,8 +288,8 @@ static void backward(const struct factor *f)
     }
     tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_GEMM, K, H, n, 1, 0, f->dleft,
                                                work->a[L - 1], 0, grad->wo});
-    tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_GEMM, n, H, K, 0, 0, f->dleft,
-                                               f->mlp->wo, 0, work->z});
+    tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_GEMM, n, H, K, 0, 0, f->dleft, f->mlp->wo,
+                                               0, work->z});
     if (f->cp) {
         gate_backward(f);
         return;

@@ -35,7 +35,8 @@ void tess_fused_input_back(const struct tess_pairs *pairs, const float *dz, floa
 /* x += y, n floats */
 void tess_fused_add(int64_t n, const float *y, float *x);
 
-/* Of the factorised kinds (factor.h); K columns. x (n, K) = (x + bias) * scale; bias may be NULL. */
+/* Of the factorised kinds (factor.h); K columns. x (n, K) = (x + bias) * scale; bias may be NULL.
+ */
 void tess_fused_affine(int n, int K, const float *bias, float scale, float *x);
 
 /* Projected rows of cp: of perturbations, of contexts through the gate, of contexts. */

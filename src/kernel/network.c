@@ -1,9 +1,9 @@
 /* network.c -- the parameters' order in memory, and their initial values. */
 #include "tessera/network.h"
 
+#include "tessera/alloc.h"
 #include "tessera/config.h"
 #include "tessera/random.h"
-#include "tessera/text.h"
 
 #include <math.h>
 

@@ -20,8 +20,8 @@ struct call {
     const int64_t *readout;
     float *out;
     int64_t n_blocks, *place; /* (n_blocks, ROWS) row or -1 */
-    /* The readouts asked for, by blocks of the model's: `n_panels` blocks have any; of panel b those
-     * are asked[panel_first[b] .. panel_first[b + 1]), places in `readout`. */
+    /* The readouts asked for, by blocks of the model's: `n_panels` blocks have any; of panel b
+     * those are asked[panel_first[b] .. panel_first[b + 1]), places in `readout`. */
     int64_t n_panels, *panel, *panel_first, *asked;
 };
 
@@ -64,11 +64,10 @@ static void make_left(const struct call *call, int64_t block)
         s->u[i] = i;
         s->v[i] = place[i] >= 0 && !alone ? (int32_t)call->rows->context[place[i]] : 0;
     }
-    tess_factor_left(
-        p->mlp,
-        &(struct tess_factor_rows){ROWS, s->u, s->v, s->pp, alone ? p->mlp->b1 : p->context,
-                                   p->gate},
-        &s->work, p->scratch->left + block * ROWS * p->shape.factors);
+    tess_factor_left(p->mlp,
+                     &(struct tess_factor_rows){ROWS, s->u, s->v, s->pp,
+                                                alone ? p->mlp->b1 : p->context, p->gate},
+                     &s->work, p->scratch->left + block * ROWS * p->shape.factors);
 }
 
 /* Outputs of one row and one panel to their places: together where they lie side by side. */
@@ -98,10 +97,10 @@ static void multiply(const struct call *call, int64_t block, int64_t panel)
     const int64_t *place = call->place + block * ROWS;
     int K = p->shape.factors;
 
-    tess_gemm(s->work.probe, &(struct tess_gemm){TESS_PHASE_GEMM, ROWS, COLUMNS, K, 0, 1,
-                                                 p->scratch->left + block * ROWS * K,
-                                                 p->right + call->panel[panel] * COLUMNS * K, 0,
-                                                 s->out});
+    tess_gemm(s->work.probe,
+              &(struct tess_gemm){TESS_PHASE_GEMM, ROWS, COLUMNS, K, 0, 1,
+                                  p->scratch->left + block * ROWS * K,
+                                  p->right + call->panel[panel] * COLUMNS * K, 0, s->out});
     for (int i = 0; i < ROWS; i++)
         if (place[i] >= 0)
             put_row(call, place[i], panel, s->out + (int64_t)i * COLUMNS);
@@ -129,7 +128,8 @@ static int same_perturbation(const struct call *call, int64_t i, int64_t k)
 }
 
 /* Where contexts stand on the right: each perturbation's vector once, however many contexts it is
- * asked for in. same[i]: the first row with the perturbation of row i; first[0 .. return): those. */
+ * asked for in. same[i]: the first row with the perturbation of row i; first[0 .. return): those.
+ */
 static int64_t distinct(const struct call *call, int64_t *same, int64_t *first)
 {
     int64_t n = call->rows->n, size = 1, found = 0, *slot;
@@ -164,8 +164,8 @@ static void run_pairs(struct call *call, const int64_t *same)
 #pragma omp parallel for schedule(static) num_threads(p->scratch->n_threads)
     for (int64_t i = 0; i < call->rows->n; i++) {
         int64_t context = call->rows->context[i];
-        float value = tess_fused_dot((int)K, p->scratch->left + vector[same[i]] * K,
-                                     p->right + context * K);
+        float value =
+            tess_fused_dot((int)K, p->scratch->left + vector[same[i]] * K, p->right + context * K);
 
         for (int64_t k = 0; k < call->n_readouts; k++) /* the only readout, however often */
             call->out[i * call->n_readouts + k] = value;
@@ -180,7 +180,8 @@ void tess_predict_factor_run(const struct tess_predictor *predictor,
                              const struct tess_predict_rows *rows, int64_t n_readouts,
                              const int64_t *readout, float *out)
 {
-    struct call call = {predictor, rows, n_readouts, readout, out};
+    struct call call = {
+        .p = predictor, .rows = rows, .n_readouts = n_readouts, .readout = readout, .out = out};
     int64_t *same = NULL, *first = NULL, n = rows->n;
 
     if (rows->n == 0 || n_readouts == 0)

@@ -5,7 +5,7 @@
 
 #include "tessera/predictor.h"
 
-/* As tess_predictor_run, scaling included. */
+/* As tess_predictor_run. */
 void tess_predict_factor_run(const struct tess_predictor *predictor,
                              const struct tess_predict_rows *rows, int64_t n_readouts,
                              const int64_t *readout, float *out);

@@ -27,7 +27,7 @@ struct tess_predict_scratch *tess_predict_scratch_make(struct tess_shape shape)
             tess_factor_reserve(&part->work, BLOCK);
         part->x = TESS_NEW(float, BLOCK *shape.dim);
         part->pp = TESS_NEW(float, BLOCK *tess_shape_width(shape));
-        part->out = TESS_NEW(float, tiles ? TESS_TILE_ROWS : BLOCK * TESS_PREDICT_COLUMNS);
+        part->out = TESS_NEW(float, tiles ? TESS_TILE_ROWS : BLOCK *TESS_PREDICT_COLUMNS);
         part->u = TESS_NEW(int32_t, TESS_TILE_ROWS);
         part->v = TESS_NEW(int32_t, TESS_TILE_ROWS);
     }
@@ -75,8 +75,7 @@ struct tess_predict_part *tess_predict_scratch_part(const struct tess_predictor 
 int64_t tess_predict_scratch_number(const struct tess_predictor *predictor,
                                     const struct tess_predict_rows *rows, int64_t i)
 {
-    return rows->number[i] +
-           (predictor->shape.right == TESS_TABLE_C ? 0 : 97 * rows->context[i]);
+    return rows->number[i] + (predictor->shape.right == TESS_TABLE_C ? 0 : 97 * rows->context[i]);
 }
 
 int64_t tess_predict_scratch_seats(const struct tess_predictor *predictor,

@@ -87,7 +87,8 @@ static void run_tile(const struct tess_predictor *p, int64_t tile, const int64_t
         s->u[i] = row[i] >= 0 ? row[i] : 0;
         s->v[i] = row[i] >= 0 ? (int32_t)readout[column[i]] : 0;
     }
-    tess_tile_forward(p->mlp, &(struct tess_pairs){TESS_TILE_ROWS, tess_shape_width(p->shape), s->u, s->v},
+    tess_tile_forward(p->mlp,
+                      &(struct tess_pairs){TESS_TILE_ROWS, tess_shape_width(p->shape), s->u, s->v},
                       p->scratch->left, p->right, &s->work, s->out);
     for (int i = 0; i < TESS_TILE_ROWS; i++)
         if (row[i] >= 0)
@@ -133,5 +134,8 @@ void tess_predict_tiles_run(const struct tess_predictor *predictor,
         for (int64_t i = 0; i < tiles; i++) /* neighbours share their readouts */
             run_tile(p, i, readout, n_readouts, out);
     }
+#pragma omp parallel for schedule(static) num_threads(p->scratch->n_threads)
+    for (int64_t i = 0; i < (p->scaling ? rows->n : 0); i++)
+        tess_scaling_undo(p->scaling, rows->context[i], n_readouts, readout, out + i * n_readouts);
     tess_free(turn);
 }

@@ -19,7 +19,8 @@
 static float *project_table(const struct tess_predictor *p, struct tess_embeddings table,
                             const float *w)
 {
-    int64_t n = table.n, blocks = (n + BLOCK - 1) / BLOCK, H = tess_shape_width(p->shape), D = p->shape.dim;
+    int64_t n = table.n, blocks = (n + BLOCK - 1) / BLOCK, H = tess_shape_width(p->shape),
+            D = p->shape.dim;
     float *out = TESS_NEW(float, blocks *BLOCK *H);
 
 #pragma omp parallel for schedule(static) num_threads(p->scratch->n_threads)

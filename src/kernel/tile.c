@@ -75,9 +75,10 @@ static void finish(const struct tess_block *block, int i, int n)
     } else {
         for (int k = 0; k < n; k++)
             grad->mlp.bo[0] += dout[k];
-        tess_fused_output_back(
-            &(struct tess_fused_output){n, H, a, block->mlp->wo, dout, tess_tower_scale(block->dropout)},
-            dz, grad->mlp.wo, L > 1 ? grad->mlp.b + (int64_t)(L - 2) * H : grad->mlp.b1);
+        tess_fused_output_back(&(struct tess_fused_output){n, H, a, block->mlp->wo, dout,
+                                                           tess_tower_scale(block->dropout)},
+                               dz, grad->mlp.wo,
+                               L > 1 ? grad->mlp.b + (int64_t)(L - 2) * H : grad->mlp.b1);
     }
     if (L <= 1)
         tess_tower_scatter(block, i, n, dz);
@@ -104,12 +105,12 @@ static void rows_back(const struct tess_mlp *mlp, const struct tess_tile *tile,
         if (work->shape.layers == 0)
             tess_fused_add(H, dpc + (int64_t)i * H, grad->mlp.b1);
     }
-    tess_tower_project_back(work, (struct tess_projected){tile->n_p, H, tile->p, mlp->wp}, dpp, grad->mlp.wp,
-                 grad->dp);
-    tess_tower_project_back(work, (struct tess_projected){tile->n_c, H, tile->c, mlp->wc}, dpc, grad->mlp.wc,
-                 grad->dc);
-    tess_tower_project_back(work, (struct tess_projected){tile->n_r, H, tile->r, mlp->wr}, dpr, grad->mlp.wr,
-                 grad->dr);
+    tess_tower_project_back(work, (struct tess_projected){tile->n_p, H, tile->p, mlp->wp, 0}, dpp,
+                            grad->mlp.wp, grad->dp);
+    tess_tower_project_back(work, (struct tess_projected){tile->n_c, H, tile->c, mlp->wc, 0}, dpc,
+                            grad->mlp.wc, grad->dc);
+    tess_tower_project_back(work, (struct tess_projected){tile->n_r, H, tile->r, mlp->wr, 0}, dpr,
+                            grad->mlp.wr, grad->dr);
 }
 
 /* Left and right rows of the block's observations. */
@@ -141,8 +142,8 @@ int tess_tile_rows(const struct tess_workspace *work, int64_t n)
 /* Blocks one after the other: all sums over observations are in their order. Only when the last is
  * done, dleft and dright are whole and go back to the rows. */
 static void train_mlp(const struct tess_mlp *mlp, const struct tess_tile *tile,
-                     const struct tess_dropout *dropout, struct tess_workspace *work,
-                     struct tess_tile_grad *grad)
+                      const struct tess_dropout *dropout, struct tess_workspace *work,
+                      struct tess_tile_grad *grad)
 {
     size_t row = (size_t)tess_shape_width(work->shape) * sizeof(float);
     int flat = is_flat(tile);
@@ -157,18 +158,17 @@ static void train_mlp(const struct tess_mlp *mlp, const struct tess_tile *tile,
     memset(work->dleft, 0, (size_t)n_left * row);
     memset(work->dright, 0, (size_t)n_right * row);
     for (int64_t first = 0; first < tile->n; first += rows) {
-        struct tess_block block = {
-            .mlp = mlp,
-            .work = work,
-            .n = tile->n - first < rows ? (int)(tile->n - first) : rows,
-            .left = work->left,
-            .right = work->right,
-            .out = work->out,
-            .dropout = tess_tower_dropout(work, dropout),
-            .first = first,
-            .y = tile->y + first,
-            .grad = grad,
-            .finish = finish};
+        struct tess_block block = {.mlp = mlp,
+                                   .work = work,
+                                   .n = tile->n - first < rows ? (int)(tile->n - first) : rows,
+                                   .left = work->left,
+                                   .right = work->right,
+                                   .out = work->out,
+                                   .dropout = tess_tower_dropout(work, dropout),
+                                   .first = first,
+                                   .y = tile->y + first,
+                                   .grad = grad,
+                                   .finish = finish};
 
         point_rows(tile, &block);
         tess_tower_forward(&block);
@@ -195,12 +195,12 @@ void tess_tile_forward(const struct tess_mlp *mlp, const struct tess_pairs *pair
     if (work->room == 0)
         tess_tower_reserve(work, (struct tess_tower_room){.rows = TESS_TILE_ROWS});
     tess_tower_forward(&(struct tess_block){.mlp = mlp,
-                            .work = work,
-                            .n = pairs->n,
-                            .left = left,
-                            .right = right,
-                            .u = pairs->u,
-                            .v = pairs->v,
-                            .out = out,
-                            .finish = finish});
+                                            .work = work,
+                                            .n = pairs->n,
+                                            .left = left,
+                                            .right = right,
+                                            .u = pairs->u,
+                                            .v = pairs->v,
+                                            .out = out,
+                                            .finish = finish});
 }

@@ -92,19 +92,17 @@ void tess_tower_drop(const struct tess_block *block, int l, int i, int n, float 
     int64_t H = tess_shape_width(block->work->shape);
 
     if (dropout)
-        tess_fused_drop(&(struct tess_fused_dropout){dropout->stream,
-                                                     dropout->lane << 32 | (uint64_t)l,
-                                                     threshold_of(dropout),
-                                                     tess_tower_scale(dropout)},
-                        (uint64_t)((block->first + i) * H), n * H, x);
+        tess_fused_drop(
+            &(struct tess_fused_dropout){dropout->stream, dropout->lane << 32 | (uint64_t)l,
+                                         threshold_of(dropout), tess_tower_scale(dropout)},
+            (uint64_t)((block->first + i) * H), n * H, x);
 }
 
 void tess_tower_project(const struct tess_workspace *work, int n, const float *x, const float *w,
                         float *out)
 {
-    tess_gemm(work->probe,
-              &(struct tess_gemm){TESS_PHASE_PROJECT, n, tess_shape_width(work->shape),
-                                  work->shape.dim, 0, 1, x, w, 0, out});
+    tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_PROJECT, n, tess_shape_width(work->shape),
+                                               work->shape.dim, 0, 1, x, w, 0, out});
 }
 
 /* Rows i … i + n - 1 of layer l's activations, which hold its matrix product before. */
@@ -192,8 +190,8 @@ void tess_tower_project_back(const struct tess_workspace *work, struct tess_proj
     }
     tess_gemm(work->probe,
               &(struct tess_gemm){TESS_PHASE_PROJECT, H, D, n, 1, 0, dz, rows.x, 0, dw});
-    tess_gemm(work->probe,
-              &(struct tess_gemm){TESS_PHASE_PROJECT, n, D, H, 0, 0, dz, rows.w, (float)rows.add, dx});
+    tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_PROJECT, n, D, H, 0, 0, dz, rows.w,
+                                               (float)rows.add, dx});
 }
 
 void tess_tower_clear(struct tess_shape shape, int64_t n, struct tess_mlp *grad)

@@ -326,5 +326,6 @@ int tess_checkpoint_read_scaling(const struct tess_h5 *h5, struct tess_state *st
     for (const struct tess_state_field *field = tess_state_first(TESS_STATE_SCALING);
          field && error->code == TESS_OK; field = tess_state_next(field))
         read_array(h5, state, field, 0, error);
+    state->scaling.n_readouts = state->vocab[TESS_TABLE_R].n;
     return error->code;
 }

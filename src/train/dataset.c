@@ -157,8 +157,8 @@ static void choose_scale(struct tess_dataset *dataset, const struct statistics *
     const struct tess_index *index = &dataset->store->index;
     int64_t R = dataset->readout.n, without = 0;
 
-    dataset->shift = TESS_NEW(float, index->context.n *R);
-    dataset->scale = TESS_NEW(float, index->context.n *R);
+    dataset->scaling.shift = TESS_NEW(float, index->context.n *R);
+    dataset->scaling.scale = TESS_NEW(float, index->context.n *R);
     for (int64_t c = 0; c < index->context.n; c++) {
         int has_control = 0;
 
@@ -170,10 +170,10 @@ static void choose_scale(struct tess_dataset *dataset, const struct statistics *
                 continue;
             k++;
             has_control |= s->n_control[from] > 0;
-            dataset->shift[to] =
+            dataset->scaling.shift[to] =
                 (float)(rule == TESS_NORMALIZE_DELTA && s->n_control[from] > 0 ? s->control[from]
                                                                                : s->mean[from]);
-            dataset->scale[to] =
+            dataset->scaling.scale[to] =
                 rule == TESS_NORMALIZE_ZSCORE && deviation > 0 ? (float)deviation : 1.0f;
         }
         without += !has_control;
@@ -182,6 +182,33 @@ static void choose_scale(struct tess_dataset *dataset, const struct statistics *
         tess_warn("data.normalize: delta: %lld of %lld contexts have no control among their "
                   "training rows; their mean over all training rows is subtracted instead",
                   (long long)without, (long long)index->context.n);
+}
+
+/* center and spread: mean and deviation (n - 1) of all kept training values as they are once they
+ * are normalised, by Chan's formula from those of every (context, readout), readout by readout. */
+static void choose_spread(struct tess_dataset *dataset, const struct statistics *s, double scale,
+                          const uint8_t *keep)
+{
+    struct tess_scaling *scaling = &dataset->scaling;
+    int64_t R = dataset->readout.n;
+    double n = 0, mean = 0, square = 0, spread;
+
+    for (int64_t r = 0, k = 0; r < s->n_readouts; k += keep[r++])
+        for (int64_t c = 0; keep[r] && c < dataset->store->index.context.n; c++) {
+            int64_t from = c * s->n_readouts + r, at = c * R + k;
+            double shift = scaling->shift ? (double)scaling->shift[at] : 0;
+            double divisor = scaling->shift ? (double)scaling->scale[at] : 1;
+            double delta = (s->mean[from] - shift) / divisor - mean, m = s->n[from];
+
+            if (m > 0) {
+                mean += delta * m / (n + m);
+                square += s->square[from] / (divisor * divisor) + delta * delta * n * m / (n + m);
+                n += m;
+            }
+        }
+    spread = n > 1 ? sqrt(square / (n - 1)) / scale : 0;
+    scaling->center = (float)mean;
+    scaling->spread = (float)spread > 0 && isfinite((float)spread) ? (float)spread : 1;
 }
 
 static int64_t mark_trained(struct tess_dataset *dataset)
@@ -240,8 +267,11 @@ int tess_dataset_init(struct tess_dataset *dataset, const struct tess_store *sto
     struct statistics s = {0};
     uint8_t *keep;
 
-    *dataset = (struct tess_dataset){
-        .store = store, .comm = comm, .estimated = select || rule != TESS_NORMALIZE_NONE};
+    *dataset = (struct tess_dataset){.store = store,
+                                     .comm = comm,
+                                     .scaling = TESS_SCALING_NONE,
+                                     .estimated = select || rule != TESS_NORMALIZE_NONE ||
+                                                  config->data.scale > 0};
     if (dataset->estimated && gather_statistics(&s, store, comm, error) != TESS_OK) {
         statistics_release(&s);
         return error->code;
@@ -251,8 +281,11 @@ int tess_dataset_init(struct tess_dataset *dataset, const struct tess_store *sto
     if (select)
         choose_variable(&s, index->context.n, want, keep);
     keep_readouts(dataset, keep);
+    dataset->scaling.n_readouts = dataset->readout.n;
     if (rule != TESS_NORMALIZE_NONE)
         choose_scale(dataset, &s, rule, keep);
+    if (config->data.scale > 0)
+        choose_spread(dataset, &s, config->data.scale, keep);
     if (mark_trained(dataset) == 0)
         refuse_untrained(store, error);
     tess_free(keep);
@@ -266,8 +299,7 @@ void tess_dataset_release(struct tess_dataset *dataset)
     tess_free(dataset->panel_first);
     tess_free(dataset->panel_readout);
     tess_free(dataset->panel_column);
-    tess_free(dataset->shift);
-    tess_free(dataset->scale);
+    tess_scaling_release(&dataset->scaling);
     tess_free(dataset->trained_perturbation);
     tess_free(dataset->trained_readout);
     tess_free(dataset->trained_context);
@@ -281,20 +313,6 @@ struct loading {
     int scaled;
     int64_t next, n_done;
 };
-
-/* A whole row of kept columns. */
-static void scale_row(const struct tess_dataset *dataset, int64_t experiment, float *row)
-{
-    const struct tess_index *index = &dataset->store->index;
-    int64_t first = dataset->panel_first[index->panel[experiment]];
-    int64_t n = tess_dataset_width(dataset, index->panel[experiment]);
-    int64_t context = index->context_of[experiment] * dataset->readout.n;
-    const float *shift = dataset->shift + context, *scale = dataset->scale + context;
-    const int64_t *readout = dataset->panel_readout + first;
-
-    for (int64_t k = 0; k < n; k++)
-        row[k] = (row[k] - shift[readout[k]]) / scale[readout[k]];
-}
 
 /* Pieces of an experiment come in the order of its columns, several an experiment. A row is scaled
  * once, with the piece that completes it: pieces behind its last kept column add nothing. */
@@ -319,8 +337,9 @@ static void keep_piece(void *closure, int64_t experiment, int64_t column, int64_
     } else
         for (k = l->n_done; k < width && place[k] < column + n; k++)
             row[k] = value[place[k] - column];
-    if (l->scaled && dataset->shift && l->n_done < width && k == width)
-        scale_row(dataset, experiment, row);
+    if (l->scaled && l->n_done < width && k == width)
+        tess_scaling_apply(&dataset->scaling, index->context_of[experiment], width,
+                           dataset->panel_readout + dataset->panel_first[panel], row);
     l->n_done = k;
 }
 

@@ -209,8 +209,8 @@ void tess_schedule_sizes(const struct tess_schedule *schedule, int lane,
                                : 4 * sizes->values;
 }
 
-/* The columns of the panel in an order that all tiles of a group of experiments share. Returns where
- * they begin. */
+/* The columns of the panel in an order that all tiles of a group of experiments share. Returns
+ * where they begin. */
 static int64_t shuffle_columns(struct tess_lane *lane, const struct tess_schedule *schedule,
                                int64_t width, int32_t group)
 {
@@ -236,17 +236,16 @@ static void cut_tiles(struct tess_lane *lane, const struct tess_schedule *schedu
                       int64_t end)
 {
     const struct tess_index *index = &schedule->dataset->store->index;
-    int64_t width = tess_dataset_width(
-        schedule->dataset, index->panel[lane->loaded.experiment[lane->order[first]]]);
+    int64_t width = tess_dataset_width(schedule->dataset,
+                                       index->panel[lane->loaded.experiment[lane->order[first]]]);
     int64_t E, T;
 
     tile_shape(schedule, lane->share, width, &E, &T);
     for (int64_t i = 0, rows = end - first, I = (rows + E - 1) / E; i < I; i++) {
         int64_t e = rows * i / I;
-        int64_t readouts =
-            in_order(schedule, width, T)
-                ? -1
-                : shuffle_columns(lane, schedule, width, tess_int(first + e));
+        int64_t readouts = in_order(schedule, width, T)
+                               ? -1
+                               : shuffle_columns(lane, schedule, width, tess_int(first + e));
 
         for (int64_t k = 0, K = (width + T - 1) / T; k < K; k++) {
             int64_t column = width * k / K;
@@ -381,4 +380,3 @@ void tess_lane_shuffle(struct tess_lane *lane, const struct tess_schedule *sched
     else
         shuffle_tiles(lane, schedule, epoch);
 }
-

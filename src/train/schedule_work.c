@@ -141,15 +141,14 @@ static void observe(struct tess_work *work, int32_t u, int32_t v, float y)
 /* The model's rows of a tile's columns, and the lane's columns themselves (NULL: 0, 1, 2 …). */
 static const int32_t *tile_columns(struct tess_work *work, struct tess_marks *marks,
                                    const struct tess_lane *lane,
-                                   const struct tess_schedule *schedule,
-                                   const struct tess_cut *cut, int32_t *v)
+                                   const struct tess_schedule *schedule, const struct tess_cut *cut,
+                                   int32_t *v)
 {
     const struct tess_dataset *dataset = schedule->dataset;
     const struct tess_index *index = &dataset->store->index;
     int64_t panel = index->panel[lane->loaded.experiment[lane->order[cut->first]]];
     const int64_t *readout = dataset->panel_readout + dataset->panel_first[panel];
-    const int32_t *column =
-        cut->readouts < 0 ? NULL : lane->readouts + cut->readouts + cut->column;
+    const int32_t *column = cut->readouts < 0 ? NULL : lane->readouts + cut->readouts + cut->column;
 
     for (int t = 0; t < cut->T; t++)
         v[t] = row_of(marks->readout, readout[column ? column[t] : t], &work->n_r, &work->room_r,
@@ -198,8 +197,8 @@ static void work_dense(struct tess_work *work, struct tess_marks *marks,
     int64_t rows = work->n_rows, columns = work->n_columns, room = work->room_rows;
     struct tess_dense *dense;
 
-    work->dense = tess_grow(work->dense, &work->room_dense, (size_t)work->n_dense + 1,
-                            sizeof *work->dense);
+    work->dense =
+        tess_grow(work->dense, &work->room_dense, (size_t)work->n_dense + 1, sizeof *work->dense);
     work->u = more_room(work->u, &room, rows, rows + cut->E, sizeof *work->u);
     work->row = more_room(work->row, &work->room_rows, rows, rows + cut->E, sizeof *work->row);
     work->v = more_room(work->v, &work->room_columns, columns, columns + cut->T, sizeof *work->v);

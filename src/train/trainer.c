@@ -158,10 +158,8 @@ static int check_settings(const struct tess_config *config, struct tess_error *e
 
 static void begin(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm)
 {
-    *trainer = (struct tess_trainer){.comm = comm,
-                                     .config = *config,
-                                     .window_first = -1,
-                                     .libraries = tess_platform_memory(0)};
+    *trainer = (struct tess_trainer){
+        .comm = comm, .config = *config, .window_first = -1, .libraries = tess_platform_memory(0)};
     tess_encoder_init(&trainer->encoder, config);
     trainer->store.h5 = (struct tess_h5)TESS_H5_INIT;
     trainer->progress.best_score = NAN;

@@ -83,7 +83,7 @@ static double data_bytes(const struct tess_trainer *trainer)
     statistics = dataset->estimated ? 40 * contexts * (double)index->readout.n : 0;
     return TESS_STORE_READ_BYTES + fmax(bytes, statistics) +
            16.0 * (double)dataset->panel_first[index->n_panels] +
-           (dataset->shift ? 8 * contexts * (double)dataset->readout.n : 0);
+           (dataset->scaling.shift ? 8 * contexts * (double)dataset->readout.n : 0);
 }
 
 /* The MLP and its moments, this rank's gradient, the copy of the best state, and the tables' rows.

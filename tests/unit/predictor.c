@@ -47,7 +47,7 @@ static void make_model(int layers)
 {
     int64_t n;
 
-    model.shape = (struct tess_shape){D, layers ? H : 0, layers};
+    model.shape = (struct tess_shape){.dim = D, .hidden = layers ? H : 0, .layers = layers};
     n = tess_shape_size(model.shape);
     tess_free(model.parameter);
     model.parameter = TESS_NEW(float, n);
@@ -142,8 +142,19 @@ static void compare_with_tile(int n_readouts, const float *out)
     tess_mlp_point(&grad.mlp, model.shape, gradient);
     tess_workspace_init(&work, model.shape);
     tess_tile_train(&model.mlp,
-                    &(struct tess_tile){n_u * n_readouts, u, v, y, ROWS, n_readouts, C, model.p,
-                                        model.r, model.c, n_u, u_p, u_c},
+                    &(struct tess_tile){.n = n_u * n_readouts,
+                                        .u = u,
+                                        .v = v,
+                                        .y = y,
+                                        .n_p = ROWS,
+                                        .n_r = n_readouts,
+                                        .n_c = C,
+                                        .p = model.p,
+                                        .r = model.r,
+                                        .c = model.c,
+                                        .n_u = n_u,
+                                        .u_p = u_p,
+                                        .u_c = u_c},
                     NULL, &work, &grad);
     assert_int_equal(grad.n_measured, n_u * n_readouts);
     assert_true(size > 0 && grad.loss < 1e-10 * size);

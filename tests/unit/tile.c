@@ -42,8 +42,10 @@ static void problem_init(struct problem *q, const json_t *json)
     static const char *const rule[] = {"mean", "sum", "max"};
     int dim = reference_int(json, "dim");
 
-    *q = (struct problem){
-        .json = json, .shape = {dim, reference_int(json, "hidden"), reference_int(json, "layers")}};
+    *q = (struct problem){.json = json,
+                          .shape = {.dim = dim,
+                                    .hidden = reference_int(json, "hidden"),
+                                    .layers = reference_int(json, "layers")}};
     while (strcmp(rule[q->rule], json_string_value(json_object_get(json, "rule"))) != 0)
         q->rule++;
     q->n_mlp = tess_shape_size(q->shape);
