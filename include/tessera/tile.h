@@ -16,11 +16,10 @@
 #include "tessera/gemm.h"
 #include "tessera/network.h"
 #include "tessera/random.h"
+#include "tessera/workspace.h"
 
 #include <stddef.h>
 #include <stdint.h>
-
-#define TESS_TILE_ROWS 256
 
 struct tess_dropout {
     double rate; /* 0: none */
@@ -60,26 +59,6 @@ struct tess_tile_grad {
     double loss; /* Σ (out - y)² */
     int64_t n_measured;
 };
-
-/* Scratch memory of one thread; grows by itself. */
-struct tess_workspace {
-    struct tess_shape shape;
-    struct tess_probe *probe; /* who watches, or NULL; borrowed */
-    int strip; /* rows that pass after pass works on while they are in L1 */
-    size_t room;
-    float *block; /* own */
-    float *left, *right, *project; /* left, right, projected rows: (·, H) */
-    float *dleft, *dright;
-    int32_t *u, *v; /* (TESS_TILE_ROWS) own */
-    float **a; /* (L + 1) a layer's activations, (TESS_TILE_ROWS, H); last: scratch; own */
-    float *z; /* (TESS_TILE_ROWS, H) */
-    float *out, *dout; /* (TESS_TILE_ROWS) */
-    float *more; /* what a kind needs besides */
-    size_t room_index;
-    int32_t *index; /* the same, of whole numbers; own */
-};
-void tess_workspace_init(struct tess_workspace *work, struct tess_shape shape);
-void tess_workspace_release(struct tess_workspace *work);
 
 /* Rows of each block but the last: as many in each, whole strips, at most TESS_TILE_ROWS. */
 int tess_tile_rows(const struct tess_workspace *work, int64_t n);

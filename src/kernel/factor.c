@@ -67,7 +67,7 @@ static void gate_forward(const struct tess_block *block, const float *gate)
 
 void tess_factor_reserve(struct tess_workspace *work, int n)
 {
-    tess_tower_reserve(work, (struct tess_tower_room){.rows = n});
+    tess_workspace_reserve(work, (struct tess_workspace_room){.rows = n});
 }
 
 void tess_factor_left(const struct tess_mlp *mlp, const struct tess_factor_rows *rows,
@@ -110,11 +110,12 @@ static void reserve(struct factor *f)
     size_t gates = f->cp ? (size_t)tile->n_c * (size_t)f->H : 0;
 
     measure(tile, &outputs, &left, &right);
-    tess_tower_reserve(work, (struct tess_tower_room){.rows = f->block.n,
-                                                      .left = tile->n_p,
-                                                      .right = f->alone ? 1 : tile->n_c,
-                                                      .more = 2 * n * K + 2 * gates + outputs +
-                                                              (left + 2 * right) * K});
+    tess_workspace_reserve(work,
+                           (struct tess_workspace_room){.rows = f->block.n,
+                                                        .left = tile->n_p,
+                                                        .right = f->alone ? 1 : tile->n_c,
+                                                        .more = 2 * n * K + 2 * gates + outputs +
+                                                                (left + 2 * right) * K});
     f->left = work->more;
     f->dleft = f->left + n * K;
     f->gate = f->dleft + n * K;

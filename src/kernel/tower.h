@@ -30,14 +30,6 @@ struct tess_block {
     void (*finish)(const struct tess_block *block, int i, int n);
 };
 
-/* Room for blocks of so many rows, for left, right and projected rows, in one piece of memory whose
- * parts move with the numbers. */
-struct tess_tower_room {
-    int rows, left, right, project;
-    size_t more; /* floats besides */
-};
-void tess_tower_reserve(struct tess_workspace *work, struct tess_tower_room room);
-
 /* `dropout` if anything is dropped, else NULL. */
 const struct tess_dropout *tess_tower_dropout(const struct tess_workspace *work,
                                               const struct tess_dropout *dropout);
