@@ -62,7 +62,7 @@ static double data_bytes(const struct tess_trainer *trainer)
     const struct tess_index *index = &trainer->store.index;
     const struct tess_dataset *dataset = &trainer->dataset;
     const int *lane = trainer->lanes.first + trainer->rank;
-    double bytes = 0, rows = 0, contexts = (double)index->context.n, statistics;
+    double bytes = 0, rows = 0, contexts = (double)index->context.n;
     int64_t first, end;
 
     for (int l = lane[0]; l < lane[1]; l++) {
@@ -80,8 +80,7 @@ static double data_bytes(const struct tess_trainer *trainer)
         }
     bytes += rows * (64 + 8.0 * trainer->shape.dim); /* scores; rows asked for, and sent */
     bytes += validation_bytes(trainer, rows);
-    statistics = dataset->estimated ? 40 * contexts * (double)index->readout.n : 0;
-    return TESS_STORE_READ_BYTES + fmax(bytes, statistics) +
+    return TESS_STORE_READ_BYTES + fmax(bytes, dataset->statistics_bytes) +
            16.0 * (double)dataset->panel_first[index->n_panels] +
            (dataset->scaling.shift ? 8 * contexts * (double)dataset->readout.n : 0);
 }
