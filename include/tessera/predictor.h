@@ -25,7 +25,7 @@ struct tess_predictor {
     struct tess_shape shape;
     const struct tess_mlp *mlp; /* borrowed */
     int64_t n_readouts, n_contexts;
-    int E, T; /* mlp: a tile of E rows × T readouts, E T = TESS_TILE_ROWS */
+    int E, T; /* a tile: E rows × T readouts; of the mlp E T = TESS_TILE_ROWS */
     /* mlp: (n_readouts rounded up, H) projected readouts; else (n rounded up, K) what stands right
      * of the dot product; own */
     float *right;

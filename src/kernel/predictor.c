@@ -78,11 +78,13 @@ void tess_predictor_init(struct tess_predictor *predictor, struct tess_shape sha
     predictor->scratch = tess_predict_scratch_make(shape);
     if (!alone)
         project_contexts(predictor, contexts);
-    if (shape.kind == TESS_KIND_MLP)
+    if (shape.kind == TESS_KIND_MLP) {
         init_tiles(predictor, readouts);
-    else
-        predictor->right =
-            pad_table(alone ? contexts : readouts, TESS_PREDICT_COLUMNS, shape.factors);
+        return;
+    }
+    predictor->E = TESS_PREDICT_ROWS;
+    predictor->T = TESS_PREDICT_COLUMNS;
+    predictor->right = pad_table(alone ? contexts : readouts, predictor->T, shape.factors);
 }
 
 void tess_predictor_release(struct tess_predictor *predictor)

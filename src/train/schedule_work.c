@@ -165,7 +165,6 @@ static void work_tile(struct tess_work *work, struct tess_marks *marks,
     int32_t *v = TESS_NEW(int32_t, cut->T);
     const int32_t *column = tile_columns(work, marks, lane, schedule, cut, v);
 
-    reserve(work, work->n + (int64_t)cut->E * cut->T);
     for (int64_t k = cut->first; k < cut->first + cut->E; k++) {
         int64_t i = lane->order[k];
         const float *row = lane->loaded.value + lane->loaded.value_first[i];
@@ -292,11 +291,27 @@ static int is_dense(const struct tess_schedule *schedule)
     return kind == TESS_KIND_CP || (kind == TESS_KIND_DOT && schedule->dataset->readout.n > 1);
 }
 
+static void work_tiles(struct tess_work *work, struct tess_marks *marks,
+                       const struct tess_lane *lane, const struct tess_schedule *schedule,
+                       int64_t step)
+{
+    const struct tess_cut *first = lane->tile + lane->step_first[step];
+    const struct tess_cut *end = lane->tile + lane->step_first[step + 1];
+    int dense = is_dense(schedule);
+    int64_t n = 0;
+
+    for (const struct tess_cut *cut = first; cut < end; cut++)
+        n += (int64_t)cut->E * cut->T;
+    if (!dense)
+        reserve(work, n);
+    for (const struct tess_cut *cut = first; cut < end; cut++)
+        (dense ? work_dense : work_tile)(work, marks, lane, schedule, cut);
+    point_dense(work);
+}
+
 void tess_lane_work(const struct tess_lane *lane, const struct tess_schedule *schedule,
                     int64_t step, struct tess_marks *marks, struct tess_work *work)
 {
-    int dense = is_dense(schedule);
-
     work->n = work->n_rows = work->n_columns = 0;
     work->n_u = work->n_p = work->n_component = work->n_r = work->n_c = work->n_dense = 0;
     if (step >= lane->n_steps)
@@ -304,8 +319,6 @@ void tess_lane_work(const struct tess_lane *lane, const struct tess_schedule *sc
     if (schedule->config->train.sampling == TESS_SAMPLING_OBSERVATIONS)
         work_picks(work, marks, lane, schedule, step);
     else
-        for (int64_t i = lane->step_first[step]; i < lane->step_first[step + 1]; i++)
-            (dense ? work_dense : work_tile)(work, marks, lane, schedule, &lane->tile[i]);
-    point_dense(work);
+        work_tiles(work, marks, lane, schedule, step);
     forget(marks, work);
 }
