@@ -197,7 +197,7 @@ void tess_schedule_sizes(const struct tess_schedule *schedule, int lane,
                          struct tess_lane_sizes *sizes)
 {
     const struct tess_index *index = &schedule->dataset->store->index;
-    int64_t share = tess_schedule_share(schedule, lane), run = 0, panel = -1;
+    int64_t share = tess_schedule_share(schedule, lane), run = 0, n_runs = 0, panel = -1;
     int tiles = schedule->config->train.sampling == TESS_SAMPLING_TILES;
 
     *sizes = (struct tess_lane_sizes){.left = tiles ? 0 : share, .right = tiles ? 0 : share};
@@ -209,6 +209,7 @@ void tess_schedule_sizes(const struct tess_schedule *schedule, int lane,
         sizes->experiments++;
         sizes->values += width;
         run = index->panel[e] == panel ? run + 1 : 1;
+        n_runs += run == 1;
         panel = index->panel[e];
         if (width == 0 || !tiles)
             continue;
@@ -221,8 +222,8 @@ void tess_schedule_sizes(const struct tess_schedule *schedule, int lane,
         sizes->left = at_once * E > sizes->left ? at_once * E : sizes->left;
         sizes->right = at_once * T > sizes->right ? at_once * T : sizes->right;
     }
-    if (by_perturbation(schedule)) { /* a perturbation's last tile may be any size */
-        sizes->tiles += index->n_combinations;
+    if (by_perturbation(schedule)) { /* a perturbation's last tile in a run may be any size */
+        sizes->tiles += n_runs * index->n_combinations;
         sizes->tiles = sizes->tiles < sizes->experiments ? sizes->tiles : sizes->experiments;
     }
     if (sizes->left > sizes->experiments)
