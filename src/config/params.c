@@ -34,7 +34,7 @@ const struct tess_param tess_params[] = {
            "How values are scaled within each context, estimated from training rows only. zscore: each "
            "readout to mean 0 and deviation 1. delta: the context's control mean is subtracted. "
            "Results always come back in the store's units."),
-    REAL(data.scale, "5", 0, 1e6, NULL,
+    REAL(data.scale, "20", 0, 1e6, NULL,
          "The model learns scale x (value - mean) / deviation, with one mean and one deviation of all "
          "training values, after data.normalize. 0: values as they are, as published. Results always "
          "come back in the store's units."),
@@ -67,8 +67,7 @@ const struct tess_param tess_params[] = {
         "Passes over the training data."),
     INT(train.batch, "0", 0, 1e12, "observations",
         "Observations per step, over all lanes. 0: chosen from the data, the power of two that gives "
-        "256 to 512 steps an epoch, kept between 512 (256 with model.kind dot or cp) and 16384 and not "
-        "below train.lanes."),
+        "256 to 512 steps an epoch, kept between 256 and 16384 and not below train.lanes."),
     CHOICE(train.sampling, "tiles", "tiles|observations",
            "What a step takes. tiles: blocks of experiments x readouts, much cheaper. observations: "
            "single values drawn at random, as published."),
