@@ -16,6 +16,7 @@ struct tess_error;
 
 #define TESS_PATH 1024
 
+enum tess_kind_of_model { TESS_KIND_MLP, TESS_KIND_DOT, TESS_KIND_CP };
 enum tess_combination_rule { TESS_COMBINE_MEAN, TESS_COMBINE_SUM, TESS_COMBINE_MAX };
 enum tess_sampling { TESS_SAMPLING_TILES, TESS_SAMPLING_OBSERVATIONS };
 enum tess_optimizer_kind { TESS_OPTIMIZER_ADAM, TESS_OPTIMIZER_ADAMW, TESS_OPTIMIZER_SGD };
@@ -26,6 +27,7 @@ struct tess_config {
     struct {
         char store[TESS_PATH];
         int64_t normalize; /* enum tess_normalize */
+        double scale; /* deviation of all training values together; 0: left as they are */
         int64_t top_variable; /* readouts kept; 0: all */
     } data;
     struct {
@@ -33,6 +35,7 @@ struct tess_config {
         int64_t seed;
     } run;
     struct {
+        int64_t kind; /* enum tess_kind_of_model */
         int64_t embedding_dim, hidden_dim, layers;
         double dropout;
         int64_t combination; /* enum tess_combination_rule */
@@ -40,9 +43,9 @@ struct tess_config {
     struct {
         int64_t epochs, batch;
         int64_t sampling; /* enum tess_sampling */
-        int64_t lanes;
+        int64_t lanes; /* 0: chosen, as batch */
         int64_t optimizer; /* enum tess_optimizer_kind */
-        double learning_rate;
+        double learning_rate; /* 0: chosen, see tess_config_rate */
         int64_t schedule; /* enum tess_schedule_kind */
         double decay; /* exponential: factor an epoch; cosine: final share of the rate */
         double warmup; /* epochs of linear rise */
@@ -83,6 +86,8 @@ int tess_config_set(struct tess_config *config, const char *name, const char *va
  * over comm. */
 int tess_config_read(struct tess_config *config, const char *path, const struct tess_strings *set,
                      MPI_Comm comm, struct tess_error *error);
+/* The learning rate after warm-up: the setting, or what suits the kind of model. Local. */
+double tess_config_rate(const struct tess_config *config);
 /* Text of one setting; own of the caller. Reals in the fewest digits that read back the same. */
 char *tess_config_get(const struct tess_config *config, const struct tess_param *param);
 /* As YAML, nested; numeric_only leaves layout settings out (what a checkpoint stores). With

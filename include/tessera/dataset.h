@@ -1,12 +1,12 @@
 /* dataset.h -- a store as the model sees it: readouts kept, values scaled, experiments loaded.
  *
  * What is estimated from data (which readouts vary most, means and deviations) is estimated from
- * the training rows alone, each context by one rank in the order of its experiments, so that the
- * numbers do not depend on the layout. */
+ * the training rows alone, and does not depend on the layout. */
 #ifndef TESSERA_DATASET_H
 #define TESSERA_DATASET_H
 
 #include "tessera/config.h"
+#include "tessera/scaling.h"
 #include "tessera/store.h"
 
 #include <stdint.h>
@@ -18,9 +18,8 @@ struct tess_dataset {
     /* Kept columns of each store panel: model readout and place in the store's panel. */
     int64_t *panel_first; /* (n_panels + 1) own */
     int64_t *panel_readout, *panel_column; /* own */
-    float *shift,
-        *scale; /* (n_contexts, readout.n): value = shift + scale · output; or NULL; own */
-    int estimated; /* something was estimated from the training rows */
+    struct tess_scaling scaling; /* of the values that the model learns; own */
+    double statistics_bytes; /* of memory, that estimating took for a while */
     uint8_t *trained_perturbation, *trained_readout, *trained_context; /* own */
 };
 
@@ -40,7 +39,7 @@ struct tess_loaded {
 struct tess_wanted {
     int64_t first, end;
     int split; /* enum tess_split */
-    int scaled; /* (value - shift) / scale */
+    int scaled; /* 1: targets; 0: the store's values */
 };
 /* Local. */
 int tess_dataset_load(const struct tess_dataset *dataset, struct tess_wanted wanted,

@@ -9,6 +9,7 @@
 #include "tessera/config.h"
 #include "tessera/encoder.h"
 #include "tessera/network.h"
+#include "tessera/scaling.h"
 #include "tessera/vocab.h"
 
 #include <mpi.h>
@@ -23,7 +24,7 @@ struct tess_model {
     uint8_t *trained_perturbation, *trained_readout, *trained_context; /* any training data? own */
     struct tess_encoder encoder; /* of perturbations */
     struct tess_network network; /* the MLP, and tables P, R, C; own */
-    float *shift, *scale; /* (n_contexts, n_readouts): value = shift + scale * output, or NULL */
+    struct tess_scaling scaling; /* of its outputs; own */
     int64_t step;
     double best_score; /* validation RMSE, NaN: none */
     uint64_t hash; /* of all parameters */

@@ -1,37 +1,57 @@
-/* network.h -- the parameters of a Large Perturbation Model: three tables and an MLP, in one block.
+/* network.h -- the parameters of a Large Perturbation Model: three tables and a network, the latter
+ * in one block. There are three kinds:
  *
- * f(p, r, c) = w_out · a_L + b_out,  a_l = relu(W_l a_{l-1} + b_l),  a_0 = [c; p; r]
- * (Miladinović et al. 2025). The first layer's matrix is kept as three blocks W_c, W_p, W_r of
- * (hidden, dim), so that each row is projected once a tile; with no hidden layer w_out has 3 dim
- * entries, kept as three blocks too. The order of the blocks is the order below. */
+ * mlp: f(p, r, c) = w_o · a_L + b_o,  a_l = relu(W_l a_{l-1} + b_l),  a_0 = [c; p; r]
+ *      (Miladinović et al. 2025).
+ * dot: f = l · W_r r / √K,  l = W_o a_L + b_o of K numbers,  a_0 = [c; p]
+ *      With one readout the context takes its place on the right: a_0 = p, f = l · W_c c / √K.
+ * cp:  f = l · W_r r / √K,  l = W_o (W_p p ⊙ (1 + W_g c) + W_c c) + b_o: no hidden layer. Of the
+ *      forms of a canonical polyadic decomposition (Hitchcock 1927), one with a context's mean.
+ *
+ * mlp is evaluated for each triple; dot and cp are factorised: the left side once for each
+ * perturbation and context, the right one once for each readout, a value is a dot product. The
+ * first layer's matrix is kept as blocks W_c, W_p, W_r, so that each row is projected once a tile;
+ * with no hidden layer the outputs are its units. The order of the blocks is the order below. */
 #ifndef TESSERA_NETWORK_H
 #define TESSERA_NETWORK_H
 
 #include <stdint.h>
 
-/* Shape of the MLP. */
+enum tess_embedding { TESS_TABLE_P, TESS_TABLE_R, TESS_TABLE_C, TESS_N_TABLES };
+
+/* Shape of the network. */
 struct tess_shape {
     int dim; /* D, columns of an embedding row */
     int hidden; /* H; 0 if layers is 0 */
-    int layers; /* L, hidden layers, 0 and more */
+    int layers; /* L, hidden layers, 0 and more; of cp 1, without a nonlinearity */
+    int kind; /* enum tess_kind_of_model of config.h */
+    int factors; /* K, the length of the dot product; of mlp 0 */
+    int right; /* enum tess_embedding: whose rows stand right of it; of mlp 0 */
 };
 
-/* Pointers into one flat block of tess_shape_size floats. Width = H, or 1 if L = 0. */
+/* Pointers into one flat block of tess_shape_size floats. Width = H; with L = 0 the number of
+ * outputs, which is K, and 1 of mlp. The matrices of what stands right of a dot product have K
+ * rows. Absent pieces have no floats. */
 struct tess_mlp {
     float *wp, *wr, *wc; /* (Width, D) each: the first layer */
-    float *b1; /* (Width) */
+    float *wg; /* (Width, D) cp alone */
+    float *b1; /* (Width); cp has none */
     float *w; /* (L - 1, H, H) row-major, layers 2 … L: out × in */
     float *b; /* (L - 1, H) */
-    float *wo; /* (H) output weights; absent if L = 0 */
-    float *bo; /* (1) output bias; absent if L = 0 (then b1 is it) */
+    float *wo; /* (outputs, H) output weights; absent if L = 0 */
+    float *bo; /* (outputs) output bias; absent if L = 0 (then b1 is it) */
 };
 
-/* Floats of an MLP. Local. */
+struct tess_config;
+/* As the settings say, for a model of so many readouts. Local. */
+struct tess_shape tess_shape_of(const struct tess_config *config, int64_t n_readouts);
+/* Units of the first layer; outputs of the network. Local. */
+int tess_shape_width(struct tess_shape shape);
+int tess_shape_outputs(struct tess_shape shape);
+/* Floats of a network. Local. */
 int64_t tess_shape_size(struct tess_shape shape);
 /* Points into a block of so many. Local. */
 void tess_mlp_point(struct tess_mlp *mlp, struct tess_shape shape, float *block);
-
-enum tess_embedding { TESS_TABLE_P, TESS_TABLE_R, TESS_TABLE_C, TESS_N_TABLES };
 
 struct tess_network {
     struct tess_shape shape;

@@ -7,11 +7,14 @@
  *     (T (x mod E) + (x / E) mod T + r) mod TESS_TILE_ROWS.
  * E neighbouring rows and T readouts just fill a tile, and rows or readouts that lie anywhere ask
  * for all places about equally often. Tiles have a fixed number of rows, empty places are padded.
+ * Factorised models (network.h) compute left vectors of a block of TESS_PREDICT_ROWS places at
+ * once, and multiply it by blocks of right vectors that hold the model's readouts in their order.
  * Whoever asks, for whatever selection, gets the same bits. */
 #ifndef TESSERA_PREDICTOR_H
 #define TESSERA_PREDICTOR_H
 
 #include "tessera/encoder.h"
+#include "tessera/scaling.h"
 #include "tessera/tile.h"
 
 #include <stdint.h>
@@ -22,10 +25,14 @@ struct tess_predictor {
     struct tess_shape shape;
     const struct tess_mlp *mlp; /* borrowed */
     int64_t n_readouts, n_contexts;
-    int E, T; /* a tile: E rows × T readouts, E T = TESS_TILE_ROWS */
-    float *right; /* (n_readouts rounded up, H) projected readouts; own */
+    int E, T; /* a tile: E rows × T readouts; of the mlp E T = TESS_TILE_ROWS */
+    /* mlp: (n_readouts rounded up, H) projected readouts; else (n rounded up, K) what stands right
+     * of the dot product; own */
+    float *right;
     float *context; /* (n_contexts rounded up, H) projected contexts and b1; own */
+    float *gate; /* cp: (n_contexts rounded up, H) own */
     struct tess_predict_scratch *scratch; /* of the call that runs; own */
+    const struct tess_scaling *scaling; /* NULL: outputs stay as they are; borrowed */
     struct tess_probe *probe; /* one a thread: who watches, or NULL; borrowed */
 };
 
@@ -34,7 +41,8 @@ struct tess_embeddings {
     int64_t n;
     const float *row;
 };
-/* From the MLP and the whole tables of readouts and contexts. Local; OpenMP. */
+/* From the MLP and the whole tables of readouts and contexts; scaling and probe are the caller's to
+ * set. Local; OpenMP. */
 void tess_predictor_init(struct tess_predictor *predictor, struct tess_shape shape,
                          const struct tess_mlp *mlp, struct tess_embeddings readouts,
                          struct tess_embeddings contexts);
@@ -51,8 +59,9 @@ struct tess_predict_rows {
     const float *p; /* (n, D) */
     const int64_t *number, *context;
 };
-/* out (n, n_readouts). Takes H floats of memory a row, and some megabytes: ask for some thousands
- * of rows at a time. OpenMP inside; one call at a time. Local. */
+/* out (n, n_readouts), in the store's units if predictor->scaling says how. Takes H floats of
+ * memory a row, and some megabytes: ask for some thousands of rows at a time. OpenMP inside; one
+ * call at a time. Local. */
 void tess_predictor_run(const struct tess_predictor *predictor,
                         const struct tess_predict_rows *rows, int64_t n_readouts,
                         const int64_t *readout, float *out);

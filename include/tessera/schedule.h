@@ -2,7 +2,9 @@
  * lane), whatever rank holds the lane.
  *
  * tiles: the lane's experiments, shuffled within their panel, are taken E at a time; each group's
- * readouts, shuffled, T at a time; the resulting tiles are shuffled. observations: single measured
+ * readouts, shuffled, T at a time; the resulting tiles are shuffled. Of a factorised model with
+ * contexts on its right side (network.h) a tile is up to E experiments of one perturbation, which
+ * then share its left vector. observations: single measured
  * values, shuffled. At every step lane l takes its share of the batch; an epoch lasts until the
  * longest lane is through. */
 #ifndef TESSERA_SCHEDULE_H
@@ -10,8 +12,17 @@
 
 #include "tessera/config.h"
 #include "tessera/dataset.h"
+#include "tessera/tile.h"
 
 #include <stdint.h>
+
+/* A tile: experiments order[first .. first + E) against T columns of their panel: shuffled ones,
+ * from `column` on of those that begin at `readouts`; or 0 … T - 1 where that is -1. */
+struct tess_cut {
+    int64_t first;
+    int32_t E, T, column;
+    int64_t readouts;
+};
 
 /* One lane's data and its order in the current epoch. */
 struct tess_lane {
@@ -29,12 +40,17 @@ struct tess_lane {
     int64_t n_steps; /* steps until this lane has run out */
 };
 
-/* What a lane computes at one step: observations as (left row, right row, target), and the rows.
- * All numbers are the model's. */
+/* What a lane computes at one step: observations as (left row, right row, target), or as dense
+ * blocks (tile.h), and the rows. All numbers are the model's. */
 struct tess_work {
     int64_t n, room;
-    int32_t *u, *v;
-    float *y;
+    int32_t *u, *v; /* (n); of dense blocks their left and right rows, one block after the other */
+    float *y; /* (n) */
+    int n_dense;
+    size_t room_dense;
+    struct tess_dense *dense; /* (n_dense) */
+    int64_t n_rows, room_rows, n_columns, room_columns; /* of all blocks */
+    const float **row; /* (n_rows) their targets, within the lane's values */
     int32_t n_u, room_u, *u_p, *u_c;
     int64_t *experiment; /* (n_u) place in the lane's loaded experiments */
     int32_t n_p, room_p;
@@ -59,13 +75,15 @@ struct tess_schedule {
     const struct tess_config *config; /* borrowed */
     const struct tess_dataset *dataset; /* borrowed */
     int64_t batch; /* observations a step, all lanes: the setting, or chosen from the data */
+    int64_t lanes; /* the setting, or chosen from the batch */
     int64_t *lane_first; /* (lanes + 1) experiments of the store where each lane starts; own */
 };
 
 /* Cuts the training experiments into lanes of equal shares of observations. A batch of 0 becomes
- * the power of two that gives an epoch 256 to 512 steps, kept between 512 and 16384, and at least
- * one observation a lane. (Of tiles a place without a value counts as one.) Local (every rank has
- * the index). */
+ * the power of two that gives an epoch 256 to 512 steps, kept between 512 (factorised models: 256)
+ * and 16384, and at least one observation a lane. (Of tiles a place without a value counts as one.)
+ * Lanes of 0 become 16; of factorised models as many as have 16384 observations a step each, 4 at
+ * least and 64 at most. Local (every rank has the index). */
 void tess_schedule_init(struct tess_schedule *schedule, const struct tess_config *config,
                         const struct tess_dataset *dataset);
 void tess_schedule_release(struct tess_schedule *schedule);

@@ -12,6 +12,7 @@
 #include "tessera/h5.h"
 #include "tessera/network.h"
 #include "tessera/optimizer.h"
+#include "tessera/scaling.h"
 #include "tessera/vocab.h"
 
 #include <stddef.h>
@@ -20,7 +21,7 @@
 struct tess_error;
 
 #define TESS_STATE_FORMAT  "tessera-checkpoint"
-#define TESS_STATE_VERSION 1 /* raised when the table changes: other files are refused */
+#define TESS_STATE_VERSION 2 /* raised when the table changes: other files are refused */
 
 #define TESS_STATE_WORD   32 /* bytes of a text, with its NUL */
 #define TESS_CHECK_FLOATS 4096 /* floats of the MLP under one checksum */
@@ -66,7 +67,7 @@ struct tess_state {
     uint8_t *trained[TESS_N_TABLES]; /* (n) */
     struct tess_row_state rows[TESS_N_TABLES];
     struct tess_mlp_state mlp;
-    float *shift, *scale; /* (contexts, readouts) or NULL */
+    struct tess_scaling scaling; /* of the targets */
     struct tess_state_range row_range[TESS_N_TABLES]; /* of each table: what `rows` holds */
     struct tess_state_range slice; /* of the MLP: whose moments `mlp` holds */
 };

@@ -1,24 +1,25 @@
-/* tile.h -- forward and backward of the MLP over many observations that share few rows.
+/* tile.h -- forward and backward of a model over many observations that share few rows.
  *
- * An observation is a pair (u, v): a left row, W_p·p + W_c·c + b1 of one (perturbation, context),
- * and a right row, W_r·r of one readout. (One readout for all, and many pairs of few perturbations
- * and contexts: W_p·p on the left, the rest on the right.) Projections are computed once a row, not
- * once an observation: z_1 = U[u] + V[v],  a_1 = drop(relu(z_1)),  a_l = drop(relu(W_l a_{l-1} +
- * b_l)), out = w_o · a_L + b_o          (no hidden layer: out = z_1, one unit wide) Observations
- * are worked on in blocks of TESS_TILE_ROWS, so that a block's activations stay in the second-level
- * cache. Pure and local: one thread, BLAS with one thread, fixed order, same bits. Letters: E left
- * rows, T right rows, D columns of a row, H width, L layers; dx is x's gradient. */
+ * mlp: an observation is a pair (u, v): a left row, W_p·p + W_c·c + b1 of one (perturbation,
+ * context), and a right row, W_r·r of one readout. (One readout for all, and many pairs of few
+ * perturbations and contexts: W_p·p on the left, the rest on the right.) Projections are computed
+ * once a row, not once an observation: z_1 = U[u] + V[v],  a_1 = drop(relu(z_1)),  a_l =
+ * drop(relu(W_l a_{l-1} + b_l)), out = w_o · a_L + b_o          (no hidden layer: out = z_1, one
+ * unit wide) Observations are worked on in blocks of TESS_TILE_ROWS, so that a block's activations
+ * stay in the second-level cache. dot, cp (network.h): vectors of all left rows at once, then the
+ * values, each a dot product: dense blocks by one product of matrices, or pair by pair. Pure and
+ * local: one thread, BLAS with one thread, fixed order, same bits. Letters: E left rows, T right
+ * rows, D columns of a row, H width, L layers; dx is x's gradient. */
 #ifndef TESSERA_TILE_H
 #define TESSERA_TILE_H
 
 #include "tessera/gemm.h"
 #include "tessera/network.h"
 #include "tessera/random.h"
+#include "tessera/workspace.h"
 
 #include <stddef.h>
 #include <stdint.h>
-
-#define TESS_TILE_ROWS 256
 
 struct tess_dropout {
     double rate; /* 0: none */
@@ -31,15 +32,24 @@ struct tess_pairs {
     int n, H;
     const int32_t *u, *v; /* (n) the left row, the right row */
 };
+/* Left rows × right rows, each pair once. Borrowed. */
+struct tess_dense {
+    int E, T;
+    const int32_t *u, *v; /* (E) left rows, (T) right rows: no row twice */
+    const float *const *y; /* (E) targets of a left row: y[e][column[t]]; NaN: not measured */
+    const int32_t *column; /* (T), or NULL: 0 … T - 1 */
+};
 /* What one lane computes at one step. Index arrays are borrowed. */
 struct tess_tile {
-    int64_t n; /* observations */
+    int64_t n; /* observations: pairs, or places of dense blocks */
     const int32_t *u, *v; /* (n) left row, right row */
     const float *y; /* (n) target; NaN: not measured, ignored */
     int n_p, n_r, n_c; /* distinct rows */
     const float *p, *r, *c; /* (n_p, D), (n_r, D), (n_c, D) */
     int n_u; /* left rows */
     const int32_t *u_p, *u_c; /* (n_u) their perturbation and context row */
+    int n_dense; /* 0: pairs, the only form of mlp */
+    const struct tess_dense *dense;
 };
 
 /* Results of a tile: gradients are written, not added to; the sums of loss and count are. */
@@ -50,28 +60,12 @@ struct tess_tile_grad {
     int64_t n_measured;
 };
 
-/* Scratch memory of one thread; grows by itself. */
-struct tess_workspace {
-    struct tess_shape shape;
-    struct tess_probe *probe; /* who watches, or NULL; borrowed */
-    int strip; /* rows that pass after pass works on while they are in L1 */
-    size_t room;
-    float *block; /* own */
-    float *left, *right, *project; /* left, right, projected rows: (·, H) */
-    float *dleft, *dright;
-    int32_t *u, *v; /* (TESS_TILE_ROWS) own */
-    float **a; /* (L + 1) a layer's activations, (TESS_TILE_ROWS, H); last: scratch; own */
-    float *z; /* (TESS_TILE_ROWS, H) */
-    float *out, *dout; /* (TESS_TILE_ROWS) */
-};
-void tess_workspace_init(struct tess_workspace *work, struct tess_shape shape);
-void tess_workspace_release(struct tess_workspace *work);
-
 /* Rows of each block but the last: as many in each, whole strips, at most TESS_TILE_ROWS. */
 int tess_tile_rows(const struct tess_workspace *work, int64_t n);
 
-/* Loss of the tile and gradient of Σ (out - y)² (not the mean: the caller divides by the number of
- * observations of the whole step) with respect to everything. dropout NULL: none. Local. */
+/* Loss of the tile, by the kind of model, and gradient of Σ (out - y)² (not the mean: the caller
+ * divides by the number of observations of the whole step) with respect to everything. dropout
+ * NULL: none. Local. */
 void tess_tile_train(const struct tess_mlp *mlp, const struct tess_tile *tile,
                      const struct tess_dropout *dropout, struct tess_workspace *work,
                      struct tess_tile_grad *grad);
@@ -80,10 +74,6 @@ void tess_tile_train(const struct tess_mlp *mlp, const struct tess_tile *tile,
  * right (·, H) holds W_r·r. No dropout. */
 void tess_tile_forward(const struct tess_mlp *mlp, const struct tess_pairs *pairs,
                        const float *left, const float *right, struct tess_workspace *work,
-                       float *out);
-
-/* out (n, width) = x (n, D) · wᵀ, w (width, D): rows through one block of the first layer. */
-void tess_tile_project(const struct tess_workspace *work, int n, const float *x, const float *w,
                        float *out);
 
 #endif

@@ -131,6 +131,7 @@ void tess_bench_forget(const struct bench *bench, const char *path)
 void tess_bench_settings(const struct bench *bench, struct tess_config *config)
 {
     tess_config_init(config);
+    config->data.scale = 0; /* as published */
     config->model.embedding_dim = 128;
     config->model.hidden_dim = 256;
     config->model.dropout = 0.1;

@@ -34,6 +34,10 @@ const struct tess_param tess_params[] = {
            "How values are scaled within each context, estimated from training rows only. zscore: each "
            "readout to mean 0 and deviation 1. delta: the context's control mean is subtracted. "
            "Results always come back in the store's units."),
+    REAL(data.scale, "5", 0, 1e6, NULL,
+         "The model learns scale x (value - mean) / deviation, with one mean and one deviation of all "
+         "training values, after data.normalize. 0: values as they are, as published. Results always "
+         "come back in the store's units."),
     INT(data.top_variable, "0", 0, 1e9, "readouts",
         "Keep only the readouts that vary most over the training rows. 0: all."),
 
@@ -43,6 +47,11 @@ const struct tess_param tess_params[] = {
     INT(run.seed, "13", 0, 4294967295.0, NULL,
         "Seed of everything random: initial values, order of the data, dropout."),
 
+    CHOICE(model.kind, "mlp", "mlp|dot|cp",
+           "What predicts a value. mlp: a multilayer perceptron of all three embeddings, as published. "
+           "dot: one of perturbation and context, times the readout's embedding, much cheaper; with a "
+           "single readout one of the perturbation, times the context's. cp: no hidden layer, a "
+           "tensor decomposition."),
     INT(model.embedding_dim, "64", 1, 65536, "columns",
         "Columns of the three embedding tables."),
     INT(model.hidden_dim, "192", 1, 65536, "units",
@@ -58,7 +67,8 @@ const struct tess_param tess_params[] = {
         "Passes over the training data."),
     INT(train.batch, "0", 0, 1e12, "observations",
         "Observations per step, over all lanes. 0: chosen from the data, the power of two that gives "
-        "256 to 512 steps an epoch, kept between 512 and 16384 and not below train.lanes."),
+        "256 to 512 steps an epoch, kept between 512 (256 with model.kind dot or cp) and 16384 and not "
+        "below train.lanes."),
     CHOICE(train.sampling, "tiles", "tiles|observations",
            "What a step takes. tiles: blocks of experiments x readouts, much cheaper. observations: "
            "single values drawn at random, as published."),
@@ -66,14 +76,15 @@ const struct tess_param tess_params[] = {
         "Experiments of a tile. 0: chosen by the program from the data and the batch."),
     INT(train.tile_readouts, "0", 0, 65536, "readouts",
         "Readouts of a tile. 0: chosen by the program from the data and the batch."),
-    INT(train.lanes, "16", 1, 65536, "lanes",
+    INT(train.lanes, "0", 0, 65536, "lanes",
         "Streams into which the experiments are partitioned; the most ranks x threads that can "
-        "work. Results depend on it, but never on ranks or threads. 64 suits clusters."),
+        "work. Results depend on it, but never on ranks or threads. 64 suits clusters. 0: 16; with "
+        "model.kind dot or cp one for each 16384 observations of a batch, 4 to 64."),
     CHOICE(train.optimizer, "adamw", "adam|adamw|sgd",
            "adam: weight decay is added to the gradient. adamw: decay apart from it, as published. "
            "sgd: with momentum."),
-    REAL(train.learning_rate, "0.005", 0, 1e3, NULL,
-         "Learning rate after warm-up."),
+    REAL(train.learning_rate, "0", 0, 1e3, NULL,
+         "Learning rate after warm-up. 0: 0.005; with model.kind dot or cp 0.01."),
     CHOICE(train.schedule, "cosine", "constant|exponential|cosine",
            "How the learning rate falls over the epochs."),
     REAL(train.decay, "0", 0, 1, NULL,

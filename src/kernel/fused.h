@@ -35,6 +35,49 @@ void tess_fused_input_back(const struct tess_pairs *pairs, const float *dz, floa
 /* x += y, n floats */
 void tess_fused_add(int64_t n, const float *y, float *x);
 
+/* Of the factorised kinds (factor.h); K columns. x (n, K) = (x + bias) * scale; bias may be NULL.
+ */
+void tess_fused_affine(int n, int K, const float *bias, float scale, float *x);
+
+/* Projected rows of cp: of perturbations, of contexts through the gate, of contexts. */
+struct tess_fused_gate {
+    const float *p, *gate, *c;
+};
+struct tess_fused_gate_grad {
+    float *p, *gate, *c;
+};
+/* a[i] = p[u[i]] ⊙ (1 + gate[v[i]]) + c[v[i]] */
+void tess_fused_gate(const struct tess_pairs *pairs, const struct tess_fused_gate *rows, float *a);
+/* The gradients of those rows from dz (n, H): added to. */
+void tess_fused_gate_back(const struct tess_pairs *pairs, const struct tess_fused_gate *rows,
+                          const float *dz, const struct tess_fused_gate_grad *grad);
+
+/* Targets y[e][column[t]] of E rows, y[e][t] if column is NULL; NaN: not measured. */
+struct tess_fused_targets {
+    int E, T;
+    const float *const *y;
+    const int32_t *column;
+};
+/* out (E, T) becomes the gradient of (out - y)²; loss and count are added to. The difference is
+ * rounded to float before it is squared in double. */
+void tess_fused_loss(const struct tess_fused_targets *targets, float *out,
+                     struct tess_tile_grad *grad);
+
+/* x · y of K numbers each. */
+float tess_fused_dot(int K, const float *x, const float *y);
+
+/* n observations of left row u[i] and right row v[i], or, where `left_of` is not NULL, of rows
+ * left_of[u[i]] and right_of[u[i]]. */
+struct tess_fused_pairs {
+    int64_t n;
+    int K;
+    const int32_t *u, *v, *left_of, *right_of;
+    const float *y, *left, *right;
+    float *dleft, *dright;
+};
+/* out = left · right; loss and count, and the gradients of both rows, are added to. */
+void tess_fused_pairs(const struct tess_fused_pairs *pairs, struct tess_tile_grad *grad);
+
 /* Dropout of a layer's activations, seen as one long array: entry f is dropped if its 16-bit random
  * number is below `threshold`, else multiplied by `scale`. With f = 128 q + 32 w + 16 s + k, that
  * number is half s (0: the lower) of word w of Philox4x32-7 of Random123 (Salmon et al. 2011: seven

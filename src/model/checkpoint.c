@@ -21,8 +21,11 @@ static int check_format(const struct tess_h5 *h5, struct tess_error *error)
         tess_h5_read_attribute(h5, (struct tess_h5_attribute){"/", "version"}, H5T_NATIVE_INT64, 1,
                                &version, error);
     if (error->code == TESS_OK && version != TESS_STATE_VERSION)
-        tess_error_set(error, TESS_EDATA, "%s: checkpoint version %lld; this program reads %d",
-                       h5->path, (long long)version, TESS_STATE_VERSION);
+        tess_error_set(
+            error, TESS_EDATA,
+            "%s: checkpoint version %lld, this program reads version %d: train again, or use "
+            "the program that wrote it",
+            h5->path, (long long)version, TESS_STATE_VERSION);
     return error->code;
 }
 
@@ -34,10 +37,6 @@ static int take_settings(const struct tess_h5 *h5, struct tess_state *state, con
     tess_config_init(config);
     if (tess_config_parse(config, yaml, h5->path, error) == TESS_ECONFIG)
         error->code = TESS_EDATA; /* of the file, not of the user */
-    state->shape =
-        (struct tess_shape){tess_int(config->model.embedding_dim),
-                            config->model.layers ? tess_int(config->model.hidden_dim) : 0,
-                            tess_int(config->model.layers)};
     return error->code;
 }
 
@@ -193,6 +192,7 @@ int tess_checkpoint_read_head(const struct tess_h5 *h5, struct tess_state *state
     *state = (struct tess_state){.version = 0};
     if (check_format(h5, error) == TESS_OK && read_attributes(h5, state, error) == TESS_OK &&
         read_shared(h5, state, error) == TESS_OK) {
+        state->shape = tess_shape_of(&state->config, state->vocab[TESS_TABLE_R].n);
         replay_rates(state);
         check_extents(h5, state, error);
     }
@@ -329,5 +329,6 @@ int tess_checkpoint_read_scaling(const struct tess_h5 *h5, struct tess_state *st
     for (const struct tess_state_field *field = tess_state_first(TESS_STATE_SCALING);
          field && error->code == TESS_OK; field = tess_state_next(field))
         read_array(h5, state, field, 0, error);
+    state->scaling.n_readouts = state->vocab[TESS_TABLE_R].n;
     return error->code;
 }

@@ -55,9 +55,8 @@ static void take_state(struct tess_model *model, struct tess_state *state)
     model->best_score = state->progress.best_score;
     model->store_hash = state->store_hash;
     model->split_hash = state->split_hash;
-    model->shift = state->shift;
-    model->scale = state->scale;
-    state->shift = state->scale = NULL;
+    model->scaling = state->scaling;
+    state->scaling = (struct tess_scaling)TESS_SCALING_NONE;
 }
 
 /* Members predict side by side: their symbols must be the same. */
@@ -127,9 +126,8 @@ static void release_parameters(struct tess_model *model)
         model->network.table[t] = NULL;
     }
     tess_free(model->network.parameter);
-    tess_free(model->shift);
-    tess_free(model->scale);
-    model->network.parameter = model->shift = model->scale = NULL;
+    model->network.parameter = NULL;
+    tess_scaling_release(&model->scaling);
 }
 
 /* Rank 0 reads and verifies everything. Local. */
@@ -168,7 +166,8 @@ static int broadcast_model(struct tess_model *model, MPI_Comm comm, struct tess_
     struct tess_vocab *vocab[] = {&model->perturbation, &model->readout, &model->context};
     uint8_t **trained[] = {&model->trained_perturbation, &model->trained_readout,
                            &model->trained_context};
-    int64_t scaled = model->shift != NULL, n;
+    struct tess_scaling *scaling = &model->scaling;
+    int64_t scaled = scaling->shift != NULL, n;
     int rank;
 
     MPI_Comm_rank(comm, &rank);
@@ -179,6 +178,9 @@ static int broadcast_model(struct tess_model *model, MPI_Comm comm, struct tess_
     tess_broadcast(comm, &model->store_hash, sizeof model->store_hash);
     tess_broadcast(comm, &model->split_hash, sizeof model->split_hash);
     tess_broadcast(comm, &scaled, sizeof scaled);
+    tess_broadcast(comm, &scaling->n_readouts, sizeof scaling->n_readouts);
+    tess_broadcast(comm, &scaling->center, sizeof scaling->center);
+    tess_broadcast(comm, &scaling->spread, sizeof scaling->spread);
     tess_broadcast_text(comm, &model->store_path);
     for (int t = 0; t < TESS_N_TABLES; t++) {
         tess_broadcast_vocab(comm, vocab[t]);
@@ -192,8 +194,8 @@ static int broadcast_model(struct tess_model *model, MPI_Comm comm, struct tess_
                  (const struct tess_vocab[]){model->perturbation, model->readout, model->context},
                  error);
         if (scaled) {
-            model->shift = tess_alloc_large((size_t)n, sizeof(float), "the scaling", error);
-            model->scale = tess_alloc_large((size_t)n, sizeof(float), "the scaling", error);
+            scaling->shift = tess_alloc_large((size_t)n, sizeof(float), "the scaling", error);
+            scaling->scale = tess_alloc_large((size_t)n, sizeof(float), "the scaling", error);
         }
     }
     if (tess_agree(comm, error) != TESS_OK)
@@ -204,8 +206,8 @@ static int broadcast_model(struct tess_model *model, MPI_Comm comm, struct tess_
         tess_broadcast(comm, model->network.table[t],
                        (size_t)(model->network.rows[t] * model->network.shape.dim) * sizeof(float));
     if (scaled) {
-        tess_broadcast(comm, model->shift, (size_t)n * sizeof(float));
-        tess_broadcast(comm, model->scale, (size_t)n * sizeof(float));
+        tess_broadcast(comm, scaling->shift, (size_t)n * sizeof(float));
+        tess_broadcast(comm, scaling->scale, (size_t)n * sizeof(float));
     }
     return TESS_OK;
 }
@@ -283,6 +285,7 @@ int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
         model->predictor, model->network.shape, &model->network.mlp,
         (struct tess_embeddings){model->readout.n, model->network.table[TESS_TABLE_R]},
         (struct tess_embeddings){model->context.n, model->network.table[TESS_TABLE_C]});
+    model->predictor->scaling = &model->scaling;
     return TESS_OK;
 }
 
@@ -298,17 +301,6 @@ void tess_model_release(struct tess_model *model)
         tess_model_release(model->next);
     tess_free(model->next);
     *model = (struct tess_model){.step = 0};
-}
-
-/* value = shift + scale · output: the inverse of what training subtracted and divided by. */
-static void to_units(const struct tess_model *model, int64_t context, int64_t n_readouts,
-                     const int64_t *readout, float *out)
-{
-    for (int64_t k = 0; k < n_readouts; k++) {
-        int64_t at = context * model->readout.n + readout[k];
-
-        out[k] = model->shift[at] + model->scale[at] * out[k];
-    }
 }
 
 static void predict_one(const struct tess_model *model, const struct tess_rows *rows,
@@ -334,8 +326,6 @@ static void predict_one(const struct tess_model *model, const struct tess_rows *
         tess_predictor_run(model->predictor,
                            &(struct tess_predict_rows){n, p, number, rows->context + first},
                            n_readouts, readout, out + first * n_readouts);
-        for (int64_t i = first; model->shift && i < first + n; i++)
-            to_units(model, rows->context[i], n_readouts, readout, out + i * n_readouts);
     }
     tess_free(p);
     tess_free(number);

@@ -42,9 +42,14 @@ const struct tess_state_field tess_state_fields[] = {
     PIECE("best_score", NUMBER, DOUBLE, progress.best_score, best_score, MOVES,
           "lowest validation RMSE"),
     PIECE("epoch_loss", NUMBER, DOUBLE, progress.epoch_loss, loss, MOVES,
-          "squared error of the current epoch so far"),
+          "squared error of the current epoch so far, of scaled values"),
     PIECE("epoch_measured", NUMBER, DOUBLE, progress.epoch_measured, measured, MOVES,
           "number of observations of the current epoch so far"),
+    PIECE("center", NUMBER, FLOAT, scaling.center, center, RESTS,
+          "with `data.scale`: the mean of all training values, and 0 without"),
+    PIECE("spread", NUMBER, FLOAT, scaling.spread, spread, RESTS,
+          "their deviation / `data.scale`, and 1 without: normalised value = center + spread × "
+          "output"),
     PIECE("store_hash", NUMBER, UINT64, store_hash, any, RESTS, "of the store it was trained on"),
     PIECE("split_hash", NUMBER, UINT64, split_hash, any, RESTS, "of the store's split"),
     PIECE("symbol", NAMES, STRING, vocab[0], any, RESTS, "the vocabulary, in byte order"),
@@ -63,9 +68,9 @@ const struct tess_state_field tess_state_fields[] = {
     PIECE("v", SLICE, FLOAT, mlp.v, finite, MOVES, "their second moments"),
     PIECE("rate", STEPS, DOUBLE, optimizer.rate, rate, RESTS,
           "learning rate of each step so far, from 1; entry 0 is 0"),
-    PIECE("shift", FACTORS, FLOAT, shift, shift, RESTS,
-          "with `data.normalize`: value = shift + scale × output"),
-    PIECE("scale", FACTORS, FLOAT, scale, scale, RESTS, "the same"),
+    PIECE("shift", FACTORS, FLOAT, scaling.shift, shift, RESTS,
+          "with `data.normalize`: value = shift + scale × normalised value"),
+    PIECE("scale", FACTORS, FLOAT, scaling.scale, scale, RESTS, "the same"),
 };
 const int tess_n_state_fields = sizeof tess_state_fields / sizeof tess_state_fields[0];
 

@@ -116,6 +116,7 @@ static int all_not_negative(const float *x, int64_t n)
 #define BEST   "the best epoch is impossible"
 #define LOSS   "the loss of the epoch is impossible"
 #define RANGE  "is out of range"
+#define SCALE  "the scaling of the targets is impossible"
 
 const struct tess_state_rule tess_rule_any = {is_anything, NULL, "", ""};
 const struct tess_state_rule tess_rule_finite = {is_finite, tess_state_finite, "finite",
@@ -123,6 +124,9 @@ const struct tess_state_rule tess_rule_finite = {is_finite, tess_state_finite, "
 const struct tess_state_rule tess_rule_shift = {is_finite, tess_state_finite, "finite", RANGE};
 const struct tess_state_rule tess_rule_scale = {is_finite_and_positive, NULL, "finite, above 0",
                                                 RANGE};
+const struct tess_state_rule tess_rule_center = {is_finite, NULL, "finite", SCALE};
+const struct tess_state_rule tess_rule_spread = {is_finite_and_positive, NULL, "finite, above 0",
+                                                 SCALE};
 const struct tess_state_rule tess_rule_first_moment = {is_number, all_numbers, "not NaN", MOMENT};
 const struct tess_state_rule tess_rule_second_moment = {is_not_negative, all_not_negative,
                                                         "at least 0", MOMENT};

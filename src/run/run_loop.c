@@ -114,6 +114,7 @@ static int run_epoch(struct tess_trainer *trainer, struct tess_run *run, struct 
     struct tess_progress_state *at = &trainer->progress;
     struct tess_progress progress;
     double started = tess_clock(), before = at->epoch_measured;
+    double spread = (double)trainer->dataset.scaling.spread; /* the loss is of targets */
 
     tess_trainer_begin_epoch(trainer, at->epoch);
     tess_progress_init(&progress, "training", "steps", trainer->steps_per_epoch);
@@ -139,7 +140,7 @@ static int run_epoch(struct tess_trainer *trainer, struct tess_run *run, struct 
     tess_progress_release(&progress);
     report->seconds = tess_clock() - started;
     report->rate = (at->epoch_measured - before) / fmax(report->seconds, 1e-9);
-    report->loss = at->epoch_loss / at->epoch_measured;
+    report->loss = at->epoch_loss / at->epoch_measured * spread * spread;
     return error->code;
 }
 

@@ -14,14 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct tess_shape shape_of(const struct tess_config *config)
-{
-    int layers = tess_int(config->model.layers);
-
-    return (struct tess_shape){tess_int(config->model.embedding_dim),
-                               layers ? tess_int(config->model.hidden_dim) : 0, layers};
-}
-
 /* Whole blocks of TESS_CHECK_FLOATS to each rank, so that checksums need only one rank's numbers.
  */
 static int64_t *cut_slices(int64_t n, int n_ranks)
@@ -152,11 +144,11 @@ static int check_settings(const struct tess_config *config, struct tess_error *e
                               "train.batch: %lld observations for %lld lanes: some lanes would "
                               "never get any; raise train.batch or lower train.lanes",
                               (long long)config->train.batch, (long long)config->train.lanes);
-    if (config->train.learning_rate * config->train.weight_decay >= 1)
+    if (tess_config_rate(config) * config->train.weight_decay >= 1)
         return tess_error_set(error, TESS_ECONFIG,
                               "train.learning_rate x train.weight_decay is %g: a step would decay "
                               "parameters to nothing or beyond; it must be below 1",
-                              config->train.learning_rate * config->train.weight_decay);
+                              tess_config_rate(config) * config->train.weight_decay);
     if (config->train.schedule == TESS_SCHEDULE_EXPONENTIAL && config->train.decay <= 0)
         return tess_error_set(error, TESS_ECONFIG,
                               "train.decay is 0 and train.schedule exponential: learning would end "
@@ -166,11 +158,8 @@ static int check_settings(const struct tess_config *config, struct tess_error *e
 
 static void begin(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm)
 {
-    *trainer = (struct tess_trainer){.comm = comm,
-                                     .config = *config,
-                                     .shape = shape_of(config),
-                                     .window_first = -1,
-                                     .libraries = tess_platform_memory(0)};
+    *trainer = (struct tess_trainer){
+        .comm = comm, .config = *config, .window_first = -1, .libraries = tess_platform_memory(0)};
     tess_encoder_init(&trainer->encoder, config);
     trainer->store.h5 = (struct tess_h5)TESS_H5_INIT;
     trainer->progress.best_score = NAN;
@@ -190,16 +179,17 @@ int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *co
 {
     begin(trainer, config, comm);
     if (check_settings(&trainer->config, error) != TESS_OK ||
-        tess_lanes_init(&trainer->lanes, trainer->comm, tess_int(trainer->config.train.lanes),
-                        error) != TESS_OK ||
         tess_store_open(&trainer->store, trainer->config.data.store, trainer->comm, error) !=
             TESS_OK ||
         tess_dataset_init(&trainer->dataset, &trainer->store, &trainer->config, trainer->comm,
                           error) != TESS_OK)
         return error->code;
+    trainer->shape = tess_shape_of(&trainer->config, trainer->dataset.readout.n);
     tess_schedule_init(&trainer->schedule, &trainer->config, &trainer->dataset);
-    trainer->kept_bytes = tess_kept_decide(trainer);
-    return TESS_OK;
+    if (tess_lanes_init(&trainer->lanes, trainer->comm, tess_int(trainer->schedule.lanes), error) ==
+        TESS_OK)
+        trainer->kept_bytes = tess_kept_decide(trainer);
+    return error->code;
 }
 
 /* Lanes and validation. */

@@ -24,8 +24,7 @@ struct tess_state tess_trainer_state(const struct tess_trainer *trainer)
         .trained = {dataset->trained_perturbation, dataset->trained_readout,
                     dataset->trained_context},
         .mlp = {trainer->parameter, trainer->m, trainer->v},
-        .shift = dataset->shift,
-        .scale = dataset->scale,
+        .scaling = dataset->scaling,
     };
 
     snprintf(state.created_by, sizeof state.created_by, "%s", tess_version);

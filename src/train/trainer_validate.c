@@ -29,6 +29,7 @@ static void view_init(struct view *view, const struct tess_trainer *trainer)
     tess_predictor_init(&view->predictor, trainer->shape, &trainer->mlp,
                         (struct tess_embeddings){r->n_rows, view->readouts},
                         (struct tess_embeddings){c->n_rows, view->contexts});
+    view->predictor.scaling = &trainer->dataset.scaling;
 }
 
 static void view_release(struct view *view)
@@ -149,23 +150,16 @@ static void batch_fill(struct batch *batch, const struct tess_trainer *trainer, 
     batch->rows = (struct tess_predict_rows){n, batch->p, batch->number, batch->context};
 }
 
-/* Squared errors of columns [first, first + n) of one experiment's panel, in the store's units. */
+/* Squared errors of columns [first, first + n) of one experiment's panel. */
 static void score(const struct tess_trainer *trainer, int64_t place, int64_t first, int64_t n,
                   const float *out, double *sum)
 {
-    const struct tess_dataset *dataset = &trainer->dataset;
-    int64_t e = trainer->validation.experiment[place], panel = trainer->store.index.panel[e];
-    int64_t context = trainer->store.index.context_of[e] * dataset->readout.n;
-    const int64_t *readout = dataset->panel_readout + dataset->panel_first[panel] + first;
     const float *y = trainer->validation.value + trainer->validation.value_first[place] + first;
 
     for (int64_t k = 0; k < n; k++) {
-        int64_t at = context + readout[k];
-        float x = dataset->shift ? dataset->shift[at] + dataset->scale[at] * out[k] : out[k];
-
         if (isnan(y[k]))
             continue;
-        sum[0] += ((double)x - y[k]) * ((double)x - y[k]);
+        sum[0] += ((double)out[k] - y[k]) * ((double)out[k] - y[k]);
         sum[1]++;
     }
 }

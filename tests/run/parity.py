@@ -85,8 +85,9 @@ def forward(pieces, members, r, c, L, rule):
     return x @ pieces[6] + pieces[7]
 
 
-def scaling(rule, training):
-    """shift and scale of every (context, readout), from the training rows' means (replicates are one experiment)."""
+def scaling(rule, factor, training):
+    """shift and scale of every (context, readout), from the training rows' means (replicates are one experiment), then
+    center and spread of all values that were scaled by them."""
     shift, scale = np.zeros((len(contexts), len(readouts))), np.ones((len(contexts), len(readouts)))
     for i, context in enumerate(contexts):
         for j, readout in enumerate(readouts):
@@ -96,7 +97,11 @@ def scaling(rule, training):
                 shift[i, j] = np.mean(control) if rule == "delta" and control else np.mean(y)
             if rule == "zscore" and len(y) > 1 and np.std(y, ddof=1) > 0:
                 scale[i, j] = np.std(y, ddof=1)
-    return shift, scale
+    if not factor:
+        return shift, scale, 0, 1
+    at = [(contexts.index(o[1]), readouts.index(o[2])) for o in training]
+    y = [(o[4] - shift[i]) / scale[i] for o, i in zip(training, at)]
+    return shift, scale, np.mean(y), np.std(y, ddof=1) / factor
 
 
 def optimizer_of(kind, parameters, decay):
@@ -106,14 +111,16 @@ def optimizer_of(kind, parameters, decay):
 
 
 def reference(start, settings, rate):
-    """The same training; returns pieces, predictions in the store's units, and the loss before each step."""
+    """The same training; returns pieces, predictions in the store's units, and the loss before each step, in normalised
+    units."""
     L, rule, kind = settings["model.layers"], settings["model.combination"], settings["train.optimizer"]
     training = [o for o in observations if o[3] == "train"]
-    shift, scale = scaling(settings["data.normalize"], training)
+    shift, scale, center, spread = scaling(settings["data.normalize"], settings["data.scale"], training)
     members = [[perturbations.index(p) for p in o[0].split("+")] for o in training]
     c = torch.tensor([contexts.index(o[1]) for o in training])
     r = torch.tensor([readouts.index(o[2]) for o in training])
     y = (torch.tensor([o[4] for o in training], dtype=torch.float64) - torch.tensor(shift)[c, r]) / torch.tensor(scale)[c, r]
+    y = (y - center) / spread
     pieces = [torch.tensor(piece, requires_grad=True) for piece in start]
     optimizer, losses = optimizer_of(kind, pieces, settings["train.weight_decay"]), []
     for epoch in range(EPOCHS):
@@ -123,24 +130,26 @@ def reference(start, settings, rate):
             piece.grad = torch.zeros_like(piece)
         loss = ((forward(pieces, members, r, c, L, rule) - y) ** 2).mean()
         loss.backward()
-        losses.append(float(loss))
+        losses.append(float(loss) * spread ** 2)
         optimizer.step()
     grid = [(i, j, k) for i in range(len(contexts)) for j in range(len(perturbations)) for k in range(len(readouts))]
     out = forward(pieces, [[j] for _, j, _ in grid], torch.tensor([k for *_, k in grid]),
                   torch.tensor([i for i, *_ in grid]), L, rule)
     out = out.detach().numpy().reshape(len(contexts), len(perturbations), len(readouts))
-    return [piece.detach().numpy() for piece in pieces], out * scale[:, None] + shift[:, None], losses
+    return [piece.detach().numpy() for piece in pieces], (center + spread * out) * scale[:, None] + shift[:, None], losses
 
 
 CASES = [
     {"train.sampling": "observations", "train.lanes": 1, "model.layers": 2, "model.hidden_dim": 24, "train.optimizer": "adamw",
-     "train.weight_decay": 0.5, "train.decay": 0.97, "model.combination": "mean", "data.normalize": "none"},
+     "train.weight_decay": 0.5, "train.decay": 0.97, "model.combination": "mean", "data.normalize": "none", "data.scale": 0},
     {"train.sampling": "tiles", "train.lanes": 16, "model.layers": 3, "model.hidden_dim": 19, "train.optimizer": "adam",
-     "train.weight_decay": 0.01, "train.decay": 0.9, "model.combination": "sum", "data.normalize": "zscore"},
+     "train.weight_decay": 0.01, "train.decay": 0.9, "model.combination": "sum", "data.normalize": "zscore", "data.scale": 0},
     {"train.sampling": "observations", "train.lanes": 5, "model.layers": 1, "model.hidden_dim": 33, "train.optimizer": "sgd",
-     "train.weight_decay": 0.02, "train.decay": 1, "model.combination": "max", "data.normalize": "delta"},
+     "train.weight_decay": 0.02, "train.decay": 1, "model.combination": "max", "data.normalize": "delta", "data.scale": 2},
     {"train.sampling": "tiles", "train.lanes": 7, "model.layers": 0, "model.hidden_dim": 8, "train.optimizer": "adamw",
-     "train.weight_decay": 0.01, "train.decay": 0.5, "model.combination": "mean", "data.normalize": "zscore"},
+     "train.weight_decay": 0.01, "train.decay": 0.5, "model.combination": "mean", "data.normalize": "zscore", "data.scale": 5},
+    {"train.sampling": "tiles", "train.lanes": 3, "model.layers": 2, "model.hidden_dim": 24, "train.optimizer": "adamw",
+     "train.weight_decay": 0.1, "train.decay": 0.9, "model.combination": "mean", "data.normalize": "none", "data.scale": 5},
 ]
 for number, settings in enumerate(CASES):
     H, L, rate = settings["model.hidden_dim"], settings["model.layers"], 0.005

@@ -3,6 +3,7 @@
 #include "tessera/predictor.h"
 
 #include "tessera/alloc.h"
+#include "tessera/config.h"
 #include "tessera/random.h"
 
 #include <cblas.h>
@@ -21,7 +22,7 @@
 #define H    37
 #define ROWS 600 /* more than twice the slots */
 #define C    5
-#define MOST 100 /* readouts */
+#define MOST 600 /* readouts */
 
 static struct {
     struct tess_shape shape;
@@ -43,11 +44,17 @@ static int64_t below(int64_t n)
     return tess_random_below(tess_random_stream(5, TESS_RANDOM_TEST, 2), drawn++, n);
 }
 
-static void make_model(int layers)
+static void make_model(int kind, int layers, int n_readouts)
 {
+    struct tess_config config;
     int64_t n;
 
-    model.shape = (struct tess_shape){D, layers ? H : 0, layers};
+    tess_config_init(&config);
+    config.model.kind = kind;
+    config.model.embedding_dim = D;
+    config.model.hidden_dim = H;
+    config.model.layers = layers;
+    model.shape = tess_shape_of(&config, n_readouts);
     n = tess_shape_size(model.shape);
     tess_free(model.parameter);
     model.parameter = TESS_NEW(float, n);
@@ -64,28 +71,53 @@ static void make_model(int layers)
         model.number[i] = i % 7 ? i / 2 : below((int64_t)1 << 40);
         model.context[i] = below(C);
     }
+    for (int i = 3; i < ROWS; i += 3) { /* one perturbation again, in whatever context */
+        model.number[i] = model.number[i - 3];
+        memcpy(model.p + i * D, model.p + (i - 3) * D, D * sizeof *model.p);
+    }
 }
 
+static double dot(int n, const float *x, const float *y)
+{
+    double sum = 0;
+
+    for (int i = 0; i < n; i++)
+        sum += (double)x[i] * (double)y[i];
+    return sum;
+}
+
+/* Unit h of the first layer, before relu. */
 static double plain_hidden(int row, int readout, int h)
 {
-    double z = (double)model.mlp.b1[h];
+    const float *p = model.p + row * D, *c = model.c + model.context[row] * D;
+    const struct tess_mlp *mlp = &model.mlp;
+    double z = dot(D, mlp->wp + h * D, p);
 
-    for (int d = 0; d < D; d++)
-        z += (double)model.mlp.wp[h * D + d] * (double)model.p[row * D + d] +
-             (double)model.mlp.wr[h * D + d] * (double)model.r[readout * D + d] +
-             (double)model.mlp.wc[h * D + d] * (double)model.c[model.context[row] * D + d];
-    return z;
+    if (model.shape.kind == TESS_KIND_CP)
+        return z * (1 + dot(D, mlp->wg + h * D, c)) + dot(D, mlp->wc + h * D, c);
+    z += (double)mlp->b1[h];
+    if (model.shape.right != TESS_TABLE_C)
+        z += dot(D, mlp->wc + h * D, c);
+    return model.shape.kind == TESS_KIND_MLP ? z + dot(D, mlp->wr + h * D, model.r + readout * D)
+                                             : z;
 }
 
-/* The network in double precision, straight from its definition. */
-static double plain(int row, int readout)
+static double relu(double z)
 {
-    double a[H], next[H], out = 0;
+    return model.shape.kind == TESS_KIND_CP ? z : fmax(0, z);
+}
 
+/* Outputs of the layers, as many as the kind has, in double precision. */
+static void plain_outputs(int row, int readout, int n, double *out)
+{
+    double a[H], next[H];
+
+    for (int k = 0; k < n && model.shape.layers == 0; k++)
+        out[k] = plain_hidden(row, readout, k);
     if (model.shape.layers == 0)
-        return plain_hidden(row, readout, 0);
+        return;
     for (int h = 0; h < H; h++)
-        a[h] = fmax(0, plain_hidden(row, readout, h));
+        a[h] = relu(plain_hidden(row, readout, h));
     for (int l = 1; l < model.shape.layers; l++) {
         for (int h = 0; h < H; h++) {
             next[h] = (double)model.mlp.b[(l - 1) * H + h];
@@ -95,9 +127,28 @@ static double plain(int row, int readout)
         for (int h = 0; h < H; h++)
             a[h] = fmax(0, next[h]);
     }
-    for (int h = 0; h < H; h++)
-        out += (double)model.mlp.wo[h] * a[h];
-    return out + (double)model.mlp.bo[0];
+    for (int k = 0; k < n; k++) {
+        out[k] = (double)model.mlp.bo[k];
+        for (int h = 0; h < H; h++)
+            out[k] += (double)model.mlp.wo[k * H + h] * a[h];
+    }
+}
+
+/* The model in double precision, straight from its definition (network.h). */
+static double plain(int row, int readout)
+{
+    const float *right = model.shape.right == TESS_TABLE_C ? model.c + model.context[row] * D
+                                                           : model.r + readout * D;
+    double out[D], sum = 0;
+
+    if (model.shape.kind == TESS_KIND_MLP) {
+        plain_outputs(row, readout, 1, out);
+        return out[0];
+    }
+    plain_outputs(row, readout, D, out);
+    for (int k = 0; k < D; k++)
+        sum += out[k] * (double)right[k];
+    return sum / sqrt(D);
 }
 
 /* All rows and readouts at once. */
@@ -117,143 +168,254 @@ static float *predict_all(struct tess_predictor *predictor, int n_readouts)
     return out;
 }
 
-/* The forward pass of training, over the same pairs, gives the same to rounding. */
-static void compare_with_tile(int n_readouts, const float *out)
+/* Loss of the forward pass of training against the outputs of eight rows: by pairs, or as one dense
+ * block. */
+static double loss_of_tile(int n_readouts, const float *out, int n_dense)
 {
-    int n_u = 8;
-    int32_t u_p[8], u_c[8], *u = TESS_NEW(int32_t, n_u * n_readouts);
-    int32_t *v = TESS_NEW(int32_t, n_u * n_readouts);
-    float *y = TESS_NEW(float, n_u *n_readouts), *d = TESS_NEW(float, (ROWS + MOST + C) * D);
+    enum { N = 8 };
+    int32_t u_p[N], u_c[N], left[N], *u = TESS_NEW(int32_t, N * n_readouts);
+    int32_t *v = TESS_NEW(int32_t, N * n_readouts);
+    const float *row[N];
+    float *y = TESS_NEW(float, N *n_readouts), *d = TESS_NEW(float, (ROWS + MOST + C) * D);
     float *gradient = TESS_NEW(float, tess_shape_size(model.shape));
     struct tess_tile_grad grad = {.dp = d, .dr = d + ROWS * D, .dc = d + (ROWS + MOST) * D};
+    struct tess_dense dense = {N, n_readouts, left, v, row, NULL};
     struct tess_workspace work;
-    double size = 0;
 
-    for (int i = 0; i < n_u; i++) {
+    for (int i = 0; i < N; i++) {
         u_p[i] = i * 70 + 3;
         u_c[i] = (int32_t)model.context[u_p[i]];
+        left[i] = i;
+        row[i] = y + i * n_readouts;
         for (int k = 0; k < n_readouts; k++) {
             u[i * n_readouts + k] = i;
             v[i * n_readouts + k] = k;
             y[i * n_readouts + k] = out[u_p[i] * n_readouts + k];
-            size += (double)y[i * n_readouts + k] * (double)y[i * n_readouts + k];
         }
     }
     tess_mlp_point(&grad.mlp, model.shape, gradient);
     tess_workspace_init(&work, model.shape);
     tess_tile_train(&model.mlp,
-                    &(struct tess_tile){n_u * n_readouts, u, v, y, ROWS, n_readouts, C, model.p,
-                                        model.r, model.c, n_u, u_p, u_c},
+                    &(struct tess_tile){.n = N * n_readouts,
+                                        .u = u,
+                                        .v = v,
+                                        .y = y,
+                                        .n_p = ROWS,
+                                        .n_r = n_readouts,
+                                        .n_c = C,
+                                        .p = model.p,
+                                        .r = model.r,
+                                        .c = model.c,
+                                        .n_u = N,
+                                        .u_p = u_p,
+                                        .u_c = u_c,
+                                        .n_dense = n_dense,
+                                        .dense = &dense},
                     NULL, &work, &grad);
-    assert_int_equal(grad.n_measured, n_u * n_readouts);
-    assert_true(size > 0 && grad.loss < 1e-10 * size);
+    assert_int_equal(grad.n_measured, N * n_readouts);
     tess_workspace_release(&work);
     tess_free(u);
     tess_free(v);
     tess_free(y);
     tess_free(d);
     tess_free(gradient);
+    return grad.loss;
 }
+
+/* The forward pass of training, over the same pairs, gives the same to rounding. */
+static void compare_with_tile(int n_readouts, const float *out)
+{
+    double size = 0;
+
+    for (int i = 0; i < 8; i++)
+        size += dot(n_readouts, out + (i * 70 + 3) * n_readouts, out + (i * 70 + 3) * n_readouts);
+    assert_true(size > 0 && loss_of_tile(n_readouts, out, 0) < 1e-10 * size);
+    if (model.shape.kind != TESS_KIND_MLP && model.shape.right == TESS_TABLE_R)
+        assert_true(loss_of_tile(n_readouts, out, 1) < 1e-10 * size);
+}
+
+/* Kinds, layers, readouts: one for a single readout, more than a block's, not a multiple of it. */
+static const struct {
+    int kind, layers, readouts;
+} cases[] = {
+    {TESS_KIND_MLP, 0, 1},   {TESS_KIND_MLP, 0, 7},   {TESS_KIND_MLP, 0, 40},
+    {TESS_KIND_MLP, 0, 100}, {TESS_KIND_MLP, 1, 1},   {TESS_KIND_MLP, 1, 7},
+    {TESS_KIND_MLP, 1, 40},  {TESS_KIND_MLP, 1, 100}, {TESS_KIND_MLP, 2, 1},
+    {TESS_KIND_MLP, 2, 7},   {TESS_KIND_MLP, 2, 40},  {TESS_KIND_MLP, 2, 100},
+    {TESS_KIND_MLP, 3, 1},   {TESS_KIND_MLP, 3, 7},   {TESS_KIND_MLP, 3, 40},
+    {TESS_KIND_MLP, 3, 100}, {TESS_KIND_DOT, 0, 1},   {TESS_KIND_DOT, 0, 7},
+    {TESS_KIND_DOT, 0, 300}, {TESS_KIND_DOT, 1, 1},   {TESS_KIND_DOT, 1, 7},
+    {TESS_KIND_DOT, 1, 300}, {TESS_KIND_DOT, 2, 1},   {TESS_KIND_DOT, 2, 256},
+    {TESS_KIND_DOT, 2, 600}, {TESS_KIND_DOT, 3, 1},   {TESS_KIND_DOT, 3, 40},
+    {TESS_KIND_CP, 1, 1},    {TESS_KIND_CP, 1, 7},    {TESS_KIND_CP, 1, 300},
+};
+#define CASES ((int)(sizeof cases / sizeof cases[0]))
 
 static void predictor__is_the_network(void **state)
 {
-    static const int readouts[] = {1, 7, 40, 100};
-
     (void)state;
-    for (int layers = 0; layers <= 3; layers++)
-        for (int k = 0; k < 4; k++) {
-            struct tess_predictor predictor;
-            float *out;
+    for (int k = 0; k < CASES; k++) {
+        int n_readouts = cases[k].readouts;
+        struct tess_predictor predictor;
+        float *out;
 
-            make_model(layers);
-            out = predict_all(&predictor, readouts[k]);
-            for (int i = 0; i < ROWS; i += 23)
-                for (int r = 0; r < readouts[k]; r++) {
-                    double want = plain(i, r);
+        make_model(cases[k].kind, cases[k].layers, n_readouts);
+        out = predict_all(&predictor, n_readouts);
+        for (int i = 0; i < ROWS; i += 23)
+            for (int r = 0; r < n_readouts; r++) {
+                double want = plain(i, r);
 
-                    assert_true(fabs((double)out[i * readouts[k] + r] - want) <
-                                1e-5 * fmax(1, fabs(want)));
-                }
-            compare_with_tile(readouts[k], out);
-            tess_predictor_release(&predictor);
-            tess_predictor_release(&predictor);
-            tess_free(out);
-        }
+                assert_true(fabs((double)out[i * n_readouts + r] - want) <
+                            1e-5 * fmax(1, fabs(want)));
+            }
+        compare_with_tile(n_readouts, out);
+        tess_predictor_release(&predictor);
+        tess_predictor_release(&predictor);
+        tess_free(out);
+    }
 }
 
 /* Some rows and readouts, drawn with repeats, in any order. */
-static void ask(const struct tess_predictor *predictor, int n_readouts, const float *all)
-{
-    int64_t n = 1 + below(below(2) ? ROWS : 9), m = 1 + below(n_readouts);
-    int64_t *row = TESS_NEW(int64_t, n), *number = TESS_NEW(int64_t, n);
-    int64_t *context = TESS_NEW(int64_t, n), *readout = TESS_NEW(int64_t, m);
-    float *p = TESS_NEW(float, n *D), *out = TESS_NEW(float, n *m);
-    int64_t different = 0;
+struct asked {
+    int64_t n, m, *row, *number, *context, *readout;
+    float *p, *out; /* (n, D), (n, m) */
+};
 
+static void asked_init(struct asked *q, const struct tess_predictor *predictor)
+{
+    int64_t n = 1 + below(below(2) ? ROWS : 9), m = 1 + below(predictor->n_readouts);
+
+    *q = (struct asked){n,
+                        m,
+                        TESS_NEW(int64_t, n),
+                        TESS_NEW(int64_t, n),
+                        TESS_NEW(int64_t, n),
+                        TESS_NEW(int64_t, m),
+                        TESS_NEW(float, n *D),
+                        TESS_NEW(float, n *m)};
     for (int64_t i = 0; i < n; i++) {
-        row[i] = below(ROWS);
-        number[i] = model.number[row[i]];
-        context[i] = model.context[row[i]];
-        memcpy(p + i * D, model.p + row[i] * D, D * sizeof *p);
+        q->row[i] = below(ROWS);
+        q->number[i] = model.number[q->row[i]];
+        q->context[i] = model.context[q->row[i]];
+        memcpy(q->p + i * D, model.p + q->row[i] * D, D * sizeof *q->p);
     }
-    for (int64_t k = 0; k < m; k++)
-        readout[k] = below(n_readouts);
-    tess_predictor_run(predictor, &(struct tess_predict_rows){n, p, number, context}, m, readout,
-                       out);
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t k = 0; k < m; k++)
-            different +=
-                memcmp(&out[i * m + k], &all[row[i] * n_readouts + readout[k]], sizeof(float)) != 0;
+    for (int64_t k = 0, side_by_side = below(2); k < m; k++) {
+        q->readout[k] = below(predictor->n_readouts);
+        if (side_by_side && k % 50 > 0 && q->readout[k - 1] + 1 < predictor->n_readouts)
+            q->readout[k] = q->readout[k - 1] + 1;
+    }
+    tess_predictor_run(predictor, &(struct tess_predict_rows){n, q->p, q->number, q->context}, m,
+                       q->readout, q->out);
+}
+
+static void asked_release(struct asked *q)
+{
+    tess_free(q->row);
+    tess_free(q->number);
+    tess_free(q->context);
+    tess_free(q->readout);
+    tess_free(q->p);
+    tess_free(q->out);
+}
+
+static void ask(const struct tess_predictor *predictor, const float *all)
+{
+    int64_t different = 0, n_readouts = predictor->n_readouts;
+    struct asked q;
+
+    asked_init(&q, predictor);
+    for (int64_t i = 0; i < q.n; i++)
+        for (int64_t k = 0; k < q.m; k++)
+            different += memcmp(&q.out[i * q.m + k], &all[q.row[i] * n_readouts + q.readout[k]],
+                                sizeof(float)) != 0;
     if (different)
-        fail_msg("%s kernels, %d layers, %d readouts: %lld of %lld x %lld predictions have other "
-                 "bits than when all are asked for",
-                 openblas_get_corename(), model.shape.layers, n_readouts, (long long)different,
-                 (long long)n, (long long)m);
-    tess_free(row);
-    tess_free(number);
-    tess_free(context);
-    tess_free(readout);
-    tess_free(p);
-    tess_free(out);
+        fail_msg("%s kernels, kind %d, %d layers, %lld readouts, %d threads: %lld of %lld x %lld "
+                 "predictions have other bits than when all are asked for",
+                 openblas_get_corename(), model.shape.kind, model.shape.layers,
+                 (long long)n_readouts, omp_get_max_threads(), (long long)different, (long long)q.n,
+                 (long long)q.m);
+    asked_release(&q);
 }
 
 static void predictor__same_bits_for_any_selection(void **state)
 {
-    static const int readouts[] = {1, 7, 40, 100};
-
     (void)state;
-    for (int layers = 0; layers <= 3; layers++)
-        for (int k = 0; k < 4; k++) {
-            struct tess_predictor predictor;
-            float *all;
+    for (int k = 0; k < CASES; k++) {
+        struct tess_predictor predictor;
+        size_t size = (size_t)(ROWS * cases[k].readouts) * sizeof(float);
+        float *all, *again;
 
-            make_model(layers);
-            omp_set_num_threads(1);
-            all = predict_all(&predictor, readouts[k]);
-            for (int i = 0; i < 12; i++) {
-                omp_set_num_threads(1 + i % 2);
-                ask(&predictor, readouts[k], all);
-            }
+        make_model(cases[k].kind, cases[k].layers, cases[k].readouts);
+        omp_set_num_threads(1);
+        all = predict_all(&predictor, cases[k].readouts);
+        for (int threads = 1; threads <= 3; threads++) {
             tess_predictor_release(&predictor);
-            tess_free(all);
+            omp_set_num_threads(threads); /* a predictor has as many as there are when it begins */
+            again = predict_all(&predictor, cases[k].readouts);
+            assert_memory_equal(all, again, size);
+            for (int i = 0; i < 4; i++)
+                ask(&predictor, all);
+            tess_free(again);
         }
+        tess_predictor_release(&predictor);
+        tess_free(all);
+    }
+    omp_set_num_threads(1);
+}
+
+/* Outputs in the store's units: shift + scale (center + spread · output) of the row's context. */
+static void predictor__undoes_the_scaling(void **state)
+{
+    (void)state;
+    for (int k = 0; k < CASES; k++) {
+        int64_t n = cases[k].readouts;
+        struct tess_scaling scaling = {n, TESS_NEW(float, C *n), TESS_NEW(float, C *n), 0.5f, 3};
+        struct tess_predictor predictor;
+        float *all;
+        struct asked q;
+
+        make_model(cases[k].kind, cases[k].layers, cases[k].readouts);
+        for (int64_t i = 0; i < C * n; i++) {
+            scaling.shift[i] = normal();
+            scaling.scale[i] = fabsf(normal()) + 0.1f;
+        }
+        all = predict_all(&predictor, cases[k].readouts);
+        predictor.scaling = &scaling;
+        asked_init(&q, &predictor);
+        for (int64_t i = 0; i < q.n; i++)
+            for (int64_t m = 0; m < q.m; m++) {
+                int64_t at = q.context[i] * n + q.readout[m];
+                double out = (double)all[q.row[i] * n + q.readout[m]];
+                double want =
+                    (double)scaling.shift[at] + (double)scaling.scale[at] * (0.5 + 3 * out);
+
+                assert_true(fabs((double)q.out[i * q.m + m] - want) <= 1e-5 * fmax(1, fabs(want)));
+            }
+        asked_release(&q);
+        tess_predictor_release(&predictor);
+        tess_scaling_release(&scaling);
+        tess_free(all);
+    }
 }
 
 static void predictor__nothing_asked(void **state)
 {
-    struct tess_predictor predictor;
-    float *all;
-
     (void)state;
-    make_model(2);
-    all = predict_all(&predictor, 7);
-    tess_predictor_run(&predictor, &(struct tess_predict_rows){0, NULL, NULL, NULL}, 7,
-                       (int64_t[]){0, 1, 2, 3, 4, 5, 6}, NULL);
-    tess_predictor_run(&predictor,
-                       &(struct tess_predict_rows){1, model.p, model.number, model.context}, 0,
-                       NULL, NULL);
-    tess_predictor_release(&predictor);
-    tess_free(all);
+    for (int kind = TESS_KIND_MLP; kind <= TESS_KIND_CP; kind++)
+        for (int n_readouts = 1; n_readouts <= 7; n_readouts += 6) {
+            struct tess_predictor predictor;
+            float *all;
+
+            make_model(kind, 2, n_readouts);
+            all = predict_all(&predictor, n_readouts);
+            tess_predictor_run(&predictor, &(struct tess_predict_rows){0, NULL, NULL, NULL},
+                               n_readouts, (int64_t[]){0, 1, 2, 3, 4, 5, 6}, NULL);
+            tess_predictor_run(&predictor,
+                               &(struct tess_predict_rows){1, model.p, model.number, model.context},
+                               0, NULL, NULL);
+            tess_predictor_release(&predictor);
+            tess_free(all);
+        }
 }
 
 int main(void)
@@ -261,6 +423,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(predictor__is_the_network),
         cmocka_unit_test(predictor__same_bits_for_any_selection),
+        cmocka_unit_test(predictor__undoes_the_scaling),
         cmocka_unit_test(predictor__nothing_asked),
     };
     const char *core = getenv("OPENBLAS_CORETYPE");

@@ -116,7 +116,7 @@ static struct tess_state example(void)
     state.config.model.embedding_dim = 3;
     state.config.model.hidden_dim = 64;
     state.config.model.layers = 2;
-    state.shape = (struct tess_shape){3, 64, 2};
+    state.shape = tess_shape_of(&state.config, 5);
     tess_optimizer_init(&state.optimizer, &state.config);
     for (int step = 1; step <= 4; step++)
         tess_optimizer_begin(&state.optimizer, 1e-3 / step);

@@ -1,0 +1,13 @@
+/* predict_factor.h -- prediction by factorised models: left vectors of blocks of rows, times blocks
+ * of right vectors (predictor.h). */
+#ifndef PREDICT_FACTOR_H
+#define PREDICT_FACTOR_H
+
+#include "tessera/predictor.h"
+
+/* As tess_predictor_run. */
+void tess_predict_factor_run(const struct tess_predictor *predictor,
+                             const struct tess_predict_rows *rows, int64_t n_readouts,
+                             const int64_t *readout, float *out);
+
+#endif

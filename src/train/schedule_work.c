@@ -1,0 +1,324 @@
+/* schedule_work.c -- the work of a step: observations, and the rows that they need. */
+#include "tessera/schedule.h"
+
+#include "tessera/alloc.h"
+
+#include <string.h>
+
+void tess_marks_init(struct tess_marks *marks, const struct tess_dataset *dataset,
+                     int64_t n_experiments)
+{
+    const struct tess_index *index = &dataset->store->index;
+    int32_t **array[] = {&marks->experiment, &marks->combination, &marks->component,
+                         &marks->readout, &marks->context};
+    int64_t n[] = {n_experiments, index->n_combinations, index->perturbation.n, dataset->readout.n,
+                   index->context.n};
+
+    for (int i = 0; i < 5; i++) {
+        *array[i] = TESS_NEW(int32_t, n[i]);
+        memset(*array[i], -1, (size_t)n[i] * sizeof **array[i]);
+    }
+}
+
+void tess_marks_release(struct tess_marks *marks)
+{
+    tess_free(marks->experiment);
+    tess_free(marks->combination);
+    tess_free(marks->component);
+    tess_free(marks->readout);
+    tess_free(marks->context);
+    *marks = (struct tess_marks){0};
+}
+
+void tess_work_release(struct tess_work *work)
+{
+    tess_free(work->u);
+    tess_free(work->v);
+    tess_free(work->y);
+    tess_free(work->dense);
+    tess_free(work->row);
+    tess_free(work->u_p);
+    tess_free(work->u_c);
+    tess_free(work->experiment);
+    tess_free(work->member_first);
+    tess_free(work->member);
+    tess_free(work->combination);
+    tess_free(work->component);
+    tess_free(work->readout);
+    tess_free(work->context);
+    *work = (struct tess_work){0};
+}
+
+/* Room for one more in arrays that grow together. */
+static int32_t more(int32_t n, int32_t room)
+{
+    return n < room ? room : 2 * room + 64;
+}
+
+/* The place of a number in a list without repeats: mark[number], or a new one at its end. */
+static int32_t row_of(int32_t *mark, int64_t number, int32_t *n, int32_t *room, int64_t **list)
+{
+    if (mark[number] >= 0)
+        return mark[number];
+    if (*n == *room) {
+        int32_t now = more(*n, *room);
+
+        *list = tess_realloc(*list, (size_t)*n, (size_t)now, sizeof **list);
+        *room = now;
+    }
+    (*list)[*n] = number;
+    return mark[number] = (*n)++;
+}
+
+/* The row of a combination at this step; its components get rows of their own, and it lists them.
+ */
+static int32_t combination_row(struct tess_work *work, struct tess_marks *marks,
+                               const struct tess_index *index, int64_t q)
+{
+    int64_t first = index->combination_first[q], n = index->combination_first[q + 1] - first;
+    int32_t at = work->n_p, room = work->room_p;
+    int64_t used;
+
+    if (marks->combination[q] >= 0)
+        return marks->combination[q];
+    row_of(marks->combination, q, &work->n_p, &work->room_p, &work->combination);
+    if (work->room_p != room)
+        work->member_first = tess_realloc(work->member_first, (size_t)(room ? room + 1 : 0),
+                                          (size_t)work->room_p + 1, sizeof(int64_t));
+    used = work->member_first[at];
+    if (used + n > work->room_member) {
+        int64_t now = 2 * (used + n) + 64;
+
+        work->member = tess_realloc(work->member, (size_t)used, (size_t)now, sizeof(int64_t));
+        work->room_member = now;
+    }
+    for (int64_t k = 0; k < n; k++)
+        work->member[used + k] =
+            row_of(marks->component, index->combination_member[first + k], &work->n_component,
+                   &work->room_component, &work->component);
+    work->member_first[at + 1] = used + n;
+    return at;
+}
+
+/* The left row of an experiment: its combination in its context. Two experiments of one
+ * (combination, context) have a row each: marks are by experiment. */
+static int32_t left_row(struct tess_work *work, struct tess_marks *marks,
+                        const struct tess_index *index, const struct tess_lane *lane, int64_t i)
+{
+    int64_t e = lane->loaded.experiment[i];
+    int32_t room = work->room_u, at;
+
+    if (marks->experiment[i] >= 0)
+        return marks->experiment[i];
+    at = row_of(marks->experiment, i, &work->n_u, &work->room_u, &work->experiment);
+    if (work->room_u != room) {
+        work->u_p = tess_realloc(work->u_p, (size_t)room, (size_t)work->room_u, sizeof(int32_t));
+        work->u_c = tess_realloc(work->u_c, (size_t)room, (size_t)work->room_u, sizeof(int32_t));
+    }
+    work->u_p[at] = combination_row(work, marks, index, index->combination[e]);
+    work->u_c[at] =
+        row_of(marks->context, index->context_of[e], &work->n_c, &work->room_c, &work->context);
+    return at;
+}
+
+static void reserve(struct tess_work *work, int64_t n)
+{
+    if (n <= work->room)
+        return;
+    work->u = tess_realloc(work->u, (size_t)work->n, (size_t)n, sizeof *work->u);
+    work->v = tess_realloc(work->v, (size_t)work->n, (size_t)n, sizeof *work->v);
+    work->y = tess_realloc(work->y, (size_t)work->n, (size_t)n, sizeof *work->y);
+    work->room = n;
+}
+
+static void observe(struct tess_work *work, int32_t u, int32_t v, float y)
+{
+    work->u[work->n] = u;
+    work->v[work->n] = v;
+    work->y[work->n++] = y;
+}
+
+/* The model's rows of a tile's columns, and the lane's columns themselves (NULL: 0, 1, 2 …). */
+static const int32_t *tile_columns(struct tess_work *work, struct tess_marks *marks,
+                                   const struct tess_lane *lane,
+                                   const struct tess_schedule *schedule, const struct tess_cut *cut,
+                                   int32_t *v)
+{
+    const struct tess_dataset *dataset = schedule->dataset;
+    const struct tess_index *index = &dataset->store->index;
+    int64_t panel = index->panel[lane->loaded.experiment[lane->order[cut->first]]];
+    const int64_t *readout = dataset->panel_readout + dataset->panel_first[panel];
+    const int32_t *column = cut->readouts < 0 ? NULL : lane->readouts + cut->readouts + cut->column;
+
+    for (int t = 0; t < cut->T; t++)
+        v[t] = row_of(marks->readout, readout[column ? column[t] : t], &work->n_r, &work->room_r,
+                      &work->readout);
+    return column;
+}
+
+/* Missing values (NaN) are taken along: they have their places in the tile, and no loss. */
+static void work_tile(struct tess_work *work, struct tess_marks *marks,
+                      const struct tess_lane *lane, const struct tess_schedule *schedule,
+                      const struct tess_cut *cut)
+{
+    const struct tess_index *index = &schedule->dataset->store->index;
+    int32_t *v = TESS_NEW(int32_t, cut->T);
+    const int32_t *column = tile_columns(work, marks, lane, schedule, cut, v);
+
+    for (int64_t k = cut->first; k < cut->first + cut->E; k++) {
+        int64_t i = lane->order[k];
+        const float *row = lane->loaded.value + lane->loaded.value_first[i];
+        int32_t u = left_row(work, marks, index, lane, i);
+
+        for (int t = 0; t < cut->T; t++)
+            observe(work, u, v[t], row[column ? column[t] : t]);
+    }
+    tess_free(v);
+}
+
+static void *more_room(void *block, int64_t *room, int64_t used, int64_t need, size_t size)
+{
+    int64_t now = 2 * need + 64;
+
+    if (need <= *room)
+        return block;
+    *room = now;
+    return tess_realloc(block, (size_t)used, (size_t)now, size);
+}
+
+/* The same as one dense block, without a copy of the targets. Its lists lie behind those of the
+ * blocks before; as these may move, pointers are set when all blocks are there (point_dense). */
+static void work_dense(struct tess_work *work, struct tess_marks *marks,
+                       const struct tess_lane *lane, const struct tess_schedule *schedule,
+                       const struct tess_cut *cut)
+{
+    const struct tess_index *index = &schedule->dataset->store->index;
+    int64_t rows = work->n_rows, columns = work->n_columns, room = work->room_rows;
+    struct tess_dense *dense;
+
+    work->dense =
+        tess_grow(work->dense, &work->room_dense, (size_t)work->n_dense + 1, sizeof *work->dense);
+    work->u = more_room(work->u, &room, rows, rows + cut->E, sizeof *work->u);
+    work->row = more_room(work->row, &work->room_rows, rows, rows + cut->E, sizeof *work->row);
+    work->v = more_room(work->v, &work->room_columns, columns, columns + cut->T, sizeof *work->v);
+    dense = &work->dense[work->n_dense++];
+    *dense = (struct tess_dense){.E = cut->E, .T = cut->T};
+    dense->column = tile_columns(work, marks, lane, schedule, cut, work->v + columns);
+    for (int32_t k = 0; k < cut->E; k++) {
+        int64_t i = lane->order[cut->first + k];
+
+        work->u[rows + k] = left_row(work, marks, index, lane, i);
+        work->row[rows + k] = lane->loaded.value + lane->loaded.value_first[i];
+    }
+    work->n_rows += cut->E;
+    work->n_columns += cut->T;
+    work->n += (int64_t)cut->E * cut->T;
+}
+
+static void point_dense(struct tess_work *work)
+{
+    int64_t rows = 0, columns = 0;
+
+    for (int i = 0; i < work->n_dense; i++) {
+        struct tess_dense *dense = &work->dense[i];
+
+        dense->u = work->u + rows;
+        dense->y = work->row + rows;
+        dense->v = work->v + columns;
+        rows += dense->E;
+        columns += dense->T;
+    }
+}
+
+/* The last experiment that begins at or before a place: those without values begin there, too. */
+static int64_t experiment_of(const struct tess_loaded *loaded, int64_t place)
+{
+    int64_t low = 0, high = loaded->n - 1;
+
+    while (low < high) {
+        int64_t middle = (low + high + 1) / 2;
+
+        if (loaded->value_first[middle] <= place)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
+}
+
+static void work_picks(struct tess_work *work, struct tess_marks *marks,
+                       const struct tess_lane *lane, const struct tess_schedule *schedule,
+                       int64_t step)
+{
+    const struct tess_dataset *dataset = schedule->dataset;
+    const struct tess_index *index = &dataset->store->index;
+    int64_t first = step * lane->share, end = first + lane->share;
+
+    end = end < lane->n_picks ? end : lane->n_picks;
+    reserve(work, end - first);
+    for (int64_t k = first; k < end; k++) {
+        int64_t place = lane->pick[k], i = experiment_of(&lane->loaded, place);
+        int64_t panel = index->panel[lane->loaded.experiment[i]];
+        int64_t column = dataset->panel_first[panel] + place - lane->loaded.value_first[i];
+        int32_t u = left_row(work, marks, index, lane, i);
+        int32_t v = row_of(marks->readout, dataset->panel_readout[column], &work->n_r,
+                           &work->room_r, &work->readout);
+
+        observe(work, u, v, lane->loaded.value[place]);
+    }
+}
+
+/* Marks are set back one by one: clearing whole arrays would cost more than a step. */
+static void forget(struct tess_marks *marks, const struct tess_work *work)
+{
+    for (int32_t i = 0; i < work->n_u; i++)
+        marks->experiment[work->experiment[i]] = -1;
+    for (int32_t i = 0; i < work->n_p; i++)
+        marks->combination[work->combination[i]] = -1;
+    for (int32_t i = 0; i < work->n_component; i++)
+        marks->component[work->component[i]] = -1;
+    for (int32_t i = 0; i < work->n_r; i++)
+        marks->readout[work->readout[i]] = -1;
+    for (int32_t i = 0; i < work->n_c; i++)
+        marks->context[work->context[i]] = -1;
+}
+
+/* Contexts on the right side meet few perturbations each: pairs, not blocks. */
+static int is_dense(const struct tess_schedule *schedule)
+{
+    int64_t kind = schedule->config->model.kind;
+
+    return kind == TESS_KIND_CP || (kind == TESS_KIND_DOT && schedule->dataset->readout.n > 1);
+}
+
+static void work_tiles(struct tess_work *work, struct tess_marks *marks,
+                       const struct tess_lane *lane, const struct tess_schedule *schedule,
+                       int64_t step)
+{
+    const struct tess_cut *first = lane->tile + lane->step_first[step];
+    const struct tess_cut *end = lane->tile + lane->step_first[step + 1];
+    int dense = is_dense(schedule);
+    int64_t n = 0;
+
+    for (const struct tess_cut *cut = first; cut < end; cut++)
+        n += (int64_t)cut->E * cut->T;
+    if (!dense)
+        reserve(work, n);
+    for (const struct tess_cut *cut = first; cut < end; cut++)
+        (dense ? work_dense : work_tile)(work, marks, lane, schedule, cut);
+    point_dense(work);
+}
+
+void tess_lane_work(const struct tess_lane *lane, const struct tess_schedule *schedule,
+                    int64_t step, struct tess_marks *marks, struct tess_work *work)
+{
+    work->n = work->n_rows = work->n_columns = 0;
+    work->n_u = work->n_p = work->n_component = work->n_r = work->n_c = work->n_dense = 0;
+    if (step >= lane->n_steps)
+        return;
+    if (schedule->config->train.sampling == TESS_SAMPLING_OBSERVATIONS)
+        work_picks(work, marks, lane, schedule, step);
+    else
+        work_tiles(work, marks, lane, schedule, step);
+    forget(marks, work);
+}
