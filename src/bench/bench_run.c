@@ -117,7 +117,7 @@ static int run_recipe(struct bench *bench, const struct recipe *recipe, struct t
  * contexts, and whole genomes. */
 static int run_factorised(struct bench *bench, struct tess_error *error)
 {
-    struct bench_data one = {2000, 1, 1000, 0.3}, wide = {2000, 20000, 1, 0};
+    struct bench_data one = {2000, 1, 1000, 0.3}, wide = {2000, 20000, 10, 0.85};
     struct tess_config config;
 
     tess_bench_settings(bench, &config);
