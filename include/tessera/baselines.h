@@ -3,7 +3,6 @@
 #ifndef TESSERA_BASELINES_H
 #define TESSERA_BASELINES_H
 
-#include "tessera/baseline_linear.h"
 #include "tessera/profiles.h"
 
 #include <mpi.h>
@@ -25,30 +24,46 @@ const char *tess_baseline_name(int baseline);
  * falls back to is its natural answer and stands. Local. */
 const char *tess_baseline_excuse(int baseline);
 
+struct tess_linear;
+struct tess_similar;
+struct tess_changes;
+
 struct tess_baselines {
     struct tess_profiles *profiles; /* borrowed */
     double **mean; /* (n_contexts) each (readouts of the context), NaN: none; own */
     double **control; /* the same; NULL where a context has no control */
     double *overall; /* (readouts) mean over the contexts' means; own */
     double global_mean; /* of all values of training units but control; NaN: none */
-    double *similarity; /* (n_contexts) to `similar_to`; own */
-    int64_t similar_to; /* a context, or -1 */
-    struct tess_linear linear;
+    struct tess_changes *changes; /* over the contexts; own */
+    struct tess_similar *similar; /* or NULL; own */
+    struct tess_linear *linear; /* own */
 };
 
-/* Means by context, each found by one rank; factors by rank 0. Collective over comm. */
+struct tess_baselines_options {
+    /* (n_contexts) where `nearest_context` will be asked for; NULL: nowhere. Borrowed. */
+    const uint8_t *nearest_in;
+    /* Has somebody asked to stop? Then init returns TESS_EINTERRUPTED. NULL: nobody does. */
+    int (*stopped)(void);
+};
+
+/* What all baselines learn from the training units, shared out to the ranks by units. Collective
+ * over comm. */
 int tess_baselines_init(struct tess_baselines *baselines, struct tess_profiles *profiles,
-                        MPI_Comm comm, struct tess_error *error);
+                        const struct tess_baselines_options *options, MPI_Comm comm,
+                        struct tess_error *error);
 void tess_baselines_release(struct tess_baselines *baselines);
 
-/* Some units of one context. Borrowed. */
-struct tess_units {
+/* What is asked for: perturbations in one context of the store, measured or not. Borrowed. */
+struct tess_query {
     int64_t context, n;
-    const int64_t *unit; /* (n) */
+    const int64_t *combination; /* (n) of the store; -1: the store has no such perturbation */
+    int64_t n_readouts;
+    const int64_t *readout; /* (n_readouts) of the store, ascending */
 };
-/* What the baselines say about them: out[baseline] (n, readouts of the context), finite if there is
- * any training data; fallback (n, TESS_BASELINES). Local. */
-int tess_baselines_predict(struct tess_baselines *baselines, struct tess_units units,
+/* What the baselines say: out[baseline] (n, n_readouts), finite if there is any training data,
+ * NULL: this one is not wanted (`additive` comes with those that fall back to it); fallback (n,
+ * TESS_BASELINES). Local; not by several threads at once. */
+int tess_baselines_predict(struct tess_baselines *baselines, const struct tess_query *query,
                            double *const out[TESS_BASELINES], uint8_t *fallback,
                            struct tess_error *error);
 

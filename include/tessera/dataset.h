@@ -1,8 +1,7 @@
 /* dataset.h -- a store as the model sees it: readouts kept, values scaled, experiments loaded.
  *
  * What is estimated from data (which readouts vary most, means and deviations) is estimated from
- * the training rows alone, each context by one rank in the order of its experiments, so that the
- * numbers do not depend on the layout. */
+ * the training rows alone, and does not depend on the layout. */
 #ifndef TESSERA_DATASET_H
 #define TESSERA_DATASET_H
 
@@ -20,7 +19,7 @@ struct tess_dataset {
     int64_t *panel_first; /* (n_panels + 1) own */
     int64_t *panel_readout, *panel_column; /* own */
     struct tess_scaling scaling; /* of the values that the model learns; own */
-    int estimated; /* something was estimated from the training rows */
+    double statistics_bytes; /* of memory, that estimating took for a while */
     uint8_t *trained_perturbation, *trained_readout, *trained_context; /* own */
 };
 

@@ -69,7 +69,6 @@ struct tess_evaluation {
     int64_t *n_unscored; /* (contexts) how many those are; own */
 
     int n_methods; /* has_model + TESS_BASELINES */
-    struct tess_scores *score; /* (n, n_methods) rank 0; own */
     int64_t n_groups;
     struct tess_group *group; /* (n_groups) all first, then contexts; rank 0; own */
 };

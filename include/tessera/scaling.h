@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 struct tess_scaling {
-    int64_t n_readouts;
+    int64_t n_readouts; /* of shift and scale */
     float *shift, *scale; /* (contexts, n_readouts), scale > 0; NULL: not normalised; own */
     float center, spread; /* spread > 0; 0 and 1: off */
 };

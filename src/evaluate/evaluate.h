@@ -22,16 +22,42 @@ void tess_evaluate_known(struct tess_evaluation *evaluation, int64_t n, const in
  * several rows of a unit; keep[i]: has any. Collective. */
 int tess_evaluate_read(struct tess_evaluation *evaluation, int64_t n, const int64_t *unit,
                        uint8_t *keep, struct tess_error *error);
-/* Scores of experiments [begin, end): (end - begin, n_methods). Local. */
-int tess_evaluate_score(struct tess_evaluation *evaluation, int64_t begin, int64_t end,
-                        struct tess_scores *score, struct tess_error *error);
-/* Halvings' scores of experiments [begin, end): (end - begin, n_halvings). Local. */
-int tess_evaluate_halve(struct tess_evaluation *evaluation, int64_t begin, int64_t end,
-                        struct tess_scores *score, struct tess_error *error);
-/* From the halvings' scores of this rank's n_mine experiments, the groups' ceilings (rank 0), and
- * where the model is above them. Collective. */
-void tess_evaluate_ceilings(struct tess_evaluation *evaluation, int64_t n_mine,
-                            const struct tess_scores *mine);
+/* The measured values of all scored experiments of a context, among which a prediction must find
+ * its own. All zeroes is none. */
+struct tess_held_out {
+    int64_t context, begin, end, width; /* experiments begin … end - 1 of the evaluation */
+    float *value; /* (end - begin, width) NaN where nothing is said; own */
+    int64_t *left_out; /* (end - begin) measured values that nothing is said about; own */
+};
+void tess_held_out_release(struct tess_held_out *held_out);
+/* Scores of experiments [begin, end), all of one context: (end - begin, n_methods). held_out: of
+ * the last call. Local. */
+int tess_evaluate_score(struct tess_evaluation *evaluation, struct tess_held_out *held_out,
+                        int64_t begin, int64_t end, struct tess_scores *score,
+                        struct tess_error *error);
+/* Has experiment i several folds, that is, a noise ceiling? Local. */
+int tess_evaluate_has_folds(const struct tess_evaluation *evaluation, int64_t i);
+/* Halvings' scores of those experiments among [begin, end) that have folds, one after the other:
+ * (those, n_halvings); how many those are. Local. */
+int64_t tess_evaluate_halve(struct tess_evaluation *evaluation, int64_t begin, int64_t end,
+                            struct tess_scores *score, struct tess_error *error);
+
+/* What the ceiling of a group is made of, an experiment with folds at a time. Rank 0. */
+struct tess_ceiling_parts {
+    int64_t n_halvings;
+    struct tess_ceiling_sum *sum; /* (n_halvings) own */
+    struct tess_pool pool; /* of the first method, on the same experiments */
+    double own[TESS_METRICS], n[TESS_METRICS];
+};
+void tess_ceiling_parts_init(struct tess_ceiling_parts *parts, int64_t n_halvings);
+/* half (n_halvings): an experiment's; score: the first method's. */
+void tess_ceiling_parts_add(struct tess_ceiling_parts *parts, const struct tess_scores *half,
+                            const struct tess_scores *score);
+/* The group's ceiling, and where the model is above it; the parts are as after init. */
+void tess_ceiling_parts_finish(const struct tess_evaluation *evaluation,
+                               struct tess_ceiling_parts *parts, struct tess_group *group);
+/* Scores of all experiments, shared out to the ranks, into the groups on rank 0. Collective. */
+int tess_evaluate_groups(struct tess_evaluation *evaluation, struct tess_error *error);
 extern const char *const tess_evaluate_above; /* what it means to be above the ceiling */
 /* Why a baseline that never had anything of its own to say has no scores; NULL: it has. Rank 0. */
 const char *tess_evaluate_excuse(const struct tess_evaluation *evaluation,

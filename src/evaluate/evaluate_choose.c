@@ -6,8 +6,6 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 
-#include <string.h>
-
 /* Units of the split that hold any value, control left out. */
 static int64_t *find_held_out(struct tess_evaluation *evaluation, int64_t *n_empty)
 {
@@ -75,20 +73,15 @@ static int64_t count_common(struct tess_evaluation *evaluation, int64_t unit,
 {
     struct tess_profiles *profiles = &evaluation->profiles;
     int64_t context = profiles->context_of[unit], width = tess_profiles_width(profiles, context);
-    const float *value = tess_profiles_read(profiles, context, error);
     int64_t common = 0;
-    float *row;
+    float *row = TESS_NEW(float, width);
 
-    if (!value)
-        return -1;
-    row = TESS_NEW(float, width);
-    memcpy(row, value + (unit - profiles->context_first[context]) * width,
-           (size_t)width * sizeof *row);
+    tess_profiles_read(profiles, 1, &unit, row, error);
     tess_evaluate_mask(evaluation, unit, row);
     for (int64_t k = 0; k < width; k++)
         common += row[k] == row[k]; /* not NaN */
     tess_free(row);
-    return common;
+    return error->code == TESS_OK ? common : -1;
 }
 
 /* Drops units of which no value is both measured and predicted; each rank looks at its share. */

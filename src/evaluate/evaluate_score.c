@@ -3,50 +3,50 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
-#include "tessera/log.h"
 
 #include <math.h>
 #include <string.h>
-
-#define BATCH_VALUES ((int64_t)1 << 20) /* values of a method's predictions at a time */
-
-/* The measured profiles of all scored experiments of a context: (end - begin, width). */
-struct measured {
-    int64_t context, begin, end, width; /* experiments begin … end - 1 of the evaluation */
-    float *value; /* own */
-};
 
 static int64_t context_of(const struct tess_evaluation *evaluation, int64_t i)
 {
     return evaluation->profiles.context_of[evaluation->unit[i]];
 }
 
+void tess_held_out_release(struct tess_held_out *held_out)
+{
+    tess_free(held_out->value);
+    tess_free(held_out->left_out);
+    *held_out = (struct tess_held_out){0};
+}
+
 /* All of the context, other ranks' experiments too: a prediction must find its own among them, and
- * scores must not depend on who computes them. A copy: the profiles may leave the cache. */
-static int measured_init(struct measured *measured, struct tess_evaluation *evaluation, int64_t at,
-                         struct tess_error *error)
+ * scores must not depend on who computes them. Kept for the next chunk. */
+static int held_out_read(struct tess_held_out *held_out, struct tess_evaluation *evaluation,
+                         int64_t at, struct tess_error *error)
 {
     struct tess_profiles *profiles = &evaluation->profiles;
-    int64_t context = context_of(evaluation, at);
-    const float *value = tess_profiles_read(profiles, context, error);
+    int64_t context = context_of(evaluation, at), width = tess_profiles_width(profiles, context);
+    int64_t begin = at, end = at + 1;
 
-    *measured = (struct measured){context, at, at, tess_profiles_width(profiles, context), NULL};
-    while (measured->begin > 0 && context_of(evaluation, measured->begin - 1) == context)
-        measured->begin--;
-    while (measured->end < evaluation->n && context_of(evaluation, measured->end) == context)
-        measured->end++;
-    measured->value = tess_alloc_large((size_t)(measured->end - measured->begin),
-                                       (size_t)measured->width * sizeof(float),
+    if (held_out->value && held_out->context == context)
+        return TESS_OK;
+    tess_held_out_release(held_out);
+    while (begin > 0 && context_of(evaluation, begin - 1) == context)
+        begin--;
+    while (end < evaluation->n && context_of(evaluation, end) == context)
+        end++;
+    *held_out = (struct tess_held_out){context, begin, end, width, NULL, NULL};
+    held_out->left_out = TESS_NEW(int64_t, end - begin);
+    held_out->value = tess_alloc_large((size_t)((end - begin) * width), sizeof(float),
                                        "a context's held-out profiles", error);
-    for (int64_t i = measured->begin; error->code == TESS_OK && i < measured->end; i++) {
-        float *row = measured->value + (i - measured->begin) * measured->width;
-
-        memcpy(row,
-               value + (evaluation->unit[i] - profiles->context_first[context]) * measured->width,
-               (size_t)measured->width * sizeof *row);
-        tess_evaluate_mask(evaluation, evaluation->unit[i], row);
-    }
-    return error->code;
+    if (error->code != TESS_OK ||
+        tess_profiles_read(profiles, end - begin, evaluation->unit + begin, held_out->value,
+                           error) != TESS_OK)
+        return error->code;
+    for (int64_t i = begin; i < end; i++)
+        held_out->left_out[i - begin] = tess_evaluate_mask(evaluation, evaluation->unit[i],
+                                                           held_out->value + (i - begin) * width);
+    return TESS_OK;
 }
 
 static uint8_t *targets_of(const struct tess_evaluation *evaluation, int64_t i)
@@ -98,93 +98,108 @@ static void batch_release(struct batch *batch)
 static int batch_init(struct batch *batch, struct tess_evaluation *evaluation, int64_t begin,
                       int64_t end, struct tess_error *error)
 {
+    const struct tess_profiles *profiles = &evaluation->profiles;
     int64_t context = context_of(evaluation, begin), n = end - begin;
-    size_t size = (size_t)(n * tess_profiles_width(&evaluation->profiles, context));
+    int64_t width = tess_profiles_width(profiles, context), *combination = TESS_NEW(int64_t, n);
+    struct tess_query query = {context, n, combination, width,
+                               profiles->readout + profiles->readout_first[context]};
     int has_model = evaluation->has_model;
 
     *batch = (struct batch){.begin = begin, .end = end};
     batch->fallback = TESS_NEW(uint8_t, n * TESS_BASELINES);
     for (int m = 0; m < evaluation->n_methods; m++)
-        batch->value[m] = TESS_NEW(double, size);
+        batch->value[m] = TESS_NEW(double, n *width);
+    for (int64_t i = 0; i < n; i++)
+        combination[i] = profiles->combination[evaluation->unit[begin + i]];
     if (has_model)
         tess_evaluate_predict(evaluation, begin, end, batch->value[0]);
-    return tess_baselines_predict(&evaluation->baselines,
-                                  (struct tess_units){context, n, evaluation->unit + begin},
-                                  batch->value + has_model, batch->fallback, error);
+    tess_baselines_predict(&evaluation->baselines, &query, batch->value + has_model,
+                           batch->fallback, error);
+    tess_free(combination);
+    return error->code;
 }
 
-/* Sums are taken of values less the global mean (the same for all), against cancellation. */
+/* The first method that predicts the same, or `method` itself. */
+static int first_alike(const struct batch *batch, int64_t at, int64_t width, int method)
+{
+    for (int m = 0; m < method; m++)
+        if (memcmp(batch->value[m] + at, batch->value[method] + at,
+                   (size_t)width * sizeof(double)) == 0)
+            return m;
+    return method;
+}
+
+/* Sums are taken of values less the global mean (the same for all), against cancellation. Where one
+ * method says the same as an earlier one (it fell back to it), so are their scores. */
 static void score_experiment(const struct tess_evaluation *evaluation, const struct batch *batch,
-                             const struct measured *measured, int64_t i, struct tess_scores *score)
+                             const struct tess_held_out *held_out, int64_t i,
+                             struct tess_scores *score)
 {
     const struct tess_baselines *baselines = &evaluation->baselines;
-    const double *control = baselines->control[measured->context];
-    const double *mean = baselines->mean[measured->context];
+    const double *control = baselines->control[held_out->context];
+    const double *mean = baselines->mean[held_out->context];
     double shift = isnan(baselines->global_mean) ? 0 : baselines->global_mean;
-    const float *own = measured->value + (i - measured->begin) * measured->width;
-    int64_t n_candidates = measured->end - measured->begin;
+    int64_t width = held_out->width, at = (i - batch->begin) * width;
     uint8_t *target = targets_of(evaluation, i), *silent = silent_of(evaluation, i);
     struct tess_measured truth;
-    struct tess_candidates candidates = {n_candidates,    measured->width, i - measured->begin,
-                                         measured->value, target,          control ? control : mean,
-                                         silent};
+    struct tess_candidates candidates = {
+        held_out->end - held_out->begin, width, i - held_out->begin, held_out->value, target,
+        control ? control : mean,        silent};
 
-    tess_measured_init(&truth, measured->width, own, control, mean);
+    tess_measured_init(&truth, width, held_out->value + (i - held_out->begin) * width, control,
+                       mean);
     for (int m = 0; m < evaluation->n_methods; m++) {
-        const double *predicted = batch->value[m] + (i - batch->begin) * measured->width;
-        int baseline = m - evaluation->has_model;
+        int baseline = m - evaluation->has_model, like = first_alike(batch, at, width, m);
 
-        tess_measured_score(&truth, predicted, shift, &score[m]);
-        tess_candidates_score(&candidates, predicted, &score[m]);
-        if (baseline >= 0)
-            score[m].fallback = batch->fallback[(i - batch->begin) * TESS_BASELINES + baseline];
+        if (like < m)
+            score[m] = score[like];
+        else {
+            tess_measured_score(&truth, batch->value[m] + at, shift, &score[m]);
+            tess_candidates_score(&candidates, batch->value[m] + at, &score[m]);
+        }
+        score[m].fallback =
+            baseline >= 0 && batch->fallback[(i - batch->begin) * TESS_BASELINES + baseline];
     }
     tess_measured_release(&truth);
     tess_free(target);
     tess_free(silent);
 }
 
-/* Some experiments of one context, score (·, n_methods) those of the first and the following. */
-static int score_batch(struct tess_evaluation *evaluation, const struct measured *measured,
-                       int64_t begin, int64_t end, struct tess_scores *score,
-                       struct tess_error *error)
+int tess_evaluate_score(struct tess_evaluation *evaluation, struct tess_held_out *held_out,
+                        int64_t begin, int64_t end, struct tess_scores *score,
+                        struct tess_error *error)
 {
     struct batch batch;
 
+    if (held_out_read(held_out, evaluation, begin, error) != TESS_OK)
+        return error->code;
     if (batch_init(&batch, evaluation, begin, end, error) == TESS_OK) {
 #pragma omp parallel for schedule(dynamic) num_threads(evaluation->n_threads)
         for (int64_t k = begin; k < end; k++)
-            score_experiment(evaluation, &batch, measured, k,
+            score_experiment(evaluation, &batch, held_out, k,
                              score + (k - begin) * evaluation->n_methods);
     }
     batch_release(&batch);
     return error->code;
 }
 
-/* Context by context, as experiments are ordered, and in batches of bounded memory. */
-int tess_evaluate_score(struct tess_evaluation *evaluation, int64_t begin, int64_t end,
-                        struct tess_scores *score, struct tess_error *error)
+static int64_t n_folds(const struct tess_evaluation *evaluation, int64_t unit)
 {
-    int n_methods = evaluation->n_methods;
-    struct tess_progress progress;
+    const struct tess_profiles *profiles = &evaluation->profiles;
+    const struct tess_index *index = &evaluation->store->index;
+    int64_t n = 0;
 
-    tess_progress_init(&progress, "scoring", "experiments", end - begin);
-    for (int64_t at = begin, stop; at < end && error->code == TESS_OK; at = stop) {
-        struct measured measured;
+    for (int64_t k = profiles->row_first[unit]; k < profiles->row_first[unit + 1]; k++) {
+        int64_t e = profiles->row[k], own = index->fold_first[e + 1] - index->fold_first[e];
 
-        stop = end;
-        if (measured_init(&measured, evaluation, at, error) == TESS_OK && measured.end < end)
-            stop = measured.end;
-        for (int64_t i = at, next; i < stop && error->code == TESS_OK; i = next) {
-            next = i + 1 + BATCH_VALUES / (measured.width + 1);
-            next = next < stop ? next : stop;
-            score_batch(evaluation, &measured, i, next, score + (i - begin) * n_methods, error);
-            tess_progress_show(&progress, next - begin);
-        }
-        tess_free(measured.value);
+        n += own ? own : 1;
     }
-    tess_progress_release(&progress);
-    return error->code;
+    return n;
+}
+
+int tess_evaluate_has_folds(const struct tess_evaluation *evaluation, int64_t i)
+{
+    return n_folds(evaluation, evaluation->unit[i]) > 1;
 }
 
 /* The folds of a unit: its rows' own, and a row that has none is one itself. */
@@ -193,19 +208,15 @@ static int read_folds(const struct tess_evaluation *evaluation, int64_t unit,
 {
     const struct tess_profiles *profiles = &evaluation->profiles;
     const struct tess_index *index = &evaluation->store->index;
-    int64_t width = tess_profiles_width(profiles, profiles->context_of[unit]), n = 0, at = 0;
+    int64_t width = tess_profiles_width(profiles, profiles->context_of[unit]), at = 0;
+    int64_t n = n_folds(evaluation, unit);
     float *row;
 
-    for (int64_t k = profiles->row_first[unit]; k < profiles->row_first[unit + 1]; k++) {
-        int64_t e = profiles->row[k], own = index->fold_first[e + 1] - index->fold_first[e];
-
-        n += own ? own : 1;
-    }
     *folds = (struct tess_folds){.n = n, .n_panel = width};
     folds->replicates = TESS_NEW(int64_t, n);
     folds->value = TESS_NEW(float, n *width);
     row = TESS_NEW(float, width);
-    for (int64_t k = profiles->row_first[unit]; n > 1 && k < profiles->row_first[unit + 1]; k++) {
+    for (int64_t k = profiles->row_first[unit]; k < profiles->row_first[unit + 1]; k++) {
         int64_t e = profiles->row[k], fold = index->fold_first[e];
         int64_t own = index->fold_first[e + 1] - fold;
 
@@ -224,11 +235,12 @@ static int read_folds(const struct tess_evaluation *evaluation, int64_t unit,
 
 /* Readouts that the model says nothing about are left out of the folds as well: the ceiling is of
  * what is scored. A halving's random numbers go by the unit, not by its place among the scored. */
-int tess_evaluate_halve(struct tess_evaluation *evaluation, int64_t begin, int64_t end,
-                        struct tess_scores *score, struct tess_error *error)
+int64_t tess_evaluate_halve(struct tess_evaluation *evaluation, int64_t begin, int64_t end,
+                            struct tess_scores *score, struct tess_error *error)
 {
     const struct tess_baselines *baselines = &evaluation->baselines;
     double shift = isnan(baselines->global_mean) ? 0 : baselines->global_mean;
+    int64_t halved = 0;
 
     for (int64_t i = begin; i < end && error->code == TESS_OK; i++) {
         int64_t context = context_of(evaluation, i), n = evaluation->options.n_halvings;
@@ -237,6 +249,8 @@ int tess_evaluate_halve(struct tess_evaluation *evaluation, int64_t begin, int64
                                                   baselines->mean[context], shift};
         struct tess_folds folds;
 
+        if (!tess_evaluate_has_folds(evaluation, i))
+            continue;
         if (read_folds(evaluation, evaluation->unit[i], &folds, error) == TESS_OK) {
             for (int64_t k = 0; k < folds.n; k++)
                 tess_evaluate_mask(evaluation, evaluation->unit[i],
@@ -246,10 +260,11 @@ int tess_evaluate_halve(struct tess_evaluation *evaluation, int64_t begin, int64
                 tess_ceiling_score(
                     &folds, &reference,
                     (struct tess_halving){evaluation->options.seed, (uint64_t)h, number},
-                    &score[(i - begin) * n + h]);
+                    &score[halved * n + h]);
         }
         tess_free(folds.value);
         tess_free(folds.replicates);
+        halved++;
     }
-    return error->code;
+    return halved;
 }

@@ -21,8 +21,11 @@ static int check_format(const struct tess_h5 *h5, struct tess_error *error)
         tess_h5_read_attribute(h5, (struct tess_h5_attribute){"/", "version"}, H5T_NATIVE_INT64, 1,
                                &version, error);
     if (error->code == TESS_OK && version != TESS_STATE_VERSION)
-        tess_error_set(error, TESS_EDATA, "%s: checkpoint version %lld; this program reads %d",
-                       h5->path, (long long)version, TESS_STATE_VERSION);
+        tess_error_set(
+            error, TESS_EDATA,
+            "%s: checkpoint version %lld, this program reads version %d: train again, or use "
+            "the program that wrote it",
+            h5->path, (long long)version, TESS_STATE_VERSION);
     return error->code;
 }
 

@@ -1,123 +1,13 @@
-/* dataset.c -- statistics of the training rows, kept readouts, loading. */
+/* dataset.c -- kept readouts, what was trained, loading. */
 #include "tessera/dataset.h"
 
-#include "tessera/agree.h"
+#include "statistics.h"
+
 #include "tessera/alloc.h"
 #include "tessera/error.h"
-#include "tessera/log.h"
 #include "tessera/mapping.h"
 
-#include <math.h>
 #include <string.h>
-
-/* Sums over the training rows of every context: (n_contexts, n_readouts of the store) each. */
-struct statistics {
-    const struct tess_index *index;
-    int64_t n_readouts;
-    double *n, *mean, *square; /* rows, mean, Σ (x - mean)² */
-    double *n_control, *control; /* rows and mean of the control */
-};
-
-/* Welford (1962): running mean and Σ (x - mean)², without the cancellation of Σ x² - n mean². */
-static void add_piece(void *closure, int64_t experiment, int64_t column, int64_t n,
-                      const float *value)
-{
-    struct statistics *s = closure;
-    const struct tess_index *index = s->index;
-    const int64_t *readout =
-        index->panel_readout + index->panel_first[index->panel[experiment]] + column;
-    int is_control = tess_index_is_control(index, index->combination[experiment]);
-
-    for (int64_t k = 0; k < n; k++) {
-        int64_t at = index->context_of[experiment] * s->n_readouts + readout[k];
-        double delta;
-
-        if (isnan(value[k]))
-            continue;
-        delta = (double)value[k] - s->mean[at];
-        s->mean[at] += delta / ++s->n[at];
-        s->square[at] += delta * ((double)value[k] - s->mean[at]);
-        if (is_control)
-            s->control[at] += ((double)value[k] - s->control[at]) / ++s->n_control[at];
-    }
-}
-
-static void add_over_ranks(MPI_Comm comm, double *x, int64_t n)
-{
-    for (int64_t i = 0; i < n; i += 1 << 26) /* each number is nonzero on one rank: exact */
-        MPI_Allreduce(MPI_IN_PLACE, x + i, tess_int(n - i < 1 << 26 ? n - i : 1 << 26), MPI_DOUBLE,
-                      MPI_SUM, comm);
-}
-
-static void statistics_release(struct statistics *s)
-{
-    tess_free(s->n);
-    tess_free(s->mean);
-    tess_free(s->square);
-    tess_free(s->n_control);
-    tess_free(s->control);
-}
-
-/* Collective over comm. */
-static int gather_statistics(struct statistics *s, const struct tess_store *store, MPI_Comm comm,
-                             struct tess_error *error)
-{
-    const struct tess_index *index = &store->index;
-    int64_t n = index->context.n * index->readout.n, first = 0;
-    double **array[] = {&s->n, &s->mean, &s->square, &s->n_control, &s->control};
-    struct tess_store_visitor visitor = {s, add_piece};
-    int rank, n_ranks;
-
-    MPI_Comm_rank(comm, &rank);
-    MPI_Comm_size(comm, &n_ranks);
-    s->index = index;
-    s->n_readouts = index->readout.n;
-    for (int i = 0; i < 5; i++)
-        *array[i] = tess_alloc_large((size_t)n, sizeof(double), "training statistics", error);
-    while (first < index->n_experiments && error->code == TESS_OK) {
-        int64_t context = index->context_of[first], end = first;
-
-        while (end < index->n_experiments && index->context_of[end] == context)
-            end++;
-        /* A context is one rank's, in the order of its experiments: sums of doubles depend on their
-         * order, and this one is the same on any number of ranks. */
-        if (context % n_ranks == rank)
-            tess_store_scan(store, first, end, TESS_TRAIN, &visitor, error);
-        first = end;
-    }
-    if (tess_agree(comm, error) == TESS_OK)
-        for (int i = 0; i < 5; i++)
-            add_over_ranks(comm, *array[i], n);
-    return error->code;
-}
-
-/* keep[readout] = 1 for the `want` that vary most within contexts; ties to the lower number. The
- * variance is pooled over contexts: Σ squares about each context's mean / Σ (n - 1). */
-static void choose_variable(const struct statistics *s, int64_t n_contexts, int64_t want,
-                            uint8_t *keep)
-{
-    double *variance = TESS_NEW(double, s->n_readouts);
-
-    for (int64_t r = 0; r < s->n_readouts; r++) {
-        double square = 0, n = 0;
-
-        for (int64_t c = 0; c < n_contexts; c++) {
-            square += s->square[c * s->n_readouts + r];
-            n += s->n[c * s->n_readouts + r] > 1 ? s->n[c * s->n_readouts + r] - 1 : 0;
-        }
-        variance[r] = n > 0 ? square / n : -1;
-    }
-    memset(keep, 0, (size_t)s->n_readouts);
-    for (int64_t i = 0; i < want && i < s->n_readouts; i++) {
-        int64_t best = -1;
-
-        for (int64_t r = 0; r < s->n_readouts; r++)
-            if (!keep[r] && (best < 0 || variance[r] > variance[best]))
-                best = r;
-        keep[best] = 1;
-    }
-    tess_free(variance);
-}
 
 /* The model's readouts and the kept columns of every panel, in the panel's order: pieces of a row
  * come in that order, too (keep_piece). */
@@ -146,69 +36,6 @@ static void keep_readouts(struct tess_dataset *dataset, const uint8_t *keep)
     }
     tess_free(symbol);
     tess_mapping_release(&kept);
-}
-
-/* shift and scale of every kept (context, readout): delta subtracts the control's mean where it is
- * measured; else it is the mean of the training rows. z-scores divide by their deviation (n - 1),
- * if it is not 0. */
-static void choose_scale(struct tess_dataset *dataset, const struct statistics *s, int64_t rule,
-                         const uint8_t *keep)
-{
-    const struct tess_index *index = &dataset->store->index;
-    int64_t R = dataset->readout.n, without = 0;
-
-    dataset->scaling.shift = TESS_NEW(float, index->context.n *R);
-    dataset->scaling.scale = TESS_NEW(float, index->context.n *R);
-    for (int64_t c = 0; c < index->context.n; c++) {
-        int has_control = 0;
-
-        for (int64_t r = 0, k = 0; r < s->n_readouts; r++) {
-            int64_t from = c * s->n_readouts + r, to = c * R + k;
-            double deviation = s->n[from] > 1 ? sqrt(s->square[from] / (s->n[from] - 1)) : 0;
-
-            if (!keep[r])
-                continue;
-            k++;
-            has_control |= s->n_control[from] > 0;
-            dataset->scaling.shift[to] =
-                (float)(rule == TESS_NORMALIZE_DELTA && s->n_control[from] > 0 ? s->control[from]
-                                                                               : s->mean[from]);
-            dataset->scaling.scale[to] =
-                rule == TESS_NORMALIZE_ZSCORE && deviation > 0 ? (float)deviation : 1.0f;
-        }
-        without += !has_control;
-    }
-    if (rule == TESS_NORMALIZE_DELTA && without > 0)
-        tess_warn("data.normalize: delta: %lld of %lld contexts have no control among their "
-                  "training rows; their mean over all training rows is subtracted instead",
-                  (long long)without, (long long)index->context.n);
-}
-
-/* center and spread: mean and deviation (n - 1) of all kept training values as they are once they
- * are normalised, by Chan's formula from those of every (context, readout), readout by readout. */
-static void choose_spread(struct tess_dataset *dataset, const struct statistics *s, double scale,
-                          const uint8_t *keep)
-{
-    struct tess_scaling *scaling = &dataset->scaling;
-    int64_t R = dataset->readout.n;
-    double n = 0, mean = 0, square = 0, spread;
-
-    for (int64_t r = 0, k = 0; r < s->n_readouts; k += keep[r++])
-        for (int64_t c = 0; keep[r] && c < dataset->store->index.context.n; c++) {
-            int64_t from = c * s->n_readouts + r, at = c * R + k;
-            double shift = scaling->shift ? (double)scaling->shift[at] : 0;
-            double divisor = scaling->shift ? (double)scaling->scale[at] : 1;
-            double delta = (s->mean[from] - shift) / divisor - mean, m = s->n[from];
-
-            if (m > 0) {
-                mean += delta * m / (n + m);
-                square += s->square[from] / (divisor * divisor) + delta * delta * n * m / (n + m);
-                n += m;
-            }
-        }
-    spread = n > 1 ? sqrt(square / (n - 1)) / scale : 0;
-    scaling->center = (float)mean;
-    scaling->spread = (float)spread > 0 && isfinite((float)spread) ? (float)spread : 1;
 }
 
 static int64_t mark_trained(struct tess_dataset *dataset)
@@ -257,39 +84,44 @@ static int refuse_untrained(const struct tess_store *store, struct tess_error *e
                           store->h5.path);
 }
 
-/* Statistics cost a pass over all training values: made only if something is chosen by them. */
+/* What is kept, and how it is scaled. Statistics cost a pass over all training values: made only if
+ * something is chosen by them, and by readout only if that needs them. Collective. */
+static int choose(struct tess_dataset *dataset, const struct tess_config *config, uint8_t *keep,
+                  struct tess_error *error)
+{
+    const struct tess_index *index = &dataset->store->index;
+    int64_t want = config->data.top_variable, rule = config->data.normalize;
+    int select = want > 0 && want < index->readout.n;
+    struct tess_statistics s;
+    enum tess_detail detail = rule == TESS_NORMALIZE_DELTA              ? TESS_OF_CONTROLS
+                              : select || rule == TESS_NORMALIZE_ZSCORE ? TESS_OF_READOUTS
+                                                                        : TESS_OF_ALL;
+
+    if (detail == TESS_OF_ALL && config->data.scale <= 0)
+        return TESS_OK;
+    if (tess_statistics_gather(&s, dataset->store, detail, dataset->comm, error) == TESS_OK) {
+        if (select)
+            tess_statistics_select(&s, want, keep);
+        tess_statistics_scaling(&s, config, keep, &dataset->scaling);
+    }
+    dataset->statistics_bytes = s.bytes;
+    tess_statistics_release(&s);
+    return error->code;
+}
+
 int tess_dataset_init(struct tess_dataset *dataset, const struct tess_store *store,
                       const struct tess_config *config, MPI_Comm comm, struct tess_error *error)
 {
-    const struct tess_index *index = &store->index;
-    int64_t want = config->data.top_variable, rule = config->data.normalize;
-    int select = want > 0 && want < index->readout.n;
-    struct statistics s = {0};
-    uint8_t *keep;
+    uint8_t *keep = TESS_NEW(uint8_t, store->index.readout.n);
 
-    *dataset = (struct tess_dataset){.store = store,
-                                     .comm = comm,
-                                     .scaling = TESS_SCALING_NONE,
-                                     .estimated = select || rule != TESS_NORMALIZE_NONE ||
-                                                  config->data.scale > 0};
-    if (dataset->estimated && gather_statistics(&s, store, comm, error) != TESS_OK) {
-        statistics_release(&s);
-        return error->code;
+    *dataset = (struct tess_dataset){.store = store, .comm = comm, .scaling = TESS_SCALING_NONE};
+    memset(keep, 1, (size_t)store->index.readout.n);
+    if (choose(dataset, config, keep, error) == TESS_OK) {
+        keep_readouts(dataset, keep);
+        if (mark_trained(dataset) == 0)
+            refuse_untrained(store, error);
     }
-    keep = TESS_NEW(uint8_t, index->readout.n);
-    memset(keep, 1, (size_t)index->readout.n);
-    if (select)
-        choose_variable(&s, index->context.n, want, keep);
-    keep_readouts(dataset, keep);
-    dataset->scaling.n_readouts = dataset->readout.n;
-    if (rule != TESS_NORMALIZE_NONE)
-        choose_scale(dataset, &s, rule, keep);
-    if (config->data.scale > 0)
-        choose_spread(dataset, &s, config->data.scale, keep);
-    if (mark_trained(dataset) == 0)
-        refuse_untrained(store, error);
     tess_free(keep);
-    statistics_release(&s);
     return error->code;
 }
 

@@ -11,16 +11,28 @@
 /* Small screens need steps to learn, large ones wide batches to be fast: docs/accuracy.md. */
 #define EPOCH_STEPS    256
 #define SMALLEST_BATCH 512
+#define SMALLEST_WIDE  256 /* of factorised models */
 #define LARGEST_BATCH  16384
+
+/* Lanes of factorised models: values are so cheap that lanes pay with many of them only. */
+#define LANES      16
+#define LANE_BATCH 16384
+#define FEW_LANES  4
+#define MOST_LANES 64
 
 #define TILE_READOUTS 32
 #define WIDE_ROWS     8 /* left vectors that a lane has at a step, if its share is large enough */
+
+static int is_wide(const struct tess_config *config)
+{
+    return config->model.kind != TESS_KIND_MLP;
+}
 
 /* By data and settings alone, not by ranks or threads: the batch is part of what is computed. */
 static int64_t choose_batch(const struct tess_config *config, const struct tess_dataset *dataset)
 {
     const struct tess_index *index = &dataset->store->index;
-    int64_t batch = SMALLEST_BATCH, places = 0;
+    int64_t batch = is_wide(config) ? SMALLEST_WIDE : SMALLEST_BATCH, places = 0;
 
     for (int64_t e = 0; e < index->n_experiments; e++)
         if (index->split[e] == TESS_TRAIN) /* tiles have places for missing values */
@@ -32,18 +44,31 @@ static int64_t choose_batch(const struct tess_config *config, const struct tess_
     return batch > config->train.lanes ? batch : config->train.lanes;
 }
 
+static int64_t choose_lanes(const struct tess_config *config, int64_t batch)
+{
+    int64_t lanes = LANES;
+
+    if (is_wide(config)) {
+        lanes = batch / LANE_BATCH > FEW_LANES ? batch / LANE_BATCH : FEW_LANES;
+        lanes = lanes < MOST_LANES ? lanes : MOST_LANES;
+    }
+    return lanes < batch ? lanes : batch;
+}
+
 void tess_schedule_init(struct tess_schedule *schedule, const struct tess_config *config,
                         const struct tess_dataset *dataset)
 {
     const struct tess_index *index = &dataset->store->index;
-    int64_t lanes = config->train.lanes, total = 0, sum = 0;
+    int64_t batch = config->train.batch ? config->train.batch : choose_batch(config, dataset);
+    int64_t lanes = config->train.lanes ? config->train.lanes : choose_lanes(config, batch);
+    int64_t total = 0, sum = 0;
 
     for (int64_t e = 0; e < index->n_experiments; e++)
         total += index->split[e] == TESS_TRAIN ? index->n_observed[e] : 0;
     *schedule = (struct tess_schedule){.config = config,
                                        .dataset = dataset,
-                                       .batch = config->train.batch ? config->train.batch
-                                                                    : choose_batch(config, dataset),
+                                       .batch = batch,
+                                       .lanes = lanes,
                                        .lane_first = TESS_NEW(int64_t, lanes + 1)};
     for (int64_t e = 0, lane = 1; e < index->n_experiments; e++) {
         sum += index->split[e] == TESS_TRAIN ? index->n_observed[e] : 0;
@@ -128,7 +153,7 @@ static void shuffle_picks(struct tess_lane *lane, struct tess_random stream)
 /* Shares differ by one at most and add up to the batch exactly. */
 int64_t tess_schedule_share(const struct tess_schedule *schedule, int lane)
 {
-    int64_t lanes = schedule->config->train.lanes, batch = schedule->batch;
+    int64_t lanes = schedule->lanes, batch = schedule->batch;
     int64_t l = lane;
 
     return (l + 1) * batch / lanes - l * batch / lanes;
@@ -150,7 +175,7 @@ static void tile_shape(const struct tess_schedule *schedule, int64_t share, int6
     int64_t wide = share / WIDE_ROWS;
 
     share = share > 0 ? share : 1;
-    *T = config->model.kind == TESS_KIND_MLP || wide < TILE_READOUTS ? TILE_READOUTS : wide;
+    *T = !is_wide(config) || wide < TILE_READOUTS ? TILE_READOUTS : wide;
     *T = config->train.tile_readouts ? config->train.tile_readouts : *T;
     *T = *T < width ? *T : width;
     *T = *T < share ? *T : share;
@@ -162,7 +187,7 @@ static void tile_shape(const struct tess_schedule *schedule, int64_t share, int6
 /* A tile of all columns needs no order of them. */
 static int in_order(const struct tess_schedule *schedule, int64_t width, int64_t T)
 {
-    return T == width && schedule->config->model.kind != TESS_KIND_MLP;
+    return T == width && is_wide(schedule->config);
 }
 
 /* Goes through the experiments as shuffle_tiles and cut_panel do, which take memory by it: a run of

@@ -144,11 +144,11 @@ static int check_settings(const struct tess_config *config, struct tess_error *e
                               "train.batch: %lld observations for %lld lanes: some lanes would "
                               "never get any; raise train.batch or lower train.lanes",
                               (long long)config->train.batch, (long long)config->train.lanes);
-    if (config->train.learning_rate * config->train.weight_decay >= 1)
+    if (tess_config_rate(config) * config->train.weight_decay >= 1)
         return tess_error_set(error, TESS_ECONFIG,
                               "train.learning_rate x train.weight_decay is %g: a step would decay "
                               "parameters to nothing or beyond; it must be below 1",
-                              config->train.learning_rate * config->train.weight_decay);
+                              tess_config_rate(config) * config->train.weight_decay);
     if (config->train.schedule == TESS_SCHEDULE_EXPONENTIAL && config->train.decay <= 0)
         return tess_error_set(error, TESS_ECONFIG,
                               "train.decay is 0 and train.schedule exponential: learning would end "
@@ -179,8 +179,6 @@ int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *co
 {
     begin(trainer, config, comm);
     if (check_settings(&trainer->config, error) != TESS_OK ||
-        tess_lanes_init(&trainer->lanes, trainer->comm, tess_int(trainer->config.train.lanes),
-                        error) != TESS_OK ||
         tess_store_open(&trainer->store, trainer->config.data.store, trainer->comm, error) !=
             TESS_OK ||
         tess_dataset_init(&trainer->dataset, &trainer->store, &trainer->config, trainer->comm,
@@ -188,8 +186,10 @@ int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *co
         return error->code;
     trainer->shape = tess_shape_of(&trainer->config, trainer->dataset.readout.n);
     tess_schedule_init(&trainer->schedule, &trainer->config, &trainer->dataset);
-    trainer->kept_bytes = tess_kept_decide(trainer);
-    return TESS_OK;
+    if (tess_lanes_init(&trainer->lanes, trainer->comm, tess_int(trainer->schedule.lanes), error) ==
+        TESS_OK)
+        trainer->kept_bytes = tess_kept_decide(trainer);
+    return error->code;
 }
 
 /* Lanes and validation. */

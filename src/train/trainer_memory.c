@@ -42,7 +42,7 @@ static void count(const struct tess_dataset *dataset, int split, int64_t sum[3])
 /* What scoring `rows` experiments of this rank takes, while it lasts. */
 static double validation_bytes(const struct tess_trainer *trainer, double rows)
 {
-    double D = trainer->shape.dim, H = fmax(1, trainer->shape.hidden);
+    double D = trainer->shape.dim, H = tess_shape_width(trainer->shape);
     double readouts = (double)trainer->dataset.readout.n;
     double tables = readouts + (double)trainer->store.index.context.n;
     double batch = fmin(rows, TESS_VALIDATION_ROWS);
@@ -62,7 +62,7 @@ static double data_bytes(const struct tess_trainer *trainer)
     const struct tess_index *index = &trainer->store.index;
     const struct tess_dataset *dataset = &trainer->dataset;
     const int *lane = trainer->lanes.first + trainer->rank;
-    double bytes = 0, rows = 0, contexts = (double)index->context.n, statistics;
+    double bytes = 0, rows = 0, contexts = (double)index->context.n;
     int64_t first, end;
 
     for (int l = lane[0]; l < lane[1]; l++) {
@@ -80,8 +80,7 @@ static double data_bytes(const struct tess_trainer *trainer)
         }
     bytes += rows * (64 + 8.0 * trainer->shape.dim); /* scores; rows asked for, and sent */
     bytes += validation_bytes(trainer, rows);
-    statistics = dataset->estimated ? 40 * contexts * (double)index->readout.n : 0;
-    return TESS_STORE_READ_BYTES + fmax(bytes, statistics) +
+    return TESS_STORE_READ_BYTES + fmax(bytes, dataset->statistics_bytes) +
            16.0 * (double)dataset->panel_first[index->n_panels] +
            (dataset->scaling.shift ? 8 * contexts * (double)dataset->readout.n : 0);
 }
@@ -100,14 +99,17 @@ static double model_bytes(const struct tess_trainer *trainer)
     return bytes;
 }
 
-/* A thread's activations, projected rows, and marks of what it met. */
+/* A thread's activations, projected rows, and marks of what it met. Factorised models have the
+ * activations of all left rows, their vectors, and outputs of a block. */
 static double thread_bytes(const struct tess_trainer *trainer, double left, double right,
                            double experiments)
 {
     const struct tess_index *index = &trainer->store.index;
-    double H = fmax(1, trainer->shape.hidden);
+    double H = tess_shape_width(trainer->shape), K = trainer->shape.factors;
+    double rows = K > 0 ? left : TESS_TILE_ROWS;
 
-    return 4 * H * (3 * left + 2 * right + (trainer->shape.layers + 2) * TESS_TILE_ROWS) +
+    return 4 * H * (3 * left + 2 * right + (trainer->shape.layers + 2) * rows) +
+           (K > 0 ? 4 * K * (3 * left + 2 * right) + 4 * (65536 + right) : 0) +
            4 * (experiments + (double)(index->n_combinations + index->perturbation.n +
                                        index->context.n + trainer->dataset.readout.n));
 }
@@ -185,6 +187,7 @@ void tess_trainer_announce(struct tess_trainer *trainer)
     int64_t mlp = tess_shape_size(trainer->shape), train[3], validation[3];
     struct tess_state state = tess_trainer_state(trainer);
     struct memory memory = measure(trainer);
+    static const char *const kinds[] = {"MLP", "dot product", "tensor decomposition"};
 
     trainer->announced = sum_of(&memory);
     count(&trainer->dataset, TESS_TRAIN, train);
@@ -201,12 +204,12 @@ void tess_trainer_announce(struct tess_trainer *trainer)
                   "nothing; train.sampling=observations may be faster",
                   100 * (double)train[1] / (double)train[2]);
     tess_info(
-        "%d rank%s × %d thread%s, %lld lanes, %s kernels; MLP 3×%d → %d hidden layer%s of %d, "
+        "%d rank%s × %d thread%s, %lld lanes, %s kernels; %s of 3×%d, %d hidden layer%s of %d, "
         "%.3g million parameters in all",
         trainer->n_ranks, trainer->n_ranks == 1 ? "" : "s", trainer->n_threads,
-        trainer->n_threads == 1 ? "" : "s", (long long)config->train.lanes,
-        tess_platform_blas_core(), trainer->shape.dim, trainer->shape.layers,
-        trainer->shape.layers == 1 ? "" : "s", trainer->shape.hidden,
+        trainer->n_threads == 1 ? "" : "s", (long long)trainer->schedule.lanes,
+        tess_platform_blas_core(), kinds[trainer->shape.kind], trainer->shape.dim,
+        trainer->shape.layers, trainer->shape.layers == 1 ? "" : "s", trainer->shape.hidden,
         (double)(mlp + (rows[0] + rows[1] + rows[2]) * trainer->shape.dim) / 1e6);
     tess_info("memory of each rank: %.1f MB (data %.1f, model %.1f, lanes %.1f, index %.1f, "
               "libraries %.1f)",

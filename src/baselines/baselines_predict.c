@@ -1,0 +1,263 @@
+/* baselines_predict.c -- what each baseline says about perturbations of one context. */
+#include "tessera/baselines.h"
+
+#include "baseline_linear.h"
+#include "baseline_similar.h"
+#include "baselines_changes.h"
+
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+
+#include <math.h>
+#include <string.h>
+
+struct batch {
+    struct tess_baselines *baselines;
+    const struct tess_query *query;
+    double *const *out;
+    uint8_t *fallback;
+    int64_t *place; /* (n_readouts) in the context's panel, or -1 */
+    double *filled; /* (n_readouts) the context's mean, or the next best */
+    double *zero; /* (n_readouts) its control, or the mean */
+    int64_t *there; /* (n_readouts) room: places in another context's panel */
+    float *room; /* (readouts of the store) */
+};
+
+static void batch_init(struct batch *batch)
+{
+    const struct tess_baselines *baselines = batch->baselines;
+    const struct tess_query *query = batch->query;
+    const double *mean = baselines->mean[query->context];
+    const double *control = baselines->control[query->context];
+
+    batch->place = TESS_NEW(int64_t, query->n_readouts);
+    batch->there = TESS_NEW(int64_t, query->n_readouts);
+    batch->filled = TESS_NEW(double, query->n_readouts);
+    batch->zero = TESS_NEW(double, query->n_readouts);
+    batch->room = TESS_NEW(float, baselines->profiles->store->index.readout.n);
+    tess_profiles_place(baselines->profiles, query->context, query->n_readouts, query->readout,
+                        batch->place);
+    for (int64_t i = 0; i < query->n_readouts; i++) {
+        int64_t at = batch->place[i];
+
+        batch->filled[i] =
+            at < 0 || isnan(mean[at]) ? baselines->overall[query->readout[i]] : mean[at];
+        batch->zero[i] = at >= 0 && control && !isnan(control[at]) ? control[at] : batch->filled[i];
+    }
+}
+
+static void batch_release(struct batch *batch)
+{
+    tess_free(batch->place);
+    tess_free(batch->there);
+    tess_free(batch->filled);
+    tess_free(batch->zero);
+    tess_free(batch->room);
+}
+
+static double *row_of(const struct batch *batch, int baseline, int64_t k)
+{
+    return batch->out[baseline] ? batch->out[baseline] + k * batch->query->n_readouts : NULL;
+}
+
+static void fall_back(const struct batch *batch, int baseline, int64_t k, int falls)
+{
+    batch->fallback[k * TESS_BASELINES + baseline] = (uint8_t)falls;
+}
+
+static void predict_means(const struct batch *batch)
+{
+    const struct tess_baselines *baselines = batch->baselines;
+    int64_t context = batch->query->context, n = batch->query->n_readouts;
+    int trained = 0;
+
+    for (int64_t i = 0; i < tess_profiles_width(baselines->profiles, context); i++)
+        trained |= !isnan(baselines->mean[context][i]);
+    for (int64_t k = 0; k < batch->query->n; k++) {
+        double *global = row_of(batch, TESS_GLOBAL_MEAN, k);
+        double *mean = row_of(batch, TESS_READOUT_MEAN, k);
+        double *none = row_of(batch, TESS_NO_PERTURBATION, k);
+
+        fall_back(batch, TESS_READOUT_MEAN, k, !trained);
+        fall_back(batch, TESS_NO_PERTURBATION, k, !baselines->control[context]);
+        for (int64_t i = 0; global && i < n; i++)
+            global[i] = baselines->global_mean;
+        if (mean)
+            memcpy(mean, batch->filled, (size_t)n * sizeof *mean);
+        if (none)
+            memcpy(none, batch->zero, (size_t)n * sizeof *none);
+    }
+}
+
+/* The context's mean, plus the mean of the changes that the perturbation has in the other contexts.
+ */
+static void predict_additive(const struct batch *batch, int64_t k, struct tess_error *error)
+{
+    const struct tess_query *query = batch->query;
+    double *out = row_of(batch, TESS_ADDITIVE, k);
+    const struct tess_change_sum *changes =
+        query->combination[k] < 0
+            ? NULL
+            : tess_changes_elsewhere(batch->baselines->changes, query->context,
+                                     query->combination[k], error);
+
+    for (int64_t i = 0; i < query->n_readouts; i++) {
+        int64_t r = query->readout[i];
+
+        out[i] = changes && changes->count[r] > 0 ? changes->sum[r] / changes->count[r] : 0;
+        out[i] += batch->filled[i];
+    }
+}
+
+/* The training unit of the combination in the other context that is most like this one (the first
+ * wins a tie); UNLIKE if there are some but of none it can be told how alike it is; NOWHERE. */
+enum { NOWHERE = -1, UNLIKE = -2 };
+
+static int64_t nearest(const struct batch *batch, int64_t combination)
+{
+    const struct tess_profiles *profiles = batch->baselines->profiles;
+    const struct tess_similar *similar = batch->baselines->similar;
+    int64_t context = batch->query->context, best = NOWHERE;
+    const double *r = similar ? similar->r + similar->number[context] * profiles->n_contexts : NULL;
+
+    for (int64_t i = combination < 0 ? 0 : profiles->trained_first[combination];
+         combination >= 0 && i < profiles->trained_first[combination + 1]; i++) {
+        int64_t d = profiles->trained_in[i];
+
+        if (d != context && (best < 0 || (r && r[d] > r[profiles->trained_in[best]])))
+            best = i;
+    }
+    if (best < 0)
+        return NOWHERE;
+    return !r || r[profiles->trained_in[best]] <= -1 ? UNLIKE : profiles->trained[best];
+}
+
+static void predict_nearest(const struct batch *batch, int64_t k, int64_t unit,
+                            struct tess_error *error)
+{
+    struct tess_baselines *baselines = batch->baselines;
+    const struct tess_query *query = batch->query;
+    double *out = row_of(batch, TESS_NEAREST_CONTEXT, k);
+    int64_t context = baselines->profiles->context_of[unit];
+    const float *row = tess_profiles_row(baselines->profiles, unit, batch->room, error);
+
+    tess_profiles_place(baselines->profiles, context, query->n_readouts, query->readout,
+                        batch->there);
+    for (int64_t i = 0; row && i < query->n_readouts; i++) {
+        double x = batch->there[i] < 0
+                       ? NAN
+                       : tess_profiles_change(baselines->mean, context, row, batch->there[i]);
+
+        out[i] = (isnan(x) ? 0 : x) + batch->filled[i];
+    }
+}
+
+static void predict_elsewhere(const struct batch *batch, struct tess_error *error)
+{
+    size_t bytes = (size_t)batch->query->n_readouts * sizeof(double);
+
+    for (int64_t k = 0; k < batch->query->n && error->code == TESS_OK; k++) {
+        int64_t unit = nearest(batch, batch->query->combination[k]);
+
+        fall_back(batch, TESS_ADDITIVE, k, unit == NOWHERE);
+        fall_back(batch, TESS_NEAREST_CONTEXT, k, unit < 0);
+        if (batch->out[TESS_ADDITIVE])
+            predict_additive(batch, k, error);
+        if (batch->out[TESS_NEAREST_CONTEXT] && unit >= 0)
+            predict_nearest(batch, k, unit, error);
+        else if (batch->out[TESS_NEAREST_CONTEXT]) /* of NOWHERE the mean, too */
+            memcpy(row_of(batch, TESS_NEAREST_CONTEXT, k), row_of(batch, TESS_ADDITIVE, k), bytes);
+    }
+}
+
+static void predict_linear(const struct batch *batch)
+{
+    const struct tess_linear *linear = batch->baselines->linear;
+    const struct tess_query *query = batch->query;
+    double z[TESS_LINEAR_FACTORS];
+
+    for (int64_t k = 0; k < query->n; k++) {
+        double *out = row_of(batch, TESS_LINEAR, k);
+        int known = tess_linear_predict(linear, batch->baselines->profiles, query->context,
+                                        query->combination[k], z);
+
+        fall_back(batch, TESS_LINEAR, k, !known);
+        for (int64_t i = 0; i < query->n_readouts; i++) {
+            double x = 0;
+
+            for (int64_t j = 0; known && j < linear->k; j++)
+                x += linear->readout[query->readout[i] * linear->k + j] * z[j];
+            out[i] = x + batch->filled[i];
+        }
+    }
+}
+
+/* The units of a combination's components alone, trained on in the context: how many, or 0 if one
+ * is missing or it is no combination. */
+static int64_t find_components(const struct batch *batch, int64_t combination, int64_t *unit)
+{
+    const struct tess_profiles *profiles = batch->baselines->profiles;
+    const struct tess_index *index = &profiles->store->index;
+    int64_t first = index->combination_first[combination];
+    int64_t n = index->combination_first[combination + 1] - first;
+
+    for (int64_t i = 0; i < n; i++) {
+        int64_t single = tess_index_find(index, 1, &index->combination_member[first + i]);
+
+        unit[i] = single < 0
+                      ? -1
+                      : tess_profiles_find(profiles, batch->query->context, single, TESS_TRAIN);
+        if (unit[i] < 0)
+            return 0;
+    }
+    return n > 1 ? n : 0;
+}
+
+/* The control plus the changes of the components alone; one that is not measured changes nothing.
+ * Falls back to `additive`, which must be there already. */
+static void predict_sum(const struct batch *batch, int64_t k, struct tess_error *error)
+{
+    struct tess_profiles *profiles = batch->baselines->profiles;
+    const struct tess_index *index = &profiles->store->index;
+    const struct tess_query *query = batch->query;
+    int64_t combination = query->combination[k], n = 0;
+    double *out = row_of(batch, TESS_ADDITIVE_COMPONENTS, k);
+    size_t bytes = (size_t)query->n_readouts * sizeof *out;
+    int64_t *part = TESS_NEW(int64_t, combination < 0 ? 0
+                                                      : index->combination_first[combination + 1] -
+                                                            index->combination_first[combination]);
+
+    if (combination >= 0)
+        n = find_components(batch, combination, part);
+    fall_back(batch, TESS_ADDITIVE_COMPONENTS, k, n == 0);
+    memcpy(out, n ? batch->zero : row_of(batch, TESS_ADDITIVE, k), bytes);
+    for (int64_t j = 0; j < n && error->code == TESS_OK; j++) {
+        const float *row = tess_profiles_row(profiles, part[j], batch->room, error);
+
+        for (int64_t i = 0; row && i < query->n_readouts; i++)
+            if (batch->place[i] >= 0 && !isnan(row[batch->place[i]]))
+                out[i] += (double)row[batch->place[i]] - batch->zero[i];
+    }
+    tess_free(part);
+}
+
+int tess_baselines_predict(struct tess_baselines *baselines, const struct tess_query *query,
+                           double *const out[TESS_BASELINES], uint8_t *fallback,
+                           struct tess_error *error)
+{
+    struct batch batch = {.baselines = baselines, .query = query, .out = out, .fallback = fallback};
+
+    TESS_BUG_IF(!out[TESS_ADDITIVE] &&
+                (out[TESS_NEAREST_CONTEXT] || out[TESS_ADDITIVE_COMPONENTS]));
+    memset(fallback, 0, (size_t)query->n * TESS_BASELINES);
+    batch_init(&batch);
+    predict_means(&batch);
+    predict_elsewhere(&batch, error);
+    if (out[TESS_LINEAR])
+        predict_linear(&batch);
+    for (int64_t k = 0; out[TESS_ADDITIVE_COMPONENTS] && k < query->n && error->code == TESS_OK;
+         k++)
+        predict_sum(&batch, k, error);
+    batch_release(&batch);
+    return error->code;
+}
