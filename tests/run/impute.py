@@ -203,7 +203,7 @@ def forward_pass():
     plain = [f"model.{key}={value}" for key, value in PLAIN.items()]
     for kind, store, directory in (("mlp", "s.prc.h5", "plain"), ("dot", "s.prc.h5", "plain-dot"),
                                    ("cp", "s.prc.h5", "plain-cp"), ("dot", "one.prc.h5", "plain-one")):
-        train(store, directory, "train.optimizer=sgd", "train.momentum=0", "train.weight_decay=0", "train.learning_rate=0.01",
+        train(store, directory, "train.optimizer=sgd", "train.momentum=0", "train.weight_decay=0", "train.learning_rate=0.01", "data.scale=0",
               f"model.kind={kind}", *plain)
         run("-q", "impute", directory, "-o", "plain.h5ad", "-p", "*,@combinations")
         data = anndata.read_h5ad("plain.h5ad")
