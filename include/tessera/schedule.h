@@ -89,6 +89,9 @@ void tess_schedule_init(struct tess_schedule *schedule, const struct tess_config
 void tess_schedule_release(struct tess_schedule *schedule);
 /* Observations that a lane takes at a step. Local. */
 int64_t tess_schedule_share(const struct tess_schedule *schedule, int lane);
+/* Is a tile a dense block (tile.h), are its experiments those of one perturbation? Local. */
+int tess_schedule_dense(const struct tess_schedule *schedule);
+int tess_schedule_by_perturbation(const struct tess_schedule *schedule);
 /* What a lane will hold, before it is loaded. */
 struct tess_lane_sizes {
     int64_t experiments, values; /* kept values */
