@@ -31,8 +31,10 @@ struct tess_profiles {
     float **value; /* (n_contexts) each (units, readouts), NaN: not measured; or NULL; own */
 };
 
-/* From an open store. Local. */
-void tess_profiles_init(struct tess_profiles *profiles, const struct tess_store *store);
+#define TESS_PROFILES_BYTES ((size_t)1 << 30) /* of values: what most machines have to spare */
+/* From an open store; all values stay in memory if they take at most `bytes`. Local. */
+void tess_profiles_init(struct tess_profiles *profiles, const struct tess_store *store,
+                        size_t bytes);
 void tess_profiles_release(struct tess_profiles *profiles);
 
 static inline int64_t tess_profiles_width(const struct tess_profiles *profiles, int64_t context)

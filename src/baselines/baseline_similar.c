@@ -16,8 +16,8 @@
 #include <string.h>
 
 #define BLOCK   128 /* contexts whose rows are made together */
-#define PARTS   24 /* of the combinations, at most */
-#define COLUMNS 1024 /* of the matrices at a time */
+#define PARTS   12 /* of the combinations, at most */
+#define COLUMNS 256 /* of the matrices at a time */
 #define LANES   8 /* sums side by side over readouts, so that they are vectors */
 #define GAIN    16 /* products make so many sums in the time of one visit */
 

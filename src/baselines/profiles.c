@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEPT_BYTES ((size_t)1 << 30) /* of values, if all of them fit */
-
 struct row {
     int64_t combination, split, experiment;
 };
@@ -121,17 +119,18 @@ static void find_trained(struct tess_profiles *profiles)
     tess_free(next);
 }
 
-static int all_fit(const struct tess_profiles *profiles)
+static int all_fit(const struct tess_profiles *profiles, size_t most)
 {
     size_t bytes = 0;
 
     for (int64_t c = 0; c < profiles->n_contexts; c++)
         bytes += (size_t)(profiles->context_first[c + 1] - profiles->context_first[c]) *
                  (size_t)tess_profiles_width(profiles, c) * sizeof(float);
-    return bytes <= KEPT_BYTES;
+    return bytes <= most;
 }
 
-void tess_profiles_init(struct tess_profiles *profiles, const struct tess_store *store)
+void tess_profiles_init(struct tess_profiles *profiles, const struct tess_store *store,
+                        size_t bytes)
 {
     const struct tess_index *index = &store->index;
     int64_t n = index->n_experiments, n_contexts = index->context.n;
@@ -153,7 +152,7 @@ void tess_profiles_init(struct tess_profiles *profiles, const struct tess_store 
     find_units(profiles, first);
     find_readouts(profiles, first);
     find_trained(profiles);
-    profiles->keeps = all_fit(profiles);
+    profiles->keeps = all_fit(profiles, bytes);
     tess_free(first);
 }
 

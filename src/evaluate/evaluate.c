@@ -65,7 +65,7 @@ int tess_evaluate_run(struct tess_evaluation *evaluation, const struct tess_stor
     evaluation->model_source = tess_strdup(options->predictions ? options->predictions
                                            : model              ? model->path
                                                                 : "");
-    tess_profiles_init(&evaluation->profiles, store);
+    tess_profiles_init(&evaluation->profiles, store, TESS_PROFILES_BYTES);
     if (tess_evaluate_choose(evaluation, error) == TESS_OK && learn(evaluation, error) == TESS_OK &&
         check_any(evaluation, error) == TESS_OK)
         tess_evaluate_groups(evaluation, error);

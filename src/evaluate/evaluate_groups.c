@@ -113,10 +113,16 @@ static void gather_round(struct scoring *scoring)
     MPI_Comm comm = scoring->evaluation->comm;
     int64_t mine[2] = {scoring->n_mine, scoring->n_half}, all[2];
 
+    scoring->at = scoring->at_half = 0;
+    if (scoring->n_ranks == 1) { /* it is all there */
+        scoring->round = scoring->mine;
+        scoring->round_half = scoring->half;
+        scoring->mine = scoring->half = NULL;
+        return;
+    }
     MPI_Reduce(mine, all, 2, MPI_INT64_T, MPI_SUM, 0, comm);
     scoring->round = TESS_NEW(struct tess_scores, scoring->rank == 0 ? all[0] : 0);
     scoring->round_half = TESS_NEW(struct tess_scores, scoring->rank == 0 ? all[1] : 0);
-    scoring->at = scoring->at_half = 0;
     tess_gather(comm, scoring->mine, mine[0], sizeof *scoring->mine, scoring->round);
     tess_gather(comm, scoring->half, mine[1], sizeof *scoring->half, scoring->round_half);
 }

@@ -83,10 +83,11 @@ void tess_pool_add(struct tess_pool *pool, const struct tess_pool *other, double
     pool->py += weight * other->py;
 }
 
-/* A sum of squares about the mean that rounding alone could have made counts as none. */
-static int vanishes(double squares, double about_zero)
+/* A sum of squares about the mean that rounding alone could have made counts as none: of n equal
+ * values each addition is off in the same direction. */
+static int vanishes(double n, double squares, double about_zero)
 {
-    return squares <= 1e-14 * about_zero;
+    return squares <= (1e-14 + 4e-16 * n) * about_zero;
 }
 
 /* R² = 1 - Σ e² / Σ (y - mean)², Pearson's r = Σ(p - p̄)(y - ȳ) / √(Σ(p - p̄)² Σ(y - ȳ)²), both about
@@ -105,7 +106,7 @@ double tess_pool_score(const struct tess_pool *pool, int metric, int *reason)
         return pool->abs_e / n;
     else if (n < 3)
         *reason = TESS_FEW_READOUTS;
-    else if (vanishes(yy, pool->y2) || (metric == TESS_PEARSON && vanishes(pp, pool->p2)))
+    else if (vanishes(n, yy, pool->y2) || (metric == TESS_PEARSON && vanishes(n, pp, pool->p2)))
         *reason = TESS_CONSTANT;
     else
         return metric == TESS_R2 ? 1 - pool->e2 / yy : py / sqrt(pp * yy);

@@ -311,6 +311,94 @@ def test_small():
     return plain, store
 
 
+class Single:
+    """One readout: everything is a matrix of perturbations and contexts, NaN where nothing is measured."""
+
+    def __init__(self, path, n_perturbations=300, n_contexts=300):
+        rng = np.random.default_rng(11)
+        shape = (n_perturbations, n_contexts)
+        truth = rng.normal(size=(n_perturbations, 4)) @ rng.normal(size=(4, n_contexts)) + rng.normal(size=(1, n_contexts))
+        value = (truth + 0.3 * rng.normal(size=shape) + 0.5 * rng.normal(size=(n_perturbations, 1))).astype(np.float32)
+        split = rng.choice(["train", "val", "test", ""], size=shape, p=[0.5, 0.1, 0.1, 0.3])
+        split[3], split[4, 7:] = "test", ""  # a perturbation without training, one in few contexts
+        split[:, 5] = np.where(split[:, 5] == "train", "val", split[:, 5])  # a context without
+        at = np.argwhere(split != "")
+        obs = pd.DataFrame({"perturbation": [f"p{i:03}" for i, _ in at], "context": [f"c{j:03}" for _, j in at],
+                            "split": [split[i, j] for i, j in at]}, index=[f"row{k}" for k in range(len(at))])
+        anndata.AnnData(np.array([[value[i, j]] for i, j in at]), obs=obs, var=pd.DataFrame(index=["y"])).write_h5ad(path)
+        self.value, self.split = value.astype(float), split
+        self.learn()
+
+    def learn(self):
+        known = np.where(self.split == "train", self.value, np.nan)
+        self.everything, mean = np.nanmean(known), np.nanmean(known, axis=0)
+        self.mean = np.where(np.isnan(mean), np.nanmean(mean), mean)
+        self.change, self.there = np.nan_to_num(known - mean), ~np.isnan(known)
+        x, m = self.change, self.there.astype(float)
+        n, sx, sxx, sxy = m.T @ m, x.T @ m, (x * x).T @ m, x.T @ x  # sums of the first of two contexts over both's
+        r = (sxy - sx * sx.T / n) / np.sqrt((sxx - sx ** 2 / n) * (sxx.T - sx.T ** 2 / n))
+        self.alike = np.where((n < 3) | np.isnan(r), -1, r)
+
+    def predict(self, p, c):
+        others = self.there[p] & (np.arange(len(self.mean)) != c)
+        base, changes = self.mean[c], self.change[p, others]
+        additive = base + (changes.mean() if others.any() else 0)
+        near = np.argmax(np.where(others, self.alike[c], -np.inf))
+        return {"global_mean": self.everything, "readout_mean": base, "additive": additive,
+                "nearest_context": additive if not others.any() or self.alike[c, near] <= -1 else base + self.change[p, near],
+                "linear": base + (changes.mean() * self.slope(c) if others.any() else 0)}
+
+    @lru_cache(maxsize=None)
+    def slope(self, c):
+        """With one readout the axis is 1, and the regression has one coefficient."""
+        pairs = [(self.change[p, self.there[p] & (np.arange(len(self.mean)) != c)], self.change[p, c])
+                 for p in np.flatnonzero(self.there[:, c])]
+        x, z = np.array([(a.mean(), b) for a, b in pairs if len(a)]).reshape(-1, 2).T
+        return x @ z / (x @ x + 0.1)
+
+    def scores(self, split):
+        at = np.argwhere(self.split == split)
+        truth, guess = np.array([self.value[p, c] for p, c in at]), [self.predict(p, c) for p, c in at]
+        for name in guess[0]:
+            x = np.array([g[name] for g in guess])
+            yield name, {"rmse": math.sqrt(((x - truth) ** 2).mean()), "mae": np.abs(x - truth).mean(), "r2": r2_score(truth, x),
+                         **({"pearson": pearsonr(x, truth)[0]} if np.ptp(x) > 1e-9 else {})}
+
+
+def test_single():
+    """Many contexts and one readout: the way through products of matrices; and the baselines that train ends with."""
+    path = os.path.join(folder, "single.h5ad")
+    plain, texts = Single(path), set()
+    store = store_of(path)
+    for ranks in (1, 2, 3, 5):
+        out = os.path.join(folder, f"single{ranks}.json")
+        run("-q", "evaluate", store, "--json", out, "--resamples", "64", ranks=ranks)
+        texts.add(open(out).read())
+    assert len(texts) == 1, "scores of one readout depend on the number of ranks"
+    scores = json.loads(texts.pop())
+    for name, wanted in plain.scores("test"):
+        for metric, value in wanted.items():
+            assert close(scores["baselines"][name][metric], value, 1e-9), (name, metric, scores["baselines"][name][metric], value)
+        assert name != "global_mean" or scores["baselines"][name]["pearson"] is None
+    wanted, lines = dict(plain.scores("val")), set()
+    config = os.path.join(folder, "single.yaml")
+    with open(config, "w") as file:
+        file.write("model:\n  embedding_dim: 4\n  hidden_dim: 8\ntrain:\n  epochs: 2\n  batch: 4096\n  lanes: 5\n")
+    for ranks in (1, 2, 3, 5):
+        place = os.path.join(folder, f"single-run{ranks}")
+        said = run("train", config, "--set", f"data.store={store}", "--set", f"run.directory={place}", ranks=ranks)
+        with open(os.path.join(place, "log.jsonl")) as file:
+            first, last = map(json.loads, file)
+        assert "val_rmse_baselines" not in first
+        lines.add(json.dumps(last["val_rmse_baselines"]))
+        assert f"readout_mean {wanted['readout_mean']['rmse']:.4f}, additive {wanted['additive']['rmse']:.4f}" in said, said
+        best = min(last["val_rmse_baselines"].values())
+        assert ("the model is worse than the baseline" in said) == (min(first["val_rmse"], last["val_rmse"]) > best), said
+    assert len(lines) == 1, lines
+    for name, rmse in json.loads(lines.pop()).items():
+        assert close(rmse, wanted[name]["rmse"], 1e-7), (name, rmse, wanted[name])
+
+
 def test_ranks(store):
     texts = set()
     for ranks in (1, 2, 3, 5):
@@ -447,6 +535,7 @@ with tempfile.TemporaryDirectory() as folder:
     else:
         small, at = test_small()
         test_ranks(at)
+        test_single()
         test_predictions(small, at)
         test_model(small, at)
         assert given <= judged, ("nobody judges", given - judged)
