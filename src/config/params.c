@@ -34,7 +34,7 @@ const struct tess_param tess_params[] = {
            "How values are scaled within each context, estimated from training rows only. zscore: each "
            "readout to mean 0 and deviation 1. delta: the context's control mean is subtracted. "
            "Results always come back in the store's units."),
-    REAL(data.scale, "20", 0, 1e6, NULL,
+    REAL(data.scale, "5", 0, 1e6, NULL,
          "The model learns scale x (value - mean) / deviation, with one mean and one deviation of all "
          "training values, after data.normalize. 0: values as they are, as published. Results always "
          "come back in the store's units."),
@@ -82,8 +82,8 @@ const struct tess_param tess_params[] = {
     CHOICE(train.optimizer, "adamw", "adam|adamw|sgd",
            "adam: weight decay is added to the gradient. adamw: decay apart from it, as published. "
            "sgd: with momentum."),
-    REAL(train.learning_rate, "0", 0, 1e3, NULL,
-         "Learning rate after warm-up. 0: 0.005; with model.kind dot or cp 0.01."),
+    REAL(train.learning_rate, "0.005", 0, 1e3, NULL,
+         "Learning rate after warm-up."),
     CHOICE(train.schedule, "cosine", "constant|exponential|cosine",
            "How the learning rate falls over the epochs."),
     REAL(train.decay, "0", 0, 1, NULL,
