@@ -66,7 +66,7 @@ static double run_stretch(struct training *t, struct tess_error *error)
 static void age(struct tess_trainer *trainer, int64_t gap)
 {
     while (trainer->optimizer.step < LONG_AGO)
-        tess_optimizer_begin(&trainer->optimizer, tess_config_rate(&trainer->config));
+        tess_optimizer_begin(&trainer->optimizer, trainer->config.train.learning_rate);
     for (int t = 0; t < TESS_N_TABLES; t++) {
         struct tess_shard *shard = &trainer->shard[t];
 
