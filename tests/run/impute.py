@@ -35,7 +35,7 @@ def run(*arguments, ranks=1, code=0, limit_kib=0, env=None):
 
 
 def impute(out, *options, **keywords):
-    return run("-q", "impute", "run", "-o", out, *options, **keywords)
+    return run("-q", "impute", "run", "-o", out, "--blend", "off", *options, **keywords)
 
 
 def train(store, directory, *settings):
@@ -112,7 +112,7 @@ def same_bits():
                                              many.var_names),
                                       values("all.h5ad", [f"P01@C{c}" for c in (1, 2, 3)], many.var_names))
         impute("everything.h5ad", "-p", "*,@combinations", env=env)
-        run("-q", "evaluate", "run", "--json", "model.json", "--resamples", 5, "--halvings", 2, env=env)
+        run("-q", "evaluate", "run", "--blend", "off", "--json", "model.json", "--resamples", 5, "--halvings", 2, env=env)
         run("-q", "evaluate", "s.prc.h5", "--predictions", "everything.h5ad", "--json", "file.json", "--resamples", 5, "--halvings", 2,
             env=env)
         model, file = (json.load(open(x)) for x in ("model.json", "file.json"))
@@ -127,15 +127,15 @@ def ensemble():
         train("s.prc.h5", directory, f"run.seed={seed}")
     alone = []
     for directory in runs:
-        run("-q", "impute", directory, "-o", f"{directory}.h5ad", "-p", "*,@combinations")
+        run("-q", "impute", directory, "--blend", "off", "-o", f"{directory}.h5ad", "-p", "*,@combinations")
         alone.append(anndata.read_h5ad(f"{directory}.h5ad").X.astype(float))
     for ranks in 1, 3:
-        run("-q", "impute", *runs, "-o", "ensemble.h5ad", "-p", "*,@combinations", ranks=ranks)
+        run("-q", "impute", *runs, "--blend", "off", "-o", "ensemble.h5ad", "-p", "*,@combinations", ranks=ranks)
         data = anndata.read_h5ad("ensemble.h5ad")
         np.testing.assert_allclose(data.X, np.mean(alone, 0), rtol=1e-6, atol=1e-7)
         np.testing.assert_allclose(data.layers["std"], np.std(alone, 0, ddof=1), rtol=1e-5, atol=1e-7)
         assert data.uns["n_models"] == 3
-    run("-q", "evaluate", *runs, "--json", "three.json", "--resamples", 5, "--halvings", 2)
+    run("-q", "evaluate", *runs, "--blend", "off", "--json", "three.json", "--resamples", 5, "--halvings", 2)
     run("-q", "evaluate", "s.prc.h5", "--predictions", "ensemble.h5ad", "--json", "mean.json", "--resamples", 5, "--halvings", 2)
     three, mean = (json.load(open(x)) for x in ("three.json", "mean.json"))
     assert three["model"] == mean["model"]
@@ -144,7 +144,7 @@ def ensemble():
 def forward_pass():
     train("s.prc.h5", "plain", "train.optimizer=sgd", "train.momentum=0", "train.weight_decay=0", "model.layers=2",
           "model.hidden_dim=24", "model.embedding_dim=8", "train.learning_rate=0.01")
-    run("-q", "impute", "plain", "-o", "plain.h5ad", "-p", "*,@combinations")
+    run("-q", "impute", "plain", "--blend", "off", "-o", "plain.h5ad", "-p", "*,@combinations")
     data = anndata.read_h5ad("plain.h5ad")
     assert {len(p.split("+")) for p in data.obs["perturbation"]} == {1, 2, 3}
     for context in "C1", "C2", "C3":
