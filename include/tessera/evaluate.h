@@ -7,6 +7,7 @@
 #define TESSERA_EVALUATE_H
 
 #include "tessera/baselines.h"
+#include "tessera/blend.h"
 #include "tessera/bootstrap.h"
 #include "tessera/ceiling.h"
 #include "tessera/mapping.h"
@@ -26,6 +27,7 @@ struct tess_evaluate_options {
     uint64_t seed;
     const char *predictions; /* a file that is scored in the model's place, or NULL; borrowed */
     struct tess_strings control; /* further names of the control in that file; own of the caller */
+    enum tess_blend_choice blend; /* is the model blended with a baseline? */
 };
 
 enum { TESS_METHODS = 1 + TESS_BASELINES }; /* the model, if there is one, stands first */
@@ -49,6 +51,7 @@ struct tess_evaluation {
     int n_threads; /* OMP_NUM_THREADS, or all cores of a single rank */
     struct tess_profiles profiles;
     struct tess_baselines baselines;
+    struct tess_blender blender; /* if there is a model */
 
     int64_t n; /* scored experiments */
     int64_t *unit; /* (n) of the profiles, ascending; own */

@@ -7,6 +7,7 @@
 #ifndef TESSERA_IMPUTE_H
 #define TESSERA_IMPUTE_H
 
+#include "tessera/blend.h"
 #include "tessera/text.h"
 
 #include <mpi.h>
@@ -23,6 +24,7 @@ struct tess_impute {
     const char *store; /* or NULL: the one that the model was trained on. Borrowed */
     const char *command; /* or NULL: for uns/provenance. Borrowed */
     struct tess_strings context, perturbation, readout; /* empty: all trained. Own */
+    enum tess_blend_choice blend; /* is the model blended with a baseline? */
     int dry_run; /* say what would be written, and stop */
     int64_t threads; /* of a rank; 0: as OMP_NUM_THREADS says, else 1 */
 };

@@ -27,7 +27,8 @@ struct tess_model {
     struct tess_scaling scaling; /* of its outputs; own */
     int64_t step;
     double best_score; /* validation RMSE, NaN: none */
-    uint64_t hash; /* of all parameters */
+    uint64_t hash; /* of all parameters; of an ensemble's head: of all members' */
+    uint64_t own_hash; /* of its own alone */
     uint64_t store_hash; /* of the store it was trained on */
     uint64_t split_hash; /* and of its split */
     char *store_path, *path; /* own; path: the checkpoint itself */
@@ -55,11 +56,27 @@ struct tess_rows {
     const int64_t *context; /* (n) context numbers of the model */
 };
 
+/* What is done to a member's predictions (rows->n, n_readouts) before they are averaged: member
+ * counts from 0. All zeroes: nothing. */
+struct tess_model_change {
+    const void *closure;
+    void (*make)(const void *closure, int member, float *out);
+};
+
 /* out (rows->n, n_readouts) in the store's units: of an ensemble, the mean of its members;
  * deviation, of the same shape, their standard deviation (n - 1; 0 of a single model), or NULL.
  * readout: numbers of the model, in any order. All numbers in range (TESS_BUG otherwise). Local;
  * uses the threads of OpenMP. */
 void tess_model_predict(const struct tess_model *model, const struct tess_rows *rows,
                         int64_t n_readouts, const int64_t *readout, float *out, float *deviation);
+struct tess_model_columns { /* of which readouts, and where to; as above. Borrowed */
+    int64_t n_readouts;
+    const int64_t *readout;
+    float *out, *deviation;
+};
+/* The same of members that are changed, each by itself. Local. */
+void tess_model_predict_changed(const struct tess_model *model, const struct tess_rows *rows,
+                                const struct tess_model_columns *columns,
+                                const struct tess_model_change *change);
 
 #endif

@@ -1,6 +1,6 @@
 /* rundir.h -- what is where in a run directory: used.yaml, log.jsonl, checkpoint-<step>.h5 (the
  * newest few), best-<step>.h5 (lowest validation RMSE), beside each of these its sidecar
- * (checksums.h), and the lock of the run that works in it. Local. */
+ * (checksums.h), blend.json, and the lock of the run that works in it. Local. */
 #ifndef TESSERA_RUNDIR_H
 #define TESSERA_RUNDIR_H
 
@@ -14,6 +14,7 @@ struct tess_error;
 #define TESS_RUN_LOCK       "lock"
 #define TESS_RUN_CHECKPOINT "checkpoint"
 #define TESS_RUN_BEST       "best"
+#define TESS_RUN_BLEND      "blend.json" /* blend.h */
 
 /* Steps of the files of a kind in a directory, newest first; own of the caller. Returns how many.
  */

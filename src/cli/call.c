@@ -71,6 +71,18 @@ int tess_call_int(const struct tess_call *call, const char *name, int64_t low, i
     return TESS_OK;
 }
 
+int tess_call_blend(const struct tess_call *call, enum tess_blend_choice *choice,
+                    struct tess_error *error)
+{
+    const char *text = tess_call_option(call, "blend");
+    int parsed = tess_blend_parse(text);
+
+    if (parsed < 0)
+        return tess_error_set(error, TESS_EUSAGE, "--blend: '%s' is none of auto, on, off", text);
+    *choice = (enum tess_blend_choice)parsed;
+    return TESS_OK;
+}
+
 /* In the order of the table, whatever the order given: the same call gives the same text. */
 char *tess_call_text(const struct tess_call *call)
 {

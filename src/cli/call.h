@@ -4,6 +4,7 @@
 
 #include "command.h"
 
+#include "tessera/blend.h"
 #include "tessera/text.h"
 
 #include <mpi.h>
@@ -34,6 +35,10 @@ int tess_call_int(const struct tess_call *call, const char *name, int64_t low, i
                   int64_t *x, struct tess_error *error);
 int tess_call_double(const struct tess_call *call, const char *name, double low, double high,
                      double *x, struct tess_error *error);
+
+/* The option --blend; auto if it is not given. TESS_EUSAGE if it is none of its words. */
+int tess_call_blend(const struct tess_call *call, enum tess_blend_choice *choice,
+                    struct tess_error *error);
 
 /* The command with its options and arguments, as it could be given again; own of the caller. */
 char *tess_call_text(const struct tess_call *call);

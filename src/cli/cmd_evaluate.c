@@ -24,6 +24,9 @@ static const struct tess_option options[] = {
      "(a long one: readout, value)"},
     {"control", 0, "NAME[,NAME]",
      "with --predictions: what they call the control, in A+NAME (besides control and ctrl)"},
+    {"blend", 0, "auto|on|off",
+     "score the model together with the baseline that the training found best (default auto: where "
+     "it pays)"},
     {"resamples", 0, "N", "of perturbations, for the intervals (default 1000)"},
     {"halvings", 0, "N", "of the replicates, for the noise ceiling (default 20)"},
     {"seed", 0, "N", "of resamples and halvings (default 0)"},
@@ -132,6 +135,8 @@ static int read_options(const struct tess_call *call, struct tess_evaluate_optio
                                           .n_resamples = 1000,
                                           .n_halvings = 20};
     out->predictions = tess_call_option(call, "predictions");
+    if (tess_call_blend(call, &out->blend, error) != TESS_OK)
+        return error->code;
     tess_call_list(call, "control", &out->control);
     if (out->control.n > 0 && !out->predictions)
         return tess_error_set(error, TESS_EUSAGE,

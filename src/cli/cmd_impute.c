@@ -12,6 +12,8 @@ static const struct tess_option options[] = {
      "perturbations and combinations A+B (default: all trained singles)"},
     {"readouts", 'r', "LIST", "readouts (default: all that were trained)"},
     {"store", 0, "STORE", "marks what it measured (default: the store the model was trained on)"},
+    {"blend", 0, "auto|on|off",
+     "with the baseline that the training found best (default auto: where it pays)"},
     {"threads", 't', "N", "threads of a rank (default: OMP_NUM_THREADS, else 1)"},
     {"dry-run", 'n', NULL, "say how large the file would be, and stop"},
     {0},
@@ -25,6 +27,7 @@ static int read_options(const struct tess_call *call, struct tess_impute *impute
     impute->output = tess_call_option(call, "output");
     impute->store = tess_call_option(call, "store");
     impute->dry_run = tess_call_option(call, "dry-run") != NULL;
+    tess_call_blend(call, &impute->blend, error);
     tess_call_selection(call, "contexts", &impute->context, error);
     tess_call_selection(call, "perturbations", &impute->perturbation, error);
     tess_call_selection(call, "readouts", &impute->readout, error);

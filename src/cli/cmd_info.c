@@ -3,9 +3,11 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/blend.h"
 #include "tessera/checkpoint.h"
 #include "tessera/error.h"
 #include "tessera/info.h"
+#include "tessera/log.h"
 #include "tessera/rundir.h"
 #include "tessera/store.h"
 #include "tessera/writer.h"
@@ -42,10 +44,27 @@ static json_t *describe_file(const char *path, struct tess_error *error)
                : tess_writer_describe(tess_writer_types[kind - TESS_INFO_MATRIX], path, error);
 }
 
-static int describe(const struct tess_call *call, const char *path, struct tess_error *error)
+/* What a run has beside its checkpoint. */
+static void add_blend(const char *directory, json_t *json)
+{
+    struct tess_error wrong = TESS_ERROR_INIT;
+    struct tess_blend blend;
+    int there;
+
+    if (tess_blend_read(directory, &blend, &there, &wrong) != TESS_OK)
+        tess_warn("%s", wrong.text);
+    else if (there)
+        json_object_set_new(json, "blend", tess_blend_json(&blend));
+}
+
+/* run: the directory that the file was found in; NULL: it was named itself. */
+static int describe(const struct tess_call *call, const char *path, const char *run,
+                    struct tess_error *error)
 {
     json_t *json = describe_file(path, error);
 
+    if (json && run)
+        add_blend(run, json);
     if (json && tess_call_option(call, "json")) {
         json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
         putchar('\n');
@@ -67,12 +86,12 @@ static int describe_path(const struct tess_call *call, struct tess_error *error)
         return error->code;
     if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
         if (tess_rundir_find(path, &checkpoint, &store, error) == TESS_OK)
-            describe(call, checkpoint.item[0], error);
+            describe(call, checkpoint.item[0], path, error);
         tess_strings_release(&checkpoint);
         tess_free(store);
         return error->code;
     }
-    return describe(call, path, error);
+    return describe(call, path, NULL, error);
 }
 
 /* Rank 0 alone: heads of files are small. */

@@ -36,6 +36,19 @@ static int check_any(const struct tess_evaluation *evaluation, struct tess_error
                           evaluation->store->h5.path);
 }
 
+/* Is the model blended with a baseline of this store? Collective. */
+static int open_blender(struct tess_evaluation *evaluation, struct tess_error *error)
+{
+    enum tess_blend_choice choice = evaluation->options.blend;
+
+    if (!evaluation->has_model || evaluation->predicted)
+        return TESS_OK;
+    if (tess_blender_open(&evaluation->blender, evaluation->model, choice, evaluation->comm,
+                          error) == TESS_OK)
+        tess_blender_check(&evaluation->blender, evaluation->store, choice, error);
+    return error->code;
+}
+
 /* What is learned for the contexts that have something to score. Collective. */
 static int learn(struct tess_evaluation *evaluation, struct tess_error *error)
 {
@@ -47,6 +60,8 @@ static int learn(struct tess_evaluation *evaluation, struct tess_error *error)
     tess_baselines_init(&evaluation->baselines, &evaluation->profiles,
                         &(struct tess_baselines_options){.nearest_in = scored}, evaluation->comm,
                         error);
+    if (error->code == TESS_OK && evaluation->blender.active)
+        tess_blender_join(&evaluation->blender, &evaluation->baselines);
     tess_free(scored);
     return error->code;
 }
@@ -66,7 +81,8 @@ int tess_evaluate_run(struct tess_evaluation *evaluation, const struct tess_stor
                                            : model              ? model->path
                                                                 : "");
     tess_profiles_init(&evaluation->profiles, store, TESS_PROFILES_BYTES);
-    if (tess_evaluate_choose(evaluation, error) == TESS_OK && learn(evaluation, error) == TESS_OK &&
+    if (tess_evaluate_choose(evaluation, error) == TESS_OK &&
+        open_blender(evaluation, error) == TESS_OK && learn(evaluation, error) == TESS_OK &&
         check_any(evaluation, error) == TESS_OK)
         tess_evaluate_groups(evaluation, error);
     return error->code;
@@ -76,6 +92,7 @@ void tess_evaluate_release(struct tess_evaluation *evaluation)
 {
     for (int64_t g = 0; g < evaluation->n_groups && evaluation->group; g++)
         tess_bootstrap_release(&evaluation->group[g].outcome);
+    tess_blender_release(&evaluation->blender);
     tess_baselines_release(&evaluation->baselines);
     if (evaluation->store)
         tess_profiles_release(&evaluation->profiles);

@@ -6,8 +6,8 @@
 
 /* What the model predicts for the scored experiments [begin, end) of one context: (end - begin,
  * readouts of the context), NaN where it cannot. Local. */
-void tess_evaluate_predict(const struct tess_evaluation *evaluation, int64_t begin, int64_t end,
-                           double *out);
+int tess_evaluate_predict(const struct tess_evaluation *evaluation, int64_t begin, int64_t end,
+                          double *out, struct tess_error *error);
 /* NaN in place of the measured values of a held-out unit that the model says nothing about; returns
  * how many those are. Local. */
 int64_t tess_evaluate_mask(const struct tess_evaluation *evaluation, int64_t unit, float *measured);

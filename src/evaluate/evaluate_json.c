@@ -162,6 +162,22 @@ static json_t *hash_json(uint64_t hash)
     return json_string(text);
 }
 
+/* What each member of the ensemble is blended with; NULL: nothing is blended. */
+static json_t *blend_json(const struct tess_blender *blender)
+{
+    json_t *members;
+
+    if (!blender->active)
+        return NULL;
+    members = json_array();
+    for (int i = 0; i < blender->n; i++)
+        json_array_append_new(members, json_pack("{s:s, s:f, s:f}", "baseline",
+                                                 tess_baseline_name(blender->blend[i].baseline),
+                                                 "weight", blender->blend[i].weight, "mean_weight",
+                                                 blender->blend[i].mean_weight));
+    return members;
+}
+
 static json_t *source_json(const struct tess_evaluation *evaluation)
 {
     const struct tess_index *index = &evaluation->store->index;
@@ -173,6 +189,7 @@ static json_t *source_json(const struct tess_evaluation *evaluation)
     json_object_set_new(object, "split", hash_json(index->split_hash));
     if (evaluation->has_model && !evaluation->options.predictions)
         json_object_set_new(object, "model", hash_json(evaluation->model->hash));
+    put_object(object, "blend", blend_json(&evaluation->blender), "the model is not blended");
     json_object_set_new(object, "held_out", json_integer(evaluation->n_held_out));
     json_object_set_new(object, "unscored", unscored);
     json_object_set_new(object, "left_out_values", json_integer(evaluation->n_left_out));

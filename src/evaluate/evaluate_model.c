@@ -79,8 +79,8 @@ int64_t tess_evaluate_mask(const struct tess_evaluation *evaluation, int64_t uni
 
 /* Only readouts that the model was trained on are asked for; their values are spread over the
  * context's panel, whose other places are NaN already. All experiments are of one context. */
-static void predict_model(const struct tess_evaluation *evaluation, int64_t begin, int64_t end,
-                          double *out)
+static int predict_model(const struct tess_evaluation *evaluation, int64_t begin, int64_t end,
+                         double *out, struct tess_error *error)
 {
     const struct tess_profiles *profiles = &evaluation->profiles;
     const struct tess_index *index = &evaluation->store->index;
@@ -105,9 +105,9 @@ static void predict_model(const struct tess_evaluation *evaluation, int64_t begi
         known += readout[known] >= 0;
     }
     value = TESS_NEW(float, n *known);
-    tess_model_predict(evaluation->model,
-                       &(struct tess_rows){n, members.first, members.member, context}, known,
-                       readout, value, NULL);
+    tess_blender_predict(&evaluation->blender,
+                         &(struct tess_rows){n, members.first, members.member, context},
+                         &(struct tess_model_columns){known, readout, value, NULL}, error);
     for (int64_t i = 0; i < n * known; i++)
         out[i / known * width + place[i % known]] = (double)value[i];
     tess_sets_release(&members);
@@ -115,10 +115,11 @@ static void predict_model(const struct tess_evaluation *evaluation, int64_t begi
     tess_free(context);
     tess_free(readout);
     tess_free(place);
+    return error->code;
 }
 
-void tess_evaluate_predict(const struct tess_evaluation *evaluation, int64_t begin, int64_t end,
-                           double *out)
+int tess_evaluate_predict(const struct tess_evaluation *evaluation, int64_t begin, int64_t end,
+                          double *out, struct tess_error *error)
 {
     const struct tess_profiles *profiles = &evaluation->profiles;
     int64_t width = tess_profiles_width(profiles, profiles->context_of[evaluation->unit[begin]]);
@@ -131,6 +132,5 @@ void tess_evaluate_predict(const struct tess_evaluation *evaluation, int64_t beg
         for (int64_t k = 0; k < width; k++)
             out[(i - begin) * width + k] = row ? (double)row[k] : NAN;
     }
-    if (!evaluation->predicted)
-        predict_model(evaluation, begin, end, out);
+    return evaluation->predicted ? error->code : predict_model(evaluation, begin, end, out, error);
 }

@@ -1,6 +1,8 @@
 /* evaluate_print.c -- the scores for people. */
 #include "evaluate.h"
 
+#include "tessera/alloc.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -37,9 +39,18 @@ static void print_wide(FILE *out, double x)
         fprintf(out, "    %12.4f", x);
 }
 
-static void print_method(FILE *out, const char *name, const struct tess_estimate *own)
+#define NAME_WIDTH 20
+
+/* Of what is scored first; own of the caller. */
+static char *first_name(const struct tess_evaluation *evaluation)
 {
-    fprintf(out, "%-20s", name);
+    return evaluation->options.predictions ? tess_strdup("predictions")
+                                           : tess_blender_name(&evaluation->blender);
+}
+
+static void print_method(FILE *out, int width, const char *name, const struct tess_estimate *own)
+{
+    fprintf(out, "%-*s", width, name);
     for (size_t i = 0; i < N_COLUMNS; i++)
         print_number(out, own[columns[i].metric].value);
     fputc('\n', out);
@@ -48,24 +59,26 @@ static void print_method(FILE *out, const char *name, const struct tess_estimate
 static void print_group(const struct tess_evaluation *evaluation, const struct tess_group *group,
                         FILE *out)
 {
+    char *name = first_name(evaluation);
     int first = evaluation->has_model;
+    int width = first && strlen(name) > NAME_WIDTH ? (int)strlen(name) : NAME_WIDTH;
 
-    fprintf(out, "%-20s", "");
+    fprintf(out, "%-*s", width, "");
     for (size_t i = 0; i < N_COLUMNS; i++)
         fprintf(out, " %11s", columns[i].title);
     fputc('\n', out);
     if (first)
-        print_method(out, evaluation->options.predictions ? "predictions" : "model",
-                     group->outcome.own);
+        print_method(out, width, name, group->outcome.own);
+    tess_free(name);
     for (int b = 0; b < TESS_BASELINES; b++)
         if (tess_evaluate_excuse(evaluation, group, b))
-            fprintf(out, "%-20s %11s  %s\n", tess_baseline_name(b), "-",
+            fprintf(out, "%-*s %11s  %s\n", width, tess_baseline_name(b), "-",
                     tess_evaluate_excuse(evaluation, group, b));
         else
-            print_method(out, tess_baseline_name(b),
+            print_method(out, width, tess_baseline_name(b),
                          group->outcome.own + (first + b) * TESS_METRICS);
     if (group->ceiling.n_experiments > 0) {
-        fprintf(out, "%-20s", "noise ceiling");
+        fprintf(out, "%-*s", width, "noise ceiling");
         for (size_t i = 0; i < N_COLUMNS; i++)
             print_number(out, columns[i].metric < TESS_DISCRIMINATION
                                   ? tess_ceiling_value(&group->ceiling, columns[i].metric)

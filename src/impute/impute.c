@@ -48,6 +48,7 @@ void tess_impute_release(struct tess_impute *impute)
 
 static void release(struct imputation *work)
 {
+    tess_imputation_close_blend(work);
     tess_model_release(&work->model);
     tess_sets_release(&work->perturbation);
     tess_sets_release(&work->context);
@@ -160,17 +161,19 @@ static void describe(const struct imputation *work, int64_t first, int64_t n, in
     }
 }
 
-static void predict(const struct imputation *work, int64_t first, int64_t n, float *out,
-                    float *deviation)
+static int predict(const struct imputation *work, int64_t first, int64_t n, float *out,
+                   float *deviation, struct tess_error *error)
 {
     int64_t *begin, *member, *context;
 
     describe(work, first, n, &begin, &member, &context);
-    tess_model_predict(&work->model, &(struct tess_rows){n, begin, member, context},
-                       work->readout.n, work->readout.member, out, deviation);
+    tess_blender_predict(
+        &work->blender, &(struct tess_rows){n, begin, member, context},
+        &(struct tess_model_columns){work->readout.n, work->readout.member, out, deviation}, error);
     tess_free(begin);
     tess_free(member);
     tess_free(context);
+    return error->code;
 }
 
 /* Blocks are whole tiles of the predictor, so that few places in them stay empty. Ranks write
@@ -197,8 +200,8 @@ static int write_values(const struct imputation *work, struct tess_writer *file,
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
         int64_t first, rows = tess_rounds_take(&rounds, round, &first);
 
-        if (rows > 0)
-            predict(work, first, rows, block, deviation);
+        if (rows > 0 && predict(work, first, rows, block, deviation, error) != TESS_OK)
+            break;
         tess_writer_put_rows(file, NULL, first, rows, block, error);
         if (spread && error->code == TESS_OK)
             tess_writer_put_rows(file, DEVIATION, first, rows, deviation, error);
@@ -243,7 +246,8 @@ int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct te
         tess_sets_broadcast(comm, &work.context);
         tess_sets_broadcast(comm, &work.readout);
         work.n_rows = work.perturbation.n * work.context.n;
-        if (check_size(&work, rank, comm, error) == TESS_OK && !impute->dry_run)
+        if (check_size(&work, rank, comm, error) == TESS_OK && !impute->dry_run &&
+            tess_imputation_open_blend(&work, comm, error) == TESS_OK)
             write_file(&work, comm, error);
     }
     release(&work);

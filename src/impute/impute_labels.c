@@ -111,11 +111,13 @@ static int write_notes(const struct imputation *work, struct tess_writer *file,
     char *config = tess_config_yaml(&work->model.config, 1, 0);
     char *hash = tess_format("%016" PRIx64, work->model.hash),
          *store = tess_format("%016" PRIx64, work->model.store_hash), when[32];
+    char *blend = work->blender.active ? tess_blender_name(&work->blender) : NULL;
     time_t now = time(NULL);
     struct tm utc;
     const char *const text[][2] = {{"model_hash", hash},
                                    {"store_hash", store},
                                    {"config", config},
+                                   {"blend", blend},
                                    {"provenance/model", work->model.path},
                                    {"provenance/program", tess_version},
                                    {"provenance/created", when},
@@ -126,12 +128,13 @@ static int write_notes(const struct imputation *work, struct tess_writer *file,
     tess_writer_write_number(file, "step", (double)work->model.step, error);
     if (error->code == TESS_OK)
         tess_writer_write_number(file, "n_models", work->model.n_members, error);
-    for (int i = 0; i < 7 && error->code == TESS_OK; i++)
+    for (int i = 0; i < 8 && error->code == TESS_OK; i++)
         if (text[i][1])
             tess_writer_write_text(file, text[i][0], text[i][1], error);
     tess_free(config);
     tess_free(hash);
     tess_free(store);
+    tess_free(blend);
     return error->code;
 }
 

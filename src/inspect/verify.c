@@ -3,6 +3,7 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/blend.h"
 #include "tessera/broadcast.h"
 #include "tessera/checkpoint.h"
 #include "tessera/checksums.h"
@@ -203,6 +204,9 @@ static void verify_texts(const char *directory, struct tess_verified *verified)
     struct tess_error error = TESS_ERROR_INIT;
     char *path = tess_format("%s/log.jsonl", directory), *store = NULL, *line = NULL;
     FILE *file = fopen(path, "r");
+    struct tess_error bad_blend = TESS_ERROR_INIT;
+    struct tess_blend blend;
+    int there;
     json_int_t epoch = 0;
     size_t room = 0;
 
@@ -228,6 +232,8 @@ static void verify_texts(const char *directory, struct tess_verified *verified)
     path = tess_format("%s/used.yaml", directory);
     if (tess_rundir_read_used(path, &store, &error) != TESS_OK)
         tess_strings_add(&verified->problem, error.text);
+    if (tess_blend_read(directory, &blend, &there, &bad_blend) != TESS_OK)
+        tess_strings_add(&verified->problem, bad_blend.text);
     tess_free(store);
     tess_free(path);
 }

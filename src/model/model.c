@@ -278,7 +278,7 @@ int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
     if (error->code != TESS_OK || broadcast_model(model, comm, error) != TESS_OK)
         return error->code;
     model->n_members = 1;
-    model->hash = hash_of(model);
+    model->hash = model->own_hash = hash_of(model);
     tess_encoder_init(&model->encoder, &model->config);
     model->predictor = TESS_NEW(struct tess_predictor, 1);
     tess_predictor_init(
@@ -332,29 +332,32 @@ static void predict_one(const struct tess_model *model, const struct tess_rows *
 }
 
 /* Mean and standard deviation over the members, in their order (Welford 1962: one pass, in double,
- * without the cancellation of Σx² - n mean²). There are at least two members. */
-static void predict_ensemble(const struct tess_model *model, const struct tess_rows *rows,
-                             int64_t n_readouts, const int64_t *readout, float *out,
-                             float *deviation)
+ * without the cancellation of Σx² - n mean²). A single member stays as it is, to the bit. */
+void tess_model_predict_changed(const struct tess_model *model, const struct tess_rows *rows,
+                                const struct tess_model_columns *columns,
+                                const struct tess_model_change *change)
 {
-    int64_t n = rows->n * n_readouts, members = 0;
-    double *mean = TESS_NEW(double, n), *square = TESS_NEW(double, n);
+    float *out = columns->out, *deviation = columns->deviation;
+    int64_t n = rows->n * columns->n_readouts, room = model->next ? n : 0;
+    double *mean = TESS_NEW(double, room), *square = TESS_NEW(double, room);
+    int members = 0;
 
     for (const struct tess_model *member = model; member; member = member->next) {
-        predict_one(member, rows, n_readouts, readout, out);
+        predict_one(member, rows, columns->n_readouts, columns->readout, out);
+        if (change->make)
+            change->make(change->closure, members, out);
         members++;
-        for (int64_t i = 0; i < n; i++) {
+        for (int64_t i = 0; i < room; i++) {
             double delta = (double)out[i] - mean[i];
 
-            mean[i] += delta / (double)members;
+            mean[i] += delta / members;
             square[i] += delta * ((double)out[i] - mean[i]);
         }
     }
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < room; i++)
         out[i] = (float)mean[i];
-        if (deviation)
-            deviation[i] = (float)sqrt(square[i] / (double)(members - 1));
-    }
+    for (int64_t i = 0; deviation && i < n; i++)
+        deviation[i] = room ? (float)sqrt(square[i] / (members - 1)) : 0;
     tess_free(mean);
     tess_free(square);
 }
@@ -362,11 +365,7 @@ static void predict_ensemble(const struct tess_model *model, const struct tess_r
 void tess_model_predict(const struct tess_model *model, const struct tess_rows *rows,
                         int64_t n_readouts, const int64_t *readout, float *out, float *deviation)
 {
-    if (model->next) {
-        predict_ensemble(model, rows, n_readouts, readout, out, deviation);
-        return;
-    }
-    predict_one(model, rows, n_readouts, readout, out);
-    if (deviation)
-        memset(deviation, 0, (size_t)(rows->n * n_readouts) * sizeof *deviation);
+    tess_model_predict_changed(model, rows,
+                               &(struct tess_model_columns){n_readouts, readout, out, deviation},
+                               &(struct tess_model_change){NULL, NULL});
 }

@@ -87,12 +87,12 @@ static void read_store_name(const char *directory, char **store)
  * .damaged.sum is tried first, as it ends in another one. */
 static int is_ours(const char *name, size_t length)
 {
-    static const char *const fixed[] = {"used.yaml", "log.jsonl", TESS_RUN_LOCK};
+    static const char *const fixed[] = {"used.yaml", "log.jsonl", TESS_RUN_LOCK, TESS_RUN_BLEND};
     static const char *const ending[] = {".damaged.sum", ".damaged", ".sum"};
     char *file = tess_format("%.*s", (int)length, name);
     int is = 0;
 
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         is |= strcmp(file, fixed[i]) == 0;
     for (int i = 0; i < 3; i++)
         if (length > strlen(ending[i]) &&

@@ -1,5 +1,6 @@
 /* run_loop.c -- a training from its first epoch to its last: log, validation, checkpoints. */
 #include "run.h"
+#include "run_blend.h"
 #include "run_compare.h"
 
 #include "tessera/agree.h"
@@ -254,8 +255,10 @@ int tess_train(const struct tess_config *config, const struct tess_train_options
         tess_info("done in %.1f s: %s", all, run.directory);
         tess_debug("%.1f s of it (%.2g %%) writing checkpoints", run.saving,
                    100 * run.saving / all);
-        if (trainer.progress.best_epoch > 0)
+        if (trainer.progress.best_epoch > 0) {
             tess_run_say_comparison(&trainer, &comparison);
+            tess_run_blend(&run, &trainer, error);
+        }
     }
     if (loaded)
         tess_trainer_say_memory(&trainer);

@@ -35,7 +35,7 @@ def run(*arguments, ranks=1, code=0, limit_kib=0, env=None):
 
 
 def impute(out, *options, **keywords):
-    return run("-q", "impute", "run", "-o", out, *options, **keywords)
+    return run("-q", "impute", "run", "-o", out, "--blend", "off", *options, **keywords)
 
 
 def train(store, directory, *settings):
@@ -129,7 +129,7 @@ def same_bits():
                                              many.var_names),
                                       values("all.h5ad", [f"P01@C{c}" for c in (1, 2, 3)], many.var_names))
         impute("everything.h5ad", "-p", "*,@combinations", env=env)
-        run("-q", "evaluate", "run", "--json", "model.json", "--resamples", 5, "--halvings", 2, env=env)
+        run("-q", "evaluate", "run", "--blend", "off", "--json", "model.json", "--resamples", 5, "--halvings", 2, env=env)
         run("-q", "evaluate", "s.prc.h5", "--predictions", "everything.h5ad", "--json", "file.json", "--resamples", 5, "--halvings", 2,
             env=env)
         model, file = (json.load(open(x)) for x in ("model.json", "file.json"))
@@ -137,9 +137,9 @@ def same_bits():
         assert model["model"]["rmse"] == file["model"]["rmse"] and model["model"] == file["model"]
 
 
-def evaluate_both(store, runs, predictions):
+def evaluate_both(store, runs, predictions, *more):
     """Runs and a file of what they predict have the same scores, to the bit."""
-    run("-q", "evaluate", *runs, "--json", "runs.json", "--resamples", 5, "--halvings", 2)
+    run("-q", "evaluate", *runs, *more, "--json", "runs.json", "--resamples", 5, "--halvings", 2)
     run("-q", "evaluate", store, "--predictions", predictions, "--json", "file.json", "--resamples", 5, "--halvings", 2)
     of_runs, of_file = (json.load(open(x)) for x in ("runs.json", "file.json"))
     assert of_runs["model"] == of_file["model"] and of_runs["model"]["rmse"] > 0
@@ -149,16 +149,16 @@ def check_ensemble(store, runs):
     """Mean and deviation of the runs' predictions, the same bits on all ranks; evaluate scores the mean."""
     alone = []
     for directory in runs:
-        run("-q", "impute", directory, "-o", f"{directory}.h5ad", "-p", "*,@combinations")
+        run("-q", "impute", directory, "--blend", "off", "-o", f"{directory}.h5ad", "-p", "*,@combinations")
         alone.append(anndata.read_h5ad(f"{directory}.h5ad").X.astype(float))
     for ranks in 1, 2, 3, 5:
-        run("-q", "impute", *runs, "-o", f"ensemble{ranks}.h5ad", "-p", "*,@combinations", ranks=ranks)
+        run("-q", "impute", *runs, "--blend", "off", "-o", f"ensemble{ranks}.h5ad", "-p", "*,@combinations", ranks=ranks)
         subprocess.run(["h5diff", "--exclude-path", "/uns/provenance", "ensemble1.h5ad", f"ensemble{ranks}.h5ad"], check=True)
     data = anndata.read_h5ad("ensemble1.h5ad")
     np.testing.assert_allclose(data.X, np.mean(alone, 0), rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(data.layers["std"], np.std(alone, 0, ddof=1), rtol=1e-5, atol=1e-7)
     assert data.uns["n_models"] == len(runs)
-    evaluate_both(store, runs, "ensemble1.h5ad")
+    evaluate_both(store, runs, "ensemble1.h5ad", "--blend", "off")
 
 
 def ensemble():
@@ -205,7 +205,7 @@ def forward_pass():
                                    ("cp", "s.prc.h5", "plain-cp"), ("dot", "one.prc.h5", "plain-one")):
         train(store, directory, "train.optimizer=sgd", "train.momentum=0", "train.weight_decay=0", "train.learning_rate=0.01", "data.scale=0",
               f"model.kind={kind}", *plain)
-        run("-q", "impute", directory, "-o", "plain.h5ad", "-p", "*,@combinations")
+        run("-q", "impute", directory, "--blend", "off", "-o", "plain.h5ad", "-p", "*,@combinations")
         data = anndata.read_h5ad("plain.h5ad")
         assert {len(p.split("+")) for p in data.obs["perturbation"]} == {1, 2, 3} or store == "one.prc.h5"
         assert data.X.std() > 1e-2

@@ -139,7 +139,7 @@ for values in ([2.5], [0.75] * 6):
 def predicted(directory):
     """{(context, perturbation, readout): value} for the validation rows, as impute writes them."""
     names = sorted({name for _, name, split, _ in made if split == "val"})
-    run("-q", "impute", directory, "-o", f"{directory}.h5ad", "-p", ",".join(names), ranks=2)
+    run("-q", "impute", directory, "--blend", "off", "-o", f"{directory}.h5ad", "-p", ",".join(names), ranks=2)
     with h5py.File(f"{directory}.h5ad") as file:
         rows, readouts = ([n.decode() if isinstance(n, bytes) else n for n in file[name][:]] for name in ("obs/_index", "var/_index"))
         return {(*reversed(row.split("@")), r): float(y) for row, values in zip(rows, file["X"][:]) for r, y in zip(readouts, values)}

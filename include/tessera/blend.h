@@ -1,0 +1,97 @@
+/* blend.h -- a model and a baseline as one predictor: w · model + (1 - w) · baseline.
+ *
+ * The weight is fitted once, at the end of a training, on the validation values, and kept in the
+ * run directory (docs/formats.md, "blend.json"); whoever predicts takes it from there. Where the
+ * baseline has nothing to go by, the context's mean takes its place, with a weight of its own. */
+#ifndef TESSERA_BLEND_H
+#define TESSERA_BLEND_H
+
+#include "tessera/baselines.h"
+#include "tessera/mapping.h"
+
+#include <jansson.h>
+#include <mpi.h>
+#include <stdint.h>
+
+struct tess_error;
+struct tess_model;
+struct tess_model_columns;
+struct tess_rows;
+struct tess_store;
+
+/* The baselines that a model is compared and blended with. */
+extern const int tess_blend_baselines[];
+enum { TESS_BLEND_BASELINES = 3 };
+
+/* What is blended: where it pays, wherever a weight is known, nowhere. */
+enum tess_blend_choice { TESS_BLEND_AUTO, TESS_BLEND_ON, TESS_BLEND_OFF };
+/* "auto", "on", "off"; NULL is auto; -1: none of them. Local. */
+int tess_blend_parse(const char *text);
+
+/* Sums over some values y of errors m = model - y and b = baseline - y, of each baseline of
+ * tess_blend_baselines. */
+struct tess_blend_sums {
+    double experiments, values; /* that the model can predict */
+    double m2;
+    double b2[TESS_BLEND_BASELINES]; /* with the context's mean where it falls back */
+    struct { /* of experiments on which it does not fall back */
+        double experiments, m2, b2, mb;
+    } own[TESS_BLEND_BASELINES];
+};
+
+struct tess_blend {
+    int baseline; /* enum tess_baseline */
+    double weight; /* of the model, 0 to 1 */
+    double mean_weight; /* the same beside the context's mean, where the baseline falls back */
+    int64_t n_experiments, n_values; /* of validation */
+    double model_rmse, baseline_rmse; /* on them */
+    uint64_t model_hash, store_hash, split_hash; /* what it belongs to */
+};
+
+/* The best baseline and the weights; local. */
+void tess_blend_fit(struct tess_blend *blend, const struct tess_blend_sums *sums);
+/* Is it worth it? Weights near 1 change nothing but the cost. Local. */
+int tess_blend_pays(const struct tess_blend *blend);
+/* blend.json of a run directory, appearing whole. Local. */
+int tess_blend_write(const char *directory, const struct tess_blend *blend,
+                     struct tess_error *error);
+/* TESS_EDATA naming what is wrong; *there = 0, and no error, if there is no such file. Local. */
+int tess_blend_read(const char *directory, struct tess_blend *blend, int *there,
+                    struct tess_error *error);
+/* As it is written; own of the caller. Local. */
+json_t *tess_blend_json(const struct tess_blend *blend);
+
+/* A model, or an ensemble, with the blend of each member. */
+struct tess_blender {
+    const struct tess_model *model; /* borrowed */
+    int active; /* is anything blended? */
+    int n; /* members */
+    struct tess_blend *blend; /* (n) weights 1: this one is not blended; own */
+    struct tess_baselines *baselines; /* borrowed */
+    /* The model's numbers in the store; own. */
+    struct tess_mapping component, readout, context;
+};
+
+/* Finds each member's blend beside its checkpoint. auto: one that is stale or damaged is passed
+ * over with a warning; on: TESS_EDATA if one is missing, stale or damaged. Then active says
+ * whether tess_blender_join is needed. Collective over comm. */
+int tess_blender_open(struct tess_blender *blender, const struct tess_model *model,
+                      enum tess_blend_choice choice, MPI_Comm comm, struct tess_error *error);
+/* May this store's baselines be blended with? It must hold what every blended member was trained
+ * on, split as it was. If not: auto warns, and nothing is blended; on is TESS_EDATA. Local, the
+ * same on every rank that has the same index. */
+int tess_blender_check(struct tess_blender *blender, const struct tess_store *store,
+                       enum tess_blend_choice choice, struct tess_error *error);
+/* The baselines of that store, which must outlive the blender. Local. */
+void tess_blender_join(struct tess_blender *blender, struct tess_baselines *baselines);
+void tess_blender_release(struct tess_blender *blender);
+
+/* As tess_model_predict; members are blended before they are averaged. What the store does not know
+ * is the model's alone. Local; not by several threads at once. */
+int tess_blender_predict(const struct tess_blender *blender, const struct tess_rows *rows,
+                         const struct tess_model_columns *columns, struct tess_error *error);
+/* "model (0.93) + linear (0.07)", of an ensemble with its mean weight; "model" if nothing is
+ * blended; own of the caller. Local. */
+char *tess_blender_name(const struct tess_blender *blender);
+
+#endif

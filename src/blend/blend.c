@@ -1,0 +1,59 @@
+/* blend.c -- how much of a model, how much of a baseline. */
+#include "tessera/blend.h"
+
+#include <math.h>
+#include <string.h>
+
+/* The first is what the others fall back to. */
+const int tess_blend_baselines[TESS_BLEND_BASELINES] = {TESS_READOUT_MEAN, TESS_ADDITIVE,
+                                                        TESS_LINEAR};
+
+/* Both chosen on small screens (docs/accuracy.md). */
+#define SHRINKAGE 0.5 /* experiments' worth of belief in the model alone */
+#define PAYS      0.95 /* weights above it are not worth what a baseline costs */
+
+int tess_blend_parse(const char *text)
+{
+    static const char *const name[] = {"auto", "on", "off"};
+
+    for (int i = 0; i < 3; i++)
+        if (!text || strcmp(text, name[i]) == 0)
+            return i;
+    return -1;
+}
+
+int tess_blend_pays(const struct tess_blend *blend)
+{
+    return blend->weight <= PAYS;
+}
+
+/* The least Σ (w m + (1 - w) b)² is at w = Σ b (b - m) / Σ (b - m)². That is shrunk towards 1 as if
+ * there were some more experiments with Σ (b - m)² of the average one, on which the model is
+ * perfect beside the baseline. */
+static double weight_of(double n, double m2, double b2, double mb)
+{
+    double apart = m2 - 2 * mb + b2, w;
+
+    if (n <= 0 || !(apart > 0))
+        return 1;
+    w = ((b2 - mb) / apart * n + SHRINKAGE) / (n + SHRINKAGE);
+    return isfinite(w) ? fmin(fmax(w, 0), 1) : 1;
+}
+
+void tess_blend_fit(struct tess_blend *blend, const struct tess_blend_sums *sums)
+{
+    int best = 0;
+
+    for (int i = 1; i < TESS_BLEND_BASELINES; i++)
+        if (sums->b2[i] < sums->b2[best])
+            best = i;
+    blend->baseline = tess_blend_baselines[best];
+    blend->weight = weight_of(sums->own[best].experiments, sums->own[best].m2, sums->own[best].b2,
+                              sums->own[best].mb);
+    blend->mean_weight =
+        weight_of(sums->own[0].experiments, sums->own[0].m2, sums->own[0].b2, sums->own[0].mb);
+    blend->n_experiments = (int64_t)sums->experiments;
+    blend->n_values = (int64_t)sums->values;
+    blend->model_rmse = sqrt(sums->m2 / sums->values);
+    blend->baseline_rmse = sqrt(sums->b2[best] / sums->values);
+}

@@ -1,0 +1,308 @@
+/* blend_predict.c -- the members of an ensemble, each blended with its own baseline. */
+#include "tessera/blend.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/broadcast.h"
+#include "tessera/error.h"
+#include "tessera/log.h"
+#include "tessera/model.h"
+#include "tessera/rundir.h"
+#include "tessera/store.h"
+#include "tessera/text.h"
+
+#include <string.h>
+
+static const struct tess_blend none = {.weight = 1, .mean_weight = 1};
+
+static int is_blended(const struct tess_blend *blend)
+{
+    return blend->weight < 1 || blend->mean_weight < 1;
+}
+
+/* The blend beside a member's checkpoint, or an error that says why it cannot be had. */
+static void find(const struct tess_model *member, struct tess_blend *blend, int *there,
+                 struct tess_error *error)
+{
+    const char *slash = strrchr(member->path, '/');
+    char *directory =
+        slash ? tess_format("%.*s", (int)(slash - member->path), member->path) : tess_strdup(".");
+
+    if (tess_blend_read(slash == member->path ? "/" : directory, blend, there, error) == TESS_OK) {
+        if (!*there)
+            tess_error_set(error, TESS_EDATA,
+                           "%s: there is no " TESS_RUN_BLEND
+                           " beside it: it is made at the end of a training with validation data",
+                           member->path);
+        else if (blend->model_hash != member->own_hash)
+            tess_error_set(error, TESS_EDATA,
+                           "%s/" TESS_RUN_BLEND
+                           ": belongs to another checkpoint than %s: run 'tessera train' again, "
+                           "which makes it anew",
+                           directory, member->path);
+    }
+    tess_free(directory);
+}
+
+/* What is missing is no news, nor that a checkpoint which is not the best one has no blend. */
+static void pass_over(const struct tess_model *member, int there, const struct tess_error *why)
+{
+    const char *slash = strrchr(member->path, '/'), *name = slash ? slash + 1 : member->path;
+    int expected = strncmp(name, TESS_RUN_BEST "-", strlen(TESS_RUN_BEST) + 1) == 0;
+
+    if (expected && there)
+        tess_warn("%s; the model is not blended with a baseline", why->text);
+    else
+        tess_debug("%s", why->text);
+}
+
+static void find_all(struct tess_blender *blender, enum tess_blend_choice choice,
+                     struct tess_error *error)
+{
+    const struct tess_model *member = blender->model;
+
+    for (int i = 0; i < blender->n; i++, member = member->next) {
+        struct tess_error mine = TESS_ERROR_INIT;
+        struct tess_blend *blend = &blender->blend[i];
+        int there;
+
+        find(member, blend, &there, &mine);
+        if (mine.code != TESS_OK && choice == TESS_BLEND_ON) {
+            *error = mine;
+            return;
+        }
+        if (mine.code != TESS_OK)
+            pass_over(member, there, &mine);
+        if (mine.code != TESS_OK || (choice == TESS_BLEND_AUTO && !tess_blend_pays(blend)))
+            *blend = none;
+    }
+}
+
+int tess_blender_open(struct tess_blender *blender, const struct tess_model *model,
+                      enum tess_blend_choice choice, MPI_Comm comm, struct tess_error *error)
+{
+    int rank;
+
+    *blender = (struct tess_blender){.model = model, .n = model->n_members};
+    blender->blend = TESS_NEW(struct tess_blend, blender->n);
+    for (int i = 0; i < blender->n; i++)
+        blender->blend[i] = none;
+    if (choice == TESS_BLEND_OFF)
+        return TESS_OK;
+    MPI_Comm_rank(comm, &rank);
+    if (rank == 0)
+        find_all(blender, choice, error);
+    if (tess_agree(comm, error) == TESS_OK)
+        tess_broadcast(comm, blender->blend, (size_t)blender->n * sizeof *blender->blend);
+    for (int i = 0; i < blender->n && error->code == TESS_OK; i++)
+        blender->active |= is_blended(&blender->blend[i]);
+    return error->code;
+}
+
+int tess_blender_check(struct tess_blender *blender, const struct tess_store *store,
+                       enum tess_blend_choice choice, struct tess_error *error)
+{
+    const struct tess_index *index = &store->index;
+
+    for (int i = 0; i < blender->n && blender->active; i++) {
+        const struct tess_blend *blend = &blender->blend[i];
+
+        if (!is_blended(blend) ||
+            (blend->store_hash == index->hash && blend->split_hash == index->split_hash))
+            continue;
+        if (choice == TESS_BLEND_ON)
+            return tess_error_set(error, TESS_EDATA,
+                                  "%s: its %s not those of the training: its baselines are "
+                                  "others than the model's weight was chosen for; name the store "
+                                  "of the training with --store, or give --blend off",
+                                  store->h5.path,
+                                  blend->store_hash == index->hash ? "split's experiments are"
+                                                                   : "values are");
+        tess_warn("%s: its %s not those of the training; the model is not blended with a baseline",
+                  store->h5.path,
+                  blend->store_hash == index->hash ? "split's experiments are" : "values are");
+        blender->active = 0;
+    }
+    return TESS_OK;
+}
+
+void tess_blender_join(struct tess_blender *blender, struct tess_baselines *baselines)
+{
+    const struct tess_index *index = &baselines->profiles->store->index;
+    const struct tess_model *model = blender->model;
+
+    blender->baselines = baselines;
+    tess_mapping_init(&blender->component, &model->perturbation, &index->perturbation, NULL);
+    tess_mapping_init(&blender->readout, &model->readout, &index->readout, NULL);
+    tess_mapping_init(&blender->context, &model->context, &index->context, NULL);
+}
+
+void tess_blender_release(struct tess_blender *blender)
+{
+    tess_mapping_release(&blender->component);
+    tess_mapping_release(&blender->readout);
+    tess_mapping_release(&blender->context);
+    tess_free(blender->blend);
+    *blender = (struct tess_blender){.n = 0};
+}
+
+/* What the baselines say about the rows that are asked for. */
+struct said {
+    const struct tess_blender *blender; /* borrowed */
+    int64_t n, n_readouts;
+    int64_t *column; /* (n_readouts) of a readout among those below, -1: not in the store; own */
+    int64_t *readout, n_known; /* of the store, ascending; own */
+    uint8_t *known; /* (n) is the row's context in the store? own */
+    uint8_t *fallback; /* (n, TESS_BASELINES) own */
+    double *value[TESS_BASELINES]; /* (n, n_known) own, NULL: not needed */
+};
+
+/* The distinct readouts in the store's order, and where each that is asked for stands. */
+static void place_readouts(struct said *said, const int64_t *readout)
+{
+    const struct tess_mapping *map = &said->blender->readout;
+    int64_t n = said->blender->baselines->profiles->store->index.readout.n;
+    int64_t *place = TESS_NEW(int64_t, n);
+
+    said->column = TESS_NEW(int64_t, said->n_readouts);
+    said->readout = TESS_NEW(int64_t, said->n_readouts);
+    for (int64_t i = 0; i < said->n_readouts; i++)
+        if (map->to[readout[i]] >= 0)
+            place[map->to[readout[i]]] = 1;
+    for (int64_t r = 0; r < n; r++)
+        if (place[r]) {
+            said->readout[said->n_known] = r;
+            place[r] = said->n_known++;
+        } else
+            place[r] = -1;
+    for (int64_t i = 0; i < said->n_readouts; i++)
+        said->column[i] = map->to[readout[i]] < 0 ? -1 : place[map->to[readout[i]]];
+    tess_free(place);
+}
+
+static void said_init(struct said *said, const struct tess_blender *blender,
+                      const struct tess_rows *rows, const struct tess_model_columns *columns)
+{
+    *said = (struct said){.blender = blender, .n = rows->n, .n_readouts = columns->n_readouts};
+    place_readouts(said, columns->readout);
+    said->known = TESS_NEW(uint8_t, said->n);
+    said->fallback = TESS_NEW(uint8_t, said->n * TESS_BASELINES);
+    for (int i = 0; i < blender->n; i++) {
+        int baseline = blender->blend[i].baseline;
+
+        if (is_blended(&blender->blend[i]) && !said->value[baseline])
+            said->value[baseline] = TESS_NEW(double, said->n * said->n_known);
+    }
+}
+
+static void said_release(struct said *said)
+{
+    for (int b = 0; b < TESS_BASELINES; b++)
+        tess_free(said->value[b]);
+    tess_free(said->column);
+    tess_free(said->readout);
+    tess_free(said->known);
+    tess_free(said->fallback);
+}
+
+/* The store's number of a row's perturbation, or -1. */
+static int64_t combination_of(const struct tess_blender *blender, const struct tess_rows *rows,
+                              int64_t row)
+{
+    int64_t n = rows->first[row + 1] - rows->first[row], found = -1;
+    int64_t *member = TESS_NEW(int64_t, n);
+
+    if (tess_mapping_translate(&blender->component, n, rows->member + rows->first[row], member) ==
+        n)
+        found = tess_index_find(&blender->baselines->profiles->store->index, n, member);
+    tess_free(member);
+    return found;
+}
+
+/* Rows of one context at a time: they mostly come so. */
+static int ask(struct said *said, const struct tess_rows *rows, struct tess_error *error)
+{
+    const struct tess_blender *blender = said->blender;
+    int64_t *combination = TESS_NEW(int64_t, said->n);
+
+    for (int64_t i = 0; i < said->n; i++)
+        combination[i] = combination_of(blender, rows, i);
+    for (int64_t first = 0, end; first < said->n && error->code == TESS_OK; first = end) {
+        int64_t context = blender->context.to[rows->context[first]];
+        double *out[TESS_BASELINES];
+
+        for (end = first + 1; end < said->n && rows->context[end] == rows->context[first]; end++)
+            ;
+        if (context < 0)
+            continue;
+        for (int b = 0; b < TESS_BASELINES; b++)
+            out[b] = said->value[b] ? said->value[b] + first * said->n_known : NULL;
+        memset(said->known + first, 1, (size_t)(end - first));
+        tess_baselines_predict(blender->baselines,
+                               &(struct tess_query){context, end - first, combination + first,
+                                                    said->n_known, said->readout},
+                               out, said->fallback + first * TESS_BASELINES, error);
+    }
+    tess_free(combination);
+    return error->code;
+}
+
+/* A member's predictions, blended in place. */
+static void mix(const void *closure, int member, float *out)
+{
+    const struct said *said = closure;
+    const struct tess_blend *blend = &said->blender->blend[member];
+
+    if (!is_blended(blend))
+        return;
+    for (int64_t i = 0; i < said->n; i++) {
+        const double *value = said->value[blend->baseline] + i * said->n_known;
+        double w = said->fallback[i * TESS_BASELINES + blend->baseline] ? blend->mean_weight
+                                                                        : blend->weight;
+
+        for (int64_t k = 0; said->known[i] && k < said->n_readouts; k++) {
+            float *x = &out[i * said->n_readouts + k];
+
+            if (said->column[k] >= 0)
+                *x = (float)(w * (double)*x + (1 - w) * value[said->column[k]]);
+        }
+    }
+}
+
+int tess_blender_predict(const struct tess_blender *blender, const struct tess_rows *rows,
+                         const struct tess_model_columns *columns, struct tess_error *error)
+{
+    struct said said;
+
+    if (!blender->active) {
+        tess_model_predict_changed(blender->model, rows, columns,
+                                   &(struct tess_model_change){NULL, NULL});
+        return TESS_OK;
+    }
+    said_init(&said, blender, rows, columns);
+    if (ask(&said, rows, error) == TESS_OK)
+        tess_model_predict_changed(blender->model, rows, columns,
+                                   &(struct tess_model_change){&said, mix});
+    said_release(&said);
+    return error->code;
+}
+
+char *tess_blender_name(const struct tess_blender *blender)
+{
+    double weight = 0;
+    int baseline = -1, several = 0;
+
+    if (!blender->active)
+        return tess_strdup("model");
+    for (int i = 0; i < blender->n; i++) {
+        const struct tess_blend *blend = &blender->blend[i];
+
+        weight += blend->weight / blender->n;
+        if (!is_blended(blend))
+            continue;
+        several |= baseline >= 0 && baseline != blend->baseline;
+        baseline = blend->baseline;
+    }
+    return tess_format("model (%.2f) + %s (%.2f)", weight,
+                       several ? "baselines" : tess_baseline_name(baseline), 1 - weight);
+}

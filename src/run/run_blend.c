@@ -1,0 +1,181 @@
+/* run_blend.c -- the weight beside the best baseline, at the end of a training. */
+#include "run_blend.h"
+
+#include "run.h"
+#include "run_validation.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+#include "tessera/log.h"
+#include "tessera/model.h"
+#include "tessera/trainer.h"
+
+#include <math.h>
+#include <string.h>
+
+struct fitting {
+    const struct tess_trainer *trainer;
+    const struct tess_model *model;
+    struct tess_blend_sums *sums; /* (validation.n) */
+};
+
+/* The model says nothing of what it was not trained on, nor does who predicts with it. */
+static int is_known(const struct fitting *fitting, int64_t combination, int64_t context)
+{
+    const struct tess_index *index = &fitting->trainer->store.index;
+    int known = fitting->model->trained_context[context];
+
+    for (int64_t k = index->combination_first[combination];
+         k < index->combination_first[combination + 1]; k++)
+        known = known && fitting->model->trained_perturbation[index->combination_member[k]];
+    return known;
+}
+
+/* The batch as the model takes it: the store's numbers of perturbations and contexts are its own.
+ */
+static float *predict(const struct fitting *fitting, const struct tess_validation_batch *batch)
+{
+    const struct tess_index *index = &fitting->trainer->store.index;
+    int64_t *first = TESS_NEW(int64_t, batch->n + 1), *member = NULL;
+    int64_t *context = TESS_NEW(int64_t, batch->n);
+    float *out = TESS_NEW(float, batch->n * batch->width);
+    size_t room = 0;
+
+    for (int64_t k = 0; k < batch->n; k++) {
+        const int64_t *of = index->combination_first + batch->combination[k];
+        int64_t size = of[1] - of[0];
+
+        member = tess_grow(member, &room, (size_t)(first[k] + size), sizeof *member);
+        memcpy(member + first[k], index->combination_member + of[0], (size_t)size * sizeof *member);
+        first[k + 1] = first[k] + size;
+        context[k] = batch->context;
+    }
+    tess_model_predict(fitting->model, &(struct tess_rows){batch->n, first, member, context},
+                       batch->width, batch->readout, out, NULL);
+    tess_free(first);
+    tess_free(member);
+    tess_free(context);
+    return out;
+}
+
+/* One value of an experiment. */
+static void add(struct tess_blend_sums *sums, double m, const double *b, const uint8_t *own)
+{
+    sums->values++;
+    sums->m2 += m * m;
+    for (int i = 0; i < TESS_BLEND_BASELINES; i++) {
+        sums->b2[i] += b[i] * b[i];
+        if (!own[i])
+            continue;
+        sums->own[i].m2 += m * m;
+        sums->own[i].b2 += b[i] * b[i];
+        sums->own[i].mb += m * b[i];
+    }
+}
+
+static void take_experiment(const struct fitting *fitting,
+                            const struct tess_validation_batch *batch, int64_t k, const float *out)
+{
+    struct tess_blend_sums *sums = &fitting->sums[batch->first + k];
+    uint8_t own[TESS_BLEND_BASELINES];
+
+    for (int i = 0; i < TESS_BLEND_BASELINES; i++)
+        own[i] = !batch->fallback[k * TESS_BASELINES + tess_blend_baselines[i]];
+    for (int64_t j = 0; j < batch->width; j++) {
+        int64_t at = k * batch->width + j;
+        double y = tess_validation_value(fitting->trainer, batch, at), b[TESS_BLEND_BASELINES];
+
+        if (isnan(y) || !fitting->model->trained_readout[batch->readout[j]])
+            continue;
+        for (int i = 0; i < TESS_BLEND_BASELINES; i++)
+            b[i] = batch->out[tess_blend_baselines[i]][at] - y;
+        add(sums, (double)out[at] - y, b, own);
+    }
+    sums->experiments = sums->values > 0;
+    for (int i = 0; i < TESS_BLEND_BASELINES; i++)
+        sums->own[i].experiments = sums->values > 0 && own[i];
+}
+
+static void take(void *closure, const struct tess_validation_batch *batch)
+{
+    const struct fitting *fitting = closure;
+    float *out = predict(fitting, batch);
+
+    for (int64_t k = 0; k < batch->n; k++)
+        if (is_known(fitting, batch->combination[k], batch->context))
+            take_experiment(fitting, batch, k, out);
+    tess_free(out);
+}
+
+static void say(const struct tess_blend *blend)
+{
+    if (tess_blend_pays(blend))
+        tess_info("evaluate and impute blend it with the baseline %s: %.2f of the model, %.2f of "
+                  "the baseline (--blend off: the model alone)",
+                  tess_baseline_name(blend->baseline), blend->weight, 1 - blend->weight);
+    else
+        tess_info("evaluate and impute take the model alone: its weight beside the baseline %s is "
+                  "%.2f (--blend on: blend nevertheless)",
+                  tess_baseline_name(blend->baseline), blend->weight);
+}
+
+/* Fits and writes. Collective. */
+static int make(const struct tess_run *run, const struct tess_trainer *trainer,
+                const struct tess_model *model, struct tess_error *error)
+{
+    struct fitting fitting = {trainer, model,
+                              TESS_NEW(struct tess_blend_sums, trainer->validation.n)};
+    struct tess_blend_sums sums;
+    struct tess_blend blend = {.model_hash = model->own_hash,
+                               .store_hash = trainer->store.index.hash,
+                               .split_hash = trainer->store.index.split_hash};
+
+    if (tess_validation_visit(trainer, &(struct tess_validation_visitor){&fitting, take}, error) ==
+        TESS_OK) {
+        tess_validation_add_up(trainer, (int64_t)(sizeof sums / sizeof(double)),
+                               (const double *)fitting.sums, (double *)&sums);
+        if (sums.values > 0) {
+            tess_blend_fit(&blend, &sums);
+            if (run->rank == 0 && tess_blend_write(run->directory, &blend, error) == TESS_OK)
+                say(&blend);
+        }
+    }
+    tess_free(fitting.sums);
+    return tess_agree(trainer->comm, error);
+}
+
+/* Does the run have the one that belongs to this model? Rank 0 looks. */
+static int is_made(const struct tess_run *run, const struct tess_model *model)
+{
+    struct tess_error ignored = TESS_ERROR_INIT;
+    struct tess_blend blend;
+    int there = 0;
+
+    if (run->rank == 0)
+        there = tess_blend_read(run->directory, &blend, &there, &ignored) == TESS_OK && there &&
+                blend.model_hash == model->own_hash;
+    MPI_Bcast(&there, 1, MPI_INT, 0, run->comm);
+    return there;
+}
+
+int tess_run_blend(const struct tess_run *run, const struct tess_trainer *trainer,
+                   struct tess_error *error)
+{
+    struct tess_error mine = TESS_ERROR_INIT;
+    struct tess_model model;
+
+    if (tess_index_observed(&trainer->store.index, TESS_VAL) == 0)
+        return TESS_OK;
+    if (tess_model_open(&model, run->directory, trainer->comm, &mine) == TESS_OK &&
+        !is_made(run, &model))
+        make(run, trainer, &model, &mine);
+    tess_model_release(&model);
+    if (mine.code == TESS_EINTERRUPTED)
+        return tess_error_set(error, mine.code,
+                              "stopped by a signal after the last checkpoint: run the same command "
+                              "again to go on");
+    if (mine.code != TESS_OK)
+        tess_warn("%s; the model's weight beside the baselines is not known", mine.text);
+    return error->code;
+}

@@ -1,0 +1,123 @@
+/* run_validation.c -- some validation experiments at a time, with the baselines' predictions. */
+#include "run_validation.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+#include "tessera/gather.h"
+#include "tessera/preempt.h"
+#include "tessera/trainer.h"
+
+#include <string.h>
+
+#define KEPT_BYTES   ((size_t)128 << 20) /* of values: a rank has its own in memory already */
+#define BATCH_VALUES ((int64_t)1 << 18) /* predictions of a baseline at a time */
+
+static void batch_init(struct tess_validation_batch *batch, const struct tess_trainer *trainer,
+                       int64_t first)
+{
+    const struct tess_index *index = &trainer->store.index;
+    const struct tess_dataset *dataset = &trainer->dataset;
+    const struct tess_loaded *loaded = &trainer->validation;
+    int64_t e = loaded->experiment[first], panel = index->panel[e], most;
+
+    *batch = (struct tess_validation_batch){.first = first,
+                                            .context = index->context_of[e],
+                                            .width = tess_dataset_width(dataset, panel),
+                                            .readout = dataset->panel_readout +
+                                                       dataset->panel_first[panel]};
+    most = 1 + BATCH_VALUES / (batch->width + 1);
+    while (batch->n < most && first + batch->n < loaded->n) {
+        int64_t other = loaded->experiment[first + batch->n];
+
+        if (index->panel[other] != panel || index->context_of[other] != batch->context)
+            break;
+        batch->n++;
+    }
+    batch->combination = TESS_NEW(int64_t, batch->n);
+    batch->store_readout = TESS_NEW(int64_t, batch->width);
+    batch->fallback = TESS_NEW(uint8_t, batch->n * TESS_BASELINES);
+    for (int i = 0; i < TESS_BLEND_BASELINES; i++)
+        batch->out[tess_blend_baselines[i]] = TESS_NEW(double, batch->n * batch->width);
+    for (int64_t k = 0; k < batch->n; k++)
+        batch->combination[k] = index->combination[loaded->experiment[first + k]];
+    for (int64_t k = 0; k < batch->width; k++)
+        batch->store_readout[k] =
+            index->panel_readout[index->panel_first[panel] +
+                                 dataset->panel_column[dataset->panel_first[panel] + k]];
+}
+
+static void batch_release(struct tess_validation_batch *batch)
+{
+    for (int b = 0; b < TESS_BASELINES; b++)
+        tess_free(batch->out[b]);
+    tess_free(batch->combination);
+    tess_free(batch->store_readout);
+    tess_free(batch->fallback);
+}
+
+double tess_validation_value(const struct tess_trainer *trainer,
+                             const struct tess_validation_batch *batch, int64_t at)
+{
+    const struct tess_loaded *loaded = &trainer->validation;
+
+    return (double)
+        loaded->value[loaded->value_first[batch->first + at / batch->width] + at % batch->width];
+}
+
+/* This rank's validation experiments. Local. */
+static int visit(const struct tess_trainer *trainer, struct tess_baselines *baselines,
+                 const struct tess_validation_visitor *visitor, struct tess_error *error)
+{
+    struct tess_validation_batch batch;
+
+    for (int64_t first = 0; first < trainer->validation.n && error->code == TESS_OK;
+         first += batch.n) {
+        struct tess_query query;
+
+        batch_init(&batch, trainer, first);
+        query = (struct tess_query){batch.context, batch.n, batch.combination, batch.width,
+                                    batch.store_readout};
+        if (tess_preempt_signal())
+            tess_error_set(error, TESS_EINTERRUPTED, "stopped by a signal");
+        else if (tess_baselines_predict(baselines, &query, batch.out, batch.fallback, error) ==
+                 TESS_OK)
+            visitor->take(visitor->closure, &batch);
+        batch_release(&batch);
+    }
+    return error->code;
+}
+
+int tess_validation_visit(const struct tess_trainer *trainer,
+                          const struct tess_validation_visitor *visitor, struct tess_error *error)
+{
+    struct tess_baselines_options options = {.stopped = tess_preempt_signal};
+    struct tess_profiles profiles;
+    struct tess_baselines baselines;
+
+    tess_profiles_init(&profiles, &trainer->store, KEPT_BYTES);
+    if (tess_baselines_init(&baselines, &profiles, &options, trainer->comm, error) == TESS_OK)
+        visit(trainer, &baselines, visitor, error);
+    tess_agree(trainer->comm, error);
+    tess_baselines_release(&baselines);
+    tess_profiles_release(&profiles);
+    return error->code;
+}
+
+/* Ranks hold consecutive experiments. */
+void tess_validation_add_up(const struct tess_trainer *trainer, int64_t n, const double *mine,
+                            double *sum)
+{
+    int64_t all = 0;
+    double *every;
+
+    MPI_Reduce(&trainer->validation.n, &all, 1, MPI_INT64_T, MPI_SUM, 0, trainer->comm);
+    every = TESS_NEW(double, all *n);
+    tess_gather(trainer->comm, mine, trainer->validation.n, (size_t)n * sizeof *mine, every);
+    memset(sum, 0, (size_t)n * sizeof *sum);
+    for (int64_t k = 0; k < all; k++)
+        for (int64_t i = 0; i < n; i++)
+            sum[i] += every[k * n + i];
+    MPI_Bcast(sum, tess_int(n), MPI_DOUBLE, 0, trainer->comm);
+    tess_free(every);
+}

@@ -1,0 +1,38 @@
+/* run_validation.h -- the validation experiments of a training beside what baselines say of them.
+ */
+#ifndef RUN_VALIDATION_H
+#define RUN_VALIDATION_H
+
+#include "tessera/blend.h"
+
+struct tess_error;
+struct tess_trainer;
+
+/* Consecutive validation experiments of this rank, of one context and panel. Borrowed. */
+struct tess_validation_batch {
+    int64_t first, n; /* places in trainer->validation */
+    int64_t context, width;
+    int64_t *combination; /* (n) of the store */
+    const int64_t *readout; /* (width) of the model */
+    int64_t *store_readout; /* the same, of the store */
+    double *out[TESS_BASELINES]; /* (n, width) of tess_blend_baselines; others NULL */
+    uint8_t *fallback; /* (n, TESS_BASELINES) */
+};
+/* The measured value of a place in out[…]; NaN: none. Local. */
+double tess_validation_value(const struct tess_trainer *trainer,
+                             const struct tess_validation_batch *batch, int64_t at);
+
+struct tess_validation_visitor {
+    void *closure;
+    void (*take)(void *closure, const struct tess_validation_batch *batch);
+};
+/* Baselines learn from the training rows; then each rank's batches in their order.
+ * TESS_EINTERRUPTED if a signal came meanwhile. Collective. */
+int tess_validation_visit(const struct tess_trainer *trainer,
+                          const struct tess_validation_visitor *visitor, struct tess_error *error);
+/* What a visitor made of each experiment of this rank: `n` numbers (trainer->validation.n, n) added
+ * up in the order of the experiments; the same on every rank. Collective. */
+void tess_validation_add_up(const struct tess_trainer *trainer, int64_t n, const double *mine,
+                            double *sum);
+
+#endif
