@@ -1,6 +1,6 @@
 /* gemm.h -- the kernel's matrix products (OpenBLAS's sgemm), and a probe that watches them.
  *
- * c (m, n) = op(a) (m, k) · op(b) (k, n) + beta c; row-major, rows without gaps. A probe records
+ * c (m, n) = op(a) (m, k) · op(b) (k, n) + beta c; row-major, rows of a and b without gaps. A probe records
  * the calls, so that a benchmark can replay them alone, and the seconds of each phase of the
  * kernel. Local; one probe a thread; NULL: nobody watches. */
 #ifndef TESSERA_GEMM_H
@@ -22,6 +22,7 @@ struct tess_gemm {
     int trans_a, trans_b; /* a is stored (k, m), b is stored (n, k) */
     const float *a, *b; /* borrowed, as c is */
     float beta, *c;
+    int64_t ldc; /* floats from a row of c to the next; 0: n */
 };
 
 struct tess_probe {

@@ -82,13 +82,16 @@ struct tess_schedule {
 /* Cuts the training experiments into lanes of equal shares of observations. A batch of 0 becomes
  * the power of two that gives an epoch 256 to 512 steps, kept between 512 (factorised models: 256)
  * and 16384, and at least one observation a lane. (Of tiles a place without a value counts as one.)
- * Lanes of 0 become 16; of factorised models as many as have 16384 observations a step each, 4 at
+ * Lanes of 0 become 16; of factorised models as many as have 16384 observations a step each, 8 at
  * least and 64 at most. Local (every rank has the index). */
 void tess_schedule_init(struct tess_schedule *schedule, const struct tess_config *config,
                         const struct tess_dataset *dataset);
 void tess_schedule_release(struct tess_schedule *schedule);
 /* Observations that a lane takes at a step. Local. */
 int64_t tess_schedule_share(const struct tess_schedule *schedule, int lane);
+/* Is a tile a dense block (tile.h), are its experiments those of one perturbation? Local. */
+int tess_schedule_dense(const struct tess_schedule *schedule);
+int tess_schedule_by_perturbation(const struct tess_schedule *schedule);
 /* What a lane will hold, before it is loaded. */
 struct tess_lane_sizes {
     int64_t experiments, values; /* kept values */

@@ -65,7 +65,8 @@ struct tess_trainer {
     int n_local; /* lanes here */
     struct tess_lane *lane; /* (n_local) */
     struct tess_loaded validation; /* this rank's share */
-    struct tess_routes validation_routes; /* one step: its P rows */
+    struct tess_routes validation_routes; /* one step: its P rows, each once */
+    int64_t *validation_entry; /* (perturbations) the entry of each row there, or -1; own */
     int64_t steps_per_epoch;
 
     struct tess_shape shape;

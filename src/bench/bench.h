@@ -17,6 +17,8 @@ struct bench {
     MPI_Comm comm;
     int rank, n_ranks, n_threads, repeat;
     char directory[TESS_PATH]; /* of temporary files */
+    double mlp_rate; /* observations a second of the section's mlp, tiles; 0: none yet */
+    double memory_rate; /* bytes a second of all ranks and threads; 0: not measured */
     json_t *report; /* rank 0's; own */
     json_t *section, *at; /* where in it; borrowed */
 };

@@ -11,6 +11,7 @@
 #include "tessera/model.h"
 #include "tessera/predictor.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -95,9 +96,10 @@ static void products_release(struct products *products, const struct bench *benc
     block_release(&products->block);
 }
 
-/* As many trained perturbations as take some seconds, in all contexts. */
+/* As many trained perturbations as take some seconds, in all contexts. Values a second; `bytes`:
+ * theirs. */
 static double into_file(struct bench *bench, const struct tess_trainer *trainer, char *checkpoint,
-                        double rate, struct tess_error *error)
+                        double rate, double *bytes, struct tess_error *error)
 {
     const struct tess_vocab *vocab = &trainer->store.index.perturbation;
     double row = (double)trainer->dataset.readout.n * (double)trainer->store.index.context.n;
@@ -113,6 +115,7 @@ static double into_file(struct bench *bench, const struct tess_trainer *trainer,
         if (trainer->dataset.trained_perturbation[i])
             tess_strings_add(&impute.perturbation, vocab->symbol[i]);
     wanted = (double)impute.perturbation.n * row;
+    *bytes = 4 * wanted;
     start = tess_bench_start(bench);
     tess_impute_write(&impute, bench->comm, error);
     start = tess_bench_stop(bench, start);
@@ -122,29 +125,74 @@ static double into_file(struct bench *bench, const struct tess_trainer *trainer,
     return wanted / start;
 }
 
-/* In memory and into the file, and the products alone, in turns. */
+/* As many bytes as the values have, by write(2) and fsync(2): each rank its share, to a file of its
+ * own. Bytes a second. Collective. */
+static double plainly(const struct bench *bench, double bytes)
+{
+    char *path = tess_format("%s/plain-%d", bench->directory, bench->rank);
+    size_t size = (size_t)1 << 22;
+    char *block = TESS_NEW(char, size);
+    int64_t n = (int64_t)(bytes / bench->n_ranks / (double)size) + 1;
+    double start = tess_bench_start(bench);
+    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+    memset(block, 1, size);
+    for (int64_t i = 0; i < n && file >= 0; i++)
+        if (write(file, block, size) != (ssize_t)size)
+            break; /* the disk is full: imputation has said so, or will */
+    if (file >= 0) {
+        fsync(file);
+        close(file);
+    }
+    start = tess_bench_stop(bench, start);
+    unlink(path);
+    tess_free(path);
+    tess_free(block);
+    return (double)(n * bench->n_ranks) * (double)size / start;
+}
+
+/* What is reached in each way, of one turn. */
+enum { MEMORY, INTO_FILE, PLAINLY, N_WAYS };
+
+static void say(struct bench *bench, double rate[N_WAYS][BENCH_MOST],
+                double share[N_WAYS][BENCH_MOST])
+{
+    int n = bench->repeat;
+    double memory = tess_bench_median(n, rate[MEMORY]);
+
+    tess_bench_say(bench, "imputation, in memory", memory / 1e3, "k values/s",
+                   tess_bench_median(n, share[MEMORY]), "of sgemm alone");
+    if (bench->memory_rate > 0)
+        tess_bench_say(bench, "  its bytes", 4 * memory / 1e9, "GB/s",
+                       4 * memory / bench->memory_rate, "of memory's rate");
+    tess_bench_say(bench, "imputation, into the file", tess_bench_median(n, rate[INTO_FILE]) / 1e3,
+                   "k values/s", tess_bench_median(n, share[INTO_FILE]), "of sgemm alone");
+    tess_bench_say(bench, "  its bytes", 4 * tess_bench_median(n, rate[INTO_FILE]) / 1e9, "GB/s",
+                   tess_bench_median(n, share[PLAINLY]), "of writing them alone");
+    tess_bench_say(bench, "writing as many bytes alone", tess_bench_median(n, rate[PLAINLY]) / 1e9,
+                   "GB/s", NAN, NULL);
+}
+
+/* In memory and into the file, the products and the writing alone, in turns. */
 static int measure(struct bench *bench, struct tess_trainer *trainer,
                    const struct tess_model *model, char *path, struct tess_error *error)
 {
-    double rate[2][BENCH_MOST], share[2][BENCH_MOST];
+    double rate[N_WAYS][BENCH_MOST], share[N_WAYS][BENCH_MOST], bytes;
     struct products products;
-    int n = bench->repeat;
 
     products_init(&products, bench, model);
-    for (int r = 0; r < n && error->code == TESS_OK; r++) {
+    for (int r = 0; r < bench->repeat && error->code == TESS_OK; r++) {
         double alone = products.values / tess_bench_replay(bench, products.probe);
 
-        rate[0][r] = products.values / predict(bench, model, &products.block);
-        rate[1][r] = into_file(bench, trainer, path, rate[0][r], error);
-        for (int k = 0; k < 2; k++)
+        rate[MEMORY][r] = products.values / predict(bench, model, &products.block);
+        rate[INTO_FILE][r] = into_file(bench, trainer, path, rate[MEMORY][r], &bytes, error);
+        rate[PLAINLY][r] = plainly(bench, bytes);
+        for (int k = 0; k < PLAINLY; k++)
             share[k][r] = rate[k][r] / alone;
+        share[PLAINLY][r] = 4 * rate[INTO_FILE][r] / rate[PLAINLY][r];
     }
-    if (error->code == TESS_OK) {
-        tess_bench_say(bench, "imputation, in memory", tess_bench_median(n, rate[0]) / 1e3,
-                       "k values/s", tess_bench_median(n, share[0]), "of sgemm alone");
-        tess_bench_say(bench, "imputation, into the file", tess_bench_median(n, rate[1]) / 1e3,
-                       "k values/s", tess_bench_median(n, share[1]), "of sgemm alone");
-    }
+    if (error->code == TESS_OK)
+        say(bench, rate, share);
     products_release(&products, bench);
     return error->code;
 }

@@ -172,8 +172,8 @@ void tess_bench_machine(struct bench *bench, int n_hidden, const int *hidden)
     tess_bench_say(bench, "multiply-add peak", flops, "GFLOP/s a core", NAN, NULL);
     for (int i = 0; i < n_hidden; i++)
         products(bench, hidden[i], flops);
-    tess_bench_say(bench, "memory, x = y + s z", rate_of(bench, &stream) * 12 * STREAM * 1e-9,
-                   "GB/s", NAN, NULL);
+    bench->memory_rate = rate_of(bench, &stream) * 12 * STREAM;
+    tess_bench_say(bench, "memory, x = y + s z", bench->memory_rate * 1e-9, "GB/s", NAN, NULL);
 }
 
 /* Seconds of `n` rounds: ping-pong of one byte, or rows of `window` messages and an answer. */

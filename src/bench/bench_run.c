@@ -66,7 +66,29 @@ static int make_directory(struct bench *bench, struct tess_error *error)
     return error->code;
 }
 
-/* Both ways of sampling on the same data; imputation once, as it does not depend on them. */
+/* The mlp both ways of sampling, then factorised models at the same width; imputation once for each
+ * kind. All on the same data. */
+static int run_kinds(struct bench *bench, const struct recipe *recipe, struct tess_config *config,
+                     struct tess_error *error)
+{
+    struct tess_config dot = *config;
+
+    dot.model.kind = TESS_KIND_DOT;
+    dot.model.embedding_dim = 64;
+    dot.train.lanes = 0;
+    bench->mlp_rate = 0;
+    if (tess_bench_training(bench, config, "tiles", 1, error) != TESS_OK)
+        return error->code;
+    config->train.sampling = TESS_SAMPLING_OBSERVATIONS;
+    config->train.batch = recipe->batch;
+    if (tess_bench_training(bench, config, "observations", 0, error) == TESS_OK &&
+        tess_bench_training(bench, &dot, "dot", 1, error) == TESS_OK) {
+        dot.train.batch = 262144;
+        tess_bench_training(bench, &dot, "dot, wide", 0, error);
+    }
+    return error->code;
+}
+
 static int run_recipe(struct bench *bench, const struct recipe *recipe, struct tess_error *error)
 {
     struct bench_data data = recipe->data;
@@ -84,14 +106,41 @@ static int run_recipe(struct bench *bench, const struct recipe *recipe, struct t
         snprintf(config.data.store, sizeof config.data.store, "%s", bench->options->store);
     else
         tess_bench_simulate(bench, &data, &config, error);
-    if (error->code == TESS_OK &&
-        tess_bench_training(bench, &config, "tiles", 1, error) == TESS_OK) {
-        config.train.sampling = TESS_SAMPLING_OBSERVATIONS;
-        config.train.batch = recipe->batch;
-        tess_bench_training(bench, &config, "observations", 0, error);
-    }
+    if (error->code == TESS_OK)
+        run_kinds(bench, recipe, &config, error);
     if (!bench->options->store)
         tess_bench_forget(bench, config.data.store);
+    return error->code;
+}
+
+/* Shapes that factorised models are for, with the default recipe's sizes: a single readout in many
+ * contexts, and whole genomes. */
+static int run_factorised(struct bench *bench, struct tess_error *error)
+{
+    struct bench_data one = {2000, 1, 1000, 0.3}, wide = {2000, 20000, 10, 0.85};
+    struct tess_config config;
+
+    tess_bench_settings(bench, &config);
+    config.model.embedding_dim = 64;
+    config.model.hidden_dim = 192;
+    tess_bench_section(bench, "one readout", "A single readout in 1000 contexts, D = 64, H = 192");
+    bench->mlp_rate = 0;
+    one.perturbations /= bench->options->quick ? 10 : 1;
+    wide.perturbations /= bench->options->quick ? 10 : 1;
+    if (tess_bench_simulate(bench, &one, &config, error) == TESS_OK &&
+        tess_bench_training(bench, &config, "mlp", 0, error) == TESS_OK) {
+        config.model.kind = TESS_KIND_DOT;
+        tess_bench_training(bench, &config, "dot", 0, error);
+    }
+    tess_bench_forget(bench, config.data.store);
+    if (error->code != TESS_OK)
+        return error->code;
+    tess_bench_section(bench, "genomes", "20000 readouts, D = 64, H = 192");
+    bench->mlp_rate = 0;
+    config.train.lanes = 0;
+    if (tess_bench_simulate(bench, &wide, &config, error) == TESS_OK)
+        tess_bench_training(bench, &config, "dot", 1, error);
+    tess_bench_forget(bench, config.data.store);
     return error->code;
 }
 
@@ -128,6 +177,8 @@ static void run_all(struct bench *bench, const struct recipe *only, struct tess_
     for (int i = 0; i < N_RECIPES && error->code == TESS_OK; i++)
         if (only ? only == &recipes[i] : !own)
             run_recipe(bench, &recipes[i], error);
+    if (error->code == TESS_OK && !own && !only)
+        run_factorised(bench, error);
     if (error->code == TESS_OK && !own && !bench->options->rates)
         tess_bench_growth(bench, error);
 }

@@ -190,14 +190,26 @@ static void run_alone(struct bench *bench, const struct tess_config *config, dou
 
 static void describe(struct bench *bench, const struct training *t, const char *label)
 {
+    static const char *const kinds[] = {"mlp", "dot", "cp"};
     const struct tess_config *config = &t->trainer.config;
     char title[200];
 
-    snprintf(title, sizeof title, "%s, %lld observations a step; %lld perturbations",
+    snprintf(title, sizeof title,
+             "%s, %s, %lld observations a step, %lld lanes; %lld perturbations",
+             kinds[config->model.kind],
              config->train.sampling == TESS_SAMPLING_TILES ? "tiles" : "single observations",
-             (long long)t->trainer.schedule.batch,
+             (long long)t->trainer.schedule.batch, (long long)t->trainer.schedule.lanes,
              (long long)t->trainer.store.index.perturbation.n);
     tess_bench_part(bench, label, title);
+}
+
+/* Factorised models against the mlp on the same data. */
+static void compare_kinds(struct bench *bench, const struct tess_config *config, double rate)
+{
+    if (config->model.kind == TESS_KIND_MLP && config->train.sampling == TESS_SAMPLING_TILES)
+        bench->mlp_rate = rate;
+    else if (config->model.kind != TESS_KIND_MLP && bench->mlp_rate > 0)
+        tess_bench_say(bench, "beside the mlp's tiles", rate / bench->mlp_rate, "times", NAN, NULL);
 }
 
 /* A stretch and its products alone, in turns, so that a processor that changes its clock changes
@@ -233,6 +245,8 @@ int tess_bench_training(struct bench *bench, const struct tess_config *config, c
 
         describe(bench, &t, label);
         rate = against_products(&t, probe, error);
+        if (error->code == TESS_OK)
+            compare_kinds(bench, config, rate);
         if (!bench->options->rates)
             break_down(&t, probe, error);
         if (error->code == TESS_OK && !bench->options->rates)

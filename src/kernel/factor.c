@@ -43,7 +43,7 @@ static void output(const struct tess_block *block, float *out)
 
     if (L > 0)
         tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_GEMM, n, K, H, 0, 1, work->a[L - 1],
-                                                   block->mlp->wo, 0, out});
+                                                   block->mlp->wo, 0, out, 0});
     else
         memcpy(out, work->a[0], (size_t)n * (size_t)K * sizeof *out);
     tess_fused_affine(n, K, L > 0 ? block->mlp->bo : NULL, scale_of(K), out);
@@ -217,13 +217,13 @@ static void multiply(const struct factor *f, const struct tess_dense *dense, int
     const float *left = collect(n, dense->u + e, K, f->left, f->rows[0]);
 
     tess_gemm(work->probe,
-              &(struct tess_gemm){TESS_PHASE_GEMM, n, T, K, 0, 1, left, right, 0, f->out});
+              &(struct tess_gemm){TESS_PHASE_GEMM, n, T, K, 0, 1, left, right, 0, f->out, 0});
     tess_fused_loss(&(struct tess_fused_targets){n, T, dense->y + e, dense->column}, f->out,
                     f->grad);
     tess_gemm(work->probe,
-              &(struct tess_gemm){TESS_PHASE_GEMM, T, K, n, 1, 0, f->out, left, 1, dright});
+              &(struct tess_gemm){TESS_PHASE_GEMM, T, K, n, 1, 0, f->out, left, 1, dright, 0});
     tess_gemm(work->probe,
-              &(struct tess_gemm){TESS_PHASE_GEMM, n, K, T, 0, 0, f->out, right, 0, f->rows[0]});
+              &(struct tess_gemm){TESS_PHASE_GEMM, n, K, T, 0, 0, f->out, right, 0, f->rows[0], 0});
     for (int i = 0; i < n; i++)
         tess_fused_add(K, f->rows[0] + (int64_t)i * K, f->dleft + (int64_t)dense->u[e + i] * K);
 }
@@ -288,9 +288,9 @@ static void backward(const struct factor *f)
         return;
     }
     tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_GEMM, K, H, n, 1, 0, f->dleft,
-                                               work->a[L - 1], 0, grad->wo});
+                                               work->a[L - 1], 0, grad->wo, 0});
     tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_GEMM, n, H, K, 0, 0, f->dleft, f->mlp->wo,
-                                               0, work->z});
+                                               0, work->z, 0});
     if (f->cp) {
         gate_backward(f);
         return;

@@ -13,7 +13,8 @@ static void multiply(const struct tess_gemm *g)
         return;
     cblas_sgemm(CblasRowMajor, g->trans_a ? CblasTrans : CblasNoTrans,
                 g->trans_b ? CblasTrans : CblasNoTrans, g->m, g->n, g->k, 1, g->a,
-                g->trans_a ? g->m : g->k, g->b, g->trans_b ? g->k : g->n, g->beta, g->c, g->n);
+                g->trans_a ? g->m : g->k, g->b, g->trans_b ? g->k : g->n, g->beta, g->c,
+                (blasint)(g->ldc ? g->ldc : g->n));
 }
 
 void tess_probe_release(struct tess_probe *probe)

@@ -90,20 +90,43 @@ static void put_row(const struct call *call, int64_t row, int64_t panel, const f
     }
 }
 
+/* Where the outputs of a whole block of places and a whole panel lie side by side in `out`: their
+ * first, else NULL. */
+static float *together(const struct call *call, const int64_t *place, int64_t panel)
+{
+    const int64_t *asked = call->asked + call->panel_first[panel];
+    int64_t n = call->panel_first[panel + 1] - call->panel_first[panel];
+
+    if (n != COLUMNS || place[0] < 0 || call->n_readouts > INT32_MAX)
+        return NULL;
+    for (int64_t k = 0; k < COLUMNS; k++)
+        if (asked[k] != asked[0] + k || call->readout[asked[k]] != call->panel[panel] * COLUMNS + k)
+            return NULL;
+    for (int64_t i = 0; i < ROWS; i++)
+        if (place[i] != place[0] + i)
+            return NULL;
+    return call->out + place[0] * call->n_readouts + asked[0];
+}
+
 static void multiply(const struct call *call, int64_t block, int64_t panel)
 {
     const struct tess_predictor *p = call->p;
     struct tess_predict_part *s = tess_predict_scratch_part(p);
     const int64_t *place = call->place + block * ROWS;
+    float *at = together(call, place, panel);
     int K = p->shape.factors;
 
-    tess_gemm(s->work.probe,
-              &(struct tess_gemm){TESS_PHASE_GEMM, ROWS, COLUMNS, K, 0, 1,
-                                  p->scratch->left + block * ROWS * K,
-                                  p->right + call->panel[panel] * COLUMNS * K, 0, s->out});
+    tess_gemm(s->work.probe, &(struct tess_gemm){TESS_PHASE_GEMM, ROWS, COLUMNS, K, 0, 1,
+                                                 p->scratch->left + block * ROWS * K,
+                                                 p->right + call->panel[panel] * COLUMNS * K, 0,
+                                                 at ? at : s->out, at ? call->n_readouts : 0});
     for (int i = 0; i < ROWS; i++)
-        if (place[i] >= 0)
+        if (!at && place[i] >= 0)
             put_row(call, place[i], panel, s->out + (int64_t)i * COLUMNS);
+        else if (at && p->scaling)
+            tess_scaling_undo(p->scaling, call->rows->context[place[i]], COLUMNS,
+                              call->readout + (at - call->out) % call->n_readouts,
+                              at + i * call->n_readouts);
 }
 
 /* Blocks of rows first, panels within: a block's left vectors stay in the cache. */

@@ -42,7 +42,7 @@ void tess_tower_project(const struct tess_workspace *work, int n, const float *x
                         float *out)
 {
     tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_PROJECT, n, tess_shape_width(work->shape),
-                                               work->shape.dim, 0, 1, x, w, 0, out});
+                                               work->shape.dim, 0, 1, x, w, 0, out, 0});
 }
 
 /* Rows i … i + n - 1 of layer l's activations, which hold its matrix product before. */
@@ -67,9 +67,9 @@ void tess_tower_forward(const struct tess_block *block)
 
     for (int l = 0; l <= last; l++) {
         if (l > 0)
-            tess_gemm(work->probe,
-                      &(struct tess_gemm){TESS_PHASE_GEMM, block->n, H, H, 0, 1, work->a[l - 1],
-                                          block->mlp->w + (int64_t)(l - 1) * H * H, 0, work->a[l]});
+            tess_gemm(work->probe, &(struct tess_gemm){
+                                       TESS_PHASE_GEMM, block->n, H, H, 0, 1, work->a[l - 1],
+                                       block->mlp->w + (int64_t)(l - 1) * H * H, 0, work->a[l], 0});
         for (int i = 0; i < block->n; i += work->strip) {
             int n = block->n - i < work->strip ? block->n - i : work->strip;
 
@@ -101,10 +101,11 @@ void tess_tower_backward(const struct tess_block *block)
         int64_t at = (int64_t)(l - 1) * H * H;
         float *dz = work->a[L];
 
-        tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_GEMM, H, H, block->n, 1, 0, work->z,
-                                                   work->a[l - 1], block->first > 0, grad->w + at});
+        tess_gemm(work->probe,
+                  &(struct tess_gemm){TESS_PHASE_GEMM, H, H, block->n, 1, 0, work->z,
+                                      work->a[l - 1], block->first > 0, grad->w + at, 0});
         tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_GEMM, block->n, H, H, 0, 0, work->z,
-                                                   block->mlp->w + at, 0, dz});
+                                                   block->mlp->w + at, 0, dz, 0});
         for (int i = 0; i < block->n; i += work->strip) {
             int n = block->n - i < work->strip ? block->n - i : work->strip;
 
@@ -129,9 +130,9 @@ void tess_tower_project_back(const struct tess_workspace *work, struct tess_proj
         return;
     }
     tess_gemm(work->probe,
-              &(struct tess_gemm){TESS_PHASE_PROJECT, H, D, n, 1, 0, dz, rows.x, 0, dw});
+              &(struct tess_gemm){TESS_PHASE_PROJECT, H, D, n, 1, 0, dz, rows.x, 0, dw, 0});
     tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_PROJECT, n, D, H, 0, 0, dz, rows.w,
-                                               (float)rows.add, dx});
+                                               (float)rows.add, dx, 0});
 }
 
 void tess_tower_clear(struct tess_shape shape, int64_t n, struct tess_mlp *grad)

@@ -17,7 +17,7 @@
 /* Lanes of factorised models: values are so cheap that lanes pay with many of them only. */
 #define LANES      16
 #define LANE_BATCH 16384
-#define FEW_LANES  4
+#define FEW_LANES  8
 #define MOST_LANES 64
 
 #define TILE_READOUTS 32
@@ -159,8 +159,12 @@ int64_t tess_schedule_share(const struct tess_schedule *schedule, int lane)
     return (l + 1) * batch / lanes - l * batch / lanes;
 }
 
-/* A tile of a perturbation's experiments, side by side with its contexts? */
-static int by_perturbation(const struct tess_schedule *schedule)
+int tess_schedule_dense(const struct tess_schedule *schedule)
+{
+    return is_wide(schedule->config) && !tess_schedule_by_perturbation(schedule);
+}
+
+int tess_schedule_by_perturbation(const struct tess_schedule *schedule)
 {
     return schedule->config->model.kind == TESS_KIND_DOT && schedule->dataset->readout.n == 1;
 }
@@ -179,7 +183,7 @@ static void tile_shape(const struct tess_schedule *schedule, int64_t share, int6
     *T = config->train.tile_readouts ? config->train.tile_readouts : *T;
     *T = *T < width ? *T : width;
     *T = *T < share ? *T : share;
-    *E = by_perturbation(schedule) ? wide : share / *T;
+    *E = tess_schedule_by_perturbation(schedule) ? wide : share / *T;
     *E = config->train.tile_experiments ? config->train.tile_experiments : *E;
     *E = *E > 0 ? *E : 1;
 }
@@ -222,7 +226,8 @@ void tess_schedule_sizes(const struct tess_schedule *schedule, int lane,
         sizes->left = at_once * E > sizes->left ? at_once * E : sizes->left;
         sizes->right = at_once * T > sizes->right ? at_once * T : sizes->right;
     }
-    if (by_perturbation(schedule)) { /* a perturbation's last tile in a run may be any size */
+    if (tess_schedule_by_perturbation(
+            schedule)) { /* a perturbation's last tile in a run may be any size */
         sizes->tiles += n_runs * index->n_combinations;
         sizes->tiles = sizes->tiles < sizes->experiments ? sizes->tiles : sizes->experiments;
     }
@@ -331,7 +336,7 @@ static void cut_panel(struct tess_lane *lane, const struct tess_schedule *schedu
         lane->order[first + i] = lane->order[first + j];
         lane->order[first + j] = x;
     }
-    if (by_perturbation(schedule))
+    if (tess_schedule_by_perturbation(schedule))
         cut_perturbations(lane, schedule, first, end);
     else
         cut_tiles(lane, schedule, first, end);

@@ -100,25 +100,38 @@ static int32_t combination_row(struct tess_work *work, struct tess_marks *marks,
     return at;
 }
 
+/* A left row of its own for the lane's i-th experiment, whose combination has row p. */
+static int32_t add_left(struct tess_work *work, struct tess_marks *marks,
+                        const struct tess_index *index, const struct tess_lane *lane, int64_t i,
+                        int32_t p)
+{
+    int32_t at = work->n_u++, room = work->room_u;
+
+    if (at == room) {
+        work->room_u = more(at, room);
+        work->u_p = tess_realloc(work->u_p, (size_t)room, (size_t)work->room_u, sizeof(int32_t));
+        work->u_c = tess_realloc(work->u_c, (size_t)room, (size_t)work->room_u, sizeof(int32_t));
+        work->experiment =
+            tess_realloc(work->experiment, (size_t)room, (size_t)work->room_u, sizeof(int64_t));
+    }
+    work->experiment[at] = i;
+    work->u_p[at] = p;
+    work->u_c[at] = row_of(marks->context, index->context_of[lane->loaded.experiment[i]],
+                           &work->n_c, &work->room_c, &work->context);
+    return at;
+}
+
 /* The left row of an experiment: its combination in its context. Two experiments of one
  * (combination, context) have a row each: marks are by experiment. */
 static int32_t left_row(struct tess_work *work, struct tess_marks *marks,
                         const struct tess_index *index, const struct tess_lane *lane, int64_t i)
 {
     int64_t e = lane->loaded.experiment[i];
-    int32_t room = work->room_u, at;
 
-    if (marks->experiment[i] >= 0)
-        return marks->experiment[i];
-    at = row_of(marks->experiment, i, &work->n_u, &work->room_u, &work->experiment);
-    if (work->room_u != room) {
-        work->u_p = tess_realloc(work->u_p, (size_t)room, (size_t)work->room_u, sizeof(int32_t));
-        work->u_c = tess_realloc(work->u_c, (size_t)room, (size_t)work->room_u, sizeof(int32_t));
-    }
-    work->u_p[at] = combination_row(work, marks, index, index->combination[e]);
-    work->u_c[at] =
-        row_of(marks->context, index->context_of[e], &work->n_c, &work->room_c, &work->context);
-    return at;
+    if (marks->experiment[i] < 0)
+        marks->experiment[i] = add_left(work, marks, index, lane, i,
+                                        combination_row(work, marks, index, index->combination[e]));
+    return marks->experiment[i];
 }
 
 static void reserve(struct tess_work *work, int64_t n)
@@ -174,6 +187,26 @@ static void work_tile(struct tess_work *work, struct tess_marks *marks,
             observe(work, u, v[t], row[column ? column[t] : t]);
     }
     tess_free(v);
+}
+
+/* The same where all experiments are of one perturbation, and none comes twice at a step: its row
+ * is looked up once, and no experiment is marked. */
+static void work_perturbation(struct tess_work *work, struct tess_marks *marks,
+                              const struct tess_lane *lane, const struct tess_schedule *schedule,
+                              const struct tess_cut *cut)
+{
+    const struct tess_index *index = &schedule->dataset->store->index;
+    const struct tess_loaded *loaded = &lane->loaded;
+    int64_t q = index->combination[loaded->experiment[lane->order[cut->first]]];
+    int32_t p = combination_row(work, marks, index, q), v;
+
+    tile_columns(work, marks, lane, schedule, cut, &v);
+    for (int64_t k = cut->first; k < cut->first + cut->E; k++) {
+        int64_t i = lane->order[k];
+
+        observe(work, add_left(work, marks, index, lane, i, p), v,
+                loaded->value[loaded->value_first[i]]);
+    }
 }
 
 static void *more_room(void *block, int64_t *room, int64_t used, int64_t need, size_t size)
@@ -268,10 +301,30 @@ static void work_picks(struct tess_work *work, struct tess_marks *marks,
     }
 }
 
-/* Marks are set back one by one: clearing whole arrays would cost more than a step. */
-static void forget(struct tess_marks *marks, const struct tess_work *work)
+static void work_tiles(struct tess_work *work, struct tess_marks *marks,
+                       const struct tess_lane *lane, const struct tess_schedule *schedule,
+                       int64_t step)
 {
-    for (int32_t i = 0; i < work->n_u; i++)
+    const struct tess_cut *first = lane->tile + lane->step_first[step];
+    const struct tess_cut *end = lane->tile + lane->step_first[step + 1];
+    int dense = tess_schedule_dense(schedule), together = tess_schedule_by_perturbation(schedule);
+    int64_t n = 0;
+
+    for (const struct tess_cut *cut = first; cut < end; cut++)
+        n += (int64_t)cut->E * cut->T;
+    if (!dense)
+        reserve(work, n);
+    for (const struct tess_cut *cut = first; cut < end; cut++)
+        (dense      ? work_dense
+         : together ? work_perturbation
+                    : work_tile)(work, marks, lane, schedule, cut);
+    point_dense(work);
+}
+
+/* Marks are set back one by one: clearing whole arrays would cost more than a step. */
+static void forget(struct tess_marks *marks, const struct tess_work *work, int experiments)
+{
+    for (int32_t i = 0; i < work->n_u && experiments; i++)
         marks->experiment[work->experiment[i]] = -1;
     for (int32_t i = 0; i < work->n_p; i++)
         marks->combination[work->combination[i]] = -1;
@@ -281,32 +334,6 @@ static void forget(struct tess_marks *marks, const struct tess_work *work)
         marks->readout[work->readout[i]] = -1;
     for (int32_t i = 0; i < work->n_c; i++)
         marks->context[work->context[i]] = -1;
-}
-
-/* Contexts on the right side meet few perturbations each: pairs, not blocks. */
-static int is_dense(const struct tess_schedule *schedule)
-{
-    int64_t kind = schedule->config->model.kind;
-
-    return kind == TESS_KIND_CP || (kind == TESS_KIND_DOT && schedule->dataset->readout.n > 1);
-}
-
-static void work_tiles(struct tess_work *work, struct tess_marks *marks,
-                       const struct tess_lane *lane, const struct tess_schedule *schedule,
-                       int64_t step)
-{
-    const struct tess_cut *first = lane->tile + lane->step_first[step];
-    const struct tess_cut *end = lane->tile + lane->step_first[step + 1];
-    int dense = is_dense(schedule);
-    int64_t n = 0;
-
-    for (const struct tess_cut *cut = first; cut < end; cut++)
-        n += (int64_t)cut->E * cut->T;
-    if (!dense)
-        reserve(work, n);
-    for (const struct tess_cut *cut = first; cut < end; cut++)
-        (dense ? work_dense : work_tile)(work, marks, lane, schedule, cut);
-    point_dense(work);
 }
 
 void tess_lane_work(const struct tess_lane *lane, const struct tess_schedule *schedule,
@@ -320,5 +347,7 @@ void tess_lane_work(const struct tess_lane *lane, const struct tess_schedule *sc
         work_picks(work, marks, lane, schedule, step);
     else
         work_tiles(work, marks, lane, schedule, step);
-    forget(marks, work);
+    forget(marks, work,
+           schedule->config->train.sampling == TESS_SAMPLING_OBSERVATIONS ||
+               !tess_schedule_by_perturbation(schedule));
 }

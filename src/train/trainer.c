@@ -101,21 +101,28 @@ void tess_trainer_validation(const struct tess_trainer *trainer, int64_t *first,
     }
 }
 
-/* Who sends which rows of perturbations at each validation: told once. The order is that of the
- * loaded experiments, by which trainer_validate.c finds the rows (queue_init). Collective. */
+/* Who sends which rows of perturbations at each validation: told once, each row once. Collective.
+ */
 static void route_validation(struct tess_trainer *trainer)
 {
     const struct tess_index *index = &trainer->store.index;
+    int64_t *entry = TESS_NEW(int64_t, index->perturbation.n), n = 0;
     struct tess_request request = {0};
 
+    memset(entry, -1, (size_t)index->perturbation.n * sizeof *entry);
     for (int64_t i = 0; i < trainer->validation.n; i++) {
         int64_t q = index->combination[trainer->validation.experiment[i]];
 
-        for (int64_t k = index->combination_first[q]; k < index->combination_first[q + 1]; k++)
-            tess_request_add(
-                &request, index->combination_member[k],
-                tess_shard_owner(&trainer->shard[TESS_TABLE_P], index->combination_member[k]));
+        for (int64_t k = index->combination_first[q]; k < index->combination_first[q + 1]; k++) {
+            int64_t row = index->combination_member[k];
+
+            if (entry[row] >= 0)
+                continue;
+            entry[row] = n++;
+            tess_request_add(&request, row, tess_shard_owner(&trainer->shard[TESS_TABLE_P], row));
+        }
     }
+    trainer->validation_entry = entry;
     tess_routes_init(&trainer->validation_routes, trainer->comm, 1, &request);
     tess_request_release(&request);
 }
@@ -253,11 +260,20 @@ void tess_trainer_release(struct tess_trainer *trainer)
     tess_dataset_release(&trainer->dataset);
     tess_store_release(&trainer->store);
     tess_lanes_release(&trainer->lanes);
-    void *block[] = {trainer->lane,           trainer->buffer, trainer->work,
-                     trainer->workspace,      trainer->marks,  trainer->parameter,
-                     trainer->slice,          trainer->m,      trainer->v,
-                     trainer->slice_gradient, trainer->serve,  trainer->want,
-                     trainer->pulse.lane_loss};
+    void *block[] = {trainer->lane,
+                     trainer->buffer,
+                     trainer->work,
+                     trainer->workspace,
+                     trainer->marks,
+                     trainer->parameter,
+                     trainer->slice,
+                     trainer->m,
+                     trainer->v,
+                     trainer->slice_gradient,
+                     trainer->serve,
+                     trainer->want,
+                     trainer->pulse.lane_loss,
+                     trainer->validation_entry};
     for (size_t i = 0; i < sizeof block / sizeof block[0]; i++)
         tess_free(block[i]);
     *trainer = (struct tess_trainer){.rank = 0};

@@ -78,7 +78,9 @@ static double data_bytes(const struct tess_trainer *trainer)
             bytes += 4 * (double)tess_dataset_width(dataset, index->panel[e]);
             rows++;
         }
-    bytes += rows * (64 + 8.0 * trainer->shape.dim); /* scores; rows asked for, and sent */
+    /* scores and places; rows asked for, and sent */
+    bytes += rows * 64 + 8 * (double)index->perturbation.n +
+             8.0 * trainer->shape.dim * fmin(rows, (double)index->perturbation.n);
     bytes += validation_bytes(trainer, rows);
     return TESS_STORE_READ_BYTES + fmax(bytes, dataset->statistics_bytes) +
            16.0 * (double)dataset->panel_first[index->n_panels] +

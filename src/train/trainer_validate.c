@@ -39,7 +39,7 @@ static void view_release(struct view *view)
     tess_free(view->contexts);
 }
 
-/* Members of this rank's validation experiments, one entry each. Collective. */
+/* Rows of the components of this rank's validation experiments. Collective. */
 static float *fetch_members(const struct tess_trainer *trainer)
 {
     const struct tess_shard *shard = &trainer->shard[TESS_TABLE_P];
@@ -57,40 +57,41 @@ static float *fetch_members(const struct tess_trainer *trainer)
     return want;
 }
 
-/* This rank's validation experiments by panel: places in trainer->validation, and where the entries
- * of each one's members begin. */
-struct queue {
-    int64_t *place, *entry, n_entries;
-};
-
-/* A counting sort by panel, within one in the order of the loaded experiments. */
-static void queue_init(struct queue *queue, const struct tess_trainer *trainer)
+/* from[0 .. n) sorted by key[from[i]] (below n_keys), stable: a counting sort. */
+static void sort_by(int64_t n, const int64_t *from, int64_t n_keys, const int64_t *key, int64_t *to)
 {
-    const struct tess_index *index = &trainer->store.index;
-    const struct tess_loaded *loaded = &trainer->validation;
-    int64_t *next = TESS_NEW(int64_t, index->n_panels + 1);
+    int64_t *next = TESS_NEW(int64_t, n_keys + 1);
 
-    queue->n_entries = 0;
-    queue->place = TESS_NEW(int64_t, loaded->n);
-    queue->entry = TESS_NEW(int64_t, loaded->n);
-    for (int64_t i = 0; i < loaded->n; i++)
-        next[index->panel[loaded->experiment[i]] + 1]++;
-    for (int64_t p = 0; p < index->n_panels; p++)
-        next[p + 1] += next[p];
-    for (int64_t i = 0; i < loaded->n; i++) {
-        int64_t e = loaded->experiment[i], q = index->combination[e];
-
-        queue->place[next[index->panel[e]]++] = i;
-        queue->entry[i] = queue->n_entries;
-        queue->n_entries += index->combination_first[q + 1] - index->combination_first[q];
-    }
+    for (int64_t i = 0; i < n; i++)
+        next[key[i] + 1]++;
+    for (int64_t k = 0; k < n_keys; k++)
+        next[k + 1] += next[k];
+    for (int64_t i = 0; i < n; i++)
+        to[next[key[from[i]]]++] = from[i];
     tess_free(next);
 }
 
-static void queue_release(struct queue *queue)
+/* This rank's validation experiments, places in trainer->validation, in the order in which they are
+ * predicted; own of the caller. By panel, within one by combination: what a batch computes of a
+ * perturbation serves all of its contexts, where these stand on the right of a dot product. */
+static int64_t *queue_up(const struct tess_trainer *trainer)
 {
-    tess_free(queue->place);
-    tess_free(queue->entry);
+    const struct tess_index *index = &trainer->store.index;
+    const struct tess_loaded *loaded = &trainer->validation;
+    int64_t *panel = TESS_NEW(int64_t, loaded->n), *combination = TESS_NEW(int64_t, loaded->n);
+    int64_t *order = TESS_NEW(int64_t, loaded->n), *place = TESS_NEW(int64_t, loaded->n);
+
+    for (int64_t i = 0; i < loaded->n; i++) {
+        place[i] = i;
+        panel[i] = index->panel[loaded->experiment[i]];
+        combination[i] = index->combination[loaded->experiment[i]];
+    }
+    sort_by(loaded->n, place, index->n_combinations, combination, order);
+    sort_by(loaded->n, order, index->n_panels, panel, place);
+    tess_free(panel);
+    tess_free(combination);
+    tess_free(order);
+    return place;
 }
 
 /* Some experiments that are predicted together: what the predictor takes of them. The components of
@@ -121,24 +122,26 @@ static void batch_release(struct batch *batch)
     tess_free(batch->slot);
 }
 
-/* The experiments [first, first + n) of the queue; `want` holds the rows of their components. */
+/* The experiments place[0 .. n); `want` holds the rows of their components. */
 static void batch_fill(struct batch *batch, const struct tess_trainer *trainer, const float *want,
-                       const struct queue *queue, int64_t first, int64_t n)
+                       const int64_t *place, int64_t n)
 {
     const struct tess_index *index = &trainer->store.index;
     const int64_t *slot = trainer->validation_routes.step[0].slot;
 
     for (int64_t i = 0; i < n; i++) {
-        int64_t place = queue->place[first + i], e = trainer->validation.experiment[place];
+        int64_t e = trainer->validation.experiment[place[i]];
         const int64_t *of = index->combination_first + index->combination[e];
         int64_t size = of[1] - of[0], at = batch->first[i];
-        size_t bytes = (size_t)size * sizeof(int64_t), room = batch->room;
+        size_t room = batch->room;
 
         batch->component =
             tess_grow(batch->component, &batch->room, (size_t)(at + size), sizeof(int64_t));
         batch->slot = tess_grow(batch->slot, &room, (size_t)(at + size), sizeof(int64_t));
-        memcpy(batch->component + at, index->combination_member + of[0], bytes);
-        memcpy(batch->slot + at, slot + queue->entry[place], bytes);
+        memcpy(batch->component + at, index->combination_member + of[0],
+               (size_t)size * sizeof(int64_t));
+        for (int64_t k = 0; k < size; k++)
+            batch->slot[at + k] = slot[trainer->validation_entry[batch->component[at + k]]];
         batch->first[i + 1] = at + size;
         batch->context[i] = index->context_of[e];
     }
@@ -194,23 +197,22 @@ static void score_all(const struct tess_trainer *trainer, const float *want, dou
     const struct tess_index *index = &trainer->store.index;
     const struct tess_loaded *loaded = &trainer->validation;
     struct batch batch = {.p = NULL};
-    struct queue queue;
+    int64_t *place = queue_up(trainer);
     struct view view;
 
     view_init(&view, trainer);
-    queue_init(&queue, trainer);
     batch_init(&batch, trainer->shape.dim);
     for (int64_t first = 0, end; first < loaded->n && !tess_preempt_signal(); first = end) {
-        int64_t panel = index->panel[loaded->experiment[queue.place[first]]];
+        int64_t panel = index->panel[loaded->experiment[place[first]]];
 
         for (end = first + 1; end < loaded->n && end < first + TESS_VALIDATION_ROWS; end++)
-            if (index->panel[loaded->experiment[queue.place[end]]] != panel)
+            if (index->panel[loaded->experiment[place[end]]] != panel)
                 break;
-        batch_fill(&batch, trainer, want, &queue, first, end - first);
-        score_batch(trainer, &view, &batch.rows, queue.place + first, sum);
+        batch_fill(&batch, trainer, want, place + first, end - first);
+        score_batch(trainer, &view, &batch.rows, place + first, sum);
     }
     batch_release(&batch);
-    queue_release(&queue);
+    tess_free(place);
     view_release(&view);
 }
 

@@ -209,6 +209,25 @@ for name in [p for p in sorted(parts) if p.startswith(("table/", "mlp/")) or p.e
     found += 1
 print(f"{found} damages inside, without a sidecar: each found by verify")
 
+# The other kinds of models: whole, then with one bit of every piece and table turned, with and without the sidecar
+for kind in ("dot", "cp"):
+    train(kind, 2, 0, "--set", f"model.kind={kind}", "--set", "model.hidden_dim=30")
+    assert said_by(tessera, "verify", kind, ranks=2)[0] == 0
+    path = training.newest(kind)
+    for name in ("mlp/value", "table/readout/value", "table/context/m"):
+        for with_sums in (True, False):
+            shutil.copy(path, "damaged.h5")
+            shutil.copy(path + ".sum", "damaged.h5.sum")
+            with h5py.File("damaged.h5") as file:
+                at = file[name].id.get_offset() + rng.randrange(file[name].id.get_storage_size())
+            with open("damaged.h5", "rb") as file:
+                put("damaged.h5", changed(file.read(), at))
+            if not with_sums:
+                os.remove("damaged.h5.sum")
+            code, text = said_by(tessera, "verify", "damaged.h5")
+            assert code == 65 and "damaged.h5" in text, (kind, name, with_sums, text)
+            assert said_by(dump_model, "damaged.h5")[0] == 65
+
 # Stores and imputed files
 store = open("small.prc.h5", "rb").read()
 with h5py.File("small.prc.h5") as file:

@@ -35,7 +35,7 @@ def run(*arguments, ranks=1, code=0, limit_kib=0, env=None):
 
 
 def impute(out, *options, **keywords):
-    return run("-q", "impute", "run", "-o", out, "--blend", "off", *options, **keywords)
+    return run("-q", "impute", "run", "-o", out, *options, **keywords)
 
 
 def train(store, directory, *settings):
@@ -49,25 +49,42 @@ def values(path, names=None, readouts=None):
     return np.asarray(data[names, readouts].X if names is not None else data.X)
 
 
-def forward(perturbations, context):
-    """(perturbation sets, readouts) by the definition in network.h, in double precision."""
-    with h5py.File(glob.glob("plain/best-*.h5")[0]) as file:
-        table = {t: file[f"table/{t}/value"][:].astype("f8") for t in ("perturbation", "readout", "context")}
-        symbol = {t: list(file[f"{t}/symbol"].asstr()) for t in table}
+PLAIN = {"embedding_dim": 8, "hidden_dim": 24, "layers": 2}
+
+
+def network(run, kind, alone):
+    """Tables as {symbol: row}, and the pieces of the network in the order of network.h."""
+    D, H = PLAIN["embedding_dim"], PLAIN["hidden_dim"]
+    with h5py.File(glob.glob(f"{run}/best-*.h5")[0]) as file:
+        tables = [dict(zip(file[f"{t}/symbol"].asstr(), file[f"table/{t}/value"][:].astype("f8")))
+                  for t in ("perturbation", "readout", "context")]
         block = file["mlp/value"][:].astype("f8")
-    D, H = table["readout"].shape[1], 24
-    parts, at = [], 0
-    for shape in ((H, D), (H, D), (H, D), (H,), (1, H, H), (1, H), (H,), (1,)):
+    layers = {} if kind == "cp" else {"b1": (H,), "w": (H, H), "b": (H,)}
+    blocks = {"mlp": ["wp", "wr", "wc"], "dot": ["wp"] if alone else ["wp", "wc"], "cp": ["wp", "wc", "wg"]}[kind]
+    output = {"wo": (1 if kind == "mlp" else D, H), "bo": (1 if kind == "mlp" else D,)}
+    pieces, at = {}, 0
+    for name, shape in {**{w: (H, D) for w in blocks}, **layers, **output}.items():
         n = int(np.prod(shape))
-        parts.append(block[at:at + n].reshape(shape))
+        pieces[name] = block[at:at + n].reshape(shape)
         at += n
     assert at == len(block)
-    wp, wr, wc, b1, w, b, wo, bo = parts
-    p = np.array([np.mean([table["perturbation"][symbol["perturbation"].index(x)] for x in q.split("+")], 0)
-                  for q in perturbations])
-    c = table["context"][symbol["context"].index(context)]
-    a = np.maximum((p @ wp.T + wc @ c + b1)[:, None] + (table["readout"] @ wr.T)[None], 0)
-    return np.maximum(a @ w[0].T + b[0], 0) @ wo + bo
+    return *tables, pieces
+
+
+def forward(run, perturbations, context, kind="mlp", alone=False):
+    """(perturbation sets, readouts) by the definition in network.h, in double precision."""
+    table_p, table_r, table_c, w = network(run, kind, alone)
+    relu = lambda z: np.maximum(z, 0)
+    p = np.array([np.mean([table_p[x] for x in q.split("+")], 0) for q in perturbations])
+    c, r = table_c[context], np.array(list(table_r.values()))
+    if kind == "mlp":
+        a = relu((p @ w["wp"].T + w["wc"] @ c + w["b1"])[:, None] + (r @ w["wr"].T)[None])
+        return (relu(a @ w["w"].T + w["b"]) @ w["wo"].T + w["bo"])[..., 0]
+    if kind == "cp":
+        h = (p @ w["wp"].T) * (1 + w["wg"] @ c) + w["wc"] @ c
+    else:
+        h = relu(relu(p @ w["wp"].T + (0 if alone else w["wc"] @ c) + w["b1"]) @ w["w"].T + w["b"])
+    return (h @ w["wo"].T + w["bo"]) @ (c[None] if alone else r).T / np.sqrt(PLAIN["embedding_dim"])
 
 
 def labels_and_ranks():
@@ -112,7 +129,7 @@ def same_bits():
                                              many.var_names),
                                       values("all.h5ad", [f"P01@C{c}" for c in (1, 2, 3)], many.var_names))
         impute("everything.h5ad", "-p", "*,@combinations", env=env)
-        run("-q", "evaluate", "run", "--blend", "off", "--json", "model.json", "--resamples", 5, "--halvings", 2, env=env)
+        run("-q", "evaluate", "run", "--json", "model.json", "--resamples", 5, "--halvings", 2, env=env)
         run("-q", "evaluate", "s.prc.h5", "--predictions", "everything.h5ad", "--json", "file.json", "--resamples", 5, "--halvings", 2,
             env=env)
         model, file = (json.load(open(x)) for x in ("model.json", "file.json"))
@@ -120,36 +137,82 @@ def same_bits():
         assert model["model"]["rmse"] == file["model"]["rmse"] and model["model"] == file["model"]
 
 
-def ensemble():
-    """Mean and deviation of three seeds; evaluate scores the mean."""
-    runs = ["run", "seed2", "seed3"]
-    for seed, directory in enumerate(runs[1:], 2):
-        train("s.prc.h5", directory, f"run.seed={seed}")
+def evaluate_both(store, runs, predictions):
+    """Runs and a file of what they predict have the same scores, to the bit."""
+    run("-q", "evaluate", *runs, "--json", "runs.json", "--resamples", 5, "--halvings", 2)
+    run("-q", "evaluate", store, "--predictions", predictions, "--json", "file.json", "--resamples", 5, "--halvings", 2)
+    of_runs, of_file = (json.load(open(x)) for x in ("runs.json", "file.json"))
+    assert of_runs["model"] == of_file["model"] and of_runs["model"]["rmse"] > 0
+
+
+def check_ensemble(store, runs):
+    """Mean and deviation of the runs' predictions, the same bits on all ranks; evaluate scores the mean."""
     alone = []
     for directory in runs:
-        run("-q", "impute", directory, "--blend", "off", "-o", f"{directory}.h5ad", "-p", "*,@combinations")
+        run("-q", "impute", directory, "-o", f"{directory}.h5ad", "-p", "*,@combinations")
         alone.append(anndata.read_h5ad(f"{directory}.h5ad").X.astype(float))
-    for ranks in 1, 3:
-        run("-q", "impute", *runs, "--blend", "off", "-o", "ensemble.h5ad", "-p", "*,@combinations", ranks=ranks)
-        data = anndata.read_h5ad("ensemble.h5ad")
-        np.testing.assert_allclose(data.X, np.mean(alone, 0), rtol=1e-6, atol=1e-7)
-        np.testing.assert_allclose(data.layers["std"], np.std(alone, 0, ddof=1), rtol=1e-5, atol=1e-7)
-        assert data.uns["n_models"] == 3
-    run("-q", "evaluate", *runs, "--blend", "off", "--json", "three.json", "--resamples", 5, "--halvings", 2)
-    run("-q", "evaluate", "s.prc.h5", "--predictions", "ensemble.h5ad", "--json", "mean.json", "--resamples", 5, "--halvings", 2)
-    three, mean = (json.load(open(x)) for x in ("three.json", "mean.json"))
-    assert three["model"] == mean["model"]
+    for ranks in 1, 2, 3, 5:
+        run("-q", "impute", *runs, "-o", f"ensemble{ranks}.h5ad", "-p", "*,@combinations", ranks=ranks)
+        subprocess.run(["h5diff", "--exclude-path", "/uns/provenance", "ensemble1.h5ad", f"ensemble{ranks}.h5ad"], check=True)
+    data = anndata.read_h5ad("ensemble1.h5ad")
+    np.testing.assert_allclose(data.X, np.mean(alone, 0), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(data.layers["std"], np.std(alone, 0, ddof=1), rtol=1e-5, atol=1e-7)
+    assert data.uns["n_models"] == len(runs)
+    evaluate_both(store, runs, "ensemble1.h5ad")
+
+
+def ensemble():
+    """Of three seeds; of three kinds of models, with more readouts than one product takes."""
+    for seed in 2, 3:
+        train("s.prc.h5", f"seed{seed}", f"run.seed={seed}")
+    check_ensemble("s.prc.h5", ["run", "seed2", "seed3"])
+    run("-q", "simulate", "-o", "wide.prc.h5", "--perturbations", 20, "--readouts", 300, "--contexts", 3, "--combinations", 7)
+    for kind in "mlp", "dot", "cp":
+        train("wide.prc.h5", kind, f"model.kind={kind}", "train.learning_rate=0.01")
+    check_ensemble("wide.prc.h5", ["mlp", "dot", "cp"])
+
+
+def part_of(directory, *choice):
+    """A part of what a run predicts has the bits that it has in the whole, on other ranks and threads, in any order."""
+    whole = anndata.read_h5ad(f"{directory}.h5ad")
+    for ranks, threads in (1, 3), (3, 1):
+        run("-q", "impute", directory, "-o", "part.h5ad", *choice, "--threads", threads, ranks=ranks)
+        part = anndata.read_h5ad("part.h5ad")
+        assert 0 < part.shape[0] < whole.shape[0]
+        np.testing.assert_array_equal(part.X, whole[part.obs_names, part.var_names].X)
+
+
+def kinds():
+    """What the other kinds predict: any part of it, and in `evaluate`; with a single readout as well."""
+    run("-q", "simulate", "-o", "one.prc.h5", "--perturbations", 30, "--readouts", 1, "--contexts", 9)
+    train("one.prc.h5", "one", "model.kind=dot")
+    impute_all = lambda directory: run("-q", "impute", directory, "-o", f"{directory}.h5ad", "-p", "*,@combinations", ranks=2)
+    impute_all("one")
+    for directory, store in ("dot", "wide.prc.h5"), ("cp", "wide.prc.h5"), ("one", "one.prc.h5"):
+        evaluate_both(store, [directory], f"{directory}.h5ad")
+        said = subprocess.run([tessera, "info", directory], capture_output=True, text=True, check=True).stdout
+        assert [line.split()[1] for line in said.splitlines() if line.split()[:1] == ["model.kind"]] == [
+            "cp" if directory == "cp" else "dot"], said
+        run("-q", "verify", directory, ranks=2)
+    for directory in "dot", "cp":
+        part_of(directory, "-c", "C[13]", "-p", "P1[1-9],P02,control", "-r", "R2[5-9]?,R007,R001")
+    part_of("one", "-c", "C[258]", "-p", "P1?,control")
 
 
 def forward_pass():
-    train("s.prc.h5", "plain", "train.optimizer=sgd", "train.momentum=0", "train.weight_decay=0", "model.layers=2",
-          "model.hidden_dim=24", "model.embedding_dim=8", "train.learning_rate=0.01")
-    run("-q", "impute", "plain", "--blend", "off", "-o", "plain.h5ad", "-p", "*,@combinations")
-    data = anndata.read_h5ad("plain.h5ad")
-    assert {len(p.split("+")) for p in data.obs["perturbation"]} == {1, 2, 3}
-    for context in "C1", "C2", "C3":
-        here = data[data.obs["context"] == context]
-        np.testing.assert_allclose(here.X, forward(list(here.obs["perturbation"]), context), atol=2e-5)
+    plain = [f"model.{key}={value}" for key, value in PLAIN.items()]
+    for kind, store, directory in (("mlp", "s.prc.h5", "plain"), ("dot", "s.prc.h5", "plain-dot"),
+                                   ("cp", "s.prc.h5", "plain-cp"), ("dot", "one.prc.h5", "plain-one")):
+        train(store, directory, "train.optimizer=sgd", "train.momentum=0", "train.weight_decay=0", "train.learning_rate=0.01", "data.scale=0",
+              f"model.kind={kind}", *plain)
+        run("-q", "impute", directory, "--blend", "off", "-o", "plain.h5ad", "-p", "*,@combinations")
+        data = anndata.read_h5ad("plain.h5ad")
+        assert {len(p.split("+")) for p in data.obs["perturbation"]} == {1, 2, 3} or store == "one.prc.h5"
+        assert data.X.std() > 1e-2
+        for context in sorted(set(data.obs["context"])):
+            here = data[data.obs["context"] == context]
+            np.testing.assert_allclose(here.X, forward(directory, list(here.obs["perturbation"]), context, kind, store == "one.prc.h5"),
+                                       atol=2e-5)
 
 
 def refusals():
@@ -192,6 +255,7 @@ train("s.prc.h5", "run")
 labels_and_ranks()
 same_bits()
 ensemble()
+kinds()
 forward_pass()
 refusals()
 full_disk()

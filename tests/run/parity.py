@@ -3,8 +3,9 @@
 program tables, MLP, loss and predictions agree.
 
 With a batch as large as the data an epoch is one step over all observations, whatever the sampling and the lanes.
-The first parameters come from a run with a learning rate of 0. The reference is float64, written as published: one
-matrix over [p; r; c], every row of every table decayed at every step."""
+The first parameters come from a run whose learning rate is next to nothing. The reference is float64, written as
+published: one matrix over [p; r; c], every row of every table decayed at every step; of factorised kinds every value by
+itself."""
 import json
 import math
 import os
@@ -23,20 +24,26 @@ import small_store
 EPOCHS, D = 20, 6
 tessera = os.path.abspath(sys.argv[1])
 dump_model = os.path.join(os.path.dirname(tessera), "tests", "run", "dump_model")
+torch.set_num_threads(1)
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
-made = small_store.rows(seed=2)
-small_store.write(tessera, "small.prc.h5", made)
-
-perturbations = sorted({p for _, name, *_ in made for p in name.split("+")})
-contexts = sorted({c for c, *_ in made})
-readouts = sorted({r for *_, values in made for r in values})
-observations = [(name, c, r, split, float(np.float32(y))) for c, name, split, values in made
-                for r, y in values.items() if not math.isnan(y)]
 
 
-def run(directory, settings, rate, epochs):
-    base = {"data.store": "small.prc.h5", "run.directory": directory, "model.embedding_dim": D, "model.dropout": 0,
+class Screen:
+    """A store, and what it holds."""
+
+    def __init__(self, name, made):
+        self.store = f"{name}.prc.h5"
+        small_store.write(tessera, self.store, made)
+        self.perturbations = sorted({p for _, names, *_ in made for p in names.split("+")})
+        self.contexts = sorted({c for c, *_ in made})
+        self.readouts = sorted({r for *_, values in made for r in values})
+        self.observations = [(names, c, r, split, float(np.float32(y))) for c, names, split, values in made
+                             for r, y in values.items() if not math.isnan(y)]
+
+
+def run(directory, screen, settings, rate, epochs):
+    base = {"data.store": screen.store, "run.directory": directory, "model.embedding_dim": D, "model.dropout": 0,
             "train.batch": 100000, "train.schedule": "exponential", "train.learning_rate": rate, "train.epochs": epochs, "checkpoint.keep": 1}
     with open("config.yaml", "w") as file:
         file.writelines(f"{key}: {value}\n" for key, value in {**base, **settings}.items())
@@ -50,44 +57,71 @@ def run(directory, settings, rate, epochs):
         return np.fromfile("numbers", np.float32), [json.loads(line) for line in file]
 
 
-def cut(numbers, H, L):
-    """MLP pieces, tables and predictions out of dump_model's numbers."""
-    width = H if L else 1
-    shapes = [(width, D)] * 3 + [(width,), (max(L - 1, 0), H, H), (max(L - 1, 0), H)] + ([(H,), (1,)] if L else [])
-    shapes += [(len(perturbations), D), (len(readouts), D), (len(contexts), D)]
-    shapes += [(len(contexts), len(perturbations), len(readouts))]
-    out = []
-    for shape in shapes:
-        n = int(np.prod(shape))
-        out.append(numbers[:n].astype(np.float64).reshape(shape))
-        numbers = numbers[n:]
-    assert len(numbers) == 0
-    return out[:-1], out[-1]
+class Model:
+    """The pieces of a kind's network, in the program's order, and what it computes with them."""
+
+    def __init__(self, screen, settings):
+        self.screen, self.kind, self.rule = screen, settings.get("model.kind", "mlp"), settings["model.combination"]
+        self.alone = self.kind == "dot" and len(screen.readouts) == 1  # the perturbation, left of the context
+        self.layers = 1 if self.kind == "cp" else settings["model.layers"]
+        self.hidden = settings["model.hidden_dim"] if self.layers else 0
+        self.blocks = {"mlp": 3, "dot": 1 if self.alone else 2, "cp": 3}[self.kind]
+
+    def shapes(self):
+        H, L, mlp, s = self.hidden, self.layers, self.kind == "mlp", self.screen
+        width = H or (1 if mlp else D)
+        return ([(width, D)] * self.blocks + [(width,)] * (self.kind != "cp") + [(max(L - 1, 0), H, H), (max(L - 1, 0), H)] +
+                ([(H,) if mlp else (D, H), (1,) if mlp else (D,)] if L else []) +
+                [(len(s.perturbations), D), (len(s.readouts), D), (len(s.contexts), D)])
+
+    def cut(self, numbers):
+        """Pieces and tables, and predictions, out of dump_model's numbers."""
+        out, s = [], self.screen
+        for shape in [*self.shapes(), (len(s.contexts), len(s.perturbations), len(s.readouts))]:
+            n = int(np.prod(shape))
+            out.append(numbers[:n].astype(np.float64).reshape(shape))
+            numbers = numbers[n:]
+        assert len(numbers) == 0
+        return out[:-1], out[-1]
+
+    def perturbation(self, table, members):
+        padded = [m + [m[0]] * (3 - len(m)) for m in members]  # maximum: repeats change nothing
+        weight = torch.tensor([[1.0] * len(m) + [0.0] * (3 - len(m)) for m in members], dtype=torch.float64)
+        vectors = table[torch.tensor(padded)]
+        if self.rule == "max":
+            return vectors.max(1).values
+        assert self.rule in ("mean", "sum"), self.rule
+        return (vectors * weight[:, :, None]).sum(1) / (weight.sum(1, keepdim=True) if self.rule == "mean" else 1)
+
+    def hidden_layers(self, pieces, x):
+        """`pieces`: from the first bias on."""
+        x = x + pieces[0]
+        for layer in range(self.layers):
+            if layer:
+                x = x @ pieces[1][layer - 1].T + pieces[2][layer - 1]
+            x = torch.relu(x)
+        return x
+
+    def forward(self, pieces, members, r, c):
+        table_p, table_r, table_c = pieces[-3:]
+        p, c, r = self.perturbation(table_p, members), table_c[c], table_r[r]
+        network, weights = pieces[:-3], pieces[:self.blocks]
+        if self.kind == "cp":
+            x = (p @ weights[0].T) * (1 + c @ weights[2].T) + c @ weights[1].T
+        else:
+            rows = {"mlp": [p, r, c], "dot": [p] if self.alone else [p, c]}[self.kind]
+            x = self.hidden_layers(network[self.blocks:], torch.cat(rows, 1) @ torch.cat(weights, 1).T)
+        if self.layers:
+            x = x @ network[-2].t() + network[-1]
+        elif self.kind == "mlp":
+            x = x[:, 0]
+        return x if self.kind == "mlp" else (x * (c if self.alone else r)).sum(1) / math.sqrt(D)
 
 
-def forward(pieces, members, r, c, L, rule):
-    table_p, table_r, table_c = pieces[-3:]
-    padded = [m + [m[0]] * (3 - len(m)) for m in members]  # maximum: repeats change nothing
-    weight = torch.tensor([[1.0] * len(m) + [0.0] * (3 - len(m)) for m in members], dtype=torch.float64)
-    vectors = table_p[torch.tensor(padded)]
-    if rule == "max":
-        p = vectors.max(1).values
-    else:
-        assert rule in ("mean", "sum"), rule
-        p = (vectors * weight[:, :, None]).sum(1) / (weight.sum(1, keepdim=True) if rule == "mean" else 1)
-    x = torch.cat([p, table_r[r], table_c[c]], 1) @ torch.cat(pieces[:3], 1).T + pieces[3]
-    if L == 0:
-        return x[:, 0]
-    for layer in range(L):
-        if layer:
-            x = x @ pieces[4][layer - 1].T + pieces[5][layer - 1]
-        x = torch.relu(x)
-    return x @ pieces[6] + pieces[7]
-
-
-def scaling(rule, factor, training):
+def scaling(screen, rule, factor, training):
     """shift and scale of every (context, readout), from the training rows' means (replicates are one experiment), then
     center and spread of all values that were scaled by them."""
+    contexts, readouts = screen.contexts, screen.readouts
     shift, scale = np.zeros((len(contexts), len(readouts))), np.ones((len(contexts), len(readouts)))
     for i, context in enumerate(contexts):
         for j, readout in enumerate(readouts):
@@ -110,12 +144,13 @@ def optimizer_of(kind, parameters, decay):
             "sgd": lambda: torch.optim.SGD(parameters, 1.0, momentum=0.9, weight_decay=decay)}[kind]()
 
 
-def reference(start, settings, rate):
+def reference(model, start, settings, rate):
     """The same training; returns pieces, predictions in the store's units, and the loss before each step, in normalised
     units."""
-    L, rule, kind = settings["model.layers"], settings["model.combination"], settings["train.optimizer"]
-    training = [o for o in observations if o[3] == "train"]
-    shift, scale, center, spread = scaling(settings["data.normalize"], settings["data.scale"], training)
+    screen, kind = model.screen, settings["train.optimizer"]
+    perturbations, contexts, readouts = screen.perturbations, screen.contexts, screen.readouts
+    training = [o for o in screen.observations if o[3] == "train"]
+    shift, scale, center, spread = scaling(screen, settings["data.normalize"], settings["data.scale"], training)
     members = [[perturbations.index(p) for p in o[0].split("+")] for o in training]
     c = torch.tensor([contexts.index(o[1]) for o in training])
     r = torch.tensor([readouts.index(o[2]) for o in training])
@@ -128,17 +163,19 @@ def reference(start, settings, rate):
         optimizer.zero_grad()
         for piece in pieces:  # a row or piece without gradient is decayed all the same
             piece.grad = torch.zeros_like(piece)
-        loss = ((forward(pieces, members, r, c, L, rule) - y) ** 2).mean()
+        loss = ((model.forward(pieces, members, r, c) - y) ** 2).mean()
         loss.backward()
         losses.append(float(loss) * spread ** 2)
         optimizer.step()
     grid = [(i, j, k) for i in range(len(contexts)) for j in range(len(perturbations)) for k in range(len(readouts))]
-    out = forward(pieces, [[j] for _, j, _ in grid], torch.tensor([k for *_, k in grid]),
-                  torch.tensor([i for i, *_ in grid]), L, rule)
+    out = model.forward(pieces, [[j] for _, j, _ in grid], torch.tensor([k for *_, k in grid]), torch.tensor([i for i, *_ in grid]))
     out = out.detach().numpy().reshape(len(contexts), len(perturbations), len(readouts))
     return [piece.detach().numpy() for piece in pieces], (center + spread * out) * scale[:, None] + shift[:, None], losses
 
 
+made = small_store.rows(seed=2)
+SMALL = Screen("small", made)
+SINGLE = Screen("single", [row for row in made if list(row[3]) == ["viability"]])
 CASES = [
     {"train.sampling": "observations", "train.lanes": 1, "model.layers": 2, "model.hidden_dim": 24, "train.optimizer": "adamw",
      "train.weight_decay": 0.5, "train.decay": 0.97, "model.combination": "mean", "data.normalize": "none", "data.scale": 0},
@@ -151,12 +188,33 @@ CASES = [
     {"train.sampling": "tiles", "train.lanes": 3, "model.layers": 2, "model.hidden_dim": 24, "train.optimizer": "adamw",
      "train.weight_decay": 0.1, "train.decay": 0.9, "model.combination": "mean", "data.normalize": "none", "data.scale": 5},
 ]
+# The factorised kinds: dense blocks and pairs; with a single readout the context is a factor.
+USUAL = {"train.optimizer": "adamw", "train.weight_decay": 0.1, "train.decay": 0.9, "data.normalize": "none", "data.scale": 5}
+CASES += [{**USUAL, **case} for case in (
+    {"model.kind": "dot", "train.sampling": "tiles", "train.lanes": 3, "model.layers": 2, "model.hidden_dim": 24,
+     "model.combination": "mean"},
+    {"model.kind": "dot", "train.sampling": "observations", "train.lanes": 1, "model.layers": 0, "model.hidden_dim": 8,
+     "model.combination": "sum", "train.optimizer": "sgd", "data.scale": 1},
+    {"model.kind": "dot", "train.sampling": "tiles", "train.lanes": 7, "model.layers": 3, "model.hidden_dim": 19,
+     "model.combination": "max", "train.optimizer": "adam", "data.normalize": "zscore", "data.scale": 0},
+    {"model.kind": "cp", "train.sampling": "tiles", "train.lanes": 16, "model.layers": 2, "model.hidden_dim": 24,
+     "model.combination": "max", "data.normalize": "delta"},
+    {"model.kind": "cp", "train.sampling": "observations", "train.lanes": 2, "model.layers": 0, "model.hidden_dim": 33,
+     "model.combination": "mean"},
+    {"single": True, "model.kind": "dot", "train.sampling": "tiles", "train.lanes": 3, "model.layers": 1, "model.hidden_dim": 24,
+     "model.combination": "mean"},
+    {"single": True, "model.kind": "dot", "train.sampling": "observations", "train.lanes": 5, "model.layers": 2,
+     "model.hidden_dim": 19, "model.combination": "sum", "train.optimizer": "adam"},
+    {"single": True, "model.kind": "cp", "train.sampling": "tiles", "train.lanes": 1, "model.layers": 1, "model.hidden_dim": 8,
+     "model.combination": "mean"},
+)]
 for number, settings in enumerate(CASES):
-    H, L, rate = settings["model.hidden_dim"], settings["model.layers"], 0.005
-    start, _ = cut(run(f"{number}-start", settings, 0, 1)[0], H, L)
-    numbers, log = run(f"{number}-run", settings, rate, EPOCHS)
-    pieces, predictions = cut(numbers, H, L)
-    want, want_predictions, losses = reference(start, settings, rate)
+    rate, screen = 0.005, SINGLE if settings.pop("single", False) else SMALL
+    model = Model(screen, settings)
+    start, _ = model.cut(run(f"{number}-start", screen, settings, 1e-30, 1)[0])
+    numbers, log = run(f"{number}-run", screen, settings, rate, EPOCHS)
+    pieces, predictions = model.cut(numbers)
+    want, want_predictions, losses = reference(model, start, settings, rate)
     assert [line["step"] for line in log] == list(range(1, EPOCHS + 1)), "an epoch is one step"
     for line, loss in zip(log, losses):
         assert abs(line["train_loss"] - loss) < 1e-5 * max(loss, 1), (number, line["epoch"], line["train_loss"], loss)

@@ -265,6 +265,17 @@ same_as_straight("first-half")
 assert "nothing was left to do" in train("first-half", 2)
 same_as_straight("first-half")
 
+# Every kind of model, with a single readout as well: stopped within an epoch, gone on with by others
+small_store.write(tessera, "single.prc.h5", [row for row in made if list(row[3]) == ["viability"]])
+for name, settings in (("dot", {"model__kind": "dot"}), ("cp", {"model__kind": "cp", "train__sampling": "observations"}),
+                       ("single", {"model__kind": "dot", "data__store": "single.prc.h5", "train__batch": 10})):
+    settings = {**settings, "train__epochs": 3, "checkpoint__minutes": 15}
+    train(f"{name}-straight", 1, **settings)
+    train(name, 3, "--time-limit", "0.001", code=75, **settings)
+    said = train(name, 2, **settings)
+    assert "resuming from" in said and "step 1," in said, said
+    same_as_straight(name, f"{name}-straight")
+
 # Two at once: the second waits for the first; a signal ends the waiting
 WAITS = "waiting for the run that works in it"
 a = held("shared", 2)

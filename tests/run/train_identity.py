@@ -21,6 +21,7 @@ dump_model = os.path.join(os.path.dirname(tessera), "tests", "run", "dump_model"
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
 small_store.write(tessera, "small.prc.h5", small_store.rows())
+small_store.write(tessera, "single.prc.h5", [row for row in small_store.rows() if list(row[3]) == ["viability"]])
 
 with open("config.yaml", "w") as file:
     file.write("""
@@ -40,9 +41,13 @@ RUNS = {
                "data.normalize=delta", "data.top_variable=23", "model.combination=sum", "train.optimizer=sgd",
                "train.learning_rate=0.001", "model.hidden_dim=80", "train.patience=1"],
     "linear": ["train.sampling=observations", "model.layers=0", "train.lanes=5", "train.batch=64"],
+    "dot": ["model.kind=dot", "data.normalize=zscore", "train.batch=700"],
+    "dot-picks": ["model.kind=dot", "train.sampling=observations", "model.layers=1", "model.combination=sum", "train.optimizer=adam"],
+    "single": ["model.kind=dot", "data.store=single.prc.h5", "model.combination=max", "train.batch=20"],
+    "cp": ["model.kind=cp", "data.normalize=delta", "data.top_variable=23", "train.tile_experiments=3", "train.lanes=13"],
 }
 LAYOUTS = {"tiles": [(2, 2), (3, 1), (5, 1), (1, 2)], "observations": [(2, 1), (3, 2), (5, 2)], "shapes": [(3, 2), (5, 1)],
-           "linear": [(2, 1)]}  # ranks, threads
+           "linear": [(2, 1)], "dot": [(2, 2), (5, 1)], "dot-picks": [(3, 1)], "single": [(2, 2), (5, 1)], "cp": [(3, 2)]}  # ranks, threads
 
 
 def start(ranks):
@@ -96,7 +101,8 @@ more = train(f"{name}-b", 1, 1, settings, minutes=1e-9)
 assert len(more) == 1 + 2, ("checkpoint.keep is 2", more)
 files = sorted(os.path.basename(path) for path in glob.glob(f"{name}-a/*.h5"))
 compare(name, files, "saved at every step")
-assert numbers(f"{name}-a") == numbers(f"{name}-a", 3)
+for name in ("shapes", "dot", "single", "cp"):
+    assert numbers(f"{name}-a") == numbers(f"{name}-a", 3)
 
 # A test that cannot fail is a defect: another seed gives other bits.
 train("tiles-b", 1, 1, RUNS["tiles"] + ["run.seed=14"])

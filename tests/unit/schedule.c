@@ -264,7 +264,7 @@ static void check_epochs(const struct tess_config *config, const struct tess_dat
     int *seen = TESS_NEW(int, n_values), tiles = config->train.sampling == TESS_SAMPLING_TILES;
 
     tess_schedule_init(&schedule, config, dataset);
-    for (int l = 0; l < config->train.lanes; l++) {
+    for (int l = 0; l < schedule.lanes; l++) {
         assert_true(schedule.lane_first[l] <= schedule.lane_first[l + 1]);
         shares += tess_schedule_share(&schedule, l);
         check_lane(&schedule, l, seen);
@@ -289,7 +289,7 @@ static void check_epochs(const struct tess_config *config, const struct tess_dat
 
 static void schedule__takes_everything_once(void **state)
 {
-    static const int64_t lanes[] = {1, 3, 16, 64}, batch[] = {64, 150, 1000, 100000};
+    static const int64_t lanes[] = {1, 3, 0, 64}, batch[] = {64, 150, 1000, 100000};
     static const int64_t most[] = {0, 11, 1}; /* readouts: all, some, a single one */
 
     (void)state;
