@@ -45,7 +45,7 @@ struct tess_config {
         int64_t sampling; /* enum tess_sampling */
         int64_t lanes; /* 0: chosen, as batch */
         int64_t optimizer; /* enum tess_optimizer_kind */
-        double learning_rate; /* 0: chosen, see tess_config_rate */
+        double learning_rate;
         int64_t schedule; /* enum tess_schedule_kind */
         double decay; /* exponential: factor an epoch; cosine: final share of the rate */
         double warmup; /* epochs of linear rise */
@@ -86,8 +86,6 @@ int tess_config_set(struct tess_config *config, const char *name, const char *va
  * over comm. */
 int tess_config_read(struct tess_config *config, const char *path, const struct tess_strings *set,
                      MPI_Comm comm, struct tess_error *error);
-/* The learning rate after warm-up: the setting, or what suits the kind of model. Local. */
-double tess_config_rate(const struct tess_config *config);
 /* Text of one setting; own of the caller. Reals in the fewest digits that read back the same. */
 char *tess_config_get(const struct tess_config *config, const struct tess_param *param);
 /* As YAML, nested; numeric_only leaves layout settings out (what a checkpoint stores). With

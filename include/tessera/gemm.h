@@ -1,8 +1,8 @@
 /* gemm.h -- the kernel's matrix products (OpenBLAS's sgemm), and a probe that watches them.
  *
- * c (m, n) = op(a) (m, k) · op(b) (k, n) + beta c; row-major, rows of a and b without gaps. A probe records
- * the calls, so that a benchmark can replay them alone, and the seconds of each phase of the
- * kernel. Local; one probe a thread; NULL: nobody watches. */
+ * c (m, n) = op(a) (m, k) · op(b) (k, n) + beta c; row-major, rows of a and b without gaps. A probe
+ * records the calls, so that a benchmark can replay them alone, and the seconds of each phase of
+ * the kernel. Local; one probe a thread; NULL: nobody watches. */
 #ifndef TESSERA_GEMM_H
 #define TESSERA_GEMM_H
 

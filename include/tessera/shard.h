@@ -44,6 +44,8 @@ void tess_shard_touch(struct tess_shard *shard, int64_t row);
 /* All touched rows caught up to `step`; then their gradients are zero. OpenMP. Local. */
 void tess_shard_catch_up(struct tess_shard *shard, const struct tess_optimizer *optimizer,
                          int64_t step);
+/* Adds dim floats to the gradient of the touched row that has this mark. Local. */
+void tess_shard_add(struct tess_shard *shard, int32_t mark, const float *gradient);
 /* The optimiser's current step for every touched row, gradients times scale; then none is touched.
  * The rows must be caught up to the step before. OpenMP. Local. */
 void tess_shard_update(struct tess_shard *shard, const struct tess_optimizer *optimizer,

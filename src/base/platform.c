@@ -67,7 +67,9 @@ static int suggest(const char *name, const char *value)
 void tess_platform_choose(char **argv)
 {
     int core = suggest("OPENBLAS_CORETYPE", better_core());
-    int wait = getenv("GOMP_SPINCOUNT") ? 0 : suggest("OMP_WAIT_POLICY", "PASSIVE");
+    /* Threads meet some ten times a step: they wait awake for about as long as waking up takes, and
+     * no longer, as with more threads than cores spinning ones would slow the others down. */
+    int wait = getenv("OMP_WAIT_POLICY") ? 0 : suggest("GOMP_SPINCOUNT", "5000");
 
     if (core || wait)
         execv("/proc/self/exe", argv);

@@ -66,7 +66,7 @@ static double run_stretch(struct training *t, struct tess_error *error)
 static void age(struct tess_trainer *trainer, int64_t gap)
 {
     while (trainer->optimizer.step < LONG_AGO)
-        tess_optimizer_begin(&trainer->optimizer, tess_config_rate(&trainer->config));
+        tess_optimizer_begin(&trainer->optimizer, trainer->config.train.learning_rate);
     for (int t = 0; t < TESS_N_TABLES; t++) {
         struct tess_shard *shard = &trainer->shard[t];
 
@@ -108,27 +108,36 @@ static void watch(struct training *t, struct tess_probe *probe)
         t->trainer.workspace[i].probe = probe ? &probe[i] : NULL;
 }
 
-/* Records the products of a stretch until no buffer moved meanwhile. */
-static void record(struct training *t, struct tess_probe *probe, struct tess_error *error)
+/* The memory that products work in: `place` has room for all of it. Has any moved since the last
+ * time, on any rank? Collective. */
+static int have_moved(const struct training *t, const float **place)
 {
-    int n = t->bench->n_threads, moved = 1;
-    float **block = TESS_NEW(float *, n);
+    const struct tess_trainer *trainer = &t->trainer;
+    int moved = 0, n = t->bench->n_threads;
 
+    for (int i = 0; i < n + trainer->n_local; i++) {
+        const float *now = i < n ? trainer->workspace[i].block : trainer->buffer[i - n].block;
+
+        moved |= place[i] != now;
+        place[i] = now;
+    }
+    MPI_Allreduce(MPI_IN_PLACE, &moved, 1, MPI_INT, MPI_MAX, t->bench->comm);
+    return moved;
+}
+
+/* Records the products of a stretch: once more if buffers had to grow meanwhile. */
+static void record(struct training *t, struct tess_probe *probe, const float **place,
+                   struct tess_error *error)
+{
     watch(t, probe);
-    while (moved && error->code == TESS_OK) {
-        for (int i = 0; i < n; i++) {
-            block[i] = t->trainer.workspace[i].block;
+    do {
+        for (int i = 0; i < t->bench->n_threads; i++) {
             probe[i].n = 0;
             probe[i].recording = 1;
         }
         run_stretch(t, error);
-        moved = 0;
-        for (int i = 0; i < n; i++)
-            moved |= block[i] != t->trainer.workspace[i].block;
-        MPI_Allreduce(MPI_IN_PLACE, &moved, 1, MPI_INT, MPI_MAX, t->bench->comm);
-    }
+    } while (have_moved(t, place) && error->code == TESS_OK);
     watch(t, NULL);
-    tess_free(block);
 }
 
 /* Where the time of a step goes: shares of it, averaged over ranks. A stretch of its own, as
@@ -219,14 +228,19 @@ static double against_products(struct training *t, struct tess_probe *probe,
 {
     struct bench *bench = t->bench;
     double seconds[BENCH_MOST], share[BENCH_MOST], rate;
+    const float **place = TESS_NEW(const float *, bench->n_threads + t->trainer.n_local);
 
-    record(t, probe, error);
+    have_moved(t, place);
+    record(t, probe, place, error);
     for (int r = 0; r < bench->repeat; r++) {
         double alone = tess_bench_replay(bench, probe);
 
         seconds[r] = run_stretch(t, error);
         share[r] = alone / seconds[r];
+        if (have_moved(t, place)) /* another thread took a larger lane */
+            record(t, probe, place, error);
     }
+    tess_free(place);
     rate = t->measured / tess_bench_median(bench->repeat, seconds);
     if (error->code == TESS_OK)
         tess_bench_say(bench, "training", rate / 1e3, "k obs/s",

@@ -443,10 +443,3 @@ char *tess_config_markdown(void)
     fclose(out);
     return text;
 }
-
-double tess_config_rate(const struct tess_config *config)
-{
-    if (config->train.learning_rate > 0)
-        return config->train.learning_rate;
-    return config->model.kind == TESS_KIND_MLP ? 0.005 : 0.01;
-}

@@ -67,8 +67,7 @@ const struct tess_param tess_params[] = {
         "Passes over the training data."),
     INT(train.batch, "0", 0, 1e12, "observations",
         "Observations per step, over all lanes. 0: chosen from the data, the power of two that gives "
-        "256 to 512 steps an epoch, kept between 512 (256 with model.kind dot or cp) and 16384 and not "
-        "below train.lanes."),
+        "256 to 512 steps an epoch, kept between 256 and 16384 and not below train.lanes."),
     CHOICE(train.sampling, "tiles", "tiles|observations",
            "What a step takes. tiles: blocks of experiments x readouts, much cheaper. observations: "
            "single values drawn at random, as published."),
@@ -79,12 +78,12 @@ const struct tess_param tess_params[] = {
     INT(train.lanes, "0", 0, 65536, "lanes",
         "Streams into which the experiments are partitioned; the most ranks x threads that can "
         "work. Results depend on it, but never on ranks or threads. 64 suits clusters. 0: 16; with "
-        "model.kind dot or cp one for each 16384 observations of a batch, 8 to 64."),
+        "model.kind dot or cp one for each 16384 observations of a batch, 4 to 64."),
     CHOICE(train.optimizer, "adamw", "adam|adamw|sgd",
            "adam: weight decay is added to the gradient. adamw: decay apart from it, as published. "
            "sgd: with momentum."),
-    REAL(train.learning_rate, "0", 0, 1e3, NULL,
-         "Learning rate after warm-up. 0: 0.005; with model.kind dot or cp 0.01."),
+    REAL(train.learning_rate, "0.005", 0, 1e3, NULL,
+         "Learning rate after warm-up."),
     CHOICE(train.schedule, "cosine", "constant|exponential|cosine",
            "How the learning rate falls over the epochs."),
     REAL(train.decay, "0", 0, 1, NULL,

@@ -327,7 +327,7 @@ void tess_optimizer_catch_up_rows(const struct tess_optimizer *optimizer, int64_
 double tess_optimizer_rate(const struct tess_config *config, int64_t epoch, int64_t step_in_epoch,
                            int64_t steps_per_epoch)
 {
-    double base = tess_config_rate(config), epochs = (double)config->train.epochs;
+    double base = config->train.learning_rate, epochs = (double)config->train.epochs;
     double at = (double)epoch + (double)step_in_epoch / (double)steps_per_epoch;
 
     /* A linear rise; its first step has a rate above 0, its last the base rate. */

@@ -3,6 +3,7 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/vectorised.h"
 
 #include <string.h>
 
@@ -101,12 +102,23 @@ void tess_shard_catch_up(struct tess_shard *shard, const struct tess_optimizer *
            (size_t)shard->n_touched * (size_t)shard->dim * sizeof *shard->gradient);
 }
 
+VECTORISED void tess_shard_add(struct tess_shard *shard, int32_t mark,
+                               const float *restrict gradient)
+{
+    int64_t dim = shard->dim;
+    float *restrict to = shard->gradient + mark * dim;
+
+    for (int64_t d = 0; d < dim; d++)
+        to[d] += gradient[d];
+}
+
 void tess_shard_update(struct tess_shard *shard, const struct tess_optimizer *optimizer,
                        float scale)
 {
     int64_t dim = shard->dim;
 
-#pragma omp parallel for schedule(static)
+    /* Threads take longer to meet than a few rows take. */
+#pragma omp parallel for schedule(static) if (shard->n_touched * dim > 8192)
     for (int64_t i = 0; i < shard->n_touched; i++) {
         int64_t row = shard->touched[i];
 

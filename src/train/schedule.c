@@ -10,14 +10,13 @@
 
 /* Small screens need steps to learn, large ones wide batches to be fast: docs/accuracy.md. */
 #define EPOCH_STEPS    256
-#define SMALLEST_BATCH 512
-#define SMALLEST_WIDE  256 /* of factorised models */
+#define SMALLEST_BATCH 256
 #define LARGEST_BATCH  16384
 
 /* Lanes of factorised models: values are so cheap that lanes pay with many of them only. */
 #define LANES      16
 #define LANE_BATCH 16384
-#define FEW_LANES  8
+#define FEW_LANES  4
 #define MOST_LANES 64
 
 #define TILE_READOUTS 32
@@ -32,7 +31,7 @@ static int is_wide(const struct tess_config *config)
 static int64_t choose_batch(const struct tess_config *config, const struct tess_dataset *dataset)
 {
     const struct tess_index *index = &dataset->store->index;
-    int64_t batch = is_wide(config) ? SMALLEST_WIDE : SMALLEST_BATCH, places = 0;
+    int64_t batch = SMALLEST_BATCH, places = 0;
 
     for (int64_t e = 0; e < index->n_experiments; e++)
         if (index->split[e] == TESS_TRAIN) /* tiles have places for missing values */

@@ -151,11 +151,11 @@ static int check_settings(const struct tess_config *config, struct tess_error *e
                               "train.batch: %lld observations for %lld lanes: some lanes would "
                               "never get any; raise train.batch or lower train.lanes",
                               (long long)config->train.batch, (long long)config->train.lanes);
-    if (tess_config_rate(config) * config->train.weight_decay >= 1)
+    if (config->train.learning_rate * config->train.weight_decay >= 1)
         return tess_error_set(error, TESS_ECONFIG,
                               "train.learning_rate x train.weight_decay is %g: a step would decay "
                               "parameters to nothing or beyond; it must be below 1",
-                              tess_config_rate(config) * config->train.weight_decay);
+                              config->train.learning_rate * config->train.weight_decay);
     if (config->train.schedule == TESS_SCHEDULE_EXPONENTIAL && config->train.decay <= 0)
         return tess_error_set(error, TESS_ECONFIG,
                               "train.decay is 0 and train.schedule exponential: learning would end "

@@ -17,6 +17,9 @@
 #define CODE_TABLE(code) ((int)((code) >> 56))
 #define CODE_ROW(code)   ((code) & (((int64_t)1 << 56) - 1))
 
+/* Copies and sums of so many floats are worth the threads' meeting. */
+#define MANY_FLOATS 65536
+
 /* The time since the last lap was spent on `stage`. */
 static void lap(struct tess_trainer *trainer, enum tess_stage stage)
 {
@@ -96,6 +99,7 @@ static void fetch_rows(struct tess_trainer *trainer, int at)
         tess_shard_touch(&trainer->shard[CODE_TABLE(route->serve[i])], CODE_ROW(route->serve[i]));
     for (int t = 0; t < TESS_N_TABLES; t++)
         tess_shard_catch_up(&trainer->shard[t], &trainer->optimizer, trainer->optimizer.step - 1);
+#pragma omp parallel for schedule(static) if (route->n_serve * dim > MANY_FLOATS)
     for (int64_t i = 0; i < route->n_serve; i++) {
         const struct tess_shard *shard = &trainer->shard[CODE_TABLE(route->serve[i])];
         int64_t row = CODE_ROW(route->serve[i]) - shard->first[shard->rank];
@@ -277,23 +281,35 @@ static void update_mlp(struct tess_trainer *trainer, float scale)
     tess_free(begin);
 }
 
-/* Messages come by rank, and within one by lane: the sums are in lane order. */
-static void update_rows(struct tess_trainer *trainer, int at, float scale)
+/* One thread's part of add_gradients: every n-th row. */
+static void add_part(struct tess_trainer *trainer, const struct tess_route_step *route, int part,
+                     int n)
 {
-    const struct tess_route_step *route = &trainer->routes.step[at];
     int dim = trainer->shape.dim;
 
-    tess_routes_return(&trainer->routes, at, dim, trainer->want, trainer->serve);
-    lap(trainer, TESS_STAGE_SHARE);
     for (int64_t i = 0; i < route->n_serve; i++) {
         struct tess_shard *shard = &trainer->shard[CODE_TABLE(route->serve[i])];
         int64_t row = CODE_ROW(route->serve[i]) - shard->first[shard->rank];
-        float *restrict to = shard->gradient + (int64_t)shard->mark[row] * dim;
-        const float *restrict from = trainer->serve + i * dim;
+        int32_t mark = shard->mark[row];
 
-        for (int d = 0; d < dim; d++)
-            to[d] += from[d];
+        if (mark % n == part)
+            tess_shard_add(shard, mark, trainer->serve + i * dim);
     }
+}
+
+/* Gradients that came to the rows of this rank. Messages come by rank, and within one by lane: the
+ * sums are in lane order, each row's by one thread. */
+static void add_gradients(struct tess_trainer *trainer, const struct tess_route_step *route)
+{
+#pragma omp parallel if (route->n_serve * trainer->shape.dim > MANY_FLOATS)
+    add_part(trainer, route, omp_get_thread_num(), omp_get_num_threads());
+}
+
+static void update_rows(struct tess_trainer *trainer, int at, float scale)
+{
+    tess_routes_return(&trainer->routes, at, trainer->shape.dim, trainer->want, trainer->serve);
+    lap(trainer, TESS_STAGE_SHARE);
+    add_gradients(trainer, &trainer->routes.step[at]);
     for (int t = 0; t < TESS_N_TABLES; t++)
         tess_shard_update(&trainer->shard[t], &trainer->optimizer, scale);
     lap(trainer, TESS_STAGE_OPTIMIZE);

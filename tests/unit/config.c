@@ -309,10 +309,10 @@ static void config__reference_is_the_table(void **state)
 
 static void config__shipped_files_are_read(void **state)
 {
-    static const char *const name[] = {"quickstart", "lincs", "replogle", "reference"};
+    static const char *const name[] = {"quickstart", "best", "lincs", "replogle", "reference"};
 
     (void)state;
-    for (int i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof name / sizeof name[0]; i++) {
         char *path = tess_format("%s/config/%s.yaml", TESS_SOURCE_ROOT, name[i]);
         struct tess_error error = TESS_ERROR_INIT;
         struct tess_config config;

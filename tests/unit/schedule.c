@@ -315,11 +315,11 @@ static void schedule__takes_everything_once(void **state)
     }
 }
 
-/* A batch that is left to the program: a power of two, 512 here, but one observation a lane at
+/* A batch that is left to the program: a power of two, 256 here, but one observation a lane at
  * least. */
 static void schedule__chooses_the_batch(void **state)
 {
-    static const int64_t lanes[] = {1, 16, 700}, expected[] = {512, 512, 700};
+    static const int64_t lanes[] = {1, 16, 700}, expected[] = {256, 256, 700};
 
     (void)state;
     for (int i = 0; i < 3; i++) {
@@ -344,7 +344,7 @@ static void schedule__chooses_the_batch(void **state)
 static void schedule__counts_what_is_kept(void **state)
 {
     enum { ALL = 448 };
-    static const int64_t kept[] = {4000, 40, 4000}, expected[] = {4096, 512, 1024};
+    static const int64_t kept[] = {4000, 40, 4000}, expected[] = {4096, 256, 1024};
     static int64_t panel[ALL], observed[ALL], width[2] = {0, 4000};
     static int8_t split[ALL];
 
