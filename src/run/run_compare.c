@@ -100,6 +100,7 @@ void tess_run_say_comparison(const struct tess_trainer *trainer,
     tess_free(line);
     if (comparison->made && model > best)
         tess_warn("the model is worse than the baseline %s (RMSE %.4f, the model's %.4f): try "
+                  "model.kind=dot (better in most screens of some hundred experiments), "
                   "data.normalize (zscore, delta), other train.epochs, fewer parameters "
                   "(model.embedding_dim, model.hidden_dim), or more training data",
                   tess_baseline_name(which), best, model);

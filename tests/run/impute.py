@@ -35,7 +35,7 @@ def run(*arguments, ranks=1, code=0, limit_kib=0, env=None):
 
 
 def impute(out, *options, **keywords):
-    return run("-q", "impute", "run", "-o", out, "--blend", "off", *options, **keywords)
+    return run("-q", "impute", "run", "-o", out, *options, **keywords)
 
 
 def train(store, directory, *settings):
@@ -129,7 +129,7 @@ def same_bits():
                                              many.var_names),
                                       values("all.h5ad", [f"P01@C{c}" for c in (1, 2, 3)], many.var_names))
         impute("everything.h5ad", "-p", "*,@combinations", env=env)
-        run("-q", "evaluate", "run", "--blend", "off", "--json", "model.json", "--resamples", 5, "--halvings", 2, env=env)
+        run("-q", "evaluate", "run", "--json", "model.json", "--resamples", 5, "--halvings", 2, env=env)
         run("-q", "evaluate", "s.prc.h5", "--predictions", "everything.h5ad", "--json", "file.json", "--resamples", 5, "--halvings", 2,
             env=env)
         model, file = (json.load(open(x)) for x in ("model.json", "file.json"))
@@ -149,7 +149,7 @@ def check_ensemble(store, runs):
     """Mean and deviation of the runs' predictions, the same bits on all ranks; evaluate scores the mean."""
     alone = []
     for directory in runs:
-        run("-q", "impute", directory, "--blend", "off", "-o", f"{directory}.h5ad", "-p", "*,@combinations")
+        run("-q", "impute", directory, "-o", f"{directory}.h5ad", "-p", "*,@combinations")
         alone.append(anndata.read_h5ad(f"{directory}.h5ad").X.astype(float))
     for ranks in 1, 2, 3, 5:
         run("-q", "impute", *runs, "--blend", "off", "-o", f"ensemble{ranks}.h5ad", "-p", "*,@combinations", ranks=ranks)
