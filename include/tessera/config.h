@@ -16,7 +16,7 @@ struct tess_error;
 
 #define TESS_PATH 1024
 
-enum tess_kind_of_model { TESS_KIND_MLP, TESS_KIND_DOT, TESS_KIND_CP };
+enum tess_kind_of_model { TESS_KIND_MLP, TESS_KIND_DOT, TESS_KIND_CP, TESS_KIND_AUTO };
 enum tess_combination_rule { TESS_COMBINE_MEAN, TESS_COMBINE_SUM, TESS_COMBINE_MAX };
 enum tess_sampling { TESS_SAMPLING_TILES, TESS_SAMPLING_OBSERVATIONS };
 enum tess_optimizer_kind { TESS_OPTIMIZER_ADAM, TESS_OPTIMIZER_ADAMW, TESS_OPTIMIZER_SGD };
@@ -35,7 +35,7 @@ struct tess_config {
         int64_t seed;
     } run;
     struct {
-        int64_t kind; /* enum tess_kind_of_model */
+        int64_t kind; /* enum tess_kind_of_model; a trainer's and a checkpoint's is never AUTO */
         int64_t embedding_dim, hidden_dim, layers;
         double dropout;
         int64_t combination; /* enum tess_combination_rule */

@@ -20,6 +20,7 @@ struct tess_dataset {
     int64_t *panel_readout, *panel_column; /* own */
     struct tess_scaling scaling; /* of the values that the model learns; own */
     double statistics_bytes; /* of memory, that estimating took for a while */
+    int64_t n_training; /* training experiments with any value */
     uint8_t *trained_perturbation, *trained_readout, *trained_context; /* own */
 };
 

@@ -260,7 +260,7 @@ int tess_bench_training(struct bench *bench, const struct tess_config *config, c
         describe(bench, &t, label);
         rate = against_products(&t, probe, error);
         if (error->code == TESS_OK)
-            compare_kinds(bench, config, rate);
+            compare_kinds(bench, &t.trainer.config, rate);
         if (!bench->options->rates)
             break_down(&t, probe, error);
         if (error->code == TESS_OK && !bench->options->rates)

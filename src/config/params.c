@@ -47,11 +47,12 @@ const struct tess_param tess_params[] = {
     INT(run.seed, "13", 0, 4294967295.0, NULL,
         "Seed of everything random: initial values, order of the data, dropout."),
 
-    CHOICE(model.kind, "mlp", "mlp|dot|cp",
+    CHOICE(model.kind, "mlp", "mlp|dot|cp|auto",
            "What predicts a value. mlp: a multilayer perceptron of all three embeddings, as published. "
            "dot: one of perturbation and context, times the readout's embedding, much cheaper; with a "
            "single readout one of the perturbation, times the context's. cp: no hidden layer, a "
-           "tensor decomposition."),
+           "tensor decomposition. auto: dot with a single readout or fewer than 700 training "
+           "experiments, else mlp."),
     INT(model.embedding_dim, "64", 1, 65536, "columns",
         "Columns of the three embedding tables."),
     INT(model.hidden_dim, "192", 1, 65536, "units",

@@ -118,7 +118,8 @@ int tess_dataset_init(struct tess_dataset *dataset, const struct tess_store *sto
     memset(keep, 1, (size_t)store->index.readout.n);
     if (choose(dataset, config, keep, error) == TESS_OK) {
         keep_readouts(dataset, keep);
-        if (mark_trained(dataset) == 0)
+        dataset->n_training = mark_trained(dataset);
+        if (dataset->n_training == 0)
             refuse_untrained(store, error);
     }
     tess_free(keep);

@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FEW_EXPERIMENTS 700 /* of training: fewer suit a dot product better */
+
 /* Whole blocks of TESS_CHECK_FLOATS to each rank, so that checksums need only one rank's numbers.
  */
 static int64_t *cut_slices(int64_t n, int n_ranks)
@@ -181,6 +183,22 @@ static void begin(struct tess_trainer *trainer, const struct tess_config *config
     trainer->n_threads = omp_get_max_threads();
 }
 
+/* model.kind: auto. Where the context can stand on the right of a dot product, and where there is
+ * little to learn from, the factorised model was the better one (docs/accuracy.md). */
+static void choose_kind(struct tess_trainer *trainer)
+{
+    int one = trainer->dataset.readout.n == 1;
+    int few = trainer->dataset.n_training < FEW_EXPERIMENTS;
+
+    if (trainer->config.model.kind != TESS_KIND_AUTO)
+        return;
+    trainer->config.model.kind = one || few ? TESS_KIND_DOT : TESS_KIND_MLP;
+    tess_info("model.kind: %s is chosen, as there %s", one || few ? "dot" : "mlp",
+              one   ? "is a single readout"
+              : few ? "are few training experiments"
+                    : "are several readouts and enough training experiments");
+}
+
 int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,
                       struct tess_error *error)
 {
@@ -191,6 +209,7 @@ int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *co
         tess_dataset_init(&trainer->dataset, &trainer->store, &trainer->config, trainer->comm,
                           error) != TESS_OK)
         return error->code;
+    choose_kind(trainer);
     trainer->shape = tess_shape_of(&trainer->config, trainer->dataset.readout.n);
     tess_schedule_init(&trainer->schedule, &trainer->config, &trainer->dataset);
     if (tess_lanes_init(&trainer->lanes, trainer->comm, tess_int(trainer->schedule.lanes), error) ==

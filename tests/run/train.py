@@ -185,4 +185,13 @@ with open("straight/log.jsonl") as a, open("gone-on/log.jsonl") as b:
         assert one["val_rmse"] == other["val_rmse"] and one["train_loss"] == other["train_loss"], (one, other)
 said = train(run__directory="gone-on", code=78, **{**KEPT, "model__hidden_dim": 20})
 assert "model.hidden_dim" in said, said
+# A kind that is chosen from the data stands in the checkpoint, which goes on with it
+said = train(run__directory="chosen", model__kind="auto", train__epochs=1)
+assert "model.kind: dot is chosen" in said, said
+with h5py.File(sorted(glob.glob("chosen/checkpoint-*.h5"))[-1]) as file:
+    assert "kind: dot" in file.attrs["config"], file.attrs["config"]
+said = train(run__directory="chosen", model__kind="auto", train__epochs=2, ranks=2)
+assert "resum" in said, said
+said = train(run__directory="chosen", model__kind="mlp", train__epochs=2, code=78)
+assert "model.kind" in said, said
 print("refusals, ends, damage and going on are as they should be")
