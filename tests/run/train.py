@@ -189,7 +189,7 @@ assert "model.hidden_dim" in said, said
 said = train(run__directory="chosen", model__kind="auto", train__epochs=1)
 assert "model.kind: dot is chosen" in said, said
 with h5py.File(sorted(glob.glob("chosen/checkpoint-*.h5"))[-1]) as file:
-    assert "kind: dot" in file.attrs["config"], file.attrs["config"]
+    assert b"kind: dot" in file.attrs["config"], file.attrs["config"]
 said = train(run__directory="chosen", model__kind="auto", train__epochs=2, ranks=2)
 assert "resum" in said, said
 said = train(run__directory="chosen", model__kind="mlp", train__epochs=2, code=78)
