@@ -27,12 +27,15 @@ struct tess_profiles {
     int64_t *trained_first; /* (n_combinations + 1) into trained and trained_in */
     int64_t *trained; /* the units */
     int32_t *trained_in; /* their contexts */
+    size_t
+        budget; /* bytes of values that may be kept, and as many again of what follows from them */
     int keeps; /* do contexts stay once they are read? */
     float **value; /* (n_contexts) each (units, readouts), NaN: not measured; or NULL; own */
 };
 
 #define TESS_PROFILES_BYTES ((size_t)1 << 30) /* of values: what most machines have to spare */
-/* From an open store; all values stay in memory if they take at most `bytes`. Local. */
+/* From an open store; all values stay in memory if they take at most `bytes`. (Sums of them that
+ * baselines keep take as much again at most.) Local. */
 void tess_profiles_init(struct tess_profiles *profiles, const struct tess_store *store,
                         size_t bytes);
 void tess_profiles_release(struct tess_profiles *profiles);

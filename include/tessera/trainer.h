@@ -20,6 +20,9 @@
 #define TESS_VALIDATION_ROWS   4096 /* experiments predicted at a time */
 #define TESS_VALIDATION_VALUES (1 << 21) /* about as many values */
 
+/* What a comparison with the baselines keeps at most of values, and as much again of sums. */
+#define TESS_COMPARISON_BYTES ((size_t)128 << 20)
+
 /* The small facts of a step, reduced once over all ranks. */
 struct tess_pulse {
     double *lane_loss; /* (lanes) Σ (out - y)²; own, with the rest behind it */
@@ -110,6 +113,11 @@ int tess_trainer_load(struct tess_trainer *trainer, struct tess_error *error);
 int tess_trainer_init(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,
                       struct tess_error *error);
 void tess_trainer_release(struct tess_trainer *trainer);
+/* Gives back what steps need: lanes with their values, rows, moments. Store, dataset and validation
+ * stay; no step is possible any more. Local. */
+void tess_trainer_rest(struct tess_trainer *trainer);
+/* Bytes of the whole model, as a rank holds it that predicts. Local. */
+double tess_trainer_model_bytes(const struct tess_trainer *trainer);
 /* The most memory that a rank ever had, beside what was announced; with -v. Collective. */
 void tess_trainer_say_memory(const struct tess_trainer *trainer);
 /* Where this rank's validation experiments begin and end: consecutive ones, as many for each rank.

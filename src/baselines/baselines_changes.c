@@ -6,8 +6,7 @@
 
 #include <string.h>
 
-#define KEPT_BYTES ((size_t)1 << 30) /* of sums */
-#define FEW        32 /* contexts that are added up again rather than one taken away */
+#define FEW 32 /* contexts that are added up again rather than one taken away */
 
 static void sum_init(struct tess_change_sum *sum, int64_t n)
 {
@@ -85,7 +84,7 @@ static struct tess_change_sum *everywhere(struct tess_changes *changes, int64_t 
 
     if (sum->sum)
         return sum;
-    if (changes->bytes + bytes <= KEPT_BYTES) {
+    if (changes->bytes + bytes <= changes->profiles->budget) {
         sum_init(sum, n);
         changes->bytes += bytes;
     } else

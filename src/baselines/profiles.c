@@ -136,7 +136,7 @@ void tess_profiles_init(struct tess_profiles *profiles, const struct tess_store 
     int64_t n = index->n_experiments, n_contexts = index->context.n;
     int64_t *first = TESS_NEW(int64_t, n_contexts + 1);
 
-    *profiles = (struct tess_profiles){.store = store, .n_contexts = n_contexts};
+    *profiles = (struct tess_profiles){.store = store, .n_contexts = n_contexts, .budget = bytes};
     profiles->context_first = TESS_NEW(int64_t, n_contexts + 1);
     profiles->readout_first = TESS_NEW(int64_t, n_contexts + 1);
     profiles->value = TESS_NEW(float *, n_contexts);

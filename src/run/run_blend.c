@@ -14,6 +14,8 @@
 #include <math.h>
 #include <string.h>
 
+#define SMALL_MODEL 2.5e8 /* bytes that every rank has to spare */
+
 struct fitting {
     const struct tess_trainer *trainer;
     const struct tess_model *model;
@@ -159,14 +161,29 @@ static int is_made(const struct tess_run *run, const struct tess_model *model)
     return there;
 }
 
-int tess_run_blend(const struct tess_run *run, const struct tess_trainer *trainer,
+/* Fits it into the memory that the training was announced to take? Steps' part of that is free by
+ * now, but every rank opens the whole model. */
+static int fits(const struct tess_trainer *trainer)
+{
+    double bytes = tess_trainer_model_bytes(trainer);
+
+    if (bytes <= fmax(SMALL_MODEL, 0.5 * trainer->announced))
+        return 1;
+    tess_info("the whole model takes %.0f MB of each rank, more than this training had: its weight "
+              "beside the baselines is not looked for",
+              bytes / 1e6);
+    return 0;
+}
+
+int tess_run_blend(const struct tess_run *run, struct tess_trainer *trainer,
                    struct tess_error *error)
 {
     struct tess_error mine = TESS_ERROR_INIT;
     struct tess_model model;
 
-    if (tess_index_observed(&trainer->store.index, TESS_VAL) == 0)
+    if (tess_index_observed(&trainer->store.index, TESS_VAL) == 0 || !fits(trainer))
         return TESS_OK;
+    tess_trainer_rest(trainer);
     if (tess_model_open(&model, run->directory, trainer->comm, &mine) == TESS_OK &&
         !is_made(run, &model))
         make(run, trainer, &model, &mine);

@@ -9,7 +9,7 @@ struct tess_trainer;
 /* blend.json of the run, fitted on the validation values to the run's best checkpoint, unless it is
  * there already; said in one line. Without validation values none is made. A training does not
  * fail for it: rank 0 warns. TESS_EINTERRUPTED if a signal came meanwhile. Collective. */
-int tess_run_blend(const struct tess_run *run, const struct tess_trainer *trainer,
+int tess_run_blend(const struct tess_run *run, struct tess_trainer *trainer,
                    struct tess_error *error);
 
 #endif

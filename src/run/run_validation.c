@@ -10,7 +10,6 @@
 
 #include <string.h>
 
-#define KEPT_BYTES   ((size_t)128 << 20) /* of values: a rank has its own in memory already */
 #define BATCH_VALUES ((int64_t)1 << 18) /* predictions of a baseline at a time */
 
 static void batch_init(struct tess_validation_batch *batch, const struct tess_trainer *trainer,
@@ -95,7 +94,7 @@ int tess_validation_visit(const struct tess_trainer *trainer,
     struct tess_profiles profiles;
     struct tess_baselines baselines;
 
-    tess_profiles_init(&profiles, &trainer->store, KEPT_BYTES);
+    tess_profiles_init(&profiles, &trainer->store, TESS_COMPARISON_BYTES);
     if (tess_baselines_init(&baselines, &profiles, &options, trainer->comm, error) == TESS_OK)
         visit(trainer, &baselines, visitor, error);
     tess_agree(trainer->comm, error);

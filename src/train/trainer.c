@@ -256,8 +256,8 @@ int tess_trainer_init(struct tess_trainer *trainer, const struct tess_config *co
                : error->code;
 }
 
-/* What was never made is NULL or 0: also after an open or load that failed half-way. */
-void tess_trainer_release(struct tess_trainer *trainer)
+/* What was never made is NULL or 0: also after an open or load that failed half-way, and twice. */
+void tess_trainer_rest(struct tess_trainer *trainer)
 {
     for (int l = 0; l < trainer->n_local && trainer->lane; l++) {
         tess_lane_release(&trainer->lane[l]);
@@ -272,29 +272,37 @@ void tess_trainer_release(struct tess_trainer *trainer)
     for (int t = 0; t < TESS_N_TABLES; t++)
         tess_shard_release(&trainer->shard[t]);
     tess_routes_release(&trainer->routes);
+    tess_lanes_release(&trainer->lanes);
+    void **block[] = {(void **)&trainer->lane,
+                      (void **)&trainer->buffer,
+                      (void **)&trainer->work,
+                      (void **)&trainer->workspace,
+                      (void **)&trainer->marks,
+                      (void **)&trainer->parameter,
+                      (void **)&trainer->m,
+                      (void **)&trainer->v,
+                      (void **)&trainer->serve,
+                      (void **)&trainer->want,
+                      (void **)&trainer->slice_gradient};
+    for (size_t i = 0; i < sizeof block / sizeof block[0]; i++) {
+        tess_free(*block[i]);
+        *block[i] = NULL;
+    }
+    trainer->n_local = 0;
+}
+
+void tess_trainer_release(struct tess_trainer *trainer)
+{
+    tess_trainer_rest(trainer);
     tess_routes_release(&trainer->validation_routes);
     tess_loaded_release(&trainer->validation);
     tess_optimizer_release(&trainer->optimizer);
     tess_schedule_release(&trainer->schedule);
     tess_dataset_release(&trainer->dataset);
     tess_store_release(&trainer->store);
-    tess_lanes_release(&trainer->lanes);
-    void *block[] = {trainer->lane,
-                     trainer->buffer,
-                     trainer->work,
-                     trainer->workspace,
-                     trainer->marks,
-                     trainer->parameter,
-                     trainer->slice,
-                     trainer->m,
-                     trainer->v,
-                     trainer->slice_gradient,
-                     trainer->serve,
-                     trainer->want,
-                     trainer->pulse.lane_loss,
-                     trainer->validation_entry};
-    for (size_t i = 0; i < sizeof block / sizeof block[0]; i++)
-        tess_free(block[i]);
+    tess_free(trainer->slice);
+    tess_free(trainer->pulse.lane_loss);
+    tess_free(trainer->validation_entry);
     *trainer = (struct tess_trainer){.rank = 0};
 }
 

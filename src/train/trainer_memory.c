@@ -55,6 +55,21 @@ static double validation_bytes(const struct tess_trainer *trainer, double rows)
                : 0;
 }
 
+/* What the baselines take at the end of a training: units, values and sums of changes. */
+static double comparison_bytes(const struct tess_trainer *trainer)
+{
+    const struct tess_index *index = &trainer->store.index;
+    double values = 0, readouts = (double)index->readout.n, most = (double)TESS_COMPARISON_BYTES;
+
+    if (tess_index_observed(index, TESS_VAL) == 0)
+        return 0;
+    for (int64_t e = 0; e < index->n_experiments; e++)
+        values += (double)(index->value_first[e + 1] - index->value_first[e]);
+    return 50 * (double)index->n_experiments + fmin(4 * values, most) +
+           fmin(12 * readouts * (double)index->n_combinations, most) +
+           100 * (readouts + (double)index->context.n);
+}
+
 /* Values of lanes and validation, and their order in an epoch; or what the statistics before them
  * take, if that is more. */
 static double data_bytes(const struct tess_trainer *trainer)
@@ -82,6 +97,7 @@ static double data_bytes(const struct tess_trainer *trainer)
     bytes += rows * 64 + 8 * (double)index->perturbation.n +
              8.0 * trainer->shape.dim * fmin(rows, (double)index->perturbation.n);
     bytes += validation_bytes(trainer, rows);
+    bytes += comparison_bytes(trainer);
     return TESS_STORE_READ_BYTES + fmax(bytes, dataset->statistics_bytes) +
            16.0 * (double)dataset->panel_first[index->n_panels] +
            (dataset->scaling.shift ? 8 * contexts * (double)dataset->readout.n : 0);
@@ -99,6 +115,17 @@ static double model_bytes(const struct tess_trainer *trainer)
     for (int t = 0; t < TESS_N_TABLES; t++)
         bytes += (double)tess_shard_bytes(state.vocab[t].n, state.shape.dim, trainer->n_ranks);
     return bytes;
+}
+
+double tess_trainer_model_bytes(const struct tess_trainer *trainer)
+{
+    const struct tess_index *index = &trainer->store.index;
+    double readouts = (double)trainer->dataset.readout.n, contexts = (double)index->context.n;
+    double columns = trainer->shape.dim, width = tess_shape_width(trainer->shape);
+
+    return 4 * (columns * ((double)index->perturbation.n + readouts + contexts) +
+                width * (readouts + 2 * contexts) + (double)tess_shape_size(trainer->shape)) +
+           (trainer->dataset.scaling.shift ? 8 * readouts * contexts : 0);
 }
 
 /* A thread's activations, projected rows, and marks of what it met. Factorised models have the
