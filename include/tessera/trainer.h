@@ -21,7 +21,7 @@
 #define TESS_VALIDATION_VALUES (1 << 21) /* about as many values */
 
 /* What a comparison with the baselines keeps at most of values, and as much again of sums. */
-#define TESS_COMPARISON_BYTES ((size_t)128 << 20)
+#define TESS_COMPARISON_BYTES ((size_t)32 << 20)
 
 /* The small facts of a step, reduced once over all ranks. */
 struct tess_pulse {

@@ -55,18 +55,22 @@ static double validation_bytes(const struct tess_trainer *trainer, double rows)
                : 0;
 }
 
-/* What the baselines take at the end of a training: units, values and sums of changes. */
+/* What the baselines take at the end of a training: units; all values, or none of them if they are
+ * too many; sums of changes of what is validated. */
 static double comparison_bytes(const struct tess_trainer *trainer)
 {
     const struct tess_index *index = &trainer->store.index;
-    double values = 0, readouts = (double)index->readout.n, most = (double)TESS_COMPARISON_BYTES;
+    double values = 0, validated = 0, readouts = (double)index->readout.n;
+    double most = (double)TESS_COMPARISON_BYTES;
 
     if (tess_index_observed(index, TESS_VAL) == 0)
         return 0;
-    for (int64_t e = 0; e < index->n_experiments; e++)
+    for (int64_t e = 0; e < index->n_experiments; e++) {
         values += (double)(index->value_first[e + 1] - index->value_first[e]);
-    return 50 * (double)index->n_experiments + fmin(4 * values, most) +
-           fmin(12 * readouts * (double)index->n_combinations, most) +
+        validated += index->split[e] == TESS_VAL;
+    }
+    return 50 * (double)index->n_experiments + (4 * values <= most ? 4 * values : 0) +
+           fmin(12 * readouts * fmin(validated, (double)index->n_combinations), most) +
            100 * (readouts + (double)index->context.n);
 }
 
