@@ -149,7 +149,7 @@ def check_ensemble(store, runs):
     """Mean and deviation of the runs' predictions, the same bits on all ranks; evaluate scores the mean."""
     alone = []
     for directory in runs:
-        run("-q", "impute", directory, "-o", f"{directory}.h5ad", "-p", "*,@combinations")
+        run("-q", "impute", directory, "--blend", "off", "-o", f"{directory}.h5ad", "-p", "*,@combinations")
         alone.append(anndata.read_h5ad(f"{directory}.h5ad").X.astype(float))
     for ranks in 1, 2, 3, 5:
         run("-q", "impute", *runs, "--blend", "off", "-o", f"ensemble{ranks}.h5ad", "-p", "*,@combinations", ranks=ranks)
@@ -176,7 +176,7 @@ def part_of(directory, *choice):
     """A part of what a run predicts has the bits that it has in the whole, on other ranks and threads, in any order."""
     whole = anndata.read_h5ad(f"{directory}.h5ad")
     for ranks, threads in (1, 3), (3, 1):
-        run("-q", "impute", directory, "-o", "part.h5ad", *choice, "--threads", threads, ranks=ranks)
+        run("-q", "impute", directory, "--blend", "off", "-o", "part.h5ad", *choice, "--threads", threads, ranks=ranks)
         part = anndata.read_h5ad("part.h5ad")
         assert 0 < part.shape[0] < whole.shape[0]
         np.testing.assert_array_equal(part.X, whole[part.obs_names, part.var_names].X)
@@ -186,10 +186,10 @@ def kinds():
     """What the other kinds predict: any part of it, and in `evaluate`; with a single readout as well."""
     run("-q", "simulate", "-o", "one.prc.h5", "--perturbations", 30, "--readouts", 1, "--contexts", 9)
     train("one.prc.h5", "one", "model.kind=dot")
-    impute_all = lambda directory: run("-q", "impute", directory, "-o", f"{directory}.h5ad", "-p", "*,@combinations", ranks=2)
+    impute_all = lambda directory: run("-q", "impute", directory, "--blend", "off", "-o", f"{directory}.h5ad", "-p", "*,@combinations", ranks=2)
     impute_all("one")
     for directory, store in ("dot", "wide.prc.h5"), ("cp", "wide.prc.h5"), ("one", "one.prc.h5"):
-        evaluate_both(store, [directory], f"{directory}.h5ad")
+        evaluate_both(store, [directory], f"{directory}.h5ad", "--blend", "off")
         said = subprocess.run([tessera, "info", directory], capture_output=True, text=True, check=True).stdout
         assert [line.split()[1] for line in said.splitlines() if line.split()[:1] == ["model.kind"]] == [
             "cp" if directory == "cp" else "dot"], said
@@ -228,13 +228,15 @@ def refusals():
     assert "nowhere" in run("impute", "nowhere", "-o", "refused.h5ad", code=65)
     assert "41 perturbations × 70 readouts × 3 contexts" in run("impute", "run", "-o", "refused.h5ad", "--dry-run")
     assert sorted(os.listdir(".")) == before
-    os.rename("s.prc.h5", "moved.prc.h5")  # nothing but the column is lost
+    impute("model.h5ad", "--blend", "off")
+    os.rename("s.prc.h5", "moved.prc.h5")  # nothing but the column and the baseline is lost
     message = impute("alone.h5ad")
     assert "observed" in message and "s.prc.h5" in message
     assert list(anndata.read_h5ad("alone.h5ad").obs.columns) == ["perturbation", "context", "type"]
-    np.testing.assert_array_equal(values("alone.h5ad"), values("all1.h5ad"))
+    np.testing.assert_array_equal(values("alone.h5ad"), values("model.h5ad"))
     impute("found.h5ad", "--store", "moved.prc.h5")
     assert "observed" in anndata.read_h5ad("found.h5ad").obs
+    np.testing.assert_array_equal(values("found.h5ad"), values("all1.h5ad"))
     os.rename("moved.prc.h5", "s.prc.h5")
 
 
