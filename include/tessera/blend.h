@@ -45,6 +45,8 @@ struct tess_blend {
     double mean_weight; /* the same beside the context's mean, where the baseline falls back */
     int64_t n_experiments, n_values; /* of validation */
     double model_rmse, baseline_rmse; /* on them */
+    /* Of each of tess_blend_baselines on all validation values; 0 where it was read from a file. */
+    double validation_rmse[TESS_BLEND_BASELINES];
     uint64_t model_hash, store_hash, split_hash; /* what it belongs to */
 };
 

@@ -82,7 +82,7 @@ struct tess_schedule {
 /* Cuts the training experiments into lanes of equal shares of observations. A batch of 0 becomes
  * the power of two that gives an epoch 256 to 512 steps, kept between 512 (factorised models: 256)
  * and 16384, and at least one observation a lane. (Of tiles a place without a value counts as one.)
- * Lanes of 0 become 16; of factorised models as many as have 16384 observations a step each, 4 at
+ * Lanes of 0 become 16; of factorised models as many as have 16384 observations a step each, 8 at
  * least and 64 at most. Local (every rank has the index). */
 void tess_schedule_init(struct tess_schedule *schedule, const struct tess_config *config,
                         const struct tess_dataset *dataset);

@@ -35,8 +35,14 @@ int tess_blend_write(const char *directory, const struct tess_blend *blend,
                      struct tess_error *error)
 {
     char *path = tess_format("%s/%s", directory, TESS_RUN_BLEND), *lines;
-    json_t *json = tess_blend_json(blend);
-    char *text = json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
+    json_t *json = tess_blend_json(blend), *baselines = json_object();
+    char *text;
+
+    for (int i = 0; i < TESS_BLEND_BASELINES; i++)
+        json_object_set_new(baselines, tess_baseline_name(tess_blend_baselines[i]),
+                            json_real(blend->validation_rmse[i]));
+    json_object_set_new(json, "validation_rmse", baselines);
+    text = json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
 
     lines = tess_format("%s\n", text ? text : "");
     tess_commit_text(path, lines, error);

@@ -79,7 +79,7 @@ const struct tess_param tess_params[] = {
     INT(train.lanes, "0", 0, 65536, "lanes",
         "Streams into which the experiments are partitioned; the most ranks x threads that can "
         "work. Results depend on it, but never on ranks or threads. 64 suits clusters. 0: 16; with "
-        "model.kind dot or cp one for each 16384 observations of a batch, 4 to 64."),
+        "model.kind dot or cp one for each 16384 observations of a batch, 8 to 64."),
     CHOICE(train.optimizer, "adamw", "adam|adamw|sgd",
            "adam: weight decay is added to the gradient. adamw: decay apart from it, as published. "
            "sgd: with momentum."),

@@ -2,6 +2,7 @@
 #include "run_blend.h"
 
 #include "run.h"
+#include "run_compare.h"
 #include "run_validation.h"
 
 #include "tessera/agree.h"
@@ -9,17 +10,21 @@
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/model.h"
+#include "tessera/rundir.h"
+#include "tessera/text.h"
 #include "tessera/trainer.h"
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SMALL_MODEL 2.5e8 /* bytes that every rank has to spare */
 
 struct fitting {
     const struct tess_trainer *trainer;
-    const struct tess_model *model;
+    const struct tess_model *model; /* NULL: only the baselines are looked at */
     struct tess_blend_sums *sums; /* (validation.n) */
+    struct tess_comparing comparing;
 };
 
 /* The model says nothing of what it was not trained on, nor does who predicts with it. */
@@ -101,9 +106,13 @@ static void take_experiment(const struct fitting *fitting,
 
 static void take(void *closure, const struct tess_validation_batch *batch)
 {
-    const struct fitting *fitting = closure;
-    float *out = predict(fitting, batch);
+    struct fitting *fitting = closure;
+    float *out;
 
+    tess_comparing_take(&fitting->comparing, batch);
+    if (!fitting->model)
+        return;
+    out = predict(fitting, batch);
     for (int64_t k = 0; k < batch->n; k++)
         if (is_known(fitting, batch->combination[k], batch->context))
             take_experiment(fitting, batch, k, out);
@@ -122,27 +131,47 @@ static void say(const struct tess_blend *blend)
                   tess_baseline_name(blend->baseline), blend->weight);
 }
 
-/* Fits and writes. Collective. */
+/* The weight from what was summed up, into the file. Collective. */
+static void fit(const struct tess_run *run, const struct fitting *fitting,
+                const struct tess_comparison *comparison, struct tess_error *error)
+{
+    const struct tess_trainer *trainer = fitting->trainer;
+    struct tess_blend blend = {.model_hash = fitting->model->own_hash,
+                               .store_hash = trainer->store.index.hash,
+                               .split_hash = trainer->store.index.split_hash};
+    struct tess_blend_sums sums;
+
+    tess_validation_add_up(trainer, (int64_t)(sizeof sums / sizeof(double)),
+                           (const double *)fitting->sums, (double *)&sums);
+    if (sums.values == 0 || run->rank != 0)
+        return;
+    tess_blend_fit(&blend, &sums);
+    for (int i = 0; i < TESS_BLEND_BASELINES; i++)
+        blend.validation_rmse[i] = comparison->rmse[tess_blend_baselines[i]];
+    if (tess_blend_write(run->directory, &blend, error) == TESS_OK)
+        say(&blend);
+}
+
+/* One walk over the validation values serves both: how good the baselines are, and how much of the
+ * model (or none: NULL) is to be taken. Collective. */
 static int make(const struct tess_run *run, const struct tess_trainer *trainer,
                 const struct tess_model *model, struct tess_error *error)
 {
-    struct fitting fitting = {trainer, model,
-                              TESS_NEW(struct tess_blend_sums, trainer->validation.n)};
-    struct tess_blend_sums sums;
-    struct tess_blend blend = {.model_hash = model->own_hash,
-                               .store_hash = trainer->store.index.hash,
-                               .split_hash = trainer->store.index.split_hash};
+    struct fitting fitting = {.trainer = trainer,
+                              .model = model,
+                              .sums = TESS_NEW(struct tess_blend_sums, trainer->validation.n)};
+    struct tess_comparison comparison;
 
+    tess_comparing_begin(&fitting.comparing, trainer);
     if (tess_validation_visit(trainer, &(struct tess_validation_visitor){&fitting, take}, error) ==
         TESS_OK) {
-        tess_validation_add_up(trainer, (int64_t)(sizeof sums / sizeof(double)),
-                               (const double *)fitting.sums, (double *)&sums);
-        if (sums.values > 0) {
-            tess_blend_fit(&blend, &sums);
-            if (run->rank == 0 && tess_blend_write(run->directory, &blend, error) == TESS_OK)
-                say(&blend);
-        }
+        tess_comparing_finish(&fitting.comparing, &comparison);
+        if (run->rank == 0)
+            tess_run_say_comparison(trainer, &comparison);
+        if (model)
+            fit(run, &fitting, &comparison, error);
     }
+    tess_comparing_release(&fitting.comparing);
     tess_free(fitting.sums);
     return tess_agree(trainer->comm, error);
 }
@@ -161,38 +190,56 @@ static int is_made(const struct tess_run *run, const struct tess_model *model)
     return there;
 }
 
-/* Fits it into the memory that the training was announced to take? Steps' part of that is free by
- * now, but every rank opens the whole model. */
+/* Every rank opens the whole model: may it, beside what the training was announced to take? */
 static int fits(const struct tess_trainer *trainer)
 {
     double bytes = tess_trainer_model_bytes(trainer);
 
     if (bytes <= fmax(SMALL_MODEL, 0.5 * trainer->announced))
         return 1;
-    tess_info("the whole model takes %.0f MB of each rank, more than this training had: its weight "
+    tess_info("the whole model takes %.0f MB, too much beside the %.0f MB of a rank: its weight "
               "beside the baselines is not looked for",
-              bytes / 1e6);
+              bytes / 1e6, trainer->announced / 1e6);
     return 0;
+}
+
+/* What belongs to an earlier state of this run says nothing of the present one. Rank 0. */
+static void forget(const struct tess_run *run)
+{
+    char *path = tess_format("%s/%s", run->directory, TESS_RUN_BLEND);
+
+    if (run->rank == 0)
+        unlink(path);
+    tess_free(path);
 }
 
 int tess_run_blend(const struct tess_run *run, struct tess_trainer *trainer,
                    struct tess_error *error)
 {
     struct tess_error mine = TESS_ERROR_INIT;
-    struct tess_model model;
+    struct tess_model model = {.step = 0};
+    int fit = fits(trainer), made = 0;
 
-    if (tess_index_observed(&trainer->store.index, TESS_VAL) == 0 || !fits(trainer))
+    if (tess_index_observed(&trainer->store.index, TESS_VAL) == 0) {
+        tess_info("no validation values: the model is not compared with the baselines");
         return TESS_OK;
+    }
     tess_trainer_rest(trainer);
-    if (tess_model_open(&model, run->directory, trainer->comm, &mine) == TESS_OK &&
-        !is_made(run, &model))
-        make(run, trainer, &model, &mine);
-    tess_model_release(&model);
+    if (fit && tess_model_open(&model, run->directory, trainer->comm, &mine) == TESS_OK)
+        made = is_made(run, &model);
+    if (mine.code == TESS_OK && !made) {
+        forget(run);
+        make(run, trainer, fit ? &model : NULL, &mine);
+    } else if (made)
+        tess_info("best validation RMSE %.4f after epoch %lld", trainer->progress.best_score,
+                  (long long)trainer->progress.best_epoch);
+    if (fit)
+        tess_model_release(&model);
     if (mine.code == TESS_EINTERRUPTED)
         return tess_error_set(error, mine.code,
                               "stopped by a signal after the last checkpoint: run the same command "
                               "again to go on");
     if (mine.code != TESS_OK)
-        tess_warn("%s; the model's weight beside the baselines is not known", mine.text);
+        tess_warn("%s; the model is not compared with the baselines", mine.text);
     return error->code;
 }

@@ -4,9 +4,7 @@
 #include "run_validation.h"
 
 #include "tessera/alloc.h"
-#include "tessera/error.h"
 #include "tessera/log.h"
-#include "tessera/preempt.h"
 #include "tessera/text.h"
 #include "tessera/trainer.h"
 
@@ -14,15 +12,14 @@
 
 #define N_SUMS (TESS_BLEND_BASELINES + 1) /* squared errors of each baseline, and values */
 
-struct comparing {
-    const struct tess_trainer *trainer;
-    double *sum; /* (validation.n, N_SUMS) */
-};
-
-static void take(void *closure, const struct tess_validation_batch *batch)
+void tess_comparing_begin(struct tess_comparing *comparing, const struct tess_trainer *trainer)
 {
-    const struct comparing *comparing = closure;
+    *comparing = (struct tess_comparing){trainer, TESS_NEW(double, trainer->validation.n *N_SUMS)};
+}
 
+void tess_comparing_take(struct tess_comparing *comparing,
+                         const struct tess_validation_batch *batch)
+{
     for (int64_t at = 0; at < batch->n * batch->width; at++) {
         double y = tess_validation_value(comparing->trainer, batch, at);
         double *sum = comparing->sum + (batch->first + at / batch->width) * N_SUMS;
@@ -38,42 +35,41 @@ static void take(void *closure, const struct tess_validation_batch *batch)
     }
 }
 
-static int compare(const struct tess_trainer *trainer, struct tess_comparison *comparison,
-                   struct tess_error *error)
+void tess_comparing_finish(struct tess_comparing *comparing, struct tess_comparison *comparison)
 {
-    struct comparing comparing = {trainer, TESS_NEW(double, trainer->validation.n *N_SUMS)};
     double sum[N_SUMS];
 
-    if (tess_validation_visit(trainer, &(struct tess_validation_visitor){&comparing, take},
-                              error) == TESS_OK) {
-        tess_validation_add_up(trainer, N_SUMS, comparing.sum, sum);
-        for (int i = 0; i < TESS_BLEND_BASELINES; i++)
-            comparison->rmse[tess_blend_baselines[i]] =
-                sum[TESS_BLEND_BASELINES] > 0 ? sqrt(sum[i] / sum[TESS_BLEND_BASELINES]) : NAN;
-        comparison->made = sum[TESS_BLEND_BASELINES] > 0;
-    }
-    tess_free(comparing.sum);
-    return error->code;
-}
-
-/* A training does not end for what cannot be compared: what cannot be read was read before. */
-int tess_run_compare(const struct tess_trainer *trainer, struct tess_comparison *comparison,
-                     struct tess_error *error)
-{
-    struct tess_error mine = TESS_ERROR_INIT;
-
     *comparison = (struct tess_comparison){0};
+    tess_validation_add_up(comparing->trainer, N_SUMS, comparing->sum, sum);
+    comparison->made = sum[TESS_BLEND_BASELINES] > 0;
     for (int b = 0; b < TESS_BASELINES; b++)
         comparison->rmse[b] = NAN;
-    if (tess_index_observed(&trainer->store.index, TESS_VAL) == 0) {
-        tess_info("no validation values: the model is not compared with the baselines");
-        return TESS_OK;
-    }
-    if (compare(trainer, comparison, &mine) == TESS_EINTERRUPTED)
-        *error = mine;
-    else if (mine.code != TESS_OK)
-        tess_warn("%s; the model is not compared with the baselines", mine.text);
-    return error->code;
+    for (int i = 0; i < TESS_BLEND_BASELINES; i++)
+        comparison->rmse[tess_blend_baselines[i]] =
+            comparison->made ? sqrt(sum[i] / sum[TESS_BLEND_BASELINES]) : NAN;
+}
+
+void tess_comparing_release(struct tess_comparing *comparing)
+{
+    tess_free(comparing->sum);
+    *comparing = (struct tess_comparing){0};
+}
+
+/* What the user may try that is not so already. */
+static void warn_worse(const struct tess_trainer *trainer, double model, const char *baseline,
+                       double best)
+{
+    const struct tess_config *config = &trainer->config;
+
+    tess_warn("the model is worse than the baseline %s (RMSE %.4f, the model's %.4f): try %s%s"
+              "other train.epochs, fewer parameters (model.embedding_dim, model.hidden_dim), or "
+              "more training data",
+              baseline, best, model,
+              config->model.kind == TESS_KIND_MLP
+                  ? "model.kind=dot (better in most screens of some hundred experiments), "
+                  : "",
+              config->data.normalize == TESS_NORMALIZE_NONE ? "data.normalize (zscore, delta), "
+                                                            : "");
 }
 
 void tess_run_say_comparison(const struct tess_trainer *trainer,
@@ -99,9 +95,5 @@ void tess_run_say_comparison(const struct tess_trainer *trainer,
     tess_info("%s", line);
     tess_free(line);
     if (comparison->made && model > best)
-        tess_warn("the model is worse than the baseline %s (RMSE %.4f, the model's %.4f): try "
-                  "model.kind=dot (better in most screens of some hundred experiments), "
-                  "data.normalize (zscore, delta), other train.epochs, fewer parameters "
-                  "(model.embedding_dim, model.hidden_dim), or more training data",
-                  tess_baseline_name(which), best, model);
+        warn_worse(trainer, model, tess_baseline_name(which), best);
 }

@@ -1,7 +1,6 @@
 /* run_loop.c -- a training from its first epoch to its last: log, validation, checkpoints. */
 #include "run.h"
 #include "run_blend.h"
-#include "run_compare.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
@@ -21,7 +20,6 @@ struct report {
     double seconds, rate; /* of this session; observations a second */
     double validation; /* seconds */
     int better;
-    struct tess_comparison comparison; /* after the last epoch */
 };
 
 static json_t *number(double x)
@@ -34,7 +32,6 @@ static json_t *log_line(const struct tess_trainer *trainer, const struct report 
 {
     const struct tess_index *index = &trainer->store.index;
     json_t *line = json_object(), *contexts = json_object(), *seconds = json_object();
-    json_t *baselines = json_object();
 
     json_object_set_new(line, "step", json_integer(trainer->optimizer.step));
     json_object_set_new(line, "epoch", json_integer(trainer->progress.epoch + 1));
@@ -47,14 +44,6 @@ static json_t *log_line(const struct tess_trainer *trainer, const struct report 
         if (isfinite(report->context[c]))
             json_object_set_new(contexts, index->context.symbol[c], json_real(report->context[c]));
     json_object_set_new(line, "val_rmse_contexts", contexts);
-    for (int b = 0; report->comparison.made && b < TESS_BASELINES; b++)
-        if (isfinite(report->comparison.rmse[b]))
-            json_object_set_new(baselines, tess_baseline_name(b),
-                                json_real(report->comparison.rmse[b]));
-    if (report->comparison.made)
-        json_object_set_new(line, "val_rmse_baselines", baselines);
-    else
-        json_decref(baselines);
     json_object_set_new(line, "observations_per_s", number(report->rate));
     json_object_set_new(seconds, "epoch", json_real(report->seconds));
     json_object_set_new(seconds, "preparing", json_real(trainer->times.stage[TESS_STAGE_PREPARE]));
@@ -153,22 +142,12 @@ static int out_of_patience(const struct tess_trainer *trainer, int64_t epoch, in
     return patience > 0 && best_epoch > 0 && epoch - best_epoch >= patience;
 }
 
-/* Is the epoch that has just been scored the last one? */
-static int is_last(const struct tess_trainer *trainer, const struct report *report)
-{
-    const struct tess_progress_state *at = &trainer->progress;
-
-    return at->epoch + 1 >= trainer->config.train.epochs ||
-           out_of_patience(trainer, at->epoch + 1, report->better ? at->epoch + 1 : at->best_epoch);
-}
-
-/* Score, log line, best checkpoint. A signal that comes while validating, or comparing with the
- * baselines, leads to a checkpoint from before it. */
+/* Score, log line, best checkpoint. A signal that comes while validating leads to a checkpoint from
+ * before it. */
 static int end_epoch(struct tess_trainer *trainer, struct tess_run *run, struct report *report,
                      struct tess_error *error)
 {
     struct tess_progress_state *at = &trainer->progress;
-    struct tess_error mine = TESS_ERROR_INIT;
     double started = tess_clock();
 
     if (tess_trainer_validate(trainer, &report->score, report->context) != TESS_OK)
@@ -176,9 +155,6 @@ static int end_epoch(struct tess_trainer *trainer, struct tess_run *run, struct 
     report->validation = tess_clock() - started;
     report->better =
         isfinite(report->score) && (at->best_epoch == 0 || report->score < at->best_score);
-    if (is_last(trainer, report) &&
-        tess_run_compare(trainer, &report->comparison, &mine) != TESS_OK)
-        return stop(trainer, run, "a signal", error);
     if (report->better) {
         at->best_score = report->score;
         at->best_epoch = at->epoch + 1;
@@ -192,8 +168,7 @@ static int end_epoch(struct tess_trainer *trainer, struct tess_run *run, struct 
     return report->better ? save_if_possible(run, trainer, tess_run_save_best, error) : TESS_OK;
 }
 
-static int run_all(struct tess_trainer *trainer, struct tess_run *run,
-                   struct tess_comparison *comparison, struct tess_error *error)
+static int run_all(struct tess_trainer *trainer, struct tess_run *run, struct tess_error *error)
 {
     struct report report = {.context = TESS_NEW(double, trainer->store.index.context.n)};
     struct tess_error mine = TESS_ERROR_INIT;
@@ -219,7 +194,6 @@ static int run_all(struct tess_trainer *trainer, struct tess_run *run,
     if (error->code == TESS_EDATA && /* not finite any more: the best ones are worth keeping */
         tess_run_flush_best(run, trainer, &mine) != TESS_OK)
         tess_warn("%s", mine.text);
-    *comparison = report.comparison;
     tess_free(report.context);
     return error->code;
 }
@@ -231,7 +205,6 @@ int tess_train(const struct tess_config *config, const struct tess_train_options
 {
     struct tess_trainer trainer;
     struct tess_run run = {0};
-    struct tess_comparison comparison = {0};
     double started = tess_clock(), limit = 0;
     int loaded = 0;
 
@@ -249,16 +222,16 @@ int tess_train(const struct tess_config *config, const struct tess_train_options
         loaded = tess_trainer_load(&trainer, error) == TESS_OK;
     }
     if (loaded && tess_run_resume(&run, &trainer, error) == TESS_OK &&
-        run_all(&trainer, &run, &comparison, error) == TESS_OK) {
-        double all = tess_clock() - started;
+        run_all(&trainer, &run, error) == TESS_OK) {
+        double all;
 
-        tess_info("done in %.1f s: %s", all, run.directory);
+        if (trainer.progress.best_epoch > 0)
+            tess_run_blend(&run, &trainer, error);
+        all = tess_clock() - started;
+        if (error->code == TESS_OK)
+            tess_info("done in %.1f s: %s", all, run.directory);
         tess_debug("%.1f s of it (%.2g %%) writing checkpoints", run.saving,
                    100 * run.saving / all);
-        if (trainer.progress.best_epoch > 0) {
-            tess_run_say_comparison(&trainer, &comparison);
-            tess_run_blend(&run, &trainer, error);
-        }
     }
     if (loaded)
         tess_trainer_say_memory(&trainer);

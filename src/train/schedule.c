@@ -16,7 +16,7 @@
 /* Lanes of factorised models: values are so cheap that lanes pay with many of them only. */
 #define LANES      16
 #define LANE_BATCH 16384
-#define FEW_LANES  4
+#define FEW_LANES  8
 #define MOST_LANES 64
 
 #define TILE_READOUTS 32

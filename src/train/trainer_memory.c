@@ -13,6 +13,8 @@
 #define THREAD_BYTES  2e6
 #define LANE_BYTES    4096 /* steps in preparation, small allocations */
 
+#define FACTORS 10 /* of the baseline `linear` (baseline_linear.h) */
+
 #define SPARSE 0.3 /* measured share below which tiles hardly pay */
 
 /* Where the bytes of a rank go. */
@@ -55,25 +57,6 @@ static double validation_bytes(const struct tess_trainer *trainer, double rows)
                : 0;
 }
 
-/* What the baselines take at the end of a training: units; all values, or none of them if they are
- * too many; sums of changes of what is validated. */
-static double comparison_bytes(const struct tess_trainer *trainer)
-{
-    const struct tess_index *index = &trainer->store.index;
-    double values = 0, validated = 0, readouts = (double)index->readout.n;
-    double most = (double)TESS_COMPARISON_BYTES;
-
-    if (tess_index_observed(index, TESS_VAL) == 0)
-        return 0;
-    for (int64_t e = 0; e < index->n_experiments; e++) {
-        values += (double)(index->value_first[e + 1] - index->value_first[e]);
-        validated += index->split[e] == TESS_VAL;
-    }
-    return 50 * (double)index->n_experiments + (4 * values <= most ? 4 * values : 0) +
-           fmin(12 * readouts * fmin(validated, (double)index->n_combinations), most) +
-           100 * (readouts + (double)index->context.n);
-}
-
 /* Values of lanes and validation, and their order in an epoch; or what the statistics before them
  * take, if that is more. */
 static double data_bytes(const struct tess_trainer *trainer)
@@ -101,7 +84,6 @@ static double data_bytes(const struct tess_trainer *trainer)
     bytes += rows * 64 + 8 * (double)index->perturbation.n +
              8.0 * trainer->shape.dim * fmin(rows, (double)index->perturbation.n);
     bytes += validation_bytes(trainer, rows);
-    bytes += comparison_bytes(trainer);
     return TESS_STORE_READ_BYTES + fmax(bytes, dataset->statistics_bytes) +
            16.0 * (double)dataset->panel_first[index->n_panels] +
            (dataset->scaling.shift ? 8 * contexts * (double)dataset->readout.n : 0);
@@ -195,6 +177,44 @@ static double index_bytes(const struct tess_trainer *trainer)
     return bytes;
 }
 
+/* What the baselines take once the training is over: of each unit (an experiment), combination and
+ * (context, readout) some numbers, the products of readouts, all values or none of them, sums of
+ * changes of what is validated; sums of validation experiments, which rank 0 has of all. */
+static double baselines_bytes(const struct tess_trainer *trainer)
+{
+    const struct tess_index *index = &trainer->store.index;
+    double values = 0, validated = 0, readouts = (double)index->readout.n;
+    double most = (double)TESS_COMPARISON_BYTES, units = (double)index->n_experiments;
+    double combinations = (double)index->n_combinations, contexts = (double)index->context.n;
+    double factors = fmin(FACTORS, readouts);
+
+    for (int64_t e = 0; e < index->n_experiments; e++) {
+        values += (double)(index->value_first[e + 1] - index->value_first[e]);
+        validated += index->split[e] == TESS_VAL;
+    }
+    return units * (50 + 16 * factors) + combinations * (32 + 8 * factors) +
+           40 * contexts * readouts + fmin(24 * readouts * readouts, 2000 * readouts) +
+           (4 * values <= most ? 4 * values : 0) +
+           fmin(12 * readouts * fmin(validated, combinations), most) + 400 * validated;
+}
+
+/* The comparison with the baselines, for which steps' part of the memory is given back, and the
+ * whole model is opened: what it takes beyond that part. */
+static double afterwards(const struct tess_trainer *trainer, const struct memory *memory)
+{
+    double values = 0, bytes;
+
+    if (tess_index_observed(&trainer->store.index, TESS_VAL) == 0)
+        return 0;
+    for (int64_t e = 0; e < trainer->store.index.n_experiments; e++)
+        if (trainer->store.index.split[e] == TESS_VAL)
+            values += (double)(trainer->store.index.value_first[e + 1] -
+                               trainer->store.index.value_first[e]);
+    bytes = 4 * values + tess_trainer_model_bytes(trainer) + baselines_bytes(trainer) +
+            TESS_STORE_READ_BYTES - (memory->data + memory->model + memory->lanes);
+    return bytes > 0 ? bytes : 0;
+}
+
 /* Of the rank that needs most. Collective. */
 static struct memory measure(const struct tess_trainer *trainer)
 {
@@ -205,6 +225,8 @@ static struct memory measure(const struct tess_trainer *trainer)
         int rank;
     } mine = {sum_of(&memory), trainer->rank}, most;
 
+    memory.data += afterwards(trainer, &memory);
+    mine.bytes = sum_of(&memory);
     memory.libraries += LIBRARY_BYTES + THREAD_BYTES * trainer->n_threads;
     MPI_Allreduce(&mine, &most, 1, MPI_DOUBLE_INT, MPI_MAXLOC, trainer->comm);
     MPI_Bcast(&memory, (int)(sizeof memory / sizeof(double)), MPI_DOUBLE, most.rank, trainer->comm);
