@@ -84,7 +84,7 @@ static void add(struct tess_blend_sums *sums, double m, const double *b, const u
 static void take_experiment(const struct fitting *fitting,
                             const struct tess_validation_batch *batch, int64_t k, const float *out)
 {
-    struct tess_blend_sums *sums = &fitting->sums[batch->first + k];
+    struct tess_blend_sums *sums = &fitting->sums[batch->place[k]];
     uint8_t own[TESS_BLEND_BASELINES];
 
     for (int i = 0; i < TESS_BLEND_BASELINES; i++)
@@ -109,10 +109,10 @@ static void take(void *closure, const struct tess_validation_batch *batch)
     struct fitting *fitting = closure;
     float *out;
 
-    tess_comparing_take(&fitting->comparing, batch);
-    if (!fitting->model)
+    out = fitting->model ? predict(fitting, batch) : NULL;
+    tess_comparing_take(&fitting->comparing, batch, out);
+    if (!out)
         return;
-    out = predict(fitting, batch);
     for (int64_t k = 0; k < batch->n; k++)
         if (is_known(fitting, batch->combination[k], batch->context))
             take_experiment(fitting, batch, k, out);

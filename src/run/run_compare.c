@@ -10,7 +10,10 @@
 
 #include <math.h>
 
-#define N_SUMS (TESS_BLEND_BASELINES + 1) /* squared errors of each baseline, and values */
+/* Squared errors of each baseline; number of values; squared error of the model. */
+#define VALUES TESS_BLEND_BASELINES
+#define MODEL  (TESS_BLEND_BASELINES + 1)
+#define N_SUMS (TESS_BLEND_BASELINES + 2)
 
 void tess_comparing_begin(struct tess_comparing *comparing, const struct tess_trainer *trainer)
 {
@@ -18,15 +21,16 @@ void tess_comparing_begin(struct tess_comparing *comparing, const struct tess_tr
 }
 
 void tess_comparing_take(struct tess_comparing *comparing,
-                         const struct tess_validation_batch *batch)
+                         const struct tess_validation_batch *batch, const float *out)
 {
     for (int64_t at = 0; at < batch->n * batch->width; at++) {
         double y = tess_validation_value(comparing->trainer, batch, at);
-        double *sum = comparing->sum + (batch->first + at / batch->width) * N_SUMS;
+        double *sum = comparing->sum + batch->place[at / batch->width] * N_SUMS;
 
         if (isnan(y))
             continue;
-        sum[TESS_BLEND_BASELINES] += 1;
+        sum[VALUES] += 1;
+        sum[MODEL] += out ? ((double)out[at] - y) * ((double)out[at] - y) : NAN;
         for (int i = 0; i < TESS_BLEND_BASELINES; i++) {
             double e = batch->out[tess_blend_baselines[i]][at] - y;
 
@@ -39,14 +43,15 @@ void tess_comparing_finish(struct tess_comparing *comparing, struct tess_compari
 {
     double sum[N_SUMS];
 
-    *comparison = (struct tess_comparison){0};
     tess_validation_add_up(comparing->trainer, N_SUMS, comparing->sum, sum);
-    comparison->made = sum[TESS_BLEND_BASELINES] > 0;
+    *comparison = (struct tess_comparison){.made = sum[VALUES] > 0,
+                                           .stride = tess_validation_stride(comparing->trainer),
+                                           .model = sqrt(sum[MODEL] / sum[VALUES])};
     for (int b = 0; b < TESS_BASELINES; b++)
         comparison->rmse[b] = NAN;
     for (int i = 0; i < TESS_BLEND_BASELINES; i++)
         comparison->rmse[tess_blend_baselines[i]] =
-            comparison->made ? sqrt(sum[i] / sum[TESS_BLEND_BASELINES]) : NAN;
+            comparison->made ? sqrt(sum[i] / sum[VALUES]) : NAN;
 }
 
 void tess_comparing_release(struct tess_comparing *comparing)
@@ -75,11 +80,15 @@ static void warn_worse(const struct tess_trainer *trainer, double model, const c
 void tess_run_say_comparison(const struct tess_trainer *trainer,
                              const struct tess_comparison *comparison)
 {
-    double model = trainer->progress.best_score, best = INFINITY;
-    int which = tess_blend_baselines[0];
-    char *line = tess_format("best validation RMSE %.4f after epoch %lld", model,
-                             (long long)trainer->progress.best_epoch);
+    int sampled = comparison->made && comparison->stride > 1, which = tess_blend_baselines[0];
+    double model = sampled ? comparison->model : trainer->progress.best_score, best = INFINITY;
+    char *line = tess_format("best validation RMSE %.4f after epoch %lld",
+                             trainer->progress.best_score, (long long)trainer->progress.best_epoch);
 
+    if (sampled)
+        tess_info("one of %lld validation experiments is compared: the model's RMSE on them is "
+                  "%.4f",
+                  (long long)comparison->stride, model);
     for (int i = 0; comparison->made && i < TESS_BLEND_BASELINES; i++) {
         double rmse = comparison->rmse[tess_blend_baselines[i]];
         char *longer = tess_format("%s%s%s %.4f", line, i ? ", " : "; baselines: ",

@@ -9,6 +9,8 @@ struct tess_validation_batch;
 
 struct tess_comparison {
     int made; /* are there scores? */
+    int64_t stride; /* every so manieth validation experiment was looked at */
+    double model; /* the model's on the same values; NaN: not predicted */
     double rmse[TESS_BASELINES]; /* NaN: not compared with this one */
 };
 
@@ -18,9 +20,9 @@ struct tess_comparing {
     double *sum; /* own */
 };
 void tess_comparing_begin(struct tess_comparing *comparing, const struct tess_trainer *trainer);
-/* Some more experiments (run_validation.h). Local. */
+/* Some more experiments (run_validation.h), with what the model says (n, width), or NULL. Local. */
 void tess_comparing_take(struct tess_comparing *comparing,
-                         const struct tess_validation_batch *batch);
+                         const struct tess_validation_batch *batch, const float *out);
 /* RMSE of baselines that learn from the training rows, over exactly the validation values of the
  * trainer, pooled; the same on every rank, and the same bits on any number of them. Collective. */
 void tess_comparing_finish(struct tess_comparing *comparing, struct tess_comparison *comparison);

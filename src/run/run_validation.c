@@ -10,24 +10,57 @@
 
 #include <string.h>
 
-#define BATCH_VALUES ((int64_t)1 << 18) /* predictions of a baseline at a time */
+#define VISITED_VALUES ((int64_t)1 << 22) /* enough for a weight and an error of three digits */
+#define BATCH_VALUES   ((int64_t)1 << 18) /* predictions of a baseline at a time */
 
+int64_t tess_validation_stride(const struct tess_trainer *trainer)
+{
+    const struct tess_index *index = &trainer->store.index;
+    int64_t values = 0;
+
+    for (int64_t e = 0; e < index->n_experiments; e++)
+        if (index->split[e] == TESS_VAL)
+            values += tess_dataset_width(&trainer->dataset, index->panel[e]);
+    return 1 + values / VISITED_VALUES;
+}
+
+/* This rank's experiments that are visited: those whose number among all of validation is a
+ * multiple of the stride. */
+struct visited {
+    int64_t n, *place;
+};
+
+static void visited_init(struct visited *visited, const struct tess_trainer *trainer)
+{
+    const struct tess_index *index = &trainer->store.index;
+    int64_t stride = tess_validation_stride(trainer), number = 0, first, end;
+
+    *visited = (struct visited){.place = TESS_NEW(int64_t, trainer->validation.n)};
+    tess_trainer_validation(trainer, &first, &end);
+    for (int64_t e = 0; e < first; e++)
+        number += index->split[e] == TESS_VAL;
+    for (int64_t i = 0; i < trainer->validation.n; i++)
+        if ((number + i) % stride == 0)
+            visited->place[visited->n++] = i;
+}
+
+/* The visited experiments from number `first` on that are of one context and panel. */
 static void batch_init(struct tess_validation_batch *batch, const struct tess_trainer *trainer,
-                       int64_t first)
+                       const struct visited *visited, int64_t first)
 {
     const struct tess_index *index = &trainer->store.index;
     const struct tess_dataset *dataset = &trainer->dataset;
-    const struct tess_loaded *loaded = &trainer->validation;
-    int64_t e = loaded->experiment[first], panel = index->panel[e], most;
+    const int64_t *experiment = trainer->validation.experiment;
+    int64_t e = experiment[visited->place[first]], panel = index->panel[e], most;
 
-    *batch = (struct tess_validation_batch){.first = first,
+    *batch = (struct tess_validation_batch){.place = visited->place + first,
                                             .context = index->context_of[e],
                                             .width = tess_dataset_width(dataset, panel),
                                             .readout = dataset->panel_readout +
                                                        dataset->panel_first[panel]};
     most = 1 + BATCH_VALUES / (batch->width + 1);
-    while (batch->n < most && first + batch->n < loaded->n) {
-        int64_t other = loaded->experiment[first + batch->n];
+    while (batch->n < most && first + batch->n < visited->n) {
+        int64_t other = experiment[batch->place[batch->n]];
 
         if (index->panel[other] != panel || index->context_of[other] != batch->context)
             break;
@@ -39,7 +72,7 @@ static void batch_init(struct tess_validation_batch *batch, const struct tess_tr
     for (int i = 0; i < TESS_BLEND_BASELINES; i++)
         batch->out[tess_blend_baselines[i]] = TESS_NEW(double, batch->n * batch->width);
     for (int64_t k = 0; k < batch->n; k++)
-        batch->combination[k] = index->combination[loaded->experiment[first + k]];
+        batch->combination[k] = index->combination[experiment[batch->place[k]]];
     for (int64_t k = 0; k < batch->width; k++)
         batch->store_readout[k] =
             index->panel_readout[index->panel_first[panel] +
@@ -61,7 +94,7 @@ double tess_validation_value(const struct tess_trainer *trainer,
     const struct tess_loaded *loaded = &trainer->validation;
 
     return (double)
-        loaded->value[loaded->value_first[batch->first + at / batch->width] + at % batch->width];
+        loaded->value[loaded->value_first[batch->place[at / batch->width]] + at % batch->width];
 }
 
 /* This rank's validation experiments. Local. */
@@ -69,12 +102,13 @@ static int visit(const struct tess_trainer *trainer, struct tess_baselines *base
                  const struct tess_validation_visitor *visitor, struct tess_error *error)
 {
     struct tess_validation_batch batch;
+    struct visited visited;
 
-    for (int64_t first = 0; first < trainer->validation.n && error->code == TESS_OK;
-         first += batch.n) {
+    visited_init(&visited, trainer);
+    for (int64_t first = 0; first < visited.n && error->code == TESS_OK; first += batch.n) {
         struct tess_query query;
 
-        batch_init(&batch, trainer, first);
+        batch_init(&batch, trainer, &visited, first);
         query = (struct tess_query){batch.context, batch.n, batch.combination, batch.width,
                                     batch.store_readout};
         if (tess_preempt_signal())
@@ -84,6 +118,7 @@ static int visit(const struct tess_trainer *trainer, struct tess_baselines *base
             visitor->take(visitor->closure, &batch);
         batch_release(&batch);
     }
+    tess_free(visited.place);
     return error->code;
 }
 

@@ -8,9 +8,9 @@
 struct tess_error;
 struct tess_trainer;
 
-/* Consecutive validation experiments of this rank, of one context and panel. Borrowed. */
+/* Validation experiments of this rank, of one context and panel. Borrowed. */
 struct tess_validation_batch {
-    int64_t first, n; /* places in trainer->validation */
+    int64_t n, *place; /* (n) in trainer->validation, ascending */
     int64_t context, width;
     int64_t *combination; /* (n) of the store */
     const int64_t *readout; /* (width) of the model */
@@ -26,6 +26,9 @@ struct tess_validation_visitor {
     void *closure;
     void (*take)(void *closure, const struct tess_validation_batch *batch);
 };
+/* Every so manieth validation experiment is visited: 1 unless they have more values than are worth
+ * the time. The same on any number of ranks. Local. */
+int64_t tess_validation_stride(const struct tess_trainer *trainer);
 /* Baselines learn from the training rows; then each rank's batches in their order.
  * TESS_EINTERRUPTED if a signal came meanwhile. Collective. */
 int tess_validation_visit(const struct tess_trainer *trainer,
