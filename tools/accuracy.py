@@ -37,7 +37,7 @@ PYTORCH = {
 RECIPES = {
     "lincs": ("lincs.yaml", ["train.epochs=80"]),
     "mlp": ("quickstart.yaml", ["model.kind=mlp"]),
-    "dot": ("quickstart.yaml", ["model.kind=dot", "train.lanes=8"]),
+    "dot": ("quickstart.yaml", ["model.kind=dot"]),
 }
 MEMBERS = 3  # of each kind in config/best.yaml
 
