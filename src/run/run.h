@@ -69,6 +69,8 @@ int tess_run_save_best(struct tess_run *run, struct tess_trainer *trainer,
 /* Write the kept best one, if there is one. Collective. */
 int tess_run_flush_best(struct tess_run *run, struct tess_trainer *trainer,
                         struct tess_error *error);
+/* Removes blend.json, which belongs to another state of the run. Rank 0 does; any may call. */
+void tess_run_forget_blend(const struct tess_run *run);
 /* At the end: TESS_EIO if the best checkpoint could not be written but can be made again by running
  * once more. Collective. */
 int tess_run_check_best(struct tess_run *run, const struct tess_trainer *trainer,

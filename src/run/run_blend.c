@@ -10,13 +10,10 @@
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/model.h"
-#include "tessera/rundir.h"
-#include "tessera/text.h"
 #include "tessera/trainer.h"
 
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SMALL_MODEL 2.5e8 /* bytes that every rank has to spare */
 
@@ -203,16 +200,6 @@ static int fits(const struct tess_trainer *trainer)
     return 0;
 }
 
-/* What belongs to an earlier state of this run says nothing of the present one. Rank 0. */
-static void forget(const struct tess_run *run)
-{
-    char *path = tess_format("%s/%s", run->directory, TESS_RUN_BLEND);
-
-    if (run->rank == 0)
-        unlink(path);
-    tess_free(path);
-}
-
 int tess_run_blend(const struct tess_run *run, struct tess_trainer *trainer,
                    struct tess_error *error)
 {
@@ -228,7 +215,7 @@ int tess_run_blend(const struct tess_run *run, struct tess_trainer *trainer,
     if (fit && tess_model_open(&model, run->directory, trainer->comm, &mine) == TESS_OK)
         made = is_made(run, &model);
     if (mine.code == TESS_OK && !made) {
-        forget(run);
+        tess_run_forget_blend(run);
         make(run, trainer, fit ? &model : NULL, &mine);
     } else if (made)
         tess_info("best validation RMSE %.4f after epoch %lld", trainer->progress.best_score,

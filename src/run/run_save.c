@@ -12,6 +12,7 @@
 #include "tessera/trainer.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #define SPARE_SECONDS 5.0 /* between the last checkpoint and the end of time */
 
@@ -119,11 +120,23 @@ static int write_state(struct tess_run *run, struct tess_trainer *trainer, const
     return error->code;
 }
 
-/* Earlier best ones go only when the new one is there. */
+void tess_run_forget_blend(const struct tess_run *run)
+{
+    char *path = tess_format("%s/%s", run->directory, TESS_RUN_BLEND);
+
+    if (run->rank == 0)
+        unlink(path);
+    tess_free(path);
+}
+
+/* Earlier best ones go only when the new one is there, and the weight that belongs to them. */
 static int write_best(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error)
 {
-    if (write_state(run, trainer, TESS_RUN_BEST, error) == TESS_OK && run->rank == 0)
-        prune(run, TESS_RUN_BEST, 0, trainer->optimizer.step);
+    if (write_state(run, trainer, TESS_RUN_BEST, error) == TESS_OK) {
+        tess_run_forget_blend(run);
+        if (run->rank == 0)
+            prune(run, TESS_RUN_BEST, 0, trainer->optimizer.step);
+    }
     return error->code;
 }
 
