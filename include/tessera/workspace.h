@@ -20,9 +20,9 @@ struct tess_workspace {
     float *left, *right, *project; /* left, right, projected rows: (·, H) */
     float *dleft, *dright;
     int32_t *u, *v; /* (TESS_TILE_ROWS) own */
-    float **a; /* (L + 1) a layer's activations, (TESS_TILE_ROWS, H); last: scratch; own */
-    float *z; /* (TESS_TILE_ROWS, H) */
-    float *out, *dout; /* (TESS_TILE_ROWS) */
+    float **a; /* (L + 1) a layer's activations, (rows, H); last: scratch; own */
+    float *z; /* (rows, H): those that were reserved */
+    float *out, *dout; /* (rows) */
     float *more; /* what a kind needs besides */
     size_t room_index;
     int32_t *index; /* the same, of whole numbers; own */

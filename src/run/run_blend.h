@@ -6,9 +6,11 @@ struct tess_error;
 struct tess_run;
 struct tess_trainer;
 
-/* blend.json of the run, fitted on the validation values to the run's best checkpoint, unless it is
- * there already; said in one line. Without validation values none is made. A training does not
- * fail for it: rank 0 warns. TESS_EINTERRUPTED if a signal came meanwhile. Collective. */
+/* The model beside the baselines on the validation values, said in a line (run_compare.h), and
+ * blend.json of the run, fitted on the validation values to the run's best checkpoint, unless it is
+ * there already; too large a model is not weighed. The trainer rests from here on. Without
+ * validation values none is made. A training does not fail for it: rank 0 warns. TESS_EINTERRUPTED
+ * if a signal came meanwhile. Collective. */
 int tess_run_blend(const struct tess_run *run, struct tess_trainer *trainer,
                    struct tess_error *error);
 

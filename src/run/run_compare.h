@@ -9,7 +9,7 @@ struct tess_validation_batch;
 
 struct tess_comparison {
     int made; /* are there scores? */
-    int64_t stride; /* every so manieth validation experiment was looked at */
+    int64_t stride; /* n: every n-th validation experiment was looked at */
     double model; /* the model's on the same values; NaN: not predicted */
     double rmse[TESS_BASELINES]; /* NaN: not compared with this one */
 };

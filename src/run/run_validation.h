@@ -26,7 +26,7 @@ struct tess_validation_visitor {
     void *closure;
     void (*take)(void *closure, const struct tess_validation_batch *batch);
 };
-/* Every so manieth validation experiment is visited: 1 unless they have more values than are worth
+/* Every n-th validation experiment is visited; n is 1 unless they have more values than are worth
  * the time. The same on any number of ranks. Local. */
 int64_t tess_validation_stride(const struct tess_trainer *trainer);
 /* Baselines learn from the training rows; then each rank's batches in their order.
