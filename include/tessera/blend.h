@@ -50,7 +50,9 @@ struct tess_blend {
     uint64_t model_hash, store_hash, split_hash; /* what it belongs to */
 };
 
-/* The best baseline and the weights; local. */
+/* The baseline with the least Σ b², and the weights: n experiments with the least squares at w0
+ * make w = (n w0 + 3/2) / (n + 3) within [0, 1]; 1 where nothing tells model and baseline apart.
+ * Local. */
 void tess_blend_fit(struct tess_blend *blend, const struct tess_blend_sums *sums);
 /* Is it worth it? Weights near 1 change nothing but the cost. Local. */
 int tess_blend_pays(const struct tess_blend *blend);

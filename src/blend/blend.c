@@ -8,8 +8,9 @@
 const int tess_blend_baselines[TESS_BLEND_BASELINES] = {TESS_READOUT_MEAN, TESS_ADDITIVE,
                                                         TESS_LINEAR};
 
-/* Both chosen on small screens (docs/accuracy.md). */
-#define SHRINKAGE 0.5 /* experiments' worth of belief in the model alone */
+/* All chosen on small screens (docs/accuracy.md). */
+#define SHRINKAGE 3.0 /* experiments' worth of belief in… */
+#define EVEN      0.5 /* … this much of the model */
 #define PAYS      0.95 /* weights above it are not worth what a baseline costs */
 
 int tess_blend_parse(const char *text)
@@ -27,16 +28,16 @@ int tess_blend_pays(const struct tess_blend *blend)
     return blend->weight <= PAYS;
 }
 
-/* The least Σ (w m + (1 - w) b)² is at w = Σ b (b - m) / Σ (b - m)². That is shrunk towards 1 as if
- * there were some more experiments with Σ (b - m)² of the average one, on which the model is
- * perfect beside the baseline. */
+/* The least Σ (w m + (1 - w) b)² is at w = Σ b (b - m) / Σ (b - m)². That is shrunk towards EVEN as
+ * if there were some more experiments with Σ (b - m)² of the average one, on which that weight is
+ * the best: of few validation experiments neither the model nor the baseline is believed alone. */
 static double weight_of(double n, double m2, double b2, double mb)
 {
     double apart = m2 - 2 * mb + b2, w;
 
     if (n <= 0 || !(apart > 0))
         return 1;
-    w = ((b2 - mb) / apart * n + SHRINKAGE) / (n + SHRINKAGE);
+    w = ((b2 - mb) / apart * n + SHRINKAGE * EVEN) / (n + SHRINKAGE);
     return isfinite(w) ? fmin(fmax(w, 0), 1) : 1;
 }
 

@@ -19,7 +19,7 @@ except ImportError as missing:
     print("skipped:", missing)
     sys.exit(77)
 
-SHRINKAGE = 0.5
+SHRINKAGE, EVEN = 3, 0.5
 COMPARED = ("readout_mean", "additive", "linear")
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
@@ -85,7 +85,7 @@ def weight(rows):
         return 1.0
     m, b = (np.concatenate([r[i] for r in rows]) for i in (0, 1))
     w = np.linalg.lstsq((m - b)[:, None], -b, rcond=None)[0][0]
-    return min(max((w * len(rows) + SHRINKAGE) / (len(rows) + SHRINKAGE), 0), 1)
+    return min(max((w * len(rows) + SHRINKAGE * EVEN) / (len(rows) + SHRINKAGE), 0), 1)
 
 
 def judge(store, model, blend):
