@@ -152,7 +152,7 @@ def run_keeps_what_it_began_with(units):
         assert precision_of(name)[0] == precision and "went on" not in text
         refused = run("train", f"{source}/config/quickstart.yaml", *[f"--set={s}" for s in SETTINGS], f"--set=run.directory={name}",
                       f"--set=train.precision={'float32' if precision == 'bfloat16' else 'bfloat16'}", "--set=train.epochs=3",
-                      env=env, code=2)
+                      env=env, code=78)
         assert f"train.precision: {precision}" in refused, refused
 
 
