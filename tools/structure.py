@@ -17,9 +17,11 @@ FOLDERS = {
     "formats": ["source", "anndata"],
     "writer": ["formats"],
     "import": ["formats"],
-    "kernel": ["config"],
+    "products": ["config"],
+    "kernel": ["products"],
     "model": ["kernel", "hdf5"],
-    "train": ["model", "store"],
+    "dataset": ["kernel", "store"],
+    "train": ["model", "dataset"],
     "metrics": ["base"],
     "baselines": ["metrics", "store"],
     "blend": ["model", "baselines"],
@@ -32,7 +34,7 @@ FOLDERS = {
     "cli": ["run", "import", "evaluate", "inspect", "bench"],
 }
 # They know no other ranks.
-ALONE = {"base", "kernel", "metrics"}
+ALONE = {"base", "products", "kernel", "metrics"}
 MPI_ALONE = {"MPI_Abort", "MPI_Get_library_version", "MPI_MAX_LIBRARY_VERSION_STRING", "MPI_COMM_WORLD"}
 # Headers without functions, which no .c file gives a folder.
 HEADER_FOLDER = {"vectorised": "base"}

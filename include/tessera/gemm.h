@@ -1,8 +1,9 @@
-/* gemm.h -- the kernel's matrix products (OpenBLAS's sgemm), and a probe that watches them.
+/* gemm.h -- the kernel's matrix products, and a probe that watches them.
  *
- * c (m, n) = op(a) (m, k) · op(b) (k, n) + beta c; row-major, rows of a and b without gaps. A probe
- * records the calls, so that a benchmark can replay them alone, and the seconds of each phase of
- * the kernel. Local; one probe a thread; NULL: nobody watches. */
+ * c (m, n) = op(a) (m, k) · op(b) (k, n) + beta c; row-major, rows of a and b without gaps.
+ * OpenBLAS's sgemm, or, where operands are bfloat16, what bfloat16.h has. A probe records the
+ * calls, so that a benchmark can replay them alone, and the seconds of each phase of the kernel.
+ * Local; one probe a thread; NULL: nobody watches. */
 #ifndef TESSERA_GEMM_H
 #define TESSERA_GEMM_H
 
@@ -16,6 +17,18 @@ enum tess_phase {
     TESS_N_PHASES
 };
 
+struct tess_packed;
+struct tess_multiplier;
+
+/* bfloat16 operands in the place of a and b (bfloat16.h), all of H = n columns. Two kinds of
+ * product: rows times a packed matrix (beta 0; b NULL), and a transposed times b (beta 0 or 1). */
+struct tess_low {
+    const uint16_t *a, *b; /* their rows filled up with zeroes to whole TESS_BFLOAT16_ROWS */
+    const struct tess_packed *packed;
+    int matrix; /* of packed */
+    struct tess_multiplier **multiplier; /* the thread's */
+};
+
 struct tess_gemm {
     enum tess_phase phase;
     int m, n, k;
@@ -23,6 +36,7 @@ struct tess_gemm {
     const float *a, *b; /* borrowed, as c is */
     float beta, *c;
     int64_t ldc; /* floats from a row of c to the next; 0: n */
+    struct tess_low low; /* low.a NULL: float32 */
 };
 
 struct tess_probe {

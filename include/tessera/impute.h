@@ -25,6 +25,7 @@ struct tess_impute {
     const char *command; /* or NULL: for uns/provenance. Borrowed */
     struct tess_strings context, perturbation, readout; /* empty: all trained. Own */
     enum tess_blend_choice blend; /* is the model blended with a baseline? */
+    int precision; /* enum tess_precision: of the predictions */
     int dry_run; /* say what would be written, and stop */
     int64_t threads; /* of a rank; 0: as OMP_NUM_THREADS says, else 1 */
 };

@@ -37,15 +37,19 @@ struct tess_model {
     int n_members; /* of the ensemble that this one heads, itself included */
 };
 
-/* `path` is a run directory (its best checkpoint, else the newest; a damaged one is passed over
+/* Predictions of the hidden layers' products by `precision` (enum tess_precision), whatever the
+ * model was trained with; AUTO: bfloat16 where the processor has a unit for it.
+ * `path` is a run directory (its best checkpoint, else the newest; a damaged one is passed over
  * with a warning) or a checkpoint. TESS_EDATA if none is there or intact. Every rank gets the whole
  * model; whatever comes of it must be released. Collective over comm. */
-int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
+int tess_model_open(struct tess_model *model, const char *path, int precision, MPI_Comm comm,
                     struct tess_error *error);
 /* Several: an ensemble (other seeds of the same symbols), headed by the first. Its hash is of all.
  * TESS_EDATA if their vocabularies differ. Collective over comm. */
-int tess_model_open_ensemble(struct tess_model *model, int n, char *const *path, MPI_Comm comm,
-                             struct tess_error *error);
+int tess_model_open_ensemble(struct tess_model *model, int n, char *const *path, int precision,
+                             MPI_Comm comm, struct tess_error *error);
+/* "bfloat16" if any member predicts with such operands, else "float32". Local. */
+const char *tess_model_precision(const struct tess_model *model);
 void tess_model_release(struct tess_model *model);
 
 /* Rows to predict: combination i's members are member[first[i] .. first[i + 1]), ascending. */

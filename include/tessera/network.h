@@ -17,6 +17,8 @@
 
 #include <stdint.h>
 
+struct tess_packed;
+
 enum tess_embedding { TESS_TABLE_P, TESS_TABLE_R, TESS_TABLE_C, TESS_N_TABLES };
 
 /* Shape of the network. */
@@ -40,6 +42,8 @@ struct tess_mlp {
     float *b; /* (L - 1, H) */
     float *wo; /* (outputs, H) output weights; absent if L = 0 */
     float *bo; /* (outputs) output bias; absent if L = 0 (then b1 is it) */
+    const struct tess_packed *packed; /* w as bfloat16 (bfloat16.h): the hidden layers' products use
+                                       * that; NULL: float32; borrowed */
 };
 
 struct tess_config;
@@ -50,7 +54,7 @@ int tess_shape_width(struct tess_shape shape);
 int tess_shape_outputs(struct tess_shape shape);
 /* Floats of a network. Local. */
 int64_t tess_shape_size(struct tess_shape shape);
-/* Points into a block of so many. Local. */
+/* Points into a block of so many; packed is NULL. Local. */
 void tess_mlp_point(struct tess_mlp *mlp, struct tess_shape shape, float *block);
 
 struct tess_network {

@@ -23,7 +23,8 @@
 
 struct tess_predictor {
     struct tess_shape shape;
-    const struct tess_mlp *mlp; /* borrowed */
+    struct tess_mlp mlp; /* numbers borrowed, `packed` own */
+    struct tess_packed *packed; /* NULL: float32; own */
     int64_t n_readouts, n_contexts;
     int E, T; /* a tile: E rows × T readouts; of the mlp E T = TESS_TILE_ROWS */
     /* mlp: (n_readouts rounded up, H) projected readouts; else (n rounded up, K) what stands right
@@ -42,9 +43,10 @@ struct tess_embeddings {
     const float *row;
 };
 /* From the MLP and the whole tables of readouts and contexts; scaling and probe are the caller's to
- * set. Local; OpenMP. */
+ * set. low: the hidden layers' products have bfloat16 operands (tess_precision_is_low), whatever
+ * the model was trained with. Local; OpenMP. */
 void tess_predictor_init(struct tess_predictor *predictor, struct tess_shape shape,
-                         const struct tess_mlp *mlp, struct tess_embeddings readouts,
+                         const struct tess_mlp *mlp, int low, struct tess_embeddings readouts,
                          struct tess_embeddings contexts);
 void tess_predictor_release(struct tess_predictor *predictor);
 

@@ -79,6 +79,8 @@ struct tess_trainer {
     int64_t n_parameters;
     float *parameter; /* (n_parameters) the MLP, whole */
     struct tess_mlp mlp; /* into it */
+    int64_t precision_asked; /* enum tess_precision, before AUTO was decided */
+    struct tess_packed *packed; /* of mlp, at each step anew; NULL with float32; own */
     int64_t *slice; /* (n_ranks + 1) who updates which parameters */
     float *m, *v; /* moments of this rank's slice */
     struct tess_optimizer optimizer;

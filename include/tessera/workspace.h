@@ -22,6 +22,8 @@ struct tess_workspace {
     int32_t *u, *v; /* (TESS_TILE_ROWS) own */
     float **a; /* (L + 1) a layer's activations, (rows, H); last: scratch; own */
     float *z; /* (rows, H): those that were reserved */
+    uint16_t **low; /* (L) layers' activations in bfloat16, last: the gradient; (rows, H); own */
+    struct tess_multiplier *multiplier; /* for their products; own */
     float *out, *dout; /* (rows) */
     float *more; /* what a kind needs besides */
     size_t room_index;
@@ -35,6 +37,7 @@ void tess_workspace_release(struct tess_workspace *work);
 struct tess_workspace_room {
     int rows, left, right, project;
     size_t more; /* floats besides */
+    int low; /* bfloat16 activations as well, with room for whole TESS_BFLOAT16_ROWS */
 };
 void tess_workspace_reserve(struct tess_workspace *work, struct tess_workspace_room room);
 

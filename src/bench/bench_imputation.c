@@ -204,7 +204,7 @@ int tess_bench_imputation(struct bench *bench, struct tess_trainer *trainer,
     struct tess_model model;
 
     if (tess_trainer_save(trainer, path, error) == TESS_OK) {
-        if (tess_model_open(&model, path, bench->comm, error) == TESS_OK)
+        if (tess_model_open(&model, path, TESS_PRECISION_AUTO, bench->comm, error) == TESS_OK)
             measure(bench, trainer, &model, path, error);
         tess_model_release(&model);
     }

@@ -2,6 +2,7 @@
 #include "call.h"
 
 #include "tessera/alloc.h"
+#include "tessera/bfloat16.h"
 #include "tessera/error.h"
 
 #include <stdio.h>
@@ -80,6 +81,17 @@ int tess_call_blend(const struct tess_call *call, enum tess_blend_choice *choice
     if (parsed < 0)
         return tess_error_set(error, TESS_EUSAGE, "--blend: '%s' is none of auto, on, off", text);
     *choice = (enum tess_blend_choice)parsed;
+    return TESS_OK;
+}
+
+int tess_call_precision(const struct tess_call *call, int *precision, struct tess_error *error)
+{
+    const char *text = tess_call_option(call, "precision");
+
+    *precision = tess_precision_parse(text);
+    if (*precision < 0)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--precision: '%s' is none of auto, float32, bfloat16", text);
     return TESS_OK;
 }
 

@@ -36,6 +36,14 @@ int tess_call_int(const struct tess_call *call, const char *name, int64_t low, i
 int tess_call_double(const struct tess_call *call, const char *name, double low, double high,
                      double *x, struct tess_error *error);
 
+/* The option --precision, for tables of options, and what it says: enum tess_precision, auto if it
+ * is not given. TESS_EUSAGE if it is none of its words. */
+#define TESS_CALL_PRECISION                                                                        \
+    {                                                                                              \
+        "precision", 0, "auto|float32|bfloat16",                                                   \
+            "of the predictions (default auto: bfloat16 where the processor has a unit for it)"    \
+    }
+int tess_call_precision(const struct tess_call *call, int *precision, struct tess_error *error);
 /* The option --blend; auto if it is not given. TESS_EUSAGE if it is none of its words. */
 int tess_call_blend(const struct tess_call *call, enum tess_blend_choice *choice,
                     struct tess_error *error);

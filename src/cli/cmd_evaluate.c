@@ -27,6 +27,7 @@ static const struct tess_option options[] = {
     {"blend", 0, "auto|on|off",
      "score the model together with the baseline that the training found best (default auto: where "
      "it pays)"},
+    TESS_CALL_PRECISION,
     {"resamples", 0, "N", "of perturbations, for the intervals (default 1000)"},
     {"halvings", 0, "N", "of the replicates, for the noise ceiling (default 20)"},
     {"seed", 0, "N", "of resamples and halvings (default 0)"},
@@ -37,6 +38,7 @@ struct inputs {
     struct tess_store store;
     struct tess_model model;
     int has_store, has_model;
+    int precision; /* of the model's predictions */
 };
 
 /* Rank 0 looks: a run directory or a checkpoint (0), or a store (1)? What is neither is refused
@@ -97,6 +99,8 @@ static int open_inputs(struct inputs *inputs, const struct tess_call *call, cons
     const char *named = tess_call_option(call, "store"), *path = named;
     int store_first = is_store(call, error);
 
+    if (error->code == TESS_OK)
+        tess_call_precision(call, &inputs->precision, error); /* the same on every rank */
     if (error->code != TESS_OK)
         return error->code;
     if (store_first && call->n_args > 1)
@@ -110,8 +114,8 @@ static int open_inputs(struct inputs *inputs, const struct tess_call *call, cons
         path = call->args[0];
     else {
         inputs->has_model = 1;
-        if (tess_model_open_ensemble(&inputs->model, call->n_args, call->args, call->comm, error) !=
-            TESS_OK)
+        if (tess_model_open_ensemble(&inputs->model, call->n_args, call->args, inputs->precision,
+                                     call->comm, error) != TESS_OK)
             return error->code;
         path = named ? named : inputs->model.store_path;
     }

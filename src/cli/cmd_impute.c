@@ -14,6 +14,7 @@ static const struct tess_option options[] = {
     {"store", 0, "STORE", "marks what it measured (default: the store the model was trained on)"},
     {"blend", 0, "auto|on|off",
      "with the baseline that the training found best (default auto: where it pays)"},
+    TESS_CALL_PRECISION,
     {"threads", 't', "N", "threads of a rank (default: OMP_NUM_THREADS, else 1)"},
     {"dry-run", 'n', NULL, "say how large the file would be, and stop"},
     {0},
@@ -28,6 +29,7 @@ static int read_options(const struct tess_call *call, struct tess_impute *impute
     impute->store = tess_call_option(call, "store");
     impute->dry_run = tess_call_option(call, "dry-run") != NULL;
     tess_call_blend(call, &impute->blend, error);
+    tess_call_precision(call, &impute->precision, error);
     tess_call_selection(call, "contexts", &impute->context, error);
     tess_call_selection(call, "perturbations", &impute->perturbation, error);
     tess_call_selection(call, "readouts", &impute->readout, error);

@@ -4,6 +4,7 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/bfloat16.h"
 #include "tessera/blas.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
@@ -68,6 +69,18 @@ static void abort_job(int code)
     MPI_Abort(MPI_COMM_WORLD, code);
 }
 
+/* One arithmetic on every rank: units that differ are not used. */
+static void agree_unit(MPI_Comm comm)
+{
+    int unit[] = {tess_unit(), -(int)tess_unit()};
+
+    MPI_Allreduce(MPI_IN_PLACE, unit, 2, MPI_INT, MPI_MIN, comm);
+    if (unit[0] != -unit[1])
+        tess_warn("the ranks' processors have different units for bfloat16: none is used");
+    tess_unit_use(unit[0] == -unit[1] ? (enum tess_unit)unit[0] : TESS_UNIT_SGEMM);
+    tess_debug("unit for bfloat16: %s", tess_unit_name(tess_unit()));
+}
+
 /* Everything between MPI_Init and MPI_Finalize. Every rank parses the same arguments, but only rank
  * 0 speaks; all agree after each part, so that no rank goes on alone. */
 static int run_command(const struct tess_command *command, int argc, char **argv,
@@ -84,6 +97,7 @@ static int run_command(const struct tess_command *command, int argc, char **argv
     tess_options_parse(&call, argc, argv, error); /* the same on every rank */
     if (tess_agree(call.comm, error) == TESS_OK) {
         tess_blas_agree(call.comm, error);
+        agree_unit(call.comm);
         if (tess_agree(call.comm, error) == TESS_OK &&
             tess_call_check_outputs(&call, error) == TESS_OK)
             command->run(&call, error);
@@ -119,7 +133,8 @@ int main(int argc, char **argv)
         else if (is_flag(argv[at], "-h", "--help"))
             return print_help(stdout), 0;
         else if (strcmp(argv[at], "--version") == 0)
-            return tess_platform_choose(argv), tess_version_print(stdout), 0;
+            return tess_platform_choose(argv), tess_version_print(stdout),
+                   printf("unit: %s\n", tess_unit_name(tess_unit())), 0;
         else
             break;
     }

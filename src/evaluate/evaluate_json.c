@@ -189,6 +189,9 @@ static json_t *source_json(const struct tess_evaluation *evaluation)
     json_object_set_new(object, "split", hash_json(index->split_hash));
     if (evaluation->has_model && !evaluation->options.predictions)
         json_object_set_new(object, "model", hash_json(evaluation->model->hash));
+    if (evaluation->has_model && !evaluation->options.predictions)
+        json_object_set_new(object, "precision",
+                            json_string(tess_model_precision(evaluation->model)));
     put_object(object, "blend", blend_json(&evaluation->blender), "the model is not blended");
     json_object_set_new(object, "held_out", json_integer(evaluation->n_held_out));
     json_object_set_new(object, "unscored", unscored);

@@ -237,8 +237,8 @@ int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct te
         omp_set_num_threads(tess_int(impute->threads));
     else if (!getenv("OMP_NUM_THREADS"))
         omp_set_num_threads(1);
-    if (tess_model_open_ensemble(&work.model, impute->n_models, impute->model, comm, error) ==
-            TESS_OK &&
+    if (tess_model_open_ensemble(&work.model, impute->n_models, impute->model, impute->precision,
+                                 comm, error) == TESS_OK &&
         rank == 0)
         choose(&work, error);
     if (tess_agree(comm, error) == TESS_OK) {

@@ -118,6 +118,7 @@ static int write_notes(const struct imputation *work, struct tess_writer *file,
                                    {"store_hash", store},
                                    {"config", config},
                                    {"blend", blend},
+                                   {"precision", tess_model_precision(&work->model)},
                                    {"provenance/model", work->model.path},
                                    {"provenance/program", tess_version},
                                    {"provenance/created", when},
@@ -128,7 +129,7 @@ static int write_notes(const struct imputation *work, struct tess_writer *file,
     tess_writer_write_number(file, "step", (double)work->model.step, error);
     if (error->code == TESS_OK)
         tess_writer_write_number(file, "n_models", work->model.n_members, error);
-    for (int i = 0; i < 8 && error->code == TESS_OK; i++)
+    for (int i = 0; i < 9 && error->code == TESS_OK; i++)
         if (text[i][1])
             tess_writer_write_text(file, text[i][0], text[i][1], error);
     tess_free(config);

@@ -42,8 +42,10 @@ static void output(const struct tess_block *block, float *out)
     int K = work->shape.factors, H = work->shape.hidden, L = work->shape.layers, n = block->n;
 
     if (L > 0)
-        tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_GEMM, n, K, H, 0, 1, work->a[L - 1],
-                                                   block->mlp->wo, 0, out, 0});
+        tess_gemm(
+            work->probe,
+            &(struct tess_gemm){
+                TESS_PHASE_GEMM, n, K, H, 0, 1, work->a[L - 1], block->mlp->wo, 0, out, 0, {0}});
     else
         memcpy(out, work->a[0], (size_t)n * (size_t)K * sizeof *out);
     tess_fused_affine(n, K, L > 0 ? block->mlp->bo : NULL, scale_of(K), out);
@@ -65,9 +67,9 @@ static void gate_forward(const struct tess_block *block, const float *gate)
     }
 }
 
-void tess_factor_reserve(struct tess_workspace *work, int n)
+void tess_factor_reserve(struct tess_workspace *work, int n, int low)
 {
-    tess_workspace_reserve(work, (struct tess_workspace_room){.rows = n});
+    tess_workspace_reserve(work, (struct tess_workspace_room){.rows = n, .low = low});
 }
 
 void tess_factor_left(const struct tess_mlp *mlp, const struct tess_factor_rows *rows,
@@ -115,7 +117,8 @@ static void reserve(struct factor *f)
                                                         .left = tile->n_p,
                                                         .right = f->alone ? 1 : tile->n_c,
                                                         .more = 2 * n * K + 2 * gates + outputs +
-                                                                (left + 2 * right) * K});
+                                                                (left + 2 * right) * K,
+                                                        .low = f->mlp->packed != NULL});
     f->left = work->more;
     f->dleft = f->left + n * K;
     f->gate = f->dleft + n * K;
@@ -217,13 +220,14 @@ static void multiply(const struct factor *f, const struct tess_dense *dense, int
     const float *left = collect(n, dense->u + e, K, f->left, f->rows[0]);
 
     tess_gemm(work->probe,
-              &(struct tess_gemm){TESS_PHASE_GEMM, n, T, K, 0, 1, left, right, 0, f->out, 0});
+              &(struct tess_gemm){TESS_PHASE_GEMM, n, T, K, 0, 1, left, right, 0, f->out, 0, {0}});
     tess_fused_loss(&(struct tess_fused_targets){n, T, dense->y + e, dense->column}, f->out,
                     f->grad);
     tess_gemm(work->probe,
-              &(struct tess_gemm){TESS_PHASE_GEMM, T, K, n, 1, 0, f->out, left, 1, dright, 0});
-    tess_gemm(work->probe,
-              &(struct tess_gemm){TESS_PHASE_GEMM, n, K, T, 0, 0, f->out, right, 0, f->rows[0], 0});
+              &(struct tess_gemm){TESS_PHASE_GEMM, T, K, n, 1, 0, f->out, left, 1, dright, 0, {0}});
+    tess_gemm(
+        work->probe,
+        &(struct tess_gemm){TESS_PHASE_GEMM, n, K, T, 0, 0, f->out, right, 0, f->rows[0], 0, {0}});
     for (int i = 0; i < n; i++)
         tess_fused_add(K, f->rows[0] + (int64_t)i * K, f->dleft + (int64_t)dense->u[e + i] * K);
 }
@@ -287,10 +291,12 @@ static void backward(const struct factor *f)
         tess_tower_scatter(&f->block, 0, n, f->dleft);
         return;
     }
-    tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_GEMM, K, H, n, 1, 0, f->dleft,
-                                               work->a[L - 1], 0, grad->wo, 0});
-    tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_GEMM, n, H, K, 0, 0, f->dleft, f->mlp->wo,
-                                               0, work->z, 0});
+    tess_gemm(work->probe,
+              &(struct tess_gemm){
+                  TESS_PHASE_GEMM, K, H, n, 1, 0, f->dleft, work->a[L - 1], 0, grad->wo, 0, {0}});
+    tess_gemm(work->probe,
+              &(struct tess_gemm){
+                  TESS_PHASE_GEMM, n, H, K, 0, 0, f->dleft, f->mlp->wo, 0, work->z, 0, {0}});
     if (f->cp) {
         gate_backward(f);
         return;

@@ -20,7 +20,7 @@ struct tess_factor_rows {
     const float *gate; /* cp: W_g c */
 };
 /* out (n, K), without dropout. The workspace has room for n rows (tess_factor_reserve). */
-void tess_factor_reserve(struct tess_workspace *work, int n);
+void tess_factor_reserve(struct tess_workspace *work, int n, int low);
 void tess_factor_left(const struct tess_mlp *mlp, const struct tess_factor_rows *rows,
                       struct tess_workspace *work, float *out);
 

@@ -86,6 +86,7 @@ void tess_mlp_point(struct tess_mlp *mlp, struct tess_shape shape, float *block)
     struct piece piece[PIECES];
 
     pieces_of(shape, piece);
+    mlp->packed = NULL;
     for (int i = 0; i < PIECES; i++) {
         *at[i] = block;
         block += piece[i].rows * piece[i].columns;

@@ -64,9 +64,9 @@ static void make_left(const struct call *call, int64_t block)
         s->u[i] = i;
         s->v[i] = place[i] >= 0 && !alone ? (int32_t)call->rows->context[place[i]] : 0;
     }
-    tess_factor_left(p->mlp,
+    tess_factor_left(&p->mlp,
                      &(struct tess_factor_rows){ROWS, s->u, s->v, s->pp,
-                                                alone ? p->mlp->b1 : p->context, p->gate},
+                                                alone ? p->mlp.b1 : p->context, p->gate},
                      &s->work, p->scratch->left + block * ROWS * p->shape.factors);
 }
 
@@ -116,10 +116,18 @@ static void multiply(const struct call *call, int64_t block, int64_t panel)
     float *at = together(call, place, panel);
     int K = p->shape.factors;
 
-    tess_gemm(s->work.probe, &(struct tess_gemm){TESS_PHASE_GEMM, ROWS, COLUMNS, K, 0, 1,
+    tess_gemm(s->work.probe, &(struct tess_gemm){TESS_PHASE_GEMM,
+                                                 ROWS,
+                                                 COLUMNS,
+                                                 K,
+                                                 0,
+                                                 1,
                                                  p->scratch->left + block * ROWS * K,
-                                                 p->right + call->panel[panel] * COLUMNS * K, 0,
-                                                 at ? at : s->out, at ? call->n_readouts : 0});
+                                                 p->right + call->panel[panel] * COLUMNS * K,
+                                                 0,
+                                                 at ? at : s->out,
+                                                 at ? call->n_readouts : 0,
+                                                 {0}});
     for (int i = 0; i < ROWS; i++)
         if (!at && place[i] >= 0)
             put_row(call, place[i], panel, s->out + (int64_t)i * COLUMNS);

@@ -12,7 +12,7 @@
 
 #define BLOCK TESS_PREDICT_ROWS
 
-struct tess_predict_scratch *tess_predict_scratch_make(struct tess_shape shape)
+struct tess_predict_scratch *tess_predict_scratch_make(struct tess_shape shape, int low)
 {
     struct tess_predict_scratch *scratch = TESS_NEW(struct tess_predict_scratch, 1);
     int tiles = shape.kind == TESS_KIND_MLP;
@@ -24,7 +24,7 @@ struct tess_predict_scratch *tess_predict_scratch_make(struct tess_shape shape)
 
         tess_workspace_init(&part->work, shape);
         if (!tiles)
-            tess_factor_reserve(&part->work, BLOCK);
+            tess_factor_reserve(&part->work, BLOCK, low);
         part->x = TESS_NEW(float, BLOCK *shape.dim);
         part->pp = TESS_NEW(float, BLOCK *tess_shape_width(shape));
         part->out = TESS_NEW(float, tiles ? TESS_TILE_ROWS : BLOCK *TESS_PREDICT_COLUMNS);
@@ -113,5 +113,5 @@ void tess_predict_scratch_project(const struct tess_predictor *predictor,
             memcpy(s->x + i * D, rows->p + seats[i] * D, (size_t)D * sizeof *s->x);
         else
             memset(s->x + i * D, 0, (size_t)D * sizeof *s->x);
-    tess_tower_project(&s->work, BLOCK, s->x, predictor->mlp->wp, s->pp);
+    tess_tower_project(&s->work, BLOCK, s->x, predictor->mlp.wp, s->pp);
 }

@@ -23,8 +23,9 @@ struct tess_predict_scratch {
     int32_t *seat[2]; /* (tiles, TESS_TILE_ROWS) row, or -1, and column of each place; own */
 };
 
-/* For as many threads as there are now: parallel regions ask for just so many. */
-struct tess_predict_scratch *tess_predict_scratch_make(struct tess_shape shape);
+/* For as many threads as there are now: parallel regions ask for just so many. low: with bfloat16
+ * operands. */
+struct tess_predict_scratch *tess_predict_scratch_make(struct tess_shape shape, int low);
 void tess_predict_scratch_release(struct tess_predict_scratch *scratch);
 /* At least so many floats in scratch->left. */
 void tess_predict_scratch_reserve(struct tess_predict_scratch *scratch, size_t floats);

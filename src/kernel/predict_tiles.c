@@ -87,7 +87,7 @@ static void run_tile(const struct tess_predictor *p, int64_t tile, const int64_t
         s->u[i] = row[i] >= 0 ? row[i] : 0;
         s->v[i] = row[i] >= 0 ? (int32_t)readout[column[i]] : 0;
     }
-    tess_tile_forward(p->mlp,
+    tess_tile_forward(&p->mlp,
                       &(struct tess_pairs){TESS_TILE_ROWS, tess_shape_width(p->shape), s->u, s->v},
                       p->scratch->left, p->right, &s->work, s->out);
     for (int i = 0; i < TESS_TILE_ROWS; i++)

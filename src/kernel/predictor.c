@@ -8,6 +8,7 @@
 #include "tower.h"
 
 #include "tessera/alloc.h"
+#include "tessera/bfloat16.h"
 #include "tessera/config.h"
 
 #include <string.h>
@@ -50,11 +51,11 @@ static void project_contexts(struct tess_predictor *p, struct tess_embeddings co
 {
     int H = tess_shape_width(p->shape);
 
-    p->context = project_table(p, contexts, p->mlp->wc);
+    p->context = project_table(p, contexts, p->mlp.wc);
     if (p->shape.kind == TESS_KIND_CP)
-        p->gate = project_table(p, contexts, p->mlp->wg);
+        p->gate = project_table(p, contexts, p->mlp.wg);
     for (int64_t i = 0; i < contexts.n && p->shape.kind != TESS_KIND_CP; i++)
-        tess_fused_add(H, p->mlp->b1, p->context + i * H);
+        tess_fused_add(H, p->mlp.b1, p->context + i * H);
 }
 
 /* A tile of the mlp holds E × T pairs, T up to 32. */
@@ -64,18 +65,19 @@ static void init_tiles(struct tess_predictor *p, struct tess_embeddings readouts
     while (p->T < 32 && p->T < readouts.n)
         p->T *= 2;
     p->E = TESS_TILE_ROWS / p->T;
-    p->right = project_table(p, readouts, p->mlp->wr);
+    p->right = project_table(p, readouts, p->mlp.wr);
 }
 
 void tess_predictor_init(struct tess_predictor *predictor, struct tess_shape shape,
-                         const struct tess_mlp *mlp, struct tess_embeddings readouts,
+                         const struct tess_mlp *mlp, int low, struct tess_embeddings readouts,
                          struct tess_embeddings contexts)
 {
     int alone = shape.right == TESS_TABLE_C;
 
     *predictor = (struct tess_predictor){
-        .shape = shape, .mlp = mlp, .n_readouts = readouts.n, .n_contexts = contexts.n};
-    predictor->scratch = tess_predict_scratch_make(shape);
+        .shape = shape, .mlp = *mlp, .n_readouts = readouts.n, .n_contexts = contexts.n};
+    predictor->mlp.packed = predictor->packed = low ? tess_tower_pack(shape, mlp) : NULL;
+    predictor->scratch = tess_predict_scratch_make(shape, predictor->packed != NULL);
     if (!alone)
         project_contexts(predictor, contexts);
     if (shape.kind == TESS_KIND_MLP) {
@@ -91,6 +93,7 @@ void tess_predictor_release(struct tess_predictor *predictor)
 {
     if (predictor->scratch)
         tess_predict_scratch_release(predictor->scratch);
+    tess_packed_release(predictor->packed);
     tess_free(predictor->right);
     tess_free(predictor->context);
     tess_free(predictor->gate);

@@ -152,7 +152,8 @@ static void train_mlp(const struct tess_mlp *mlp, const struct tess_tile *tile,
 
     tess_probe_lap(work->probe, TESS_N_PHASES);
     tess_workspace_reserve(work, (struct tess_workspace_room){TESS_TILE_ROWS, n_left, n_right,
-                                                              flat ? 1 : tile->n_p + tile->n_c, 0});
+                                                              flat ? 1 : tile->n_p + tile->n_c, 0,
+                                                              mlp->packed != NULL});
     project(mlp, tile, work);
     tess_tower_clear(work->shape, tile->n, &grad->mlp);
     memset(work->dleft, 0, (size_t)n_left * row);
@@ -193,7 +194,8 @@ void tess_tile_forward(const struct tess_mlp *mlp, const struct tess_pairs *pair
 {
     /* Room for a block; left and right rows are the caller's. */
     if (work->room == 0)
-        tess_workspace_reserve(work, (struct tess_workspace_room){.rows = TESS_TILE_ROWS});
+        tess_workspace_reserve(
+            work, (struct tess_workspace_room){.rows = TESS_TILE_ROWS, .low = mlp->packed != NULL});
     tess_tower_forward(&(struct tess_block){.mlp = mlp,
                                             .work = work,
                                             .n = pairs->n,

@@ -1,6 +1,7 @@
 /* tower.c -- hidden layers over a block of rows, forward and backward. */
 #include "tower.h"
 
+#include "tessera/bfloat16.h"
 #include "tessera/config.h"
 
 #include <math.h>
@@ -41,15 +42,40 @@ void tess_tower_drop(const struct tess_block *block, int l, int i, int n, float 
 void tess_tower_project(const struct tess_workspace *work, int n, const float *x, const float *w,
                         float *out)
 {
-    tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_PROJECT, n, tess_shape_width(work->shape),
-                                               work->shape.dim, 0, 1, x, w, 0, out, 0});
+    tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_PROJECT,
+                                               n,
+                                               tess_shape_width(work->shape),
+                                               work->shape.dim,
+                                               0,
+                                               1,
+                                               x,
+                                               w,
+                                               0,
+                                               out,
+                                               0,
+                                               {0}});
 }
 
-/* Rows i … i + n - 1 of layer l's activations, which hold its matrix product before. */
+/* Layers whose activations go through a product with bfloat16 operands. */
+static int is_low(const struct tess_block *block, int l)
+{
+    return block->mlp->packed && l < block->work->shape.layers - 1;
+}
+
+/* Rows behind the last one, up to whole TESS_BFLOAT16_ROWS. */
+static void fill_up(const struct tess_block *block, uint16_t *low)
+{
+    int64_t H = block->work->shape.hidden, rows = tess_bfloat16_rows(block->n);
+
+    memset(low + block->n * H, 0, (size_t)((rows - block->n) * H) * sizeof *low);
+}
+
+/* Rows i … i + n - 1 of layer l's activations, which hold its matrix product before. What becomes
+ * bfloat16 of the first layer is made in a strip's memory, which stays in the first-level cache. */
 static void activate(const struct tess_block *block, int l, int i, int n)
 {
     int64_t H = tess_shape_width(block->work->shape);
-    float *a = block->work->a[l] + i * H;
+    float *a = block->work->a[l] + (l == 0 && is_low(block, l) ? 0 : i * H);
 
     if (l == 0)
         tess_fused_input(&(struct tess_pairs){n, (int)H, block->u + i, block->v + i}, block->left,
@@ -57,19 +83,57 @@ static void activate(const struct tess_block *block, int l, int i, int n)
     else
         tess_fused_hidden(n, (int)H, block->mlp->b + (l - 1) * H, a);
     tess_tower_drop(block, l, i, n, a);
+    if (is_low(block, l))
+        tess_bfloat16_round(n * H, a, block->work->low[l] + i * H);
+}
+
+/* work->a[l] = a_{l-1} w_lᵀ */
+static void multiply(const struct tess_block *block, int l)
+{
+    struct tess_workspace *work = block->work;
+    int H = work->shape.hidden;
+    struct tess_gemm gemm = {TESS_PHASE_GEMM,
+                             block->n,
+                             H,
+                             H,
+                             0,
+                             1,
+                             work->a[l - 1],
+                             block->mlp->w + (int64_t)(l - 1) * H * H,
+                             0,
+                             work->a[l],
+                             0,
+                             {0}};
+
+    if (block->mlp->packed) {
+        fill_up(block, work->low[l - 1]);
+        gemm.low = (struct tess_low){.a = work->low[l - 1],
+                                     .packed = block->mlp->packed,
+                                     .matrix = l - 1,
+                                     .multiplier = &work->multiplier};
+    }
+    tess_gemm(work->probe, &gemm);
+}
+
+struct tess_packed *tess_tower_pack(struct tess_shape shape, const struct tess_mlp *mlp)
+{
+    struct tess_packed *packed =
+        shape.layers > 1 ? tess_packed_make(shape.layers - 1, shape.hidden) : NULL;
+
+    if (packed)
+        tess_packed_set(packed, mlp->w);
+    return packed;
 }
 
 /* Strip after strip, so that the passes over one find it in the first-level cache. */
 void tess_tower_forward(const struct tess_block *block)
 {
     struct tess_workspace *work = block->work;
-    int H = work->shape.hidden, last = work->shape.layers > 0 ? work->shape.layers - 1 : 0;
+    int last = work->shape.layers > 0 ? work->shape.layers - 1 : 0;
 
     for (int l = 0; l <= last; l++) {
         if (l > 0)
-            tess_gemm(work->probe, &(struct tess_gemm){
-                                       TESS_PHASE_GEMM, block->n, H, H, 0, 1, work->a[l - 1],
-                                       block->mlp->w + (int64_t)(l - 1) * H * H, 0, work->a[l], 0});
+            multiply(block, l);
         for (int i = 0; i < block->n; i += work->strip) {
             int n = block->n - i < work->strip ? block->n - i : work->strip;
 
@@ -89,8 +153,43 @@ void tess_tower_scatter(const struct tess_block *block, int i, int n, const floa
         work->dleft, work->dright);
 }
 
-/* dW = dzᵀ a, then da = dz W. The first block's dW overwrites (beta 0), the others' are added; z
- * and a[L] take turns as dz. */
+/* dW = dzᵀ a, then da = dz W. The first block's dW overwrites (beta 0), the others' are added. */
+static void multiply_back(const struct tess_block *block, int l, float *da)
+{
+    struct tess_workspace *work = block->work;
+    int H = work->shape.hidden, n = block->n;
+    int64_t at = (int64_t)(l - 1) * H * H;
+    struct tess_gemm dw = {
+        TESS_PHASE_GEMM,         H, H,  n, 1, 0, work->z, work->a[l - 1], block->first > 0,
+        block->grad->mlp.w + at, 0, {0}};
+    struct tess_gemm back = {TESS_PHASE_GEMM,    n, H,  H, 0,  0, work->z,
+                             block->mlp->w + at, 0, da, 0, {0}};
+
+    if (block->mlp->packed) {
+        uint16_t *dz = work->low[work->shape.layers - 1];
+
+        tess_bfloat16_round((int64_t)n * H, work->z, dz);
+        fill_up(block, dz);
+        dw.low = (struct tess_low){dz, work->low[l - 1], NULL, 0, &work->multiplier};
+        back.low = (struct tess_low){dz, NULL, block->mlp->packed, l - 1, &work->multiplier};
+    }
+    tess_gemm(work->probe, &dw);
+    tess_gemm(work->probe, &back);
+}
+
+/* Rows i … i + n - 1 of layer l's activations, in float32. */
+static const float *activations(const struct tess_block *block, int l, int i, int n)
+{
+    int64_t H = block->work->shape.hidden;
+    float *a = block->work->a[l];
+
+    if (!is_low(block, l))
+        return a + i * H;
+    tess_bfloat16_widen(n * H, block->work->low[l] + i * H, a);
+    return a;
+}
+
+/* z and a[L] take turns as dz. */
 void tess_tower_backward(const struct tess_block *block)
 {
     struct tess_workspace *work = block->work;
@@ -98,18 +197,13 @@ void tess_tower_backward(const struct tess_block *block)
     int H = work->shape.hidden, L = work->shape.layers;
 
     for (int l = L - 1; l > 0; l--) {
-        int64_t at = (int64_t)(l - 1) * H * H;
         float *dz = work->a[L];
 
-        tess_gemm(work->probe,
-                  &(struct tess_gemm){TESS_PHASE_GEMM, H, H, block->n, 1, 0, work->z,
-                                      work->a[l - 1], block->first > 0, grad->w + at, 0});
-        tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_GEMM, block->n, H, H, 0, 0, work->z,
-                                                   block->mlp->w + at, 0, dz, 0});
+        multiply_back(block, l, dz);
         for (int i = 0; i < block->n; i += work->strip) {
             int n = block->n - i < work->strip ? block->n - i : work->strip;
 
-            tess_fused_hidden_back(n, H, work->a[l - 1] + (int64_t)i * H,
+            tess_fused_hidden_back(n, H, activations(block, l - 1, i, n),
                                    tess_tower_scale(block->dropout), dz + (int64_t)i * H,
                                    l > 1 ? grad->b + (int64_t)(l - 2) * H : grad->b1);
             if (l == 1)
@@ -130,9 +224,10 @@ void tess_tower_project_back(const struct tess_workspace *work, struct tess_proj
         return;
     }
     tess_gemm(work->probe,
-              &(struct tess_gemm){TESS_PHASE_PROJECT, H, D, n, 1, 0, dz, rows.x, 0, dw, 0});
-    tess_gemm(work->probe, &(struct tess_gemm){TESS_PHASE_PROJECT, n, D, H, 0, 0, dz, rows.w,
-                                               (float)rows.add, dx, 0});
+              &(struct tess_gemm){TESS_PHASE_PROJECT, H, D, n, 1, 0, dz, rows.x, 0, dw, 0, {0}});
+    tess_gemm(work->probe,
+              &(struct tess_gemm){
+                  TESS_PHASE_PROJECT, n, D, H, 0, 0, dz, rows.w, (float)rows.add, dx, 0, {0}});
 }
 
 void tess_tower_clear(struct tess_shape shape, int64_t n, struct tess_mlp *grad)

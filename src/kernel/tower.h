@@ -38,6 +38,10 @@ float tess_tower_scale(const struct tess_dropout *dropout);
 /* Drops among rows i … i + n - 1 of x, which are activations of layer l + 1 or their gradient. */
 void tess_tower_drop(const struct tess_block *block, int l, int i, int n, float *x);
 
+/* The matrices of the hidden layers as bfloat16, for mlp->packed; NULL where there are none. Own.
+ */
+struct tess_packed *tess_tower_pack(struct tess_shape shape, const struct tess_mlp *mlp);
+
 void tess_tower_forward(const struct tess_block *block);
 /* From work->z to the gradients of layers 2 … L and b_1; dz of the first layer is added to
  * work->dleft and work->dright. Matrices' gradients are written by the first block (first = 0) and

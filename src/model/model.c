@@ -3,6 +3,7 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/bfloat16.h"
 #include "tessera/broadcast.h"
 #include "tessera/checkpoint.h"
 #include "tessera/checksums.h"
@@ -88,19 +89,19 @@ static void narrow(struct tess_model *model, const struct tess_model *member)
             trained[t][i] &= other[t][i];
 }
 
-int tess_model_open_ensemble(struct tess_model *model, int n, char *const *path, MPI_Comm comm,
-                             struct tess_error *error)
+int tess_model_open_ensemble(struct tess_model *model, int n, char *const *path, int precision,
+                             MPI_Comm comm, struct tess_error *error)
 {
     struct tess_model *last = model;
     uint64_t both[2];
 
-    if (tess_model_open(model, path[0], comm, error) != TESS_OK)
+    if (tess_model_open(model, path[0], precision, comm, error) != TESS_OK)
         return error->code;
     /* Each member's hash is chained to the one before: their order counts. */
     for (int i = 1; i < n && error->code == TESS_OK; i++) {
         last->next = TESS_NEW(struct tess_model, 1);
         last = last->next;
-        if (tess_model_open(last, path[i], comm, error) != TESS_OK ||
+        if (tess_model_open(last, path[i], precision, comm, error) != TESS_OK ||
             same_symbols(model, last, error) != TESS_OK)
             break;
         narrow(model, last);
@@ -262,7 +263,7 @@ static int read_first_intact(struct tess_model *model, const struct tess_strings
 
 /* Rank 0 alone looks for the file and reads it; every rank then has the same numbers, and computes
  * the same hash and projections from them. */
-int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
+int tess_model_open(struct tess_model *model, const char *path, int precision, MPI_Comm comm,
                     struct tess_error *error)
 {
     struct tess_strings candidate = {0};
@@ -283,6 +284,7 @@ int tess_model_open(struct tess_model *model, const char *path, MPI_Comm comm,
     model->predictor = TESS_NEW(struct tess_predictor, 1);
     tess_predictor_init(
         model->predictor, model->network.shape, &model->network.mlp,
+        tess_precision_is_low(precision),
         (struct tess_embeddings){model->readout.n, model->network.table[TESS_TABLE_R]},
         (struct tess_embeddings){model->context.n, model->network.table[TESS_TABLE_C]});
     model->predictor->scaling = &model->scaling;
@@ -301,6 +303,13 @@ void tess_model_release(struct tess_model *model)
         tess_model_release(model->next);
     tess_free(model->next);
     *model = (struct tess_model){.step = 0};
+}
+
+const char *tess_model_precision(const struct tess_model *model)
+{
+    while (model && !model->predictor->packed)
+        model = model->next;
+    return tess_precision_name(model ? TESS_PRECISION_BFLOAT16 : TESS_PRECISION_FLOAT32);
 }
 
 static void predict_one(const struct tess_model *model, const struct tess_rows *rows,

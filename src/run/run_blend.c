@@ -212,7 +212,8 @@ int tess_run_blend(const struct tess_run *run, struct tess_trainer *trainer,
         return TESS_OK;
     }
     tess_trainer_rest(trainer);
-    if (fit && tess_model_open(&model, run->directory, trainer->comm, &mine) == TESS_OK)
+    if (fit && tess_model_open(&model, run->directory, TESS_PRECISION_AUTO, trainer->comm, &mine) ==
+                   TESS_OK)
         made = is_made(run, &model);
     if (mine.code == TESS_OK && !made) {
         tess_run_forget_blend(run);

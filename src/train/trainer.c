@@ -3,6 +3,7 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/bfloat16.h"
 #include "tessera/clock.h"
 #include "tessera/error.h"
 #include "tessera/kept.h"
@@ -199,6 +200,21 @@ static void choose_kind(struct tess_trainer *trainer)
                     : "are several readouts and enough training experiments");
 }
 
+/* train.precision: auto. A checkpoint that is gone on from may say otherwise (trainer_resume.c). */
+static void choose_precision(struct tess_trainer *trainer)
+{
+    int64_t *precision = &trainer->config.train.precision;
+
+    trainer->precision_asked = *precision;
+    if (*precision != TESS_PRECISION_AUTO)
+        return;
+    *precision =
+        tess_precision_is_low(*precision) ? TESS_PRECISION_BFLOAT16 : TESS_PRECISION_FLOAT32;
+    tess_info("train.precision: %s is chosen, as the processor has %s unit for bfloat16 that pays",
+              tess_precision_name((int)*precision),
+              *precision == TESS_PRECISION_BFLOAT16 ? "a" : "no");
+}
+
 int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,
                       struct tess_error *error)
 {
@@ -210,6 +226,7 @@ int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *co
                           error) != TESS_OK)
         return error->code;
     choose_kind(trainer);
+    choose_precision(trainer);
     trainer->shape = tess_shape_of(&trainer->config, trainer->dataset.readout.n);
     tess_schedule_init(&trainer->schedule, &trainer->config, &trainer->dataset);
     if (tess_lanes_init(&trainer->lanes, trainer->comm, tess_int(trainer->schedule.lanes), error) ==
@@ -271,6 +288,9 @@ void tess_trainer_rest(struct tess_trainer *trainer)
     }
     for (int t = 0; t < TESS_N_TABLES; t++)
         tess_shard_release(&trainer->shard[t]);
+    tess_packed_release(trainer->packed);
+    trainer->packed = NULL;
+    trainer->mlp.packed = NULL;
     tess_routes_release(&trainer->routes);
     tess_lanes_release(&trainer->lanes);
     void **block[] = {(void **)&trainer->lane,

@@ -101,8 +101,10 @@ static int compare_store(const struct tess_trainer *trainer, const struct tess_s
     if (strcasecmp(saved->blas_core, mine.blas_core) != 0)
         tess_warn(
             "%s: was computed with %s kernels, this machine uses %s: the run goes on, but its "
-            "bits will differ from an undisturbed one (OPENBLAS_CORETYPE=%s keeps them)",
-            path, saved->blas_core, mine.blas_core, saved->blas_core);
+            "bits will differ from an undisturbed one (OPENBLAS_CORETYPE=%.*s keeps them, on a "
+            "processor with the same unit for bfloat16)",
+            path, saved->blas_core, mine.blas_core, (int)strcspn(saved->blas_core, "+"),
+            saved->blas_core);
     return TESS_OK;
 }
 
@@ -117,6 +119,14 @@ static int read_parameters(const struct tess_trainer *trainer, const struct tess
     return error->code == TESS_OK ? tess_checkpoint_read_mlp(h5, &mine, error) : error->code;
 }
 
+/* train.precision: auto means what the run began with. Before its first step. */
+static int keep_precision(struct tess_trainer *trainer, const struct tess_state *saved)
+{
+    if (trainer->precision_asked == TESS_PRECISION_AUTO)
+        trainer->config.train.precision = saved->config.train.precision;
+    return TESS_OK;
+}
+
 int tess_trainer_resume(struct tess_trainer *trainer, const char *path, struct tess_error *error)
 {
     struct tess_state saved = {.version = 0};
@@ -125,6 +135,7 @@ int tess_trainer_resume(struct tess_trainer *trainer, const char *path, struct t
     tess_h5_guard_start(path);
     if (tess_h5_open(&h5, path, MPI_COMM_NULL, 0, error) == TESS_OK &&
         tess_checkpoint_read_head(&h5, &saved, error) == TESS_OK &&
+        keep_precision(trainer, &saved) == TESS_OK &&
         compare_config(trainer, &saved, path, error) == TESS_OK &&
         compare_store(trainer, &saved, path, error) == TESS_OK &&
         read_parameters(trainer, &h5, &saved, error) == TESS_OK) {

@@ -5,6 +5,7 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/bfloat16.h"
 #include "tessera/clock.h"
 #include "tessera/error.h"
 
@@ -196,6 +197,19 @@ static void compute_lane(struct tess_trainer *trainer, int at, int64_t step, int
     tess_lanes_give(&trainer->lanes, lane, gradient);
 }
 
+/* The matrices of the hidden layers as this step's products want them. */
+static void pack(struct tess_trainer *trainer)
+{
+    struct tess_shape shape = trainer->shape;
+
+    if (trainer->config.train.precision != TESS_PRECISION_BFLOAT16 || shape.layers < 2)
+        return;
+    if (!trainer->packed)
+        trainer->packed = tess_packed_make(shape.layers - 1, shape.hidden);
+    tess_packed_set(trainer->packed, trainer->mlp.w);
+    trainer->mlp.packed = trainer->packed;
+}
+
 static void compute_lanes(struct tess_trainer *trainer, int at, int64_t step)
 {
     int64_t *entry = TESS_NEW(int64_t, trainer->n_local + 1);
@@ -334,6 +348,7 @@ int tess_trainer_step(struct tess_trainer *trainer, int64_t step, struct tess_er
     fetch_rows(trainer, at);
     lap(trainer, TESS_STAGE_GATHER);
     memset(trainer->pulse.lane_loss, 0, 2 * (size_t)trainer->lanes.n * sizeof(double));
+    pack(trainer);
     compute_lanes(trainer, at, step);
     lap(trainer, TESS_STAGE_LANES);
     if (beat(trainer, error) != TESS_OK)

@@ -2,6 +2,7 @@
 #include "tessera/trainer.h"
 
 #include "tessera/alloc.h"
+#include "tessera/bfloat16.h"
 #include "tessera/clock.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
@@ -27,6 +28,7 @@ static void view_init(struct view *view, const struct tess_trainer *trainer)
     tess_shard_gather(r, &trainer->optimizer, step, view->readouts);
     tess_shard_gather(c, &trainer->optimizer, step, view->contexts);
     tess_predictor_init(&view->predictor, trainer->shape, &trainer->mlp,
+                        tess_precision_is_low(TESS_PRECISION_AUTO),
                         (struct tess_embeddings){r->n_rows, view->readouts},
                         (struct tess_embeddings){c->n_rows, view->contexts});
     view->predictor.scaling = &trainer->dataset.scaling;

@@ -75,13 +75,36 @@ def dropped(case, layer, x):
     return x * mask(case, layer, len(x)) if case["rate"] > 0 else x
 
 
+def low(x):
+    """Rounded to bfloat16, by way of float32 as in the C code."""
+    return x.to(torch.float32).to(torch.bfloat16).to(torch.float64)
+
+
+class LowProduct(torch.autograd.Function):
+    """x wᵀ with operands in bfloat16 and exact sums, here and in both products of the way back."""
+
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(low(x), low(w))
+        return low(x) @ low(w).T
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, w = ctx.saved_tensors
+        return low(gradient) @ w, low(gradient).T @ x
+
+
+def product(case, x, w):
+    return LowProduct.apply(x, w) if case["precision"] == "bfloat16" else x @ w.T
+
+
 def layers(case, weight, parameters, x):
     """The hidden layers; `parameters`: from the first bias on."""
     L = case["layers"]
     x = x @ weight.T + parameters[0]
     for layer in range(L):
         if layer:
-            x = x @ parameters[layer].T + parameters[L - 1 + layer]
+            x = product(case, x, parameters[layer]) + parameters[L - 1 + layer]
         x = dropped(case, layer, torch.relu(x))
     return x
 
@@ -126,10 +149,10 @@ def make_dense(n_u, n_r, sizes):
     return {"n": len(u), "u": u, "v": v, "dense": blocks}
 
 
-def make(D, H, L, rule, rate, n, n_r=7, kind="mlp", dense=()):
+def make(D, H, L, rule, rate, n, n_r=7, kind="mlp", dense=(), precision="float32"):
     n_component, n_p, n_c, n_u = 6, 5, 3, 9
     members = [sorted(rng.choice(n_component, size, replace=False).tolist()) for size in (1, 2, 3, 1, 2)]
-    case = {"kind": kind, "dim": D, "hidden": H if L else 0, "layers": L, "rule": rule, "rate": rate, "n": n,
+    case = {"kind": kind, "precision": precision, "dim": D, "hidden": H if L else 0, "layers": L, "rule": rule, "rate": rate, "n": n,
             "key": [int(k) for k in rng.integers(0, 2**32, 2)], "lane": int(rng.integers(0, 40)),
             "member_first": np.cumsum([0] + [len(m) for m in members]).tolist(), "member": sum(members, []),
             "u_p": rng.integers(0, n_p, n_u).tolist(), "u_c": rng.integers(0, n_c, n_u).tolist(),
@@ -174,6 +197,10 @@ CASES = [  # D, H, L, rule, dropout, n, readouts, kind, dense blocks
     (8, 9, 1, "mean", 0, 60, 7, "cp"), (3, 32, 1, "max", 0.2, 40, 7, "cp"), (8, 5, 1, "sum", 0, 40, 1, "cp"),
     (17, 6, 1, "sum", 0, 0, 23, "cp", [(9, 23)]),
     (2, 150, 1, "mean", 0.1, 0, 23, "cp", [(5, 9), (9, 4), (1, 23), (8, 20)]),
+    (3, 5, 2, "mean", 0, 600, 7, "mlp", (), "bfloat16"), (8, 32, 3, "max", 0.1, 270, 7, "mlp", (), "bfloat16"),
+    (8, 19, 2, "sum", 0.25, 33, 1, "mlp", (), "bfloat16"), (17, 9, 3, "mean", 0.1, 60, 7, "dot", (), "bfloat16"),
+    (17, 11, 2, "sum", 0.1, 0, 23, "dot", [(7, 20), (2, 1), (6, 23), (9, 17)], "bfloat16"),
+    (5, 32, 2, "mean", 0.1, 48, 1, "dot", (), "bfloat16"),
 ]
 json.dump([make(*case) for case in CASES], sys.stdout, separators=(",", ":"))
 print()

@@ -64,7 +64,8 @@ int main(int argc, char **argv)
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     openblas_set_num_threads(1);
     tess_h5_init();
-    if (tess_model_open(&model, argv[1], MPI_COMM_WORLD, &error) == TESS_OK && rank == 0) {
+    if (tess_model_open(&model, argv[1], TESS_PRECISION_AUTO, MPI_COMM_WORLD, &error) == TESS_OK &&
+        rank == 0) {
         printf("%016llx\n", (unsigned long long)model.hash);
         if (argc > 2)
             write_numbers(&model, argv[2]);

@@ -2,6 +2,7 @@
  * to the bit whatever else is asked for with them, with whichever kernels of the BLAS. */
 #include "tessera/predictor.h"
 
+#include "tessera/bfloat16.h"
 #include "tessera/alloc.h"
 #include "tessera/config.h"
 #include "tessera/random.h"
@@ -159,7 +160,7 @@ static float *predict_all(struct tess_predictor *predictor, int n_readouts)
 
     for (int k = 0; k < n_readouts; k++)
         readout[k] = k;
-    tess_predictor_init(predictor, model.shape, &model.mlp,
+    tess_predictor_init(predictor, model.shape, &model.mlp, 0,
                         (struct tess_embeddings){n_readouts, model.r},
                         (struct tess_embeddings){C, model.c});
     tess_predictor_run(predictor,

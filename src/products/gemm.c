@@ -1,7 +1,8 @@
-/* gemm.c -- sgemm behind one door. */
+/* gemm.c -- matrix products behind one door. */
 #include "tessera/gemm.h"
 
 #include "tessera/alloc.h"
+#include "tessera/bfloat16.h"
 #include "tessera/clock.h"
 
 #include <cblas.h>
@@ -11,6 +12,10 @@ static void multiply(const struct tess_gemm *g)
 {
     if (g->m == 0 || g->n == 0)
         return;
+    if (g->low.a) {
+        tess_bfloat16_multiply(g);
+        return;
+    }
     cblas_sgemm(CblasRowMajor, g->trans_a ? CblasTrans : CblasNoTrans,
                 g->trans_b ? CblasTrans : CblasNoTrans, g->m, g->n, g->k, 1, g->a,
                 g->trans_a ? g->m : g->k, g->b, g->trans_b ? g->k : g->n, g->beta, g->c,
