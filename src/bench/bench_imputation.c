@@ -96,18 +96,19 @@ static void products_release(struct products *products, const struct bench *benc
     block_release(&products->block);
 }
 
-/* As many trained perturbations as take some seconds, in all contexts. Values a second; `bytes`:
+/* As many trained perturbations as take a second or two, in all contexts. Values a second; `bytes`:
  * theirs. */
 static double into_file(struct bench *bench, const struct tess_trainer *trainer, char *checkpoint,
                         double rate, double *bytes, struct tess_error *error)
 {
     const struct tess_vocab *vocab = &trainer->store.index.perturbation;
     double row = (double)trainer->dataset.readout.n * (double)trainer->store.index.context.n;
-    double wanted = rate * (bench->options->quick ? 0.5 : 4) / row, start;
+    double wanted = rate * (bench->options->quick ? 0.5 : 2) / row, start;
     struct tess_impute impute = {.n_models = 1,
                                  .model = &checkpoint,
                                  .store = trainer->config.data.store,
-                                 .threads = bench->n_threads};
+                                 .threads = bench->n_threads,
+                                 .precision = tess_int(trainer->config.train.precision)};
     char *output = tess_format("%s/imputed.h5ad", bench->directory);
 
     impute.output = output;
@@ -154,23 +155,31 @@ static double plainly(const struct bench *bench, double bytes)
 /* What is reached in each way, of one turn. */
 enum { MEMORY, INTO_FILE, PLAINLY, N_WAYS };
 
-static void say(struct bench *bench, double rate[N_WAYS][BENCH_MOST],
+static void say(struct bench *bench, int64_t precision, double rate[N_WAYS][BENCH_MOST],
                 double share[N_WAYS][BENCH_MOST])
 {
     int n = bench->repeat;
-    double memory = tess_bench_median(n, rate[MEMORY]);
+    double memory = tess_bench_median(n, rate[MEMORY]),
+           file = tess_bench_median(n, rate[INTO_FILE]);
+    struct bench_rates *mine = &bench->rate[precision], *float32 = &bench->rate[0];
 
+    mine->memory = memory;
+    mine->file = file;
     tess_bench_say(bench, "imputation, in memory", memory / 1e3, "k values/s",
-                   tess_bench_median(n, share[MEMORY]), "of sgemm alone");
+                   tess_bench_median(n, share[MEMORY]), tess_bench_alone(precision));
     if (bench->memory_rate > 0)
         tess_bench_say(bench, "  its bytes", 4 * memory / 1e9, "GB/s",
                        4 * memory / bench->memory_rate, "of memory's rate");
-    tess_bench_say(bench, "imputation, into the file", tess_bench_median(n, rate[INTO_FILE]) / 1e3,
-                   "k values/s", tess_bench_median(n, share[INTO_FILE]), "of sgemm alone");
-    tess_bench_say(bench, "  its bytes", 4 * tess_bench_median(n, rate[INTO_FILE]) / 1e9, "GB/s",
+    tess_bench_say(bench, "imputation, into the file", file / 1e3, "k values/s",
+                   tess_bench_median(n, share[INTO_FILE]), tess_bench_alone(precision));
+    tess_bench_say(bench, "  its bytes", 4 * file / 1e9, "GB/s",
                    tess_bench_median(n, share[PLAINLY]), "of writing them alone");
     tess_bench_say(bench, "writing as many bytes alone", tess_bench_median(n, rate[PLAINLY]) / 1e9,
                    "GB/s", NAN, NULL);
+    if (mine != float32) {
+        tess_bench_compare(bench, "in memory, beside float32", memory, float32->memory);
+        tess_bench_compare(bench, "into the file, beside float32", file, float32->file);
+    }
 }
 
 /* In memory and into the file, the products and the writing alone, in turns. */
@@ -192,7 +201,7 @@ static int measure(struct bench *bench, struct tess_trainer *trainer,
         share[PLAINLY][r] = 4 * rate[INTO_FILE][r] / rate[PLAINLY][r];
     }
     if (error->code == TESS_OK)
-        say(bench, rate, share);
+        say(bench, trainer->config.train.precision, rate, share);
     products_release(&products, bench);
     return error->code;
 }
@@ -204,7 +213,8 @@ int tess_bench_imputation(struct bench *bench, struct tess_trainer *trainer,
     struct tess_model model;
 
     if (tess_trainer_save(trainer, path, error) == TESS_OK) {
-        if (tess_model_open(&model, path, TESS_PRECISION_AUTO, bench->comm, error) == TESS_OK)
+        if (tess_model_open(&model, path, tess_int(trainer->config.train.precision), bench->comm,
+                            error) == TESS_OK)
             measure(bench, trainer, &model, path, error);
         tess_model_release(&model);
     }
