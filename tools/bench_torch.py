@@ -103,7 +103,8 @@ def measure(recipe, rows, seconds):
 def spread(values):
     if not values:
         return "-"
-    return f"{statistics.median(values) / 1e3:.1f} ({min(values) / 1e3:.1f}–{max(values) / 1e3:.1f})"
+    text = f"{statistics.median(values) / 1e3:.1f}"
+    return text if len(values) == 1 else f"{text} ({min(values) / 1e3:.1f}–{max(values) / 1e3:.1f})"
 
 
 def tessera_rates(reports, recipe, part, line):
@@ -141,8 +142,8 @@ def table(reports):
     """A report: {"recipe", "torch": [measure's answers], "tessera": [bench's answers]}, for 1 and 2 threads and
     for ranks and threads: the best of each counts. Thousands of observations a second, medians (lowest and highest);
     in brackets behind the last three: goals."""
-    columns = ("Tessera float32", "bfloat16", "PyTorch float32", "autocast", "Tessera's better", "× its float32", "× PyTorch's better")
-    width = (24, 26, 24, 24, 22, 18, 18)
+    columns = ("Tessera float32", "bfloat16", "PyTorch float32", "autocast", "Tessera's better", "× its float32", "× PyTorch's")
+    width = (24, 24, 24, 24, 22, 20, 20)
 
     print(f"unit for bfloat16: {reports[0]['tessera'][0]['unit']}")
     print(f"{'':10}{'':30}" + "".join(f"{c:>{w}}" for c, w in zip(columns, width)))

@@ -55,23 +55,38 @@ static void block_release(struct block *block)
     tess_free(block->out);
 }
 
+/* Seconds of a block, of so many turns. Collective. */
 static double predict(const struct bench *bench, const struct tess_model *model,
-                      const struct block *block)
+                      const struct block *block, int64_t turns)
 {
     double start = tess_bench_start(bench);
 
-    tess_model_predict(model,
-                       &(struct tess_rows){block->n, block->first, block->member, block->context},
-                       block->n_readouts, block->readout, block->out, NULL);
-    return tess_bench_stop(bench, start);
+    for (int64_t i = 0; i < turns; i++)
+        tess_model_predict(
+            model, &(struct tess_rows){block->n, block->first, block->member, block->context},
+            block->n_readouts, block->readout, block->out, NULL);
+    return tess_bench_stop(bench, start) / (double)turns;
 }
+
+#define LEAST 0.05 /* seconds that are measured: some blocks take a millisecond */
 
 /* The products of one block, and the buffers that they use. */
 struct products {
     struct block block;
     struct tess_probe *probe;
     double values; /* of all ranks */
+    int64_t turns; /* at a time; the same on all ranks */
 };
+
+/* Seconds of a block's products alone. Collective. */
+static double replay(const struct bench *bench, const struct products *products)
+{
+    double seconds = 0;
+
+    for (int64_t i = 0; i < products->turns; i++)
+        seconds += tess_bench_replay(bench, products->probe);
+    return seconds / (double)products->turns;
+}
 
 static void products_init(struct products *products, const struct bench *bench,
                           const struct tess_model *model)
@@ -80,11 +95,12 @@ static void products_init(struct products *products, const struct bench *bench,
     block_init(&products->block, model);
     products->values =
         (double)products->block.n * (double)products->block.n_readouts * bench->n_ranks;
-    predict(bench, model, &products->block); /* buffers find their size */
+    predict(bench, model, &products->block, 1); /* buffers find their size */
+    products->turns = 1 + (int64_t)(LEAST / predict(bench, model, &products->block, 1));
     for (int i = 0; i < bench->n_threads; i++)
         products->probe[i].recording = 1;
     model->predictor->probe = products->probe;
-    predict(bench, model, &products->block);
+    predict(bench, model, &products->block, 1);
     model->predictor->probe = NULL;
 }
 
@@ -96,14 +112,15 @@ static void products_release(struct products *products, const struct bench *benc
     block_release(&products->block);
 }
 
-/* As many trained perturbations as take a second or two, in all contexts. Values a second; `bytes`:
- * theirs. */
+/* As many trained perturbations as take some seconds in memory, in all contexts. Values a second;
+ * `bytes`: theirs. */
 static double into_file(struct bench *bench, const struct tess_trainer *trainer, char *checkpoint,
                         double rate, double *bytes, struct tess_error *error)
 {
     const struct tess_vocab *vocab = &trainer->store.index.perturbation;
     double row = (double)trainer->dataset.readout.n * (double)trainer->store.index.context.n;
-    double wanted = rate * (bench->options->quick ? 0.5 : 2) / row, start;
+    double seconds = bench->options->quick ? 0.5 : bench->options->rates ? 4 : 2;
+    double wanted = rate * seconds / row, start;
     struct tess_impute impute = {.n_models = 1,
                                  .model = &checkpoint,
                                  .store = trainer->config.data.store,
@@ -191,9 +208,9 @@ static int measure(struct bench *bench, struct tess_trainer *trainer,
 
     products_init(&products, bench, model);
     for (int r = 0; r < bench->repeat && error->code == TESS_OK; r++) {
-        double alone = products.values / tess_bench_replay(bench, products.probe);
+        double alone = products.values / replay(bench, &products);
 
-        rate[MEMORY][r] = products.values / predict(bench, model, &products.block);
+        rate[MEMORY][r] = products.values / predict(bench, model, &products.block, products.turns);
         rate[INTO_FILE][r] = into_file(bench, trainer, path, rate[MEMORY][r], &bytes, error);
         rate[PLAINLY][r] = plainly(bench, bytes);
         for (int k = 0; k < PLAINLY; k++)
