@@ -4,11 +4,11 @@
 usage: bench_torch.py measure lincs|replogle PERTURBATIONS READOUTS CONTEXTS [SECONDS]
        bench_torch.py table REPORT.json ...
 
-measure: observations a second that PyTorch trains on and predicts, as JSON. It is kind to PyTorch: no data
-loader, all observations encoded and in memory before the clock starts, one perturbation an observation. It
-predicts 100 000 observations at a time, for which the goals were set; smaller batches, which stay in the
-processor's caches on some machines, have a line of their own.
-table: medians over reports of tools/bench_torch.sh, and ratios."""
+measure: observations a second that PyTorch trains on and predicts, in float32 and under
+torch.autocast("cpu", torch.bfloat16), as JSON. It is kind to PyTorch: no data loader, all observations encoded
+and in memory before the clock starts, one perturbation an observation. Predictions are of the best of three
+sizes of batches, some of which stay in the processor's caches.
+table: medians over reports of tools/bench_torch.sh, and ratios to the goals for the processor's unit."""
 import json
 import statistics
 import sys
@@ -18,11 +18,18 @@ RECIPES = {  # columns, units, dropout, batch, learning rate
     "lincs": (128, 256, 0.1, 1000, 0.002),
     "replogle": (32, 512, 0.0, 5000, 0.002),
 }
-GOALS = {  # of the ratios
-    ("lincs", "training, tiles"): 20, ("replogle", "training, tiles"): 3.2,
-    ("lincs", "training, single observations"): 5,
-    ("lincs", "imputation into the file"): 9, ("replogle", "imputation into the file"): 3.8,
+PRECISIONS = ("float32", "bfloat16")
+SIZES = (2000, 10000, 100000)  # of batches that are predicted
+ROWS = (  # what, Tessera's part and line, PyTorch's
+    ("training, tiles", "tiles", "training", "train"),
+    ("training, single observations", "observations", "training", "train"),
+    ("imputation into the file", "tiles", "imputation, into the file", "predict"),
+)
+AMX_GOALS = {  # thousands of observations a second, times PyTorch's better precision
+    ("lincs", "training, tiles"): (2400, 0), ("replogle", "training, tiles"): (1100, 2.5),
+    ("lincs", "imputation into the file"): (13000, 0), ("replogle", "imputation into the file"): (3600, 2.5),
 }
+FLOAT32_GOAL, TORCH_GOAL = 1.5, 2.4  # elsewhere: times Tessera's float32, times PyTorch's better precision
 
 
 def build(rows, columns, units, dropout):
@@ -68,52 +75,88 @@ def measure(recipe, rows, seconds):
     optimizer = torch.optim.AdamW(layers.parameters(), learning_rate)
     order, at = torch.randperm(n), 0
 
-    def step():
+    def step(low):
         nonlocal at
         at = 0 if at + batch > n else at
         chosen = order[at:at + batch]
         at += batch
         optimizer.zero_grad(set_to_none=True)
-        torch.nn.functional.mse_loss(forward(symbols[chosen]), values[chosen]).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            predicted = forward(symbols[chosen])
+        torch.nn.functional.mse_loss(predicted.float(), values[chosen]).backward()
         optimizer.step()
 
-    def predict(size):
+    def predict(low, size):
         layers.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=low):
             forward(symbols[:size])
         layers.train()
 
-    sizes = {size: rate(seconds / 3, size, lambda size=size: predict(size)) for size in (2000, 10000, 100000)}
-    return {"threads": torch.get_num_threads(), "train": rate(seconds, batch, step),
-            "predict": sizes[100000], "predict, best batch": max(sizes.values())}
+    answer = {"threads": torch.get_num_threads(), "train": {}, "predict": {}}
+    for precision in PRECISIONS:
+        low = precision == "bfloat16"
+        answer["train"][precision] = rate(seconds, batch, lambda: step(low))
+        answer["predict"][precision] = max(rate(seconds / 3, size, lambda: predict(low, size)) for size in SIZES)
+    return answer
 
 
 def spread(values):
-    return f"{statistics.median(values) / 1e3:8.1f}  ({min(values) / 1e3:.1f}–{max(values) / 1e3:.1f})"
+    if not values:
+        return "-"
+    text = f"{statistics.median(values) / 1e3:.1f}"
+    return text if len(values) == 1 else f"{text} ({min(values) / 1e3:.1f}–{max(values) / 1e3:.1f})"
+
+
+def tessera_rates(reports, recipe, part, line):
+    """By precision the better of ranks and threads, a number for each report; none where nothing was measured."""
+    label = {"float32": part, "bfloat16": f"{part}, bfloat16"}
+    return {precision: [max(1e3 * t[recipe][label[precision]][line]["value"] for t in r["tessera"]) for r in reports
+                        if label[precision] in r["tessera"][0][recipe]] for precision in PRECISIONS}
+
+
+def torch_rates(reports, name):
+    return {precision: [max(t[name][precision] for t in r["torch"]) for r in reports] for precision in PRECISIONS}
+
+
+def better(rates):
+    return max(statistics.median(values) for values in rates.values() if values)
+
+
+def goals(unit, recipe, name):
+    """Thousands a second, times Tessera's float32, times PyTorch; 0 is none."""
+    if unit == "amx_bf16":
+        rate, times = AMX_GOALS.get((recipe, name), (0, 0))
+        return rate, 0, times
+    if name == "training, single observations":
+        return 0, 0, 0
+    return 0, FLOAT32_GOAL if unit != "none" else 0, TORCH_GOAL
+
+
+def judge(reached, goal, digits):
+    """A number beside its goal."""
+    text = f"{reached:.{digits}f}"
+    return f"{text} ({goal:g}{'' if reached >= goal else ' missed'})" if goal else text
 
 
 def table(reports):
     """A report: {"recipe", "torch": [measure's answers], "tessera": [bench's answers]}, for 1 and 2 threads and
-    for ranks and threads: the best of each counts."""
-    print(f"{'':10} {'':32} {'Tessera, k/s':>26} {'PyTorch, k/s':>26}  ratio  goal")
-    missed = 0
+    for ranks and threads: the best of each counts. Thousands of observations a second, medians (lowest and highest);
+    in brackets behind the last three: goals."""
+    columns = ("Tessera float32", "bfloat16", "PyTorch float32", "autocast", "Tessera's better", "× its float32", "× PyTorch's")
+    width = (24, 24, 24, 24, 22, 20, 20)
+
+    print(f"unit for bfloat16: {reports[0]['tessera'][0]['unit']}")
+    print(f"{'':10}{'':30}" + "".join(f"{c:>{w}}" for c, w in zip(columns, width)))
     for recipe in RECIPES:
         some = [r for r in reports if r["recipe"] == recipe]
-        for name, part, key, theirs in [
-                ("training, tiles", "tiles", "training", "train"),
-                ("training, single observations", "observations", "training", "train"),
-                ("imputation into the file", "tiles", "imputation, into the file", "predict"),
-                ("against PyTorch's best batch", "tiles", "imputation, into the file", "predict, best batch")]:
-            if not some:
-                continue
-            ours = [max(1e3 * t[recipe][part][key]["value"] for t in r["tessera"]) for r in some]
-            other = [max(t[theirs] for t in r["torch"]) for r in some]
-            ratio = statistics.median(ours) / statistics.median(other)
-            goal = GOALS.get((recipe, name))
-            missed += goal is not None and ratio < goal
-            print(f"{recipe:10} {name:32} {spread(ours):>26} {spread(other):>26}  {ratio:5.1f}"
-                  + (f"  {goal:4g}" + ("" if ratio >= goal else "  missed") if goal else ""))
-    return missed
+        for name, part, line, theirs in ROWS if some else ():
+            ours, other = tessera_rates(some, recipe, part, line), torch_rates(some, theirs)
+            goal = goals(some[0]["tessera"][0]["unit"], recipe, name)
+            best = better(ours)
+            cells = [spread(x[precision]) for x in (ours, other) for precision in PRECISIONS]
+            cells += [judge(best / 1e3, goal[0], 0), judge(best / statistics.median(ours["float32"]), goal[1], 2),
+                      judge(best / better(other), goal[2], 2)]
+            print(f"{recipe:10}{name:30}" + "".join(f"{c:>{w}}" for c, w in zip(cells, width)))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Tessera beside PyTorch on the same two cores, in turns: the published recipes, training and imputation.
 # PyTorch is the distribution's (python3-torch, installed if it is missing), with the matrix kernels that fit
-# the processor, its data in memory, the better of 1 and 2 threads. Of Tessera the better of two ranks and
-# two threads; what it imputes goes into a file. Prints medians, ranges, ratios.
+# the processor, its data in memory, in float32 and under autocast to bfloat16, the better of 1 and 2 threads,
+# its best batch for predictions. Of Tessera the better of two ranks and two threads, in float32 and, where the
+# processor has a unit for it, bfloat16; what it imputes goes into a file. Prints medians, ranges, ratios.
 # usage: tools/bench_torch.sh [--repeat N] [--quick] [lincs|replogle ...]
 set -u
-usage() { sed -n '2,6s/^# //p' "$0"; }
+usage() { sed -n '2,7s/^# //p' "$0"; }
 repeat=5 quick=() seconds=3 recipes=()
 while [ $# -gt 0 ]; do
     case $1 in

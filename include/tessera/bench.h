@@ -1,8 +1,9 @@
 /* bench.h -- how fast this machine multiplies matrices, and how near to that training and
  * imputation come: rates at the published recipes' shapes, or at a run's own.
  *
- * Shares are of the same run's sgemm calls: the very calls of a stretch of training (shapes,
- * transposes, buffers), replayed alone, divided by the time of the stretch. */
+ * Shares are of the same run's products: the very calls of a stretch of training (shapes,
+ * transposes, buffers, precision), replayed alone, divided by the time of the stretch. Where there
+ * is a unit for bfloat16 (bfloat16.h), everything is measured in float32 and in bfloat16. */
 #ifndef TESSERA_BENCH_H
 #define TESSERA_BENCH_H
 

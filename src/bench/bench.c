@@ -28,6 +28,7 @@ void tess_bench_section(struct bench *bench, const char *name, const char *title
 {
     print_title(bench, bench->report, name, title);
     bench->section = bench->at;
+    memset(bench->rate, 0, sizeof bench->rate);
 }
 
 void tess_bench_part(struct bench *bench, const char *name, const char *title)
@@ -53,6 +54,17 @@ void tess_bench_say(struct bench *bench, const char *name, double value, const c
         json_object_set_new(line, "share_of", json_string(of));
     }
     json_object_set_new(bench->at, name + strspn(name, " "), line);
+}
+
+const char *tess_bench_alone(int64_t precision)
+{
+    return precision == TESS_PRECISION_BFLOAT16 ? "of its products alone" : "of sgemm alone";
+}
+
+void tess_bench_compare(struct bench *bench, const char *name, double rate, double float32)
+{
+    if (float32 > 0)
+        tess_bench_say(bench, name, rate / float32, "times", NAN, NULL);
 }
 
 static int compare(const void *a, const void *b)
@@ -143,5 +155,6 @@ void tess_bench_settings(const struct bench *bench, struct tess_config *config)
     config->train.learning_rate = 0.002;
     config->train.schedule = TESS_SCHEDULE_EXPONENTIAL;
     config->train.decay = 0.97;
+    config->train.precision = TESS_PRECISION_FLOAT32;
     config->train.threads = bench->n_threads;
 }

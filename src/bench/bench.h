@@ -12,12 +12,20 @@
 
 #define BENCH_MOST 101 /* repeats */
 
+/* Observations a second that the section's last part in a precision reached; 0: none yet. */
+struct bench_rates {
+    double training, memory, file; /* imputation in memory, into the file */
+    double mlp; /* the section's mlp, tiles */
+};
+
 struct bench {
     const struct tess_bench *options;
     MPI_Comm comm;
     int rank, n_ranks, n_threads, repeat;
     char directory[TESS_PATH]; /* of temporary files */
-    double mlp_rate; /* observations a second of the section's mlp, tiles; 0: none yet */
+    struct bench_rates rate[2]; /* float32's, bfloat16's (enum tess_precision) */
+    double peak[2]; /* operations a second of a core, sgemm's unit and bfloat16's; 0: not measured
+                     */
     double memory_rate; /* bytes a second of all ranks and threads; 0: not measured */
     json_t *report; /* rank 0's; own */
     json_t *section, *at; /* where in it; borrowed */
@@ -37,7 +45,13 @@ double tess_bench_start(const struct bench *bench);
 double tess_bench_stop(const struct bench *bench, double start);
 double tess_bench_sum(const struct bench *bench, double x); /* over ranks. Collective */
 
-/* The machine by itself: sgemm at (rows, hidden, hidden) for each of the widths. Collective. */
+/* What the program's unit for bfloat16 (bfloat16.h) multiplies in a loop of nothing else, with
+ * intrinsics of its own: operations of a call with `n`. 0: there is no such loop for this unit or
+ * this compiler. Local. */
+double tess_bench_unit_loop(int64_t n, float *sum);
+
+/* The machine by itself: products of (rows, hidden, hidden) for each of the widths, of sgemm and of
+ * the unit for bfloat16. Collective. */
 void tess_bench_machine(struct bench *bench, int n_hidden, const int *hidden);
 /* Messages between ranks. Collective. */
 void tess_bench_messages(struct bench *bench);
@@ -58,7 +72,13 @@ void tess_bench_forget(const struct bench *bench, const char *path);
  */
 double tess_bench_replay(const struct bench *bench, const struct tess_probe *probe);
 
-/* Training with these settings; imputation with what comes out, if `impute`. Collective. */
+/* What the share of products in a time is a share of. */
+const char *tess_bench_alone(int64_t precision);
+/* How many times float32's rate that is, of the part before, if there was one. */
+void tess_bench_compare(struct bench *bench, const char *name, double rate, double float32);
+
+/* Training with these settings, in one precision, which becomes part of the label; imputation with
+ * what comes out, if `impute`. Collective. */
 int tess_bench_training(struct bench *bench, const struct tess_config *config, const char *label,
                         int impute, struct tess_error *error);
 int tess_bench_imputation(struct bench *bench, struct tess_trainer *trainer,

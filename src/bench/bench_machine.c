@@ -2,6 +2,7 @@
 #include "bench.h"
 
 #include "tessera/alloc.h"
+#include "tessera/bfloat16.h"
 #include "tessera/clock.h"
 #include "tessera/gemm.h"
 #include "tessera/tile.h"
@@ -48,34 +49,55 @@ VECTORISED static void triad(int64_t n, float s, const float *restrict y, const 
         x[i] = y[i] + s * z[i];
 }
 
-/* One kind of work: `run` does `n` units of it; each thread has its own buffers. */
-struct work {
-    void (*run)(int64_t n, const struct work *work, float *buffer);
-    int64_t floats; /* of a thread's buffer */
-    struct tess_gemm gemm;
+/* What a thread works on: numbers, and the same ones rounded. */
+struct place {
+    float *buffer;
+    uint16_t *low;
+    struct tess_multiplier *multiplier;
 };
 
-static void run_multiply_add(int64_t n, const struct work *work, float *buffer)
+/* One kind of work: `run` does `n` units of it; each thread has a place of its own. */
+struct work {
+    void (*run)(int64_t n, const struct work *work, struct place *place);
+    int64_t floats; /* of a thread's buffer */
+    struct tess_gemm gemm; /* with low.packed: products of bfloat16 */
+    int low;
+};
+
+static void run_multiply_add(int64_t n, const struct work *work, struct place *place)
 {
     (void)work;
-    buffer[0] += multiply_add(n, 0.5f, buffer[1]);
+    place->buffer[0] += multiply_add(n, 0.5f, place->buffer[1]);
 }
 
-static void run_triad(int64_t n, const struct work *work, float *buffer)
+static void run_unit_loop(int64_t n, const struct work *work, struct place *place)
+{
+    (void)work;
+    tess_bench_unit_loop(n, place->buffer);
+}
+
+static void run_triad(int64_t n, const struct work *work, struct place *place)
 {
     int64_t third = work->floats / 3;
+    float *x = place->buffer;
 
     for (int64_t i = 0; i < n; i++)
-        triad(third, 0.5f, buffer, buffer + third, buffer + 2 * third);
+        triad(third, 0.5f, x, x + third, x + 2 * third);
 }
 
-static void run_gemm(int64_t n, const struct work *work, float *buffer)
+static void run_gemm(int64_t n, const struct work *work, struct place *place)
 {
     struct tess_gemm gemm = work->gemm;
+    int64_t at_b = (int64_t)gemm.m * gemm.k, at_c = at_b + (int64_t)gemm.k * gemm.n;
 
-    gemm.a = buffer;
-    gemm.b = buffer + gemm.m * gemm.k;
-    gemm.c = buffer + gemm.m * gemm.k + gemm.k * gemm.n;
+    gemm.a = place->buffer;
+    gemm.b = place->buffer + at_b;
+    gemm.c = place->buffer + at_c;
+    if (work->low) {
+        gemm.low.a = place->low;
+        gemm.low.b = gemm.low.packed ? NULL : place->low + at_b;
+        gemm.low.multiplier = &place->multiplier;
+    }
     for (int64_t i = 0; i < n; i++)
         tess_gemm(NULL, &gemm);
 }
@@ -89,20 +111,24 @@ static double timed(const struct bench *bench, const struct work *work, int64_t 
 
 #pragma omp parallel num_threads(bench->n_threads)
     {
-        float *buffer = TESS_NEW(float, work->floats);
+        struct place place = {TESS_NEW(float, work->floats), TESS_NEW(uint16_t, work->floats),
+                              NULL};
 
         for (int64_t i = 0; i < work->floats; i++)
-            buffer[i] = 0.001f * (float)(i % 1000);
-        work->run(1, work, buffer);
+            place.buffer[i] = 0.001f * (float)(i % 1000);
+        tess_bfloat16_round(work->floats, place.buffer, place.low);
+        work->run(1, work, &place);
 #pragma omp barrier
         if (omp_get_thread_num() == 0)
             start = tess_bench_start(bench);
 #pragma omp barrier
-        work->run(n, work, buffer);
+        work->run(n, work, &place);
 #pragma omp barrier
         if (omp_get_thread_num() == 0)
             seconds = tess_bench_stop(bench, start);
-        tess_free(buffer);
+        tess_free(place.buffer);
+        tess_free(place.low);
+        tess_multiplier_release(place.multiplier);
     }
     return seconds;
 }
@@ -121,25 +147,72 @@ static double rate_of(const struct bench *bench, const struct work *work)
     return tess_bench_median(bench->repeat, rate);
 }
 
-/* The products of a hidden layer at a block's shape: forward, gradient, backward. */
-static void products(struct bench *bench, int H, double peak)
+/* A hidden layer's packed matrix, of any numbers. */
+static struct tess_packed *pack(int H)
 {
-    static const char *const what[] = {"forward", "gradient", "backward"};
+    struct tess_packed *packed = tess_packed_make(1, H);
+    float *w = TESS_NEW(float, (int64_t)H *H);
+
+    for (int64_t i = 0; i < (int64_t)H * H; i++)
+        w[i] = 0.001f * (float)(i % 1000);
+    tess_packed_set(packed, w);
+    tess_free(w);
+    return packed;
+}
+
+enum product { FORWARD, GRADIENT, BACKWARD, N_PRODUCTS };
+
+/* Operations a second of a core, of one of a hidden layer's products at a block's shape. */
+static double rate_of_product(const struct bench *bench, enum product product, int H, int low)
+{
     const struct tess_gemm gemm[] = {
         {.m = TESS_TILE_ROWS, .n = H, .k = H, .trans_b = 1},
         {.m = H, .n = H, .k = TESS_TILE_ROWS, .trans_a = 1, .beta = 1},
         {.m = TESS_TILE_ROWS, .n = H, .k = H},
     };
-    double cores = bench->n_ranks * bench->n_threads, operations = 2.0 * TESS_TILE_ROWS * H * H;
+    struct work work = {run_gemm, 2 * (int64_t)TESS_TILE_ROWS * H + (int64_t)H * H, gemm[product],
+                        low};
+    struct tess_packed *packed = low && product != GRADIENT ? pack(H) : NULL;
+    double rate;
 
-    for (int i = 0; i < 3; i++) {
-        struct work work = {run_gemm, 2 * (int64_t)TESS_TILE_ROWS * H + (int64_t)H * H, gemm[i]};
+    work.gemm.low.packed = packed;
+    rate = rate_of(bench, &work) * 2 * TESS_TILE_ROWS * H * H;
+    tess_packed_release(packed);
+    return rate / (bench->n_ranks * bench->n_threads);
+}
+
+static void say_products(struct bench *bench, int H, int low)
+{
+    static const char *const what[] = {"forward", "gradient", "backward"};
+
+    for (int i = 0; i < N_PRODUCTS; i++) {
+        double rate = rate_of_product(bench, (enum product)i, H, low);
         char name[64];
-        double rate = rate_of(bench, &work) * operations / cores * 1e-9;
 
-        snprintf(name, sizeof name, "sgemm %s, H = %d", what[i], H);
-        tess_bench_say(bench, name, rate, "GFLOP/s a core", rate / peak, "of the peak");
+        snprintf(name, sizeof name, "%s %s, H = %d", low ? tess_unit_name(tess_unit()) : "sgemm",
+                 what[i], H);
+        tess_bench_say(bench, name, rate * 1e-9, "GFLOP/s a core", rate / bench->peak[low],
+                       low ? "of the unit's peak" : "of the peak");
     }
+}
+
+/* The unit's peak: of its multiply-adds in a loop, where the compiler knows them; else what the
+ * best of large products reaches. */
+static void measure_unit(struct bench *bench)
+{
+    struct work loop = {.run = run_unit_loop, .floats = 2};
+    double cores = bench->n_ranks * bench->n_threads, *peak = &bench->peak[1], operations;
+    float sum = 0;
+    char name[64];
+
+    operations = tess_bench_unit_loop(1, &sum);
+    if (operations > 0)
+        *peak = rate_of(bench, &loop) * operations / cores;
+    for (int H = 1024; H <= 2048 && operations == 0; H *= 2)
+        *peak = fmax(*peak, rate_of_product(bench, FORWARD, H, 1));
+    snprintf(name, sizeof name, "%s %s", tess_unit_name(tess_unit()),
+             operations > 0 ? "multiply-add peak" : "best of large products, as peak");
+    tess_bench_say(bench, name, *peak * 1e-9, "GFLOP/s a core", NAN, NULL);
 }
 
 static void name_processor(struct bench *bench)
@@ -164,14 +237,18 @@ void tess_bench_machine(struct bench *bench, int n_hidden, const int *hidden)
 {
     struct work peak = {.run = run_multiply_add, .floats = 2};
     struct work stream = {.run = run_triad, .floats = 3 * STREAM};
-    double cores = bench->n_ranks * bench->n_threads, flops;
+    double cores = bench->n_ranks * bench->n_threads;
 
     tess_bench_section(bench, "machine", "The machine, all ranks and threads at once");
     name_processor(bench);
-    flops = rate_of(bench, &peak) * 2 * CHAINS * 16 / cores * 1e-9;
-    tess_bench_say(bench, "multiply-add peak", flops, "GFLOP/s a core", NAN, NULL);
+    bench->peak[0] = rate_of(bench, &peak) * 2 * CHAINS * 16 / cores;
+    tess_bench_say(bench, "multiply-add peak", bench->peak[0] * 1e-9, "GFLOP/s a core", NAN, NULL);
     for (int i = 0; i < n_hidden; i++)
-        products(bench, hidden[i], flops);
+        say_products(bench, hidden[i], 0);
+    if (tess_unit() != TESS_UNIT_SGEMM)
+        measure_unit(bench);
+    for (int i = 0; i < n_hidden && tess_unit() != TESS_UNIT_SGEMM; i++)
+        say_products(bench, hidden[i], 1);
     bench->memory_rate = rate_of(bench, &stream) * 12 * STREAM;
     tess_bench_say(bench, "memory, x = y + s z", bench->memory_rate * 1e-9, "GB/s", NAN, NULL);
 }

@@ -3,6 +3,7 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/bfloat16.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
@@ -66,6 +67,22 @@ static int make_directory(struct bench *bench, struct tess_error *error)
     return error->code;
 }
 
+/* In the precision that the settings choose; where there is a unit for bfloat16 in float32 and
+ * bfloat16. */
+static int run_precisions(struct bench *bench, const struct tess_config *config, const char *label,
+                          int impute, struct tess_error *error)
+{
+    int asked = tess_precision_is_low(config->train.precision);
+    struct tess_config one = *config;
+
+    for (int low = 0; low < 2 && error->code == TESS_OK; low++) {
+        one.train.precision = low ? TESS_PRECISION_BFLOAT16 : TESS_PRECISION_FLOAT32;
+        if (low == asked || tess_unit() != TESS_UNIT_SGEMM)
+            tess_bench_training(bench, &one, label, impute, error);
+    }
+    return error->code;
+}
+
 /* The mlp both ways of sampling, then factorised models at the same width; imputation once for each
  * kind. All on the same data. */
 static int run_kinds(struct bench *bench, const struct recipe *recipe, struct tess_config *config,
@@ -76,16 +93,15 @@ static int run_kinds(struct bench *bench, const struct recipe *recipe, struct te
     dot.model.kind = TESS_KIND_DOT;
     dot.model.embedding_dim = 64;
     dot.train.lanes = 4; /* a lane costs a gradient: two cores need no more */
-    bench->mlp_rate = 0;
-    if (tess_bench_training(bench, config, "tiles", 1, error) != TESS_OK)
+    if (run_precisions(bench, config, "tiles", 1, error) != TESS_OK)
         return error->code;
     config->train.sampling = TESS_SAMPLING_OBSERVATIONS;
     config->train.batch = recipe->batch;
-    if (tess_bench_training(bench, config, "observations", 0, error) == TESS_OK &&
-        tess_bench_training(bench, &dot, "dot", 1, error) == TESS_OK) {
+    if (run_precisions(bench, config, "observations", 0, error) == TESS_OK &&
+        run_precisions(bench, &dot, "dot", 1, error) == TESS_OK) {
         dot.train.lanes = 0;
         dot.train.batch = 262144;
-        tess_bench_training(bench, &dot, "dot, wide", 0, error);
+        run_precisions(bench, &dot, "dot, wide", 0, error);
     }
     return error->code;
 }
@@ -125,22 +141,20 @@ static int run_factorised(struct bench *bench, struct tess_error *error)
     config.model.embedding_dim = 64;
     config.model.hidden_dim = 192;
     tess_bench_section(bench, "one readout", "A single readout in 1000 contexts, D = 64, H = 192");
-    bench->mlp_rate = 0;
     one.perturbations /= bench->options->quick ? 10 : 1;
     wide.perturbations /= bench->options->quick ? 10 : 1;
     if (tess_bench_simulate(bench, &one, &config, error) == TESS_OK &&
-        tess_bench_training(bench, &config, "mlp", 0, error) == TESS_OK) {
+        run_precisions(bench, &config, "mlp", 0, error) == TESS_OK) {
         config.model.kind = TESS_KIND_DOT;
-        tess_bench_training(bench, &config, "dot", 0, error);
+        run_precisions(bench, &config, "dot", 0, error);
     }
     tess_bench_forget(bench, config.data.store);
     if (error->code != TESS_OK)
         return error->code;
     tess_bench_section(bench, "genomes", "20000 readouts, D = 64, H = 192");
-    bench->mlp_rate = 0;
     config.train.lanes = 0;
     if (tess_bench_simulate(bench, &wide, &config, error) == TESS_OK)
-        tess_bench_training(bench, &config, "dot", 1, error);
+        run_precisions(bench, &config, "dot", 1, error);
     tess_bench_forget(bench, config.data.store);
     return error->code;
 }
@@ -173,7 +187,7 @@ static void run_all(struct bench *bench, const struct recipe *only, struct tess_
         tess_bench_section(bench, "own", "The configuration's own run");
         config = *own;
         config.train.threads = bench->n_threads;
-        tess_bench_training(bench, &config, "own", 1, error);
+        run_precisions(bench, &config, "own", 1, error);
     }
     for (int i = 0; i < N_RECIPES && error->code == TESS_OK; i++)
         if (only ? only == &recipes[i] : !own)
@@ -199,12 +213,17 @@ static void start_report(struct bench *bench)
 {
     if (bench->rank != 0)
         return;
-    bench->report = json_pack("{s:s, s:i, s:i, s:i, s:b, s:s}", "version", TESS_VERSION, "ranks",
-                              bench->n_ranks, "threads", bench->n_threads, "repeat", bench->repeat,
-                              "quick", bench->options->quick, "kernels", tess_platform_blas_core());
+    bench->report = json_pack("{s:s, s:i, s:i, s:i, s:b, s:s, s:s}", "version", TESS_VERSION,
+                              "ranks", bench->n_ranks, "threads", bench->n_threads, "repeat",
+                              bench->repeat, "quick", bench->options->quick, "kernels",
+                              tess_platform_blas_core(), "unit", tess_unit_name(tess_unit()));
     printf("%d rank%s × %d thread%s, %s kernels; %s %d\n", bench->n_ranks,
            bench->n_ranks == 1 ? "" : "s", bench->n_threads, bench->n_threads == 1 ? "" : "s",
            tess_platform_blas_core(), "medians of", bench->repeat);
+    if (tess_unit() == TESS_UNIT_SGEMM)
+        printf("no unit for bfloat16 that is faster than sgemm: float32 alone\n");
+    else
+        printf("unit for bfloat16: %s\n", tess_unit_name(tess_unit()));
 }
 
 int tess_bench_run(const struct tess_bench *options, MPI_Comm comm, struct tess_error *error)

@@ -83,7 +83,7 @@ static void age(struct tess_trainer *trainer, int64_t gap)
 static int begin(struct training *t, struct bench *bench, const struct tess_config *config,
                  MPI_Comm comm, struct tess_error *error)
 {
-    double took, wanted = bench->options->quick ? 0.3 : 1;
+    double took, wanted = bench->options->quick ? 0.3 : 0.6;
     int64_t most, windows;
 
     *t = (struct training){.bench = bench};
@@ -147,7 +147,7 @@ static void break_down(struct training *t, struct tess_probe *probe, struct tess
     static const char *const stages[] = {
         "  preparing steps",    "  gathering rows", "  lanes, all in all", "  waiting",
         "  reducing gradients", "  optimiser",      "  sharing results"};
-    static const char *const phases[] = {"    projections", "    hidden layers' sgemm",
+    static const char *const phases[] = {"    projections", "    hidden layers' products",
                                          "    fused passes"};
     struct bench *bench = t->bench;
     struct tess_times *times = &t->trainer.times;
@@ -201,24 +201,52 @@ static void describe(struct bench *bench, const struct training *t, const char *
 {
     static const char *const kinds[] = {"mlp", "dot", "cp"};
     const struct tess_config *config = &t->trainer.config;
-    char title[200];
+    int low = config->train.precision == TESS_PRECISION_BFLOAT16;
+    char title[200], name[64];
 
+    snprintf(name, sizeof name, "%s%s", label, low ? ", bfloat16" : "");
     snprintf(title, sizeof title,
-             "%s, %s, %lld observations a step, %lld lanes; %lld perturbations",
-             kinds[config->model.kind],
+             "%s, %s, %s, %lld observations a step, %lld lanes; %lld perturbations",
+             kinds[config->model.kind], low ? "bfloat16" : "float32",
              config->train.sampling == TESS_SAMPLING_TILES ? "tiles" : "single observations",
              (long long)t->trainer.schedule.batch, (long long)t->trainer.schedule.lanes,
              (long long)t->trainer.store.index.perturbation.n);
-    tess_bench_part(bench, label, title);
+    tess_bench_part(bench, name, title);
 }
 
-/* Factorised models against the mlp on the same data. */
-static void compare_kinds(struct bench *bench, const struct tess_config *config, double rate)
+/* bfloat16 against float32; factorised models against the mlp, in the same precision; all of them
+ * on the same data. */
+static void compare(struct bench *bench, const struct tess_config *config, double rate)
 {
+    struct bench_rates *mine = &bench->rate[config->train.precision], *float32 = &bench->rate[0];
+
+    mine->training = rate;
+    if (mine != float32)
+        tess_bench_compare(bench, "training, beside float32", rate, float32->training);
     if (config->model.kind == TESS_KIND_MLP && config->train.sampling == TESS_SAMPLING_TILES)
-        bench->mlp_rate = rate;
-    else if (config->model.kind != TESS_KIND_MLP && bench->mlp_rate > 0)
-        tess_bench_say(bench, "beside the mlp's tiles", rate / bench->mlp_rate, "times", NAN, NULL);
+        mine->mlp = rate;
+    else if (config->model.kind != TESS_KIND_MLP && mine->mlp > 0)
+        tess_bench_say(bench, "beside the mlp's tiles", rate / mine->mlp, "times", NAN, NULL);
+}
+
+/* The rate of the recorded products by themselves, which took so many seconds: those of the first
+ * layer, which are float32 in both precisions, included. */
+static void say_products(const struct training *t, const struct tess_probe *probe, double seconds)
+{
+    struct bench *bench = t->bench;
+    int64_t precision = t->trainer.config.train.precision;
+    double operations = 0, peak = bench->peak[precision], rate;
+
+    for (int i = 0; i < bench->n_threads; i++)
+        for (size_t k = 0; k < probe[i].n; k++) {
+            const struct tess_gemm *call = &probe[i].call[k];
+
+            operations += 2.0 * call->m * call->n * call->k;
+        }
+    rate = tess_bench_sum(bench, operations) / seconds / (bench->n_ranks * bench->n_threads);
+    tess_bench_say(bench, "  its products alone", rate * 1e-9, "GFLOP/s a core",
+                   peak > 0 ? rate / peak : NAN,
+                   precision == TESS_PRECISION_BFLOAT16 ? "of the unit's peak" : "of the peak");
 }
 
 /* A stretch and its products alone, in turns, so that a processor that changes its clock changes
@@ -227,24 +255,26 @@ static double against_products(struct training *t, struct tess_probe *probe,
                                struct tess_error *error)
 {
     struct bench *bench = t->bench;
-    double seconds[BENCH_MOST], share[BENCH_MOST], rate;
+    double seconds[BENCH_MOST], share[BENCH_MOST], alone[BENCH_MOST], rate;
     const float **place = TESS_NEW(const float *, bench->n_threads + t->trainer.n_local);
 
     have_moved(t, place);
     record(t, probe, place, error);
     for (int r = 0; r < bench->repeat; r++) {
-        double alone = tess_bench_replay(bench, probe);
-
+        alone[r] = tess_bench_replay(bench, probe);
         seconds[r] = run_stretch(t, error);
-        share[r] = alone / seconds[r];
+        share[r] = alone[r] / seconds[r];
         if (have_moved(t, place)) /* another thread took a larger lane */
             record(t, probe, place, error);
     }
     tess_free(place);
     rate = t->measured / tess_bench_median(bench->repeat, seconds);
-    if (error->code == TESS_OK)
+    if (error->code == TESS_OK) {
         tess_bench_say(bench, "training", rate / 1e3, "k obs/s",
-                       tess_bench_median(bench->repeat, share), "of sgemm alone");
+                       tess_bench_median(bench->repeat, share),
+                       tess_bench_alone(t->trainer.config.train.precision));
+        say_products(t, probe, tess_bench_median(bench->repeat, alone));
+    }
     return rate;
 }
 
@@ -260,7 +290,7 @@ int tess_bench_training(struct bench *bench, const struct tess_config *config, c
         describe(bench, &t, label);
         rate = against_products(&t, probe, error);
         if (error->code == TESS_OK)
-            compare_kinds(bench, &t.trainer.config, rate);
+            compare(bench, &t.trainer.config, rate);
         if (!bench->options->rates)
             break_down(&t, probe, error);
         if (error->code == TESS_OK && !bench->options->rates)

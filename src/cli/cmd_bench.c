@@ -51,11 +51,13 @@ const struct tess_command tess_command_bench = {
     .usage = "bench [CONFIG] [--recipe NAME] [--store STORE] [options]",
     .summary = "how fast this machine is, and how near to that training and imputation come",
     .details =
-        "Rates of multiply-adds, of sgemm at the shapes that training has, of memory and\n"
-        "messages; then training and imputation at the published recipes' shapes (or CONFIG's\n"
-        "own), each beside the time of the very same sgemm calls replayed alone, and where the\n"
-        "time of a step goes. Under mpirun also against as many runs side by side. Leave the\n"
-        "machine alone meanwhile: medians forgive little noise.",
+        "Rates of multiply-adds, of sgemm and of the processor's unit for bfloat16 at the shapes\n"
+        "that training has, of memory and messages; then training and imputation at the published\n"
+        "recipes' shapes (or CONFIG's own), each beside the time of the very same products\n"
+        "replayed alone, and where the time of a step goes. Where there is a unit for bfloat16,\n"
+        "in float32 and in bfloat16; elsewhere in what train.precision chooses. Under mpirun also\n"
+        "against as many runs side by side. Leave the machine alone meanwhile: medians forgive\n"
+        "little noise.",
     .options = options,
     .outputs = (const char *const[]){"json", NULL},
     .max_args = 1,
