@@ -487,6 +487,21 @@ int tess_h5_define(struct tess_h5 *h5, const char *name, hid_t type, struct tess
     return tess_h5_settle(h5, error);
 }
 
+int64_t tess_h5_place(const struct tess_h5 *h5, const char *name, hid_t type,
+                      struct tess_error *error)
+{
+    hid_t set = H5Dopen2(h5->file, name, H5P_DEFAULT), found = set < 0 ? -1 : H5Dget_type(set);
+    haddr_t place = found >= 0 && H5Tequal(found, type) > 0 ? H5Dget_offset(set) : HADDR_UNDEF;
+
+    if (place == HADDR_UNDEF)
+        tess_h5_fail(h5, name, "is not one piece of the file, as it was defined", TESS_EIO, error);
+    if (found >= 0)
+        H5Tclose(found);
+    if (set >= 0)
+        H5Dclose(set);
+    return place == HADDR_UNDEF ? -1 : (int64_t)place;
+}
+
 /* Independent: ranks write different numbers of pieces, and collective transfers have to be the
  * same number on every rank. */
 static hid_t transfer_list(const struct tess_h5 *h5)
@@ -498,9 +513,10 @@ static hid_t transfer_list(const struct tess_h5 *h5)
     return list;
 }
 
-/* A row is all that lies behind the first dimension. No early return: what is open gets closed. */
-int tess_h5_put_rows(const struct tess_h5 *h5, const char *name, hid_t type,
-                     struct tess_h5_range range, const void *data, struct tess_error *error)
+/* This rank's part of writing. A row is all that lies behind the first dimension. No early return:
+ * what is open gets closed. */
+static int put_rows(const struct tess_h5 *h5, const char *name, hid_t type,
+                    struct tess_h5_range range, const void *data, struct tess_error *error)
 {
     hid_t set = H5Dopen2(h5->file, name, H5P_DEFAULT), list = transfer_list(h5), space;
     hsize_t dims[4] = {1, 1, 1, 1};
@@ -534,7 +550,7 @@ int tess_h5_put_rows(const struct tess_h5 *h5, const char *name, hid_t type,
 int tess_h5_write_rows(struct tess_h5 *h5, const char *name, hid_t type, struct tess_h5_range range,
                        const void *data, struct tess_error *error)
 {
-    tess_h5_put_rows(h5, name, type, range, data, error);
+    put_rows(h5, name, type, range, data, error);
     return tess_h5_settle(h5, error);
 }
 
