@@ -20,12 +20,11 @@ struct tess_h5 {
     MPI_Comm comm; /* borrowed; MPI_COMM_NULL */
     char *path; /* own */
     int broken; /* a write by many ranks failed: HDF5 would wait for ever when closing it */
-    int64_t bytes; /* of all datasets defined by many ranks */
 };
 
 #define TESS_H5_INIT                                                                               \
     {                                                                                              \
-        H5I_INVALID_HID, MPI_COMM_NULL, NULL, 0, 0                                                 \
+        H5I_INVALID_HID, MPI_COMM_NULL, NULL, 0                                                    \
     }
 
 /* Once, before MPI_Init: an HDF5 that starts later takes itself down within MPI_Finalize, and

@@ -33,7 +33,8 @@ assert {"machine", "messages", "own"} <= set(ranks), set(ranks)
 own = ranks["own"]["own"]
 for name in ("training", "a step", "preparing steps", "gathering rows", "projections", "hidden layers' sgemm", "fused passes",
              "waiting", "reducing gradients", "optimiser", "sharing results", "as many runs side by side",
-             "imputation, in memory", "imputation, into the file"):
+             "imputation, in memory", "imputation, into the file", "predicting", "waiting for the writing",
+             "closing, all brought to the disk", "checksums and name", "meanwhile: copying to the file system"):
     assert own[name]["value"] >= 0, name
 for kind in ("tiles", "observations"):
     assert lincs["lincs"][kind]["training"]["value"] > 0
