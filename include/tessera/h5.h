@@ -20,12 +20,11 @@ struct tess_h5 {
     MPI_Comm comm; /* borrowed; MPI_COMM_NULL */
     char *path; /* own */
     int broken; /* a write by many ranks failed: HDF5 would wait for ever when closing it */
-    int64_t bytes; /* of all datasets defined by many ranks */
 };
 
 #define TESS_H5_INIT                                                                               \
     {                                                                                              \
-        H5I_INVALID_HID, MPI_COMM_NULL, NULL, 0, 0                                                 \
+        H5I_INVALID_HID, MPI_COMM_NULL, NULL, 0                                                    \
     }
 
 /* Once, before MPI_Init: an HDF5 that starts later takes itself down within MPI_Finalize, and
@@ -163,13 +162,15 @@ int tess_h5_write_texts(struct tess_h5 *h5, const char *name, int64_t n, const c
 int tess_h5_write_text(struct tess_h5 *h5, const char *name, const char *text,
                        struct tess_error *error);
 /* Rows [first, first + n) of a defined dataset; each rank its own, n may be 0 and may differ. In
- * pieces of at most 256 MiB (or a row, if that is more). `put` is for streams of rows: it is not
- * collective, ranks come when they like, and each keeps its own error until they settle. */
-int tess_h5_put_rows(const struct tess_h5 *h5, const char *name, hid_t type,
-                     struct tess_h5_range range, const void *data, struct tess_error *error);
-/* All ranks are through with writing: do they agree that it went well? Collective. */
-int tess_h5_settle(struct tess_h5 *h5, struct tess_error *error);
+ * pieces of at most 256 MiB (or a row, if that is more). */
 int tess_h5_write_rows(struct tess_h5 *h5, const char *name, hid_t type, struct tess_h5_range range,
                        const void *data, struct tess_error *error);
+/* For who writes the values of a defined dataset himself (stream.h): the byte of the file at which
+ * they begin, one after the other as `type` has them in memory; -1 and TESS_EIO if they do not lie
+ * so. Local. Before the file is closed all ranks must settle. */
+int64_t tess_h5_place(const struct tess_h5 *h5, const char *name, hid_t type,
+                      struct tess_error *error);
+/* All ranks are through with writing: do they agree that it went well? Collective. */
+int tess_h5_settle(struct tess_h5 *h5, struct tess_error *error);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "tessera/blend.h"
 #include "tessera/text.h"
+#include "tessera/writer.h"
 
 #include <mpi.h>
 
@@ -16,6 +17,17 @@ struct tess_error;
 
 /* Word for the combinations that the store's training experiments hold. */
 #define TESS_IMPUTE_COMBINATIONS "@combinations"
+
+/* Where the seconds of an imputation went, on this rank; what is written meanwhile stands in
+ * file.stream. */
+struct tess_impute_times {
+    double open; /* models, store, choosing */
+    double labels; /* names, columns, notes */
+    double predict;
+    double wait; /* for blocks that were not yet written */
+    double all;
+    struct tess_writer_times file;
+};
 
 struct tess_impute {
     int n_models; /* more than one: an ensemble, with the layer "std" */
@@ -28,6 +40,7 @@ struct tess_impute {
     int precision; /* enum tess_precision: of the predictions */
     int dry_run; /* say what would be written, and stop */
     int64_t threads; /* of a rank; 0: as OMP_NUM_THREADS says, else 1 */
+    struct tess_impute_times *times; /* to be filled in; NULL: nobody asks. Borrowed */
 };
 
 void tess_impute_release(struct tess_impute *impute); /* local */

@@ -14,6 +14,7 @@
 #define TESSERA_WRITER_H
 
 #include "tessera/commit.h"
+#include "tessera/stream.h"
 #include "tessera/text.h"
 
 #include <jansson.h>
@@ -78,7 +79,7 @@ struct tess_writer_type {
     /* All ranks come to each of these, but for put_rows, and each may fail on any of them alone:
      * the functions below agree on it afterwards. Within one, nothing is communicated after a rank
      * may have failed without an agreement of its own. `open` opens commit.aside, which is there
-     * and empty, and sets `state`. */
+     * and empty, and sets `state`. put_rows may give the values to the writer's stream. */
     int (*open)(struct tess_writer *writer, struct tess_error *error);
     int (*write_names)(struct tess_writer *writer, enum tess_writer_axis axis,
                        const char *const *name, struct tess_error *error);
@@ -111,20 +112,31 @@ struct tess_writer_type {
                   struct tess_error *error);
 };
 
+/* Where the seconds of a file went, on this rank. */
+struct tess_writer_times {
+    struct tess_stream_times stream;
+    double close; /* until all of it is on the disk */
+    double commit; /* sidecar and name */
+};
+
 /* What is to be written. */
 struct tess_writer_shape {
     const struct tess_writer_type *type; /* NULL: as the name's ending says */
     int64_t n_rows, n_readouts;
     unsigned parts; /* those of tess_writer_part that will be used */
+    struct tess_writer_times
+        *times; /* filled in by tess_writer_finish; NULL: nobody asks. Borrowed */
 };
 
 struct tess_writer {
     const struct tess_writer_type *type; /* borrowed; NULL: closed */
     struct tess_commit commit; /* `aside` is where the type writes */
+    struct tess_stream stream; /* into the same file, for rows whose place in it is known */
     MPI_Comm comm; /* borrowed */
     int rank;
     int64_t n_rows, n_readouts;
     unsigned parts;
+    struct tess_writer_times *times; /* borrowed; NULL */
     void *state; /* the kind's own; NULL: nothing to release */
 };
 
@@ -167,10 +179,13 @@ int tess_writer_write_texts(struct tess_writer *writer, const char *path, int64_
 /* The dense matrix (`layer` NULL) or a layer of that name: float32, NaN is missing. */
 int tess_writer_define_matrix(struct tess_writer *writer, const char *layer,
                               struct tess_error *error);
-/* Rows [first, first + n) of it; every row once. Not collective: a stream of rows, with no rank
- * waiting for another; each keeps its own error until they settle. */
+/* Rows [first, first + n) of it; every row once. They may be written while the caller goes on:
+ * `value` is borrowed until tess_writer_wait or tess_writer_settle. Not collective: a stream of
+ * rows, with no rank waiting for another; each keeps its own error until they settle. */
 int tess_writer_put_rows(struct tess_writer *writer, const char *layer, int64_t first, int64_t n,
                          const float *value, struct tess_error *error);
+/* Until rows that were put from `value` are written, if any were: it may be filled again. Local. */
+void tess_writer_wait(struct tess_writer *writer, const float *value);
 /* All ranks are through with their rows: do they agree that it went well? */
 int tess_writer_settle(struct tess_writer *writer, struct tess_error *error);
 /* In place of the dense one a sparse matrix of n_values values in all; then rows, each rank its

@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -112,10 +113,15 @@ static void products_release(struct products *products, const struct bench *benc
     block_release(&products->block);
 }
 
-/* As many trained perturbations as take some seconds in memory, in all contexts. Values a second;
- * `bytes`: theirs. */
-static double into_file(struct bench *bench, const struct tess_trainer *trainer, char *checkpoint,
-                        double rate, double *bytes, struct tess_error *error)
+/* A file that was imputed. */
+struct imputed {
+    double bytes, rate; /* of its values, and values a second */
+    struct tess_impute_times times;
+};
+
+/* As many trained perturbations as take some seconds at that rate, in all contexts. */
+static void into_file(struct bench *bench, const struct tess_trainer *trainer, char *checkpoint,
+                      double rate, struct imputed *imputed, struct tess_error *error)
 {
     const struct tess_vocab *vocab = &trainer->store.index.perturbation;
     double row = (double)trainer->dataset.readout.n * (double)trainer->store.index.context.n;
@@ -125,7 +131,8 @@ static double into_file(struct bench *bench, const struct tess_trainer *trainer,
                                  .model = &checkpoint,
                                  .store = trainer->config.data.store,
                                  .threads = bench->n_threads,
-                                 .precision = tess_int(trainer->config.train.precision)};
+                                 .precision = tess_int(trainer->config.train.precision),
+                                 .times = &imputed->times};
     char *output = tess_format("%s/imputed.h5ad", bench->directory);
 
     impute.output = output;
@@ -133,14 +140,14 @@ static double into_file(struct bench *bench, const struct tess_trainer *trainer,
         if (trainer->dataset.trained_perturbation[i])
             tess_strings_add(&impute.perturbation, vocab->symbol[i]);
     wanted = (double)impute.perturbation.n * row;
-    *bytes = 4 * wanted;
+    imputed->bytes = 4 * wanted;
     start = tess_bench_start(bench);
     tess_impute_write(&impute, bench->comm, error);
     start = tess_bench_stop(bench, start);
     tess_bench_forget(bench, output);
     tess_impute_release(&impute);
     tess_free(output);
-    return wanted / start;
+    imputed->rate = wanted / start;
 }
 
 /* As many bytes as the values have, by write(2) and fsync(2): each rank its share, to a file of its
@@ -172,8 +179,41 @@ static double plainly(const struct bench *bench, double bytes)
 /* What is reached in each way, of one turn. */
 enum { MEMORY, INTO_FILE, PLAINLY, N_WAYS };
 
+/* Where the time of a file goes on rank 0; the last three go on meanwhile, in the thread that
+ * writes. */
+static const struct {
+    const char *name;
+    size_t offset; /* in struct tess_impute_times */
+} parts[] = {
+    {"  opening model and store", offsetof(struct tess_impute_times, open)},
+    {"  labels", offsetof(struct tess_impute_times, labels)},
+    {"  predicting", offsetof(struct tess_impute_times, predict)},
+    {"  waiting for the writing", offsetof(struct tess_impute_times, wait)},
+    {"  closing, all brought to the disk", offsetof(struct tess_impute_times, file.close)},
+    {"  checksums and name", offsetof(struct tess_impute_times, file.commit)},
+    {"  meanwhile: copying to the file system",
+     offsetof(struct tess_impute_times, file.stream.write)},
+    {"  meanwhile: beginning with the disk", offsetof(struct tess_impute_times, file.stream.flush)},
+    {"  meanwhile: hashing", offsetof(struct tess_impute_times, file.stream.hash)},
+};
+#define N_PARTS (sizeof parts / sizeof parts[0])
+
+static void say_parts(struct bench *bench, const struct imputed *file)
+{
+    double seconds[BENCH_MOST], share[BENCH_MOST];
+
+    for (size_t k = 0; k < N_PARTS; k++) {
+        for (int r = 0; r < bench->repeat; r++) {
+            seconds[r] = *(const double *)((const char *)&file[r].times + parts[k].offset);
+            share[r] = seconds[r] / file[r].times.all;
+        }
+        tess_bench_say(bench, parts[k].name, 1e3 * tess_bench_median(bench->repeat, seconds), "ms",
+                       tess_bench_median(bench->repeat, share), "of the file's time");
+    }
+}
+
 static void say(struct bench *bench, int64_t precision, double rate[N_WAYS][BENCH_MOST],
-                double share[N_WAYS][BENCH_MOST])
+                double share[N_WAYS][BENCH_MOST], const struct imputed *imputed)
 {
     int n = bench->repeat;
     double memory = tess_bench_median(n, rate[MEMORY]),
@@ -189,8 +229,10 @@ static void say(struct bench *bench, int64_t precision, double rate[N_WAYS][BENC
                        4 * memory / bench->memory_rate, "of memory's rate");
     tess_bench_say(bench, "imputation, into the file", file / 1e3, "k values/s",
                    tess_bench_median(n, share[INTO_FILE]), tess_bench_alone(precision));
-    tess_bench_say(bench, "  its bytes", 4 * file / 1e9, "GB/s",
+    tess_bench_say(bench, "  bytes into the file", 4 * file / 1e9, "GB/s",
                    tess_bench_median(n, share[PLAINLY]), "of writing them alone");
+    tess_bench_say(bench, "  beside the rate in memory", file / memory, "times", NAN, NULL);
+    say_parts(bench, imputed);
     tess_bench_say(bench, "writing as many bytes alone", tess_bench_median(n, rate[PLAINLY]) / 1e9,
                    "GB/s", NAN, NULL);
     if (mine != float32) {
@@ -203,7 +245,8 @@ static void say(struct bench *bench, int64_t precision, double rate[N_WAYS][BENC
 static int measure(struct bench *bench, struct tess_trainer *trainer,
                    const struct tess_model *model, char *path, struct tess_error *error)
 {
-    double rate[N_WAYS][BENCH_MOST], share[N_WAYS][BENCH_MOST], bytes;
+    double rate[N_WAYS][BENCH_MOST], share[N_WAYS][BENCH_MOST];
+    struct imputed file[BENCH_MOST] = {{0}};
     struct products products;
 
     products_init(&products, bench, model);
@@ -211,14 +254,15 @@ static int measure(struct bench *bench, struct tess_trainer *trainer,
         double alone = products.values / replay(bench, &products);
 
         rate[MEMORY][r] = products.values / predict(bench, model, &products.block, products.turns);
-        rate[INTO_FILE][r] = into_file(bench, trainer, path, rate[MEMORY][r], &bytes, error);
-        rate[PLAINLY][r] = plainly(bench, bytes);
+        into_file(bench, trainer, path, rate[MEMORY][r], &file[r], error);
+        rate[INTO_FILE][r] = file[r].rate;
+        rate[PLAINLY][r] = plainly(bench, file[r].bytes);
         for (int k = 0; k < PLAINLY; k++)
             share[k][r] = rate[k][r] / alone;
         share[PLAINLY][r] = 4 * rate[INTO_FILE][r] / rate[PLAINLY][r];
     }
     if (error->code == TESS_OK)
-        say(bench, trainer->config.train.precision, rate, share);
+        say(bench, trainer->config.train.precision, rate, share, file);
     products_release(&products, bench);
     return error->code;
 }

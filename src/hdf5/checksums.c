@@ -6,6 +6,7 @@
 #include "tessera/alloc.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
+#include "tessera/sums.h"
 #include "tessera/text.h"
 
 #include <errno.h>
@@ -17,7 +18,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#define BLOCK  ((int64_t)4 << 20)
+#define BLOCK  TESS_SUMS_BLOCK
 #define FORMAT "tessera-sums 1\n"
 #define END    21 /* characters of the last line */
 
@@ -60,26 +61,50 @@ static int hash_block(int file, int64_t block, int64_t bytes, char *buffer, uint
     return 1;
 }
 
-/* Hashes of all blocks on every rank, each computed by one. Collective. */
-static int hash_file(const char *path, int64_t bytes, MPI_Comm comm, struct record *out,
-                     struct tess_error *error)
+/* What ranks know of the blocks already: has[b] ranks do, and sum[b] is this rank's part of the sum
+ * over ranks. What several know is nobody's: it is read. Collective. */
+static void take_known(const struct tess_sums *known, MPI_Comm comm, struct record *out,
+                       uint8_t *has)
 {
-    int64_t n = blocks_of(bytes);
+    int64_t n = blocks_of(out->bytes);
+
+    for (int64_t i = 0; known && i < known->n; i++)
+        if (known->block[i] < out->bytes / BLOCK) {
+            out->sum[known->block[i]] = known->sum[i];
+            has[known->block[i]] = 1;
+        }
+    MPI_Allreduce(MPI_IN_PLACE, has, tess_int(n), MPI_UINT8_T, MPI_SUM, comm);
+    for (int64_t b = 0; b < n; b++)
+        if (has[b] != 1)
+            out->sum[b] = 0;
+}
+
+/* Hashes of all blocks on every rank, each computed by one: when it was written, or now.
+ * Collective.
+ */
+static int hash_file(const char *path, int64_t bytes, const struct tess_sums *known, MPI_Comm comm,
+                     struct record *out, struct tess_error *error)
+{
+    int64_t n = blocks_of(bytes), turn = 0;
     char *buffer = TESS_NEW(char, BLOCK);
+    uint8_t *has = TESS_NEW(uint8_t, n);
     int file = open(path, O_RDONLY | O_CLOEXEC), rank, n_ranks;
 
     *out = (struct record){bytes, TESS_NEW(uint64_t, n)};
     MPI_Comm_rank(comm, &rank);
     MPI_Comm_size(comm, &n_ranks);
+    take_known(known, comm, out, has);
     if (file < 0)
         tess_error_set(error, TESS_EDATA, "%s: cannot be opened: %s", path, strerror(errno));
-    for (int64_t b = rank; b < n && error->code == TESS_OK; b += n_ranks)
-        if (!hash_block(file, b, bytes, buffer, &out->sum[b]))
+    for (int64_t b = 0; b < n && error->code == TESS_OK; b++)
+        if (has[b] != 1 && turn++ % n_ranks == rank &&
+            !hash_block(file, b, bytes, buffer, &out->sum[b]))
             tess_error_set(error, TESS_EDATA, "%s: block %lld (of 4 MiB) cannot be read: %s", path,
                            (long long)b, errno ? strerror(errno) : "the file is shorter");
     if (file >= 0)
         close(file);
     tess_free(buffer);
+    tess_free(has);
     if (tess_agree(comm, error) == TESS_OK) /* zero everywhere but on one rank */
         MPI_Allreduce(MPI_IN_PLACE, out->sum, tess_int(n), MPI_UINT64_T, MPI_SUM, comm);
     return error->code;
@@ -177,7 +202,7 @@ static void keep_current(const char *path, MPI_Comm comm, struct record *current
         bytes = -1;
     MPI_Bcast(&bytes, 1, MPI_INT64_T, 0, comm);
     ignored = (struct tess_error)TESS_ERROR_INIT;
-    if (bytes >= 0 && (hash_file(path, bytes, comm, current, &ignored) != TESS_OK ||
+    if (bytes >= 0 && (hash_file(path, bytes, NULL, comm, current, &ignored) != TESS_OK ||
                        !(same(current, &record[0]) || same(current, &record[1])))) {
         tess_free(current->sum);
         *current = (struct record){0, NULL};
@@ -187,7 +212,8 @@ static void keep_current(const char *path, MPI_Comm comm, struct record *current
 
 /* The name is claimed only after hashing, which takes long and needs no lock. From there until the
  * file is committed, too, other writers of its directory wait. */
-int tess_checksums_write(struct tess_commit *commit, MPI_Comm comm, struct tess_error *error)
+int tess_checksums_write(struct tess_commit *commit, const struct tess_sums *known, MPI_Comm comm,
+                         struct tess_error *error)
 {
     char *name = tess_format("%s.sum", commit->path), *text;
     struct record record[2] = {{0, NULL}, {0, NULL}};
@@ -199,7 +225,7 @@ int tess_checksums_write(struct tess_commit *commit, MPI_Comm comm, struct tess_
         tess_error_set(error, TESS_EIO, "%s: %s", commit->aside, strerror(errno));
     MPI_Bcast(&bytes, 1, MPI_INT64_T, 0, comm);
     if (tess_agree(comm, error) == TESS_OK &&
-        hash_file(commit->aside, bytes, comm, &record[0], error) == TESS_OK) {
+        hash_file(commit->aside, bytes, known, comm, &record[0], error) == TESS_OK) {
         keep_current(commit->path, comm, &record[1]);
         if (rank == 0 && tess_commit_claim(commit, error) == TESS_OK) {
             text = to_text(record);
@@ -261,7 +287,8 @@ int tess_checksums_verify(const char *path, MPI_Comm comm, struct tess_strings *
         read_sums(path, wanted, error) == TESS_OK)
         check_size(path, wanted, &bytes, error);
     MPI_Bcast(&bytes, 1, MPI_INT64_T, 0, comm);
-    whole = tess_agree(comm, error) == TESS_OK && hash_file(path, bytes, comm, &found, error) == 0;
+    whole = tess_agree(comm, error) == TESS_OK &&
+            hash_file(path, bytes, NULL, comm, &found, error) == 0;
     if (whole && rank == 0 && !same(&wanted[0], &found) && !same(&wanted[1], &found))
         compare(path, &wanted[wanted[0].bytes == bytes ? 0 : 1], &found, damage, error);
     else if (!whole && rank == 0 && damage)

@@ -150,7 +150,7 @@ int tess_h5_open(struct tess_h5 *h5, const char *path, MPI_Comm comm, int writab
 {
     hid_t list;
 
-    *h5 = (struct tess_h5){H5I_INVALID_HID, comm, tess_strdup(path), 0, 0};
+    *h5 = (struct tess_h5){H5I_INVALID_HID, comm, tess_strdup(path), 0};
     look(path, writable, error);
     if (settle(h5, error) != TESS_OK)
         return error->code;
@@ -225,7 +225,7 @@ int tess_h5_create(struct tess_h5 *h5, const char *path, MPI_Comm comm, struct t
 {
     hid_t list = access_list(comm);
 
-    *h5 = (struct tess_h5){H5I_INVALID_HID, comm, tess_strdup(path), 0, 0};
+    *h5 = (struct tess_h5){H5I_INVALID_HID, comm, tess_strdup(path), 0};
     tess_fail_here(error, path);
     if (comm != MPI_COMM_NULL)
         make_visible(h5, error);
@@ -455,22 +455,24 @@ static hid_t define(struct tess_h5 *h5, const char *name, hid_t type, struct tes
     return set;
 }
 
-/* Claims the disk for everything that is defined, where the file system can: a full disk is then
- * rank 0's to find and one sentence, before any rank writes. */
-static void reserve(struct tess_h5 *h5, hid_t set, struct tess_error *error)
+/* Claims the disk up to the end of a new dataset, where the file system can: a full disk is then
+ * rank 0's to find and one sentence, before any rank writes. The file has that size from then on: a
+ * write that makes it longer may wait for the file system's journal. */
+static void reserve(const struct tess_h5 *h5, hid_t set, struct tess_error *error)
 {
-    int64_t more = (int64_t)H5Dget_storage_size(set);
+    int64_t bytes = (int64_t)H5Dget_storage_size(set);
+    haddr_t place = H5Dget_offset(set);
     int rank, file;
 
     MPI_Comm_rank(h5->comm, &rank);
-    h5->bytes += more;
-    if (rank != 0 || more < RESERVE_BYTES)
+    if (rank != 0 || bytes < RESERVE_BYTES || place == HADDR_UNDEF)
         return;
+    bytes += (int64_t)place;
     file = open(h5->path, O_WRONLY | O_CLOEXEC);
-    if (file >= 0 && fallocate(file, FALLOC_FL_KEEP_SIZE, 0, (off_t)h5->bytes) < 0 &&
+    if (file >= 0 && fallocate(file, 0, 0, (off_t)bytes) < 0 &&
         (errno == ENOSPC || errno == EFBIG || errno == EDQUOT))
         tess_error_set(error, TESS_EIO, "%s: no room for its %.3g GB: %s", h5->path,
-                       (double)h5->bytes / 1e9, strerror(errno));
+                       (double)bytes / 1e9, strerror(errno));
     if (file >= 0)
         close(file);
 }
@@ -487,6 +489,21 @@ int tess_h5_define(struct tess_h5 *h5, const char *name, hid_t type, struct tess
     return tess_h5_settle(h5, error);
 }
 
+int64_t tess_h5_place(const struct tess_h5 *h5, const char *name, hid_t type,
+                      struct tess_error *error)
+{
+    hid_t set = H5Dopen2(h5->file, name, H5P_DEFAULT), found = set < 0 ? -1 : H5Dget_type(set);
+    haddr_t place = found >= 0 && H5Tequal(found, type) > 0 ? H5Dget_offset(set) : HADDR_UNDEF;
+
+    if (place == HADDR_UNDEF)
+        tess_h5_fail(h5, name, "is not one piece of the file, as it was defined", TESS_EIO, error);
+    if (found >= 0)
+        H5Tclose(found);
+    if (set >= 0)
+        H5Dclose(set);
+    return place == HADDR_UNDEF ? -1 : (int64_t)place;
+}
+
 /* Independent: ranks write different numbers of pieces, and collective transfers have to be the
  * same number on every rank. */
 static hid_t transfer_list(const struct tess_h5 *h5)
@@ -498,9 +515,10 @@ static hid_t transfer_list(const struct tess_h5 *h5)
     return list;
 }
 
-/* A row is all that lies behind the first dimension. No early return: what is open gets closed. */
-int tess_h5_put_rows(const struct tess_h5 *h5, const char *name, hid_t type,
-                     struct tess_h5_range range, const void *data, struct tess_error *error)
+/* This rank's part of writing. A row is all that lies behind the first dimension. No early return:
+ * what is open gets closed. */
+static int put_rows(const struct tess_h5 *h5, const char *name, hid_t type,
+                    struct tess_h5_range range, const void *data, struct tess_error *error)
 {
     hid_t set = H5Dopen2(h5->file, name, H5P_DEFAULT), list = transfer_list(h5), space;
     hsize_t dims[4] = {1, 1, 1, 1};
@@ -534,7 +552,7 @@ int tess_h5_put_rows(const struct tess_h5 *h5, const char *name, hid_t type,
 int tess_h5_write_rows(struct tess_h5 *h5, const char *name, hid_t type, struct tess_h5_range range,
                        const void *data, struct tess_error *error)
 {
-    tess_h5_put_rows(h5, name, type, range, data, error);
+    put_rows(h5, name, type, range, data, error);
     return tess_h5_settle(h5, error);
 }
 

@@ -1,11 +1,13 @@
 /* impute.c -- choose, count, predict and write, a round of blocks at a time:
  *   1. all ranks open the model; rank 0 chooses symbols and looks at the store, all get the choice
  *   2. the size is said, and refused if the disk has no room
- *   3. labels, then rows: block i is rank i mod n's, a whole number of the predictor's tiles */
+ *   3. labels, then rows: block i is rank i mod n's, a whole number of the predictor's tiles, and
+ * is written while the rank predicts its next one */
 #include "impute.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/clock.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
@@ -19,6 +21,7 @@
 #include <string.h>
 
 #define DEVIATION "std" /* the layer of several models' standard deviation */
+#define BLOCKS    2 /* of a rank: one is predicted, one is written */
 
 /* What the file must be able to hold. */
 static unsigned parts_of(const struct tess_impute *impute)
@@ -126,15 +129,29 @@ static double bytes_of(const struct imputation *work)
     return (double)work->n_rows * (4 * matrices * (double)work->readout.n + name + 10) + 1e5;
 }
 
+/* Blocks are whole tiles of the predictor, so that few places in them stay empty. */
+static struct tess_rounds rounds_of(const struct imputation *work, MPI_Comm comm)
+{
+    return tess_rounds_make(comm, work->n_rows, work->readout.n, work->model.predictor->E);
+}
+
+/* Floats of a block: the values, and the deviations of several models. */
+static int64_t block_values(const struct imputation *work, const struct tess_rounds *rounds)
+{
+    return rounds->size * work->readout.n * (work->model.n_members > 1 ? 2 : 1);
+}
+
 static int check_size(const struct imputation *work, int rank, MPI_Comm comm,
                       struct tess_error *error)
 {
-    double bytes = bytes_of(work);
+    struct tess_rounds rounds = rounds_of(work, comm);
+    double bytes = bytes_of(work), blocks = 4.0 * BLOCKS * (double)block_values(work, &rounds);
 
-    tess_info("%s: %lld perturbations × %lld readouts × %lld contexts = %.4g values, about %.3g %s",
+    tess_info("%s: %lld perturbations × %lld readouts × %lld contexts = %.4g values, about %.3g "
+              "%s; blocks of rows take %.3g MB of a rank",
               work->impute->output, (long long)work->perturbation.n, (long long)work->readout.n,
               (long long)work->context.n, (double)work->n_rows * (double)work->readout.n,
-              bytes < 1e9 ? bytes / 1e6 : bytes / 1e9, bytes < 1e9 ? "MB" : "GB");
+              bytes < 1e9 ? bytes / 1e6 : bytes / 1e9, bytes < 1e9 ? "MB" : "GB", blocks / 1e6);
     if (rank == 0)
         tess_commit_check_room(work->impute->output, bytes, error);
     return tess_agree(comm, error);
@@ -176,60 +193,117 @@ static int predict(const struct imputation *work, int64_t first, int64_t n, floa
     return error->code;
 }
 
-/* Blocks are whole tiles of the predictor, so that few places in them stay empty. Ranks write
- * without each other; they settle in the end. */
-static int write_values(const struct imputation *work, struct tess_writer *file, MPI_Comm comm,
+/* One round: this rank's rows are predicted into `block`, which may hold older ones on their way
+ * into the file. */
+static int do_round(struct imputation *work, struct tess_writer *file,
+                    const struct tess_rounds *rounds, int64_t round, float *block,
+                    struct tess_error *error)
+{
+    int64_t first, rows = tess_rounds_take(rounds, round, &first);
+    float *deviation = work->model.n_members > 1 ? block + rounds->size * work->readout.n : NULL;
+    double start = tess_clock(), free, done;
+
+    tess_writer_wait(file, block);
+    tess_writer_wait(file, deviation);
+    free = tess_clock();
+    if (rows > 0 && predict(work, first, rows, block, deviation, error) != TESS_OK)
+        return error->code;
+    done = tess_clock();
+    tess_writer_put_rows(file, NULL, first, rows, block, error);
+    if (deviation && error->code == TESS_OK)
+        tess_writer_put_rows(file, DEVIATION, first, rows, deviation, error);
+    work->times.predict += done - free;
+    work->times.wait += free - start + tess_clock() - done;
+    return error->code;
+}
+
+/* A block is written while the next one is predicted. Ranks do so without each other; they settle
+ * in the end. */
+static int write_values(struct imputation *work, struct tess_writer *file, MPI_Comm comm,
                         struct tess_error *error)
 {
-    int64_t n = work->readout.n;
-    struct tess_rounds rounds = tess_rounds_make(comm, work->n_rows, n, work->model.predictor->E);
-    int spread = work->model.n_members > 1;
-    float *block = tess_alloc_large((size_t)(rounds.size * n * (1 + spread)), sizeof *block,
-                                    "a block of rows", error);
-    float *deviation = spread && block ? block + rounds.size * n : NULL;
+    struct tess_rounds rounds = rounds_of(work, comm);
+    int64_t values = block_values(work, &rounds);
+    float *blocks =
+        tess_alloc_large((size_t)(BLOCKS * values), sizeof *blocks, "the blocks of rows", error);
     struct tess_progress progress;
+    double start;
 
     if (tess_agree(comm, error) != TESS_OK) {
-        tess_free(block);
+        tess_free(blocks);
         return error->code;
     }
     tess_progress_init(&progress, "imputing", "rows", work->n_rows);
     tess_writer_define_matrix(file, NULL, error);
-    if (spread && error->code == TESS_OK)
+    if (work->model.n_members > 1 && error->code == TESS_OK)
         tess_writer_define_matrix(file, DEVIATION, error);
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
-        int64_t first, rows = tess_rounds_take(&rounds, round, &first);
-
-        if (rows > 0 && predict(work, first, rows, block, deviation, error) != TESS_OK)
-            break;
-        tess_writer_put_rows(file, NULL, first, rows, block, error);
-        if (spread && error->code == TESS_OK)
-            tess_writer_put_rows(file, DEVIATION, first, rows, deviation, error);
+        do_round(work, file, &rounds, round, blocks + round % BLOCKS * values, error);
         tess_progress_show(&progress, tess_rounds_done(&rounds, round));
     }
+    start = tess_clock();
     tess_writer_settle(file, error);
+    work->times.wait += tess_clock() - start;
     tess_progress_release(&progress);
-    tess_free(block);
+    tess_free(blocks);
     return error->code;
 }
 
-static int write_file(const struct imputation *work, MPI_Comm comm, struct tess_error *error)
+static int write_file(struct imputation *work, MPI_Comm comm, struct tess_error *error)
 {
-    struct tess_writer_shape shape = {
-        .n_rows = work->n_rows, .n_readouts = work->readout.n, .parts = parts_of(work->impute)};
+    struct tess_writer_shape shape = {.n_rows = work->n_rows,
+                                      .n_readouts = work->readout.n,
+                                      .parts = parts_of(work->impute),
+                                      .times = &work->times.file};
     struct tess_writer file = {0};
+    double start = tess_clock();
 
     if (tess_writer_open(&file, work->impute->output, &shape, comm, error) == TESS_OK &&
-        tess_imputation_write_labels(work, &file, error) == TESS_OK &&
-        write_values(work, &file, comm, error) == TESS_OK)
-        tess_writer_finish(&file, 1, error);
+        tess_imputation_write_labels(work, &file, error) == TESS_OK) {
+        work->times.labels = tess_clock() - start;
+        if (write_values(work, &file, comm, error) == TESS_OK)
+            tess_writer_finish(&file, 1, error);
+    }
     tess_writer_release(&file);
     return error->code;
+}
+
+static void tell_times(const struct imputation *work)
+{
+    const struct tess_impute_times *t = &work->times;
+    const struct tess_stream_times *stream = &t->file.stream;
+
+    tess_debug("%s: %.2f s: %.2f opening, %.2f labels, %.2f predicting, %.2f waiting for the "
+               "writing of values, %.2f closing until all is on the disk, %.2f checksums and name; "
+               "meanwhile %.2f hashing, %.2f writing, %.2f beginning with the disk",
+               work->impute->output, t->all, t->open, t->labels, t->predict, t->wait, t->file.close,
+               t->file.commit, stream->hash, stream->write, stream->flush);
+    if (work->impute->times)
+        *work->impute->times = *t;
+}
+
+/* The model, and what is asked of it. Collective. */
+static int open_work(struct imputation *work, int rank, MPI_Comm comm, struct tess_error *error)
+{
+    const struct tess_impute *impute = work->impute;
+
+    if (tess_model_open_ensemble(&work->model, impute->n_models, impute->model, impute->precision,
+                                 comm, error) == TESS_OK &&
+        rank == 0)
+        choose(work, error);
+    if (tess_agree(comm, error) != TESS_OK)
+        return error->code;
+    tess_sets_broadcast(comm, &work->perturbation);
+    tess_sets_broadcast(comm, &work->context);
+    tess_sets_broadcast(comm, &work->readout);
+    work->n_rows = work->perturbation.n * work->context.n;
+    return check_size(work, rank, comm, error);
 }
 
 int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct tess_error *error)
 {
     struct imputation work = {.impute = impute};
+    double start = tess_clock();
     int rank;
 
     MPI_Comm_rank(comm, &rank);
@@ -237,18 +311,12 @@ int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct te
         omp_set_num_threads(tess_int(impute->threads));
     else if (!getenv("OMP_NUM_THREADS"))
         omp_set_num_threads(1);
-    if (tess_model_open_ensemble(&work.model, impute->n_models, impute->model, impute->precision,
-                                 comm, error) == TESS_OK &&
-        rank == 0)
-        choose(&work, error);
-    if (tess_agree(comm, error) == TESS_OK) {
-        tess_sets_broadcast(comm, &work.perturbation);
-        tess_sets_broadcast(comm, &work.context);
-        tess_sets_broadcast(comm, &work.readout);
-        work.n_rows = work.perturbation.n * work.context.n;
-        if (check_size(&work, rank, comm, error) == TESS_OK && !impute->dry_run &&
-            tess_imputation_open_blend(&work, comm, error) == TESS_OK)
-            write_file(&work, comm, error);
+    if (open_work(&work, rank, comm, error) == TESS_OK && !impute->dry_run &&
+        tess_imputation_open_blend(&work, comm, error) == TESS_OK) {
+        work.times.open = tess_clock() - start;
+        write_file(&work, comm, error);
+        work.times.all = tess_clock() - start;
+        tell_times(&work);
     }
     release(&work);
     return error->code;

@@ -19,6 +19,7 @@ struct imputation {
     struct tess_store store; /* open if the blender is active */
     struct tess_profiles profiles;
     struct tess_baselines baselines;
+    struct tess_impute_times times;
     uint8_t *observed; /* (n_rows) on rank 0, NULL: no store; own */
 };
 

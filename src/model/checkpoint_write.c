@@ -250,7 +250,7 @@ int tess_checkpoint_write(const struct tess_state *state, MPI_Comm comm, const c
     }
     tess_h5_close(&h5, error);
     if (tess_agree(comm, error) == TESS_OK)
-        tess_checksums_write(&commit, comm, error);
+        tess_checksums_write(&commit, NULL, comm, error);
     if (error->code == TESS_OK && rank == 0)
         tess_commit_finish(&commit, error);
     tess_commit_release(&commit);

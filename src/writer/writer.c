@@ -8,6 +8,7 @@
 #include "tessera/alloc.h"
 #include "tessera/broadcast.h"
 #include "tessera/checksums.h"
+#include "tessera/clock.h"
 #include "tessera/error.h"
 
 #include <string.h>
@@ -105,7 +106,8 @@ int tess_writer_open(struct tess_writer *writer, const char *path,
     *writer = (struct tess_writer){.comm = comm,
                                    .n_rows = shape->n_rows,
                                    .n_readouts = shape->n_readouts,
-                                   .parts = shape->parts};
+                                   .parts = shape->parts,
+                                   .times = shape->times};
     if (check_type(type, path, shape->parts, error) != TESS_OK)
         return error->code;
     writer->type = type;
@@ -114,7 +116,8 @@ int tess_writer_open(struct tess_writer *writer, const char *path,
         tess_commit_open(&writer->commit, path, error);
     if (tess_agree(comm, error) == TESS_OK) {
         tess_broadcast_commit(comm, &writer->commit);
-        type->open(writer, error);
+        if (type->open(writer, error) == TESS_OK)
+            tess_stream_open(&writer->stream, writer->commit.aside, writer->commit.path, error);
         tess_agree(comm, error);
     }
     return error->code;
@@ -201,8 +204,14 @@ int tess_writer_put_rows(struct tess_writer *writer, const char *layer, int64_t 
     return writer->type->put_rows(writer, layer, first, n, value, error);
 }
 
+void tess_writer_wait(struct tess_writer *writer, const float *value)
+{
+    tess_stream_wait(&writer->stream, value);
+}
+
 int tess_writer_settle(struct tess_writer *writer, struct tess_error *error)
 {
+    tess_stream_settle(&writer->stream, error);
     if (writer->type->settle)
         writer->type->settle(writer, error);
     return tess_agree(writer->comm, error);
@@ -227,8 +236,9 @@ int tess_writer_write_sparse(struct tess_writer *writer, const struct tess_write
 static void commit(struct tess_writer *writer, int sums, struct tess_error *error)
 {
     char *path = tess_strdup(writer->commit.path), *sidecar = tess_format("%s.sum", path);
-    int ours = sums && tess_agree(writer->comm, error) == TESS_OK &&
-               tess_checksums_write(&writer->commit, writer->comm, error) == TESS_OK;
+    int ours =
+        sums && tess_agree(writer->comm, error) == TESS_OK &&
+        tess_checksums_write(&writer->commit, &writer->stream.sums, writer->comm, error) == TESS_OK;
 
     if (error->code == TESS_OK && writer->rank == 0)
         tess_commit_finish(&writer->commit, error);
@@ -240,16 +250,23 @@ static void commit(struct tess_writer *writer, int sums, struct tess_error *erro
 
 int tess_writer_finish(struct tess_writer *writer, int sums, struct tess_error *error)
 {
+    double start = tess_clock(), closed;
+
     writer->type->finish(writer, error);
     tess_agree(writer->comm, error);
+    closed = tess_clock();
     commit(writer, sums, error);
     tess_agree(writer->comm, error);
+    if (writer->times)
+        *writer->times =
+            (struct tess_writer_times){writer->stream.times, closed - start, tess_clock() - closed};
     tess_writer_release(writer);
     return error->code;
 }
 
 void tess_writer_release(struct tess_writer *writer)
 {
+    tess_stream_release(&writer->stream);
     if (writer->state)
         writer->type->release(writer);
     tess_commit_release(&writer->commit);

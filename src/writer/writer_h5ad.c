@@ -205,10 +205,12 @@ static int define_matrix(struct tess_writer *writer, const char *layer, struct t
 static int put_rows(struct tess_writer *writer, const char *layer, int64_t first, int64_t n,
                     const float *value, struct tess_error *error)
 {
+    int64_t row = writer->n_readouts * (int64_t)sizeof *value, place;
     char *name = matrix_path(layer);
 
-    tess_h5_put_rows(h5_of(writer), name, H5T_NATIVE_FLOAT, (struct tess_h5_range){first, n}, value,
-                     error);
+    place = tess_h5_place(h5_of(writer), name, H5T_NATIVE_FLOAT, error);
+    if (place >= 0)
+        tess_stream_put(&writer->stream, place + first * row, n * row, value, error);
     tess_free(name);
     return error->code;
 }

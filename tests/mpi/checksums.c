@@ -7,6 +7,7 @@
 #include "tessera/broadcast.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
+#include "tessera/sums.h"
 #include "tessera/text.h"
 
 #include <stdio.h>
@@ -73,7 +74,7 @@ static struct tess_commit begin(const char *path, char letter, size_t bytes)
     TESS_BUG_IF(tess_agree(MPI_COMM_WORLD, &error) != TESS_OK);
     tess_broadcast_commit(MPI_COMM_WORLD, &commit);
     put(commit.aside, letter, bytes);
-    TESS_BUG_IF(tess_checksums_write(&commit, MPI_COMM_WORLD, &error) != TESS_OK);
+    TESS_BUG_IF(tess_checksums_write(&commit, NULL, MPI_COMM_WORLD, &error) != TESS_OK);
     return commit;
 }
 
@@ -103,12 +104,44 @@ static void race(const char *path)
     tess_broadcast_commit(MPI_COMM_WORLD, &other);
     put(first.aside, '1', BYTES);
     put(other.aside, '2', BYTES);
-    TESS_BUG_IF(tess_checksums_write(&first, MPI_COMM_WORLD, &error) != TESS_OK);
+    TESS_BUG_IF(tess_checksums_write(&first, NULL, MPI_COMM_WORLD, &error) != TESS_OK);
     finish(&first);
-    TESS_BUG_IF(tess_checksums_write(&other, MPI_COMM_WORLD, &error) != TESS_ECREATE);
+    TESS_BUG_IF(tess_checksums_write(&other, NULL, MPI_COMM_WORLD, &error) != TESS_ECREATE);
     TESS_BUG_IF(!strstr(error.text, "written by another program"));
     tess_commit_release(&other);
     TESS_BUG_IF(verified(path, 0) != TESS_OK);
+}
+
+/* Blocks whose hashes ranks know from writing them are believed, those of one rank each; what
+ * nobody knows, or two ranks, is read. */
+static void known_blocks(const char *path)
+{
+    struct tess_error error = TESS_ERROR_INIT;
+    struct tess_commit commit = {0};
+    struct tess_sums known = {0};
+    char *data = TESS_NEW(char, BYTES);
+    int n_ranks;
+
+    MPI_Comm_size(MPI_COMM_WORLD, &n_ranks);
+    for (int turn = 0; turn < 3; turn++) {
+        int wrong = turn == 1, by_all = turn == 2 && n_ranks > 1;
+
+        if (rank == 0)
+            tess_commit_open(&commit, path, &error);
+        tess_broadcast_commit(MPI_COMM_WORLD, &commit);
+        put(commit.aside, (char)('f' + turn), BYTES);
+        memset(data, turn == 0 ? 'f' : 'x', BYTES);
+        if (by_all || rank == n_ranks - 1)
+            tess_sums_add(&known, 0, TESS_SUMS_BLOCK, data);
+        if (rank == 0)
+            tess_sums_add(&known, TESS_SUMS_BLOCK + (turn == 2), TESS_SUMS_BLOCK, data);
+        TESS_BUG_IF(tess_checksums_write(&commit, &known, MPI_COMM_WORLD, &error) != TESS_OK);
+        finish(&commit);
+        if (turn < 2 || by_all)
+            TESS_BUG_IF(verified(path, wrong ? 2 : 0) != (wrong ? TESS_EDATA : TESS_OK));
+        tess_sums_release(&known);
+    }
+    tess_free(data);
 }
 
 int main(int argc, char **argv)
@@ -153,6 +186,7 @@ int main(int argc, char **argv)
     commit = begin(path, 'x', 0); /* an empty file has no blocks */
     finish(&commit);
     TESS_BUG_IF(verified(path, 0) != TESS_OK);
+    known_blocks(path);
     race(path);
     if (rank == 0) {
         tess_checksums_remove(path);

@@ -39,7 +39,8 @@ assert {"machine", "messages", "own"} <= set(ranks), set(ranks)
 def complete(part, n_ranks):
     for name in ("training", "its products alone", "a step", "preparing steps", "gathering rows", "projections",
                  "hidden layers' products", "fused passes", "waiting", "reducing gradients", "optimiser", "sharing results",
-                 "imputation, in memory", "imputation, into the file"):
+                 "imputation, in memory", "imputation, into the file", "predicting", "waiting for the writing",
+                 "closing, all brought to the disk", "checksums and name", "meanwhile: copying to the file system"):
         assert part[name]["value"] >= 0, name
     assert ("as many runs side by side" in part) == (n_ranks > 1)
 

@@ -1,0 +1,56 @@
+/* sums.c -- hashes of blocks, from bytes that come in pieces. */
+#include "tessera/sums.h"
+
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+
+#include <xxhash.h>
+
+static void note(struct tess_sums *sums, int64_t block, uint64_t sum)
+{
+    size_t n = (size_t)sums->n + 1;
+
+    sums->block = tess_grow(sums->block, &sums->room[0], n, sizeof *sums->block);
+    sums->sum = tess_grow(sums->sum, &sums->room[1], n, sizeof *sums->sum);
+    sums->block[sums->n] = block;
+    sums->sum[sums->n++] = sum;
+}
+
+/* Bytes of one block. */
+static void add_part(struct tess_sums *sums, int64_t offset, int64_t n, const char *bytes)
+{
+    int64_t at = offset % TESS_SUMS_BLOCK;
+
+    if (at == 0) {
+        XXH3_64bits_reset(sums->state);
+        sums->open = 1;
+    } else if (offset != sums->next)
+        sums->open = 0;
+    if (sums->open)
+        XXH3_64bits_update(sums->state, bytes, (size_t)n);
+    if (sums->open && at + n == TESS_SUMS_BLOCK)
+        note(sums, offset / TESS_SUMS_BLOCK, XXH3_64bits_digest(sums->state));
+    sums->next = offset + n;
+}
+
+void tess_sums_add(struct tess_sums *sums, int64_t offset, int64_t n, const void *bytes)
+{
+    const char *from = bytes;
+
+    if (!sums->state)
+        sums->state = XXH3_createState();
+    TESS_BUG_IF(!sums->state);
+    for (int64_t take; n > 0; n -= take, offset += take, from += take) {
+        take = TESS_SUMS_BLOCK - offset % TESS_SUMS_BLOCK;
+        take = take < n ? take : n;
+        add_part(sums, offset, take, from);
+    }
+}
+
+void tess_sums_release(struct tess_sums *sums)
+{
+    XXH3_freeState(sums->state);
+    tess_free(sums->block);
+    tess_free(sums->sum);
+    *sums = (struct tess_sums){0};
+}
