@@ -55,6 +55,7 @@ has() {
     zlib1g-dev) pc zlib ;;
     librandom123-dev) header Random123/philox.h ;;
     uthash-dev) header uthash.h ;;
+    libdnnl-dev) header dnnl.h ;;
     libcmocka-dev) pc cmocka ;;
     hdf5-tools) command -v h5diff ;;
     clang-format-14) command -v clang-format-14 || clang-format --version 2>/dev/null | grep -q "version 14\\." ;;
@@ -104,9 +105,10 @@ libhdf5-openmpi-dev libyaml-dev libjansson-dev librandom123-dev libxxhash-dev
 zlib1g-dev uthash-dev"
 [ $mpi = openmpi ] || need=$(echo "$need" | sed 's/openmpi-bin/mpich/; s/openmpi/mpich/g')
 [ $tests = 0 ] || need="$need libcmocka-dev hdf5-tools"
-# Other people's readers, who judge what we write. Tests without them are skipped and say so.
+# oneDNN, which can be done without; and other people's readers, who judge what we write: tests without them are skipped
+# and say so.
 [ $tests = 1 ] || judges="" layout=""
-judges="$extra $layout $(for name in $judges; do echo "python3-$name"; done)"
+judges="libdnnl-dev $extra $layout $(for name in $judges; do echo "python3-$name"; done)"
 
 # Lists of packages are split into words on purpose.
 # shellcheck disable=SC2086,SC2116
@@ -118,8 +120,10 @@ if may_install; then
     apt update >/dev/null || echo "The list of packages could not be renewed; going on with the old one." >&2
     [ -z "$lack" ] || apt install -y --no-install-recommends $lack >/dev/null
     for package in $wish; do
-        apt install -y --no-install-recommends "$package" >/dev/null 2>&1 ||
-            echo "$package cannot be installed here: the tests that need it will be skipped." >&2
+        apt install -y --no-install-recommends "$package" >/dev/null 2>&1 || case $package in
+            libdnnl-dev) echo "$package cannot be installed here: matrix units for bfloat16 will not be used." >&2 ;;
+            *) echo "$package cannot be installed here: the tests that need it will be skipped." >&2 ;;
+        esac
     done
     lack=$(missing $need)
 fi

@@ -62,7 +62,7 @@ finish() {
 tools/install.sh --tests $only $more || exit 1
 if [ "$only" = --mpich ]; then
     say "Building with MPICH"
-    build build-mpich -Dtests=enabled -Dmpi=mpich
+    build build-mpich -Dtests=enabled -Dmpi=mpich -Donednn=disabled
     say "Unit and MPI tests with MPICH"
     run build-mpich --suite unit --suite mpi --timeout-multiplier 4
     finish

@@ -28,7 +28,8 @@ enum { RESTS, MOVES }; /* does a step change it? */
 const struct tess_state_field tess_state_fields[] = {
     PIECE("format", TEXT, STRING, format, any, RESTS, "`" TESS_STATE_FORMAT "`"),
     PIECE("created_by", TEXT, STRING, created_by, any, RESTS, "the program's version"),
-    PIECE("blas_core", TEXT, STRING, blas_core, core, RESTS, "OpenBLAS kernels that computed it"),
+    PIECE("blas_core", TEXT, STRING, blas_core, core, RESTS,
+          "OpenBLAS kernels that computed it; after a + the unit for bfloat16"),
     PIECE("config", SETTINGS, STRING, config, settings, RESTS, "the numeric settings, YAML"),
     PIECE("version", NUMBER, INT64, version, any, RESTS,
           "of this layout: " DIGITS(TESS_STATE_VERSION)),

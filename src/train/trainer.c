@@ -206,9 +206,13 @@ static void choose_precision(struct tess_trainer *trainer)
     int64_t *precision = &trainer->config.train.precision;
 
     trainer->precision_asked = *precision;
-    if (*precision == TESS_PRECISION_AUTO)
-        *precision =
-            tess_precision_is_low(*precision) ? TESS_PRECISION_BFLOAT16 : TESS_PRECISION_FLOAT32;
+    if (*precision != TESS_PRECISION_AUTO)
+        return;
+    *precision =
+        tess_precision_is_low(*precision) ? TESS_PRECISION_BFLOAT16 : TESS_PRECISION_FLOAT32;
+    tess_info("train.precision: %s is chosen, as the processor has %s unit for bfloat16 that pays",
+              tess_precision_name((int)*precision),
+              *precision == TESS_PRECISION_BFLOAT16 ? "a" : "no");
 }
 
 int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,

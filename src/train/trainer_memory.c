@@ -270,6 +270,12 @@ void tess_trainer_announce(struct tess_trainer *trainer)
         tess_platform_blas_core(), kinds[trainer->shape.kind], trainer->shape.dim,
         trainer->shape.layers, trainer->shape.layers == 1 ? "" : "s", trainer->shape.hidden,
         (double)(mlp + (rows[0] + rows[1] + rows[2]) * trainer->shape.dim) / 1e6);
+    if (tess_precision_is_low(config->train.precision) && trainer->shape.layers > 1)
+        tess_info("train.precision: bfloat16, %s",
+                  tess_unit() == TESS_UNIT_SGEMM
+                      ? "by sgemm with rounded operands: no faster than float32, as this processor "
+                        "has no unit for it, or the program no oneDNN"
+                      : tess_unit_name(tess_unit()));
     tess_info("memory of each rank: %.1f MB (data %.1f, model %.1f, lanes %.1f, index %.1f, "
               "libraries %.1f)",
               trainer->announced / 1e6, memory.data / 1e6, memory.model / 1e6, memory.lanes / 1e6,

@@ -101,8 +101,10 @@ static int compare_store(const struct tess_trainer *trainer, const struct tess_s
     if (strcasecmp(saved->blas_core, mine.blas_core) != 0)
         tess_warn(
             "%s: was computed with %s kernels, this machine uses %s: the run goes on, but its "
-            "bits will differ from an undisturbed one (OPENBLAS_CORETYPE=%s keeps them)",
-            path, saved->blas_core, mine.blas_core, saved->blas_core);
+            "bits will differ from an undisturbed one (OPENBLAS_CORETYPE=%.*s keeps them, on a "
+            "processor with the same unit for bfloat16)",
+            path, saved->blas_core, mine.blas_core, (int)strcspn(saved->blas_core, "+"),
+            saved->blas_core);
     return TESS_OK;
 }
 

@@ -1,6 +1,7 @@
 /* trainer_state.c -- which of a trainer's numbers are its state (state.h), and saving that. */
 #include "tessera/trainer.h"
 
+#include "tessera/bfloat16.h"
 #include "tessera/checkpoint.h"
 #include "tessera/platform.h"
 #include "tessera/version.h"
@@ -26,9 +27,12 @@ struct tess_state tess_trainer_state(const struct tess_trainer *trainer)
         .mlp = {trainer->parameter, trainer->m, trainer->v},
         .scaling = dataset->scaling,
     };
+    int with_unit = trainer->config.train.precision == TESS_PRECISION_BFLOAT16 &&
+                    trainer->shape.layers > 1 && tess_unit() != TESS_UNIT_SGEMM;
 
     snprintf(state.created_by, sizeof state.created_by, "%s", tess_version);
-    snprintf(state.blas_core, sizeof state.blas_core, "%s", tess_platform_blas_core());
+    snprintf(state.blas_core, sizeof state.blas_core, "%s%s%s", tess_platform_blas_core(),
+             with_unit ? "+" : "", with_unit ? tess_unit_name(tess_unit()) : "");
     if (!trainer->slice) /* opened, not loaded: sizes are known, no numbers */
         return state;
     state.slice.first = trainer->slice[trainer->rank];
