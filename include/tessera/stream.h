@@ -40,6 +40,9 @@ int tess_stream_put(struct tess_stream *stream, int64_t offset, int64_t n, const
 void tess_stream_wait(struct tess_stream *stream, const void *bytes);
 /* Until all is written, or one write failed: TESS_EIO. More may be put after it. */
 int tess_stream_settle(struct tess_stream *stream, struct tess_error *error);
+/* Settles, and brings all that was written through this stream to the disk: whoever fsyncs the file
+ * on another host, or by another handle, does not. TESS_EIO. */
+int tess_stream_sync(struct tess_stream *stream, struct tess_error *error);
 /* Waits until nothing is borrowed; closes. May run twice. */
 void tess_stream_release(struct tess_stream *stream);
 

@@ -15,7 +15,7 @@ struct tess_sums {
     int64_t n; /* whole blocks that are known */
     int64_t *block; /* (n) their numbers; own */
     uint64_t *sum; /* (n) own */
-    size_t room[2]; /* of the two arrays */
+    size_t room; /* of both arrays */
     int64_t next; /* the byte behind those that came last */
     int open; /* do these begin a block that is not whole yet? */
     void *state; /* of that block's hash; own */

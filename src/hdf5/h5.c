@@ -471,7 +471,8 @@ static void reserve(const struct tess_h5 *h5, hid_t set, struct tess_error *erro
     file = open(h5->path, O_WRONLY | O_CLOEXEC);
     if (file >= 0 && fallocate(file, 0, 0, (off_t)bytes) < 0 &&
         (errno == ENOSPC || errno == EFBIG || errno == EDQUOT))
-        tess_error_set(error, TESS_EIO, "%s: no room for its %.3g GB: %s", h5->path,
+        tess_error_set(error, TESS_EIO,
+                       "%s: is the disk full? there is no room for its %.3g GB: %s", h5->path,
                        (double)bytes / 1e9, strerror(errno));
     if (file >= 0)
         close(file);

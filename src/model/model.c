@@ -150,6 +150,7 @@ static int read_model(struct tess_model *model, struct tess_error *error)
             tess_checkpoint_read_scaling(&h5, &state, error);
         state.mlp.value = NULL;
         take_state(model, &state);
+        state.blas_core[strcspn(state.blas_core, "+")] = '\0'; /* without the unit */
         if (error->code == TESS_OK && strcasecmp(state.blas_core, tess_platform_blas_core()) != 0)
             tess_debug("%s: written with %s kernels, read with %s", model->path, state.blas_core,
                        tess_platform_blas_core());

@@ -208,11 +208,14 @@ static void choose_precision(struct tess_trainer *trainer)
     trainer->precision_asked = *precision;
     if (*precision != TESS_PRECISION_AUTO)
         return;
-    *precision =
-        tess_precision_is_low(*precision) ? TESS_PRECISION_BFLOAT16 : TESS_PRECISION_FLOAT32;
-    tess_info("train.precision: %s is chosen, as the processor has %s unit for bfloat16 that pays",
-              tess_precision_name((int)*precision),
-              *precision == TESS_PRECISION_BFLOAT16 ? "a" : "no");
+    *precision = tess_precision_is_low(*precision) && trainer->shape.layers > 1
+                     ? TESS_PRECISION_BFLOAT16
+                     : TESS_PRECISION_FLOAT32;
+    tess_info("train.precision: %s is chosen, as %s", tess_precision_name((int)*precision),
+              trainer->shape.layers < 2 ? "there are no products between hidden layers"
+              : *precision == TESS_PRECISION_BFLOAT16
+                  ? "the processor has a unit for bfloat16"
+                  : "the processor has no unit for bfloat16 that pays");
 }
 
 int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,
@@ -226,8 +229,8 @@ int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *co
                           error) != TESS_OK)
         return error->code;
     choose_kind(trainer);
-    choose_precision(trainer);
     trainer->shape = tess_shape_of(&trainer->config, trainer->dataset.readout.n);
+    choose_precision(trainer);
     tess_schedule_init(&trainer->schedule, &trainer->config, &trainer->dataset);
     if (tess_lanes_init(&trainer->lanes, trainer->comm, tess_int(trainer->schedule.lanes), error) ==
         TESS_OK)

@@ -133,6 +133,15 @@ static double thread_bytes(const struct tess_trainer *trainer, double left, doub
                                        index->context.n + trainer->dataset.readout.n));
 }
 
+/* Matrices of the hidden layers in bfloat16, for steps or for validation: two forms of two bytes,
+ * or one of four. */
+static double packed_bytes(const struct tess_trainer *trainer, int64_t precision)
+{
+    double H = trainer->shape.hidden, L = trainer->shape.layers;
+
+    return tess_precision_is_low(precision) && L > 1 ? 4 * H * H * (L - 1) : 0;
+}
+
 /* What lanes at work take: gradients of the MLP, rows and theirs, prepared steps, messages. */
 static double lanes_bytes(const struct tess_trainer *trainer)
 {
@@ -162,6 +171,8 @@ static double lanes_bytes(const struct tess_trainer *trainer)
         experiments = fmax(experiments, (double)sizes.experiments);
     }
     return bytes + 4 * buffers * (double)tess_shape_size(trainer->shape) +
+           packed_bytes(trainer, trainer->config.train.precision) +
+           packed_bytes(trainer, TESS_PRECISION_AUTO) +
            trainer->n_threads * thread_bytes(trainer, left, right, experiments);
 }
 

@@ -3,6 +3,7 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/bfloat16.h"
 #include "tessera/checkpoint.h"
 #include "tessera/error.h"
 #include "tessera/h5_guard.h"
@@ -122,8 +123,13 @@ static int read_parameters(const struct tess_trainer *trainer, const struct tess
 /* train.precision: auto means what the run began with. Before its first step. */
 static int keep_precision(struct tess_trainer *trainer, const struct tess_state *saved)
 {
-    if (trainer->precision_asked == TESS_PRECISION_AUTO)
-        trainer->config.train.precision = saved->config.train.precision;
+    int64_t *precision = &trainer->config.train.precision, kept = saved->config.train.precision;
+
+    if (trainer->precision_asked == TESS_PRECISION_AUTO && *precision != kept) {
+        *precision = kept;
+        tess_info("train.precision: %s after all, which this run began with",
+                  tess_precision_name((int)kept));
+    }
     return TESS_OK;
 }
 

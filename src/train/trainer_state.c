@@ -27,8 +27,8 @@ struct tess_state tess_trainer_state(const struct tess_trainer *trainer)
         .mlp = {trainer->parameter, trainer->m, trainer->v},
         .scaling = dataset->scaling,
     };
-    int with_unit = trainer->config.train.precision == TESS_PRECISION_BFLOAT16 &&
-                    trainer->shape.layers > 1 && tess_unit() != TESS_UNIT_SGEMM;
+    /* Validation uses it, whatever the steps do. */
+    int with_unit = trainer->shape.layers > 1 && tess_unit() != TESS_UNIT_SGEMM;
 
     snprintf(state.created_by, sizeof state.created_by, "%s", tess_version);
     snprintf(state.blas_core, sizeof state.blas_core, "%s%s%s", tess_platform_blas_core(),

@@ -252,7 +252,9 @@ int tess_writer_finish(struct tess_writer *writer, int sums, struct tess_error *
 {
     double start = tess_clock(), closed;
 
-    writer->type->finish(writer, error);
+    tess_stream_sync(&writer->stream, error);
+    if (tess_agree(writer->comm, error) == TESS_OK)
+        writer->type->finish(writer, error);
     tess_agree(writer->comm, error);
     closed = tess_clock();
     commit(writer, sums, error);
