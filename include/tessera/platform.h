@@ -9,9 +9,9 @@ struct tess_error;
 /* What libraries read from the environment when they are loaded; what the user set stands. If
  * anything is to be changed, sets it and executes the program again (argv). Before MPI_Init. Local.
  *   OPENBLAS_CORETYPE  OpenBLAS takes kernels five times too slow (Prescott), or half as fast as
- * possible, on processors newer than itself: a better type that fits. OMP_WAIT_POLICY
- * PASSIVE: with more threads, of all ranks, than cores, spinning ones keep the others from working:
- * 80 times slower with 3 ranks x 2 threads on 2 cores. */
+ * possible, on processors newer than itself: a better type that fits.
+ *   GOMP_SPINCOUNT     threads that wait for each other stay awake for a moment, not for long: with
+ * more threads, of all ranks, than cores, spinning ones keep the others from working. */
 void tess_platform_choose(char **argv);
 /* A core type faster than the one that OpenBLAS chose, which every release since 0.3.21 has and a
  * processor with these instructions runs; NULL if there is none, or if the name is not known: then
