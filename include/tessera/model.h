@@ -60,8 +60,8 @@ struct tess_rows {
     const int64_t *context; /* (n) context numbers of the model */
 };
 
-/* What is done to a member's predictions (rows->n, n_readouts) before they are averaged: member
- * counts from 0. All zeroes: nothing. */
+/* What is done to a member's predictions, laid out as columns.out below, before they are averaged:
+ * member counts from 0. All zeroes: nothing. */
 struct tess_model_change {
     const void *closure;
     void (*make)(const void *closure, int member, float *out);
@@ -73,12 +73,17 @@ struct tess_model_change {
  * uses the threads of OpenMP. */
 void tess_model_predict(const struct tess_model *model, const struct tess_rows *rows,
                         int64_t n_readouts, const int64_t *readout, float *out, float *deviation);
-struct tess_model_columns { /* of which readouts, and where to; as above. Borrowed */
+/* Of which readouts, and where to; as above. Borrowed. */
+struct tess_model_columns {
     int64_t n_readouts;
     const int64_t *readout;
     float *out, *deviation;
+    /* NULL: each row is asked for the n_readouts above. Else row i for those at first[i] ..
+     * first[i + 1) of `readout`, and theirs are the places in out and deviation. first[0] is 0. */
+    const int64_t *first;
 };
-/* The same of members that are changed, each by itself. Local. */
+/* The same of members that are changed, each by itself. With readouts of the rows' own some hundred
+ * thousand at a time. Local. */
 void tess_model_predict_changed(const struct tess_model *model, const struct tess_rows *rows,
                                 const struct tess_model_columns *columns,
                                 const struct tess_model_change *change);

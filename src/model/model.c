@@ -19,7 +19,9 @@
 #include <strings.h>
 #include <xxhash.h>
 
-#define BATCH 4096 /* rows predicted at a time */
+#define BATCH  4096 /* rows predicted at a time */
+#define LISTED 16384 /* rows that mostly are asked for one readout: so that their tiles are full   \
+                      */
 
 /* Tables grow with the data and may be refused; the MLP is small beside them. */
 static int allocate(struct tess_model *model, const struct tess_vocab vocab[TESS_N_TABLES],
@@ -313,29 +315,43 @@ const char *tess_model_precision(const struct tess_model *model)
     return tess_precision_name(model ? TESS_PRECISION_BFLOAT16 : TESS_PRECISION_FLOAT32);
 }
 
-static void predict_one(const struct tess_model *model, const struct tess_rows *rows,
-                        int64_t n_readouts, const int64_t *readout, float *out)
+/* A number out of range would read past a table: a bug of the caller, caught in every build. */
+static void check_numbers(const struct tess_model *model, const struct tess_rows *rows,
+                          const struct tess_model_columns *columns)
 {
-    int64_t room = rows->n < BATCH ? rows->n : BATCH;
-    float *p = TESS_NEW(float, room * model->network.shape.dim);
-    int64_t *number = TESS_NEW(int64_t, room);
+    int64_t n = columns->first ? columns->first[rows->n] : columns->n_readouts;
 
-    /* A number out of range would read past a table: a bug of the caller, caught in every build. */
     for (int64_t i = 0; i < rows->n; i++)
         TESS_BUG_IF(rows->context[i] < 0 || rows->context[i] >= model->context.n);
     for (int64_t k = rows->n ? rows->first[0] : 0; k < (rows->n ? rows->first[rows->n] : 0); k++)
         TESS_BUG_IF(rows->member[k] < 0 || rows->member[k] >= model->perturbation.n);
-    for (int64_t k = 0; k < n_readouts; k++)
-        TESS_BUG_IF(readout[k] < 0 || readout[k] >= model->readout.n);
-    for (int64_t first = 0; first < rows->n; first += BATCH) {
-        int64_t n = rows->n - first < BATCH ? rows->n - first : BATCH;
+    for (int64_t k = 0; k < n; k++)
+        TESS_BUG_IF(columns->readout[k] < 0 || columns->readout[k] >= model->readout.n);
+}
+
+static void predict_one(const struct tess_model *model, const struct tess_rows *rows,
+                        const struct tess_model_columns *columns)
+{
+    int64_t most = columns->first ? LISTED : BATCH, room = rows->n < most ? rows->n : most;
+    float *p = TESS_NEW(float, room * model->network.shape.dim);
+    int64_t *number = TESS_NEW(int64_t, room);
+
+    check_numbers(model, rows, columns);
+    for (int64_t first = 0; first < rows->n; first += most) {
+        int64_t n = rows->n - first < most ? rows->n - first : most;
         const struct tess_perturbations of = {n, rows->first + first, rows->member};
+        const struct tess_predict_rows some = {n, p, number, rows->context + first};
 
         tess_encoder_forward(&model->encoder, &of, model->network.table[TESS_TABLE_P], p);
         tess_predict_number(&of, number);
-        tess_predictor_run(model->predictor,
-                           &(struct tess_predict_rows){n, p, number, rows->context + first},
-                           n_readouts, readout, out + first * n_readouts);
+        if (columns->first)
+            tess_predictor_run_lists(
+                model->predictor, &some,
+                &(struct tess_predict_lists){columns->first + first, columns->readout},
+                columns->out);
+        else
+            tess_predictor_run(model->predictor, &some, columns->n_readouts, columns->readout,
+                               columns->out + first * columns->n_readouts);
     }
     tess_free(p);
     tess_free(number);
@@ -348,12 +364,13 @@ void tess_model_predict_changed(const struct tess_model *model, const struct tes
                                 const struct tess_model_change *change)
 {
     float *out = columns->out, *deviation = columns->deviation;
-    int64_t n = rows->n * columns->n_readouts, room = model->next ? n : 0;
+    int64_t n = columns->first ? columns->first[rows->n] : rows->n * columns->n_readouts;
+    int64_t room = model->next ? n : 0;
     double *mean = TESS_NEW(double, room), *square = TESS_NEW(double, room);
     int members = 0;
 
     for (const struct tess_model *member = model; member; member = member->next) {
-        predict_one(member, rows, columns->n_readouts, columns->readout, out);
+        predict_one(member, rows, columns);
         if (change->make)
             change->make(change->closure, members, out);
         members++;
@@ -375,7 +392,7 @@ void tess_model_predict_changed(const struct tess_model *model, const struct tes
 void tess_model_predict(const struct tess_model *model, const struct tess_rows *rows,
                         int64_t n_readouts, const int64_t *readout, float *out, float *deviation)
 {
-    tess_model_predict_changed(model, rows,
-                               &(struct tess_model_columns){n_readouts, readout, out, deviation},
-                               &(struct tess_model_change){NULL, NULL});
+    tess_model_predict_changed(
+        model, rows, &(struct tess_model_columns){n_readouts, readout, out, deviation, NULL},
+        &(struct tess_model_change){NULL, NULL});
 }
