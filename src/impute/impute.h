@@ -16,9 +16,7 @@ struct imputation {
     struct tess_mapping component; /* the store's perturbations in the model; none without; own */
     int64_t n_rows;
     struct tess_blender blender; /* own, with the store that its baselines learn from */
-    struct tess_store store; /* open if the blender is active */
-    struct tess_profiles profiles;
-    struct tess_baselines baselines;
+    struct tess_blend_store learned;
     struct tess_impute_times times;
     uint8_t *observed; /* (n_rows) on rank 0, NULL: no store; own */
 };
@@ -34,11 +32,5 @@ int tess_imputation_open_store(struct imputation *work, struct tess_store *store
                                struct tess_error *error);
 void tess_imputation_add_combinations(struct imputation *work, const struct tess_store *store);
 void tess_imputation_mark(struct imputation *work, const struct tess_store *store);
-
-/* Whether the model is blended, and what its baselines learn from: the store that is named, or that
- * the model was trained on. auto: without that store, or with another one, it warns and nothing is
- * blended; on: TESS_EDATA. Collective. */
-int tess_imputation_open_blend(struct imputation *work, MPI_Comm comm, struct tess_error *error);
-void tess_imputation_close_blend(struct imputation *work);
 
 #endif

@@ -19,9 +19,10 @@
 #include <strings.h>
 #include <xxhash.h>
 
-#define BATCH  4096 /* rows predicted at a time */
-#define LISTED 16384 /* rows that mostly are asked for one readout: so that their tiles are full   \
-                      */
+#define BATCH 4096 /* rows predicted at a time */
+#define LISTED                                                                                     \
+    16384 /* rows that mostly are asked for one readout: so that their tiles are full              \
+           */
 
 /* Tables grow with the data and may be refused; the MLP is small beside them. */
 static int allocate(struct tess_model *model, const struct tess_vocab vocab[TESS_N_TABLES],
