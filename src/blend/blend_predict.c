@@ -300,7 +300,7 @@ static int predict_lists(const struct tess_blender *blender, const struct tess_r
     }
     if (error->code == TESS_OK)
         tess_model_predict_changed(blender->model, rows, columns,
-                                   &(struct tess_model_change){&lists, mix_lists});
+                                   &(struct tess_model_change){&lists, mix_lists}, error);
     for (int64_t i = 0; i < rows->n; i++)
         said_release(&lists.said[i]);
     tess_free(lists.said);
@@ -312,17 +312,14 @@ int tess_blender_predict(const struct tess_blender *blender, const struct tess_r
 {
     struct said said;
 
-    if (!blender->active) {
-        tess_model_predict_changed(blender->model, rows, columns,
-                                   &(struct tess_model_change){NULL, NULL});
-        return TESS_OK;
-    }
+    if (!blender->active)
+        return tess_model_predict(blender->model, rows, columns, error);
     if (columns->first)
         return predict_lists(blender, rows, columns, error);
     said_init(&said, blender, rows, columns);
     if (ask(&said, rows, error) == TESS_OK)
         tess_model_predict_changed(blender->model, rows, columns,
-                                   &(struct tess_model_change){&said, mix});
+                                   &(struct tess_model_change){&said, mix}, error);
     said_release(&said);
     return error->code;
 }
