@@ -57,6 +57,8 @@ struct tess_config {
         int64_t tile_experiments, tile_readouts; /* shape of a training tile; 0: chosen */
         int64_t patience; /* epochs without improvement; 0: never stop early */
         int64_t precision; /* enum tess_precision; a trainer's and a checkpoint's is never AUTO */
+        int64_t members, groups; /* of an ensemble; of ranks that train them side by side */
+        char member_kinds[TESS_PATH]; /* "mlp,dot": names of kinds, in turn; "": model.kind */
         int64_t threads; /* of a rank; 0: as OMP_NUM_THREADS says, else 1 */
     } train;
     struct {

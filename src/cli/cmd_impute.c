@@ -23,8 +23,6 @@ static const struct tess_option options[] = {
 static int read_options(const struct tess_call *call, struct tess_impute *impute,
                         struct tess_error *error)
 {
-    impute->n_models = call->n_args;
-    impute->model = call->args;
     impute->output = tess_call_option(call, "output");
     impute->store = tess_call_option(call, "store");
     impute->dry_run = tess_call_option(call, "dry-run") != NULL;
@@ -40,12 +38,19 @@ static int read_options(const struct tess_call *call, struct tess_impute *impute
 static int run(struct tess_call *call, struct tess_error *error)
 {
     struct tess_impute impute = {0};
+    struct tess_strings member = {0};
     char *command = tess_call_text(call);
 
     impute.command = command;
-    if (read_options(call, &impute, error) == TESS_OK) /* the same on every rank */
+    if (tess_call_models(call, 0, &member, error) == TESS_OK) {
+        impute.n_models = (int)member.n;
+        impute.model = member.item;
+    }
+    if (error->code == TESS_OK &&
+        read_options(call, &impute, error) == TESS_OK) /* the same on every rank */
         tess_impute_write(&impute, call->comm, error);
     tess_impute_release(&impute);
+    tess_strings_release(&member);
     tess_free(command);
     return error->code;
 }
@@ -63,7 +68,9 @@ const struct tess_command tess_command_impute = {
         "refused. Rows are PERTURBATION@CONTEXT; obs has perturbation, context, type, and "
         "observed\n"
         "where the store can be read. Memory is bounded: rows are predicted and written block by\n"
-        "block. Of several models (seeds), X is the mean and layers/std the standard deviation.",
+        "block. Of several models (seeds, or the members of one run), X is the mean, layers/std "
+        "the\nstandard deviation, and layers/std_calibrated that of a measured value, where the "
+        "training\nfitted it (deviation.json).",
     .options = options,
     .outputs = (const char *const[]){"output", NULL},
     .with_sums = 1,

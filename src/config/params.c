@@ -17,10 +17,11 @@
     {                                                                                              \
 #field, TESS_PARAM_CHOICE, 1, AT(field), initial, 0, 0, choices, NULL, help                \
     }
-#define PATH(field, help)                                                                          \
+#define TEXT(field, unit, help)                                                                    \
     {                                                                                              \
-#field, TESS_PARAM_TEXT, 0, AT(field), "", 0, 0, NULL, "path", help                        \
+#field, TESS_PARAM_TEXT, 0, AT(field), "", 0, 0, NULL, unit, help                          \
     }
+#define PATH(field, help) TEXT(field, "path", help)
 #define LAYOUT(type, field, initial, low, high, unit, help)                                        \
     {                                                                                              \
 #field, type, 0, AT(field), initial, low, high, NULL, unit, help                           \
@@ -108,6 +109,15 @@ const struct tess_param tess_params[] = {
          "Momentum of sgd; the others do not use it."),
     INT(train.patience, "0", 0, 1e6, "epochs",
         "Stop when the validation RMSE has not improved for so many epochs. 0: never."),
+    LAYOUT(TESS_PARAM_INT, train.members, "1", 1, 1000, "models",
+           "So many models of an ensemble, in member-1, member-2, … of the run directory, with run.seed, "
+           "run.seed + 1, …; each is the same as a run of its own with that seed. Raised later, members "
+           "are added."),
+    TEXT(train.member_kinds, "kinds",
+         "Kinds of the members in turn, as mlp,dot: so many members that follow each other share a "
+         "seed. Empty: all have model.kind."),
+    LAYOUT(TESS_PARAM_INT, train.groups, "1", 1, 1e6, "groups",
+           "Members are trained side by side on so many groups of ranks. 1: one after another."),
     LAYOUT(TESS_PARAM_INT, train.threads, "0", 0, 4096, "threads",
            "Threads of a rank. 0: as OMP_NUM_THREADS says, else 1."),
 

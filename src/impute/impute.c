@@ -20,8 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEVIATION "std" /* the layer of several models' standard deviation */
-#define BLOCKS    2 /* of a rank: one is predicted, one is written */
+#define DEVIATION  "std" /* the layer of several models' standard deviation */
+#define CALIBRATED "std_calibrated" /* and of that of a measured value (calibration.h) */
+#define BLOCKS     2 /* of a rank: one is predicted, one is written */
 
 /* What the file must be able to hold. */
 static unsigned parts_of(const struct tess_impute *impute)
@@ -124,9 +125,9 @@ static void choose(struct imputation *work, struct tess_error *error)
 static double bytes_of(const struct imputation *work)
 {
     double name = work->model.perturbation.width + work->model.context.width + 2;
-    double matrices = work->model.n_members > 1 ? 2 : 1;
 
-    return (double)work->n_rows * (4 * matrices * (double)work->readout.n + name + 10) + 1e5;
+    return (double)work->n_rows * (4.0 * work->n_matrices * (double)work->readout.n + name + 10) +
+           1e5;
 }
 
 /* Blocks are whole tiles of the predictor, so that few places in them stay empty. */
@@ -135,10 +136,11 @@ static struct tess_rounds rounds_of(const struct imputation *work, MPI_Comm comm
     return tess_rounds_make(comm, work->n_rows, work->readout.n, work->model.predictor->E);
 }
 
-/* Floats of a block: the values, and the deviations of several models. */
+/* Floats of a block: the values, and the deviations of several models, as they are and calibrated.
+ */
 static int64_t block_values(const struct imputation *work, const struct tess_rounds *rounds)
 {
-    return rounds->size * work->readout.n * (work->model.n_members > 1 ? 2 : 1);
+    return rounds->size * work->readout.n * work->n_matrices;
 }
 
 static int check_size(const struct imputation *work, int rank, MPI_Comm comm,
@@ -193,6 +195,13 @@ static int predict(const struct imputation *work, int64_t first, int64_t n, floa
     return error->code;
 }
 
+/* The deviation of n measured values. */
+static void calibrate(const struct imputation *work, int64_t n, const float *deviation, float *out)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (float)tess_calibration_apply(&work->calibration, (double)deviation[i]);
+}
+
 /* One round: this rank's rows are predicted into `block`, which may hold older ones on their way
  * into the file. */
 static int do_round(struct imputation *work, struct tess_writer *file,
@@ -200,18 +209,25 @@ static int do_round(struct imputation *work, struct tess_writer *file,
                     struct tess_error *error)
 {
     int64_t first, rows = tess_rounds_take(rounds, round, &first);
-    float *deviation = work->model.n_members > 1 ? block + rounds->size * work->readout.n : NULL;
+    int64_t size = rounds->size * work->readout.n;
+    float *deviation = work->n_matrices > 1 ? block + size : NULL;
+    float *calibrated = work->n_matrices > 2 ? block + 2 * size : NULL;
     double start = tess_clock(), free, done;
 
     tess_writer_wait(file, block);
     tess_writer_wait(file, deviation);
+    tess_writer_wait(file, calibrated);
     free = tess_clock();
     if (rows > 0 && predict(work, first, rows, block, deviation, error) != TESS_OK)
         return error->code;
+    if (calibrated)
+        calibrate(work, rows * work->readout.n, deviation, calibrated);
     done = tess_clock();
     tess_writer_put_rows(file, NULL, first, rows, block, error);
     if (deviation && error->code == TESS_OK)
         tess_writer_put_rows(file, DEVIATION, first, rows, deviation, error);
+    if (calibrated && error->code == TESS_OK)
+        tess_writer_put_rows(file, CALIBRATED, first, rows, calibrated, error);
     work->times.predict += done - free;
     work->times.wait += free - start + tess_clock() - done;
     return error->code;
@@ -235,8 +251,10 @@ static int write_values(struct imputation *work, struct tess_writer *file, MPI_C
     }
     tess_progress_init(&progress, "imputing", "rows", work->n_rows);
     tess_writer_define_matrix(file, NULL, error);
-    if (work->model.n_members > 1 && error->code == TESS_OK)
+    if (work->n_matrices > 1 && error->code == TESS_OK)
         tess_writer_define_matrix(file, DEVIATION, error);
+    if (work->n_matrices > 2 && error->code == TESS_OK)
+        tess_writer_define_matrix(file, CALIBRATED, error);
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
         do_round(work, file, &rounds, round, blocks + round % BLOCKS * values, error);
         tess_progress_show(&progress, tess_rounds_done(&rounds, round));
@@ -297,6 +315,7 @@ static int open_work(struct imputation *work, int rank, MPI_Comm comm, struct te
     tess_sets_broadcast(comm, &work->context);
     tess_sets_broadcast(comm, &work->readout);
     work->n_rows = work->perturbation.n * work->context.n;
+    tess_imputation_count_matrices(work, comm);
     return check_size(work, rank, comm, error);
 }
 
@@ -313,6 +332,7 @@ int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct te
         omp_set_num_threads(1);
     if (open_work(&work, rank, comm, error) == TESS_OK && !impute->dry_run &&
         tess_imputation_open_blend(&work, comm, error) == TESS_OK) {
+        tess_imputation_find_calibration(&work, comm);
         work.times.open = tess_clock() - start;
         write_file(&work, comm, error);
         work.times.all = tess_clock() - start;

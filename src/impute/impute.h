@@ -1,7 +1,8 @@
-/* impute.h -- what an imputation works with, for its two files. */
+/* impute.h -- what an imputation works with, for its files. */
 #ifndef IMPUTE_H
 #define IMPUTE_H
 
+#include "tessera/calibration.h"
 #include "tessera/impute.h"
 #include "tessera/store.h"
 #include "tessera/mapping.h"
@@ -19,6 +20,8 @@ struct imputation {
     struct tess_store store; /* open if the blender is active */
     struct tess_profiles profiles;
     struct tess_baselines baselines;
+    struct tess_calibration calibration; /* of an ensemble's deviation, if there is one */
+    int n_matrices; /* X, of an ensemble its deviation, and calibrated if it can be */
     struct tess_impute_times times;
     uint8_t *observed; /* (n_rows) on rank 0, NULL: no store; own */
 };
@@ -40,5 +43,11 @@ void tess_imputation_mark(struct imputation *work, const struct tess_store *stor
  * blended; on: TESS_EDATA. Collective. */
 int tess_imputation_open_blend(struct imputation *work, MPI_Comm comm, struct tess_error *error);
 void tess_imputation_close_blend(struct imputation *work);
+
+/* How many matrices there will be: n_matrices, first by the files that are there, and once the
+ * blend is decided for good, with the calibration; then rank 0 says why if there is none.
+ * Collective. */
+void tess_imputation_count_matrices(struct imputation *work, MPI_Comm comm);
+void tess_imputation_find_calibration(struct imputation *work, MPI_Comm comm);
 
 #endif

@@ -6,6 +6,7 @@
 #include "tessera/checksums.h"
 #include "tessera/clock.h"
 #include "tessera/error.h"
+#include "tessera/halt.h"
 #include "tessera/log.h"
 #include "tessera/preempt.h"
 #include "tessera/rundir.h"
@@ -40,11 +41,21 @@ static int out_of_time(const struct tess_run *run, double now)
     return run->deadline > 0 && now + margin >= run->deadline;
 }
 
+/* Is there a file STOP? Renamed, not only seen: the run that goes on from here must not stop for it
+ * again. */
+static int stop_is_there(const char *directory)
+{
+    char *path = tess_format("%s/STOP", directory), *done = tess_format("%s/STOPPED", directory);
+    int there = rename(path, done) == 0;
+
+    tess_free(done);
+    tess_free(path);
+    return there;
+}
+
 const char *tess_run_stop_reason(struct tess_run *run)
 {
     double now = tess_clock(), pause = run->looked > 0 ? now - run->looked : 0;
-    char *path, *done;
-    int stop;
 
     run->looked = now;
     run->longest_pause = pause > run->longest_pause ? pause : run->longest_pause;
@@ -54,16 +65,14 @@ const char *tess_run_stop_reason(struct tess_run *run)
         return NULL;
     if (out_of_time(run, now))
         return "the time limit";
+    if (run->member && tess_halt_heard(run->member->halt))
+        return "another group of ranks";
     if (now - run->asked < 1) /* the file system is asked once a second */
         return NULL;
     run->asked = now;
-    path = tess_format("%s/STOP", run->directory);
-    done = tess_format("%s/STOPPED", run->directory);
-    /* Renamed, not only seen: the run that goes on from here must not stop for it again. */
-    stop = rename(path, done) == 0;
-    tess_free(done);
-    tess_free(path);
-    return stop ? "the file STOP" : NULL;
+    return stop_is_there(run->directory) || (run->member && stop_is_there(run->member->directory))
+               ? "the file STOP"
+               : NULL;
 }
 
 /* Remove files of a kind, but for the newest `keep` and one more. */
