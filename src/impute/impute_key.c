@@ -55,10 +55,17 @@ static char *blend_text(const struct imputation *work)
         hash = XXH3_64bits(part, sizeof part);
     }
     text = blender->active ? tess_format("%s, %016" PRIx64 ", store %016" PRIx64, name, hash,
-                                         work->store.index.hash)
+                                         work->learned.store.index.hash)
                            : tess_strdup(name);
     tess_free(name);
     return text;
+}
+
+static char *calibration_text(const struct imputation *work)
+{
+    if (work->n_matrices < 3)
+        return tess_strdup("none");
+    return tess_format("%.17g, noise %.17g", work->calibration.scale, work->calibration.noise);
 }
 
 /* Rank 0 knows the store; the text goes to all, so that all have the same. */
@@ -73,6 +80,7 @@ void tess_imputation_make_key(struct imputation *work, MPI_Comm comm)
     add(key, "contexts", sets_text(&work->context));
     add(key, "readouts", sets_text(&work->readout));
     add(key, "blend", blend_text(work));
+    add(key, "calibration", calibration_text(work));
     add(key, "precision", tess_strdup(tess_model_precision(&work->model)));
     add(key, "observed", observed_text(work));
     dumped = json_dumps(key, 0);

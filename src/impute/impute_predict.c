@@ -35,7 +35,8 @@ int tess_imputation_predict(const struct imputation *work, int64_t first, int64_
     describe(work, first, n, &begin, &member, &context);
     tess_blender_predict(
         &work->blender, &(struct tess_rows){n, begin, member, context},
-        &(struct tess_model_columns){work->readout.n, work->readout.member, out, deviation}, error);
+        &(struct tess_model_columns){work->readout.n, work->readout.member, out, deviation, NULL},
+        error);
     tess_free(begin);
     tess_free(member);
     tess_free(context);
