@@ -33,8 +33,6 @@ static int read_options(const struct tess_call *call, struct tess_impute *impute
 {
     double minutes = 0;
 
-    impute->n_models = call->n_args;
-    impute->model = call->args;
     impute->output = tess_call_option(call, "output");
     impute->store = tess_call_option(call, "store");
     impute->dry_run = tess_call_option(call, "dry-run") != NULL;
@@ -57,13 +55,20 @@ static int read_options(const struct tess_call *call, struct tess_impute *impute
 static int run(struct tess_call *call, struct tess_error *error)
 {
     struct tess_impute impute = {0};
+    struct tess_strings member = {0};
     char *command = tess_call_text(call);
 
     tess_preempt_install(); /* what signals ask for is done between two rounds */
     impute.command = command;
-    if (read_options(call, &impute, error) == TESS_OK) /* the same on every rank */
+    if (tess_call_models(call, 0, &member, error) == TESS_OK) {
+        impute.n_models = (int)member.n;
+        impute.model = member.item;
+    }
+    if (error->code == TESS_OK &&
+        read_options(call, &impute, error) == TESS_OK) /* the same on every rank */
         tess_impute_write(&impute, call->comm, error);
     tess_impute_release(&impute);
+    tess_strings_release(&member);
     tess_free(command);
     return error->code;
 }
@@ -81,7 +86,9 @@ const struct tess_command tess_command_impute = {
         "refused. Rows are PERTURBATION@CONTEXT; obs has perturbation, context, type, and "
         "observed\n"
         "where the store can be read. Memory is bounded: rows are predicted and written block by\n"
-        "block. Of several models (seeds), X is the mean and layers/std the standard deviation.\n"
+        "block. Of several models (seeds, or the members of one run), X is the mean, layers/std "
+        "the\nstandard deviation, and layers/std_calibrated that of a measured value, where the "
+        "training\nfitted it (deviation.json).\n"
         "\nUntil the file is whole it is OUT.part, and OUT.part.json says how far it is. The same\n"
         "command again goes on from there, on any number of ranks; another model, selection or\n"
         "option is refused. SIGUSR1, SIGTERM, SIGINT, the time limit and the batch system's end\n"

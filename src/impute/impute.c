@@ -121,9 +121,9 @@ static void choose(struct imputation *work, struct tess_error *error)
 static double bytes_of(const struct imputation *work)
 {
     double name = work->model.perturbation.width + work->model.context.width + 2;
-    double matrices = work->model.n_members > 1 ? 2 : 1;
 
-    return (double)work->n_rows * (4 * matrices * (double)work->readout.n + name + 10) + 1e5;
+    return (double)work->n_rows * (4.0 * work->n_matrices * (double)work->readout.n + name + 10) +
+           1e5;
 }
 
 static int check_size(const struct imputation *work, MPI_Comm comm, struct tess_error *error)
@@ -145,8 +145,10 @@ static int write_all(struct imputation *work, struct tess_writer *file, MPI_Comm
     if (!file->sealed && tess_imputation_write_labels(work, file, error) == TESS_OK &&
         tess_imputation_write_key(work, file, error) == TESS_OK &&
         tess_writer_define_matrix(file, NULL, error) == TESS_OK) {
-        if (work->model.n_members > 1)
+        if (work->n_matrices > 1)
             tess_writer_define_matrix(file, TESS_IMPUTATION_DEVIATION, error);
+        if (work->n_matrices > 2 && error->code == TESS_OK)
+            tess_writer_define_matrix(file, TESS_IMPUTATION_CALIBRATED, error);
         if (error->code == TESS_OK)
             tess_writer_seal(file, error);
     }
@@ -229,15 +231,17 @@ static int open_work(struct imputation *work, int rank, MPI_Comm comm, struct te
     tess_sets_broadcast(comm, &work->context);
     tess_sets_broadcast(comm, &work->readout);
     work->n_rows = work->perturbation.n * work->context.n;
+    tess_imputation_count_matrices(work, comm);
     if (check_size(work, comm, error) != TESS_OK ||
         tess_blender_open_store(
             &work->blender, &work->learned,
             &(struct tess_blend_request){&work->model, impute->store, impute->blend}, comm,
-            error) != TESS_OK ||
-        tess_imputation_plan_blocks(work, comm, error) != TESS_OK)
+            error) != TESS_OK)
         return error->code;
-    tess_imputation_make_key(work, comm);
-    return TESS_OK;
+    tess_imputation_find_calibration(work, comm);
+    if (tess_imputation_plan_blocks(work, comm, error) == TESS_OK)
+        tess_imputation_make_key(work, comm);
+    return error->code;
 }
 
 int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct tess_error *error)

@@ -2,6 +2,7 @@
 #ifndef IMPUTE_H
 #define IMPUTE_H
 
+#include "tessera/calibration.h"
 #include "tessera/impute.h"
 #include "tessera/store.h"
 #include "tessera/mapping.h"
@@ -20,6 +21,8 @@ struct imputation {
     int64_t n_rows;
     struct tess_blender blender; /* own, with the store that its baselines learn from */
     struct tess_blend_store learned;
+    struct tess_calibration calibration; /* of an ensemble's deviation, if there is one */
+    int n_matrices; /* X, of an ensemble its deviation, and calibrated if it can be */
     struct tess_impute_times times;
     uint8_t *observed; /* (n_rows) on rank 0, NULL: no store; own */
     json_t *key; /* what it is made of; own */
@@ -29,6 +32,8 @@ struct imputation {
 
 #define TESS_IMPUTATION_BLOCKS    2 /* of a rank: one is predicted, one is written */
 #define TESS_IMPUTATION_DEVIATION "std" /* the layer of several models' standard deviation */
+#define TESS_IMPUTATION_CALIBRATED                                                                 \
+    "std_calibrated" /* and of that of a measured value (calibration.h) */
 
 /* Rows [first, first + n): values, and the deviations of several models or NULL. Local. */
 int tess_imputation_predict(const struct imputation *work, int64_t first, int64_t n, float *out,
@@ -64,5 +69,11 @@ int tess_imputation_open_store(struct imputation *work, struct tess_store *store
                                struct tess_error *error);
 void tess_imputation_add_combinations(struct imputation *work, const struct tess_store *store);
 void tess_imputation_mark(struct imputation *work, const struct tess_store *store);
+
+/* How many matrices there will be: n_matrices, first by the files that are there, and once the
+ * blend is decided for good, with the calibration; then rank 0 says why if there is none.
+ * Collective. */
+void tess_imputation_count_matrices(struct imputation *work, MPI_Comm comm);
+void tess_imputation_find_calibration(struct imputation *work, MPI_Comm comm);
 
 #endif

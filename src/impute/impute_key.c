@@ -61,6 +61,13 @@ static char *blend_text(const struct imputation *work)
     return text;
 }
 
+static char *calibration_text(const struct imputation *work)
+{
+    if (work->n_matrices < 3)
+        return tess_strdup("none");
+    return tess_format("%.17g, noise %.17g", work->calibration.scale, work->calibration.noise);
+}
+
 /* Rank 0 knows the store; the text goes to all, so that all have the same. */
 void tess_imputation_make_key(struct imputation *work, MPI_Comm comm)
 {
@@ -73,6 +80,7 @@ void tess_imputation_make_key(struct imputation *work, MPI_Comm comm)
     add(key, "contexts", sets_text(&work->context));
     add(key, "readouts", sets_text(&work->readout));
     add(key, "blend", blend_text(work));
+    add(key, "calibration", calibration_text(work));
     add(key, "precision", tess_strdup(tess_model_precision(&work->model)));
     add(key, "observed", observed_text(work));
     dumped = json_dumps(key, 0);

@@ -166,7 +166,7 @@ static int set_up(struct tess_run *run, int fresh, struct tess_error *error)
         remove_leftovers(run->directory);
     if (error->code == TESS_OK && !run->earlier)
         tess_rundir_write_used(run->directory, &run->config, error);
-    if (error->code == TESS_OK)
+    if (error->code == TESS_OK && run->config.train.members == 1)
         tess_run_open_log(run, error);
     return error->code;
 }
