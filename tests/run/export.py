@@ -75,7 +75,7 @@ def forms():
 
 def refusals():
     before = sorted(os.listdir("."))
-    for options, code, word in ((["mlp", "-o", "mlp.npz"], 73, "--force"), (["mlp", "-o", "folder"], 73, "already"), (["mlp"], 2, "-o"),
+    for options, code, word in ((["mlp", "-o", "mlp.npz"], 73, "--force"), (["mlp", "-o", "folder"], 73, "directory"), (["mlp"], 2, "-o"),
                                 (["mlp", "-o", "no/x.npz"], 73, "no/x.npz"), (["mlp", "-o", "no/x"], 73, "no/x"),
                                 (["nothing", "-o", "x.npz"], 65, "nothing"), (["s.prc.h5", "-o", "x.npz"], 65, "checkpoint")):
         assert word in run("-q", "export", *options, code=code), options
