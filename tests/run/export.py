@@ -77,7 +77,7 @@ def refusals():
     before = sorted(os.listdir("."))
     for options, code, word in ((["mlp", "-o", "mlp.npz"], 73, "--force"), (["mlp", "-o", "folder"], 73, "directory"), (["mlp"], 2, "-o"),
                                 (["mlp", "-o", "no/x.npz"], 73, "no/x.npz"), (["mlp", "-o", "no/x"], 73, "no/x"),
-                                (["nothing", "-o", "x.npz"], 65, "nothing"), (["s.prc.h5", "-o", "x.npz"], 65, "checkpoint")):
+                                (["nothing", "-o", "x.npz"], 65, "nothing"), (["s.prc.h5", "-o", "x.npz"], 65, "s.prc.h5")):
         assert word in run("-q", "export", *options, code=code), options
     run("-q", "export", "mlp", "-o", "mlp.npz", "--force")
     assert sorted(os.listdir(".")) == before
