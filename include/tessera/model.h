@@ -77,6 +77,8 @@ struct tess_model_columns { /* of which readouts, and where to; as above. Borrow
     int64_t n_readouts;
     const int64_t *readout;
     float *out, *deviation;
+    const struct tess_model_change *then; /* what is done after all else to a member's predictions,
+                                             before they are averaged; NULL: nothing */
 };
 /* The same of members that are changed, each by itself. Local. */
 void tess_model_predict_changed(const struct tess_model *model, const struct tess_rows *rows,

@@ -105,9 +105,9 @@ static int predict_model(const struct tess_evaluation *evaluation, int64_t begin
         known += readout[known] >= 0;
     }
     value = TESS_NEW(float, n *known);
-    tess_blender_predict(&evaluation->blender,
-                         &(struct tess_rows){n, members.first, members.member, context},
-                         &(struct tess_model_columns){known, readout, value, NULL}, error);
+    tess_blender_predict(
+        &evaluation->blender, &(struct tess_rows){n, members.first, members.member, context},
+        &(struct tess_model_columns){.n_readouts = known, .readout = readout, .out = value}, error);
     for (int64_t i = 0; i < n * known; i++)
         out[i / known * width + place[i % known]] = (double)value[i];
     tess_sets_release(&members);

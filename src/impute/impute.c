@@ -20,22 +20,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEVIATION "std" /* the layer of several models' standard deviation */
-#define BLOCKS    2 /* of a rank: one is predicted, one is written */
-
-/* What the file must be able to hold. */
-static unsigned parts_of(const struct tess_impute *impute)
-{
-    return impute->n_models > 1 ? TESS_WRITER_LAYERS : 0;
-}
+#define BLOCKS 2 /* of a rank: one is predicted, one is written */
 
 int tess_impute_check(const struct tess_impute *impute, struct tess_error *error)
 {
     char *endings;
 
+    if (impute->triples &&
+        (impute->pairs || impute->perturbation.n || impute->readout.n || impute->context.n))
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--triples says all that is asked for: leave out --pairs, "
+                              "--perturbations, --readouts and --contexts");
+    if (impute->pairs && strcmp(impute->pairs, TESS_IMPUTE_ALL) != 0 && impute->perturbation.n)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--pairs %s names perturbations: leave out --perturbations, or give "
+                              "--pairs all, which makes all pairs of them",
+                              impute->pairs);
+    if (impute->format && tess_writer_check_format("--format", impute->format,
+                                                   tess_imputation_parts(impute), error) != TESS_OK)
+        return error->code;
     if (impute->output && impute->output[0])
-        return tess_writer_check("-o", impute->output, parts_of(impute), error);
-    endings = tess_writer_endings(parts_of(impute), "|");
+        return impute->format
+                   ? TESS_OK
+                   : tess_writer_check("-o", impute->output, tess_imputation_parts(impute), error);
+    endings = tess_writer_endings(tess_imputation_parts(impute), "|");
     tess_error_set(error, TESS_EUSAGE, "-o OUT%s is missing; see tessera impute --help", endings);
     tess_free(endings);
     return error->code;
@@ -56,47 +64,17 @@ static void release(struct imputation *work)
     tess_sets_release(&work->perturbation);
     tess_sets_release(&work->context);
     tess_sets_release(&work->readout);
+    tess_imputation_rows_release(&work->rows);
+    tess_imputation_delta_release(&work->delta);
+    tess_imputation_measured_release(&work->measured);
+    tess_imputation_marks_release(&work->marks);
     tess_mapping_release(&work->component);
-    tess_free(work->observed);
-}
-
-/* The perturbations: names, and the store's combinations if they are asked for. */
-static int choose_perturbations(struct imputation *work, const struct tess_store *store,
-                                struct tess_error *error)
-{
-    const struct tess_strings *given = &work->impute->perturbation;
-    struct tess_choice choice = {&work->model.perturbation, work->model.trained_perturbation,
-                                 "perturbation", work->model.path, 1};
-    struct tess_strings names = {0};
-    int combinations = 0;
-
-    for (size_t i = 0; i < given->n; i++)
-        if (strcmp(given->item[i], TESS_IMPUTE_COMBINATIONS) == 0)
-            combinations = 1;
-        else
-            tess_strings_add(&names, given->item[i]);
-    if (combinations && store)
-        tess_imputation_add_combinations(work, store);
-    if (combinations && names.n == 0) {
-        tess_sets_sort(&work->perturbation, NULL);
-        if (work->perturbation.n == 0)
-            tess_error_set(error, TESS_EDATA, "%s: its training data hold no combinations",
-                           work->model.path);
-    } else
-        tess_select(&choice, &names, &work->perturbation, error);
-    tess_strings_release(&names);
-    return error->code;
 }
 
 /* Rank 0's part of choosing. Local. */
 static void choose(struct imputation *work, struct tess_error *error)
 {
-    const struct tess_model *model = &work->model;
     const struct tess_impute *impute = work->impute;
-    struct tess_choice context = {&model->context, model->trained_context, "context", model->path,
-                                  0},
-                       readout = {&model->readout, model->trained_readout, "readout", model->path,
-                                  0};
     struct tess_error no_store = TESS_ERROR_INIT;
     struct tess_store store = {0};
     int needed =
@@ -109,12 +87,7 @@ static void choose(struct imputation *work, struct tess_error *error)
             tess_warn("no column 'observed': %s", no_store.text);
     }
     if (error->code == TESS_OK)
-        choose_perturbations(work, &store, error);
-    if (error->code == TESS_OK)
-        tess_select(&context, &impute->context, &work->context, error);
-    if (error->code == TESS_OK)
-        tess_select(&readout, &impute->readout, &work->readout, error);
-    work->n_rows = work->perturbation.n * work->context.n;
+        tess_imputation_choose(work, &store, error);
     if (error->code == TESS_OK && no_store.code == TESS_OK)
         tess_imputation_mark(work, &store);
     tess_store_release(&store);
@@ -124,9 +97,10 @@ static void choose(struct imputation *work, struct tess_error *error)
 static double bytes_of(const struct imputation *work)
 {
     double name = work->model.perturbation.width + work->model.context.width + 2;
-    double matrices = work->model.n_members > 1 ? 2 : 1;
+    double matrices = work->model.n_members > 1 ? 2 : 1, bytes = work->impute->half ? 2 : 4;
+    double values = (double)work->readout.n * (matrices * bytes + (work->impute->keep ? 1 : 0));
 
-    return (double)work->n_rows * (4 * matrices * (double)work->readout.n + name + 10) + 1e5;
+    return (double)work->n_rows * (values + 2 * name + 13) + 1e5;
 }
 
 /* Blocks are whole tiles of the predictor, so that few places in them stay empty. */
@@ -135,17 +109,12 @@ static struct tess_rounds rounds_of(const struct imputation *work, MPI_Comm comm
     return tess_rounds_make(comm, work->n_rows, work->readout.n, work->model.predictor->E);
 }
 
-/* Floats of a block: the values, and the deviations of several models. */
-static int64_t block_values(const struct imputation *work, const struct tess_rounds *rounds)
-{
-    return rounds->size * work->readout.n * (work->model.n_members > 1 ? 2 : 1);
-}
-
 static int check_size(const struct imputation *work, int rank, MPI_Comm comm,
                       struct tess_error *error)
 {
     struct tess_rounds rounds = rounds_of(work, comm);
-    double bytes = bytes_of(work), blocks = 4.0 * BLOCKS * (double)block_values(work, &rounds);
+    double bytes = bytes_of(work),
+           blocks = 4.0 * BLOCKS * (double)(rounds.size * tess_imputation_row_floats(work));
 
     tess_info("%s: %lld perturbations × %lld readouts × %lld contexts = %.4g values, about %.3g "
               "%s; blocks of rows take %.3g MB of a rank",
@@ -157,42 +126,6 @@ static int check_size(const struct imputation *work, int rank, MPI_Comm comm,
     return tess_agree(comm, error);
 }
 
-/* Rows [first, first + n) as the model takes them; the arrays are own. */
-static void describe(const struct imputation *work, int64_t first, int64_t n, int64_t **begin,
-                     int64_t **member, int64_t **context)
-{
-    const struct tess_sets *sets = &work->perturbation;
-    size_t room = 0;
-
-    *begin = TESS_NEW(int64_t, n + 1);
-    *context = TESS_NEW(int64_t, n);
-    *member = NULL;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t set = (first + i) % sets->n, at = (*begin)[i];
-        int64_t size = sets->first[set + 1] - sets->first[set];
-
-        *member = tess_grow(*member, &room, (size_t)(at + size), sizeof **member);
-        memcpy(*member + at, sets->member + sets->first[set], (size_t)size * sizeof **member);
-        (*begin)[i + 1] = at + size;
-        (*context)[i] = work->context.member[(first + i) / sets->n];
-    }
-}
-
-static int predict(const struct imputation *work, int64_t first, int64_t n, float *out,
-                   float *deviation, struct tess_error *error)
-{
-    int64_t *begin, *member, *context;
-
-    describe(work, first, n, &begin, &member, &context);
-    tess_blender_predict(
-        &work->blender, &(struct tess_rows){n, begin, member, context},
-        &(struct tess_model_columns){work->readout.n, work->readout.member, out, deviation}, error);
-    tess_free(begin);
-    tess_free(member);
-    tess_free(context);
-    return error->code;
-}
-
 /* One round: this rank's rows are predicted into `block`, which may hold older ones on their way
  * into the file. */
 static int do_round(struct imputation *work, struct tess_writer *file,
@@ -200,18 +133,15 @@ static int do_round(struct imputation *work, struct tess_writer *file,
                     struct tess_error *error)
 {
     int64_t first, rows = tess_rounds_take(rounds, round, &first);
-    float *deviation = work->model.n_members > 1 ? block + rounds->size * work->readout.n : NULL;
+    struct imputation_block of = tess_imputation_block(work, rounds->size, block);
     double start = tess_clock(), free, done;
 
-    tess_writer_wait(file, block);
-    tess_writer_wait(file, deviation);
+    tess_imputation_wait(file, &of);
     free = tess_clock();
-    if (rows > 0 && predict(work, first, rows, block, deviation, error) != TESS_OK)
+    if (rows > 0 && tess_imputation_fill(work, first, rows, &of, error) != TESS_OK)
         return error->code;
     done = tess_clock();
-    tess_writer_put_rows(file, NULL, first, rows, block, error);
-    if (deviation && error->code == TESS_OK)
-        tess_writer_put_rows(file, DEVIATION, first, rows, deviation, error);
+    tess_imputation_put(file, first, rows, &of, error);
     work->times.predict += done - free;
     work->times.wait += free - start + tess_clock() - done;
     return error->code;
@@ -223,7 +153,7 @@ static int write_values(struct imputation *work, struct tess_writer *file, MPI_C
                         struct tess_error *error)
 {
     struct tess_rounds rounds = rounds_of(work, comm);
-    int64_t values = block_values(work, &rounds);
+    int64_t values = rounds.size * tess_imputation_row_floats(work);
     float *blocks =
         tess_alloc_large((size_t)(BLOCKS * values), sizeof *blocks, "the blocks of rows", error);
     struct tess_progress progress;
@@ -234,9 +164,7 @@ static int write_values(struct imputation *work, struct tess_writer *file, MPI_C
         return error->code;
     }
     tess_progress_init(&progress, "imputing", "rows", work->n_rows);
-    tess_writer_define_matrix(file, NULL, error);
-    if (work->model.n_members > 1 && error->code == TESS_OK)
-        tess_writer_define_matrix(file, DEVIATION, error);
+    tess_imputation_define(work, file, error);
     for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
         do_round(work, file, &rounds, round, blocks + round % BLOCKS * values, error);
         tess_progress_show(&progress, tess_rounds_done(&rounds, round));
@@ -251,14 +179,16 @@ static int write_values(struct imputation *work, struct tess_writer *file, MPI_C
 
 static int write_file(struct imputation *work, MPI_Comm comm, struct tess_error *error)
 {
-    struct tess_writer_shape shape = {.n_rows = work->n_rows,
+    const char *format = work->impute->format;
+    struct tess_writer_shape shape = {.type = format ? tess_writer_format(format) : NULL,
+                                      .n_rows = work->n_rows,
                                       .n_readouts = work->readout.n,
-                                      .parts = parts_of(work->impute),
+                                      .parts = tess_imputation_parts(work->impute),
                                       .times = &work->times.file};
     struct tess_writer file = {0};
     double start = tess_clock();
 
-    if (tess_writer_open(&file, work->impute->output, &shape, comm, error) == TESS_OK &&
+    if (tess_writer_open(&file, work->output, &shape, comm, error) == TESS_OK &&
         tess_imputation_write_labels(work, &file, error) == TESS_OK) {
         work->times.labels = tess_clock() - start;
         if (write_values(work, &file, comm, error) == TESS_OK)
@@ -293,16 +223,21 @@ static int open_work(struct imputation *work, int rank, MPI_Comm comm, struct te
         choose(work, error);
     if (tess_agree(comm, error) != TESS_OK)
         return error->code;
-    tess_sets_broadcast(comm, &work->perturbation);
-    tess_sets_broadcast(comm, &work->context);
-    tess_sets_broadcast(comm, &work->readout);
-    work->n_rows = work->perturbation.n * work->context.n;
+    tess_imputation_broadcast(work, comm);
     return check_size(work, rank, comm, error);
+}
+
+/* What changes and kept values need. Collective. */
+static int open_measured(struct imputation *work, MPI_Comm comm, struct tess_error *error)
+{
+    if (work->impute->delta && tess_imputation_open_delta(work, comm, error) != TESS_OK)
+        return error->code;
+    return work->impute->keep ? tess_imputation_open_measured(work, comm, error) : TESS_OK;
 }
 
 int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct tess_error *error)
 {
-    struct imputation work = {.impute = impute};
+    struct imputation work = {.impute = impute, .output = impute->output};
     double start = tess_clock();
     int rank;
 
@@ -312,7 +247,8 @@ int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct te
     else if (!getenv("OMP_NUM_THREADS"))
         omp_set_num_threads(1);
     if (open_work(&work, rank, comm, error) == TESS_OK && !impute->dry_run &&
-        tess_imputation_open_blend(&work, comm, error) == TESS_OK) {
+        tess_imputation_open_blend(&work, comm, error) == TESS_OK &&
+        open_measured(&work, comm, error) == TESS_OK) {
         work.times.open = tess_clock() - start;
         write_file(&work, comm, error);
         work.times.all = tess_clock() - start;

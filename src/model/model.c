@@ -356,6 +356,8 @@ void tess_model_predict_changed(const struct tess_model *model, const struct tes
         predict_one(member, rows, columns->n_readouts, columns->readout, out);
         if (change->make)
             change->make(change->closure, members, out);
+        if (columns->then)
+            columns->then->make(columns->then->closure, members, out);
         members++;
         for (int64_t i = 0; i < room; i++) {
             double delta = (double)out[i] - mean[i];
@@ -375,7 +377,9 @@ void tess_model_predict_changed(const struct tess_model *model, const struct tes
 void tess_model_predict(const struct tess_model *model, const struct tess_rows *rows,
                         int64_t n_readouts, const int64_t *readout, float *out, float *deviation)
 {
-    tess_model_predict_changed(model, rows,
-                               &(struct tess_model_columns){n_readouts, readout, out, deviation},
-                               &(struct tess_model_change){NULL, NULL});
+    tess_model_predict_changed(
+        model, rows,
+        &(struct tess_model_columns){
+            .n_readouts = n_readouts, .readout = readout, .out = out, .deviation = deviation},
+        &(struct tess_model_change){NULL, NULL});
 }

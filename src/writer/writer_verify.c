@@ -22,7 +22,8 @@ static int check_rows(struct tess_source *source, const struct tess_writer_look 
         if (tess_source_read_rows(source, at, n, &block, problems, error) != TESS_OK)
             break;
         for (int64_t i = 0; block.dense && look->predicted && i < n * source->n_readouts; i++)
-            if (!isfinite(block.dense[i]) || (positive && block.dense[i] < 0)) {
+            if ((!isfinite(block.dense[i]) && !(look->gaps && isnan(block.dense[i]))) ||
+                (positive && block.dense[i] < 0)) {
                 tess_problems_add(problems, source->path, at + i / source->n_readouts + 1,
                                   source->readout.item[i % source->n_readouts],
                                   positive ? "is no deviation" : "is not finite");
