@@ -6,7 +6,10 @@
 #include "tessera/store.h"
 #include "tessera/mapping.h"
 #include "tessera/model.h"
+#include "tessera/preempt.h"
 #include "tessera/select.h"
+
+#include <jansson.h>
 
 /* Who the rows are (impute_rows.c): each perturbation in each context, context by context, or a
  * list. Places are those among the chosen. */
@@ -28,7 +31,8 @@ struct imputation_delta {
 
 /* Measured training values by rows (impute_measured.c). */
 struct imputation_measured {
-    struct tess_store store; /* open if n_readouts is not 0 */
+    int is_open;
+    struct tess_store store;
     struct tess_profiles profiles;
     struct tess_mapping component, context; /* the model's numbers in the store */
     int64_t n_readouts; /* chosen ones that the store has */
@@ -67,7 +71,32 @@ struct imputation {
     struct imputation_measured measured; /* own */
     struct imputation_marks marks; /* on rank 0; own */
     struct tess_impute_times times;
+    json_t *key; /* what it is made of; own */
+    int64_t block_rows; /* at most, of a block */
+    struct tess_deadline deadline;
 };
+
+#define TESS_IMPUTATION_BLOCKS 2 /* of a rank: one is predicted, one is written */
+
+/* All rows that are not there yet (impute_values.c): predicted, put, saved from time to time.
+ * TESS_EINTERRUPTED when it was asked to stop. Collective. */
+int tess_imputation_write_values(struct imputation *work, struct tess_writer *file, MPI_Comm comm,
+                                 struct tess_error *error);
+
+/* Before anything is written (impute_plan.c): does the disk have room for a file of so many bytes,
+ * and is it not larger than allowed? Then how large blocks may be, and what a rank will need.
+ * TESS_ECREATE, TESS_EUSAGE. Collective. */
+int tess_imputation_check_room(const struct imputation *work, double bytes, MPI_Comm comm,
+                               struct tess_error *error);
+int tess_imputation_plan_blocks(struct imputation *work, MPI_Comm comm, struct tess_error *error);
+
+/* What decides bits, labels and layout, by name, in words (impute_key.c): the key of an unfinished
+ * file, and a note in the whole one. Collective. */
+void tess_imputation_make_key(struct imputation *work, MPI_Comm comm);
+int tess_imputation_write_key(const struct imputation *work, struct tess_writer *file,
+                              struct tess_error *error);
+/* What else decides bits; own of the caller. Local. */
+char *tess_imputation_machine(const struct imputation *work);
 
 /* Perturbations, contexts, readouts, rows; `store` may be NULL. On rank 0; local. */
 int tess_imputation_choose(struct imputation *work, const struct tess_store *store,

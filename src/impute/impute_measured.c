@@ -32,7 +32,7 @@ int tess_imputation_open_measured(struct imputation *work, MPI_Comm comm, struct
     struct imputation_measured *measured = &work->measured;
     const char *path = work->impute->store ? work->impute->store : work->model.store_path;
 
-    if (measured->store.comm) /* is open */
+    if (measured->is_open)
         return TESS_OK;
     if (!path[0])
         return tess_error_set(error, TESS_EDATA,
@@ -47,6 +47,7 @@ int tess_imputation_open_measured(struct imputation *work, MPI_Comm comm, struct
     tess_mapping_init(&measured->context, &work->model.context, &measured->store.index.context,
                       NULL);
     measured->here = -1;
+    measured->is_open = 1;
     place_readouts(work);
     return error->code;
 }
