@@ -112,8 +112,13 @@ end_later() {
     kill -KILL "$child"
 }
 
-# newest RUN: the name of its newest checkpoint; nothing if it has none.
-newest() { (CDPATH='' cd -- "$1" 2>/dev/null && printf '%s\n' checkpoint-*[0-9].h5 | grep -v '\*' | sort | tail -n 1); }
+# newest RUN: the name of its newest checkpoint, of several members those of all; nothing if it has none.
+newest() {
+    local part
+    for part in "$1" "$1"/member-*; do
+        (CDPATH='' cd -- "$part" 2>/dev/null && printf '%s\n' checkpoint-*[0-9].h5 | grep -v '\*' | sort | tail -n 1)
+    done | paste -s -d ' ' -
+}
 
 # may_restart FILE MARK MAX: call it at each start. MARK says how far the work is; FILE remembers it and
 # how often the work was started without getting further. False when that was more than MAX times.

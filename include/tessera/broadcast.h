@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct tess_commit;
+struct tess_strings;
 struct tess_vocab;
 
 /* Rank 0's block to all. `bytes` agrees. Collective over comm. */
@@ -15,6 +16,9 @@ void tess_broadcast(MPI_Comm comm, void *block, size_t bytes);
 /* Rank 0's text to all: *text is not NULL there, and allocated and own of the caller on the others.
  * Collective over comm. */
 void tess_broadcast_text(MPI_Comm comm, char **text);
+
+/* Rank 0's list of texts to all; the others' must be empty. Collective over comm. */
+void tess_broadcast_strings(MPI_Comm comm, struct tess_strings *strings);
 
 /* Rank 0's vocabulary to all; the others' must be empty. Collective over comm. */
 void tess_broadcast_vocab(MPI_Comm comm, struct tess_vocab *vocab);

@@ -18,7 +18,8 @@ struct tess_error;
 
 enum tess_kind_of_model { TESS_KIND_MLP, TESS_KIND_DOT, TESS_KIND_CP, TESS_KIND_AUTO };
 enum tess_combination_rule { TESS_COMBINE_MEAN, TESS_COMBINE_SUM, TESS_COMBINE_MAX };
-enum tess_sampling { TESS_SAMPLING_TILES, TESS_SAMPLING_OBSERVATIONS };
+enum tess_sampling { TESS_SAMPLING_TILES, TESS_SAMPLING_OBSERVATIONS, TESS_SAMPLING_AUTO };
+enum tess_activation { TESS_ACTIVATION_RELU, TESS_ACTIVATION_SILU };
 enum tess_precision { TESS_PRECISION_FLOAT32, TESS_PRECISION_BFLOAT16, TESS_PRECISION_AUTO };
 enum tess_optimizer_kind { TESS_OPTIMIZER_ADAM, TESS_OPTIMIZER_ADAMW, TESS_OPTIMIZER_SGD };
 enum tess_schedule_kind { TESS_SCHEDULE_CONSTANT, TESS_SCHEDULE_EXPONENTIAL, TESS_SCHEDULE_COSINE };
@@ -38,12 +39,13 @@ struct tess_config {
     struct {
         int64_t kind; /* enum tess_kind_of_model; a trainer's and a checkpoint's is never AUTO */
         int64_t embedding_dim, hidden_dim, layers;
+        int64_t activation; /* enum tess_activation */
         double dropout;
         int64_t combination; /* enum tess_combination_rule */
     } model;
     struct {
         int64_t epochs, batch;
-        int64_t sampling; /* enum tess_sampling */
+        int64_t sampling; /* enum tess_sampling; a trainer's and a checkpoint's is never AUTO */
         int64_t lanes; /* 0: chosen, as batch */
         int64_t optimizer; /* enum tess_optimizer_kind */
         double learning_rate;
@@ -55,6 +57,8 @@ struct tess_config {
         int64_t tile_experiments, tile_readouts; /* shape of a training tile; 0: chosen */
         int64_t patience; /* epochs without improvement; 0: never stop early */
         int64_t precision; /* enum tess_precision; a trainer's and a checkpoint's is never AUTO */
+        int64_t members, groups; /* of an ensemble; of ranks that train them side by side */
+        char member_kinds[TESS_PATH]; /* "mlp,dot": names of kinds, in turn; "": model.kind */
         int64_t threads; /* of a rank; 0: as OMP_NUM_THREADS says, else 1 */
     } train;
     struct {

@@ -9,6 +9,7 @@
 #include "tessera/baselines.h"
 #include "tessera/blend.h"
 #include "tessera/bootstrap.h"
+#include "tessera/calibration.h"
 #include "tessera/ceiling.h"
 #include "tessera/mapping.h"
 #include "tessera/store.h"
@@ -43,6 +44,16 @@ struct tess_group { /* all experiments, or a context's; rank 0 */
     uint8_t above[TESS_DISCRIMINATION]; /* which */
 };
 
+/* How good the deviation of an ensemble's members is. Rank 0. */
+struct tess_spread {
+    int64_t n_experiments, n; /* values of these experiments */
+    double *error, *deviation; /* (n) own */
+    const char *uncalibrated; /* why there is no calibration; NULL: there is one */
+    struct tess_calibration calibration;
+    double rank_correlation;
+    struct tess_coverage raw, calibrated;
+};
+
 struct tess_evaluation {
     const struct tess_store *store; /* borrowed */
     const struct tess_model *model; /* borrowed, or NULL */
@@ -71,6 +82,8 @@ struct tess_evaluation {
     struct tess_strings unscored; /* "A+B in c": what the model says nothing about; own */
     int64_t *n_unscored; /* (contexts) how many those are; own */
 
+    struct tess_spread spread; /* n 0: there is no ensemble; own */
+
     int n_methods; /* has_model + TESS_BASELINES */
     int64_t n_groups;
     struct tess_group *group; /* (n_groups) all first, then contexts; rank 0; own */
@@ -82,6 +95,12 @@ int tess_evaluate_run(struct tess_evaluation *evaluation, const struct tess_stor
                       const struct tess_model *model, const struct tess_evaluate_options *options,
                       MPI_Comm comm, struct tess_error *error);
 void tess_evaluate_release(struct tess_evaluation *evaluation);
+
+/* deviation.json (deviation.h) of a run whose training is over: fitted to its members' predictions
+ * of the validation values, as with --blend auto and off, unless it is there already. None is made
+ * of fewer than two members, or without validation values; nothing fails for it: rank 0 warns.
+ * Collective over comm. */
+void tess_evaluate_calibrate(const char *directory, MPI_Comm comm);
 
 /* Everything, as JSON; own of the caller. Rank 0. */
 json_t *tess_evaluate_json(const struct tess_evaluation *evaluation);

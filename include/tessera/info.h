@@ -19,6 +19,9 @@ enum tess_info_kind {
 };
 int tess_info_kind(const char *path, struct tess_error *error);
 
+/* A run of several members: what the best checkpoint of each says, and deviation.json. NULL on
+ * error. Local. */
+json_t *tess_info_members(const char *path, struct tess_error *error);
 /* Of an open store, rank 0's: counts, split, hash, one row for every context. Own of the caller. */
 json_t *tess_info_store(const struct tess_store *store);
 

@@ -1,4 +1,5 @@
-/* run.h -- a training from its first epoch to its last, in a run directory. */
+/* run.h -- a training from its first epoch to its last, or those of the members of an ensemble, in
+ * a run directory. */
 #ifndef TESSERA_RUN_H
 #define TESSERA_RUN_H
 
@@ -9,11 +10,13 @@ struct tess_error;
 
 struct tess_train_options {
     int fresh; /* move an earlier run aside and start over */
+    int dry_run; /* say what would be done, and stop */
     double time_limit; /* seconds until it must have stopped; 0: none */
 };
 
 /* The whole of `train`: run directory, log, epochs, checkpoints, resuming. TESS_EINTERRUPTED after
- * a complete checkpoint when asked to stop. Collective. */
+ * a complete checkpoint when asked to stop; TESS_ECONFIG for settings that do not go together, or
+ * not with what the directory holds. Collective. */
 int tess_train(const struct tess_config *config, const struct tess_train_options *options,
                MPI_Comm comm, struct tess_error *error);
 

@@ -147,6 +147,11 @@ void tess_trainer_adopt(struct tess_trainer *trainer, const struct tess_state *s
  * damaged. Collective. */
 int tess_trainer_resume(struct tess_trainer *trainer, const char *path, struct tess_error *error);
 
+/* TESS_ECONFIG, naming what differs, if a setting is another that must stay when the training of
+ * `path` goes on. Local. */
+int tess_trainer_compare(const struct tess_config *before, const struct tess_config *now,
+                         const char *path, struct tess_error *error);
+
 /* The whole state, written aside by all ranks, fsynced, renamed (checkpoint.h). TESS_EDATA if
  * parameters are not finite any more; other codes: it cannot be written. Collective. */
 int tess_trainer_save(const struct tess_trainer *trainer, const char *path,

@@ -1,9 +1,12 @@
 /* call.c -- the values of options, as texts, lists and numbers. */
 #include "call.h"
 
+#include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/bfloat16.h"
+#include "tessera/broadcast.h"
 #include "tessera/error.h"
+#include "tessera/rundir.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -122,6 +125,17 @@ int tess_call_precision(const struct tess_call *call, int *precision, struct tes
         return tess_error_set(error, TESS_EUSAGE,
                               "--precision: '%s' is none of auto, float32, bfloat16", text);
     return TESS_OK;
+}
+
+/* Rank 0 looks into the directories. */
+int tess_call_models(const struct tess_call *call, int first, struct tess_strings *out,
+                     struct tess_error *error)
+{
+    for (int i = first; i < call->n_args && call->rank == 0 && error->code == TESS_OK; i++)
+        tess_rundir_expand(call->args[i], out, error);
+    if (tess_agree(call->comm, error) == TESS_OK)
+        tess_broadcast_strings(call->comm, out);
+    return error->code;
 }
 
 /* In the order of the table, whatever the order given: the same call gives the same text. */

@@ -35,6 +35,7 @@ static const struct tess_option options[] = {
 };
 
 struct inputs {
+    struct tess_strings member; /* paths of the models */
     struct tess_store store;
     struct tess_model model;
     int has_store, has_model;
@@ -114,8 +115,9 @@ static int open_inputs(struct inputs *inputs, const struct tess_call *call, cons
         path = call->args[0];
     else {
         inputs->has_model = 1;
-        if (tess_model_open_ensemble(&inputs->model, call->n_args, call->args, inputs->precision,
-                                     call->comm, error) != TESS_OK)
+        if (tess_call_models(call, 0, &inputs->member, error) != TESS_OK ||
+            tess_model_open_ensemble(&inputs->model, (int)inputs->member.n, inputs->member.item,
+                                     inputs->precision, call->comm, error) != TESS_OK)
             return error->code;
         path = named ? named : inputs->model.store_path;
     }
@@ -197,6 +199,7 @@ static int run(struct tess_call *call, struct tess_error *error)
     }
     tess_evaluate_release(&evaluation);
     tess_strings_release(&chosen.control);
+    tess_strings_release(&inputs.member);
     if (inputs.has_store)
         tess_store_release(&inputs.store);
     if (inputs.has_model)
@@ -209,8 +212,9 @@ const struct tess_command tess_command_evaluate = {
     .usage = "evaluate RUN…|CHECKPOINT…|STORE [--split test] [--json FILE] [options]",
     .summary = "scores on held-out experiments, beside every baseline and the noise ceiling",
     .details = "A run or a checkpoint is scored on the store that it was trained on. A store alone "
-               "gives the\nbaselines' scores, or those of --predictions. Several runs (seeds) are "
-               "scored as one model,\nthe mean of their predictions.",
+               "gives the\nbaselines' scores, or those of --predictions. Several runs (seeds), and "
+               "the members of one\n(train.members), are scored as one model, the mean of their "
+               "predictions; then how good their\ndeviation is, too.",
     .options = options,
     .outputs = (const char *const[]){"json", NULL},
     .min_args = 1,

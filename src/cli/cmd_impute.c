@@ -10,6 +10,7 @@
 
 static const struct tess_option options[] = {
     {"output", 'o', "OUT{ENDINGS}", "where to write (required)"},
+    {"per-context", 0, "DIR", "in place of -o: a file CONTEXT{ENDINGS} for each context"},
     {"format", 0, "h5ad|gctx",
      "AnnData or GCTX, whatever OUT is called (default: as its name ends)"},
     {"contexts", 'c', "LIST", "contexts (default: all that were trained)"},
@@ -54,6 +55,7 @@ static int read_word(const struct tess_call *call, const char *name, const char 
 static void read_forms(const struct tess_call *call, struct tess_impute *impute,
                        struct tess_error *error)
 {
+    impute->directory = tess_call_option(call, "per-context");
     impute->format = tess_call_option(call, "format");
     impute->pairs = tess_call_option(call, "pairs");
     impute->triples = tess_call_option(call, "triples");
@@ -67,8 +69,6 @@ static int read_options(const struct tess_call *call, struct tess_impute *impute
 {
     double minutes = 0;
 
-    impute->n_models = call->n_args;
-    impute->model = call->args;
     impute->output = tess_call_option(call, "output");
     read_forms(call, impute, error);
     impute->store = tess_call_option(call, "store");
@@ -92,13 +92,20 @@ static int read_options(const struct tess_call *call, struct tess_impute *impute
 static int run(struct tess_call *call, struct tess_error *error)
 {
     struct tess_impute impute = {0};
+    struct tess_strings member = {0};
     char *command = tess_call_text(call);
 
     tess_preempt_install(); /* what signals ask for is done between two rounds */
     impute.command = command;
-    if (read_options(call, &impute, error) == TESS_OK) /* the same on every rank */
+    if (tess_call_models(call, 0, &member, error) == TESS_OK) {
+        impute.n_models = (int)member.n;
+        impute.model = member.item;
+    }
+    if (error->code == TESS_OK &&
+        read_options(call, &impute, error) == TESS_OK) /* the same on every rank */
         tess_impute_write(&impute, call->comm, error);
     tess_impute_release(&impute);
+    tess_strings_release(&member);
     tess_free(command);
     return error->code;
 }
@@ -116,7 +123,9 @@ const struct tess_command tess_command_impute = {
         "refused. Rows are PERTURBATION@CONTEXT; obs has perturbation, context, type, and "
         "observed\n"
         "where the store can be read. Memory is bounded: rows are predicted and written block by\n"
-        "block. Of several models (seeds), X is the mean and layers/std the standard deviation.\n"
+        "block. Of several models (seeds, or the members of one run), X is the mean, layers/std "
+        "the\nstandard deviation, and layers/std_calibrated that of a measured value, where the "
+        "training\nfitted it (deviation.json).\n"
         "\nUntil the file is whole it is OUT.part, and OUT.part.json says how far it is. The same\n"
         "command again goes on from there, on any number of ranks; another model, selection or\n"
         "option is refused. SIGUSR1, SIGTERM, SIGINT, the time limit and the batch system's end\n"

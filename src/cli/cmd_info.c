@@ -59,6 +59,17 @@ static void add_blend(const char *directory, json_t *json)
         json_object_set_new(json, "blend", tess_blend_json(&blend));
 }
 
+/* NULL: there was an error. */
+static void print(const struct tess_call *call, json_t *json)
+{
+    if (json && tess_call_option(call, "json")) {
+        json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+        putchar('\n');
+    } else if (json)
+        tess_info_print(json, stdout);
+    json_decref(json);
+}
+
 /* run: the directory that the file was found in; NULL: it was named itself. */
 static int describe(const struct tess_call *call, const char *path, const char *run,
                     struct tess_error *error)
@@ -67,13 +78,7 @@ static int describe(const struct tess_call *call, const char *path, const char *
 
     if (json && run)
         add_blend(run, json);
-    if (json && tess_call_option(call, "json")) {
-        json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-        putchar('\n');
-    } else if (json)
-        tess_info_print(json, stdout);
-    if (json)
-        json_decref(json);
+    print(call, json);
     return error->code;
 }
 
@@ -87,7 +92,9 @@ static int describe_path(const struct tess_call *call, struct tess_error *error)
     if (tess_zarr_refuse(path, error) != TESS_OK)
         return error->code;
     if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
-        if (tess_rundir_find(path, &checkpoint, &store, error) == TESS_OK)
+        if (tess_rundir_holds_members(path))
+            print(call, tess_info_members(path, error));
+        else if (tess_rundir_find(path, &checkpoint, &store, error) == TESS_OK)
             describe(call, checkpoint.item[0], path, error);
         tess_strings_release(&checkpoint);
         tess_free(store);

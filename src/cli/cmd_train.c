@@ -3,8 +3,8 @@
 
 #include "tessera/config.h"
 #include "tessera/error.h"
+#include "tessera/evaluate.h"
 #include "tessera/run.h"
-#include "tessera/trainer.h"
 
 #include <string.h>
 
@@ -16,19 +16,10 @@ static const struct tess_option options[] = {
     {0},
 };
 
-static int plan(const struct tess_config *config, MPI_Comm comm, struct tess_error *error)
-{
-    struct tess_trainer trainer;
-
-    if (tess_trainer_open(&trainer, config, comm, error) == TESS_OK)
-        tess_trainer_announce(&trainer);
-    tess_trainer_release(&trainer);
-    return error->code;
-}
-
 static int run(struct tess_call *call, struct tess_error *error)
 {
-    struct tess_train_options train = {.fresh = tess_call_option(call, "fresh") != NULL};
+    struct tess_train_options train = {.fresh = tess_call_option(call, "fresh") != NULL,
+                                       .dry_run = tess_call_option(call, "dry-run") != NULL};
     struct tess_config config;
     double minutes = 0;
 
@@ -38,9 +29,10 @@ static int run(struct tess_call *call, struct tess_error *error)
     /* value[0] is --set (the first of the table), as given: a setting may hold commas */
     if (tess_config_read(&config, call->args[0], &call->value[0], call->comm, error) != TESS_OK)
         return error->code;
-    if (tess_call_option(call, "dry-run"))
-        return plan(&config, call->comm, error);
-    return tess_train(&config, &train, call->comm, error);
+    if (tess_train(&config, &train, call->comm, error) == TESS_OK && config.train.members > 1 &&
+        !train.dry_run)
+        tess_evaluate_calibrate(config.run.directory, call->comm);
+    return error->code;
 }
 
 const struct tess_command tess_command_train = {
@@ -52,7 +44,8 @@ const struct tess_command tess_command_train = {
         "docs/configuration.md lists them. data.store and run.directory must be set, there or\n"
         "with --set. The run directory holds used.yaml (the settings), log.jsonl (a line an\n"
         "epoch), checkpoint-<step>.h5 (the newest few) and best-<step>.h5 (lowest validation "
-        "RMSE).\n"
+        "RMSE). With train.members above 1 it holds a directory member-<number> of these for each\n"
+        "seed, and deviation.json.\n"
         "\nThe same command again goes on from the newest intact checkpoint, on any number of\n"
         "ranks. SIGUSR1, SIGTERM, SIGINT, the time limit, the batch system's end time and a file\n"
         "STOP in the run directory lead to a checkpoint and exit code 75: run me again. STOP is\n"

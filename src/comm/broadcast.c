@@ -42,6 +42,24 @@ void tess_broadcast_text(MPI_Comm comm, char **text)
     tess_broadcast(comm, *text, (size_t)n);
 }
 
+void tess_broadcast_strings(MPI_Comm comm, struct tess_strings *strings)
+{
+    int64_t n = (int64_t)strings->n;
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    MPI_Bcast(&n, 1, MPI_INT64_T, 0, comm);
+    for (int64_t i = 0; i < n; i++) {
+        char *text = rank == 0 ? strings->item[i] : NULL;
+
+        tess_broadcast_text(comm, &text);
+        if (rank != 0) {
+            tess_strings_add(strings, text);
+            tess_free(text);
+        }
+    }
+}
+
 void tess_broadcast_commit(MPI_Comm comm, struct tess_commit *commit)
 {
     char *path = commit->path, *aside = commit->aside;

@@ -17,10 +17,11 @@
     {                                                                                              \
 #field, TESS_PARAM_CHOICE, 1, AT(field), initial, 0, 0, choices, NULL, help                \
     }
-#define PATH(field, help)                                                                          \
+#define TEXT(field, unit, help)                                                                    \
     {                                                                                              \
-#field, TESS_PARAM_TEXT, 0, AT(field), "", 0, 0, NULL, "path", help                        \
+#field, TESS_PARAM_TEXT, 0, AT(field), "", 0, 0, NULL, unit, help                          \
     }
+#define PATH(field, help) TEXT(field, "path", help)
 #define LAYOUT(type, field, initial, low, high, unit, help)                                        \
     {                                                                                              \
 #field, type, 0, AT(field), initial, low, high, NULL, unit, help                           \
@@ -59,6 +60,9 @@ const struct tess_param tess_params[] = {
         "Units of each hidden layer."),
     INT(model.layers, "2", 0, 64, "layers",
         "Hidden layers. 0: a linear function of the three embeddings."),
+    CHOICE(model.activation, "silu", "relu|silu",
+           "Of the hidden layers' units. silu: z / (1 + exp(-z)), smooth, the more accurate one. relu: "
+           "max(z, 0), as published."),
     REAL(model.dropout, "0.1", 0, 0.99, "share",
          "Share of hidden units dropped in each training step."),
     CHOICE(model.combination, "mean", "mean|sum|max",
@@ -69,9 +73,11 @@ const struct tess_param tess_params[] = {
     INT(train.batch, "0", 0, 1e12, "observations",
         "Observations per step, over all lanes. 0: chosen from the data, the power of two that gives "
         "256 to 512 steps an epoch, kept between 256 and 16384 and not below train.lanes."),
-    CHOICE(train.sampling, "tiles", "tiles|observations",
-           "What a step takes. tiles: blocks of experiments x readouts, much cheaper. observations: "
-           "single values drawn at random, as published."),
+    CHOICE(train.sampling, "auto", "tiles|observations|auto",
+           "What a step takes. tiles: blocks of experiments x readouts, much cheaper in large steps. "
+           "observations: single values drawn at random, as published. auto: observations for an mlp "
+           "with at most 524288 of them to train on, which then learns more and no slower, unless a "
+           "tile's shape is set; else tiles."),
     INT(train.tile_experiments, "0", 0, 65536, "experiments",
         "Experiments of a tile. 0: chosen by the program from the data and the batch."),
     INT(train.tile_readouts, "0", 0, 65536, "readouts",
@@ -103,6 +109,15 @@ const struct tess_param tess_params[] = {
          "Momentum of sgd; the others do not use it."),
     INT(train.patience, "0", 0, 1e6, "epochs",
         "Stop when the validation RMSE has not improved for so many epochs. 0: never."),
+    LAYOUT(TESS_PARAM_INT, train.members, "1", 1, 1000, "models",
+           "So many models of an ensemble, in member-1, member-2, … of the run directory, with run.seed, "
+           "run.seed + 1, …; each is the same as a run of its own with that seed. Raised later, members "
+           "are added."),
+    TEXT(train.member_kinds, "kinds",
+         "Kinds of the members in turn, as mlp,dot: so many members that follow each other share a "
+         "seed. Empty: all have model.kind."),
+    LAYOUT(TESS_PARAM_INT, train.groups, "1", 1, 1e6, "groups",
+           "Members are trained side by side on so many groups of ranks. 1: one after another."),
     LAYOUT(TESS_PARAM_INT, train.threads, "0", 0, 4096, "threads",
            "Threads of a rank. 0: as OMP_NUM_THREADS says, else 1."),
 

@@ -66,10 +66,11 @@ static int learn(struct tess_evaluation *evaluation, struct tess_error *error)
     return error->code;
 }
 
-int tess_evaluate_run(struct tess_evaluation *evaluation, const struct tess_store *store,
-                      const struct tess_model *model, const struct tess_evaluate_options *options,
-                      MPI_Comm comm, struct tess_error *error)
+int tess_evaluate_begin(struct tess_evaluation *evaluation, const struct tess_store *store,
+                        const struct tess_model *model, const struct tess_evaluate_options *options,
+                        int always, struct tess_error *error)
 {
+    MPI_Comm comm = evaluation->comm;
     int n_ranks;
 
     MPI_Comm_size(comm, &n_ranks);
@@ -82,9 +83,21 @@ int tess_evaluate_run(struct tess_evaluation *evaluation, const struct tess_stor
                                                                 : "");
     tess_profiles_init(&evaluation->profiles, store, TESS_PROFILES_BYTES);
     if (tess_evaluate_choose(evaluation, error) == TESS_OK &&
-        open_blender(evaluation, error) == TESS_OK && learn(evaluation, error) == TESS_OK &&
-        check_any(evaluation, error) == TESS_OK)
-        tess_evaluate_groups(evaluation, error);
+        open_blender(evaluation, error) == TESS_OK && (always || evaluation->blender.active))
+        learn(evaluation, error);
+    return error->code;
+}
+
+int tess_evaluate_run(struct tess_evaluation *evaluation, const struct tess_store *store,
+                      const struct tess_model *model, const struct tess_evaluate_options *options,
+                      MPI_Comm comm, struct tess_error *error)
+{
+    evaluation->comm = comm;
+    if (tess_evaluate_begin(evaluation, store, model, options, 1, error) == TESS_OK &&
+        check_any(evaluation, error) == TESS_OK &&
+        tess_evaluate_groups(evaluation, error) == TESS_OK &&
+        tess_evaluate_spread(evaluation, error) == TESS_OK)
+        tess_evaluate_score_spread(evaluation);
     return error->code;
 }
 
@@ -107,5 +120,7 @@ void tess_evaluate_release(struct tess_evaluation *evaluation)
     tess_free(evaluation->first);
     tess_free(evaluation->predicted);
     tess_free(evaluation->group);
+    tess_free(evaluation->spread.error);
+    tess_free(evaluation->spread.deviation);
     *evaluation = (struct tess_evaluation){0};
 }

@@ -4,10 +4,21 @@
 
 #include "tessera/evaluate.h"
 
+/* Who is scored on what: profiles, chosen experiments, the model's blend and, if it needs
+ * them or `always`, the baselines. evaluation->comm is set before. Collective over it. */
+int tess_evaluate_begin(struct tess_evaluation *evaluation, const struct tess_store *store,
+                        const struct tess_model *model, const struct tess_evaluate_options *options,
+                        int always, struct tess_error *error);
 /* What the model predicts for the scored experiments [begin, end) of one context: (end - begin,
- * readouts of the context), NaN where it cannot. Local. */
+ * readouts of the context), NaN where it cannot; deviation: of its members, the same, or NULL.
+ * Local. */
 int tess_evaluate_predict(const struct tess_evaluation *evaluation, int64_t begin, int64_t end,
-                          double *out, struct tess_error *error);
+                          double *out, double *deviation, struct tess_error *error);
+/* Errors and deviations of an ensemble into evaluation->spread on rank 0, in the order of the
+ * experiments: of all of them, or of some if there are more than a million values. Collective. */
+int tess_evaluate_spread(struct tess_evaluation *evaluation, struct tess_error *error);
+/* The spread's scores, with the calibration of the run if it has one. Collective. */
+void tess_evaluate_score_spread(struct tess_evaluation *evaluation);
 /* NaN in place of the measured values of a held-out unit that the model says nothing about; returns
  * how many those are. Local. */
 int64_t tess_evaluate_mask(const struct tess_evaluation *evaluation, int64_t unit, float *measured);

@@ -203,6 +203,30 @@ static json_t *source_json(const struct tess_evaluation *evaluation)
     return object;
 }
 
+static json_t *coverage_json(const struct tess_coverage *coverage)
+{
+    return json_pack("{s:f, s:f}", "68", coverage->share[0], "95", coverage->share[1]);
+}
+
+/* How good the deviation of the members is; NULL: there is none. */
+static json_t *deviation_json(const struct tess_spread *spread)
+{
+    json_t *object, *calibrated = NULL;
+
+    if (spread->n == 0)
+        return NULL;
+    if (!spread->uncalibrated)
+        calibrated =
+            json_pack("{s:f, s:f, s:o}", "scale", spread->calibration.scale, "noise",
+                      spread->calibration.noise, "coverage", coverage_json(&spread->calibrated));
+    object = json_pack("{s:I, s:I, s:o}", "experiments", (json_int_t)spread->n_experiments,
+                       "values", (json_int_t)spread->n, "coverage", coverage_json(&spread->raw));
+    put(object, "rank_correlation", spread->rank_correlation,
+        "of fewer than three values, or of values that are all the same");
+    put_object(object, "calibrated", calibrated, spread->uncalibrated);
+    return object;
+}
+
 json_t *tess_evaluate_json(const struct tess_evaluation *evaluation)
 {
     const struct tess_evaluate_options *options = &evaluation->options;
@@ -213,6 +237,8 @@ json_t *tess_evaluate_json(const struct tess_evaluation *evaluation)
     json_object_set_new(object, "seed", json_integer((json_int_t)options->seed));
     json_object_set_new(object, "source", source_json(evaluation));
     put_group(object, evaluation, &evaluation->group[0]);
+    put_object(object, "deviation", deviation_json(&evaluation->spread),
+               "there are no several models");
     for (int64_t g = 1; g < evaluation->n_groups; g++) {
         int64_t context = evaluation->group[g].context;
         json_t *one = json_object();

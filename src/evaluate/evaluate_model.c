@@ -80,7 +80,7 @@ int64_t tess_evaluate_mask(const struct tess_evaluation *evaluation, int64_t uni
 /* Only readouts that the model was trained on are asked for; their values are spread over the
  * context's panel, whose other places are NaN already. All experiments are of one context. */
 static int predict_model(const struct tess_evaluation *evaluation, int64_t begin, int64_t end,
-                         double *out, struct tess_error *error)
+                         double *out, double *deviation, struct tess_error *error)
 {
     const struct tess_profiles *profiles = &evaluation->profiles;
     const struct tess_index *index = &evaluation->store->index;
@@ -89,7 +89,7 @@ static int predict_model(const struct tess_evaluation *evaluation, int64_t begin
     int64_t *readout = TESS_NEW(int64_t, width), *place = TESS_NEW(int64_t, width);
     int64_t *context = TESS_NEW(int64_t, n);
     struct tess_sets members = {0};
-    float *value;
+    float *value, *apart;
 
     for (int64_t i = 0; i < n; i++) {
         int64_t combination = profiles->combination[evaluation->unit[begin + i]];
@@ -105,13 +105,22 @@ static int predict_model(const struct tess_evaluation *evaluation, int64_t begin
         known += readout[known] >= 0;
     }
     value = TESS_NEW(float, n *known);
+    apart = deviation ? TESS_NEW(float, n *known) : NULL;
     tess_blender_predict(
         &evaluation->blender, &(struct tess_rows){n, members.first, members.member, context},
-        &(struct tess_model_columns){.n_readouts = known, .readout = readout, .out = value}, error);
-    for (int64_t i = 0; i < n * known; i++)
-        out[i / known * width + place[i % known]] = (double)value[i];
+        &(struct tess_model_columns){
+            .n_readouts = known, .readout = readout, .out = value, .deviation = apart},
+        error);
+    for (int64_t i = 0; i < n * known; i++) {
+        int64_t at = i / known * width + place[i % known];
+
+        out[at] = (double)value[i];
+        if (deviation)
+            deviation[at] = (double)apart[i];
+    }
     tess_sets_release(&members);
     tess_free(value);
+    tess_free(apart);
     tess_free(context);
     tess_free(readout);
     tess_free(place);
@@ -119,7 +128,7 @@ static int predict_model(const struct tess_evaluation *evaluation, int64_t begin
 }
 
 int tess_evaluate_predict(const struct tess_evaluation *evaluation, int64_t begin, int64_t end,
-                          double *out, struct tess_error *error)
+                          double *out, double *deviation, struct tess_error *error)
 {
     const struct tess_profiles *profiles = &evaluation->profiles;
     int64_t width = tess_profiles_width(profiles, profiles->context_of[evaluation->unit[begin]]);
@@ -132,5 +141,6 @@ int tess_evaluate_predict(const struct tess_evaluation *evaluation, int64_t begi
         for (int64_t k = 0; k < width; k++)
             out[(i - begin) * width + k] = row ? (double)row[k] : NAN;
     }
-    return evaluation->predicted ? error->code : predict_model(evaluation, begin, end, out, error);
+    return evaluation->predicted ? error->code
+                                 : predict_model(evaluation, begin, end, out, deviation, error);
 }

@@ -187,6 +187,29 @@ static void print_above(const struct tess_evaluation *evaluation, const struct t
         fprintf(out, ": %s.\n", tess_evaluate_above);
 }
 
+/* How good the deviation of the members is. */
+static void print_spread(const struct tess_evaluation *evaluation, FILE *out)
+{
+    const struct tess_spread *spread = &evaluation->spread;
+    const struct tess_coverage *raw = &spread->raw, *calibrated = &spread->calibrated;
+
+    if (spread->n == 0)
+        return;
+    fprintf(out, "\n%-36s %13s %13s\n", "deviation of the members", "within 68 %", "within 95 %");
+    fprintf(out, "%-36s %11.1f %% %11.1f %%\n", "as it is", 100 * raw->share[0],
+            100 * raw->share[1]);
+    if (spread->uncalibrated)
+        fprintf(out, "%-36s %13s %13s  (%s)\n", "calibrated", "-", "-", spread->uncalibrated);
+    else
+        fprintf(out, "%-36s %11.1f %% %11.1f %%  (× %.3g, and noise of %.3g)\n", "calibrated",
+                100 * calibrated->share[0], 100 * calibrated->share[1], spread->calibration.scale,
+                spread->calibration.noise);
+    fprintf(out, "%-36s", "rank correlation with the error");
+    print_number(out, spread->rank_correlation);
+    fprintf(out, "    (%lld experiments, %lld values)\n", (long long)spread->n_experiments,
+            (long long)spread->n);
+}
+
 void tess_evaluate_print(const struct tess_evaluation *evaluation, FILE *out)
 {
     const struct tess_group *all = &evaluation->group[0];
@@ -202,6 +225,7 @@ void tess_evaluate_print(const struct tess_evaluation *evaluation, FILE *out)
     print_above(evaluation, all, out);
     if (evaluation->has_model)
         print_differences(evaluation, out);
+    print_spread(evaluation, out);
     if (evaluation->n_groups > 2)
         print_contexts(evaluation, out);
 }

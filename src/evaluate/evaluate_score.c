@@ -112,7 +112,7 @@ static int batch_init(struct batch *batch, struct tess_evaluation *evaluation, i
     for (int64_t i = 0; i < n; i++)
         combination[i] = profiles->combination[evaluation->unit[begin + i]];
     if (!has_model ||
-        tess_evaluate_predict(evaluation, begin, end, batch->value[0], error) == TESS_OK)
+        tess_evaluate_predict(evaluation, begin, end, batch->value[0], NULL, error) == TESS_OK)
         tess_baselines_predict(&evaluation->baselines, &query, batch->value + has_model,
                                batch->fallback, error);
     tess_free(combination);

@@ -14,9 +14,11 @@
 #include "tessera/store.h"
 #include "tessera/writer.h"
 
+#include <errno.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 int tess_impute_check(const struct tess_impute *impute, struct tess_error *error)
 {
@@ -35,6 +37,11 @@ int tess_impute_check(const struct tess_impute *impute, struct tess_error *error
     if (impute->format && tess_writer_check_format("--format", impute->format,
                                                    tess_imputation_parts(impute), error) != TESS_OK)
         return error->code;
+    if (impute->directory && impute->directory[0] && !impute->output)
+        return TESS_OK;
+    if (impute->directory)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--per-context names the directory of the files: leave out -o");
     if (impute->output && impute->output[0])
         return impute->format
                    ? TESS_OK
@@ -55,7 +62,8 @@ void tess_impute_release(struct tess_impute *impute)
 
 static void release(struct imputation *work)
 {
-    tess_imputation_close_blend(work);
+    tess_blender_release(&work->blender);
+    tess_blend_store_release(&work->learned);
     tess_model_release(&work->model);
     tess_sets_release(&work->perturbation);
     tess_sets_release(&work->context);
@@ -94,10 +102,11 @@ static void choose(struct imputation *work, struct tess_error *error)
 static double bytes_of(const struct imputation *work)
 {
     double name = work->model.perturbation.width + work->model.context.width + 2;
-    double matrices = work->model.n_members > 1 ? 2 : 1, bytes = work->impute->half ? 2 : 4;
-    double values = (double)work->readout.n * (matrices * bytes + (work->impute->keep ? 1 : 0));
+    double bytes = work->impute->half ? 2 : 4;
+    double values =
+        (double)work->readout.n * (work->n_matrices * bytes + (work->impute->keep ? 1 : 0));
 
-    return (double)work->n_rows * (values + 2 * name + 13) + 1e5;
+    return (double)work->n_rows * (values + 2 * name + 17) + 1e5;
 }
 
 static int check_size(const struct imputation *work, MPI_Comm comm, struct tess_error *error)
@@ -105,7 +114,7 @@ static int check_size(const struct imputation *work, MPI_Comm comm, struct tess_
     double bytes = bytes_of(work);
 
     tess_info("%s: %lld perturbations × %lld readouts × %lld contexts = %.4g values, about %.3g %s",
-              work->impute->output, (long long)work->perturbation.n, (long long)work->readout.n,
+              work->output, (long long)work->perturbation.n, (long long)work->readout.n,
               (long long)work->context.n, (double)work->n_rows * (double)work->readout.n,
               bytes < 1e9 ? bytes / 1e6 : bytes / 1e9, bytes < 1e9 ? "MB" : "GB");
     return tess_imputation_check_room(work, bytes, comm, error);
@@ -151,6 +160,31 @@ static int write_file(struct imputation *work, MPI_Comm comm, struct tess_error 
     return error->code;
 }
 
+/* A file for each context, one after the other: each whole or not at all, and one that is there is
+ * passed over, so that an interrupted command goes on with the next. */
+static int write_contexts(struct imputation *work, MPI_Comm comm, struct tess_error *error)
+{
+    const char *directory = work->impute->directory;
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    if (rank == 0 && mkdir(directory, 0777) < 0 && errno != EEXIST)
+        tess_error_set(error, TESS_ECREATE, "%s: the directory cannot be made: %s", directory,
+                       strerror(errno));
+    tess_agree(comm, error);
+    for (int64_t i = 0; i < work->context.n && error->code == TESS_OK; i++) {
+        char *path = tess_imputation_context_path(work, i);
+
+        work->output = path;
+        tess_imputation_narrow(work, i);
+        if (work->n_rows > 0)
+            write_file(work, comm, error);
+        work->output = directory;
+        tess_free(path);
+    }
+    return error->code;
+}
+
 /* What an earlier go has left, for a dry run. Rank 0. */
 static void tell_unfinished(const struct imputation *work, struct tess_error *error)
 {
@@ -159,7 +193,7 @@ static void tell_unfinished(const struct imputation *work, struct tess_error *er
                                             work->impute->fresh};
     struct tess_unfinished there;
 
-    if (tess_writer_look(&there, work->impute->output, work->n_rows, &again, error) == TESS_OK) {
+    if (tess_writer_look(&there, work->output, work->n_rows, &again, error) == TESS_OK) {
         if (there.state == TESS_UNFINISHED_WHOLE)
             tess_info("%s: is complete already: nothing would be done", there.output);
         else if (there.state == TESS_UNFINISHED_PART)
@@ -180,7 +214,7 @@ static void tell_times(const struct imputation *work)
     tess_debug("%s: %.2f s: %.2f opening, %.2f labels, %.2f predicting, %.2f waiting for the "
                "writing of values, %.2f closing until all is on the disk, %.2f checksums and name; "
                "meanwhile %.2f hashing, %.2f writing, %.2f beginning with the disk",
-               work->impute->output, t->all, t->open, t->labels, t->predict, t->wait, t->file.close,
+               work->output, t->all, t->open, t->labels, t->predict, t->wait, t->file.close,
                t->file.commit, stream->hash, stream->write, stream->flush);
     if (work->impute->times)
         *work->impute->times = *t;
@@ -198,6 +232,7 @@ static int open_measured(struct imputation *work, MPI_Comm comm, struct tess_err
 static int open_work(struct imputation *work, int rank, MPI_Comm comm, struct tess_error *error)
 {
     const struct tess_impute *impute = work->impute;
+    const struct tess_blend_request request = {&work->model, impute->store, impute->blend};
 
     if (tess_model_open_ensemble(&work->model, impute->n_models, impute->model, impute->precision,
                                  comm, error) == TESS_OK &&
@@ -206,9 +241,12 @@ static int open_work(struct imputation *work, int rank, MPI_Comm comm, struct te
     if (tess_agree(comm, error) != TESS_OK)
         return error->code;
     tess_imputation_broadcast(work, comm);
+    tess_imputation_count_matrices(work, comm);
     if (check_size(work, comm, error) != TESS_OK ||
-        tess_imputation_open_blend(work, comm, error) != TESS_OK ||
-        open_measured(work, comm, error) != TESS_OK ||
+        tess_blender_open_store(&work->blender, &work->learned, &request, comm, error) != TESS_OK)
+        return error->code;
+    tess_imputation_find_calibration(work, comm);
+    if (open_measured(work, comm, error) != TESS_OK ||
         tess_imputation_plan_blocks(work, comm, error) != TESS_OK)
         return error->code;
     tess_imputation_make_key(work, comm);
@@ -217,7 +255,8 @@ static int open_work(struct imputation *work, int rank, MPI_Comm comm, struct te
 
 int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct tess_error *error)
 {
-    struct imputation work = {.impute = impute, .output = impute->output};
+    struct imputation work = {.impute = impute,
+                              .output = impute->directory ? impute->directory : impute->output};
     double start = tess_clock();
     int rank;
 
@@ -228,12 +267,15 @@ int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct te
     else if (!getenv("OMP_NUM_THREADS"))
         omp_set_num_threads(1);
     if (open_work(&work, rank, comm, error) == TESS_OK && impute->dry_run) {
-        if (rank == 0)
+        if (rank == 0 && !impute->directory)
             tell_unfinished(&work, error);
         tess_agree(comm, error);
     } else if (error->code == TESS_OK) {
         work.times.open = tess_clock() - start;
-        write_file(&work, comm, error);
+        if (impute->directory)
+            write_contexts(&work, comm, error);
+        else
+            write_file(&work, comm, error);
         work.times.all = tess_clock() - start;
         tell_times(&work);
     }

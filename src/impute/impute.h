@@ -2,6 +2,7 @@
 #ifndef IMPUTE_H
 #define IMPUTE_H
 
+#include "tessera/calibration.h"
 #include "tessera/impute.h"
 #include "tessera/store.h"
 #include "tessera/mapping.h"
@@ -64,9 +65,9 @@ struct imputation {
     struct tess_mapping component; /* the store's perturbations in the model; none without; own */
     int64_t n_rows; /* of that file */
     struct tess_blender blender; /* own, with the store that its baselines learn from */
-    struct tess_store store; /* open if the blender is active */
-    struct tess_profiles profiles;
-    struct tess_baselines baselines;
+    struct tess_blend_store learned;
+    struct tess_calibration calibration; /* of an ensemble's deviation, if there is one */
+    int n_matrices; /* X, of an ensemble its deviation, and calibrated if it can be */
     struct imputation_delta delta; /* own */
     struct imputation_measured measured; /* own */
     struct imputation_marks marks; /* on rank 0; own */
@@ -111,6 +112,9 @@ void tess_imputation_broadcast(struct imputation *work, MPI_Comm comm);
 void tess_imputation_rows_release(struct imputation_rows *rows);
 /* From now on the rows of one context, -1: of all. Local. */
 void tess_imputation_narrow(struct imputation *work, int64_t context);
+/* The file of a context in the directory for them: its symbol, with %XX for every byte that is no
+ * letter, digit or one of "-_+=,@.", nor a '.' in front. Own of the caller. Local. */
+char *tess_imputation_context_path(const struct imputation *work, int64_t context);
 /* Perturbations, pairs included; who a row is; the members of a perturbation, maybe in `pair`; the
  * perturbation of these members, -1: it was not chosen. Local. */
 int64_t tess_imputation_n_sets(const struct imputation *work);
@@ -123,6 +127,7 @@ int64_t tess_imputation_find_set(const struct imputation *work, int64_t n, const
 /* A block of rows, in one piece of memory. */
 struct imputation_block {
     float *value, *deviation; /* (n, readouts) the latter NULL: one model */
+    float *calibrated; /* (n, readouts) NULL: it cannot be */
     float *uncertainty; /* (n) mean deviation of a row; NULL: one model */
     uint8_t *observed; /* (n, readouts) NULL: nothing is kept */
 };
@@ -182,10 +187,10 @@ int tess_imputation_open_store(struct imputation *work, struct tess_store *store
                                struct tess_error *error);
 void tess_imputation_add_combinations(struct imputation *work, const struct tess_store *store);
 
-/* Whether the model is blended, and what its baselines learn from: the store that is named, or that
- * the model was trained on. auto: without that store, or with another one, it warns and nothing is
- * blended; on: TESS_EDATA. Collective. */
-int tess_imputation_open_blend(struct imputation *work, MPI_Comm comm, struct tess_error *error);
-void tess_imputation_close_blend(struct imputation *work);
+/* How many matrices there will be: n_matrices, first by the files that are there, and once the
+ * blend is decided for good, with the calibration; then rank 0 says why if there is none.
+ * Collective. */
+void tess_imputation_count_matrices(struct imputation *work, MPI_Comm comm);
+void tess_imputation_find_calibration(struct imputation *work, MPI_Comm comm);
 
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define DEVIATION   "std" /* the layer of several models' standard deviation */
+#define CALIBRATED  "std_calibrated" /* and of that of a measured value (calibration.h) */
 #define OBSERVED    "observed" /* the layer that marks measured values */
 #define UNCERTAINTY TESS_WRITER_OBS "uncertainty"
 
@@ -24,7 +25,7 @@ int64_t tess_imputation_row_floats(const struct imputation *work)
 {
     int64_t n = work->readout.n;
 
-    return n + (work->model.n_members > 1 ? n + 1 : 0) + (work->impute->keep ? (n + 3) / 4 : 0);
+    return work->n_matrices * n + (work->n_matrices > 1) + (work->impute->keep ? (n + 3) / 4 : 0);
 }
 
 struct imputation_block tess_imputation_block(const struct imputation *work, int64_t n,
@@ -34,10 +35,14 @@ struct imputation_block tess_imputation_block(const struct imputation *work, int
     struct imputation_block block = {.value = memory};
 
     memory += values;
-    if (work->model.n_members > 1) {
+    if (work->n_matrices > 1) {
         block.deviation = memory;
         block.uncertainty = memory + values;
         memory += values + n;
+    }
+    if (work->n_matrices > 2) {
+        block.calibrated = memory;
+        memory += values;
     }
     if (work->impute->keep)
         block.observed = (uint8_t *)memory;
@@ -169,6 +174,8 @@ static void leave_out(const struct imputation *work, int64_t row, int64_t i,
         block->value[i * n + k] = NAN;
         if (block->deviation)
             block->deviation[i * n + k] = NAN;
+        if (block->calibrated)
+            block->calibrated[i * n + k] = NAN;
         if (block->observed)
             block->observed[i * n + k] = 0;
     }
@@ -185,6 +192,15 @@ static void average(const struct imputation *work, int64_t i, const struct imput
             counted++;
         }
     block->uncertainty[i] = counted ? (float)(sum / (double)counted) : NAN;
+}
+
+/* The deviation of measured values. */
+static void calibrate(const struct imputation *work, int64_t n,
+                      const struct imputation_block *block)
+{
+    for (int64_t i = 0; i < n * work->readout.n; i++)
+        block->calibrated[i] =
+            (float)tess_calibration_apply(&work->calibration, (double)block->deviation[i]);
 }
 
 static int halve(const struct imputation *work, int64_t first, int64_t n, float *value,
@@ -209,13 +225,16 @@ int tess_imputation_fill(struct imputation *work, int64_t first, int64_t n,
 
     describe(work, first, n, &rows);
     fill(work, &rows, block, error);
+    if (block->calibrated && error->code == TESS_OK)
+        calibrate(work, n, block);
     for (int64_t i = 0; work->rows.asked && i < n && error->code == TESS_OK; i++)
         leave_out(work, first + i, i, block);
     for (int64_t i = 0; block->uncertainty && i < n && error->code == TESS_OK; i++)
         average(work, i, block);
     if (work->impute->half && error->code == TESS_OK &&
-        halve(work, first, n, block->value, error) == TESS_OK && block->deviation)
-        halve(work, first, n, block->deviation, error);
+        halve(work, first, n, block->value, error) == TESS_OK && block->deviation &&
+        halve(work, first, n, block->deviation, error) == TESS_OK && block->calibrated)
+        halve(work, first, n, block->calibrated, error);
     rows_release(&rows);
     return error->code;
 }
@@ -223,12 +242,14 @@ int tess_imputation_fill(struct imputation *work, int64_t first, int64_t n,
 int tess_imputation_define(const struct imputation *work, struct tess_writer *file,
                            struct tess_error *error)
 {
-    int several = work->model.n_members > 1;
+    int several = work->n_matrices > 1;
 
     tess_writer_define_matrix(file, NULL, error);
     if (several && error->code == TESS_OK &&
         tess_writer_define_matrix(file, DEVIATION, error) == TESS_OK)
         tess_writer_define_column(file, UNCERTAINTY, error);
+    if (work->n_matrices > 2 && error->code == TESS_OK)
+        tess_writer_define_matrix(file, CALIBRATED, error);
     if (work->impute->keep && error->code == TESS_OK)
         tess_writer_define_marks(file, OBSERVED, error);
     return error->code;
@@ -241,6 +262,8 @@ int tess_imputation_put(struct tess_writer *file, int64_t first, int64_t n,
     if (block->deviation && error->code == TESS_OK &&
         tess_writer_put_rows(file, DEVIATION, first, n, block->deviation, error) == TESS_OK)
         tess_writer_put_rows(file, UNCERTAINTY, first, n, block->uncertainty, error);
+    if (block->calibrated && error->code == TESS_OK)
+        tess_writer_put_rows(file, CALIBRATED, first, n, block->calibrated, error);
     if (block->observed && error->code == TESS_OK)
         tess_writer_put_rows(file, OBSERVED, first, n, block->observed, error);
     return error->code;
@@ -253,6 +276,8 @@ void tess_imputation_wait(struct tess_writer *file, const struct imputation_bloc
         tess_writer_wait(file, block->deviation);
         tess_writer_wait(file, block->uncertainty);
     }
+    if (block->calibrated)
+        tess_writer_wait(file, block->calibrated);
     if (block->observed)
         tess_writer_wait(file, block->observed);
 }

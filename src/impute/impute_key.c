@@ -94,7 +94,7 @@ static char *blend_text(const struct imputation *work)
         hash = XXH3_64bits(part, sizeof part);
     }
     text = blender->active ? tess_format("%s, %016" PRIx64 ", store %016" PRIx64, name, hash,
-                                         work->store.index.hash)
+                                         work->learned.store.index.hash)
                            : tess_strdup(name);
     tess_free(name);
     return text;
@@ -114,6 +114,10 @@ void tess_imputation_make_key(struct imputation *work, MPI_Comm comm)
     add(key, "rows", rows_text(work));
     add(key, "values", values_text(work));
     add(key, "blend", blend_text(work));
+    add(key, "deviation",
+        work->n_matrices < 3 ? tess_strdup("as it is")
+                             : tess_format("calibrated, %.17g, %.17g", work->calibration.scale,
+                                           work->calibration.noise));
     add(key, "precision", tess_strdup(tess_model_precision(&work->model)));
     add(key, "observed", observed_text(work));
     dumped = json_dumps(key, 0);

@@ -45,6 +45,10 @@ int tess_imputation_write_notes(const struct imputation *work, struct tess_write
     tess_writer_write_number(file, "step", (double)work->model.step, error);
     if (error->code == TESS_OK)
         tess_writer_write_number(file, "n_models", work->model.n_members, error);
+    if (error->code == TESS_OK && work->n_matrices > 2 &&
+        tess_writer_write_number(file, "deviation_scale", work->calibration.scale, error) ==
+            TESS_OK)
+        tess_writer_write_number(file, "deviation_noise", work->calibration.noise, error);
     for (int i = 0; i < (int)(sizeof text / sizeof text[0]) && error->code == TESS_OK; i++)
         if (text[i][1])
             tess_writer_write_text(file, text[i][0], text[i][1], error);

@@ -30,24 +30,24 @@ static double bytes_there(const char *output)
 }
 
 /* Rank 0. */
-static void check_room(const struct tess_impute *impute, double bytes, struct tess_error *error)
+static void check_room(const struct imputation *work, double bytes, struct tess_error *error)
 {
-    double there = bytes_there(impute->output), room = tess_commit_free(impute->output);
-    double limit = impute->max_size > 0 ? impute->max_size
-                   : room < 0           ? INFINITY
-                                        : (room + there) / 2;
+    double there = bytes_there(work->output), room = tess_commit_free(work->output);
+    double limit = work->impute->max_size > 0 ? work->impute->max_size
+                   : room < 0                 ? INFINITY
+                                              : (room + there) / 2;
 
     if (room >= 0)
-        tess_info("%s: %.3g GB are free there%s", impute->output, room / 1e9,
+        tess_info("%s: %.3g GB are free there%s", work->output, room / 1e9,
                   there > 0 ? ", beside what an unfinished one has already" : "");
     if (bytes > limit)
         tess_error_set(
             error, TESS_EUSAGE,
             "%s: would take %.4g GB, and without asking at most %.4g GB are written%s: ask "
             "for less, or allow it with --max-size %.1fG",
-            impute->output, bytes / 1e9, limit / 1e9,
-            impute->max_size > 0 ? "" : " (half of what is free)", ceil(bytes / 1e8) / 10);
-    tess_commit_check_room(impute->output, bytes - there, error);
+            work->output, bytes / 1e9, limit / 1e9,
+            work->impute->max_size > 0 ? "" : " (half of what is free)", ceil(bytes / 1e8) / 10);
+    tess_commit_check_room(work->output, bytes - there, error);
 }
 
 int tess_imputation_check_room(const struct imputation *work, double bytes, MPI_Comm comm,
@@ -57,7 +57,7 @@ int tess_imputation_check_room(const struct imputation *work, double bytes, MPI_
 
     MPI_Comm_rank(comm, &rank);
     if (rank == 0)
-        check_room(work->impute, bytes, error);
+        check_room(work, bytes, error);
     return tess_agree(comm, error);
 }
 

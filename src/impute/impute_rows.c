@@ -6,6 +6,7 @@
 #include "tessera/error.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 struct tess_choice tess_imputation_choice(const struct imputation *work, int table)
@@ -47,6 +48,25 @@ void tess_imputation_narrow(struct imputation *work, int64_t context)
     }
     rows->begin = first;
     work->n_rows = n;
+}
+
+char *tess_imputation_context_path(const struct imputation *work, int64_t context)
+{
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_+=,@.";
+    const char *symbol = work->model.context.symbol[work->context.member[context]];
+    const char *format = work->impute->format ? work->impute->format : "h5ad";
+    char *name = TESS_NEW(char, 3 * strlen(symbol) + 1), *path;
+    size_t n = 0;
+
+    for (const char *c = symbol; *c; c++)
+        if (strchr(plain, *c) && !(n == 0 && *c == '.'))
+            name[n++] = *c;
+        else
+            n += (size_t)snprintf(name + n, 4, "%%%02X", (unsigned)(unsigned char)*c);
+    path = tess_format("%s/%s.%s", work->impute->directory, name, format);
+    tess_free(name);
+    return path;
 }
 
 void tess_imputation_row(const struct imputation *work, int64_t row, int64_t *set, int64_t *context)

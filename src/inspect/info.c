@@ -2,8 +2,13 @@
 #include "tessera/info.h"
 
 #include "tessera/alloc.h"
+#include "tessera/checkpoint.h"
+#include "tessera/config.h"
+#include "tessera/deviation.h"
 #include "tessera/error.h"
 #include "tessera/h5_guard.h"
+#include "tessera/log.h"
+#include "tessera/rundir.h"
 #include "tessera/store.h"
 #include "tessera/summary.h"
 #include "tessera/writer.h"
@@ -128,6 +133,67 @@ json_t *tess_info_store(const struct tess_store *store)
     tess_summary_release(&summary);
     tess_free(creator);
     return all;
+}
+
+/* What the best checkpoint of a member says. */
+static json_t *member_json(const char *path, struct tess_error *error)
+{
+    static const char *const shown[] = {"step", "best_epoch", "best_validation_rmse"};
+    static const char *const settings[][2] = {{"kind", "model.kind"}, {"seed", "run.seed"}};
+    struct tess_strings checkpoint = {0};
+    json_t *all = json_pack("{s:s}", "member", path), *found = NULL;
+    struct tess_error none = TESS_ERROR_INIT;
+    char *store = NULL;
+
+    if (tess_rundir_find(path, &checkpoint, &store, &none) == TESS_OK)
+        found = tess_checkpoint_info(checkpoint.item[0], error);
+    for (int i = 0; i < 2; i++)
+        json_object_set(all, settings[i][0],
+                        found ? json_object_get(json_object_get(found, "config"), settings[i][1])
+                              : json_null());
+    for (int i = 0; i < 3; i++)
+        json_object_set(all, shown[i], found ? json_object_get(found, shown[i]) : json_null());
+    json_decref(found);
+    tess_strings_release(&checkpoint);
+    tess_free(store);
+    return all;
+}
+
+json_t *tess_info_members(const char *path, struct tess_error *error)
+{
+    char *used = tess_format("%s/used.yaml", path);
+    json_t *all = json_object(), *members = json_array();
+    struct tess_error bad = TESS_ERROR_INIT;
+    struct tess_deviation_file deviation;
+    struct tess_config config;
+    int64_t *number, n = tess_rundir_members(path, &number);
+    int there;
+
+    tess_rundir_read_used(used, &config, &bad);
+    for (int64_t i = 0; i < n && error->code == TESS_OK; i++) {
+        char *member = tess_rundir_member(path, number[i]);
+
+        json_array_append_new(members, member_json(member, error));
+        tess_free(member);
+    }
+    json_object_set_new(all, "directory", json_string(path));
+    json_object_set_new(all, "kind", json_string("members of a run"));
+    json_object_set_new(all, "members", json_integer(n));
+    json_object_set_new(all, "train.members",
+                        bad.code == TESS_OK ? json_integer(config.train.members) : json_null());
+    json_object_set_new(all, "member", members);
+    bad = (struct tess_error)TESS_ERROR_INIT;
+    if (tess_deviation_read(path, &deviation, &there, &bad) != TESS_OK)
+        tess_warn("%s", bad.text);
+    else
+        json_object_set_new(all, "deviation",
+                            there ? tess_deviation_json(&deviation) : json_null());
+    tess_free(number);
+    tess_free(used);
+    if (error->code == TESS_OK)
+        return all;
+    json_decref(all);
+    return NULL;
 }
 
 /* A value without quotes; lists of them with commas between. Own of the caller. */

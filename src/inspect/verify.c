@@ -7,6 +7,8 @@
 #include "tessera/broadcast.h"
 #include "tessera/checkpoint.h"
 #include "tessera/checksums.h"
+#include "tessera/config.h"
+#include "tessera/deviation.h"
 #include "tessera/error.h"
 #include "tessera/gather.h"
 #include "tessera/h5_guard.h"
@@ -223,11 +225,10 @@ static int verify_file(const char *path, MPI_Comm comm, struct tess_verified *ve
     return error->code;
 }
 
-/* used.yaml, and that every line of the log is JSON, in order of the epochs. Rank 0. */
+/* The blend, and that every line of the log is JSON, in order of the epochs. Rank 0. */
 static void verify_texts(const char *directory, struct tess_verified *verified)
 {
-    struct tess_error error = TESS_ERROR_INIT;
-    char *path = tess_format("%s/log.jsonl", directory), *store = NULL, *line = NULL;
+    char *path = tess_format("%s/log.jsonl", directory), *line = NULL;
     FILE *file = fopen(path, "r");
     struct tess_error bad_blend = TESS_ERROR_INIT;
     struct tess_blend blend;
@@ -254,19 +255,27 @@ static void verify_texts(const char *directory, struct tess_verified *verified)
         fclose(file);
     free(line); /* getline's own */
     tess_free(path);
-    path = tess_format("%s/used.yaml", directory);
-    if (tess_rundir_read_used(path, &store, &error) != TESS_OK)
-        tess_strings_add(&verified->problem, error.text);
     if (tess_blend_read(directory, &blend, &there, &bad_blend) != TESS_OK)
         tess_strings_add(&verified->problem, bad_blend.text);
-    tess_free(store);
+}
+
+/* used.yaml; how many members it speaks of. Rank 0. */
+static int64_t verify_used(const char *directory, struct tess_verified *verified)
+{
+    struct tess_error error = TESS_ERROR_INIT;
+    char *path = tess_format("%s/used.yaml", directory);
+    struct tess_config config;
+
+    if (tess_rundir_read_used(path, &config, &error) != TESS_OK)
+        tess_strings_add(&verified->problem, error.text);
     tess_free(path);
+    return config.train.members;
 }
 
 /* Rank 0 knows which files there are; all ranks verify each. Every checkpoint is looked at, damaged
  * ones before it or not. Collective. */
-static int verify_run(const char *path, MPI_Comm comm, struct tess_verified *verified,
-                      struct tess_error *error)
+static int verify_single(const char *path, MPI_Comm comm, struct tess_verified *verified,
+                         struct tess_error *error)
 {
     struct tess_strings found = {0};
     char *store = NULL;
@@ -274,8 +283,10 @@ static int verify_run(const char *path, MPI_Comm comm, struct tess_verified *ver
     int rank;
 
     MPI_Comm_rank(comm, &rank);
-    if (rank == 0 && tess_rundir_find(path, &found, &store, error) == TESS_OK)
+    if (rank == 0 && tess_rundir_find(path, &found, &store, error) == TESS_OK) {
+        verify_used(path, verified);
         verify_texts(path, verified);
+    }
     if (tess_agree(comm, error) != TESS_OK) {
         tess_strings_release(&found);
         tess_free(store);
@@ -292,6 +303,50 @@ static int verify_run(const char *path, MPI_Comm comm, struct tess_verified *ver
     }
     tess_strings_release(&found);
     tess_free(store);
+    return error->code;
+}
+
+/* What belongs to all members: settings, and how good their deviation is. Rank 0. */
+static void verify_ensemble(const char *path, int64_t n, struct tess_verified *verified)
+{
+    struct tess_error bad = TESS_ERROR_INIT;
+    struct tess_deviation_file deviation;
+    int64_t expected = verify_used(path, verified);
+    int there;
+
+    if (expected > n) {
+        char *what = tess_format("%" PRId64 " of %" PRId64 " members are there", n, expected);
+
+        add(&verified->problem, path, what);
+        tess_free(what);
+    }
+    if (tess_deviation_read(path, &deviation, &there, &bad) != TESS_OK)
+        tess_strings_add(&verified->problem, bad.text);
+}
+
+/* A run, or each member of one. Rank 0 knows which there are. Collective. */
+static int verify_run(const char *path, MPI_Comm comm, struct tess_verified *verified,
+                      struct tess_error *error)
+{
+    int64_t *number = NULL, n = 0;
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    if (rank == 0 && tess_rundir_holds_members(path))
+        n = tess_rundir_members(path, &number);
+    MPI_Bcast(&n, 1, MPI_INT64_T, 0, comm);
+    if (n == 0)
+        return verify_single(path, comm, verified, error);
+    if (rank == 0)
+        verify_ensemble(path, n, verified);
+    for (int64_t i = 0; i < n && error->code == TESS_OK; i++) {
+        char *member = rank == 0 ? tess_rundir_member(path, number[i]) : NULL;
+
+        tess_broadcast_text(comm, &member);
+        verify_single(member, comm, verified, error);
+        tess_free(member);
+    }
+    tess_free(number);
     return error->code;
 }
 

@@ -5,6 +5,7 @@
 #include "tessera/commit.h"
 #include "tessera/config.h"
 #include "tessera/error.h"
+#include "tessera/log.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -58,18 +59,107 @@ char *tess_rundir_name(const char *directory, const char *kind, int64_t step)
     return tess_format("%s/%s-%09lld.h5", directory, kind, (long long)step);
 }
 
-int tess_rundir_is(const char *directory)
+/* The number of "member-<number>", or -1: as it is written, so that no two names are one member. */
+static int64_t member_of(const char *name)
+{
+    int64_t number;
+    char *again;
+    int same;
+
+    if (strncmp(name, "member-", 7) != 0 || !tess_text_int64(name + 7, &number) || number < 1)
+        return -1;
+    again = tess_format("member-%lld", (long long)number);
+    same = strcmp(again, name) == 0;
+    tess_free(again);
+    return same ? number : -1;
+}
+
+char *tess_rundir_member(const char *directory, int64_t number)
+{
+    return tess_format("%s/member-%lld", directory, (long long)number);
+}
+
+int64_t tess_rundir_members(const char *directory, int64_t **number)
+{
+    DIR *folder = opendir(directory);
+    struct dirent *entry;
+    size_t room = 0;
+    int64_t n = 0;
+
+    *number = NULL;
+    while (folder && (entry = readdir(folder))) {
+        int64_t found = member_of(entry->d_name), i = n;
+        char *path = tess_format("%s/%s", directory, entry->d_name);
+        struct stat about;
+
+        if (found > 0 && stat(path, &about) == 0 && S_ISDIR(about.st_mode)) {
+            *number = tess_grow(*number, &room, (size_t)n + 1, sizeof **number);
+            for (; i > 0 && (*number)[i - 1] > found; i--)
+                (*number)[i] = (*number)[i - 1];
+            (*number)[i] = found;
+            n++;
+        }
+        tess_free(path);
+    }
+    if (folder)
+        closedir(folder);
+    return n;
+}
+
+static int has_checkpoint(const char *directory)
 {
     static const char *const kind[] = {TESS_RUN_CHECKPOINT, TESS_RUN_BEST};
-    char *used = tess_format("%s/used.yaml", directory);
-    int is = access(used, F_OK) == 0;
+    int has = 0;
 
-    for (int i = 0; i < 2 && !is; i++) {
+    for (int i = 0; i < 2 && !has; i++) {
         int64_t *step;
 
-        is = tess_rundir_list(directory, kind[i], &step) > 0;
+        has = tess_rundir_list(directory, kind[i], &step) > 0;
         tess_free(step);
     }
+    return has;
+}
+
+int tess_rundir_holds_members(const char *directory)
+{
+    int64_t *number, n = tess_rundir_members(directory, &number);
+
+    tess_free(number);
+    return n > 0 && !has_checkpoint(directory);
+}
+
+int tess_rundir_expand(const char *path, struct tess_strings *out, struct tess_error *error)
+{
+    int64_t *number, n = tess_rundir_members(path, &number), used = 0;
+
+    if (!tess_rundir_holds_members(path)) {
+        tess_strings_add(out, path);
+        tess_free(number);
+        return TESS_OK;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        char *member = tess_rundir_member(path, number[i]);
+
+        if (has_checkpoint(member)) {
+            tess_strings_add(out, member);
+            used++;
+        } else
+            tess_warn("%s: has no checkpoint yet: the ensemble is of the others", member);
+        tess_free(member);
+    }
+    if (used == 0)
+        tess_error_set(error, TESS_EDATA, "%s: none of its %lld members has a checkpoint yet", path,
+                       (long long)n);
+    tess_free(number);
+    return error->code;
+}
+
+int tess_rundir_is(const char *directory)
+{
+    char *used = tess_format("%s/used.yaml", directory);
+    int is = access(used, F_OK) == 0 || has_checkpoint(directory) ||
+             tess_rundir_holds_members(directory);
+
     tess_free(used);
     return is;
 }
@@ -78,8 +168,10 @@ static void read_store_name(const char *directory, char **store)
 {
     struct tess_error ignored = TESS_ERROR_INIT;
     char *path = tess_format("%s/used.yaml", directory);
+    struct tess_config config;
 
-    tess_rundir_read_used(path, store, &ignored);
+    tess_rundir_read_used(path, &config, &ignored);
+    *store = tess_strdup(config.data.store);
     tess_free(path);
 }
 
@@ -87,12 +179,13 @@ static void read_store_name(const char *directory, char **store)
  * .damaged.sum is tried first, as it ends in another one. */
 static int is_ours(const char *name, size_t length)
 {
-    static const char *const fixed[] = {"used.yaml", "log.jsonl", TESS_RUN_LOCK, TESS_RUN_BLEND};
+    static const char *const fixed[] = {"used.yaml", "log.jsonl", TESS_RUN_LOCK, TESS_RUN_BLEND,
+                                        TESS_RUN_DEVIATION};
     static const char *const ending[] = {".damaged.sum", ".damaged", ".sum"};
     char *file = tess_format("%.*s", (int)length, name);
     int is = 0;
 
-    for (int i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
         is |= strcmp(file, fixed[i]) == 0;
     for (int i = 0; i < 3; i++)
         if (length > strlen(ending[i]) &&
@@ -127,7 +220,8 @@ static void add_used(const char *directory, struct tess_strings *out)
     tess_free(used);
 }
 
-void tess_rundir_inputs(const char *path, struct tess_strings *out)
+/* Of one directory, without its members, or of a checkpoint. */
+static void add_inputs(const char *path, struct tess_strings *out)
 {
     DIR *folder = opendir(path);
     const char *slash = strrchr(path, '/');
@@ -148,6 +242,20 @@ void tess_rundir_inputs(const char *path, struct tess_strings *out)
         (stat(path, &about) == 0 && S_ISREG(about.st_mode))) /* a checkpoint, under any name */
         add_used(folder ? path : directory, out);
     tess_free(directory);
+}
+
+void tess_rundir_inputs(const char *path, struct tess_strings *out)
+{
+    int64_t *number, n = tess_rundir_members(path, &number);
+
+    add_inputs(path, out);
+    for (int64_t i = 0; i < n; i++) {
+        char *member = tess_rundir_member(path, number[i]);
+
+        add_inputs(member, out);
+        tess_free(member);
+    }
+    tess_free(number);
 }
 
 int tess_rundir_has_best(const char *directory, int64_t step)
@@ -178,21 +286,19 @@ int tess_rundir_write_used(const char *directory, const struct tess_config *conf
     return error->code;
 }
 
-int tess_rundir_read_used(const char *path, char **store, struct tess_error *error)
+int tess_rundir_read_used(const char *path, struct tess_config *config, struct tess_error *error)
 {
-    struct tess_config config;
     FILE *file = fopen(path, "r");
     char *text = TESS_NEW(char, 1 << 18);
 
-    tess_config_init(&config);
+    tess_config_init(config);
     if (!file || fread(text, 1, (1 << 18) - 1, file) == 0)
         tess_error_set(error, TESS_EDATA, "%s: cannot be read: %s", path,
                        file ? "it is empty" : strerror(errno));
     else
-        tess_config_parse(&config, text, path, error);
+        tess_config_parse(config, text, path, error);
     if (file)
         fclose(file);
-    *store = tess_strdup(config.data.store);
     tess_free(text);
     return error->code;
 }

@@ -8,7 +8,6 @@
 #include "tessera/clock.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
-#include "tessera/preempt.h"
 #include "tessera/trainer.h"
 
 #include <jansson.h>
@@ -198,23 +197,27 @@ static int run_all(struct tess_trainer *trainer, struct tess_run *run, struct te
     return error->code;
 }
 
-/* Signals are caught from the beginning on; the plan is said before the directory is touched; the
- * directory is locked before time goes into loading. */
-int tess_train(const struct tess_config *config, const struct tess_train_options *options,
-               MPI_Comm comm, struct tess_error *error)
+/* The plan is said before the directory is touched; the directory is locked before time goes into
+ * loading. */
+int tess_run_train(const struct tess_config *config, const struct tess_train_options *options,
+                   const struct tess_member *member, MPI_Comm comm, struct tess_error *error)
 {
     struct tess_trainer trainer;
     struct tess_run run = {0};
     double started = tess_clock(), limit = 0;
     int loaded = 0;
 
-    tess_preempt_install();
     if (tess_trainer_open(&trainer, config, comm, error) != TESS_OK) {
         tess_trainer_release(&trainer);
         return error->code;
     }
     tess_trainer_announce(&trainer);
+    if (options->dry_run) {
+        tess_trainer_release(&trainer);
+        return TESS_OK;
+    }
     if (tess_run_open(&run, config, options->fresh, comm, error) == TESS_OK) {
+        run.member = member;
         if (options->time_limit > 0)
             /* Counted from the start of the program; 0 would mean no limit. */
             limit = fmax(options->time_limit - (tess_clock() - started), 1e-3);

@@ -28,8 +28,8 @@ static int changeable(const char *name)
 }
 
 /* Every setting that differs and may not, in one sentence. */
-static int compare_config(const struct tess_trainer *trainer, const struct tess_state *saved,
-                          const char *path, struct tess_error *error)
+int tess_trainer_compare(const struct tess_config *before, const struct tess_config *now,
+                         const char *path, struct tess_error *error)
 {
     struct tess_strings differ = {0};
 
@@ -39,8 +39,8 @@ static int compare_config(const struct tess_trainer *trainer, const struct tess_
 
         if (!param->numeric || changeable(param->name))
             continue;
-        was = tess_config_get(&saved->config, param);
-        is = tess_config_get(&trainer->config, param);
+        was = tess_config_get(before, param);
+        is = tess_config_get(now, param);
         text = tess_format("%s: %s (now %s)", param->name, was, is);
         if (strcmp(was, is) != 0)
             tess_strings_add(&differ, text);
@@ -142,7 +142,7 @@ int tess_trainer_resume(struct tess_trainer *trainer, const char *path, struct t
     if (tess_h5_open(&h5, path, MPI_COMM_NULL, 0, error) == TESS_OK &&
         tess_checkpoint_read_head(&h5, &saved, error) == TESS_OK &&
         keep_precision(trainer, &saved) == TESS_OK &&
-        compare_config(trainer, &saved, path, error) == TESS_OK &&
+        tess_trainer_compare(&saved.config, &trainer->config, path, error) == TESS_OK &&
         compare_store(trainer, &saved, path, error) == TESS_OK &&
         read_parameters(trainer, &h5, &saved, error) == TESS_OK) {
         tess_optimizer_release(&trainer->optimizer);

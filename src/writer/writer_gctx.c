@@ -14,6 +14,7 @@
 #include "tessera/broadcast.h"
 #include "tessera/error.h"
 #include "tessera/h5_guard.h"
+#include "tessera/h5_set.h"
 
 #include <string.h>
 
@@ -184,6 +185,57 @@ static int recognize(const struct tess_h5 *h5, struct tess_error *error)
     return tess_h5_kind(h5, "0") == 2;
 }
 
+/* "a/b" of a text into {"a": {"b": text}}. */
+static void add_note(json_t *notes, const char *path, const char *text)
+{
+    const char *slash = strchr(path, '/');
+    char *key = slash ? tess_format("%.*s", (int)(slash - path), path) : tess_strdup(path);
+    json_t *below = json_object_get(notes, key);
+
+    if (slash && !json_is_object(below)) {
+        below = json_object();
+        json_object_set_new(notes, key, below);
+    }
+    if (slash)
+        add_note(below, slash + 1, text);
+    else
+        json_object_set_new(notes, key, json_string(text));
+    tess_free(key);
+}
+
+static json_t *read_notes(const char *path)
+{
+    struct tess_error ignored = TESS_ERROR_INIT;
+    struct tess_h5 h5 = TESS_H5_INIT;
+    struct tess_strings name = {0};
+    json_t *notes = json_object();
+
+    tess_h5_guard_start(path);
+    if (tess_h5_open(&h5, path, MPI_COMM_NULL, 0, &ignored) == TESS_OK)
+        tess_h5_list_attributes(&h5, "/", &name, &ignored);
+    for (size_t i = 0; i < name.n; i++) {
+        struct tess_error mine = TESS_ERROR_INIT;
+        char *text = NULL; /* numbers are none */
+
+        if (tess_h5_read_string(&h5, "/", name.item[i], &text, &mine) == TESS_OK && text)
+            add_note(notes, name.item[i], text);
+        tess_free(text);
+    }
+    tess_h5_close(&h5, &ignored);
+    tess_h5_guard_finish();
+    tess_strings_release(&name);
+    return notes;
+}
+
+static json_t *describe(const char *path, struct tess_error *error)
+{
+    json_t *about = tess_writer_read_about(path, error);
+
+    if (about)
+        json_object_set_new(about, "uns", read_notes(path));
+    return about;
+}
+
 static int verify(const struct tess_writer_look *look, struct tess_problems *problems,
                   struct tess_error *error)
 {
@@ -214,5 +266,6 @@ const struct tess_writer_type tess_writer_gctx = {
     .finish = finish,
     .release = release,
     .recognize = recognize,
+    .describe = describe,
     .verify = verify,
 };
