@@ -100,6 +100,13 @@ static char *blend_text(const struct imputation *work)
     return text;
 }
 
+static char *calibration_text(const struct imputation *work)
+{
+    if (work->n_matrices < 3)
+        return tess_strdup("none");
+    return tess_format("%.17g, noise %.17g", work->calibration.scale, work->calibration.noise);
+}
+
 /* Rank 0 knows the store; the text goes to all, so that all have the same. */
 void tess_imputation_make_key(struct imputation *work, MPI_Comm comm)
 {
@@ -114,10 +121,7 @@ void tess_imputation_make_key(struct imputation *work, MPI_Comm comm)
     add(key, "rows", rows_text(work));
     add(key, "values", values_text(work));
     add(key, "blend", blend_text(work));
-    add(key, "deviation",
-        work->n_matrices < 3 ? tess_strdup("as it is")
-                             : tess_format("calibrated, %.17g, %.17g", work->calibration.scale,
-                                           work->calibration.noise));
+    add(key, "calibration", calibration_text(work));
     add(key, "precision", tess_strdup(tess_model_precision(&work->model)));
     add(key, "observed", observed_text(work));
     dumped = json_dumps(key, 0);

@@ -75,30 +75,59 @@ static double row_bytes(const struct imputation *work)
            4.0 * (shape.hidden + shape.dim) + 64;
 }
 
-/* Blocks are whole tiles of the predictor, so that few places in them stay empty. */
-int tess_imputation_plan_blocks(struct imputation *work, MPI_Comm comm, struct tess_error *error)
-{
-    int64_t tile = work->model.predictor->E, most = (work->n_rows + tile - 1) / tile * tile;
-    int64_t suits = (tess_rounds_rows(work->readout.n, tile) + tile - 1) / tile * tile;
-    double program = tess_platform_memory(0), row = row_bytes(work);
-    double given = work->impute->memory, fixed;
+/* What a rank has, in bytes. */
+struct memory {
+    double program; /* now, with the model; the largest of the ranks */
+    double labels; /* and threads */
+    double rows; /* of the table of perturbations, which are read as they are needed and kept */
+    double row; /* of blocks, each of their rows */
+};
 
-    MPI_Allreduce(MPI_IN_PLACE, &program, 1, MPI_DOUBLE, MPI_MAX, comm);
-    fixed = program + LABEL_BYTES + THREAD_BYTES * omp_get_max_threads();
-    work->block_rows = suits < most ? suits : most;
-    if (given > 0 && fixed + row * (double)tile > given)
+/* With an allowance the smallest blocks come first, then kept rows up to half of what is left, then
+ * larger blocks. Blocks are whole tiles, so that few places in them stay empty. */
+static int share(struct imputation *work, struct memory *memory, int64_t tile,
+                 struct tess_error *error)
+{
+    double given = work->impute->memory, left;
+    double fixed = memory->program + memory->labels + memory->row * (double)tile;
+
+    if (given <= 0)
+        return TESS_OK;
+    if (fixed > given)
         return tess_error_set(error, TESS_EUSAGE,
                               "--memory: %.4g MB are too little for a rank, which needs %.4g MB: "
                               "%.3g of the program with its model, %.3g of labels and threads, "
                               "%.3g of the smallest blocks",
-                              given / 1e6, (fixed + row * (double)tile) / 1e6, program / 1e6,
-                              (fixed - program) / 1e6, row * (double)tile / 1e6);
-    if (given > 0 && fixed + row * (double)work->block_rows > given)
-        work->block_rows = (int64_t)((given - fixed) / row) / tile * tile;
+                              given / 1e6, fixed / 1e6, memory->program / 1e6, memory->labels / 1e6,
+                              memory->row * (double)tile / 1e6);
+    left = given - fixed;
+    memory->rows = fmin(memory->rows, left / 2);
+    tess_model_allow(&work->model, memory->rows);
+    left -= memory->rows;
+    if (memory->row * (double)(work->block_rows - tile) > left)
+        work->block_rows = tile + (int64_t)(left / memory->row) / tile * tile;
+    return TESS_OK;
+}
+
+int tess_imputation_plan_blocks(struct imputation *work, MPI_Comm comm, struct tess_error *error)
+{
+    int64_t tile = work->model.predictor->E, most = (work->n_rows + tile - 1) / tile * tile;
+    int64_t suits = (tess_rounds_rows(work->readout.n, tile) + tile - 1) / tile * tile;
+    struct memory memory = {.program = tess_platform_memory(0),
+                            .labels = LABEL_BYTES + THREAD_BYTES * omp_get_max_threads(),
+                            .rows = tess_model_rows_bytes(&work->model),
+                            .row = row_bytes(work)};
+
+    MPI_Allreduce(MPI_IN_PLACE, &memory.program, 1, MPI_DOUBLE, MPI_MAX, comm);
+    work->block_rows = suits < most ? suits : most;
+    if (share(work, &memory, tile, error) != TESS_OK)
+        return error->code;
     tess_info(
-        "memory: about %.3g MB a rank: %.3g of the program with its model, %.3g of labels and "
-        "threads, %.3g of blocks of %lld rows",
-        (fixed + row * (double)work->block_rows) / 1e6, program / 1e6, (fixed - program) / 1e6,
-        row * (double)work->block_rows / 1e6, (long long)work->block_rows);
+        "memory: about %.3g MB a rank: %.3g of the program with its model, %.3g of rows of "
+        "perturbations, %.3g of labels and threads, %.3g of blocks of %lld rows",
+        (memory.program + memory.rows + memory.labels + memory.row * (double)work->block_rows) /
+            1e6,
+        memory.program / 1e6, memory.rows / 1e6, memory.labels / 1e6,
+        memory.row * (double)work->block_rows / 1e6, (long long)work->block_rows);
     return error->code;
 }
