@@ -45,18 +45,21 @@ static int put_text(struct tess_arrays *arrays, const char *name, const char *te
 static int put_settings(struct tess_arrays *arrays, const struct tess_model *model,
                         struct tess_error *error)
 {
-    static const char *const choice[] = {"model.kind", "model.combination", "model.activation"};
+    static const char *const choice[] = {"model.kind", "model.combination"};
+    int silu = model->network.shape.activation == TESS_ACTIVATION_SILU; /* what auto chose */
     char *yaml = tess_config_yaml(&model->config, 1, 0);
     char *hash = tess_format("%016" PRIx64, model->own_hash);
 
     for (int i = 0; i < tess_n_params && error->code == TESS_OK; i++)
-        for (int k = 0; k < 3; k++)
+        for (int k = 0; k < 2; k++)
             if (strcmp(tess_params[i].name, choice[k]) == 0) {
                 char *value = tess_config_get(&model->config, &tess_params[i]);
 
                 put_text(arrays, strchr(choice[k], '.') + 1, value, error);
                 tess_free(value);
             }
+    if (error->code == TESS_OK)
+        put_text(arrays, "activation", silu ? "silu" : "relu", error);
     if (error->code == TESS_OK && model->network.shape.kind != TESS_KIND_MLP)
         put_text(arrays, "right",
                  model->network.shape.right == TESS_TABLE_C ? "context" : "readout", error);
