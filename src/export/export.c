@@ -46,7 +46,7 @@ static int put_settings(struct tess_arrays *arrays, const struct tess_model *mod
                         struct tess_error *error)
 {
     static const char *const choice[] = {"model.kind", "model.combination"};
-    int silu = model->network.shape.activation == TESS_ACTIVATION_SILU; /* what auto chose */
+    int silu = model->network.shape.silu; /* what auto chose */
     char *yaml = tess_config_yaml(&model->config, 1, 0);
     char *hash = tess_format("%016" PRIx64, model->own_hash);
 
