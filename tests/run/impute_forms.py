@@ -98,7 +98,7 @@ def gctx():
     for name in "all.gctx", "all.h5ad":
         run("-q", "import", name, "-o", f"{name}.prc.h5", "--perturbation", "perturbation", "--context", "context")
     with h5py.File("all.gctx.prc.h5") as one, h5py.File("all.h5ad.prc.h5") as other:
-        np.testing.assert_array_equal(one["values"][:], other["values"][:])
+        np.testing.assert_array_equal(one["value"][:], other["value"][:])
     said = subprocess.run([tessera, "info", "all.gctx"], capture_output=True, text=True, check=True).stdout
     assert "GCTX" in said and str(len(columns)) in said
     assert "complete already" in run("impute", "run", "-o", "all.gctx", "-p", "*,@combinations")
