@@ -19,6 +19,7 @@ struct tess_error;
 enum tess_kind_of_model { TESS_KIND_MLP, TESS_KIND_DOT, TESS_KIND_CP, TESS_KIND_AUTO };
 enum tess_combination_rule { TESS_COMBINE_MEAN, TESS_COMBINE_SUM, TESS_COMBINE_MAX };
 enum tess_sampling { TESS_SAMPLING_TILES, TESS_SAMPLING_OBSERVATIONS };
+enum tess_activation { TESS_ACTIVATION_RELU, TESS_ACTIVATION_SILU };
 enum tess_precision { TESS_PRECISION_FLOAT32, TESS_PRECISION_BFLOAT16, TESS_PRECISION_AUTO };
 enum tess_optimizer_kind { TESS_OPTIMIZER_ADAM, TESS_OPTIMIZER_ADAMW, TESS_OPTIMIZER_SGD };
 enum tess_schedule_kind { TESS_SCHEDULE_CONSTANT, TESS_SCHEDULE_EXPONENTIAL, TESS_SCHEDULE_COSINE };
@@ -38,6 +39,7 @@ struct tess_config {
     struct {
         int64_t kind; /* enum tess_kind_of_model; a trainer's and a checkpoint's is never AUTO */
         int64_t embedding_dim, hidden_dim, layers;
+        int64_t activation; /* enum tess_activation */
         double dropout;
         int64_t combination; /* enum tess_combination_rule */
     } model;

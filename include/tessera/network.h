@@ -1,8 +1,8 @@
 /* network.h -- the parameters of a Large Perturbation Model: three tables and a network, the latter
  * in one block. There are three kinds:
  *
- * mlp: f(p, r, c) = w_o · a_L + b_o,  a_l = relu(W_l a_{l-1} + b_l),  a_0 = [c; p; r]
- *      (Miladinović et al. 2025).
+ * mlp: f(p, r, c) = w_o · a_L + b_o,  a_l = g(W_l a_{l-1} + b_l),  a_0 = [c; p; r]
+ *      (Miladinović et al. 2025, with g(z) = max(z, 0)).
  * dot: f = l · W_r r / √K,  l = W_o a_L + b_o of K numbers,  a_0 = [c; p]
  *      With one readout the context takes its place on the right: a_0 = p, f = l · W_c c / √K.
  * cp:  f = l · W_r r / √K,  l = W_o (W_p p ⊙ (1 + W_g c) + W_c c) + b_o: no hidden layer. Of the
@@ -29,6 +29,7 @@ struct tess_shape {
     int kind; /* enum tess_kind_of_model of config.h */
     int factors; /* K, the length of the dot product; of mlp 0 */
     int right; /* enum tess_embedding: whose rows stand right of it; of mlp 0 */
+    int silu; /* g(z) = z / (1 + exp(-z)) (Elfwing et al. 2018; torch.nn.SiLU); 0: max(z, 0) */
 };
 
 /* Pointers into one flat block of tess_shape_size floats. Width = H; with L = 0 the number of

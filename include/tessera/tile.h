@@ -3,8 +3,8 @@
  * mlp: an observation is a pair (u, v): a left row, W_p·p + W_c·c + b1 of one (perturbation,
  * context), and a right row, W_r·r of one readout. (One readout for all, and many pairs of few
  * perturbations and contexts: W_p·p on the left, the rest on the right.) Projections are computed
- * once a row, not once an observation: z_1 = U[u] + V[v],  a_1 = drop(relu(z_1)),  a_l =
- * drop(relu(W_l a_{l-1} + b_l)), out = w_o · a_L + b_o          (no hidden layer: out = z_1, one
+ * once a row, not once an observation: z_1 = U[u] + V[v],  a_1 = drop(g(z_1)),  a_l =
+ * drop(g(W_l a_{l-1} + b_l)), out = w_o · a_L + b_o          (no hidden layer: out = z_1, one
  * unit wide) Observations are worked on in blocks of TESS_TILE_ROWS, so that a block's activations
  * stay in the second-level cache. dot, cp (network.h): vectors of all left rows at once, then the
  * values, each a dot product: dense blocks by one product of matrices, or pair by pair. Pure and

@@ -22,6 +22,7 @@ struct tess_workspace {
     int32_t *u, *v; /* (TESS_TILE_ROWS) own */
     float **a; /* (L + 1) a layer's activations, (rows, H); last: scratch; own */
     float *z; /* (rows, H): those that were reserved */
+    float **slope; /* (L) derivatives of a layer's activations, (rows, H); own */
     uint16_t **low; /* (L) layers' activations in bfloat16, last: the gradient; (rows, H); own */
     struct tess_multiplier *multiplier; /* for their products; own */
     float *out, *dout; /* (rows) */
@@ -37,6 +38,7 @@ void tess_workspace_release(struct tess_workspace *work);
 struct tess_workspace_room {
     int rows, left, right, project;
     size_t more; /* floats besides */
+    int slopes; /* derivatives of activations as well: for training of shapes that keep them */
     int low; /* bfloat16 activations as well, with room for whole TESS_BFLOAT16_ROWS */
 };
 void tess_workspace_reserve(struct tess_workspace *work, struct tess_workspace_room room);

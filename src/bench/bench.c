@@ -146,6 +146,7 @@ void tess_bench_settings(const struct bench *bench, struct tess_config *config)
     config->data.scale = 0; /* as published */
     config->model.embedding_dim = 128;
     config->model.hidden_dim = 256;
+    config->model.activation = TESS_ACTIVATION_RELU;
     config->model.dropout = 0.1;
     config->train.sampling = TESS_SAMPLING_TILES;
     config->train.lanes = 16;

@@ -140,6 +140,7 @@ static int run_factorised(struct bench *bench, struct tess_error *error)
     tess_bench_settings(bench, &config);
     config.model.embedding_dim = 64;
     config.model.hidden_dim = 192;
+    config.model.activation = TESS_ACTIVATION_SILU;
     tess_bench_section(bench, "one readout", "A single readout in 1000 contexts, D = 64, H = 192");
     one.perturbations /= bench->options->quick ? 10 : 1;
     wide.perturbations /= bench->options->quick ? 10 : 1;

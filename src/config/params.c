@@ -60,6 +60,9 @@ const struct tess_param tess_params[] = {
         "Units of each hidden layer."),
     INT(model.layers, "2", 0, 64, "layers",
         "Hidden layers. 0: a linear function of the three embeddings."),
+    CHOICE(model.activation, "silu", "relu|silu",
+           "Of the hidden layers' units. silu: z / (1 + exp(-z)), smooth, the more accurate one. relu: "
+           "max(z, 0), as published."),
     REAL(model.dropout, "0.1", 0, 0.99, "share",
          "Share of hidden units dropped in each training step."),
     CHOICE(model.combination, "mean", "mean|sum|max",

@@ -118,6 +118,7 @@ static void reserve(struct factor *f)
                                                         .right = f->alone ? 1 : tile->n_c,
                                                         .more = 2 * n * K + 2 * gates + outputs +
                                                                 (left + 2 * right) * K,
+                                                        .slopes = 1,
                                                         .low = f->mlp->packed != NULL});
     f->left = work->more;
     f->dleft = f->left + n * K;
@@ -301,8 +302,8 @@ static void backward(const struct factor *f)
         gate_backward(f);
         return;
     }
-    tess_fused_hidden_back(n, H, work->a[L - 1], tess_tower_scale(f->block.dropout), work->z,
-                           L > 1 ? grad->b + (int64_t)(L - 2) * H : grad->b1);
+    tess_tower_activation_back(&f->block, L - 1, 0, n, work->z,
+                               L > 1 ? grad->b + (int64_t)(L - 2) * H : grad->b1);
     if (L == 1)
         tess_tower_scatter(&f->block, 0, n, work->z);
     else

@@ -40,6 +40,66 @@ VECTORISED void tess_fused_hidden(int n, int H, const float *bias, float *a)
     }
 }
 
+/* exp(x) = 2^k exp(r), k the whole number nearest to x / ln 2, |r| ≤ ln 2 / 2; ln 2 in two parts,
+ * of which the first has few enough bits for k times it to be exact (Cody and Waite 1980), exp(r)
+ * by its Taylor polynomial of degree 7 (error below 6e-9). Within ±87 2^k is a normal number. */
+#define EXP_MOST 87.0f
+#define TO_WHOLE 12582912.0f /* 1.5 · 2^23: adding it leaves a whole number in the lowest bits */
+
+static inline __attribute__((always_inline)) float exponential(float x)
+{
+    union {
+        float real;
+        int32_t bits;
+    } shifted, power;
+    float k, r, y;
+
+    x = x > EXP_MOST ? EXP_MOST : x; /* NaN stays */
+    x = x < -EXP_MOST ? -EXP_MOST : x;
+    shifted.real = x * 1.44269504f + TO_WHOLE;
+    k = shifted.real - TO_WHOLE;
+    r = x - k * 0.693359375f;
+    r = r - k * -2.12194440e-4f;
+    y = 1.0f / 5040 * r + 1.0f / 720;
+    y = y * r + 1.0f / 120;
+    y = y * r + 1.0f / 24;
+    y = y * r + 1.0f / 6;
+    y = y * r + 0.5f;
+    y = y * (r * r) + r + 1.0f;
+    power.bits = (int32_t)((uint32_t)(shifted.bits + 127) << 23);
+    return y * power.real;
+}
+
+/* With s = 1 / (1 + exp(-z)) and a = z s the derivative is s + z s (1 - s) = s + a (1 - s). */
+VECTORISED void tess_fused_silu(int n, int H, const float *bias, float *a, float *slope)
+{
+    for (int i = 0; i < n; i++) {
+        float *restrict row = a + (int64_t)i * H;
+
+        for (int h = 0; bias && h < H; h++)
+            row[h] += bias[h];
+        if (slope) {
+            float *restrict d = slope + (int64_t)i * H;
+
+            for (int h = 0; h < H; h++) {
+                float s = 1.0f / (1.0f + exponential(-row[h])), y = row[h] * s;
+
+                row[h] = y;
+                d[h] = s + y * (1.0f - s);
+            }
+        } else
+            for (int h = 0; h < H; h++)
+                row[h] *= 1.0f / (1.0f + exponential(-row[h]));
+    }
+}
+
+VECTORISED void tess_fused_drop_slope(int64_t n, const float *restrict a, float scale,
+                                      float *restrict slope)
+{
+    for (int64_t i = 0; i < n; i++)
+        slope[i] = a[i] == 0.0f ? 0.0f : slope[i] * scale; /* NaN stays */
+}
+
 /* Sixteen partial sums and one fixed tree over them, so that the order of the additions, and with
  * it the bits, is the same for every width of a vector register. */
 VECTORISED void tess_fused_output(int n, int H, const float *a, const float *w, float bias,
@@ -62,12 +122,44 @@ VECTORISED void tess_fused_output(int n, int H, const float *a, const float *w, 
     }
 }
 
+/* Two rows at a time, as below. */
+VECTORISED static void output_back_slope(const struct tess_fused_output *output, float *restrict dz,
+                                         float *restrict dw, float *restrict db)
+{
+    const float *a = output->a, *w = output->w, *dout = output->dout;
+    int n = output->n, H = output->H;
+
+    for (int i = 0; i < n; i += 2) {
+        int two = i + 1 < n;
+        const float *restrict x = a + (int64_t)i * H, *restrict y = two ? x + H : x;
+        const float *restrict s = output->slope + (int64_t)i * H, *restrict t = two ? s + H : s;
+        float *restrict dx = dz + (int64_t)i * H, g = dout[i], k = two ? dout[i + 1] : 0.0f;
+
+        if (!two) {
+            for (int h = 0; h < H; h++) {
+                dx[h] = g * w[h] * s[h];
+                db[h] += dx[h];
+                dw[h] += g * x[h];
+            }
+            break;
+        }
+        for (int h = 0; h < H; h++) {
+            float d = g * w[h] * s[h], e = k * w[h] * t[h];
+
+            dx[h] = d;
+            dx[H + h] = e;
+            db[h] = db[h] + d + e;
+            dw[h] = dw[h] + g * x[h] + k * y[h];
+        }
+    }
+}
+
 /* Two rows at a time, so that the sums over rows are loaded and stored half as often; they are
  * added left to right, so that the bits are those of one row after the other. The activation is 0
  * where relu cut it off (whose derivative at 0 is 0, as in PyTorch) and where dropout dropped it:
  * the one test serves both. */
-VECTORISED void tess_fused_output_back(const struct tess_fused_output *output, float *restrict dz,
-                                       float *restrict dw, float *restrict db)
+VECTORISED static void output_back_relu(const struct tess_fused_output *output, float *restrict dz,
+                                        float *restrict dw, float *restrict db)
 {
     const float *a = output->a, *w = output->w, *dout = output->dout;
     int n = output->n, H = output->H, i = 0;
@@ -98,6 +190,42 @@ VECTORISED void tess_fused_output_back(const struct tess_fused_output *output, f
             dx[h] = d;
             db[h] += d;
             dw[h] += g * x[h];
+        }
+    }
+}
+
+void tess_fused_output_back(const struct tess_fused_output *output, float *dz, float *dw, float *db)
+{
+    if (output->slope)
+        output_back_slope(output, dz, dw, db);
+    else
+        output_back_relu(output, dz, dw, db);
+}
+
+VECTORISED void tess_fused_slope_back(int n, int H, const float *slope, float *restrict dz,
+                                      float *restrict db)
+{
+    int i = 0;
+
+    for (; i + 2 <= n; i += 2) {
+        const float *restrict s = slope + (int64_t)i * H, *restrict t = s + H;
+        float *restrict dx = dz + (int64_t)i * H, *restrict dy = dx + H;
+
+        for (int h = 0; h < H; h++) {
+            float d = dx[h] * s[h], e = dy[h] * t[h];
+
+            dx[h] = d;
+            dy[h] = e;
+            db[h] = db[h] + d + e;
+        }
+    }
+    for (; i < n; i++) {
+        const float *restrict s = slope + (int64_t)i * H;
+        float *restrict dx = dz + (int64_t)i * H;
+
+        for (int h = 0; h < H; h++) {
+            dx[h] *= s[h];
+            db[h] += dx[h];
         }
     }
 }

@@ -16,6 +16,11 @@ void tess_fused_input(const struct tess_pairs *pairs, const float *left, const f
                       int relu, float *a);
 /* a[i] = relu(a[i] + bias) */
 void tess_fused_hidden(int n, int H, const float *bias, float *a);
+/* z = a + bias (NULL: none); a = z / (1 + exp(-z)), and slope, unless NULL, its derivative. The
+ * exponential is within 2 units in the last place; a NaN stays. (n, H) */
+void tess_fused_silu(int n, int H, const float *bias, float *a, float *slope);
+/* After dropout: slope times scale where a is not 0, else 0; n numbers. */
+void tess_fused_drop_slope(int64_t n, const float *a, float scale, float *slope);
 /* out[i] = a[i] · w + bias */
 void tess_fused_output(int n, int H, const float *a, const float *w, float bias, float *out);
 /* The output layer backwards, from dout (n) and the activations a (n, H) that went into it:
@@ -24,11 +29,14 @@ struct tess_fused_output {
     int n, H;
     const float *a, *w, *dout;
     float scale;
+    const float *slope; /* (n, H) or NULL; if given, dz[i] = dout[i] · w · slope[i] */
 };
 void tess_fused_output_back(const struct tess_fused_output *output, float *dz, float *dw,
                             float *db);
 /* dz[i] = dz[i] · scale where a[i] > 0, else 0;  db += Σ dz[i] */
 void tess_fused_hidden_back(int n, int H, const float *a, float scale, float *dz, float *db);
+/* dz[i] = dz[i] · slope[i];  db += Σ dz[i] */
+void tess_fused_slope_back(int n, int H, const float *slope, float *dz, float *db);
 /* dleft[u[i]] += dz[i], dright[v[i]] += dz[i] */
 void tess_fused_input_back(const struct tess_pairs *pairs, const float *dz, float *dleft,
                            float *dright);

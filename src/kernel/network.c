@@ -13,6 +13,8 @@ struct tess_shape tess_shape_of(const struct tess_config *config, int64_t n_read
     struct tess_shape shape = {.dim = tess_int(config->model.embedding_dim), .kind = kind};
 
     shape.layers = kind == TESS_KIND_CP ? 1 : layers;
+    shape.silu = kind != TESS_KIND_CP && shape.layers > 0 &&
+                 config->model.activation == TESS_ACTIVATION_SILU;
     shape.hidden = shape.layers ? tess_int(config->model.hidden_dim) : 0;
     if (kind != TESS_KIND_MLP) {
         shape.factors = shape.dim;
@@ -46,8 +48,8 @@ static double glorot(double gain, double in, double out)
 
 /* Weights: gain √(6 / (fan in + fan out)) (Glorot and Bengio 2010;
  * torch.nn.init.xavier_uniform_), of the first layer as one matrix over the rows that it takes;
- * biases: 1/√(fan in) (torch.nn.Linear). The gain is √2 where a relu follows, and for the mlp's
- * output, as published; else 1. */
+ * biases: 1/√(fan in) (torch.nn.Linear). The gain is √2 where a nonlinearity follows, and
+ * for the mlp's output, as published; else 1. */
 static void pieces_of(struct tess_shape shape, struct piece piece[PIECES])
 {
     int64_t D = shape.dim, width = tess_shape_width(shape), outputs = tess_shape_outputs(shape);

@@ -76,7 +76,8 @@ static void finish(const struct tess_block *block, int i, int n)
         for (int k = 0; k < n; k++)
             grad->mlp.bo[0] += dout[k];
         tess_fused_output_back(&(struct tess_fused_output){n, H, a, block->mlp->wo, dout,
-                                                           tess_tower_scale(block->dropout)},
+                                                           tess_tower_scale(block->dropout),
+                                                           tess_tower_slope(block, L - 1, i)},
                                dz, grad->mlp.wo,
                                L > 1 ? grad->mlp.b + (int64_t)(L - 2) * H : grad->mlp.b1);
     }
@@ -153,7 +154,7 @@ static void train_mlp(const struct tess_mlp *mlp, const struct tess_tile *tile,
     tess_probe_lap(work->probe, TESS_N_PHASES);
     tess_workspace_reserve(work, (struct tess_workspace_room){TESS_TILE_ROWS, n_left, n_right,
                                                               flat ? 1 : tile->n_p + tile->n_c, 0,
-                                                              mlp->packed != NULL});
+                                                              1, mlp->packed != NULL});
     project(mlp, tile, work);
     tess_tower_clear(work->shape, tile->n, &grad->mlp);
     memset(work->dleft, 0, (size_t)n_left * row);

@@ -70,19 +70,36 @@ static void fill_up(const struct tess_block *block, uint16_t *low)
     memset(low + block->n * H, 0, (size_t)((rows - block->n) * H) * sizeof *low);
 }
 
+float *tess_tower_slope(const struct tess_block *block, int l, int i)
+{
+    const struct tess_workspace *work = block->work;
+    int passing = block->finish && l == work->shape.layers - 1;
+
+    if (!block->grad || !work->shape.silu)
+        return NULL;
+    return work->slope[l] + (passing ? 0 : (int64_t)i * work->shape.hidden);
+}
+
 /* Rows i … i + n - 1 of layer l's activations, which hold its matrix product before. What becomes
  * bfloat16 of the first layer is made in a strip's memory, which stays in the first-level cache. */
 static void activate(const struct tess_block *block, int l, int i, int n)
 {
     int64_t H = tess_shape_width(block->work->shape);
     float *a = block->work->a[l] + (l == 0 && is_low(block, l) ? 0 : i * H);
+    const float *bias = l > 0 ? block->mlp->b + (l - 1) * H : NULL;
+    float *slope = tess_tower_slope(block, l, i);
+    int silu = block->work->shape.silu;
 
     if (l == 0)
         tess_fused_input(&(struct tess_pairs){n, (int)H, block->u + i, block->v + i}, block->left,
-                         block->right, block->work->shape.layers > 0, a);
-    else
-        tess_fused_hidden(n, (int)H, block->mlp->b + (l - 1) * H, a);
+                         block->right, block->work->shape.layers > 0 && !silu, a);
+    else if (!silu)
+        tess_fused_hidden(n, (int)H, bias, a);
+    if (silu)
+        tess_fused_silu(n, (int)H, bias, a, slope);
     tess_tower_drop(block, l, i, n, a);
+    if (slope && block->dropout)
+        tess_fused_drop_slope(n * H, a, tess_tower_scale(block->dropout), slope);
     if (is_low(block, l))
         tess_bfloat16_round(n * H, a, block->work->low[l] + i * H);
 }
@@ -189,6 +206,19 @@ static const float *activations(const struct tess_block *block, int l, int i, in
     return a;
 }
 
+void tess_tower_activation_back(const struct tess_block *block, int l, int i, int n, float *dz,
+                                float *db)
+{
+    int H = block->work->shape.hidden;
+    const float *slope = tess_tower_slope(block, l, i);
+
+    if (slope)
+        tess_fused_slope_back(n, H, slope, dz, db);
+    else
+        tess_fused_hidden_back(n, H, activations(block, l, i, n), tess_tower_scale(block->dropout),
+                               dz, db);
+}
+
 /* z and a[L] take turns as dz. */
 void tess_tower_backward(const struct tess_block *block)
 {
@@ -203,9 +233,8 @@ void tess_tower_backward(const struct tess_block *block)
         for (int i = 0; i < block->n; i += work->strip) {
             int n = block->n - i < work->strip ? block->n - i : work->strip;
 
-            tess_fused_hidden_back(n, H, activations(block, l - 1, i, n),
-                                   tess_tower_scale(block->dropout), dz + (int64_t)i * H,
-                                   l > 1 ? grad->b + (int64_t)(l - 2) * H : grad->b1);
+            tess_tower_activation_back(block, l - 1, i, n, dz + (int64_t)i * H,
+                                       l > 1 ? grad->b + (int64_t)(l - 2) * H : grad->b1);
             if (l == 1)
                 tess_tower_scatter(block, i, n, dz + (int64_t)i * H);
         }

@@ -1,7 +1,7 @@
 /* tower.h -- rows through the hidden layers, forward and backward: what all kinds of models share.
  *
  * A row of the first layer is the sum of a left and a right one, each projected once:
- * z_1 = left[u] + right[v],  a_1 = drop(relu(z_1)),  a_l = drop(relu(W_l a_{l-1} + b_l)). The mlp
+ * z_1 = left[u] + right[v],  a_1 = drop(g(z_1)),  a_l = drop(g(W_l a_{l-1} + b_l)). The mlp
  * works through blocks of observations, dot through one of left rows. All of it is local: one
  * thread, fixed order, same bits. */
 #ifndef TOWER_H
@@ -12,7 +12,7 @@
 #include "tessera/tile.h"
 
 /* Some rows on their way through the layers. Activations lie in work->a[l], (n, H) of layer l + 1;
- * the gradient of the last layer's sums (before relu) in work->z. */
+ * the gradient of the last layer's sums (before g) in work->z. */
 struct tess_block {
     const struct tess_mlp *mlp;
     struct tess_workspace *work;
@@ -37,6 +37,15 @@ const struct tess_dropout *tess_tower_dropout(const struct tess_workspace *work,
 float tess_tower_scale(const struct tess_dropout *dropout);
 /* Drops among rows i … i + n - 1 of x, which are activations of layer l + 1 or their gradient. */
 void tess_tower_drop(const struct tess_block *block, int l, int i, int n, float *x);
+
+/* Derivatives of rows from i on of layer l + 1's activations, dropout included; NULL where they
+ * follow from the activations (relu), and in prediction. Of the last layer of blocks that
+ * `finish`, a strip's are kept, no longer than until that has run. */
+float *tess_tower_slope(const struct tess_block *block, int l, int i);
+/* Rows i … i + n - 1 of layer l + 1: gradients dz of the activations become those of the sums
+ * before; db += their sum. */
+void tess_tower_activation_back(const struct tess_block *block, int l, int i, int n, float *dz,
+                                float *db);
 
 /* The matrices of the hidden layers as bfloat16, for mlp->packed; NULL where there are none. Own.
  */

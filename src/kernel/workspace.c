@@ -23,6 +23,7 @@ void tess_workspace_init(struct tess_workspace *work, struct tess_shape shape)
 {
     *work = (struct tess_workspace){.shape = shape, .strip = strip_rows(tess_shape_width(shape))};
     work->a = TESS_NEW(float *, shape.layers + 1);
+    work->slope = TESS_NEW(float *, shape.layers);
     work->low = TESS_NEW(uint16_t *, shape.layers);
     work->u = TESS_NEW(int32_t, TESS_TILE_ROWS);
     work->v = TESS_NEW(int32_t, TESS_TILE_ROWS);
@@ -32,6 +33,7 @@ void tess_workspace_release(struct tess_workspace *work)
 {
     tess_free(work->block);
     tess_free(work->a);
+    tess_free(work->slope);
     tess_free(work->low);
     tess_multiplier_release(work->multiplier);
     tess_free(work->u);
@@ -46,10 +48,11 @@ void tess_workspace_reserve(struct tess_workspace *work, struct tess_workspace_r
 {
     size_t H = (size_t)tess_shape_width(work->shape);
     size_t rows = (size_t)(room.low ? tess_bfloat16_rows(room.rows) : room.rows), block = rows * H;
+    size_t slope = room.slopes && work->shape.silu ? block : 0;
     size_t low = room.low ? (block + 1) / 2 : 0; /* in floats */
     size_t need = H * (2 * (size_t)room.left + 2 * (size_t)room.right + (size_t)room.project) +
                   ((size_t)work->shape.layers + 2) * block + 2 * rows + room.more +
-                  (size_t)work->shape.layers * low;
+                  (size_t)work->shape.layers * (slope + low);
     float *at;
 
     if (need > work->room) {
@@ -70,6 +73,8 @@ void tess_workspace_reserve(struct tess_workspace *work, struct tess_workspace_r
     work->project = work->dright + H * (size_t)room.right;
     work->more = work->project + H * (size_t)room.project;
     at = work->more + room.more;
+    for (int l = 0; l < work->shape.layers; l++, at += slope)
+        work->slope[l] = slope ? at : NULL;
     for (int l = 0; l < work->shape.layers; l++, at += low)
         work->low[l] = (uint16_t *)(void *)at;
 }

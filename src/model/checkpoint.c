@@ -34,9 +34,10 @@ static int take_settings(const struct tess_h5 *h5, struct tess_state *state, con
 {
     struct tess_config *config = &state->config;
 
-    tess_config_init(config);
     if (tess_config_parse(config, yaml, h5->path, error) == TESS_ECONFIG)
         error->code = TESS_EDATA; /* of the file, not of the user */
+    if (!strstr(yaml, "activation:")) /* a model from before there was a choice */
+        config->model.activation = TESS_ACTIVATION_RELU;
     return error->code;
 }
 

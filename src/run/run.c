@@ -226,8 +226,8 @@ static int set_up(struct tess_run *run, int fresh, struct tess_error *error)
     if (error->code == TESS_OK)
         remove_leftovers(run->directory);
     if (error->code == TESS_OK && !run->earlier)
-        tess_rundir_write_used(run->directory, run->config, error);
-    if (error->code == TESS_OK && run->config->train.members == 1)
+        tess_rundir_write_used(run->directory, &run->config, error);
+    if (error->code == TESS_OK && run->config.train.members == 1)
         tess_run_open_log(run, error);
     return error->code;
 }
@@ -259,7 +259,7 @@ int tess_run_open(struct tess_run *run, const struct tess_config *config, int fr
 
     *run = (struct tess_run){.comm = comm,
                              .directory = tess_strdup(config->run.directory),
-                             .config = config,
+                             .config = *config,
                              .lock = -1,
                              .log = -1,
                              .unlogged = tess_strdup(""),
@@ -333,7 +333,7 @@ int tess_run_renew(struct tess_run *run, struct tess_error *error)
     unlock(run);
     take_lock(run, error);
     tess_run_open_log(run, error);
-    return tess_rundir_write_used(run->directory, run->config, error);
+    return tess_rundir_write_used(run->directory, &run->config, error);
 }
 
 /* Whatever part of a line did not reach the file stays in `unlogged`, so that the next try goes on

@@ -24,7 +24,7 @@ struct tess_run {
     MPI_Comm comm; /* borrowed */
     int rank;
     char *directory; /* own */
-    const struct tess_config *config; /* borrowed */
+    struct tess_config config; /* as given, then with what `auto` chose (tess_run_resume) */
     int lock, log; /* rank 0: open files; -1: none */
     char *unlogged; /* what could not be written to the log yet; own */
     int earlier; /* rank 0: the directory held a run already */
@@ -42,14 +42,15 @@ struct tess_run {
  * A new or empty directory, or one with an earlier run (fresh: which is moved aside). TESS_ECREATE
  * if it holds other things, or if another run works in it and does not end within a minute;
  * TESS_EINTERRUPTED if a signal comes while waiting for it; TESS_ECONFIG if run.directory is not
- * set. `config` must outlive the run. Collective. */
+ * set. Collective. */
 int tess_run_open(struct tess_run *run, const struct tess_config *config, int fresh, MPI_Comm comm,
                   struct tess_error *error);
 void tess_run_close(struct tess_run *run);
 /* Take over the newest intact checkpoint of an earlier run, if there is any; damaged ones are named
  * in warnings and renamed to NAME.damaged. One whose best checkpoint could not be written is passed
  * over if an older one can make that again. TESS_EDATA if all are damaged, TESS_ECONFIG if it
- * belongs to another store or to other settings. Collective. */
+ * belongs to another store or to other settings. used.yaml then says what the trainer has chosen
+ * where the settings leave it to the program. Collective. */
 int tess_run_resume(struct tess_run *run, struct tess_trainer *trainer, struct tess_error *error);
 /* A directory that was removed under the run is made anew, with a warning. TESS_ECREATE if another
  * run has taken its place: nothing may be written then. Rank 0 only. */

@@ -204,12 +204,15 @@ int tess_run_resume(struct tess_run *run, struct tess_trainer *trainer, struct t
     }
     /* So that the first checkpoint, too, is begun in time before a deadline. */
     run->longest_save = tess_trainer_save_bytes(trainer) / BYTES_PER_SECOND;
+    run->config.model.kind = trainer->config.model.kind;
+    run->config.train.precision = trainer->config.train.precision;
     if (error->code == TESS_OK && run->rank == 0 && run->earlier) {
         set_aside(run, candidate, n, trainer->optimizer.step);
         cut_log(run, trainer->progress.epoch, error);
-        tess_rundir_write_used(run->directory, run->config, error);
         tess_run_open_log(run, error);
     }
+    if (error->code == TESS_OK && run->rank == 0)
+        tess_rundir_write_used(run->directory, &run->config, error);
     tess_free(candidate);
     return tess_agree(run->comm, error);
 }

@@ -122,13 +122,11 @@ static double thread_bytes(const struct tess_trainer *trainer, double left, doub
 {
     const struct tess_index *index = &trainer->store.index;
     double H = tess_shape_width(trainer->shape), K = trainer->shape.factors;
-    double rows = K > 0 ? left : TESS_TILE_ROWS;
-
+    double rows = K > 0 ? left : TESS_TILE_ROWS, L = trainer->shape.layers;
     double low = tess_precision_is_low(trainer->config.train.precision) ? 2 : 0;
 
-    return 4 * H * (3 * left + 2 * right + (trainer->shape.layers + 2) * rows) +
-           low * H * rows * trainer->shape.layers +
-           (K > 0 ? 4 * K * (3 * left + 2 * right) + 4 * (65536 + right) : 0) +
+    return 4 * H * (3 * left + 2 * right + (L + 2 + (trainer->shape.silu ? L : 0)) * rows) +
+           low * H * rows * L + (K > 0 ? 4 * K * (3 * left + 2 * right) + 4 * (65536 + right) : 0) +
            4 * (experiments + (double)(index->n_combinations + index->perturbation.n +
                                        index->context.n + trainer->dataset.readout.n));
 }

@@ -105,7 +105,7 @@ def layers(case, weight, parameters, x):
     for layer in range(L):
         if layer:
             x = product(case, x, parameters[layer]) + parameters[L - 1 + layer]
-        x = dropped(case, layer, torch.relu(x))
+        x = dropped(case, layer, getattr(torch.nn.functional, case["activation"])(x))
     return x
 
 
@@ -149,10 +149,10 @@ def make_dense(n_u, n_r, sizes):
     return {"n": len(u), "u": u, "v": v, "dense": blocks}
 
 
-def make(D, H, L, rule, rate, n, n_r=7, kind="mlp", dense=(), precision="float32"):
+def make(D, H, L, rule, rate, n, n_r=7, kind="mlp", dense=(), precision="float32", activation="relu"):
     n_component, n_p, n_c, n_u = 6, 5, 3, 9
     members = [sorted(rng.choice(n_component, size, replace=False).tolist()) for size in (1, 2, 3, 1, 2)]
-    case = {"kind": kind, "precision": precision, "dim": D, "hidden": H if L else 0, "layers": L, "rule": rule, "rate": rate, "n": n,
+    case = {"kind": kind, "precision": precision, "activation": activation, "dim": D, "hidden": H if L else 0, "layers": L, "rule": rule, "rate": rate, "n": n,
             "key": [int(k) for k in rng.integers(0, 2**32, 2)], "lane": int(rng.integers(0, 40)),
             "member_first": np.cumsum([0] + [len(m) for m in members]).tolist(), "member": sum(members, []),
             "u_p": rng.integers(0, n_p, n_u).tolist(), "u_c": rng.integers(0, n_c, n_u).tolist(),
@@ -201,6 +201,10 @@ CASES = [  # D, H, L, rule, dropout, n, readouts, kind, dense blocks
     (8, 19, 2, "sum", 0.25, 33, 1, "mlp", (), "bfloat16"), (17, 9, 3, "mean", 0.1, 60, 7, "dot", (), "bfloat16"),
     (17, 11, 2, "sum", 0.1, 0, 23, "dot", [(7, 20), (2, 1), (6, 23), (9, 17)], "bfloat16"),
     (5, 32, 2, "mean", 0.1, 48, 1, "dot", (), "bfloat16"),
+    *[case + (precision, "silu") for precision in ("float32", "bfloat16") for case in [
+        (8, 19, 1, "max", 0, 40, 7, "mlp", ()), (3, 5, 2, "mean", 0, 600, 7, "mlp", ()), (8, 32, 3, "sum", 0.25, 270, 7, "mlp", ()),
+        (8, 19, 2, "mean", 0.1, 33, 1, "mlp", ()), (3, 17, 3, "mean", 0.25, 64, 7, "dot", ()), (5, 9, 2, "mean", 0.1, 48, 1, "dot", ()),
+        (17, 11, 2, "sum", 0.1, 0, 23, "dot", [(7, 20), (2, 1), (6, 23), (9, 17)])]],
 ]
 json.dump([make(*case) for case in CASES], sys.stdout, separators=(",", ":"))
 print()

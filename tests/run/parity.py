@@ -63,6 +63,7 @@ class Model:
 
     def __init__(self, screen, settings):
         self.screen, self.kind, self.rule = screen, settings.get("model.kind", "mlp"), settings["model.combination"]
+        self.activation = getattr(torch.nn.functional, settings["model.activation"])
         self.alone = self.kind == "dot" and len(screen.readouts) == 1  # the perturbation, left of the context
         self.layers = 1 if self.kind == "cp" else settings["model.layers"]
         self.hidden = settings["model.hidden_dim"] if self.layers else 0
@@ -100,7 +101,7 @@ class Model:
         for layer in range(self.layers):
             if layer:
                 x = x @ pieces[1][layer - 1].T + pieces[2][layer - 1]
-            x = torch.relu(x)
+            x = self.activation(x)
         return x
 
     def forward(self, pieces, members, r, c):
@@ -211,6 +212,7 @@ CASES += [{**USUAL, **case} for case in (
 )]
 for number, settings in enumerate(CASES):
     rate, screen = 0.005, SINGLE if settings.pop("single", False) else SMALL
+    settings["model.activation"] = ("silu", "relu")[number % 2]
     model = Model(screen, settings)
     start, _ = model.cut(run(f"{number}-start", screen, settings, 1e-30, 1)[0])
     numbers, log = run(f"{number}-run", screen, settings, rate, EPOCHS)

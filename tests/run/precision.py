@@ -93,10 +93,11 @@ def forward(path, perturbations, context, rounded):
     assert ends[-1] == len(block)
     wp, wr, wc, b1, w, b, wo, bo = (block[i:j].reshape(shape) for i, j, shape in zip(ends, ends[1:], shapes))
     p, r = np.array([tables[0][x] for x in perturbations]), np.array(list(tables[1].values()))
-    a = np.maximum((p @ wp.T + wc @ tables[2][context] + b1)[:, None] + (r @ wr.T)[None], 0)
+    silu = lambda z: z / (1 + np.exp(-z))
+    a = silu((p @ wp.T + wc @ tables[2][context] + b1)[:, None] + (r @ wr.T)[None])
     for layer in range(L - 1):
         x, m = (low(a), low(w[layer])) if rounded else (a, w[layer])
-        a = np.maximum(x @ m.T + b[layer], 0)
+        a = silu(x @ m.T + b[layer])
     return (a @ wo.T + bo)[..., 0] * spread + center
 
 

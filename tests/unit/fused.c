@@ -1,7 +1,8 @@
-/* fused.c -- the random numbers of dropout against Random123. */
+/* fused.c -- the random numbers of dropout against Random123, silu against the C library. */
 #include "kernel/fused.h"
 
 #include <Random123/philox.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,10 +43,64 @@ static void fused__drop_is_random123s(void **state)
         }
 }
 
+/* In double; what is far below 1 beside the float's own precision. */
+static void near(float x, double expected)
+{
+    if (fabs((double)x - expected) > 4e-7 * fabs(expected) + 1e-36)
+        fail_msg("%.9g instead of %.9g", (double)x, expected);
+}
+
+static void fused__silu_and_its_slope(void **state)
+{
+    enum { N = 4001 };
+    static float a[N], alone[N], slope[N], bias[N];
+
+    (void)state;
+    for (int i = 0; i < N; i++) {
+        bias[i] = 0.25f;
+        a[i] = alone[i] = (float)(i - N / 2) * (i % 2 ? 0.04f : 0.001f);
+    }
+    tess_fused_silu(1, N, bias, a, slope);
+    tess_fused_silu(1, N, bias, alone, NULL);
+    for (int i = 0; i < N; i++) {
+        double z = (double)((float)(i - N / 2) * (i % 2 ? 0.04f : 0.001f) + 0.25f);
+        double s = 1 / (1 + exp(-z)), expected = s + z * s * (1 - s);
+
+        near(a[i], z * s);
+        assert_true(a[i] == alone[i]); /* prediction and training compute the same */
+        /* The slope is 0 at z = -1.278: a sum of numbers near 1. */
+        assert_true(fabs((double)slope[i] - expected) <= 3e-7 * (fabs(z * s) + s));
+    }
+}
+
+static void fused__silu_far_out(void **state)
+{
+    float a[4] = {90, -90, 1e30f, NAN}, slope[4];
+
+    (void)state;
+    tess_fused_silu(1, 4, NULL, a, slope);
+    assert_true(a[0] == 90 && slope[0] == 1);
+    assert_true(a[1] <= 0 && a[1] > -1e-35f && fabsf(slope[1]) < 1e-35f);
+    assert_true(a[2] == 1e30f && isnan(a[3]) && isnan(slope[3]));
+}
+
+static void fused__slope_is_dropped_with_its_activation(void **state)
+{
+    const float a[3] = {0, -2, NAN};
+    float slope[3] = {5, 3, 7};
+
+    (void)state;
+    tess_fused_drop_slope(3, a, 1.25f, slope);
+    assert_true(slope[0] == 0 && slope[1] == 3.75f && slope[2] == 8.75f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fused__drop_is_random123s),
+        cmocka_unit_test(fused__silu_and_its_slope),
+        cmocka_unit_test(fused__silu_far_out),
+        cmocka_unit_test(fused__slope_is_dropped_with_its_activation),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -55,6 +55,7 @@ static void make_model(int kind, int layers, int n_readouts)
     config.model.embedding_dim = D;
     config.model.hidden_dim = H;
     config.model.layers = layers;
+    config.model.activation = n_readouts % 2 ? TESS_ACTIVATION_SILU : TESS_ACTIVATION_RELU;
     model.shape = tess_shape_of(&config, n_readouts);
     n = tess_shape_size(model.shape);
     tess_free(model.parameter);
@@ -87,7 +88,7 @@ static double dot(int n, const float *x, const float *y)
     return sum;
 }
 
-/* Unit h of the first layer, before relu. */
+/* Unit h of the first layer, before the activation. */
 static double plain_hidden(int row, int readout, int h)
 {
     const float *p = model.p + row * D, *c = model.c + model.context[row] * D;
@@ -103,8 +104,10 @@ static double plain_hidden(int row, int readout, int h)
                                              : z;
 }
 
-static double relu(double z)
+static double activation(double z)
 {
+    if (model.shape.silu)
+        return z / (1 + exp(-z));
     return model.shape.kind == TESS_KIND_CP ? z : fmax(0, z);
 }
 
@@ -118,7 +121,7 @@ static void plain_outputs(int row, int readout, int n, double *out)
     if (model.shape.layers == 0)
         return;
     for (int h = 0; h < H; h++)
-        a[h] = relu(plain_hidden(row, readout, h));
+        a[h] = activation(plain_hidden(row, readout, h));
     for (int l = 1; l < model.shape.layers; l++) {
         for (int h = 0; h < H; h++) {
             next[h] = (double)model.mlp.b[(l - 1) * H + h];
@@ -126,7 +129,7 @@ static void plain_outputs(int row, int readout, int n, double *out)
                 next[h] += (double)model.mlp.w[((l - 1) * H + h) * H + k] * a[k];
         }
         for (int h = 0; h < H; h++)
-            a[h] = fmax(0, next[h]);
+            a[h] = activation(next[h]);
     }
     for (int k = 0; k < n; k++) {
         out[k] = (double)model.mlp.bo[k];

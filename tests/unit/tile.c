@@ -16,8 +16,7 @@
 
 #define MOST 4 /* dense blocks */
 
-/* A dense block: its left rows are u[e], its right ones v[t], y (E, T + 2) what its rows of targets
- * point to. All own. */
+/* A dense block of left rows u[e] and right ones v[t]; y (E, T + 2): its targets. All own. */
 struct block {
     int E, T;
     int32_t *u, *v, *column; /* column: NULL, or (T) below T + 2 */
@@ -62,12 +61,13 @@ static int named(const json_t *json, const char *key, const char *const *name)
 
 static struct tess_shape shape_of(const json_t *json)
 {
-    static const char *const kind[] = {"mlp", "dot", "cp"};
+    static const char *const kind[] = {"mlp", "dot", "cp"}, *const activation[] = {"relu", "silu"};
     int dim = reference_int(json, "dim");
     struct tess_config config;
 
     tess_config_init(&config);
     config.model.kind = named(json, "kind", kind);
+    config.model.activation = named(json, "activation", activation);
     config.model.embedding_dim = dim;
     config.model.hidden_dim = reference_int(json, "hidden");
     config.model.layers = reference_int(json, "layers");
