@@ -28,10 +28,11 @@ FOLDERS = {
     "run": ["train", "blend"],
     "evaluate": ["blend", "formats"],
     "impute": ["blend", "writer"],
+    "query": ["blend", "source"],
     "simulate": ["writer"],
     "inspect": ["blend", "writer"],
     "bench": ["train", "impute", "simulate"],
-    "cli": ["run", "import", "evaluate", "inspect", "bench"],
+    "cli": ["run", "import", "evaluate", "inspect", "bench", "query"],
 }
 # They know no other ranks.
 ALONE = {"base", "products", "kernel", "metrics"}

@@ -90,6 +90,25 @@ int tess_blender_check(struct tess_blender *blender, const struct tess_store *st
 void tess_blender_join(struct tess_blender *blender, struct tess_baselines *baselines);
 void tess_blender_release(struct tess_blender *blender);
 
+/* The store that the baselines learn from. */
+struct tess_blend_store {
+    struct tess_store store; /* open if the blender is active */
+    struct tess_profiles profiles;
+    struct tess_baselines baselines;
+};
+struct tess_blend_request { /* borrowed */
+    const struct tess_model *model;
+    const char *store; /* or NULL: the one that the model was trained on */
+    enum tess_blend_choice choice;
+};
+/* All of the above at once: whether the model is blended, its store, and what the baselines learn
+ * from it. auto: without that store, or with another one, it warns and nothing is blended; on:
+ * TESS_EDATA. Both are to be released in either case, the blender first. Collective over comm. */
+int tess_blender_open_store(struct tess_blender *blender, struct tess_blend_store *of,
+                            const struct tess_blend_request *request, MPI_Comm comm,
+                            struct tess_error *error);
+void tess_blend_store_release(struct tess_blend_store *of);
+
 /* As tess_model_predict; members are blended before they are averaged. What the store does not know
  * is the model's alone. Local; not by several threads at once. */
 int tess_blender_predict(const struct tess_blender *blender, const struct tess_rows *rows,

@@ -18,7 +18,7 @@ struct tess_error;
 
 enum tess_kind_of_model { TESS_KIND_MLP, TESS_KIND_DOT, TESS_KIND_CP, TESS_KIND_AUTO };
 enum tess_combination_rule { TESS_COMBINE_MEAN, TESS_COMBINE_SUM, TESS_COMBINE_MAX };
-enum tess_sampling { TESS_SAMPLING_TILES, TESS_SAMPLING_OBSERVATIONS };
+enum tess_sampling { TESS_SAMPLING_TILES, TESS_SAMPLING_OBSERVATIONS, TESS_SAMPLING_AUTO };
 enum tess_activation { TESS_ACTIVATION_RELU, TESS_ACTIVATION_SILU };
 enum tess_precision { TESS_PRECISION_FLOAT32, TESS_PRECISION_BFLOAT16, TESS_PRECISION_AUTO };
 enum tess_optimizer_kind { TESS_OPTIMIZER_ADAM, TESS_OPTIMIZER_ADAMW, TESS_OPTIMIZER_SGD };
@@ -45,7 +45,7 @@ struct tess_config {
     } model;
     struct {
         int64_t epochs, batch;
-        int64_t sampling; /* enum tess_sampling */
+        int64_t sampling; /* enum tess_sampling; a trainer's and a checkpoint's is never AUTO */
         int64_t lanes; /* 0: chosen, as batch */
         int64_t optimizer; /* enum tess_optimizer_kind */
         double learning_rate;

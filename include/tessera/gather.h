@@ -1,4 +1,4 @@
-/* gather.h -- what all ranks have, to rank 0, whatever its size. */
+/* gather.h -- what all ranks have, to rank 0, and back, whatever its size. */
 #ifndef TESSERA_GATHER_H
 #define TESSERA_GATHER_H
 
@@ -15,5 +15,9 @@ void tess_gather(MPI_Comm comm, const void *mine, int64_t n, size_t size, void *
 /* The texts of all ranks to rank 0, in rank order; the others' lists are emptied. Collective over
  * comm. */
 void tess_gather_strings(MPI_Comm comm, struct tess_strings *strings);
+
+/* Rank 0's block for each rank, bytes[r] long: every rank gets its own, in memory that is its own.
+ * Collective over comm; the arguments count on rank 0. */
+char *tess_scatter(MPI_Comm comm, char *const *block, const int64_t *bytes);
 
 #endif

@@ -23,7 +23,10 @@ struct tess_model {
     struct tess_vocab readout, context;
     uint8_t *trained_perturbation, *trained_readout, *trained_context; /* any training data? own */
     struct tess_encoder encoder; /* of perturbations */
-    struct tess_network network; /* the MLP, and tables P, R, C; own */
+    struct tess_network network; /* the MLP; its tables are not kept; own */
+    struct tess_table_reader
+        *rows; /* of the table of perturbations, which stays in the file; own */
+    uint64_t table_hash; /* of that table */
     struct tess_scaling scaling; /* of its outputs; own */
     int64_t step;
     double best_score; /* validation RMSE, NaN: none */
@@ -41,13 +44,19 @@ struct tess_model {
  * model was trained with; AUTO: bfloat16 where the processor has a unit for it.
  * `path` is a run directory (its best checkpoint, else the newest; a damaged one is passed over
  * with a warning) or a checkpoint. TESS_EDATA if none is there or intact. Every rank gets the whole
- * model; whatever comes of it must be released. Collective over comm. */
+ * model but the rows of perturbations: those it reads as it predicts with them, and keeps some of
+ * them (tess_model_allow). Whatever comes of it must be released. Collective over comm. */
 int tess_model_open(struct tess_model *model, const char *path, int precision, MPI_Comm comm,
                     struct tess_error *error);
 /* Several: an ensemble (other seeds of the same symbols), headed by the first. Its hash is of all.
  * TESS_EDATA if their vocabularies differ. Collective over comm. */
 int tess_model_open_ensemble(struct tess_model *model, int n, char *const *path, int precision,
                              MPI_Comm comm, struct tess_error *error);
+/* So many bytes of rows of perturbations are kept from now on, of all members of an ensemble
+ * together; a page of each at least. Without it 1 GB of each. Local. */
+void tess_model_allow(struct tess_model *model, double bytes);
+/* How many bytes that may become, all members together; no more than their tables have. Local. */
+double tess_model_rows_bytes(const struct tess_model *model);
 /* "bfloat16" if any member predicts with such operands, else "float32". Local. */
 const char *tess_model_precision(const struct tess_model *model);
 void tess_model_release(struct tess_model *model);
@@ -60,27 +69,32 @@ struct tess_rows {
     const int64_t *context; /* (n) context numbers of the model */
 };
 
-/* What is done to a member's predictions (rows->n, n_readouts) before they are averaged: member
- * counts from 0. All zeroes: nothing. */
+/* Of which readouts (numbers of the model, in any order), and where to. Borrowed.
+ * out (rows->n, n_readouts) in the store's units: of an ensemble, the mean of its members;
+ * deviation, of the same shape, their standard deviation (n - 1; 0 of a single model), or NULL. */
+struct tess_model_columns {
+    int64_t n_readouts;
+    const int64_t *readout;
+    float *out, *deviation;
+    /* NULL: each row is asked for the n_readouts above. Else row i for those at first[i] ..
+     * first[i + 1) of `readout`, and theirs are the places in out and deviation. first[0] is 0. */
+    const int64_t *first;
+};
+
+/* All numbers in range (TESS_BUG otherwise). With readouts of the rows' own some hundred thousand
+ * at a time. TESS_EDATA if rows cannot be read from the checkpoint. Local; uses the threads of
+ * OpenMP; one call at a time. */
+int tess_model_predict(const struct tess_model *model, const struct tess_rows *rows,
+                       const struct tess_model_columns *columns, struct tess_error *error);
+/* What is done to a member's predictions, laid out as columns->out, before they are averaged:
+ * member counts from 0. All zeroes: nothing. */
 struct tess_model_change {
     const void *closure;
     void (*make)(const void *closure, int member, float *out);
 };
-
-/* out (rows->n, n_readouts) in the store's units: of an ensemble, the mean of its members;
- * deviation, of the same shape, their standard deviation (n - 1; 0 of a single model), or NULL.
- * readout: numbers of the model, in any order. All numbers in range (TESS_BUG otherwise). Local;
- * uses the threads of OpenMP. */
-void tess_model_predict(const struct tess_model *model, const struct tess_rows *rows,
-                        int64_t n_readouts, const int64_t *readout, float *out, float *deviation);
-struct tess_model_columns { /* of which readouts, and where to; as above. Borrowed */
-    int64_t n_readouts;
-    const int64_t *readout;
-    float *out, *deviation;
-};
 /* The same of members that are changed, each by itself. Local. */
-void tess_model_predict_changed(const struct tess_model *model, const struct tess_rows *rows,
-                                const struct tess_model_columns *columns,
-                                const struct tess_model_change *change);
+int tess_model_predict_changed(const struct tess_model *model, const struct tess_rows *rows,
+                               const struct tess_model_columns *columns,
+                               const struct tess_model_change *change, struct tess_error *error);
 
 #endif

@@ -9,6 +9,7 @@
  * for all places about equally often. Tiles have a fixed number of rows, empty places are padded.
  * Factorised models (network.h) compute left vectors of a block of TESS_PREDICT_ROWS places at
  * once, and multiply it by blocks of right vectors that hold the model's readouts in their order.
+ * Pairs that lie anywhere share such a product as long as their vectors want different places.
  * Whoever asks, for whatever selection, gets the same bits. */
 #ifndef TESSERA_PREDICTOR_H
 #define TESSERA_PREDICTOR_H
@@ -67,5 +68,17 @@ struct tess_predict_rows {
 void tess_predictor_run(const struct tess_predictor *predictor,
                         const struct tess_predict_rows *rows, int64_t n_readouts,
                         const int64_t *readout, float *out);
+
+/* Rows with readouts of their own: row i those at first[i] .. first[i + 1) of `readout`, in any
+ * order, repeats allowed. Borrowed. */
+struct tess_predict_lists {
+    const int64_t *first; /* (n + 1) */
+    const int64_t *readout;
+};
+/* out[k] of the readout at k, for k in first[0] .. first[n]; else as above, with the same bits.
+ * Besides takes some 30 bytes a pair: ask for some hundred thousand at a time. Local. */
+void tess_predictor_run_lists(const struct tess_predictor *predictor,
+                              const struct tess_predict_rows *rows,
+                              const struct tess_predict_lists *lists, float *out);
 
 #endif

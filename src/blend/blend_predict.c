@@ -269,20 +269,57 @@ static void mix(const void *closure, int member, float *out)
     }
 }
 
+/* Rows with readouts of their own: what is said about each, by itself. */
+struct said_lists {
+    const int64_t *first; /* borrowed */
+    int64_t n;
+    struct said *said; /* (n) own */
+};
+
+static void mix_lists(const void *closure, int member, float *out)
+{
+    const struct said_lists *lists = closure;
+
+    for (int64_t i = 0; i < lists->n; i++)
+        mix(&lists->said[i], member, out + lists->first[i]);
+}
+
+static int predict_lists(const struct tess_blender *blender, const struct tess_rows *rows,
+                         const struct tess_model_columns *columns, struct tess_error *error)
+{
+    struct said_lists lists = {columns->first, rows->n, TESS_NEW(struct said, rows->n)};
+
+    for (int64_t i = 0; i < rows->n; i++) {
+        const struct tess_rows row = {1, rows->first + i, rows->member, rows->context + i};
+        const struct tess_model_columns own = {.n_readouts = lists.first[i + 1] - lists.first[i],
+                                               .readout = columns->readout + lists.first[i]};
+
+        said_init(&lists.said[i], blender, &row, &own);
+        if (ask(&lists.said[i], &row, error) != TESS_OK)
+            break;
+    }
+    if (error->code == TESS_OK)
+        tess_model_predict_changed(blender->model, rows, columns,
+                                   &(struct tess_model_change){&lists, mix_lists}, error);
+    for (int64_t i = 0; i < rows->n; i++)
+        said_release(&lists.said[i]);
+    tess_free(lists.said);
+    return error->code;
+}
+
 int tess_blender_predict(const struct tess_blender *blender, const struct tess_rows *rows,
                          const struct tess_model_columns *columns, struct tess_error *error)
 {
     struct said said;
 
-    if (!blender->active) {
-        tess_model_predict_changed(blender->model, rows, columns,
-                                   &(struct tess_model_change){NULL, NULL});
-        return TESS_OK;
-    }
+    if (!blender->active)
+        return tess_model_predict(blender->model, rows, columns, error);
+    if (columns->first)
+        return predict_lists(blender, rows, columns, error);
     said_init(&said, blender, rows, columns);
     if (ask(&said, rows, error) == TESS_OK)
         tess_model_predict_changed(blender->model, rows, columns,
-                                   &(struct tess_model_change){&said, mix});
+                                   &(struct tess_model_change){&said, mix}, error);
     said_release(&said);
     return error->code;
 }

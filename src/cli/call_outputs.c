@@ -64,6 +64,8 @@ static void add_outputs(struct tess_outputs *outputs, const struct tess_call *ca
         snprintf(name, sizeof name, "--%s", call->command->outputs[i]);
         if (strcmp(name, "--output") == 0)
             snprintf(name, sizeof name, "-o");
+        if (path && strcmp(path, "-") == 0)
+            path = NULL; /* standard output, where a command knows it: no file */
         if (path)
             add_output(outputs, path, name);
         if (path && call->command->with_sums)

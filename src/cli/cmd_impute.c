@@ -42,7 +42,7 @@ static int run(struct tess_call *call, struct tess_error *error)
     char *command = tess_call_text(call);
 
     impute.command = command;
-    if (tess_call_models(call, 0, &member, error) == TESS_OK) {
+    if (tess_call_models(call, call->n_args, &member, error) == TESS_OK) {
         impute.n_models = (int)member.n;
         impute.model = member.item;
     }

@@ -1,4 +1,4 @@
-/* gather.c -- rank after rank, in pieces that MPI's 32-bit counts can tell. */
+/* gather.c -- to rank 0 and back, rank after rank, in pieces that MPI's 32-bit counts can tell. */
 #include "tessera/gather.h"
 
 #include "tessera/alloc.h"
@@ -67,4 +67,23 @@ void tess_gather_strings(MPI_Comm comm, struct tess_strings *strings)
         tess_strings_release(strings);
     tess_free(mine);
     tess_free(all);
+}
+
+char *tess_scatter(MPI_Comm comm, char *const *block, const int64_t *bytes)
+{
+    int rank, n_ranks;
+    int64_t n;
+    char *mine;
+
+    MPI_Comm_rank(comm, &rank);
+    MPI_Comm_size(comm, &n_ranks);
+    MPI_Scatter(bytes, 1, MPI_INT64_T, &n, 1, MPI_INT64_T, 0, comm);
+    mine = TESS_NEW(char, n);
+    for (int r = 1; rank == 0 && r < n_ranks; r++)
+        move(1, comm, r, block[r], (size_t)bytes[r]);
+    if (rank > 0)
+        move(0, comm, 0, mine, (size_t)n);
+    else
+        memcpy(mine, block[0], (size_t)n);
+    return mine;
 }

@@ -73,9 +73,11 @@ const struct tess_param tess_params[] = {
     INT(train.batch, "0", 0, 1e12, "observations",
         "Observations per step, over all lanes. 0: chosen from the data, the power of two that gives "
         "256 to 512 steps an epoch, kept between 256 and 16384 and not below train.lanes."),
-    CHOICE(train.sampling, "tiles", "tiles|observations",
-           "What a step takes. tiles: blocks of experiments x readouts, much cheaper. observations: "
-           "single values drawn at random, as published."),
+    CHOICE(train.sampling, "auto", "tiles|observations|auto",
+           "What a step takes. tiles: blocks of experiments x readouts, much cheaper in large steps. "
+           "observations: single values drawn at random, as published. auto: observations for an mlp "
+           "with at most 524288 of them to train on, which then learns more and no slower, unless a "
+           "tile's shape is set; else tiles."),
     INT(train.tile_experiments, "0", 0, 65536, "experiments",
         "Experiments of a tile. 0: chosen by the program from the data and the batch."),
     INT(train.tile_readouts, "0", 0, 65536, "readouts",

@@ -108,7 +108,7 @@ static int predict_model(const struct tess_evaluation *evaluation, int64_t begin
     apart = deviation ? TESS_NEW(float, n *known) : NULL;
     tess_blender_predict(&evaluation->blender,
                          &(struct tess_rows){n, members.first, members.member, context},
-                         &(struct tess_model_columns){known, readout, value, apart}, error);
+                         &(struct tess_model_columns){known, readout, value, apart, NULL}, error);
     for (int64_t i = 0; i < n * known; i++) {
         int64_t at = i / known * width + place[i % known];
 

@@ -52,7 +52,8 @@ void tess_impute_release(struct tess_impute *impute)
 
 static void release(struct imputation *work)
 {
-    tess_imputation_close_blend(work);
+    tess_blender_release(&work->blender);
+    tess_blend_store_release(&work->learned);
     tess_model_release(&work->model);
     tess_sets_release(&work->perturbation);
     tess_sets_release(&work->context);
@@ -188,7 +189,8 @@ static int predict(const struct imputation *work, int64_t first, int64_t n, floa
     describe(work, first, n, &begin, &member, &context);
     tess_blender_predict(
         &work->blender, &(struct tess_rows){n, begin, member, context},
-        &(struct tess_model_columns){work->readout.n, work->readout.member, out, deviation}, error);
+        &(struct tess_model_columns){work->readout.n, work->readout.member, out, deviation, NULL},
+        error);
     tess_free(begin);
     tess_free(member);
     tess_free(context);
@@ -331,7 +333,10 @@ int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct te
     else if (!getenv("OMP_NUM_THREADS"))
         omp_set_num_threads(1);
     if (open_work(&work, rank, comm, error) == TESS_OK && !impute->dry_run &&
-        tess_imputation_open_blend(&work, comm, error) == TESS_OK) {
+        tess_blender_open_store(
+            &work.blender, &work.learned,
+            &(struct tess_blend_request){&work.model, impute->store, impute->blend}, comm,
+            error) == TESS_OK) {
         tess_imputation_find_calibration(&work, comm);
         work.times.open = tess_clock() - start;
         write_file(&work, comm, error);

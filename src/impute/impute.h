@@ -17,9 +17,7 @@ struct imputation {
     struct tess_mapping component; /* the store's perturbations in the model; none without; own */
     int64_t n_rows;
     struct tess_blender blender; /* own, with the store that its baselines learn from */
-    struct tess_store store; /* open if the blender is active */
-    struct tess_profiles profiles;
-    struct tess_baselines baselines;
+    struct tess_blend_store learned;
     struct tess_calibration calibration; /* of an ensemble's deviation, if there is one */
     int n_matrices; /* X, of an ensemble its deviation, and calibrated if it can be */
     struct tess_impute_times times;
@@ -37,12 +35,6 @@ int tess_imputation_open_store(struct imputation *work, struct tess_store *store
                                struct tess_error *error);
 void tess_imputation_add_combinations(struct imputation *work, const struct tess_store *store);
 void tess_imputation_mark(struct imputation *work, const struct tess_store *store);
-
-/* Whether the model is blended, and what its baselines learn from: the store that is named, or that
- * the model was trained on. auto: without that store, or with another one, it warns and nothing is
- * blended; on: TESS_EDATA. Collective. */
-int tess_imputation_open_blend(struct imputation *work, MPI_Comm comm, struct tess_error *error);
-void tess_imputation_close_blend(struct imputation *work);
 
 /* How many matrices there will be: n_matrices, first by the files that are there, and once the
  * blend is decided for good, with the calibration; then rank 0 says why if there is none.

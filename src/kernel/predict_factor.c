@@ -3,6 +3,7 @@
 
 #include "factor.h"
 #include "fused.h"
+#include "predict_bins.h"
 #include "predict_scratch.h"
 
 #include "tessera/alloc.h"
@@ -116,18 +117,9 @@ static void multiply(const struct call *call, int64_t block, int64_t panel)
     float *at = together(call, place, panel);
     int K = p->shape.factors;
 
-    tess_gemm(s->work.probe, &(struct tess_gemm){TESS_PHASE_GEMM,
-                                                 ROWS,
-                                                 COLUMNS,
-                                                 K,
-                                                 0,
-                                                 1,
-                                                 p->scratch->left + block * ROWS * K,
-                                                 p->right + call->panel[panel] * COLUMNS * K,
-                                                 0,
-                                                 at ? at : s->out,
-                                                 at ? call->n_readouts : 0,
-                                                 {0}});
+    tess_predict_scratch_multiply(p, p->scratch->left + block * ROWS * K,
+                                  p->right + call->panel[panel] * COLUMNS * K, at ? at : s->out,
+                                  at ? call->n_readouts : 0);
     for (int i = 0; i < ROWS; i++)
         if (!at && place[i] >= 0)
             put_row(call, place[i], panel, s->out + (int64_t)i * COLUMNS);
@@ -183,15 +175,23 @@ static int64_t distinct(const struct call *call, int64_t *same, int64_t *first)
     return found;
 }
 
-/* Values pair by pair: the product of a row's left vector and its context's right one. */
-static void run_pairs(struct call *call, const int64_t *same)
+/* Where each row's left vector stands in scratch->left; own of the caller. */
+static int64_t *vectors_of(const struct call *call)
 {
-    const struct tess_predictor *p = call->p;
-    int64_t K = p->shape.factors, *vector = TESS_NEW(int64_t, call->rows->n);
+    int64_t *vector = TESS_NEW(int64_t, call->rows->n);
 
     for (int64_t k = 0; k < call->n_blocks * ROWS; k++)
         if (call->place[k] >= 0)
             vector[call->place[k]] = k;
+    return vector;
+}
+
+/* Values pair by pair: the product of a row's left vector and its context's right one. */
+static void run_pairs(struct call *call, const int64_t *same)
+{
+    const struct tess_predictor *p = call->p;
+    int64_t K = p->shape.factors, *vector = vectors_of(call);
+
 #pragma omp parallel for schedule(static) num_threads(p->scratch->n_threads)
     for (int64_t i = 0; i < call->rows->n; i++) {
         int64_t context = call->rows->context[i];
@@ -205,6 +205,18 @@ static void run_pairs(struct call *call, const int64_t *same)
                               call->out + i * call->n_readouts);
     }
     tess_free(vector);
+}
+
+/* Left vectors of rows row[0 .. n) (NULL: of all). */
+static void make_all_left(struct call *call, int64_t n, const int64_t *row)
+{
+    const struct tess_predictor *p = call->p;
+
+    call->n_blocks = tess_predict_scratch_seats(p, call->rows, n, row, &call->place);
+    tess_predict_scratch_reserve(p->scratch, (size_t)(call->n_blocks * ROWS * p->shape.factors));
+#pragma omp parallel for schedule(dynamic) num_threads(p->scratch->n_threads)
+    for (int64_t b = 0; b < call->n_blocks; b++)
+        make_left(call, b);
 }
 
 void tess_predict_factor_run(const struct tess_predictor *predictor,
@@ -222,12 +234,7 @@ void tess_predict_factor_run(const struct tess_predictor *predictor,
         first = TESS_NEW(int64_t, rows->n);
         n = distinct(&call, same, first);
     }
-    call.n_blocks = tess_predict_scratch_seats(predictor, rows, n, first, &call.place);
-    tess_predict_scratch_reserve(predictor->scratch,
-                                 (size_t)(call.n_blocks * ROWS * predictor->shape.factors));
-#pragma omp parallel for schedule(dynamic) num_threads(predictor->scratch->n_threads)
-    for (int64_t b = 0; b < call.n_blocks; b++)
-        make_left(&call, b);
+    make_all_left(&call, n, first);
     if (same)
         run_pairs(&call, same);
     else
@@ -235,4 +242,31 @@ void tess_predict_factor_run(const struct tess_predictor *predictor,
     tess_free(call.place);
     tess_free(same);
     tess_free(first);
+}
+
+void tess_predict_factor_run_lists(const struct tess_predictor *predictor,
+                                   const struct tess_predict_rows *rows,
+                                   const struct tess_predict_lists *lists, float *out)
+{
+    struct call call = {.p = predictor, .rows = rows};
+    int64_t *vector;
+
+    if (rows->n == 0)
+        return;
+    if (predictor->shape.right == TESS_TABLE_C) { /* the only readout, in the store's units */
+        float *value = TESS_NEW(float, rows->n);
+
+        tess_predict_factor_run(predictor, rows, 1, &(int64_t){0}, value);
+        for (int64_t i = 0; i < rows->n; i++)
+            for (int64_t k = lists->first[i]; k < lists->first[i + 1]; k++)
+                out[k] = value[i];
+        tess_free(value);
+        return;
+    }
+    make_all_left(&call, rows->n, NULL);
+    vector = vectors_of(&call);
+    tess_predict_bins_run(predictor, rows->n, vector, lists, out);
+    tess_predict_scratch_undo(predictor, rows, lists, out);
+    tess_free(vector);
+    tess_free(call.place);
 }

@@ -9,5 +9,9 @@
 void tess_predict_factor_run(const struct tess_predictor *predictor,
                              const struct tess_predict_rows *rows, int64_t n_readouts,
                              const int64_t *readout, float *out);
+/* As tess_predictor_run_lists. */
+void tess_predict_factor_run_lists(const struct tess_predictor *predictor,
+                                   const struct tess_predict_rows *rows,
+                                   const struct tess_predict_lists *lists, float *out);
 
 #endif

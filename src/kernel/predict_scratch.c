@@ -115,3 +115,33 @@ void tess_predict_scratch_project(const struct tess_predictor *predictor,
             memset(s->x + i * D, 0, (size_t)D * sizeof *s->x);
     tess_tower_project(&s->work, BLOCK, s->x, predictor->mlp.wp, s->pp);
 }
+
+void tess_predict_scratch_multiply(const struct tess_predictor *predictor, const float *left,
+                                   const float *right, float *out, int64_t ldc)
+{
+    tess_gemm(tess_predict_scratch_part(predictor)->work.probe,
+              &(struct tess_gemm){TESS_PHASE_GEMM,
+                                  TESS_PREDICT_ROWS,
+                                  TESS_PREDICT_COLUMNS,
+                                  predictor->shape.factors,
+                                  0,
+                                  1,
+                                  left,
+                                  right,
+                                  0,
+                                  out,
+                                  ldc,
+                                  {0}});
+}
+
+void tess_predict_scratch_undo(const struct tess_predictor *predictor,
+                               const struct tess_predict_rows *rows,
+                               const struct tess_predict_lists *lists, float *out)
+{
+    const int64_t *first = lists->first;
+
+#pragma omp parallel for schedule(static) num_threads(predictor->scratch->n_threads)
+    for (int64_t i = 0; i < (predictor->scaling ? rows->n : 0); i++)
+        tess_scaling_undo(predictor->scaling, rows->context[i], first[i + 1] - first[i],
+                          lists->readout + first[i], out + first[i]);
+}

@@ -44,5 +44,15 @@ int64_t tess_predict_scratch_seats(const struct tess_predictor *predictor,
 /* W_p p of one block of places into the thread's pp; of empty ones that of a row of zeroes. */
 void tess_predict_scratch_project(const struct tess_predictor *predictor,
                                   const struct tess_predict_rows *rows, const int64_t *seats);
+/* out (TESS_PREDICT_ROWS, TESS_PREDICT_COLUMNS) of so many left and right vectors, K floats each:
+ * the only product of factorised prediction. ldc: floats from a row of out to the next; 0: side by
+ * side. */
+void tess_predict_scratch_multiply(const struct tess_predictor *predictor, const float *left,
+                                   const float *right, float *out, int64_t ldc);
+/* Outputs of rows with readouts of their own back into the store's units, if the predictor says
+ * how. */
+void tess_predict_scratch_undo(const struct tess_predictor *predictor,
+                               const struct tess_predict_rows *rows,
+                               const struct tess_predict_lists *lists, float *out);
 
 #endif

@@ -118,3 +118,13 @@ void tess_predictor_run(const struct tess_predictor *predictor,
     else
         tess_predict_factor_run(predictor, rows, n_readouts, readout, out);
 }
+
+void tess_predictor_run_lists(const struct tess_predictor *predictor,
+                              const struct tess_predict_rows *rows,
+                              const struct tess_predict_lists *lists, float *out)
+{
+    if (predictor->shape.kind == TESS_KIND_MLP)
+        tess_predict_tiles_run_lists(predictor, rows, lists, out);
+    else
+        tess_predict_factor_run_lists(predictor, rows, lists, out);
+}

@@ -1,6 +1,8 @@
 /* model.c -- a checkpoint opened for prediction. */
 #include "tessera/model.h"
 
+#include "table_reader.h"
+
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/bfloat16.h"
@@ -20,8 +22,12 @@
 #include <xxhash.h>
 
 #define BATCH 4096 /* rows predicted at a time */
+#define LISTED                                                                                     \
+    16384 /* rows that mostly are asked for one readout: so that their tiles are full              \
+           */
 
-/* Tables grow with the data and may be refused; the MLP is small beside them. */
+/* Tables grow with the data and may be refused; the MLP is small beside them. That of perturbations
+ * stays in the file. */
 static int allocate(struct tess_model *model, const struct tess_vocab vocab[TESS_N_TABLES],
                     struct tess_error *error)
 {
@@ -31,6 +37,8 @@ static int allocate(struct tess_model *model, const struct tess_vocab vocab[TESS
     tess_mlp_point(&network->mlp, network->shape, network->parameter);
     for (int t = 0; t < TESS_N_TABLES; t++) {
         network->rows[t] = vocab[t].n;
+        if (t == TESS_TABLE_P)
+            continue;
         network->table[t] = tess_alloc_large((size_t)vocab[t].n * (size_t)network->shape.dim,
                                              sizeof(float), "the model's tables", error);
     }
@@ -38,7 +46,7 @@ static int allocate(struct tess_model *model, const struct tess_vocab vocab[TESS
 }
 
 /* Vocabularies, flags and scaling of the state become the model's: moved, not copied, so the state
- * gives them up before it is released. */
+ * gives them up, all but their sizes, before it is released. */
 static void take_state(struct tess_model *model, struct tess_state *state)
 {
     struct tess_vocab *vocab[] = {&model->perturbation, &model->readout, &model->context};
@@ -48,7 +56,7 @@ static void take_state(struct tess_model *model, struct tess_state *state)
     for (int t = 0; t < TESS_N_TABLES; t++) {
         *vocab[t] = state->vocab[t];
         *trained[t] = state->trained[t];
-        state->vocab[t] = (struct tess_vocab){0};
+        state->vocab[t] = (struct tess_vocab){.n = vocab[t]->n};
         state->trained[t] = NULL;
     }
     model->config = state->config;
@@ -131,31 +139,54 @@ static void release_parameters(struct tess_model *model)
     tess_scaling_release(&model->scaling);
 }
 
-/* Rank 0 reads and verifies everything. Local. */
-static int read_model(struct tess_model *model, struct tess_error *error)
+/* The table of perturbations, read from end to end, a part at a time: all of it is verified, and
+ * its hash is what it would be of the whole. Local. */
+static uint64_t hash_table(const struct tess_h5 *h5, const struct tess_state *state,
+                           struct tess_error *error)
 {
-    struct tess_state state = {.version = 0};
+    int64_t n = state->vocab[TESS_TABLE_P].n, dim = state->shape.dim;
+    XXH3_state_t *sum = XXH3_createState();
+    float *part = TESS_NEW(float, (n < BATCH ? n : BATCH) * dim);
+    uint64_t hash;
+
+    XXH3_64bits_reset(sum);
+    for (int64_t first = 0; first < n && error->code == TESS_OK; first += BATCH) {
+        const struct tess_state_range some = {first, n - first < BATCH ? n - first : BATCH};
+
+        tess_checkpoint_read_rows(h5, state, TESS_TABLE_P, some, part, error);
+        XXH3_64bits_update(sum, part, (size_t)(some.n * dim) * sizeof *part);
+    }
+    hash = XXH3_64bits_digest(sum);
+    XXH3_freeState(sum);
+    tess_free(part);
+    return hash;
+}
+
+/* Rank 0 reads and verifies everything. What the state still holds in the end is what reading the
+ * table of perturbations goes by. Local. */
+static int read_model(struct tess_model *model, struct tess_state *state, struct tess_error *error)
+{
     struct tess_h5 h5 = TESS_H5_INIT;
 
     tess_h5_guard_start(model->path);
     if (tess_h5_open(&h5, model->path, MPI_COMM_NULL, 0, error) == TESS_OK &&
-        tess_checkpoint_read_head(&h5, &state, error) == TESS_OK &&
-        (model->network.shape = state.shape, allocate(model, state.vocab, error)) == TESS_OK) {
-        for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)
-            tess_checkpoint_read_rows(&h5, &state, t,
+        tess_checkpoint_read_head(&h5, state, error) == TESS_OK &&
+        (model->network.shape = state->shape, allocate(model, state->vocab, error)) == TESS_OK) {
+        model->table_hash = hash_table(&h5, state, error);
+        for (int t = TESS_TABLE_P + 1; t < TESS_N_TABLES && error->code == TESS_OK; t++)
+            tess_checkpoint_read_rows(&h5, state, t,
                                       (struct tess_state_range){0, model->network.rows[t]},
                                       model->network.table[t], error);
-        state.mlp.value = model->network.parameter;
-        if (error->code == TESS_OK && tess_checkpoint_read_mlp(&h5, &state, error) == TESS_OK)
-            tess_checkpoint_read_scaling(&h5, &state, error);
-        state.mlp.value = NULL;
-        take_state(model, &state);
-        state.blas_core[strcspn(state.blas_core, "+")] = '\0'; /* without the unit */
-        if (error->code == TESS_OK && strcasecmp(state.blas_core, tess_platform_blas_core()) != 0)
-            tess_debug("%s: written with %s kernels, read with %s", model->path, state.blas_core,
+        state->mlp.value = model->network.parameter;
+        if (error->code == TESS_OK && tess_checkpoint_read_mlp(&h5, state, error) == TESS_OK)
+            tess_checkpoint_read_scaling(&h5, state, error);
+        state->mlp.value = NULL;
+        take_state(model, state);
+        state->blas_core[strcspn(state->blas_core, "+")] = '\0'; /* without the unit */
+        if (error->code == TESS_OK && strcasecmp(state->blas_core, tess_platform_blas_core()) != 0)
+            tess_debug("%s: written with %s kernels, read with %s", model->path, state->blas_core,
                        tess_platform_blas_core());
     }
-    tess_state_release(&state);
     tess_h5_close(&h5, error);
     tess_h5_guard_finish();
     return error->code;
@@ -175,6 +206,7 @@ static int broadcast_model(struct tess_model *model, MPI_Comm comm, struct tess_
     MPI_Comm_rank(comm, &rank);
     tess_broadcast(comm, &model->config, sizeof model->config);
     tess_broadcast(comm, &model->network.shape, sizeof model->network.shape);
+    tess_broadcast(comm, &model->table_hash, sizeof model->table_hash);
     tess_broadcast(comm, &model->step, sizeof model->step);
     tess_broadcast(comm, &model->best_score, sizeof model->best_score);
     tess_broadcast(comm, &model->store_hash, sizeof model->store_hash);
@@ -204,7 +236,7 @@ static int broadcast_model(struct tess_model *model, MPI_Comm comm, struct tess_
         return error->code;
     tess_broadcast(comm, model->network.parameter,
                    (size_t)tess_shape_size(model->network.shape) * sizeof(float));
-    for (int t = 0; t < TESS_N_TABLES; t++)
+    for (int t = TESS_TABLE_P + 1; t < TESS_N_TABLES; t++)
         tess_broadcast(comm, model->network.table[t],
                        (size_t)(model->network.rows[t] * model->network.shape.dim) * sizeof(float));
     if (scaled) {
@@ -222,11 +254,11 @@ static uint64_t hash_of(const struct tess_model *model)
         tess_vocab_hash(&model->perturbation),
         tess_vocab_hash(&model->readout),
         tess_vocab_hash(&model->context),
-        0,
+        model->table_hash,
         0,
         0};
 
-    for (int t = 0; t < TESS_N_TABLES; t++)
+    for (int t = TESS_TABLE_P + 1; t < TESS_N_TABLES; t++)
         part[4 + t] =
             XXH3_64bits(network->table[t],
                         (size_t)network->rows[t] * (size_t)network->shape.dim * sizeof(float));
@@ -235,8 +267,9 @@ static uint64_t hash_of(const struct tess_model *model)
 
 /* The first intact one of the candidates, read by rank 0; damaged ones are named in warnings. A
  * single candidate's damage is the error. Collective. */
-static int read_first_intact(struct tess_model *model, const struct tess_strings *candidate,
-                             MPI_Comm comm, struct tess_error *error)
+static int read_first_intact(struct tess_model *model, struct tess_state *state,
+                             const struct tess_strings *candidate, MPI_Comm comm,
+                             struct tess_error *error)
 {
     int64_t n = (int64_t)candidate->n;
     int rank;
@@ -250,46 +283,62 @@ static int read_first_intact(struct tess_model *model, const struct tess_strings
         model->path = rank == 0 ? tess_strdup(candidate->item[i]) : NULL;
         tess_broadcast_text(comm, &model->path);
         if (tess_checksums_verify(model->path, comm, NULL, &mine) == TESS_OK && rank == 0)
-            read_model(model, &mine);
+            read_model(model, state, &mine);
         if (tess_agree(comm, &mine) == TESS_OK)
             return TESS_OK;
         if (i + 1 == n)
             *error = mine;
         else
             tess_warn("%s; trying an older checkpoint", mine.text);
+        tess_state_release(state);
         release_parameters(model);
     }
     return error->code;
 }
 
+/* What is projected once from the tables of readouts and contexts, which are then done with. */
+static void project(struct tess_model *model, int precision)
+{
+    struct tess_network *network = &model->network;
+
+    model->predictor = TESS_NEW(struct tess_predictor, 1);
+    tess_predictor_init(model->predictor, network->shape, &network->mlp,
+                        tess_precision_is_low(precision),
+                        (struct tess_embeddings){model->readout.n, network->table[TESS_TABLE_R]},
+                        (struct tess_embeddings){model->context.n, network->table[TESS_TABLE_C]});
+    model->predictor->scaling = &model->scaling;
+    for (int t = TESS_TABLE_P + 1; t < TESS_N_TABLES; t++) {
+        tess_free(network->table[t]);
+        network->table[t] = NULL;
+    }
+}
+
 /* Rank 0 alone looks for the file and reads it; every rank then has the same numbers, and computes
- * the same hash and projections from them. */
+ * the same hash and projections from them. Rows of perturbations each reads by itself. */
 int tess_model_open(struct tess_model *model, const char *path, int precision, MPI_Comm comm,
                     struct tess_error *error)
 {
     struct tess_strings candidate = {0};
+    struct tess_state state = {.version = 0};
     int rank;
 
     *model = (struct tess_model){.step = 0};
     MPI_Comm_rank(comm, &rank);
     if (rank == 0)
         tess_rundir_find(path, &candidate, &model->store_path, error);
-    if (tess_agree(comm, error) == TESS_OK)
-        read_first_intact(model, &candidate, comm, error);
+    if (tess_agree(comm, error) == TESS_OK &&
+        read_first_intact(model, &state, &candidate, comm, error) == TESS_OK &&
+        broadcast_model(model, comm, error) == TESS_OK) {
+        model->n_members = 1;
+        model->hash = model->own_hash = hash_of(model);
+        tess_encoder_init(&model->encoder, &model->config);
+        project(model, precision);
+        model->rows = TESS_NEW(struct tess_table_reader, 1);
+        tess_table_reader_open(model->rows, model->path, &state, TESS_TABLE_P, comm, error);
+    }
     tess_strings_release(&candidate);
-    if (error->code != TESS_OK || broadcast_model(model, comm, error) != TESS_OK)
-        return error->code;
-    model->n_members = 1;
-    model->hash = model->own_hash = hash_of(model);
-    tess_encoder_init(&model->encoder, &model->config);
-    model->predictor = TESS_NEW(struct tess_predictor, 1);
-    tess_predictor_init(
-        model->predictor, model->network.shape, &model->network.mlp,
-        tess_precision_is_low(precision),
-        (struct tess_embeddings){model->readout.n, model->network.table[TESS_TABLE_R]},
-        (struct tess_embeddings){model->context.n, model->network.table[TESS_TABLE_C]});
-    model->predictor->scaling = &model->scaling;
-    return TESS_OK;
+    tess_state_release(&state);
+    return error->code;
 }
 
 void tess_model_release(struct tess_model *model)
@@ -300,6 +349,9 @@ void tess_model_release(struct tess_model *model)
     if (model->predictor)
         tess_predictor_release(model->predictor);
     tess_free(model->predictor);
+    if (model->rows)
+        tess_table_reader_release(model->rows);
+    tess_free(model->rows);
     if (model->next)
         tess_model_release(model->next);
     tess_free(model->next);
@@ -313,47 +365,87 @@ const char *tess_model_precision(const struct tess_model *model)
     return tess_precision_name(model ? TESS_PRECISION_BFLOAT16 : TESS_PRECISION_FLOAT32);
 }
 
-static void predict_one(const struct tess_model *model, const struct tess_rows *rows,
-                        int64_t n_readouts, const int64_t *readout, float *out)
+/* A number out of range would read past a table: a bug of the caller, caught in every build. */
+static void check_numbers(const struct tess_model *model, const struct tess_rows *rows,
+                          const struct tess_model_columns *columns)
 {
-    int64_t room = rows->n < BATCH ? rows->n : BATCH;
-    float *p = TESS_NEW(float, room * model->network.shape.dim);
-    int64_t *number = TESS_NEW(int64_t, room);
+    int64_t n = columns->first ? columns->first[rows->n] : columns->n_readouts;
 
-    /* A number out of range would read past a table: a bug of the caller, caught in every build. */
     for (int64_t i = 0; i < rows->n; i++)
         TESS_BUG_IF(rows->context[i] < 0 || rows->context[i] >= model->context.n);
     for (int64_t k = rows->n ? rows->first[0] : 0; k < (rows->n ? rows->first[rows->n] : 0); k++)
         TESS_BUG_IF(rows->member[k] < 0 || rows->member[k] >= model->perturbation.n);
-    for (int64_t k = 0; k < n_readouts; k++)
-        TESS_BUG_IF(readout[k] < 0 || readout[k] >= model->readout.n);
-    for (int64_t first = 0; first < rows->n; first += BATCH) {
-        int64_t n = rows->n - first < BATCH ? rows->n - first : BATCH;
-        const struct tess_perturbations of = {n, rows->first + first, rows->member};
+    for (int64_t k = 0; k < n; k++)
+        TESS_BUG_IF(columns->readout[k] < 0 || columns->readout[k] >= model->readout.n);
+}
 
-        tess_encoder_forward(&model->encoder, &of, model->network.table[TESS_TABLE_P], p);
-        tess_predict_number(&of, number);
-        tess_predictor_run(model->predictor,
-                           &(struct tess_predict_rows){n, p, number, rows->context + first},
-                           n_readouts, readout, out + first * n_readouts);
+/* The vectors and numbers of perturbations [first, first + n), from their components' rows. */
+static int encode(const struct tess_model *model, const struct tess_rows *rows, int64_t first,
+                  struct tess_predict_rows *out, struct tess_error *error)
+{
+    int64_t n = out->n, begin = rows->first[first], m = rows->first[first + n] - begin;
+    int64_t *at = TESS_NEW(int64_t, n + 1), *component = TESS_NEW(int64_t, m);
+    float *row = TESS_NEW(float, m * model->network.shape.dim);
+
+    for (int64_t i = 0; i <= n; i++)
+        at[i] = rows->first[first + i] - begin;
+    for (int64_t k = 0; k < m; k++)
+        component[k] = k;
+    if (tess_table_reader_rows(model->rows, m, rows->member + begin, row, error) == TESS_OK) {
+        tess_encoder_forward(&model->encoder, &(struct tess_perturbations){n, at, component}, row,
+                             (float *)(uintptr_t)out->p);
+        tess_predict_number(&(struct tess_perturbations){n, rows->first + first, rows->member},
+                            (int64_t *)(uintptr_t)out->number);
+    }
+    tess_free(at);
+    tess_free(component);
+    tess_free(row);
+    return error->code;
+}
+
+static int predict_one(const struct tess_model *model, const struct tess_rows *rows,
+                       const struct tess_model_columns *columns, struct tess_error *error)
+{
+    int64_t most = columns->first ? LISTED : BATCH, room = rows->n < most ? rows->n : most;
+    float *p = TESS_NEW(float, room * model->network.shape.dim);
+    int64_t *number = TESS_NEW(int64_t, room);
+
+    check_numbers(model, rows, columns);
+    for (int64_t first = 0; first < rows->n && error->code == TESS_OK; first += most) {
+        int64_t n = rows->n - first < most ? rows->n - first : most;
+        struct tess_predict_rows some = {n, p, number, rows->context + first};
+
+        if (encode(model, rows, first, &some, error) != TESS_OK)
+            break;
+        if (columns->first)
+            tess_predictor_run_lists(
+                model->predictor, &some,
+                &(struct tess_predict_lists){columns->first + first, columns->readout},
+                columns->out);
+        else
+            tess_predictor_run(model->predictor, &some, columns->n_readouts, columns->readout,
+                               columns->out + first * columns->n_readouts);
     }
     tess_free(p);
     tess_free(number);
+    return error->code;
 }
 
 /* Mean and standard deviation over the members, in their order (Welford 1962: one pass, in double,
  * without the cancellation of Σx² - n mean²). A single member stays as it is, to the bit. */
-void tess_model_predict_changed(const struct tess_model *model, const struct tess_rows *rows,
-                                const struct tess_model_columns *columns,
-                                const struct tess_model_change *change)
+int tess_model_predict_changed(const struct tess_model *model, const struct tess_rows *rows,
+                               const struct tess_model_columns *columns,
+                               const struct tess_model_change *change, struct tess_error *error)
 {
     float *out = columns->out, *deviation = columns->deviation;
-    int64_t n = rows->n * columns->n_readouts, room = model->next ? n : 0;
+    int64_t n = columns->first ? columns->first[rows->n] : rows->n * columns->n_readouts;
+    int64_t room = model->next ? n : 0;
     double *mean = TESS_NEW(double, room), *square = TESS_NEW(double, room);
     int members = 0;
 
     for (const struct tess_model *member = model; member; member = member->next) {
-        predict_one(member, rows, columns->n_readouts, columns->readout, out);
+        if (predict_one(member, rows, columns, error) != TESS_OK)
+            break;
         if (change->make)
             change->make(change->closure, members, out);
         members++;
@@ -370,12 +462,29 @@ void tess_model_predict_changed(const struct tess_model *model, const struct tes
         deviation[i] = room ? (float)sqrt(square[i] / (members - 1)) : 0;
     tess_free(mean);
     tess_free(square);
+    return error->code;
 }
 
-void tess_model_predict(const struct tess_model *model, const struct tess_rows *rows,
-                        int64_t n_readouts, const int64_t *readout, float *out, float *deviation)
+int tess_model_predict(const struct tess_model *model, const struct tess_rows *rows,
+                       const struct tess_model_columns *columns, struct tess_error *error)
 {
-    tess_model_predict_changed(model, rows,
-                               &(struct tess_model_columns){n_readouts, readout, out, deviation},
-                               &(struct tess_model_change){NULL, NULL});
+    return tess_model_predict_changed(model, rows, columns, &(struct tess_model_change){NULL, NULL},
+                                      error);
+}
+
+void tess_model_allow(struct tess_model *model, double bytes)
+{
+    double share = bytes / model->n_members;
+
+    for (struct tess_model *member = model; member; member = member->next)
+        tess_table_reader_allow(member->rows, share);
+}
+
+double tess_model_rows_bytes(const struct tess_model *model)
+{
+    double bytes = 0;
+
+    for (; model; model = model->next)
+        bytes += tess_table_reader_bytes(model->rows);
+    return bytes;
 }

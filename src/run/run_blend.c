@@ -22,6 +22,7 @@ struct fitting {
     const struct tess_model *model; /* NULL: only the baselines are looked at */
     struct tess_blend_sums *sums; /* (validation.n) */
     struct tess_comparing comparing;
+    struct tess_error *error; /* of the visit, borrowed */
 };
 
 /* The model says nothing of what it was not trained on, nor does who predicts with it. */
@@ -56,7 +57,9 @@ static float *predict(const struct fitting *fitting, const struct tess_validatio
         context[k] = batch->context;
     }
     tess_model_predict(fitting->model, &(struct tess_rows){batch->n, first, member, context},
-                       batch->width, batch->readout, out, NULL);
+                       &(struct tess_model_columns){
+                           .n_readouts = batch->width, .readout = batch->readout, .out = out},
+                       fitting->error);
     tess_free(first);
     tess_free(member);
     tess_free(context);
@@ -156,7 +159,8 @@ static int make(const struct tess_run *run, const struct tess_trainer *trainer,
 {
     struct fitting fitting = {.trainer = trainer,
                               .model = model,
-                              .sums = TESS_NEW(struct tess_blend_sums, trainer->validation.n)};
+                              .sums = TESS_NEW(struct tess_blend_sums, trainer->validation.n),
+                              .error = error};
     struct tess_comparison comparison;
 
     tess_comparing_begin(&fitting.comparing, trainer);

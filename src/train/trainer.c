@@ -218,6 +218,17 @@ static void choose_precision(struct tess_trainer *trainer)
                   : "the processor has no unit for bfloat16 that pays");
 }
 
+static void choose_sampling(struct tess_trainer *trainer)
+{
+    int64_t *sampling = &trainer->config.train.sampling;
+
+    if (*sampling != TESS_SAMPLING_AUTO)
+        return;
+    *sampling = tess_schedule_sampling(&trainer->config, &trainer->dataset);
+    tess_debug("train.sampling: %s are chosen",
+               *sampling == TESS_SAMPLING_TILES ? "tiles" : "observations");
+}
+
 int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,
                       struct tess_error *error)
 {
@@ -231,6 +242,7 @@ int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *co
     choose_kind(trainer);
     trainer->shape = tess_shape_of(&trainer->config, trainer->dataset.readout.n);
     choose_precision(trainer);
+    choose_sampling(trainer);
     tess_schedule_init(&trainer->schedule, &trainer->config, &trainer->dataset);
     if (tess_lanes_init(&trainer->lanes, trainer->comm, tess_int(trainer->schedule.lanes), error) ==
         TESS_OK)

@@ -84,6 +84,8 @@ def refused():
     yield ["impute", run, "-p", "@genes.txt", "-o", "genes.h5ad"], "input"  # a link to genes.txt
     yield ["impute", run, "-p", "@sums.h5ad.sum", "-o", "sums.h5ad"], "input"
     yield ["impute", run, "-o", "folder.h5ad"], "directory"
+    yield ["predict", run, "genes.txt", "-o", "genes.txt"], "input"
+    yield ["predict", run, "split.tsv", "-o", "split.tsv", "--force"], "input"
     yield ["simulate", *SMALL, "-o", "a.h5ad", "--truth", "./a.h5ad"], "same file"
     yield ["simulate", *SMALL, "-o", "place", "--truth", "a.h5ad"], "directory"
     yield ["simulate", *SMALL, "--network", "-o", "a.h5ad", "--gold", "place"], "directory"

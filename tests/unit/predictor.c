@@ -341,6 +341,40 @@ static void ask(const struct tess_predictor *predictor, const float *all)
     asked_release(&q);
 }
 
+/* Rows with readouts of their own, from none to all of them, drawn with repeats: the same bits. */
+static void ask_lists(const struct tess_predictor *predictor, const float *all)
+{
+    int64_t n_readouts = predictor->n_readouts, most = below(2) ? 3 : n_readouts + 1;
+    int64_t *first, *readout, different = 0;
+    struct asked q;
+    float *out;
+
+    asked_init(&q, predictor);
+    first = TESS_NEW(int64_t, q.n + 1);
+    readout = TESS_NEW(int64_t, q.n * (n_readouts + 3));
+    out = TESS_NEW(float, q.n *(n_readouts + 3));
+    for (int64_t i = 0; i < q.n; i++) {
+        first[i + 1] = first[i] + below(most);
+        for (int64_t k = first[i]; k < first[i + 1]; k++)
+            readout[k] = below(n_readouts);
+    }
+    tess_predictor_run_lists(predictor, &(struct tess_predict_rows){q.n, q.p, q.number, q.context},
+                             &(struct tess_predict_lists){first, readout}, out);
+    for (int64_t i = 0; i < q.n; i++)
+        for (int64_t k = first[i]; k < first[i + 1]; k++)
+            different +=
+                memcmp(&out[k], &all[q.row[i] * n_readouts + readout[k]], sizeof(float)) != 0;
+    if (different)
+        fail_msg("%s kernels, kind %d, %lld readouts: %lld of %lld listed predictions have other "
+                 "bits than when all are asked for",
+                 openblas_get_corename(), model.shape.kind, (long long)n_readouts,
+                 (long long)different, (long long)first[q.n]);
+    tess_free(first);
+    tess_free(readout);
+    tess_free(out);
+    asked_release(&q);
+}
+
 static void predictor__same_bits_for_any_selection(void **state)
 {
     (void)state;
@@ -357,8 +391,10 @@ static void predictor__same_bits_for_any_selection(void **state)
             omp_set_num_threads(threads); /* a predictor has as many as there are when it begins */
             again = predict_all(&predictor, cases[k].readouts);
             assert_memory_equal(all, again, size);
-            for (int i = 0; i < 4; i++)
+            for (int i = 0; i < 4; i++) {
                 ask(&predictor, all);
+                ask_lists(&predictor, all);
+            }
             tess_free(again);
         }
         tess_predictor_release(&predictor);

@@ -1,0 +1,351 @@
+/* queries.c -- a round after the other until the input ends:
+ *   1. rank 0 reads a block of lines for each rank, and turns symbols into numbers
+ *   2. every rank predicts its block and makes text of the values
+ *   3. rank 0 writes each line with its values behind it */
+#include "query.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/commit.h"
+#include "tessera/error.h"
+#include "tessera/gather.h"
+#include "tessera/log.h"
+#include "tessera/select.h"
+
+#include <errno.h>
+#include <math.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ROUND ((int64_t)1 << 21) /* values of all ranks at a time: bounds rank 0's memory */
+#define LINES ((int64_t)1 << 17) /* lines of a rank at a time, so that tiles are full */
+
+struct work {
+    const struct tess_queries *queries;
+    MPI_Comm comm;
+    int rank, n_ranks;
+    struct tess_model model;
+    struct tess_blender blender;
+    struct tess_blend_store learned;
+    struct tess_sets readout; /* of queries without one: which; none: the queries name theirs */
+    char separator; /* of the output */
+    /* rank 0's */
+    struct tess_query_reader reader;
+    struct tess_commit commit;
+    FILE *out;
+    int64_t n_lines;
+};
+
+void tess_queries_release(struct tess_queries *queries)
+{
+    tess_strings_release(&queries->readout);
+    *queries = (struct tess_queries){.n_models = 0};
+}
+
+int tess_queries_check(const struct tess_queries *queries, struct tess_error *error)
+{
+    const char *end = queries->output ? strrchr(queries->output, '.') : NULL;
+
+    if (!queries->output || !queries->output[0])
+        return tess_error_set(error, TESS_EUSAGE,
+                              "-o OUT.tsv|OUT.csv|- is missing; see tessera predict --help");
+    if (strcmp(queries->output, TESS_QUERIES_PIPE) != 0 &&
+        (!end ||
+         (strcmp(end, ".tsv") != 0 && strcmp(end, ".txt") != 0 && strcmp(end, ".csv") != 0)))
+        return tess_error_set(error, TESS_EUSAGE,
+                              "-o '%s': predictions are written as text: give it the ending .tsv, "
+                              ".txt or .csv, or - for standard output",
+                              queries->output);
+    return TESS_OK;
+}
+
+/* ---- the output ---- */
+
+static int is_piped(const struct work *work)
+{
+    return strcmp(work->queries->output, TESS_QUERIES_PIPE) == 0;
+}
+
+static int fail_output(const struct work *work, struct tess_error *error)
+{
+    return tess_error_set(error, TESS_EIO, "%s: cannot be written: %s",
+                          is_piped(work) ? "standard output" : work->queries->output,
+                          strerror(errno));
+}
+
+static int open_output(struct work *work, struct tess_error *error)
+{
+    const char *path = work->queries->output;
+
+    if (is_piped(work)) {
+        work->out = stdout;
+        return TESS_OK;
+    }
+    if (!work->queries->force && access(path, F_OK) == 0)
+        return tess_error_set(error, TESS_ECREATE,
+                              "%s: is there already: name another output, or give --force", path);
+    if (tess_commit_open(&work->commit, path, error) != TESS_OK)
+        return error->code;
+    work->out = fopen(work->commit.aside, "w");
+    return work->out ? TESS_OK : fail_output(work, error);
+}
+
+/* The names of all columns. */
+static int write_header(struct work *work, const char *header, struct tess_error *error)
+{
+    const char between = work->reader.out_separator;
+    int deviations = work->model.n_members > 1;
+    char *text = NULL;
+    size_t n = 0, room = 0;
+
+    for (int std = 0; std <= deviations; std++)
+        for (int64_t k = 0; k < (work->readout.n ? work->readout.n : 1); k++) {
+            char *name =
+                !work->readout.n
+                    ? tess_strdup(std ? "std" : "prediction")
+                    : tess_format("%s%s", work->model.readout.symbol[work->readout.member[k]],
+                                  std ? ".std" : "");
+
+            text = tess_grow(text, &room, n + 1, 1);
+            text[n++] = between;
+            tess_query_put_field(&text, &n, &room, &(struct tess_field){name, strlen(name)},
+                                 between);
+            tess_free(name);
+        }
+    if (fputs(header, work->out) < 0 || fwrite(text, 1, n, work->out) != n ||
+        fputc('\n', work->out) < 0)
+        fail_output(work, error);
+    tess_free(text);
+    return error->code;
+}
+
+/* The round's lines, each with what the ranks have made of it behind it. */
+static int write_lines(struct work *work, const char *values, struct tess_error *error)
+{
+    const char *line = work->reader.text, *end = line + work->reader.n_text;
+
+    if (tess_fail_here(error, work->queries->output))
+        return error->code;
+    while (line < end) {
+        size_t n = strlen(line), m = (size_t)(strchr(values, '\n') - values) + 1;
+
+        if (fwrite(line, 1, n, work->out) != n || fwrite(values, 1, m, work->out) != m)
+            return fail_output(work, error);
+        line += n + 1;
+        values += m;
+        work->n_lines++;
+    }
+    work->reader.n_text = 0;
+    return TESS_OK;
+}
+
+static int finish_output(struct work *work, struct tess_error *error)
+{
+    int failed = is_piped(work) ? fflush(work->out) : fclose(work->out);
+
+    work->out = NULL;
+    if (failed)
+        return fail_output(work, error);
+    return is_piped(work) ? TESS_OK : tess_commit_finish(&work->commit, error);
+}
+
+/* ---- setting up ---- */
+
+static int choose_readouts(struct work *work, struct tess_error *error)
+{
+    const struct tess_model *model = &work->model;
+    struct tess_choice choice = {&model->readout, model->trained_readout, "readout", model->path,
+                                 0};
+
+    if (work->reader.column[TESS_QUERY_READOUT].place < 0)
+        return tess_select(&choice, &work->queries->readout, &work->readout, error);
+    if (work->queries->readout.n > 0)
+        tess_error_set(error, TESS_EUSAGE,
+                       "%s: its lines name their readouts: --readouts is for queries that do not",
+                       work->reader.path);
+    return error->code;
+}
+
+/* Rank 0's part. Local. */
+static int begin(struct work *work, struct tess_error *error)
+{
+    char *header = NULL;
+
+    if (tess_query_reader_open(&work->reader, work->queries, &work->model, &header, error) ==
+            TESS_OK &&
+        choose_readouts(work, error) == TESS_OK && open_output(work, error) == TESS_OK)
+        write_header(work, header, error);
+    work->separator = work->reader.out_separator;
+    tess_free(header);
+    return error->code;
+}
+
+static int open_work(struct work *work, struct tess_error *error)
+{
+    const struct tess_queries *queries = work->queries;
+    const struct tess_blend_request request = {&work->model, queries->store, queries->blend};
+
+    if (tess_model_open_ensemble(&work->model, queries->n_models, queries->model,
+                                 queries->precision, work->comm, error) != TESS_OK ||
+        tess_blender_open_store(&work->blender, &work->learned, &request, work->comm, error) !=
+            TESS_OK)
+        return error->code;
+    if (work->rank == 0)
+        begin(work, error);
+    if (tess_agree(work->comm, error) != TESS_OK)
+        return error->code;
+    MPI_Bcast(&work->separator, 1, MPI_CHAR, 0, work->comm);
+    tess_sets_broadcast(work->comm, &work->readout);
+    return TESS_OK;
+}
+
+/* ---- a round ---- */
+
+/* A block for each rank, read by rank 0; of which this rank gets its own, own of the caller. *more:
+ * did any have lines? Collective. */
+static char *deal(struct work *work, int *more, struct tess_error *error)
+{
+    int64_t width = work->readout.n ? work->readout.n : 1;
+    int64_t most = ROUND / width / work->n_ranks;
+    char **packed = TESS_NEW(char *, work->n_ranks), *mine = NULL;
+    int64_t *bytes = TESS_NEW(int64_t, work->n_ranks);
+    struct tess_query_block block = {0};
+
+    most = most < 1 ? 1 : most < LINES ? most : LINES;
+    for (int r = 0; r < work->n_ranks && work->rank == 0 && error->code == TESS_OK; r++) {
+        tess_query_reader_next(&work->reader, most, &block, error);
+        *more |= block.n_lines > 0;
+        packed[r] = tess_query_block_pack(&block, &bytes[r]);
+    }
+    if (tess_agree(work->comm, error) == TESS_OK) {
+        MPI_Bcast(more, 1, MPI_INT, 0, work->comm);
+        mine = tess_scatter(work->comm, packed, bytes);
+    }
+    for (int r = 0; r < work->n_ranks; r++)
+        tess_free(packed[r]);
+    tess_free(packed);
+    tess_free(bytes);
+    tess_query_block_release(&block);
+    return mine;
+}
+
+#define VALUE_TEXT 17 /* "\t-1.23456789e-38" */
+
+static char *put_value(char *to, char between, float value)
+{
+    *to++ = between;
+    return to + snprintf(to, VALUE_TEXT, "%.9g", (double)value);
+}
+
+/* What goes behind each line: its values, of several models the deviations after them. A line takes
+ * the next value, or the next row of them; an unknown one NaN. */
+static char *text_of(const struct work *work, const struct tess_query_block *block,
+                     const float *out, const float *deviation, int64_t *n)
+{
+    int64_t width = work->readout.n ? work->readout.n : 1;
+    int deviations = work->model.n_members > 1;
+    char *text = TESS_NEW(char, block->n_lines *(width * (1 + deviations) * VALUE_TEXT + 1) + 1);
+    char *to = text;
+
+    for (int64_t i = 0; i < block->n_lines; i++) {
+        for (int64_t k = 0; k < width; k++)
+            to = put_value(to, work->separator, block->known[i] ? out[k] : NAN);
+        for (int64_t k = 0; deviations && k < width; k++)
+            to = put_value(to, work->separator, block->known[i] ? deviation[k] : NAN);
+        *to++ = '\n';
+        out += block->known[i] ? width : 0;
+        deviation += block->known[i] && deviations ? width : 0;
+    }
+    *n = to - text;
+    return text;
+}
+
+/* The text of this rank's block, own of the caller. */
+static char *predict(struct work *work, const struct tess_query_block *block, int64_t *n,
+                     struct tess_error *error)
+{
+    int64_t values =
+        work->readout.n ? block->n_rows * work->readout.n : block->readout_first[block->n_rows];
+    float *out = TESS_NEW(float, values),
+          *deviation = work->model.n_members > 1 ? TESS_NEW(float, values) : NULL;
+    const struct tess_rows rows = {block->n_rows, block->member_first, block->member,
+                                   block->context};
+    struct tess_model_columns columns = {.n_readouts = work->readout.n,
+                                         .readout = work->readout.n ? work->readout.member
+                                                                    : block->readout,
+                                         .out = out,
+                                         .deviation = deviation,
+                                         .first = work->readout.n ? NULL : block->readout_first};
+    char *text = NULL;
+
+    *n = 0;
+    if (tess_blender_predict(&work->blender, &rows, &columns, error) == TESS_OK)
+        text = text_of(work, block, out, deviation, n);
+    tess_free(out);
+    tess_free(deviation);
+    return text;
+}
+
+/* Collective. */
+static int do_round(struct work *work, int *more, struct tess_error *error)
+{
+    struct tess_query_block block;
+    char *packed, *mine = NULL, *all = NULL;
+    int64_t n = 0, total = 0;
+
+    *more = 0;
+    packed = deal(work, more, error);
+    if (error->code != TESS_OK)
+        return error->code;
+    tess_query_block_view(&block, packed);
+    mine = predict(work, &block, &n, error);
+    if (tess_agree(work->comm, error) == TESS_OK) {
+        MPI_Reduce(&n, &total, 1, MPI_INT64_T, MPI_SUM, 0, work->comm);
+        all = work->rank == 0 ? TESS_NEW(char, total + 1) : NULL;
+        tess_gather(work->comm, mine, n, 1, all);
+        if (work->rank == 0)
+            write_lines(work, all, error);
+    }
+    tess_free(packed);
+    tess_free(mine);
+    tess_free(all);
+    return tess_agree(work->comm, error);
+}
+
+static void release(struct work *work)
+{
+    if (work->out && work->out != stdout)
+        fclose(work->out);
+    tess_commit_release(&work->commit);
+    tess_query_reader_release(&work->reader);
+    tess_sets_release(&work->readout);
+    tess_blender_release(&work->blender);
+    tess_blend_store_release(&work->learned);
+    tess_model_release(&work->model);
+}
+
+int tess_queries_run(const struct tess_queries *queries, MPI_Comm comm, struct tess_error *error)
+{
+    struct work work = {.queries = queries, .comm = comm};
+    struct tess_progress progress;
+    int more = 1;
+
+    MPI_Comm_rank(comm, &work.rank);
+    MPI_Comm_size(comm, &work.n_ranks);
+    if (queries->threads > 0)
+        omp_set_num_threads(tess_int(queries->threads));
+    else if (!getenv("OMP_NUM_THREADS"))
+        omp_set_num_threads(1);
+    tess_progress_init(&progress, "predicting", "lines", 0);
+    if (open_work(&work, error) == TESS_OK)
+        while (more && do_round(&work, &more, error) == TESS_OK)
+            tess_progress_show(&progress, work.n_lines);
+    tess_progress_release(&progress);
+    if (error->code == TESS_OK && work.rank == 0 && finish_output(&work, error) == TESS_OK)
+        tess_info("%lld line%s predicted", (long long)work.n_lines, work.n_lines == 1 ? "" : "s");
+    release(&work);
+    return tess_agree(comm, error);
+}
