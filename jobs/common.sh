@@ -49,14 +49,14 @@ paths() {
 }
 
 # supervise COMMAND…: run it and return its exit code. The first SIGUSR1, SIGTERM, SIGINT or SIGHUP that
-# this shell gets reaches the command as SIGUSR1: a checkpoint, then exit code 75. mpirun would end the
+# this shell gets reaches the command as SIGUSR1: it saves, then exit code 75. mpirun would end the
 # job on the others, so it gets a session of its own, out of reach of Ctrl-C and of signals to the
 # group; and it must not outlive a shell that is killed. If it has not ended `patience` seconds later
 # (its other host may be gone), it is ended by force; so it is by a second Ctrl-C. `asked` is the signal.
 supervise() {
     local code=0 dog=''
     case " $* " in
-    *" --fresh "*) say "--fresh would start over at every turn: give it to tessera train by hand"; return 2 ;;
+    *" --fresh "*) say "--fresh would start over at every turn: give it to tessera by hand"; return 2 ;;
     esac
     asked=''
     if setpriv --pdeathsig TERM true 2>/dev/null; then set -- setpriv --pdeathsig TERM "$@"; fi
@@ -90,7 +90,7 @@ with_mpirun() {
 ask() {
     if [ -z "$asked" ]; then
         asked=$1
-        say "received SIG$1: asking for a checkpoint"
+        say "received SIG$1: asking it to save and stop"
         kill -USR1 "$child"
         [ "$1" != TERM ] || on_term
     elif [ "$1" = INT ]; then
@@ -119,6 +119,9 @@ newest() {
         (CDPATH='' cd -- "$part" 2>/dev/null && printf '%s\n' checkpoint-*[0-9].h5 | grep -v '\*' | sort | tail -n 1)
     done | paste -s -d ' ' -
 }
+
+# imputed OUTPUT: how many rows of an unfinished output are there; nothing if there is none.
+imputed() { sed -n 's/^ *"finished": \([0-9][0-9]*\),*$/row \1/p' "$1.part.json" 2>/dev/null; }
 
 # may_restart FILE MARK MAX: call it at each start. MARK says how far the work is; FILE remembers it and
 # how often the work was started without getting further. False when that was more than MAX times.

@@ -3,15 +3,14 @@
 
 id=$SLURM_JOB_ID
 
-# begin FILE [MARK MARKER]: see may_restart and end. A job that is submitted anew tries afresh. Without a MARK each
-# turn starts from the beginning; another one as long would not help then.
+# begin FILE MARK [MARKER]: see may_restart and end. A job that is submitted anew tries afresh.
 begin() {
     local turn=${SLURM_RESTART_COUNT:-0} until
     digits turn MAX_IDLE || exit 2
     until=$(squeue -h -j "$id" -o %e)
     # The ranks' own clock, should SLURM's warning not come; SLURM 22.05 does not set it.
     [[ $until != [0-9]* ]] || default SLURM_JOB_END_TIME "$(date -d "$until" +%s)"
-    resumes=${2+yes} requeued=''
+    requeued=''
     [ "$turn" -gt 0 ] || rm -f -- "$1" ${3+"$3"}
     say "job $id, start $((turn + 1)), on $SLURM_JOB_NODELIST until $until; so far: ${2:-nothing}"
     may_restart "$1" "${2-}" "$MAX_IDLE" || exit 1
@@ -37,12 +36,12 @@ back() {
 out_of_time='JobState=COMPLETING Reason=TimeLimit'
 
 # The time limit, without a warning: at once, for SLURM may kill this shell before the checkpoint is complete.
-on_term() { [ -z "$resumes" ] || back "$out_of_time"; }
+on_term() { back "$out_of_time"; }
 
 # end CODE MARKER: the end of this turn, or of the job. MARKER exists if a person stopped the work.
 end() {
     trap '' TERM
     say "exit code $1"
-    is_final "$1" || [ -e "$2" ] || back "JobState=RUNNING${resumes:+|$out_of_time}"
+    is_final "$1" || [ -e "$2" ] || back "JobState=RUNNING|$out_of_time"
     exit "$1"
 }

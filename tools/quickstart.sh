@@ -59,7 +59,7 @@ say "Held-out experiments"
 step mpirun -n $ranks "$tessera" evaluate "$run" --json "$output/scores.json" >"$output/scores.txt"
 
 say "Every experiment that nobody ran"
-step mpirun -n $ranks "$tessera" impute "$run" -o "$output/imputed.h5ad"
+step mpirun -n $ranks "$tessera" impute "$run" -o "$output/imputed.h5ad" --force
 
 say "Done"
 cat "$output/scores.txt"

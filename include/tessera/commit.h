@@ -21,6 +21,7 @@ struct tess_commit {
     char *path; /* final name; own */
     char *aside; /* temporary name in the same directory; own */
     int guest; /* another rank's: known here by name only */
+    int kept; /* what is not finished stays: it is gone on from another time */
     struct stat mine; /* the temporary file as it was created */
     struct stat before; /* PATH when writing began */
     int existed; /* was there such a file? */
@@ -31,9 +32,13 @@ struct tess_commit {
 /* Checks that PATH may be written (output.h), and creates the temporary file, empty. TESS_ECREATE
  * otherwise. Any earlier PATH stays until finish. */
 int tess_commit_open(struct tess_commit *commit, const char *path, struct tess_error *error);
+/* The same with a temporary file of that name, there already or created now, that nobody removes:
+ * not release, not a signal. */
+int tess_commit_open_kept(struct tess_commit *commit, const char *path, const char *aside,
+                          struct tess_error *error);
 /* What another rank has opened under these names: this one may open the file, and removes it, too,
- * if a signal ends it. */
-void tess_commit_join(struct tess_commit *commit, const char *path, const char *aside);
+ * if a signal ends it and it is not kept. */
+void tess_commit_join(struct tess_commit *commit, const char *path, const char *aside, int kept);
 /* fsync, then the decision between two writers: TESS_ECREATE if PATH was written by somebody else
  * meanwhile, or if the temporary file is not this writer's any more. From here to finish or release
  * others of this directory wait, where the file system has locks. May be called again. */
@@ -54,6 +59,17 @@ void tess_commit_abandon(void);
 /* Is NAME one of a temporary file? Then how long the name is that it is to have, else 0. */
 size_t tess_commit_is_aside(const char *name);
 
+/* What an unfinished file begins with in the place of its own first bytes, so that nobody takes it
+ * for a whole one, under whatever name. */
+#define TESS_COMMIT_MARK      "\x89TSS\r\n?\n"
+#define TESS_COMMIT_MARK_SIZE 8
+#define TESS_COMMIT_UNFINISHED                                                                     \
+    "is an unfinished file of tessera impute, not a whole one: that command, given again, "        \
+    "completes it"
+
+/* Bytes that are free in the directory of PATH for whoever is not root; negative where the file
+ * system does not say. */
+double tess_commit_free(const char *path);
 /* Is there room for `bytes` more in the directory of PATH? TESS_ECREATE naming what is needed and
  * what is free if clearly not; a file system that cannot tell has room. */
 int tess_commit_check_room(const char *path, double bytes, struct tess_error *error);

@@ -39,6 +39,12 @@ struct tess_impute {
     enum tess_blend_choice blend; /* is the model blended with a baseline? */
     int precision; /* enum tess_precision: of the predictions */
     int dry_run; /* say what would be written, and stop */
+    int replace; /* an output that is there */
+    int fresh; /* an unfinished one is not gone on with */
+    double time_limit; /* seconds, from now: then it stops, to be gone on with; 0: none */
+    double save_every; /* seconds of work that an interruption may cost; 0: 20 */
+    double memory; /* bytes that a rank may have; 0: as much as suits */
+    double max_size; /* bytes of the output; 0: half of what is free there */
     int64_t threads; /* of a rank; 0: as OMP_NUM_THREADS says, else 1 */
     struct tess_impute_times *times; /* to be filled in; NULL: nobody asks. Borrowed */
 };
@@ -47,8 +53,12 @@ void tess_impute_release(struct tess_impute *impute); /* local */
 /* TESS_EUSAGE if the output is missing, or promises a kind of file that cannot hold what is to be
  * written. Local. */
 int tess_impute_check(const struct tess_impute *impute, struct tess_error *error);
-/* TESS_EDATA for symbols that the model does not know or never learned, TESS_ECREATE if the disk
- * clearly has no room. Collective over comm. */
+/* Goes on with an unfinished output of the same model, selection and options, on any number of
+ * ranks, to the same bits; does nothing if the whole one is there. TESS_EDATA for symbols that the
+ * model does not know or never learned; TESS_ECREATE if the disk clearly has no room, or if the
+ * output exists, is something else and is not to be replaced; TESS_EUSAGE if it would be too large,
+ * if the memory is too small, or if what is unfinished is something else; TESS_EINTERRUPTED if it
+ * was asked to stop (preempt.h): what is done is saved. Collective over comm. */
 int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct tess_error *error);
 
 #endif

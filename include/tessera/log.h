@@ -20,6 +20,7 @@ struct tess_progress {
     const char *what; /* "reading cells"; borrowed */
     const char *unit; /* "cells"; borrowed */
     int64_t total; /* 0: not known */
+    int64_t begun; /* what was done before it started; 0, or set after init */
     double started, shown;
     int visible; /* a line stands on the terminal */
 };

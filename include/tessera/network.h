@@ -48,7 +48,8 @@ struct tess_mlp {
 };
 
 struct tess_config;
-/* As the settings say, for a model of so many readouts. Local. */
+/* As the settings say (model.activation: auto is silu for the mlp, docs/accuracy.md), for a model
+ * of so many readouts. Local. */
 struct tess_shape tess_shape_of(const struct tess_config *config, int64_t n_readouts);
 /* Units of the first layer; outputs of the network. Local. */
 int tess_shape_width(struct tess_shape shape);

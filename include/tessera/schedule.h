@@ -84,10 +84,9 @@ struct tess_schedule {
  * and 16384, and at least one observation a lane. (Of tiles a place without a value counts as one.)
  * Lanes of 0 become 16; of factorised models as many as have 16384 observations a step each, 8 at
  * least and 64 at most. Local (every rank has the index). */
-/* What train.sampling: auto means for these settings (model.kind chosen) and data: enum
- * tess_sampling. Local. */
-enum tess_sampling tess_schedule_sampling(const struct tess_config *config,
-                                          const struct tess_dataset *dataset);
+/* Are there so few training observations (at most 2^19) that steps are small? Then single ones cost
+ * no more than tiles. Local. */
+int tess_schedule_is_small(const struct tess_dataset *dataset);
 void tess_schedule_init(struct tess_schedule *schedule, const struct tess_config *config,
                         const struct tess_dataset *dataset);
 void tess_schedule_release(struct tess_schedule *schedule);

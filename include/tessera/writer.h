@@ -6,16 +6,19 @@
  * checksums beside it if they are asked for.
  *
  * The order is: open; names of both axes; columns and notes; then define the matrix (and layers),
- * put rows in any order from any rank, settle; finish. Calls are collective over the writer's
- * communicator and return the same code everywhere, unless they say otherwise. What is given agrees
- * on all ranks, but for rows, which are each rank's own, and names, values of columns and texts,
- * which only rank 0 needs (NULL elsewhere). */
+ * put rows in any order from any rank, settle; finish. An output that may be written in several
+ * goes (shape.again) is sealed before the first row is put: from then on it can be saved, and
+ * opened again after an interruption, with `sealed` set and rows before `finished` in it. Calls are
+ * collective over the writer's communicator and return the same code everywhere, unless they say
+ * otherwise. What is given agrees on all ranks, but for rows, which are each rank's own, and names,
+ * values of columns and texts, which only rank 0 needs (NULL elsewhere). */
 #ifndef TESSERA_WRITER_H
 #define TESSERA_WRITER_H
 
 #include "tessera/commit.h"
 #include "tessera/stream.h"
 #include "tessera/text.h"
+#include "tessera/unfinished.h"
 
 #include <jansson.h>
 #include <mpi.h>
@@ -88,7 +91,9 @@ struct tess_writer_type {
                         const struct tess_writer_column *column, struct tess_error *error);
     int (*write_note)(struct tess_writer *writer, const char *path,
                       const struct tess_writer_note *note, struct tess_error *error);
-    /* NULL: there is nothing to prepare */
+    /* NULL: there is nothing to prepare. Says where the matrix lies (tess_writer_note_matrix) if it
+     * is one piece of the file in which rows are one, which needs no handle but the stream's:
+     * without that the file cannot be gone on with. */
     int (*define_matrix)(struct tess_writer *writer, const char *layer, struct tess_error *error);
     int (*put_rows)(struct tess_writer *writer, const char *layer, int64_t first, int64_t n,
                     const float *value, struct tess_error *error);
@@ -98,7 +103,7 @@ struct tess_writer_type {
     int (*define_sparse)(struct tess_writer *writer, int64_t n_values, struct tess_error *error);
     int (*write_sparse)(struct tess_writer *writer, const struct tess_writer_sparse *rows,
                         struct tess_error *error);
-    /* Completes and closes the file. */
+    /* Completes and closes the file. Rows may still be put, into matrices that were noted. */
     int (*finish)(struct tess_writer *writer, struct tess_error *error);
     /* Closes what is open and frees `state`; called if that is not NULL. Collective, for a type may
      * close a file of all ranks. */
@@ -119,6 +124,14 @@ struct tess_writer_times {
     double commit; /* sidecar and name */
 };
 
+/* Of an output that is written in several goes, or is there already. */
+struct tess_writer_again {
+    const json_t *key; /* what decides values, labels and layout: an object of texts. Borrowed */
+    const char *machine; /* what else decides bits: the kernels. Borrowed */
+    int replace; /* an output that is there */
+    int fresh; /* nothing is gone on with */
+};
+
 /* What is to be written. */
 struct tess_writer_shape {
     const struct tess_writer_type *type; /* NULL: as the name's ending says */
@@ -126,6 +139,8 @@ struct tess_writer_shape {
     unsigned parts; /* those of tess_writer_part that will be used */
     struct tess_writer_times
         *times; /* filled in by tess_writer_finish; NULL: nobody asks. Borrowed */
+    /* NULL: in one go; an output that is there is replaced. Borrowed until the writer is open */
+    const struct tess_writer_again *again;
 };
 
 struct tess_writer {
@@ -137,6 +152,12 @@ struct tess_writer {
     int64_t n_rows, n_readouts;
     unsigned parts;
     struct tess_writer_times *times; /* borrowed; NULL */
+    struct tess_unfinished *unfinished; /* rank 0, if it is written in several goes; own */
+    int whole; /* the output is there already, of the same key: nothing is to be written */
+    int sealed; /* labels are in it, and the file is closed: rows may be put */
+    int64_t finished; /* rows that are there already, saved by an earlier go */
+    int n_matrices; /* that were noted */
+    struct tess_writer_place matrix[TESS_WRITER_MATRICES];
     void *state; /* the kind's own; NULL: nothing to release */
 };
 
@@ -154,7 +175,19 @@ char *tess_writer_endings(unsigned parts, const char *separator);
 int tess_writer_check(const char *option, const char *path, unsigned parts,
                       struct tess_error *error);
 
-/* TESS_EUSAGE as above; TESS_ECREATE if the file cannot be created. */
+/* What is there of an output of that name and number of rows: as tess_unfinished_look says, which
+ * is to be released. Nothing is changed. Local. */
+int tess_writer_look(struct tess_unfinished *there, const char *path, int64_t n_rows,
+                     const struct tess_writer_again *again, struct tess_error *error);
+
+/* Where a matrix of a kind lies; and that of a name, NULL: it was not noted. Local. */
+void tess_writer_note_matrix(struct tess_writer *writer, const char *layer, int64_t place,
+                             int64_t bytes);
+const struct tess_writer_place *tess_writer_find_matrix(const struct tess_writer *writer,
+                                                        const char *layer);
+
+/* TESS_EUSAGE as above; TESS_ECREATE if the file cannot be created. With shape->again also what
+ * tess_unfinished_open says (unfinished.h); then look at `whole` and `sealed`. */
 int tess_writer_open(struct tess_writer *writer, const char *path,
                      const struct tess_writer_shape *shape, MPI_Comm comm,
                      struct tess_error *error);
@@ -188,6 +221,12 @@ int tess_writer_put_rows(struct tess_writer *writer, const char *layer, int64_t 
 void tess_writer_wait(struct tess_writer *writer, const float *value);
 /* All ranks are through with their rows: do they agree that it went well? */
 int tess_writer_settle(struct tess_writer *writer, struct tess_error *error);
+/* Names, columns, notes and matrices are all there: what was put from here on can be saved. Nothing
+ * happens without shape->again, or where the kind cannot (`sealed` says). */
+int tess_writer_seal(struct tess_writer *writer, struct tess_error *error);
+/* Rows before `finished` were put by all ranks: brings them to the disk, and notes it. An error is
+ * the same on all ranks; what was saved before stands. Nothing happens if it is not sealed. */
+int tess_writer_save(struct tess_writer *writer, int64_t finished, struct tess_error *error);
 /* In place of the dense one a sparse matrix of n_values values in all; then rows, each rank its
  * own. */
 int tess_writer_define_sparse(struct tess_writer *writer, int64_t n_values,
@@ -197,8 +236,8 @@ int tess_writer_write_sparse(struct tess_writer *writer, const struct tess_write
 /* Gives the file its name, and with `sums` a sidecar of checksums (checksums.h); releases the
  * writer. */
 int tess_writer_finish(struct tess_writer *writer, int sums, struct tess_error *error);
-/* Closes; removes what was not finished. Zeroes are fine, and it may run twice. Collective, as a
- * kind may close a file of all ranks. */
+/* Closes; removes what was not finished, unless it is sealed. Zeroes are fine, and it may run
+ * twice. Collective, as a kind may close a file of all ranks. */
 void tess_writer_release(struct tess_writer *writer);
 
 /* What a file of that kind holds, for `tessera info`; own of the caller, NULL and an error if it

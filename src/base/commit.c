@@ -185,11 +185,31 @@ int tess_commit_open(struct tess_commit *commit, const char *path, struct tess_e
     return create(commit, error);
 }
 
-void tess_commit_join(struct tess_commit *commit, const char *path, const char *aside)
+int tess_commit_open_kept(struct tess_commit *commit, const char *path, const char *aside,
+                          struct tess_error *error)
 {
+    int file;
+
     *commit =
-        (struct tess_commit){.path = tess_strdup(path), .aside = tess_strdup(aside), .guest = 1};
-    note(commit->aside);
+        (struct tess_commit){.path = tess_strdup(path), .aside = tess_strdup(aside), .kept = 1};
+    if (tess_fail_here(error, path) || tess_output_check(path, error) != TESS_OK)
+        return error->code;
+    commit->existed = lstat(path, &commit->before) == 0;
+    file = open(aside, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+    if (file < 0 || fstat(file, &commit->mine) < 0 || !S_ISREG(commit->mine.st_mode))
+        tess_error_set(error, TESS_ECREATE, "%s: its temporary file %s cannot be created: %s", path,
+                       aside, file < 0 ? strerror(errno) : "it is no regular file");
+    if (file >= 0)
+        close(file);
+    return error->code;
+}
+
+void tess_commit_join(struct tess_commit *commit, const char *path, const char *aside, int kept)
+{
+    *commit = (struct tess_commit){
+        .path = tess_strdup(path), .aside = tess_strdup(aside), .guest = 1, .kept = kept};
+    if (!kept)
+        note(commit->aside);
 }
 
 /* One commit at a time in a directory, so that a file and its sidecar are of one writer. Where
@@ -330,7 +350,7 @@ void tess_commit_release(struct tess_commit *commit)
     struct stat now;
 
     /* somebody may hold it open: the disk gets its room back all the same */
-    if (commit->aside && !commit->guest && stat(commit->aside, &now) == 0 &&
+    if (commit->aside && !commit->guest && !commit->kept && stat(commit->aside, &now) == 0 &&
         same_file(&now, &commit->mine)) {
         if (truncate(commit->aside, 0) == 0 || errno != ENOENT)
             unlink(commit->aside);
@@ -344,21 +364,27 @@ void tess_commit_release(struct tess_commit *commit)
 }
 
 /* f_bavail is what users other than root may fill; file systems that count nothing have 0 blocks */
-int tess_commit_check_room(const char *path, double bytes, struct tess_error *error)
+double tess_commit_free(const char *path)
 {
     char *directory = tess_text_directory(path);
     struct statvfs disk;
+    double room = -1;
 
-    if (!tess_fail_here(error, path) && statvfs(directory, &disk) == 0 && disk.f_blocks > 0) {
-        double room = (double)disk.f_bavail * (double)disk.f_frsize;
-
-        if (room < bytes)
-            tess_error_set(error, TESS_ECREATE,
-                           "%s: needs %.3g GB (%.0f bytes), but only %.3g GB (%.0f bytes) are free "
-                           "there: ask for less or write elsewhere",
-                           path, bytes / 1e9, bytes, room / 1e9, room);
-    }
+    if (statvfs(directory, &disk) == 0 && disk.f_blocks > 0)
+        room = (double)disk.f_bavail * (double)disk.f_frsize;
     tess_free(directory);
+    return room;
+}
+
+int tess_commit_check_room(const char *path, double bytes, struct tess_error *error)
+{
+    double room = tess_commit_free(path);
+
+    if (!tess_fail_here(error, path) && room >= 0 && room < bytes)
+        tess_error_set(error, TESS_ECREATE,
+                       "%s: needs %.3g GB (%.0f bytes), but only %.3g GB (%.0f bytes) are free "
+                       "there: ask for less or write elsewhere",
+                       path, bytes / 1e9, bytes, room / 1e9, room);
     return error->code;
 }
 

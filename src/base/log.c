@@ -52,6 +52,7 @@ void tess_progress_init(struct tess_progress *progress, const char *what, const 
     progress->what = what;
     progress->unit = unit;
     progress->total = total;
+    progress->begun = 0;
     progress->started = progress->shown = tess_clock();
     progress->visible = 0;
 }
@@ -60,7 +61,7 @@ void tess_progress_show(struct tess_progress *progress, int64_t done)
 {
     int terminal = isatty(STDERR_FILENO);
     double now = tess_clock(), spent = now - progress->started;
-    double rate = spent > 0 ? (double)done / spent : 0;
+    double rate = spent > 0 ? (double)(done - progress->begun) / spent : 0;
 
     if (tess_log_level < TESS_LOG_INFO ||
         now - progress->shown < (terminal ? TERMINAL_SECONDS : PLAIN_SECONDS))

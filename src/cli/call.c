@@ -75,6 +75,35 @@ int tess_call_int(const struct tess_call *call, const char *name, int64_t low, i
     return TESS_OK;
 }
 
+int tess_call_size(const struct tess_call *call, const char *name, double *bytes,
+                   struct tess_error *error)
+{
+    static const char units[] = "kMGTP";
+    const char *text = tess_call_option(call, name), *unit;
+    char *digits;
+    double factor = 1, given;
+    size_t n;
+    int fine;
+
+    if (!text)
+        return TESS_OK;
+    digits = tess_strdup(text);
+    n = strlen(digits);
+    unit = n > 1 ? strchr(units, digits[n - 1]) : NULL;
+    for (const char *u = units; unit && u <= unit; u++)
+        factor *= 1000;
+    if (unit)
+        digits[n - 1] = '\0';
+    fine = tess_text_double(digits, &given) && given > 0 && given * factor < 1e30;
+    tess_free(digits);
+    if (!fine)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--%s: '%s' is no size: give bytes, or such as 500M, 2G, 1.5T", name,
+                              text);
+    *bytes = given * factor;
+    return TESS_OK;
+}
+
 int tess_call_blend(const struct tess_call *call, enum tess_blend_choice *choice,
                     struct tess_error *error)
 {

@@ -36,6 +36,11 @@ int tess_call_int(const struct tess_call *call, const char *name, int64_t low, i
 int tess_call_double(const struct tess_call *call, const char *name, double low, double high,
                      double *x, struct tess_error *error);
 
+/* Bytes: "2G", "500M", "1.5T", "2000000"; *bytes stays if not given. TESS_EUSAGE if it is no size
+ * above 0. */
+int tess_call_size(const struct tess_call *call, const char *name, double *bytes,
+                   struct tess_error *error);
+
 /* The option --precision, for tables of options, and what it says: enum tess_precision, auto if it
  * is not given. TESS_EUSAGE if it is none of its words. */
 #define TESS_CALL_PRECISION                                                                        \

@@ -4,6 +4,7 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/impute.h"
+#include "tessera/preempt.h"
 
 static const struct tess_option options[] = {
     {"output", 'o', "OUT{ENDINGS}", "where to write (required)"},
@@ -16,16 +17,32 @@ static const struct tess_option options[] = {
      "with the baseline that the training found best (default auto: where it pays)"},
     TESS_CALL_PRECISION,
     {"threads", 't', "N", "threads of a rank (default: OMP_NUM_THREADS, else 1)"},
-    {"dry-run", 'n', NULL, "say how large the file would be, and stop"},
+    {"memory", 0, "SIZE", "at most so much of each rank (500M, 2G); default: what suits"},
+    {"max-size", 0, "SIZE",
+     "of the file; above it nothing is written (default: half the free space)"},
+    {"time-limit", 0, "MINUTES", "save and stop (exit code 75) before this is over"},
+    {"save-every", 0, "SECONDS", "that an interruption may cost (default 20)"},
+    {"force", 'f', NULL, "replace a file of that name"},
+    {"fresh", 0, NULL, "start over; an unfinished file of that name is not gone on with"},
+    {"dry-run", 'n', NULL, "say what it takes of disk and memory and what is there, and stop"},
     {0},
 };
 
 static int read_options(const struct tess_call *call, struct tess_impute *impute,
                         struct tess_error *error)
 {
+    double minutes = 0;
+
     impute->output = tess_call_option(call, "output");
     impute->store = tess_call_option(call, "store");
     impute->dry_run = tess_call_option(call, "dry-run") != NULL;
+    impute->replace = tess_call_option(call, "force") != NULL;
+    impute->fresh = tess_call_option(call, "fresh") != NULL;
+    tess_call_size(call, "memory", &impute->memory, error);
+    tess_call_size(call, "max-size", &impute->max_size, error);
+    tess_call_double(call, "save-every", 1e-3, 1e6, &impute->save_every, error);
+    tess_call_double(call, "time-limit", 0, 1e6, &minutes, error);
+    impute->time_limit = 60 * minutes;
     tess_call_blend(call, &impute->blend, error);
     tess_call_precision(call, &impute->precision, error);
     tess_call_selection(call, "contexts", &impute->context, error);
@@ -41,6 +58,7 @@ static int run(struct tess_call *call, struct tess_error *error)
     struct tess_strings member = {0};
     char *command = tess_call_text(call);
 
+    tess_preempt_install(); /* what signals ask for is done between two rounds */
     impute.command = command;
     if (tess_call_models(call, call->n_args, &member, error) == TESS_OK) {
         impute.n_models = (int)member.n;
@@ -70,7 +88,11 @@ const struct tess_command tess_command_impute = {
         "where the store can be read. Memory is bounded: rows are predicted and written block by\n"
         "block. Of several models (seeds, or the members of one run), X is the mean, layers/std "
         "the\nstandard deviation, and layers/std_calibrated that of a measured value, where the "
-        "training\nfitted it (deviation.json).",
+        "training\nfitted it (deviation.json).\n"
+        "\nUntil the file is whole it is OUT.part, and OUT.part.json says how far it is. The same\n"
+        "command again goes on from there, on any number of ranks; another model, selection or\n"
+        "option is refused. SIGUSR1, SIGTERM, SIGINT, the time limit and the batch system's end\n"
+        "time lead to exit code 75: run me again. A whole file is replaced only with --force.",
     .options = options,
     .outputs = (const char *const[]){"output", NULL},
     .with_sums = 1,

@@ -38,6 +38,8 @@ static json_t *describe_file(const char *path, struct tess_error *error)
 
     if (error->code != TESS_OK)
         return NULL;
+    if (kind == TESS_INFO_UNFINISHED)
+        return tess_info_unfinished(path, error);
     return kind == TESS_INFO_STORE ? describe_store(path, error)
            : kind == TESS_INFO_CHECKPOINT
                ? tess_checkpoint_info(path, error)
@@ -112,7 +114,8 @@ static int run(struct tess_call *call, struct tess_error *error)
 const struct tess_command tess_command_info = {
     .name = "info",
     .usage = "info FILE [--json]",
-    .summary = "what a store, a checkpoint, a run or an AnnData file holds",
+    .summary =
+        "what a store, a checkpoint, a run or an AnnData file, also an unfinished one, holds",
     .options = options,
     .min_args = 1,
     .max_args = 1,

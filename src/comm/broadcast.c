@@ -63,14 +63,15 @@ void tess_broadcast_strings(MPI_Comm comm, struct tess_strings *strings)
 void tess_broadcast_commit(MPI_Comm comm, struct tess_commit *commit)
 {
     char *path = commit->path, *aside = commit->aside;
-    int rank;
+    int kept = commit->kept, rank;
 
     MPI_Comm_rank(comm, &rank);
     tess_broadcast_text(comm, &path);
     tess_broadcast_text(comm, &aside);
+    MPI_Bcast(&kept, 1, MPI_INT, 0, comm);
     if (rank == 0)
         return;
-    tess_commit_join(commit, path, aside);
+    tess_commit_join(commit, path, aside, kept);
     tess_free(path);
     tess_free(aside);
 }

@@ -52,17 +52,18 @@ const struct tess_param tess_params[] = {
            "What predicts a value. mlp: a multilayer perceptron of all three embeddings, as published. "
            "dot: one of perturbation and context, times the readout's embedding, much cheaper; with a "
            "single readout one of the perturbation, times the context's. cp: no hidden layer, a "
-           "tensor decomposition. auto: dot with a single readout or fewer than 700 training "
-           "experiments, else mlp."),
+           "tensor decomposition. auto: dot with fewer than 700 training experiments of "
+           "several readouts, and with a single readout and more than 524288 training observations; "
+           "else mlp."),
     INT(model.embedding_dim, "64", 1, 65536, "columns",
         "Columns of the three embedding tables."),
     INT(model.hidden_dim, "192", 1, 65536, "units",
         "Units of each hidden layer."),
     INT(model.layers, "2", 0, 64, "layers",
         "Hidden layers. 0: a linear function of the three embeddings."),
-    CHOICE(model.activation, "silu", "relu|silu",
-           "Of the hidden layers' units. silu: z / (1 + exp(-z)), smooth, the more accurate one. relu: "
-           "max(z, 0), as published."),
+    CHOICE(model.activation, "auto", "relu|silu|auto",
+           "Of the hidden layers' units. silu: z / (1 + exp(-z)). relu: max(z, 0), as published. auto: "
+           "silu for model.kind mlp, relu for dot, each the more accurate one."),
     REAL(model.dropout, "0.1", 0, 0.99, "share",
          "Share of hidden units dropped in each training step."),
     CHOICE(model.combination, "mean", "mean|sum|max",

@@ -7,6 +7,7 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/commit.h"
 #include "tessera/error.h"
 
 #include <errno.h>
@@ -60,8 +61,9 @@ static hid_t access_list(MPI_Comm comm)
 /* Why a file cannot be opened is found out here: what MPI says of it differs and may be nothing. */
 static int look(const char *path, int writable, struct tess_error *error)
 {
+    char head[TESS_COMMIT_MARK_SIZE];
     FILE *file;
-    int first;
+    size_t n;
 
     if (tess_fail_here(error, path))
         return error->code;
@@ -71,10 +73,12 @@ static int look(const char *path, int writable, struct tess_error *error)
                               "%s: cannot %s: %s", path,
                               writable ? "be opened for writing" : "open", strerror(errno));
     errno = 0;
-    first = fgetc(file);
-    if (first == EOF)
+    n = fread(head, 1, sizeof head, file);
+    if (n == 0)
         tess_error_set(error, TESS_EDATA, "%s: %s", path,
                        errno ? strerror(errno) : "the file is empty");
+    else if (n == sizeof head && memcmp(head, TESS_COMMIT_MARK, n) == 0)
+        tess_error_set(error, TESS_EDATA, "%s: " TESS_COMMIT_UNFINISHED, path);
     fclose(file);
     return error->code;
 }

@@ -1,28 +1,22 @@
-/* impute.c -- choose, count, predict and write, a round of blocks at a time:
+/* impute.c -- choose, count, predict and write:
  *   1. all ranks open the model; rank 0 chooses symbols and looks at the store, all get the choice
- *   2. the size is said, and refused if the disk has no room
- *   3. labels, then rows: block i is rank i mod n's, a whole number of the predictor's tiles, and
- * is written while the rank predicts its next one */
+ *   2. size and memory are said, and refused if the disk or the allowance has no room
+ *      (impute_plan.c)
+ *   3. labels, and what the file is made of (impute_key.c), unless an earlier go has written them
+ *   4. rows, a round of blocks at a time (impute_values.c) */
 #include "impute.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/clock.h"
-#include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
-#include "tessera/predictor.h"
-#include "tessera/rounds.h"
 #include "tessera/store.h"
 #include "tessera/writer.h"
 
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define DEVIATION  "std" /* the layer of several models' standard deviation */
-#define CALIBRATED "std_calibrated" /* and of that of a measured value (calibration.h) */
-#define BLOCKS     2 /* of a rank: one is predicted, one is written */
 
 /* What the file must be able to hold. */
 static unsigned parts_of(const struct tess_impute *impute)
@@ -60,6 +54,7 @@ static void release(struct imputation *work)
     tess_sets_release(&work->readout);
     tess_mapping_release(&work->component);
     tess_free(work->observed);
+    json_decref(work->key);
 }
 
 /* The perturbations: names, and the store's combinations if they are asked for. */
@@ -131,161 +126,80 @@ static double bytes_of(const struct imputation *work)
            1e5;
 }
 
-/* Blocks are whole tiles of the predictor, so that few places in them stay empty. */
-static struct tess_rounds rounds_of(const struct imputation *work, MPI_Comm comm)
+static int check_size(const struct imputation *work, MPI_Comm comm, struct tess_error *error)
 {
-    return tess_rounds_make(comm, work->n_rows, work->readout.n, work->model.predictor->E);
-}
+    double bytes = bytes_of(work);
 
-/* Floats of a block: the values, and the deviations of several models, as they are and calibrated.
- */
-static int64_t block_values(const struct imputation *work, const struct tess_rounds *rounds)
-{
-    return rounds->size * work->readout.n * work->n_matrices;
-}
-
-static int check_size(const struct imputation *work, int rank, MPI_Comm comm,
-                      struct tess_error *error)
-{
-    struct tess_rounds rounds = rounds_of(work, comm);
-    double bytes = bytes_of(work), blocks = 4.0 * BLOCKS * (double)block_values(work, &rounds);
-
-    tess_info("%s: %lld perturbations × %lld readouts × %lld contexts = %.4g values, about %.3g "
-              "%s; blocks of rows take %.3g MB of a rank",
+    tess_info("%s: %lld perturbations × %lld readouts × %lld contexts = %.4g values, about %.3g %s",
               work->impute->output, (long long)work->perturbation.n, (long long)work->readout.n,
               (long long)work->context.n, (double)work->n_rows * (double)work->readout.n,
-              bytes < 1e9 ? bytes / 1e6 : bytes / 1e9, bytes < 1e9 ? "MB" : "GB", blocks / 1e6);
-    if (rank == 0)
-        tess_commit_check_room(work->impute->output, bytes, error);
-    return tess_agree(comm, error);
+              bytes < 1e9 ? bytes / 1e6 : bytes / 1e9, bytes < 1e9 ? "MB" : "GB");
+    return tess_imputation_check_room(work, bytes, comm, error);
 }
 
-/* Rows [first, first + n) as the model takes them; the arrays are own. */
-static void describe(const struct imputation *work, int64_t first, int64_t n, int64_t **begin,
-                     int64_t **member, int64_t **context)
+static int write_all(struct imputation *work, struct tess_writer *file, MPI_Comm comm,
+                     struct tess_error *error)
 {
-    const struct tess_sets *sets = &work->perturbation;
-    size_t room = 0;
+    double start = tess_clock();
 
-    *begin = TESS_NEW(int64_t, n + 1);
-    *context = TESS_NEW(int64_t, n);
-    *member = NULL;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t set = (first + i) % sets->n, at = (*begin)[i];
-        int64_t size = sets->first[set + 1] - sets->first[set];
-
-        *member = tess_grow(*member, &room, (size_t)(at + size), sizeof **member);
-        memcpy(*member + at, sets->member + sets->first[set], (size_t)size * sizeof **member);
-        (*begin)[i + 1] = at + size;
-        (*context)[i] = work->context.member[(first + i) / sets->n];
+    if (!file->sealed && tess_imputation_write_labels(work, file, error) == TESS_OK &&
+        tess_imputation_write_key(work, file, error) == TESS_OK &&
+        tess_writer_define_matrix(file, NULL, error) == TESS_OK) {
+        if (work->n_matrices > 1)
+            tess_writer_define_matrix(file, TESS_IMPUTATION_DEVIATION, error);
+        if (work->n_matrices > 2 && error->code == TESS_OK)
+            tess_writer_define_matrix(file, TESS_IMPUTATION_CALIBRATED, error);
+        if (error->code == TESS_OK)
+            tess_writer_seal(file, error);
     }
-}
-
-static int predict(const struct imputation *work, int64_t first, int64_t n, float *out,
-                   float *deviation, struct tess_error *error)
-{
-    int64_t *begin, *member, *context;
-
-    describe(work, first, n, &begin, &member, &context);
-    tess_blender_predict(
-        &work->blender, &(struct tess_rows){n, begin, member, context},
-        &(struct tess_model_columns){work->readout.n, work->readout.member, out, deviation, NULL},
-        error);
-    tess_free(begin);
-    tess_free(member);
-    tess_free(context);
-    return error->code;
-}
-
-/* The deviation of n measured values. */
-static void calibrate(const struct imputation *work, int64_t n, const float *deviation, float *out)
-{
-    for (int64_t i = 0; i < n; i++)
-        out[i] = (float)tess_calibration_apply(&work->calibration, (double)deviation[i]);
-}
-
-/* One round: this rank's rows are predicted into `block`, which may hold older ones on their way
- * into the file. */
-static int do_round(struct imputation *work, struct tess_writer *file,
-                    const struct tess_rounds *rounds, int64_t round, float *block,
-                    struct tess_error *error)
-{
-    int64_t first, rows = tess_rounds_take(rounds, round, &first);
-    int64_t size = rounds->size * work->readout.n;
-    float *deviation = work->n_matrices > 1 ? block + size : NULL;
-    float *calibrated = work->n_matrices > 2 ? block + 2 * size : NULL;
-    double start = tess_clock(), free, done;
-
-    tess_writer_wait(file, block);
-    tess_writer_wait(file, deviation);
-    tess_writer_wait(file, calibrated);
-    free = tess_clock();
-    if (rows > 0 && predict(work, first, rows, block, deviation, error) != TESS_OK)
-        return error->code;
-    if (calibrated)
-        calibrate(work, rows * work->readout.n, deviation, calibrated);
-    done = tess_clock();
-    tess_writer_put_rows(file, NULL, first, rows, block, error);
-    if (deviation && error->code == TESS_OK)
-        tess_writer_put_rows(file, DEVIATION, first, rows, deviation, error);
-    if (calibrated && error->code == TESS_OK)
-        tess_writer_put_rows(file, CALIBRATED, first, rows, calibrated, error);
-    work->times.predict += done - free;
-    work->times.wait += free - start + tess_clock() - done;
-    return error->code;
-}
-
-/* A block is written while the next one is predicted. Ranks do so without each other; they settle
- * in the end. */
-static int write_values(struct imputation *work, struct tess_writer *file, MPI_Comm comm,
-                        struct tess_error *error)
-{
-    struct tess_rounds rounds = rounds_of(work, comm);
-    int64_t values = block_values(work, &rounds);
-    float *blocks =
-        tess_alloc_large((size_t)(BLOCKS * values), sizeof *blocks, "the blocks of rows", error);
-    struct tess_progress progress;
-    double start;
-
-    if (tess_agree(comm, error) != TESS_OK) {
-        tess_free(blocks);
-        return error->code;
-    }
-    tess_progress_init(&progress, "imputing", "rows", work->n_rows);
-    tess_writer_define_matrix(file, NULL, error);
-    if (work->n_matrices > 1 && error->code == TESS_OK)
-        tess_writer_define_matrix(file, DEVIATION, error);
-    if (work->n_matrices > 2 && error->code == TESS_OK)
-        tess_writer_define_matrix(file, CALIBRATED, error);
-    for (int64_t round = 0; round < rounds.n_rounds && error->code == TESS_OK; round++) {
-        do_round(work, file, &rounds, round, blocks + round % BLOCKS * values, error);
-        tess_progress_show(&progress, tess_rounds_done(&rounds, round));
-    }
-    start = tess_clock();
-    tess_writer_settle(file, error);
-    work->times.wait += tess_clock() - start;
-    tess_progress_release(&progress);
-    tess_free(blocks);
+    work->times.labels = tess_clock() - start;
+    if (error->code == TESS_OK && tess_imputation_write_values(work, file, comm, error) == TESS_OK)
+        tess_writer_finish(file, 1, error);
     return error->code;
 }
 
 static int write_file(struct imputation *work, MPI_Comm comm, struct tess_error *error)
 {
+    char *machine = tess_imputation_machine(work);
+    const struct tess_writer_again again = {work->key, machine, work->impute->replace,
+                                            work->impute->fresh};
     struct tess_writer_shape shape = {.n_rows = work->n_rows,
                                       .n_readouts = work->readout.n,
                                       .parts = parts_of(work->impute),
-                                      .times = &work->times.file};
+                                      .times = &work->times.file,
+                                      .again = &again};
     struct tess_writer file = {0};
-    double start = tess_clock();
 
-    if (tess_writer_open(&file, work->impute->output, &shape, comm, error) == TESS_OK &&
-        tess_imputation_write_labels(work, &file, error) == TESS_OK) {
-        work->times.labels = tess_clock() - start;
-        if (write_values(work, &file, comm, error) == TESS_OK)
-            tess_writer_finish(&file, 1, error);
+    if (tess_writer_open(&file, work->impute->output, &shape, comm, error) == TESS_OK) {
+        if (file.whole)
+            tess_info("%s: is complete already: nothing was left to do", work->impute->output);
+        else
+            write_all(work, &file, comm, error);
     }
     tess_writer_release(&file);
+    tess_free(machine);
     return error->code;
+}
+
+/* What an earlier go has left, for a dry run. Rank 0. */
+static void tell_unfinished(const struct imputation *work, struct tess_error *error)
+{
+    char *machine = tess_imputation_machine(work);
+    const struct tess_writer_again again = {work->key, machine, work->impute->replace,
+                                            work->impute->fresh};
+    struct tess_unfinished there;
+
+    if (tess_writer_look(&there, work->impute->output, work->n_rows, &again, error) == TESS_OK) {
+        if (there.state == TESS_UNFINISHED_WHOLE)
+            tess_info("%s: is complete already: nothing would be done", there.output);
+        else if (there.state == TESS_UNFINISHED_PART)
+            tess_info("%s: %lld of %lld rows are there and would be gone on from", there.part,
+                      (long long)there.record.finished, (long long)work->n_rows);
+        else
+            tess_info("%s: nothing of it is there: it would be begun", there.output);
+    }
+    tess_unfinished_release(&there);
+    tess_free(machine);
 }
 
 static void tell_times(const struct imputation *work)
@@ -302,7 +216,7 @@ static void tell_times(const struct imputation *work)
         *work->impute->times = *t;
 }
 
-/* The model, and what is asked of it. Collective. */
+/* The model, what is asked of it, and what that takes. Collective. */
 static int open_work(struct imputation *work, int rank, MPI_Comm comm, struct tess_error *error)
 {
     const struct tess_impute *impute = work->impute;
@@ -318,7 +232,16 @@ static int open_work(struct imputation *work, int rank, MPI_Comm comm, struct te
     tess_sets_broadcast(comm, &work->readout);
     work->n_rows = work->perturbation.n * work->context.n;
     tess_imputation_count_matrices(work, comm);
-    return check_size(work, rank, comm, error);
+    if (check_size(work, comm, error) != TESS_OK ||
+        tess_blender_open_store(
+            &work->blender, &work->learned,
+            &(struct tess_blend_request){&work->model, impute->store, impute->blend}, comm,
+            error) != TESS_OK)
+        return error->code;
+    tess_imputation_find_calibration(work, comm);
+    if (tess_imputation_plan_blocks(work, comm, error) == TESS_OK)
+        tess_imputation_make_key(work, comm);
+    return error->code;
 }
 
 int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct tess_error *error)
@@ -328,16 +251,16 @@ int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct te
     int rank;
 
     MPI_Comm_rank(comm, &rank);
+    tess_deadline_set(&work.deadline, impute->time_limit);
     if (impute->threads > 0)
         omp_set_num_threads(tess_int(impute->threads));
     else if (!getenv("OMP_NUM_THREADS"))
         omp_set_num_threads(1);
-    if (open_work(&work, rank, comm, error) == TESS_OK && !impute->dry_run &&
-        tess_blender_open_store(
-            &work.blender, &work.learned,
-            &(struct tess_blend_request){&work.model, impute->store, impute->blend}, comm,
-            error) == TESS_OK) {
-        tess_imputation_find_calibration(&work, comm);
+    if (open_work(&work, rank, comm, error) == TESS_OK && impute->dry_run) {
+        if (rank == 0)
+            tell_unfinished(&work, error);
+        tess_agree(comm, error);
+    } else if (error->code == TESS_OK) {
         work.times.open = tess_clock() - start;
         write_file(&work, comm, error);
         work.times.all = tess_clock() - start;

@@ -40,6 +40,8 @@ int tess_info_kind(const char *path, struct tess_error *error)
     char *format = NULL;
     int kind = -1, type = tess_writer_find(path, 0);
 
+    if (tess_unfinished_is(path))
+        return TESS_INFO_UNFINISHED;
     if (type >= 0 && !tess_writer_types[type]->recognize) /* no HDF5 */
         return TESS_INFO_MATRIX + type;
     tess_h5_guard_start(path);
@@ -57,6 +59,22 @@ int tess_info_kind(const char *path, struct tess_error *error)
     tess_h5_guard_finish();
     tess_free(format);
     return kind;
+}
+
+json_t *tess_info_unfinished(const char *path, struct tess_error *error)
+{
+    struct tess_record record;
+    json_t *all = NULL;
+
+    if (tess_record_read(&record, path, error) == TESS_OK)
+        all = json_pack(
+            "{s:s, s:o, s:I, s:I, s:f, s:O}", "file", path, "kind",
+            json_sprintf("unfinished %s", record.kind), "rows", (json_int_t)record.rows, "finished",
+            (json_int_t)(record.finished > 0 ? record.finished : 0), "percent",
+            record.finished > 0 ? 100.0 * (double)record.finished / (double)record.rows : 0.0, "of",
+            record.key);
+    tess_record_release(&record);
+    return all;
 }
 
 static json_t *hash_json(uint64_t hash)

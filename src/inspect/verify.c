@@ -170,6 +170,29 @@ static void approve(struct tess_verified *verified, const char *path, int kind, 
     tess_free(what);
 }
 
+/* Not whole is a problem, however right what is there may be. Rank 0. */
+static void verify_unfinished(const char *path, struct tess_verified *verified)
+{
+    struct tess_error error = TESS_ERROR_INIT;
+    struct tess_record record;
+    char *what;
+
+    if (tess_record_read(&record, path, &error) == TESS_OK && record.finished >= 0)
+        tess_record_check(&record, path, &error);
+    if (error.code != TESS_OK)
+        tess_strings_add(&verified->problem, error.text);
+    else {
+        what =
+            tess_format("is unfinished: %" PRId64 " of %" PRId64
+                        " rows are there%s: the command that began it, given again, completes it",
+                        record.finished > 0 ? record.finished : 0, record.rows,
+                        record.finished >= 0 ? ", and its labels are right" : "");
+        add(&verified->problem, path, what);
+        tess_free(what);
+    }
+    tess_record_release(&record);
+}
+
 /* The sidecar first: what it calls damaged is not given to HDF5, which trusts what it reads.
  * Collective. */
 static int verify_file(const char *path, MPI_Comm comm, struct tess_verified *verified,
@@ -188,9 +211,11 @@ static int verify_file(const char *path, MPI_Comm comm, struct tess_verified *ve
         return take(verified, rank, error);
     if (kind == TESS_INFO_STORE)
         verify_store(path, comm, verified, error);
+    else if (kind == TESS_INFO_UNFINISHED && rank == 0)
+        verify_unfinished(path, verified);
     else if (kind >= TESS_INFO_MATRIX)
         verify_matrix(path, tess_writer_types[kind - TESS_INFO_MATRIX], comm, verified, error);
-    else {
+    else if (kind == TESS_INFO_CHECKPOINT) {
         if (!sums && rank == 0)
             add(&verified->problem, path, "has no checksums beside it (NAME.sum)");
         tess_checkpoint_verify(path, comm, &verified->problem, error);

@@ -14,7 +14,8 @@ struct tess_shape tess_shape_of(const struct tess_config *config, int64_t n_read
 
     shape.layers = kind == TESS_KIND_CP ? 1 : layers;
     shape.silu = kind != TESS_KIND_CP && shape.layers > 0 &&
-                 config->model.activation == TESS_ACTIVATION_SILU;
+                 (config->model.activation == TESS_ACTIVATION_SILU ||
+                  (config->model.activation == TESS_ACTIVATION_AUTO && kind == TESS_KIND_MLP));
     shape.hidden = shape.layers ? tess_int(config->model.hidden_dim) : 0;
     if (kind != TESS_KIND_MLP) {
         shape.factors = shape.dim;

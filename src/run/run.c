@@ -6,6 +6,7 @@
 #include "tessera/clock.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
+#include "tessera/lock.h"
 #include "tessera/log.h"
 #include "tessera/preempt.h"
 #include "tessera/rundir.h"
@@ -17,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -114,81 +114,20 @@ static void remove_leftovers(const char *directory)
         closedir(folder);
 }
 
-static void unlock(struct tess_run *run)
+static char *lock_path(const struct tess_run *run)
 {
-    if (run->lock >= 0)
-        close(run->lock);
-    run->lock = -1;
-}
-
-/* What is written to it would go elsewhere. */
-static void refuse_lock(const char *path, const char *what, struct tess_error *error)
-{
-    tess_error_set(error, TESS_ECREATE,
-                   "%s: is %s, not the lock of a run: remove it, or name another run.directory",
-                   path, what);
-}
-
-/* 1: locked, or the file system has no locks, or there is an error (waiting would not help); 0:
- * somebody else's; who they say they are in `who`. A link is not followed, and a FIFO opened
- * without waiting: either would have rank 0 lock, or wait for, something elsewhere. */
-static int try_lock(struct tess_run *run, char who[128], struct tess_error *error)
-{
-    char *path = tess_format("%s/" TESS_RUN_LOCK, run->directory), host[64] = "";
-    struct stat mine, there;
-    int result = 1;
-
-    run->lock = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
-    if (run->lock < 0 && errno == ELOOP)
-        refuse_lock(path, "a symbolic link", error);
-    else if (run->lock < 0)
-        tess_error_set(error, TESS_ECREATE, "%s: cannot create: %s", path, strerror(errno));
-    else if (fstat(run->lock, &mine) == 0 && !S_ISREG(mine.st_mode))
-        refuse_lock(path, "no regular file", error);
-    else if (flock(run->lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
-        ssize_t n = read(run->lock, who, 127);
-
-        who[n > 0 ? n - 1 : 0] = '\0';
-        result = 0;
-    } else if (fstat(run->lock, &mine) < 0 || lstat(path, &there) < 0 ||
-               mine.st_ino != there.st_ino)
-        result = 0; /* the directory was moved aside in between */
-    else {
-        gethostname(host, sizeof host - 1);
-        if (ftruncate(run->lock, 0) < 0 ||
-            dprintf(run->lock, "process %ld on %s\n", (long)getpid(), host) < 0)
-            tess_debug("%s: cannot write: %s", path, strerror(errno));
-    }
-    if (!result)
-        unlock(run);
-    tess_free(path);
-    return result;
+    return tess_format("%s/" TESS_RUN_LOCK, run->directory);
 }
 
 /* One run at a time: a killed one may linger for a moment, a requeued job must not mix with it. */
 static void take_lock(struct tess_run *run, struct tess_error *error)
 {
-    double started = tess_clock();
-    char who[128] = "";
+    const struct tess_lock_words words = {run->directory, "the run that works in it",
+                                          "another run works in it", "name another run.directory"};
+    char *path = lock_path(run);
 
-    for (int i = 0; !try_lock(run, who, error); i++) {
-        if (i == 3)
-            tess_info("%s: waiting for the run that works in it (%s)", run->directory, who);
-        if (tess_preempt_signal()) {
-            tess_error_set(error, TESS_EINTERRUPTED,
-                           "stopped by a signal while another run works in %s (%s)", run->directory,
-                           who);
-            break;
-        }
-        if (tess_clock() - started > LOCK_SECONDS) {
-            tess_error_set(error, TESS_ECREATE,
-                           "%s: another run works in it (%s): wait for its end, or name another "
-                           "run.directory; if there is none, remove %s/" TESS_RUN_LOCK,
-                           run->directory, who, run->directory);
-            break;
-        }
-        nanosleep(&(struct timespec){0, 200000000}, NULL);
-    }
+    tess_lock_wait(&run->lock, path, &words, LOCK_SECONDS, tess_preempt_signal, error);
+    tess_free(path);
 }
 
 void tess_run_open_log(struct tess_run *run, struct tess_error *error)
@@ -216,7 +155,7 @@ static int set_up(struct tess_run *run, int fresh, struct tess_error *error)
     if (error->code == TESS_OK && run->earlier && fresh) {
         take_lock(run, error);
         move_aside(run->directory, error);
-        unlock(run);
+        tess_lock_release(&run->lock);
         run->earlier = 0;
     }
     if (error->code == TESS_OK)
@@ -236,7 +175,7 @@ static int set_up(struct tess_run *run, int fresh, struct tess_error *error)
  */
 static void look_for_lock(const struct tess_run *run, struct tess_error *error)
 {
-    char *path = tess_format("%s/" TESS_RUN_LOCK, run->directory);
+    char *path = lock_path(run);
     double started = tess_clock();
 
     while (access(path, F_OK) < 0) {
@@ -287,7 +226,7 @@ void tess_run_close(struct tess_run *run)
     if (run->directory && run->unlogged[0])
         tess_warn("%s/log.jsonl lacks its last lines: %s", run->directory, run->unlogged);
     if (run->directory) {
-        unlock(run);
+        tess_lock_release(&run->lock);
         if (run->log >= 0)
             close(run->log);
     }
@@ -301,13 +240,13 @@ void tess_run_close(struct tess_run *run)
  * another run made its own there, that one's files are left alone. */
 static void keep_lock(struct tess_run *run, struct tess_error *error)
 {
-    char *path = tess_format("%s/" TESS_RUN_LOCK, run->directory), who[128] = "";
+    char *path = lock_path(run), who[TESS_LOCK_WHO] = "";
     struct stat mine, there;
     int gone = lstat(path, &there) < 0 && errno == ENOENT;
 
     if (gone)
-        unlock(run);
-    if (gone ? !try_lock(run, who, error)
+        tess_lock_release(&run->lock);
+    if (gone ? !tess_lock_try(&run->lock, path, who, error)
              : run->lock < 0 || (fstat(run->lock, &mine) == 0 && lstat(path, &there) == 0 &&
                                  (mine.st_ino != there.st_ino || mine.st_dev != there.st_dev)))
         tess_error_set(
@@ -330,7 +269,7 @@ int tess_run_renew(struct tess_run *run, struct tess_error *error)
     }
     tess_warn("%s: was removed under the run; it is made anew, without what was in it",
               run->directory);
-    unlock(run);
+    tess_lock_release(&run->lock);
     take_lock(run, error);
     tess_run_open_log(run, error);
     return tess_rundir_write_used(run->directory, &run->config, error);

@@ -4,6 +4,7 @@
 
 #include "tessera/config.h"
 #include "tessera/kept.h"
+#include "tessera/preempt.h"
 #include "tessera/run.h"
 
 #include <jansson.h>
@@ -30,9 +31,8 @@ struct tess_run {
     int earlier; /* rank 0: the directory held a run already */
     double interval, saved; /* seconds between checkpoints; when the last was made */
     double longest_save, saving; /* seconds that one takes; that all took */
-    double longest_pause; /* between two looks at what asks to stop */
-    double deadline; /* tess_clock() at which the run must be over; 0: none */
-    double looked, asked; /* last look; when the file system was asked for STOP */
+    struct tess_deadline deadline;
+    double asked; /* when the file system was asked for STOP */
     int64_t keep;
     const struct tess_member *member; /* NULL: a run by itself; borrowed */
     struct tess_kept best; /* not on disk yet */
@@ -68,8 +68,6 @@ void tess_run_open_log(struct tess_run *run, struct tess_error *error);
 void tess_run_log(struct tess_run *run, json_t *line);
 /* 1 on rank 0 when checkpoint.minutes have passed. Local. */
 int tess_run_checkpoint_due(const struct tess_run *run);
-/* The run must be over in `seconds` (0: no limit), or when the batch system says. Local. */
-void tess_run_limit(struct tess_run *run, double seconds);
 /* What asks this rank to stop now ("a signal", "the time limit", "the file STOP"), or NULL. Local.
  */
 const char *tess_run_stop_reason(struct tess_run *run);

@@ -221,7 +221,7 @@ int tess_run_train(const struct tess_config *config, const struct tess_train_opt
         if (options->time_limit > 0)
             /* Counted from the start of the program; 0 would mean no limit. */
             limit = fmax(options->time_limit - (tess_clock() - started), 1e-3);
-        tess_run_limit(&run, limit);
+        tess_deadline_set(&run.deadline, limit);
         loaded = tess_trainer_load(&trainer, error) == TESS_OK;
     }
     if (loaded && tess_run_resume(&run, &trainer, error) == TESS_OK &&

@@ -15,30 +15,16 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define SPARE_SECONDS 5.0 /* between the last checkpoint and the end of time */
-
 int tess_run_checkpoint_due(const struct tess_run *run)
 {
     return run->rank == 0 && run->interval > 0 && tess_clock() - run->saved >= run->interval;
 }
 
-void tess_run_limit(struct tess_run *run, double seconds)
+/* What must still fit before the deadline: a checkpoint, counted twice to be safe, and the best one
+ * if it waits in memory. */
+static int out_of_time(struct tess_run *run)
 {
-    double scheduler = tess_preempt_scheduler_left();
-
-    run->deadline = seconds > 0 ? tess_clock() + seconds : 0;
-    if (scheduler >= 0 && (run->deadline <= 0 || tess_clock() + scheduler < run->deadline))
-        run->deadline = tess_clock() + scheduler;
-}
-
-/* What must still fit before the deadline: the longest time between two looks at it (a step, a
- * validation), a checkpoint, counted twice to be safe, and the best one if it waits in memory. */
-static int out_of_time(const struct tess_run *run, double now)
-{
-    double margin =
-        (run->best.full ? 3 : 2) * run->longest_save + run->longest_pause + SPARE_SECONDS;
-
-    return run->deadline > 0 && now + margin >= run->deadline;
+    return tess_deadline_over(&run->deadline, (run->best.full ? 3 : 2) * run->longest_save);
 }
 
 /* Is there a file STOP? Renamed, not only seen: the run that goes on from here must not stop for it
@@ -55,15 +41,14 @@ static int stop_is_there(const char *directory)
 
 const char *tess_run_stop_reason(struct tess_run *run)
 {
-    double now = tess_clock(), pause = run->looked > 0 ? now - run->looked : 0;
+    double now = tess_clock();
+    int late = out_of_time(run);
 
-    run->looked = now;
-    run->longest_pause = pause > run->longest_pause ? pause : run->longest_pause;
     if (tess_preempt_signal())
         return "a signal";
     if (run->rank != 0)
         return NULL;
-    if (out_of_time(run, now))
+    if (late)
         return "the time limit";
     if (run->member && tess_halt_heard(run->member->halt))
         return "another group of ranks";

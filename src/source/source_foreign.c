@@ -3,6 +3,7 @@
 #include "tessera/source.h"
 
 #include "tessera/alloc.h"
+#include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/h5.h"
 #include "tessera/zarr.h"
@@ -21,6 +22,7 @@ static const struct {
     size_t n;
     const char *is;
 } marks[] = {
+    {TESS_COMMIT_MARK, TESS_COMMIT_MARK_SIZE, TESS_COMMIT_UNFINISHED},
     {"version https://git-lfs", 23,
      "is a Git LFS pointer, not the file itself: fetch that with 'git lfs pull'"},
     {"/annex/objects/", 15,

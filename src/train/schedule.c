@@ -22,8 +22,6 @@
 #define TILE_READOUTS 32
 #define WIDE_ROWS     8 /* left vectors that a lane has at a step, if its share is large enough */
 
-/* With so many training observations steps are small, and single ones cost no more than tiles: an
- * mlp learns more from them (docs/accuracy.md). */
 #define FEW_OBSERVATIONS (1 << 19)
 
 static int is_wide(const struct tess_config *config)
@@ -47,21 +45,15 @@ static int64_t choose_batch(const struct tess_config *config, const struct tess_
     return batch > config->train.lanes ? batch : config->train.lanes;
 }
 
-enum tess_sampling tess_schedule_sampling(const struct tess_config *config,
-                                          const struct tess_dataset *dataset)
+int tess_schedule_is_small(const struct tess_dataset *dataset)
 {
     const struct tess_index *index = &dataset->store->index;
     int64_t observations = 0;
 
-    if (config->train.sampling != TESS_SAMPLING_AUTO)
-        return (enum tess_sampling)config->train.sampling;
     for (int64_t e = 0; e < index->n_experiments; e++)
         if (index->split[e] == TESS_TRAIN)
             observations += tess_dataset_observations(dataset, e);
-    return is_wide(config) || observations > FEW_OBSERVATIONS || config->train.tile_experiments ||
-                   config->train.tile_readouts
-               ? TESS_SAMPLING_TILES
-               : TESS_SAMPLING_OBSERVATIONS;
+    return observations <= FEW_OBSERVATIONS;
 }
 
 static int64_t choose_lanes(const struct tess_config *config, int64_t batch)

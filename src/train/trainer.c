@@ -184,20 +184,23 @@ static void begin(struct tess_trainer *trainer, const struct tess_config *config
     trainer->n_threads = omp_get_max_threads();
 }
 
-/* model.kind: auto. Where the context can stand on the right of a dot product, and where there is
- * little to learn from, the factorised model was the better one (docs/accuracy.md). */
+/* model.kind: auto. With few experiments of several readouts the factorised model was the better
+ * one; with a single readout it is nearly as good, and where there is much to learn from the much
+ * cheaper one (docs/accuracy.md). */
 static void choose_kind(struct tess_trainer *trainer)
 {
     int one = trainer->dataset.readout.n == 1;
-    int few = trainer->dataset.n_training < FEW_EXPERIMENTS;
+    int small = one ? tess_schedule_is_small(&trainer->dataset)
+                    : trainer->dataset.n_training < FEW_EXPERIMENTS;
 
     if (trainer->config.model.kind != TESS_KIND_AUTO)
         return;
-    trainer->config.model.kind = one || few ? TESS_KIND_DOT : TESS_KIND_MLP;
-    tess_info("model.kind: %s is chosen, as there %s", one || few ? "dot" : "mlp",
-              one   ? "is a single readout"
-              : few ? "are few training experiments"
-                    : "are several readouts and enough training experiments");
+    trainer->config.model.kind = one != small ? TESS_KIND_DOT : TESS_KIND_MLP;
+    tess_info("model.kind: %s is chosen, as there are %s", one != small ? "dot" : "mlp",
+              one && small ? "a single readout and few observations"
+              : one        ? "a single readout and many observations"
+              : small      ? "few training experiments"
+                           : "several readouts and enough training experiments");
 }
 
 /* train.precision: auto. A checkpoint that is gone on from may say otherwise (trainer_resume.c). */
@@ -218,15 +221,16 @@ static void choose_precision(struct tess_trainer *trainer)
                   : "the processor has no unit for bfloat16 that pays");
 }
 
+/* train.sampling: auto. In small steps of single observations an mlp learns more than in tiles of
+ * as many, and they cost no more (docs/accuracy.md). */
 static void choose_sampling(struct tess_trainer *trainer)
 {
-    int64_t *sampling = &trainer->config.train.sampling;
+    const struct tess_config *config = &trainer->config;
+    int single = config->model.kind == TESS_KIND_MLP && config->train.tile_experiments == 0 &&
+                 config->train.tile_readouts == 0 && tess_schedule_is_small(&trainer->dataset);
 
-    if (*sampling != TESS_SAMPLING_AUTO)
-        return;
-    *sampling = tess_schedule_sampling(&trainer->config, &trainer->dataset);
-    tess_debug("train.sampling: %s are chosen",
-               *sampling == TESS_SAMPLING_TILES ? "tiles" : "observations");
+    if (config->train.sampling == TESS_SAMPLING_AUTO)
+        trainer->config.train.sampling = single ? TESS_SAMPLING_OBSERVATIONS : TESS_SAMPLING_TILES;
 }
 
 int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,

@@ -1,5 +1,5 @@
 /* writer.c -- the table of the kinds of output, and what they have in common: which one a name
- * promises, and that a file appears whole or not at all. */
+ * promises, that a file appears whole or not at all, and that it may take several goes. */
 #include "tessera/writer.h"
 
 #include "kinds.h"
@@ -98,6 +98,70 @@ int tess_writer_check(const char *option, const char *path, unsigned parts,
     return error->code;
 }
 
+static struct tess_unfinished_wish wish_of(const struct tess_writer_type *type, const char *path,
+                                           int64_t n_rows, const struct tess_writer_again *again)
+{
+    return (struct tess_unfinished_wish){.output = path,
+                                         .key = again->key,
+                                         .rows = n_rows,
+                                         .kind = type->name,
+                                         .machine = again->machine,
+                                         .describe = type->describe,
+                                         .replace = again->replace,
+                                         .fresh = again->fresh};
+}
+
+int tess_writer_look(struct tess_unfinished *there, const char *path, int64_t n_rows,
+                     const struct tess_writer_again *again, struct tess_error *error)
+{
+    const struct tess_unfinished_wish wish = wish_of(promised(path), path, n_rows, again);
+
+    return tess_unfinished_look(there, &wish, error);
+}
+
+/* Rank 0 looks what is there, all hear of it. */
+static int open_again(struct tess_writer *writer, const char *path,
+                      const struct tess_writer_again *again, struct tess_error *error)
+{
+    const struct tess_unfinished_wish wish = wish_of(writer->type, path, writer->n_rows, again);
+    struct tess_unfinished *there;
+    int64_t head[3] = {0, 0, 0};
+
+    if (writer->rank == 0) {
+        there = writer->unfinished = TESS_NEW(struct tess_unfinished, 1);
+        tess_unfinished_open(there, &wish, error);
+        head[0] = there->state;
+        head[1] = there->state == TESS_UNFINISHED_PART ? there->record.finished : 0;
+        head[2] = there->record.n_matrices;
+        memcpy(writer->matrix, there->record.matrix, sizeof writer->matrix);
+    }
+    if (tess_agree(writer->comm, error) != TESS_OK)
+        return error->code;
+    tess_broadcast(writer->comm, head, sizeof head);
+    tess_broadcast(writer->comm, writer->matrix, sizeof writer->matrix);
+    writer->whole = head[0] == TESS_UNFINISHED_WHOLE;
+    writer->sealed = head[0] == TESS_UNFINISHED_PART;
+    writer->finished = head[1];
+    writer->n_matrices = (int)head[2];
+    return error->code;
+}
+
+/* The temporary file: one that is gone on with, or of this writer alone. */
+static int open_aside(struct tess_writer *writer, const char *path, struct tess_error *error)
+{
+    if (writer->rank == 0 && writer->unfinished)
+        tess_commit_open_kept(&writer->commit, path, writer->unfinished->part, error);
+    else if (writer->rank == 0)
+        tess_commit_open(&writer->commit, path, error);
+    if (tess_agree(writer->comm, error) == TESS_OK) {
+        tess_broadcast_commit(writer->comm, &writer->commit);
+        if (writer->sealed || writer->type->open(writer, error) == TESS_OK)
+            tess_stream_open(&writer->stream, writer->commit.aside, writer->commit.path, error);
+        tess_agree(writer->comm, error);
+    }
+    return error->code;
+}
+
 int tess_writer_open(struct tess_writer *writer, const char *path,
                      const struct tess_writer_shape *shape, MPI_Comm comm, struct tess_error *error)
 {
@@ -112,15 +176,9 @@ int tess_writer_open(struct tess_writer *writer, const char *path,
         return error->code;
     writer->type = type;
     MPI_Comm_rank(comm, &writer->rank);
-    if (writer->rank == 0)
-        tess_commit_open(&writer->commit, path, error);
-    if (tess_agree(comm, error) == TESS_OK) {
-        tess_broadcast_commit(comm, &writer->commit);
-        if (type->open(writer, error) == TESS_OK)
-            tess_stream_open(&writer->stream, writer->commit.aside, writer->commit.path, error);
-        tess_agree(comm, error);
-    }
-    return error->code;
+    if (shape->again && open_again(writer, path, shape->again, error) != TESS_OK)
+        return error->code;
+    return writer->whole ? TESS_OK : open_aside(writer, path, error);
 }
 
 int tess_writer_write_names(struct tess_writer *writer, enum tess_writer_axis axis,
@@ -212,8 +270,46 @@ void tess_writer_wait(struct tess_writer *writer, const float *value)
 int tess_writer_settle(struct tess_writer *writer, struct tess_error *error)
 {
     tess_stream_settle(&writer->stream, error);
-    if (writer->type->settle)
+    if (writer->type->settle && !writer->sealed)
         writer->type->settle(writer, error);
+    return tess_agree(writer->comm, error);
+}
+
+/* Rank 0's part, once the file is closed. */
+static void seal(struct tess_writer *writer, struct tess_error *error)
+{
+    struct tess_record *record = &writer->unfinished->record;
+
+    record->n_matrices = writer->n_matrices;
+    memcpy(record->matrix, writer->matrix, sizeof record->matrix);
+    if (tess_record_seal(record, writer->unfinished->part, error) == TESS_OK &&
+        tess_record_write(record, writer->unfinished->part, error) == TESS_OK)
+        writer->unfinished->begun = 0;
+}
+
+int tess_writer_seal(struct tess_writer *writer, struct tess_error *error)
+{
+    int again = writer->unfinished != NULL;
+
+    MPI_Bcast(&again, 1, MPI_INT, 0, writer->comm);
+    if (!again || writer->n_matrices == 0 || writer->sealed)
+        return error->code;
+    writer->type->finish(writer, error);
+    if (tess_agree(writer->comm, error) == TESS_OK && writer->rank == 0)
+        seal(writer, error);
+    writer->sealed = tess_agree(writer->comm, error) == TESS_OK;
+    return error->code;
+}
+
+int tess_writer_save(struct tess_writer *writer, int64_t finished, struct tess_error *error)
+{
+    if (!writer->sealed)
+        return error->code;
+    tess_stream_sync(&writer->stream, error);
+    if (tess_agree(writer->comm, error) == TESS_OK && writer->rank == 0) {
+        writer->unfinished->record.finished = finished;
+        tess_record_write(&writer->unfinished->record, writer->unfinished->part, error);
+    }
     return tess_agree(writer->comm, error);
 }
 
@@ -240,8 +336,9 @@ static void commit(struct tess_writer *writer, int sums, struct tess_error *erro
         sums && tess_agree(writer->comm, error) == TESS_OK &&
         tess_checksums_write(&writer->commit, &writer->stream.sums, writer->comm, error) == TESS_OK;
 
-    if (error->code == TESS_OK && writer->rank == 0)
-        tess_commit_finish(&writer->commit, error);
+    if (error->code == TESS_OK && writer->rank == 0 &&
+        tess_commit_finish(&writer->commit, error) == TESS_OK && writer->unfinished)
+        tess_unfinished_finish(writer->unfinished);
     if (ours && writer->rank == 0 && error->code != TESS_OK && access(path, F_OK) < 0)
         unlink(sidecar);
     tess_free(sidecar);
@@ -252,8 +349,10 @@ int tess_writer_finish(struct tess_writer *writer, int sums, struct tess_error *
 {
     double start = tess_clock(), closed;
 
+    if (writer->sealed && writer->rank == 0)
+        tess_record_unseal(&writer->unfinished->record, writer->unfinished->part, error);
     tess_stream_sync(&writer->stream, error);
-    if (tess_agree(writer->comm, error) == TESS_OK)
+    if (tess_agree(writer->comm, error) == TESS_OK && !writer->sealed)
         writer->type->finish(writer, error);
     tess_agree(writer->comm, error);
     closed = tess_clock();
@@ -272,5 +371,8 @@ void tess_writer_release(struct tess_writer *writer)
     if (writer->state)
         writer->type->release(writer);
     tess_commit_release(&writer->commit);
+    if (writer->unfinished)
+        tess_unfinished_release(writer->unfinished);
+    tess_free(writer->unfinished);
     *writer = (struct tess_writer){0};
 }

@@ -194,25 +194,28 @@ static int define_matrix(struct tess_writer *writer, const char *layer, struct t
     struct tess_h5 *h5 = h5_of(writer);
     int64_t shape[2] = {writer->n_rows, writer->n_readouts};
     char *name = matrix_path(layer);
+    int64_t place = -1;
 
     if (tess_h5_define(h5, name, H5T_NATIVE_FLOAT, TESS_H5_MATRIX(shape[0], shape[1]), error) ==
-        TESS_OK)
-        encode(h5, name, "array", "0.2.0", error);
+            TESS_OK &&
+        encode(h5, name, "array", "0.2.0", error) == TESS_OK)
+        place = tess_h5_place(h5, name, H5T_NATIVE_FLOAT, error);
+    if (place >= 0)
+        tess_writer_note_matrix(writer, layer, place, shape[0] * shape[1] * (int64_t)sizeof(float));
     tess_free(name);
     return error->code;
 }
 
+/* By the stream, which needs no handle of HDF5. */
 static int put_rows(struct tess_writer *writer, const char *layer, int64_t first, int64_t n,
                     const float *value, struct tess_error *error)
 {
-    int64_t row = writer->n_readouts * (int64_t)sizeof *value, place;
-    char *name = matrix_path(layer);
+    const struct tess_writer_place *matrix = tess_writer_find_matrix(writer, layer);
+    int64_t row;
 
-    place = tess_h5_place(h5_of(writer), name, H5T_NATIVE_FLOAT, error);
-    if (place >= 0)
-        tess_stream_put(&writer->stream, place + first * row, n * row, value, error);
-    tess_free(name);
-    return error->code;
+    TESS_BUG_IF(!matrix);
+    row = matrix->bytes / writer->n_rows;
+    return tess_stream_put(&writer->stream, matrix->place + first * row, n * row, value, error);
 }
 
 static int settle(struct tess_writer *writer, struct tess_error *error)

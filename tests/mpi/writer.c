@@ -124,7 +124,7 @@ static int write_raw(const char *path, struct tess_error *error)
 {
     static const char *const names[N_ROWS] = {"a", "b", "c", "d", "e", "f", "g"};
     static const uint8_t flags[N_ROWS] = {1};
-    const struct tess_writer_shape shape = {&raw, N_ROWS, N_READOUTS, 0, NULL};
+    const struct tess_writer_shape shape = {&raw, N_ROWS, N_READOUTS, 0, NULL, NULL};
     const struct tess_writer_column column = {"flag", TESS_WRITER_FLAGS, flags, 0, NULL};
     struct tess_writer writer = {0};
     int n_ranks;
@@ -182,9 +182,11 @@ static int not_refused(const struct tess_writer_shape *shape, const char *path, 
 
 static int check_refused(void)
 {
-    const struct tess_writer_shape any = {NULL, N_ROWS, N_READOUTS, 0, NULL},
-                                   layers = {&raw, N_ROWS, N_READOUTS, TESS_WRITER_LAYERS, NULL},
-                                   sparse = {&raw, N_ROWS, N_READOUTS, TESS_WRITER_SPARSE, NULL};
+    const struct tess_writer_shape any = {NULL, N_ROWS, N_READOUTS, 0, NULL, NULL},
+                                   layers = {&raw, N_ROWS, N_READOUTS, TESS_WRITER_LAYERS,
+                                             NULL, NULL},
+                                   sparse = {&raw, N_ROWS, N_READOUTS, TESS_WRITER_SPARSE,
+                                             NULL, NULL};
     struct tess_error error = TESS_ERROR_INIT;
     int bad = not_refused(&any, "x.txt", "x.txt: AnnData is written: give a name in .h5ad");
 

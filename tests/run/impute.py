@@ -35,7 +35,7 @@ def run(*arguments, ranks=1, code=0, limit_kib=0, env=None):
 
 
 def impute(out, *options, **keywords):
-    return run("-q", "impute", "run", "-o", out, *options, **keywords)
+    return run("-q", "impute", "run", "-o", out, "--force", *options, **keywords)
 
 
 def train(store, directory, *settings):
@@ -152,7 +152,7 @@ def check_ensemble(store, runs):
         run("-q", "impute", directory, "--blend", "off", "-o", f"{directory}.h5ad", "-p", "*,@combinations")
         alone.append(anndata.read_h5ad(f"{directory}.h5ad").X.astype(float))
     for ranks in 1, 2, 3, 5:
-        run("-q", "impute", *runs, "--blend", "off", "-o", f"ensemble{ranks}.h5ad", "-p", "*,@combinations", ranks=ranks)
+        run("-q", "impute", *runs, "--blend", "off", "-o", f"ensemble{ranks}.h5ad", "--force", "-p", "*,@combinations", ranks=ranks)
         subprocess.run(["h5diff", "--exclude-path", "/uns/provenance", "ensemble1.h5ad", f"ensemble{ranks}.h5ad"], check=True)
     data = anndata.read_h5ad("ensemble1.h5ad")
     np.testing.assert_allclose(data.X, np.mean(alone, 0), rtol=1e-6, atol=1e-7)
@@ -176,7 +176,7 @@ def part_of(directory, *choice):
     """A part of what a run predicts has the bits that it has in the whole, on other ranks and threads, in any order."""
     whole = anndata.read_h5ad(f"{directory}.h5ad")
     for ranks, threads in (1, 3), (3, 1):
-        run("-q", "impute", directory, "--blend", "off", "-o", "part.h5ad", *choice, "--threads", threads, ranks=ranks)
+        run("-q", "impute", directory, "--blend", "off", "-o", "part.h5ad", "--force", *choice, "--threads", threads, ranks=ranks)
         part = anndata.read_h5ad("part.h5ad")
         assert 0 < part.shape[0] < whole.shape[0]
         np.testing.assert_array_equal(part.X, whole[part.obs_names, part.var_names].X)
@@ -205,7 +205,7 @@ def forward_pass():
                                    ("cp", "s.prc.h5", "plain-cp"), ("dot", "one.prc.h5", "plain-one")):
         train(store, directory, "train.optimizer=sgd", "train.momentum=0", "train.weight_decay=0", "train.learning_rate=0.01", "data.scale=0",
               f"model.kind={kind}", *plain)
-        run("-q", "impute", directory, "--blend", "off", "-o", "plain.h5ad", "-p", "*,@combinations")
+        run("-q", "impute", directory, "--blend", "off", "-o", "plain.h5ad", "--force", "-p", "*,@combinations")
         data = anndata.read_h5ad("plain.h5ad")
         assert {len(p.split("+")) for p in data.obs["perturbation"]} == {1, 2, 3} or store == "one.prc.h5"
         assert data.X.std() > 1e-2
@@ -246,7 +246,7 @@ def full_disk():
     with open("old.h5ad", "w") as file:
         file.write("kept")
     for ranks in 1, 3:
-        message = run("-q", "impute", "wide", "-o", "old.h5ad", limit_kib=20000, ranks=ranks, code=74)
+        message = run("-q", "impute", "wide", "-o", "old.h5ad", "--force", limit_kib=20000, ranks=ranks, code=74)
         assert "old.h5ad" in message and "disk full" in message, message
         assert not glob.glob("*.part") and open("old.h5ad").read() == "kept"
 

@@ -107,7 +107,7 @@ def predictions(label, env):
     for precision in "float32", "bfloat16":
         for ranks in 1, 2, 3, 5:
             out = f"{label}-{precision}-{ranks}.h5ad"
-            run("-q", "impute", last("plain"), "-o", out, "--blend", "off", "--precision", precision, env=env, ranks=ranks)
+            run("-q", "impute", last("plain"), "-o", out, "--force", "--blend", "off", "--precision", precision, env=env, ranks=ranks)
             data = anndata.read_h5ad(out)
             assert data.uns["precision"] == precision
             np.testing.assert_array_equal(data.X, found.setdefault(precision, data).X)
@@ -121,7 +121,7 @@ def predictions(label, env):
             error = np.sqrt(np.mean((rows.X - want) ** 2)) / np.std(want)
             assert error < (1e-6 if precision == "float32" else 1e-4), (label, precision, context, error)
         scores = []
-        run("-q", "impute", last("plain"), "-o", "every.h5ad", "-p", "*,@combinations", "--blend", "off", "--precision", precision, env=env)
+        run("-q", "impute", last("plain"), "-o", "every.h5ad", "--force", "-p", "*,@combinations", "--blend", "off", "--precision", precision, env=env)
         for words in ([last("plain"), "--precision", precision, "--blend", "off"], ["s.prc.h5", "--predictions", "every.h5ad"]):
             run("-q", "evaluate", *words, "--json", "scores.json", "--resamples", 5, "--halvings", 2, env=env, ranks=2)
             scores.append(json.load(open("scores.json")))
@@ -134,7 +134,7 @@ def predictions(label, env):
 def what_auto_means(label, env, unit):
     low_here = "bfloat16" if unit else "float32"
     for words in [], ["--precision", "auto"]:
-        run("-q", "impute", last("plain"), "-o", "auto.h5ad", "--blend", "off", *words, env=env)
+        run("-q", "impute", last("plain"), "-o", "auto.h5ad", "--force", "--blend", "off", *words, env=env)
         data = anndata.read_h5ad("auto.h5ad")
         assert data.uns["precision"] == low_here
         np.testing.assert_array_equal(data.X, anndata.read_h5ad(f"{label}-{low_here}-1.h5ad").X)

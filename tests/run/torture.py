@@ -28,13 +28,14 @@ problems = []
 
 class Command:
     """A command line on some ranks. prepare() restores what it starts from; allowed(): files that may lie
-    in the folder after a failure, beside those that lay there before. What check() and always() return is a complaint;
+    in the folder after a failure, beside those that lay there before; keeps: unfinished ones too, for the next try. What check() and always() return is a complaint;
     the first is asked after failures only."""
 
     def __init__(self, name, ranks, arguments, prepare=lambda: None, allowed=(), check=lambda: None, always=lambda: None,
-                 kills=False):
+                 kills=False, keeps=()):
         self.name, self.ranks, self.arguments = name, ranks, [str(a) for a in arguments]
         self.prepare, self.allowed, self.check, self.always, self.kills = prepare, allowed, check, always, kills
+        self.keeps = keeps
 
     def run(self, fail_at=None):
         """Exit codes of all ranks (None: hung), standard error, files that are new."""
@@ -88,7 +89,8 @@ def judge(command, fail_at, codes, text, new):
     for sign in ("bug at", "Sanitizer", "Segmentation", "*** "):
         if sign in text:
             wrong.append(f"'{sign}' in the output")
-    left = [f for f in new if f.endswith(".part") or not any(pathlib.PurePath(f).match(a) for a in command.allowed)]
+    fits = lambda name, patterns: any(pathlib.PurePath(name).match(p) for p in patterns)
+    left = [f for f in new if not fits(f, command.keeps) and (f.endswith(".part") or not fits(f, command.allowed))]
     if left:
         wrong.append(f"left behind: {', '.join(left)}")
     return wrong + [w for w in [command.check()] if w]
@@ -258,7 +260,7 @@ def commands():
     imputed, guess = place / "imputed.h5ad", place / "guess.h5ad"
     plain("impute", run, "-o", guess)
     yield Command("impute", 2, ["impute", run, "-o", imputed], always=lambda: again_whole(imputed, guess, "impute", run),
-                  kills=True)
+                  kills=True, keeps=("imputed.h5ad.part", "imputed.h5ad.part.json"))
     queries, answers = place / "queries.tsv", place / "answers.tsv"
     queries.write_text("".join(f"{c}\t{p}\tR{r}\n" for c in ("C1", "C2") for p in ("P01", "P02") for r in (1, 2, 3)))
     yield Command("predict", 2, ["predict", run, queries, "-o", answers, "--unknown", "nan"])

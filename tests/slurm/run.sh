@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# jobs/train.sbatch on a real SLURM cluster of one node, this machine, that lives in a folder of its own
+# jobs/train.sbatch and impute.sbatch on a real SLURM cluster of one node, this machine, that lives in a folder of its own
 # beside whatever SLURM there is: preempted, out of time, cancelled, hopeless. About three minutes.
 # usage: tests/slurm/run.sh   (root; slurm-wlm and munge installed; build/tessera built)
 set -u
@@ -145,6 +145,30 @@ hold_until_asked() {
     until_true 150 grep -q 'received SIG' "$work/$1.log"
     to_ranks CONT "$1"
 }
+# An imputation is held after its first rows are saved, until it hears that the job is preempted: so it is in the middle.
+impute_preempted() {
+    local job urgent
+    timeout 120 "$tessera" -q simulate -o "$work/big.prc.h5" --perturbations 3000 --readouts 2000 --contexts 3 --sparsity 0.95 &&
+        timeout 120 "$tessera" -q train "$work/study.yaml" --set data.store="$work/big.prc.h5" --set run.directory="$work/big" \
+            --set train.epochs=1 --set train.batch=65536 || { bad "impute: nothing to impute with"; return; }
+    job=$(cd "$work" && sbatch --parsable -o big.log --ntasks-per-node=$cores --cpus-per-task=1 \
+        --export=ALL,TESSERA="$OLDPWD",RUN="$work/big",OUTPUT="$work/big.h5ad" "$OLDPWD/jobs/impute.sbatch" --blend off --save-every 0.001)
+    until_true 90 rows_saved && to_imputers STOP
+    urgent=$(cd "$work" && sbatch --parsable -o /dev/null -p high -n $cores --wrap 'sleep 1')
+    until_true 90 grep -q 'received SIG' "$work/big.log"
+    to_imputers CONT
+    until_true 150 is "$urgent" COMPLETED && until_true 60 waiting_again "$job" 1 ||
+        { bad "impute: not requeued" "$work/big.log"; return; }
+    go_on big "$job" 30 1
+    until_true 150 is "$job" COMPLETED && grep -q 'rows, which are saved' "$work/big.log" && grep -q 'going on after' "$work/big.log" &&
+        timeout 120 "$tessera" -q impute "$work/big" -o "$work/alone.h5ad" --blend off &&
+        h5diff -q --exclude-path /uns/provenance "$work/big.h5ad" "$work/alone.h5ad" && [ ! -e "$work/big.h5ad.part" ] &&
+        pass "impute: preempted, requeued, gone on with: the same bits" || bad "impute preempted" "$work/big.log"
+}
+rows_saved() { grep -q '"finished": [1-9]' "$work/big.h5ad.part.json"; }
+to_imputers() {
+    for id in $(pgrep -f "^$tessera impute .*$work/big.h5ad "); do kill -"$1" "$id"; done
+}
 to_ranks() {
     for id in $(pgrep -f "^$tessera train .*run.directory=$work/$2\$"); do kill -"$1" "$id"; done
 }
@@ -190,6 +214,7 @@ start_slurm || { bad "SLURM does not start" "$work/slurm/slurmctld.log"; tail -n
 case_of() { "$@"; scancel -u root; until_true 60 no_jobs; } 2>/dev/null
 case_of preempt preempted mpirun
 if srun --mpi=list 2>&1 | grep -q pmix; then case_of preempt preempted-srun srun; fi
+case_of impute_preempted
 case_of out_of_time
 case_of cancel
 case_of give_up

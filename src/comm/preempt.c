@@ -1,6 +1,7 @@
 /* preempt.c -- signals and the scheduler's clock. */
 #include "tessera/preempt.h"
 
+#include "tessera/clock.h"
 #include "tessera/text.h"
 
 #include <signal.h>
@@ -9,7 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SAME_REQUEST 2.0 /* seconds */
+#define SAME_REQUEST  2.0 /* seconds */
+#define SPARE_SECONDS 5.0 /* between the last of the work and the end of time */
 
 static volatile sig_atomic_t received;
 static struct timespec received_at;
@@ -52,10 +54,31 @@ int tess_preempt_signal(void)
     return received;
 }
 
-double tess_preempt_scheduler_left(void)
+/* Seconds until the batch system ends the job, negative if it does not say. */
+static double scheduler_left(void)
 {
     const char *text = getenv("SLURM_JOB_END_TIME");
     int64_t end;
 
     return text && tess_text_int64(text, &end) ? (double)(end - (int64_t)time(NULL)) : -1;
+}
+
+void tess_deadline_set(struct tess_deadline *deadline, double seconds)
+{
+    double scheduler = scheduler_left();
+
+    *deadline = (struct tess_deadline){.at = seconds > 0 ? tess_clock() + seconds : 0};
+    if (scheduler >= 0 && (deadline->at <= 0 || tess_clock() + scheduler < deadline->at))
+        deadline->at = tess_clock() + scheduler;
+}
+
+int tess_deadline_over(struct tess_deadline *deadline, double seconds)
+{
+    double now = tess_clock(), pause = deadline->looked > 0 ? now - deadline->looked : 0;
+
+    deadline->looked = now;
+    if (pause > deadline->longest_pause)
+        deadline->longest_pause = pause;
+    return deadline->at > 0 &&
+           now + seconds + deadline->longest_pause + SPARE_SECONDS >= deadline->at;
 }

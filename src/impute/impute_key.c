@@ -1,0 +1,119 @@
+/* impute_key.c -- what an imputed file is made of. Two goes at one file, or a file that is there
+ * and one that is wanted, are the same if all of it is. */
+#include "impute.h"
+
+#include "tessera/alloc.h"
+#include "tessera/bfloat16.h"
+#include "tessera/broadcast.h"
+#include "tessera/error.h"
+#include "tessera/platform.h"
+#include "tessera/writer.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define BEGIN "provenance/request"
+
+static void add(json_t *key, const char *name, char *text)
+{
+    json_object_set_new(key, name, json_string(text));
+    tess_free(text);
+}
+
+/* How many, and which. */
+static char *sets_text(const struct tess_sets *sets)
+{
+    uint64_t part[2] = {
+        XXH3_64bits(sets->member, (size_t)sets->first[sets->n] * sizeof *sets->member),
+        XXH3_64bits(sets->first, (size_t)(sets->n + 1) * sizeof *sets->first)};
+
+    return tess_format("%lld, %016" PRIx64, (long long)sets->n,
+                       (uint64_t)XXH3_64bits(part, sizeof part));
+}
+
+static char *observed_text(const struct imputation *work)
+{
+    if (!work->observed)
+        return tess_strdup("none");
+    return tess_format("%016" PRIx64, (uint64_t)XXH3_64bits(work->observed, (size_t)work->n_rows));
+}
+
+/* Weights and baselines of all members, and the store of the baselines. */
+static char *blend_text(const struct imputation *work)
+{
+    const struct tess_blender *blender = &work->blender;
+    char *name = tess_blender_name(blender), *text;
+    uint64_t hash = 0;
+
+    for (int i = 0; i < blender->n && blender->active; i++) {
+        const struct tess_blend *blend = &blender->blend[i];
+        double part[4] = {blend->weight, blend->mean_weight, blend->baseline, 0};
+
+        memcpy(&part[3], &hash, sizeof hash);
+        hash = XXH3_64bits(part, sizeof part);
+    }
+    text = blender->active ? tess_format("%s, %016" PRIx64 ", store %016" PRIx64, name, hash,
+                                         work->learned.store.index.hash)
+                           : tess_strdup(name);
+    tess_free(name);
+    return text;
+}
+
+static char *calibration_text(const struct imputation *work)
+{
+    if (work->n_matrices < 3)
+        return tess_strdup("none");
+    return tess_format("%.17g, noise %.17g", work->calibration.scale, work->calibration.noise);
+}
+
+/* Rank 0 knows the store; the text goes to all, so that all have the same. */
+void tess_imputation_make_key(struct imputation *work, MPI_Comm comm)
+{
+    json_t *key = json_object();
+    char *text, *dumped;
+
+    add(key, "model", tess_format("%016" PRIx64, work->model.hash));
+    add(key, "models", tess_format("%d", work->model.n_members));
+    add(key, "perturbations", sets_text(&work->perturbation));
+    add(key, "contexts", sets_text(&work->context));
+    add(key, "readouts", sets_text(&work->readout));
+    add(key, "blend", blend_text(work));
+    add(key, "calibration", calibration_text(work));
+    add(key, "precision", tess_strdup(tess_model_precision(&work->model)));
+    add(key, "observed", observed_text(work));
+    dumped = json_dumps(key, 0);
+    text = tess_strdup(dumped ? dumped : "{}");
+    free(dumped); /* Jansson's own */
+    json_decref(key);
+    tess_broadcast_text(comm, &text);
+    work->key = json_loads(text, 0, NULL);
+    tess_free(text);
+}
+
+int tess_imputation_write_key(const struct imputation *work, struct tess_writer *file,
+                              struct tess_error *error)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach(work->key, name, value)
+    {
+        char *path = tess_format(BEGIN "/%s", name);
+
+        tess_writer_write_text(file, path, json_string_value(value), error);
+        tess_free(path);
+        if (error->code != TESS_OK)
+            break;
+    }
+    return error->code;
+}
+
+char *tess_imputation_machine(const struct imputation *work)
+{
+    int low = strcmp(tess_model_precision(&work->model), "bfloat16") == 0;
+
+    return tess_format("%s%s%s", tess_platform_blas_core(), low ? "+" : "",
+                       low ? tess_unit_name(tess_unit()) : "");
+}

@@ -1,0 +1,140 @@
+/* impute_plan.c -- what an imputation takes of the disk and of memory, said before it begins. */
+#include "impute.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/commit.h"
+#include "tessera/error.h"
+#include "tessera/log.h"
+#include "tessera/platform.h"
+#include "tessera/predictor.h"
+#include "tessera/rounds.h"
+
+#include <math.h>
+#include <omp.h>
+#include <sys/stat.h>
+
+#define NAME_BYTES                                                                                 \
+    176 /* of a row while labels are written, beside its name's letters: three copies */
+#define THREAD_BYTES 4e6 /* of each thread's tiles */
+
+/* What an unfinished output has of the disk already. */
+static double bytes_there(const char *output)
+{
+    char *part = tess_format("%s.part", output);
+    struct stat about;
+    double bytes =
+        lstat(part, &about) == 0 && S_ISREG(about.st_mode) ? 512.0 * (double)about.st_blocks : 0;
+
+    tess_free(part);
+    return bytes;
+}
+
+/* Rank 0. */
+static void check_room(const struct tess_impute *impute, double bytes, struct tess_error *error)
+{
+    double there = bytes_there(impute->output), room = tess_commit_free(impute->output);
+    double limit = impute->max_size > 0 ? impute->max_size
+                   : room < 0           ? INFINITY
+                                        : (room + there) / 2;
+
+    if (room >= 0)
+        tess_info("%s: %.3g GB are free there%s", impute->output, room / 1e9,
+                  there > 0 ? ", beside what an unfinished one has already" : "");
+    if (bytes > limit)
+        tess_error_set(
+            error, TESS_EUSAGE,
+            "%s: would take %.4g GB, and without asking at most %.4g GB are written%s: ask "
+            "for less, or allow it with --max-size %.1fG",
+            impute->output, bytes / 1e9, limit / 1e9,
+            impute->max_size > 0 ? "" : " (half of what is free)", ceil(bytes / 1e8) / 10);
+    tess_commit_check_room(impute->output, bytes - there, error);
+}
+
+int tess_imputation_check_room(const struct imputation *work, double bytes, MPI_Comm comm,
+                               struct tess_error *error)
+{
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    if (rank == 0)
+        check_room(work->impute, bytes, error);
+    return tess_agree(comm, error);
+}
+
+/* Of a row in a block, on its way: its values; the sums of several models, the baselines of a
+ * blend; what the predictor keeps of it. */
+static double row_bytes(const struct imputation *work)
+{
+    int members = work->model.n_members;
+    struct tess_shape shape = work->model.network.shape;
+    double value = 4.0 * TESS_IMPUTATION_BLOCKS * work->n_matrices + (members > 1 ? 16 : 0) +
+                   8.0 * (work->blender.active ? (members > 1 ? 2 : 1) : 0);
+
+    return value * (double)work->readout.n + 4.0 * (shape.hidden + shape.dim) + 64;
+}
+
+/* Rank 0's, while it writes them; counted for every rank. */
+static double label_bytes(const struct imputation *work)
+{
+    double name = work->model.perturbation.width + work->model.context.width + 2;
+
+    return (double)(work->n_rows + work->perturbation.n) * (NAME_BYTES + 2 * name);
+}
+
+/* What a rank has, in bytes. */
+struct memory {
+    double program; /* now, with the model; the largest of the ranks */
+    double labels; /* and threads */
+    double rows; /* of the table of perturbations, which are read as they are needed and kept */
+    double row; /* of blocks, each of their rows */
+};
+
+/* With an allowance the smallest blocks come first, then kept rows up to half of what is left, then
+ * larger blocks. Blocks are whole tiles, so that few places in them stay empty. */
+static int share(struct imputation *work, struct memory *memory, int64_t tile,
+                 struct tess_error *error)
+{
+    double given = work->impute->memory, left;
+    double fixed = memory->program + memory->labels + memory->row * (double)tile;
+
+    if (given <= 0)
+        return TESS_OK;
+    if (fixed > given)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--memory: %.4g MB are too little for a rank, which needs %.4g MB: "
+                              "%.3g of the program with its model, %.3g of labels and threads, "
+                              "%.3g of the smallest blocks",
+                              given / 1e6, fixed / 1e6, memory->program / 1e6, memory->labels / 1e6,
+                              memory->row * (double)tile / 1e6);
+    left = given - fixed;
+    memory->rows = fmin(memory->rows, left / 2);
+    tess_model_allow(&work->model, memory->rows);
+    left -= memory->rows;
+    if (memory->row * (double)(work->block_rows - tile) > left)
+        work->block_rows = tile + (int64_t)(left / memory->row) / tile * tile;
+    return TESS_OK;
+}
+
+int tess_imputation_plan_blocks(struct imputation *work, MPI_Comm comm, struct tess_error *error)
+{
+    int64_t tile = work->model.predictor->E, most = (work->n_rows + tile - 1) / tile * tile;
+    int64_t suits = (tess_rounds_rows(work->readout.n, tile) + tile - 1) / tile * tile;
+    struct memory memory = {.program = tess_platform_memory(0),
+                            .labels = label_bytes(work) + THREAD_BYTES * omp_get_max_threads(),
+                            .rows = tess_model_rows_bytes(&work->model),
+                            .row = row_bytes(work)};
+
+    MPI_Allreduce(MPI_IN_PLACE, &memory.program, 1, MPI_DOUBLE, MPI_MAX, comm);
+    work->block_rows = suits < most ? suits : most;
+    if (share(work, &memory, tile, error) != TESS_OK)
+        return error->code;
+    tess_info(
+        "memory: about %.3g MB a rank: %.3g of the program with its model, %.3g of rows of "
+        "perturbations, %.3g of labels and threads, %.3g of blocks of %lld rows",
+        (memory.program + memory.rows + memory.labels + memory.row * (double)work->block_rows) /
+            1e6,
+        memory.program / 1e6, memory.rows / 1e6, memory.labels / 1e6,
+        memory.row * (double)work->block_rows / 1e6, (long long)work->block_rows);
+    return error->code;
+}
