@@ -136,6 +136,9 @@ int tess_h5_write_string_list(struct tess_h5 *h5, const char *name, const char *
  * as bytes. Own (tess_h5_type_close). Local. */
 hid_t tess_h5_string_type(int width);
 hid_t tess_h5_bool_type(void);
+/* IEEE half precision, as NumPy's float16. Own. Local. */
+hid_t tess_h5_half_type(void);
+size_t tess_h5_type_size(hid_t type); /* bytes. Local */
 void tess_h5_type_close(hid_t type);
 
 /* A new group. Missing groups on the way are made; TESS_EIO if it is there already. */

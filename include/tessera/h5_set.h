@@ -65,4 +65,8 @@ int tess_h5_set_texts(const struct tess_h5_set *set, int64_t first, int64_t n, t
 int tess_h5_list(const struct tess_h5 *h5, const char *group, struct tess_strings *names,
                  struct tess_error *error);
 
+/* Names of an object's attributes, in their order by name; added to `names`. */
+int tess_h5_list_attributes(const struct tess_h5 *h5, const char *object,
+                            struct tess_strings *names, struct tess_error *error);
+
 #endif

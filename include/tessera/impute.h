@@ -18,6 +18,8 @@ struct tess_error;
 /* Word for the combinations that the store's training experiments hold. */
 #define TESS_IMPUTE_COMBINATIONS "@combinations"
 
+#define TESS_IMPUTE_ALL "all" /* pairs */
+
 /* Where the seconds of an imputation went, on this rank; what is written meanwhile stands in
  * file.stream. */
 struct tess_impute_times {
@@ -33,9 +35,18 @@ struct tess_impute {
     int n_models; /* more than one: an ensemble, with the layer "std" */
     char *const *model; /* run directories or checkpoints. Borrowed */
     const char *output; /* its ending says which kind of file. Borrowed */
+    const char *directory; /* in place of output: a file for each context; or NULL. Borrowed */
+    const char *format; /* that kind, whatever the name is; or NULL. Borrowed */
     const char *store; /* or NULL: the one that the model was trained on. Borrowed */
     const char *command; /* or NULL: for uns/provenance. Borrowed */
     struct tess_strings context, perturbation, readout; /* empty: all trained. Own */
+    const char *pairs; /* combinations of two: TESS_IMPUTE_ALL, of all perturbations above, or a
+                          file of them; NULL: none. Borrowed */
+    const char *triples; /* a file of what is asked for; NULL: every combination of the above.
+                            Borrowed */
+    int delta; /* the change against the context's control, in place of values */
+    int keep; /* measured training values stay, and the layer "observed" marks them */
+    int half; /* values in float16 */
     enum tess_blend_choice blend; /* is the model blended with a baseline? */
     int precision; /* enum tess_precision: of the predictions */
     int dry_run; /* say what would be written, and stop */

@@ -69,6 +69,13 @@ struct tess_rows {
     const int64_t *context; /* (n) context numbers of the model */
 };
 
+/* What is done to a member's predictions, laid out as columns->out, before they are averaged:
+ * member counts from 0. All zeroes: nothing. */
+struct tess_model_change {
+    const void *closure;
+    void (*make)(const void *closure, int member, float *out);
+};
+
 /* Of which readouts (numbers of the model, in any order), and where to. Borrowed.
  * out (rows->n, n_readouts) in the store's units: of an ensemble, the mean of its members;
  * deviation, of the same shape, their standard deviation (n - 1; 0 of a single model), or NULL. */
@@ -79,6 +86,8 @@ struct tess_model_columns {
     /* NULL: each row is asked for the n_readouts above. Else row i for those at first[i] ..
      * first[i + 1) of `readout`, and theirs are the places in out and deviation. first[0] is 0. */
     const int64_t *first;
+    /* What is done after all else to a member's predictions, before they are averaged; NULL. */
+    const struct tess_model_change *then;
 };
 
 /* All numbers in range (TESS_BUG otherwise). With readouts of the rows' own some hundred thousand
@@ -86,12 +95,6 @@ struct tess_model_columns {
  * OpenMP; one call at a time. */
 int tess_model_predict(const struct tess_model *model, const struct tess_rows *rows,
                        const struct tess_model_columns *columns, struct tess_error *error);
-/* What is done to a member's predictions, laid out as columns->out, before they are averaged:
- * member counts from 0. All zeroes: nothing. */
-struct tess_model_change {
-    const void *closure;
-    void (*make)(const void *closure, int member, float *out);
-};
 /* The same of members that are changed, each by itself. Local. */
 int tess_model_predict_changed(const struct tess_model *model, const struct tess_rows *rows,
                                const struct tess_model_columns *columns,

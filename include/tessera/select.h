@@ -28,4 +28,9 @@ struct tess_choice {
 int tess_select(const struct tess_choice *choice, const struct tess_strings *given,
                 struct tess_sets *sets, struct tess_error *error);
 
+/* The same of names alone, no patterns and no files: symbols and combinations. place (names->n):
+ * which of the sorted sets each one is; `sets` must be empty before. */
+int tess_select_names(const struct tess_choice *choice, const struct tess_strings *names,
+                      struct tess_sets *sets, int64_t *place, struct tess_error *error);
+
 #endif

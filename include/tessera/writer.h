@@ -28,24 +28,43 @@ struct tess_error;
 struct tess_h5;
 struct tess_problems;
 
-/* What a file may hold beside one dense matrix; not every kind can. */
-enum tess_writer_part { TESS_WRITER_LAYERS = 1, TESS_WRITER_SPARSE = 2 };
+/* What a file may hold beside one dense matrix of float32; not every kind can. */
+enum tess_writer_part {
+    TESS_WRITER_LAYERS = 1,
+    TESS_WRITER_SPARSE = 2,
+    TESS_WRITER_HALF = 4 /* values in float16 */
+};
 
 enum tess_writer_axis { TESS_WRITER_ROWS, TESS_WRITER_READOUTS };
 
+/* n texts: all there, or made when they are written, block after block in order. Borrowed. */
+struct tess_writer_texts {
+    int64_t n;
+    const char *const *text; /* (n); NULL: they are made */
+    int width; /* of those that are made: bytes of the longest */
+    /* Texts [first, first + n) into out (n, width), which is all zeroes. */
+    void (*make)(const void *closure, int64_t first, int64_t n, int width, char *out);
+    const void *closure;
+};
+
 /* Metadata of every row, or every readout. */
 enum tess_writer_values {
-    TESS_WRITER_CODES, /* int32_t into `category`, -1: missing */
+    TESS_WRITER_CODES, /* int32_t into categories, -1: missing */
     TESS_WRITER_FLAGS, /* uint8_t, 0 or 1 */
     TESS_WRITER_INTEGERS, /* int64_t */
-    TESS_WRITER_REALS /* double */
+    TESS_WRITER_REALS, /* double */
+    TESS_WRITER_WORDS /* a text of each: `texts` */
 };
 struct tess_writer_column {
     const char *name;
     enum tess_writer_values type;
-    const void *value;
+    const void *value; /* NULL: they are made */
     int64_t n_categories; /* of codes */
     const char *const *category;
+    const struct tess_writer_texts *texts; /* categories in place of these two; words */
+    /* Values [first, first + n), block after block in order. */
+    void (*make)(const void *closure, int64_t first, int64_t n, void *out);
+    const void *closure;
 };
 
 /* A remark on the whole file: a text, a number, or a list of n texts. */
@@ -56,6 +75,16 @@ struct tess_writer_note {
     int64_t n;
     const char *const *text;
 };
+
+/* What rows are put into. `layer` NULL: the matrix itself; "obs/NAME": a column of the rows, one
+ * value each; else a layer of that name. */
+enum tess_writer_element { TESS_WRITER_FLOAT32, TESS_WRITER_FLOAT16, TESS_WRITER_BYTES };
+struct tess_writer_matrix {
+    const char *layer;
+    enum tess_writer_element element;
+    int64_t n_columns;
+};
+#define TESS_WRITER_OBS "obs/" /* what the name of a column begins with */
 
 /* Rows [first, first + n) of a sparse matrix: indptr (n + 1) from 0; the first of their values is
  * number `first_value` of all. */
@@ -72,6 +101,7 @@ struct tess_writer_look {
     int rank, n_ranks;
     int columns; /* rank 0 reads the columns of metadata, too */
     int predicted; /* by a model: values are finite, deviations (layer "std") not negative */
+    int gaps; /* NaN is what was not asked for */
 };
 
 struct tess_writer;
@@ -85,7 +115,7 @@ struct tess_writer_type {
      * and empty, and sets `state`. put_rows may give the values to the writer's stream. */
     int (*open)(struct tess_writer *writer, struct tess_error *error);
     int (*write_names)(struct tess_writer *writer, enum tess_writer_axis axis,
-                       const char *const *name, struct tess_error *error);
+                       const struct tess_writer_texts *name, struct tess_error *error);
     /* NULL: the format has no place for columns, or for notes; they are left out */
     int (*write_column)(struct tess_writer *writer, enum tess_writer_axis axis,
                         const struct tess_writer_column *column, struct tess_error *error);
@@ -94,9 +124,10 @@ struct tess_writer_type {
     /* NULL: there is nothing to prepare. Says where the matrix lies (tess_writer_note_matrix) if it
      * is one piece of the file in which rows are one, which needs no handle but the stream's:
      * without that the file cannot be gone on with. */
-    int (*define_matrix)(struct tess_writer *writer, const char *layer, struct tess_error *error);
+    int (*define_matrix)(struct tess_writer *writer, const struct tess_writer_matrix *matrix,
+                         struct tess_error *error);
     int (*put_rows)(struct tess_writer *writer, const char *layer, int64_t first, int64_t n,
-                    const float *value, struct tess_error *error);
+                    const void *value, struct tess_error *error);
     /* NULL: ranks only agree */
     int (*settle)(struct tess_writer *writer, struct tess_error *error);
     /* NULL without TESS_WRITER_SPARSE */
@@ -167,6 +198,12 @@ extern const int tess_n_writer_types;
 /* Number of the kind of file that a name promises by its ending, if that can hold all `parts`; else
  * -1. Local. */
 int tess_writer_find(const char *path, unsigned parts);
+/* The kind whose ending is ".FORMAT"; NULL: there is none. Local. */
+const struct tess_writer_type *tess_writer_format(const char *format);
+/* Of a kind that is asked for by its format: TESS_EUSAGE if there is none, or it cannot hold all
+ * `parts`. `option` is what it was given to. Local. */
+int tess_writer_check_format(const char *option, const char *format, unsigned parts,
+                             struct tess_error *error);
 /* Names, or endings, of the kinds that can hold all `parts`; own of the caller. Local. */
 char *tess_writer_names(unsigned parts, const char *separator);
 char *tess_writer_endings(unsigned parts, const char *separator);
@@ -194,6 +231,9 @@ int tess_writer_open(struct tess_writer *writer, const char *path,
 /* n_rows or n_readouts names. */
 int tess_writer_write_names(struct tess_writer *writer, enum tess_writer_axis axis,
                             const char *const *name, struct tess_error *error);
+/* The same of names that are made as they are needed: no rank holds all of them. */
+int tess_writer_make_names(struct tess_writer *writer, enum tess_writer_axis axis,
+                           const struct tess_writer_texts *name, struct tess_error *error);
 int tess_writer_write_column(struct tess_writer *writer, enum tess_writer_axis axis,
                              const struct tess_writer_column *column, struct tess_error *error);
 /* The columns that our files have, of rows: codes, and flags. */
@@ -209,16 +249,24 @@ int tess_writer_write_number(struct tess_writer *writer, const char *path, doubl
                              struct tess_error *error);
 int tess_writer_write_texts(struct tess_writer *writer, const char *path, int64_t n,
                             const char *const *text, struct tess_error *error);
-/* The dense matrix (`layer` NULL) or a layer of that name: float32, NaN is missing. */
+/* The dense matrix (`layer` NULL) or a layer of that name: float32, or float16 if the parts of the
+ * file's shape say so; NaN is missing. */
 int tess_writer_define_matrix(struct tess_writer *writer, const char *layer,
                               struct tess_error *error);
-/* Rows [first, first + n) of it; every row once. They may be written while the caller goes on:
- * `value` is borrowed until tess_writer_wait or tess_writer_settle. Not collective: a stream of
- * rows, with no rank waiting for another; each keeps its own error until they settle. */
+/* A layer of bytes, 0 or 1. */
+int tess_writer_define_marks(struct tess_writer *writer, const char *layer,
+                             struct tess_error *error);
+/* A column of the rows, "obs/NAME", of float32: its values are put as rows of one. */
+int tess_writer_define_column(struct tess_writer *writer, const char *layer,
+                              struct tess_error *error);
+/* Rows [first, first + n) of one of these, as their type is; every row once. They may be written
+ * while the caller goes on: `value` is borrowed until tess_writer_wait or tess_writer_settle. Not
+ * collective: a stream of rows, with no rank waiting for another; each keeps its own error until
+ * they settle. */
 int tess_writer_put_rows(struct tess_writer *writer, const char *layer, int64_t first, int64_t n,
-                         const float *value, struct tess_error *error);
+                         const void *value, struct tess_error *error);
 /* Until rows that were put from `value` are written, if any were: it may be filled again. Local. */
-void tess_writer_wait(struct tess_writer *writer, const float *value);
+void tess_writer_wait(struct tess_writer *writer, const void *value);
 /* All ranks are through with their rows: do they agree that it went well? */
 int tess_writer_settle(struct tess_writer *writer, struct tess_error *error);
 /* Names, columns, notes and matrices are all there: what was put from here on can be saved. Nothing

@@ -6,12 +6,23 @@
 #include "tessera/impute.h"
 #include "tessera/preempt.h"
 
+#include <string.h>
+
 static const struct tess_option options[] = {
     {"output", 'o', "OUT{ENDINGS}", "where to write (required)"},
+    {"per-context", 0, "DIR", "in place of -o: a file CONTEXT{ENDINGS} for each context"},
+    {"format", 0, "h5ad|gctx",
+     "AnnData or GCTX, whatever OUT is called (default: as its name ends)"},
     {"contexts", 'c', "LIST", "contexts (default: all that were trained)"},
     {"perturbations", 'p', "LIST",
      "perturbations and combinations A+B (default: all trained singles)"},
     {"readouts", 'r', "LIST", "readouts (default: all that were trained)"},
+    {"pairs", 0, "FILE|all",
+     "combinations of two: those of a file (A<tab>B or A+B), or all of --perturbations"},
+    {"triples", 0, "FILE", "lines of perturbation<tab>readout<tab>context: the rest is NaN"},
+    {"delta", 0, NULL, "the change against the context's control, as the model predicts that"},
+    {"observed", 0, "predict|keep", "keep: measured training values, marked in the layer observed"},
+    {"dtype", 0, "float32|float16", "of values (default float32)"},
     {"store", 0, "STORE", "marks what it measured (default: the store the model was trained on)"},
     {"blend", 0, "auto|on|off",
      "with the baseline that the training found best (default auto: where it pays)"},
@@ -28,12 +39,38 @@ static const struct tess_option options[] = {
     {0},
 };
 
+/* Which of two words an option says: 0, also if it is not given, or 1. */
+static int read_word(const struct tess_call *call, const char *name, const char *const word[2],
+                     int *second, struct tess_error *error)
+{
+    const char *text = tess_call_option(call, name);
+
+    *second = text && strcmp(text, word[1]) == 0;
+    if (text && !*second && strcmp(text, word[0]) != 0)
+        tess_error_set(error, TESS_EUSAGE, "--%s: '%s' is none of %s, %s", name, text, word[0],
+                       word[1]);
+    return error->code;
+}
+
+static void read_forms(const struct tess_call *call, struct tess_impute *impute,
+                       struct tess_error *error)
+{
+    impute->directory = tess_call_option(call, "per-context");
+    impute->format = tess_call_option(call, "format");
+    impute->pairs = tess_call_option(call, "pairs");
+    impute->triples = tess_call_option(call, "triples");
+    impute->delta = tess_call_option(call, "delta") != NULL;
+    read_word(call, "observed", (const char *const[]){"predict", "keep"}, &impute->keep, error);
+    read_word(call, "dtype", (const char *const[]){"float32", "float16"}, &impute->half, error);
+}
+
 static int read_options(const struct tess_call *call, struct tess_impute *impute,
                         struct tess_error *error)
 {
     double minutes = 0;
 
     impute->output = tess_call_option(call, "output");
+    read_forms(call, impute, error);
     impute->store = tess_call_option(call, "store");
     impute->dry_run = tess_call_option(call, "dry-run") != NULL;
     impute->replace = tess_call_option(call, "force") != NULL;

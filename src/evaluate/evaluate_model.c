@@ -106,9 +106,11 @@ static int predict_model(const struct tess_evaluation *evaluation, int64_t begin
     }
     value = TESS_NEW(float, n *known);
     apart = deviation ? TESS_NEW(float, n *known) : NULL;
-    tess_blender_predict(&evaluation->blender,
-                         &(struct tess_rows){n, members.first, members.member, context},
-                         &(struct tess_model_columns){known, readout, value, apart, NULL}, error);
+    tess_blender_predict(
+        &evaluation->blender, &(struct tess_rows){n, members.first, members.member, context},
+        &(struct tess_model_columns){
+            .n_readouts = known, .readout = readout, .out = value, .deviation = apart},
+        error);
     for (int64_t i = 0; i < n * known; i++) {
         int64_t at = i / known * width + place[i % known];
 

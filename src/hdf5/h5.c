@@ -396,30 +396,6 @@ int tess_h5_read(const struct tess_h5 *h5, const char *name, hid_t type,
     return tess_h5_read_rows(h5, name, type, all, out, error);
 }
 
-hid_t tess_h5_string_type(int width)
-{
-    hid_t type = H5Tcopy(H5T_C_S1);
-
-    H5Tset_size(type, (size_t)(width > 0 ? width : 1));
-    H5Tset_strpad(type, H5T_STR_NULLPAD);
-    H5Tset_cset(type, H5T_CSET_UTF8);
-    return type;
-}
-
-hid_t tess_h5_bool_type(void)
-{
-    hid_t type = H5Tenum_create(H5T_NATIVE_INT8);
-
-    H5Tenum_insert(type, "FALSE", &(int8_t){0});
-    H5Tenum_insert(type, "TRUE", &(int8_t){1});
-    return type;
-}
-
-void tess_h5_type_close(hid_t type)
-{
-    H5Tclose(type);
-}
-
 /* Creating is collective in parallel HDF5, with the same arguments on every rank ("Collective
  * Calling Requirements in Parallel HDF5 Applications"). */
 int tess_h5_group(struct tess_h5 *h5, const char *name, struct tess_error *error)

@@ -440,3 +440,20 @@ int tess_h5_list(const struct tess_h5 *h5, const char *group, struct tess_string
         tess_h5_fail(h5, group, "cannot be listed", TESS_EDATA, error);
     return error->code;
 }
+
+static herr_t note_attribute(hid_t object, const char *name, const H5A_info_t *info, void *names)
+{
+    (void)object;
+    (void)info;
+    tess_strings_add(names, name);
+    return 0;
+}
+
+int tess_h5_list_attributes(const struct tess_h5 *h5, const char *object,
+                            struct tess_strings *names, struct tess_error *error)
+{
+    if (H5Aiterate_by_name(h5->file, object, H5_INDEX_NAME, H5_ITER_INC, NULL, note_attribute,
+                           names, H5P_DEFAULT) < 0)
+        tess_h5_fail(h5, object, "its attributes cannot be listed", TESS_EDATA, error);
+    return error->code;
+}

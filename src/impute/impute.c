@@ -14,23 +14,39 @@
 #include "tessera/store.h"
 #include "tessera/writer.h"
 
+#include <errno.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What the file must be able to hold. */
-static unsigned parts_of(const struct tess_impute *impute)
-{
-    return impute->n_models > 1 ? TESS_WRITER_LAYERS : 0;
-}
+#include <sys/stat.h>
 
 int tess_impute_check(const struct tess_impute *impute, struct tess_error *error)
 {
     char *endings;
 
+    if (impute->triples &&
+        (impute->pairs || impute->perturbation.n || impute->readout.n || impute->context.n))
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--triples says all that is asked for: leave out --pairs, "
+                              "--perturbations, --readouts and --contexts");
+    if (impute->pairs && strcmp(impute->pairs, TESS_IMPUTE_ALL) != 0 && impute->perturbation.n)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--pairs %s names perturbations: leave out --perturbations, or give "
+                              "--pairs all, which makes all pairs of them",
+                              impute->pairs);
+    if (impute->format && tess_writer_check_format("--format", impute->format,
+                                                   tess_imputation_parts(impute), error) != TESS_OK)
+        return error->code;
+    if (impute->directory && impute->directory[0] && !impute->output)
+        return TESS_OK;
+    if (impute->directory)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--per-context names the directory of the files: leave out -o");
     if (impute->output && impute->output[0])
-        return tess_writer_check("-o", impute->output, parts_of(impute), error);
-    endings = tess_writer_endings(parts_of(impute), "|");
+        return impute->format
+                   ? TESS_OK
+                   : tess_writer_check("-o", impute->output, tess_imputation_parts(impute), error);
+    endings = tess_writer_endings(tess_imputation_parts(impute), "|");
     tess_error_set(error, TESS_EUSAGE, "-o OUT%s is missing; see tessera impute --help", endings);
     tess_free(endings);
     return error->code;
@@ -52,48 +68,18 @@ static void release(struct imputation *work)
     tess_sets_release(&work->perturbation);
     tess_sets_release(&work->context);
     tess_sets_release(&work->readout);
+    tess_imputation_rows_release(&work->rows);
+    tess_imputation_delta_release(&work->delta);
+    tess_imputation_measured_release(&work->measured);
+    tess_imputation_marks_release(&work->marks);
     tess_mapping_release(&work->component);
-    tess_free(work->observed);
     json_decref(work->key);
-}
-
-/* The perturbations: names, and the store's combinations if they are asked for. */
-static int choose_perturbations(struct imputation *work, const struct tess_store *store,
-                                struct tess_error *error)
-{
-    const struct tess_strings *given = &work->impute->perturbation;
-    struct tess_choice choice = {&work->model.perturbation, work->model.trained_perturbation,
-                                 "perturbation", work->model.path, 1};
-    struct tess_strings names = {0};
-    int combinations = 0;
-
-    for (size_t i = 0; i < given->n; i++)
-        if (strcmp(given->item[i], TESS_IMPUTE_COMBINATIONS) == 0)
-            combinations = 1;
-        else
-            tess_strings_add(&names, given->item[i]);
-    if (combinations && store)
-        tess_imputation_add_combinations(work, store);
-    if (combinations && names.n == 0) {
-        tess_sets_sort(&work->perturbation, NULL);
-        if (work->perturbation.n == 0)
-            tess_error_set(error, TESS_EDATA, "%s: its training data hold no combinations",
-                           work->model.path);
-    } else
-        tess_select(&choice, &names, &work->perturbation, error);
-    tess_strings_release(&names);
-    return error->code;
 }
 
 /* Rank 0's part of choosing. Local. */
 static void choose(struct imputation *work, struct tess_error *error)
 {
-    const struct tess_model *model = &work->model;
     const struct tess_impute *impute = work->impute;
-    struct tess_choice context = {&model->context, model->trained_context, "context", model->path,
-                                  0},
-                       readout = {&model->readout, model->trained_readout, "readout", model->path,
-                                  0};
     struct tess_error no_store = TESS_ERROR_INIT;
     struct tess_store store = {0};
     int needed =
@@ -106,12 +92,7 @@ static void choose(struct imputation *work, struct tess_error *error)
             tess_warn("no column 'observed': %s", no_store.text);
     }
     if (error->code == TESS_OK)
-        choose_perturbations(work, &store, error);
-    if (error->code == TESS_OK)
-        tess_select(&context, &impute->context, &work->context, error);
-    if (error->code == TESS_OK)
-        tess_select(&readout, &impute->readout, &work->readout, error);
-    work->n_rows = work->perturbation.n * work->context.n;
+        tess_imputation_choose(work, &store, error);
     if (error->code == TESS_OK && no_store.code == TESS_OK)
         tess_imputation_mark(work, &store);
     tess_store_release(&store);
@@ -121,9 +102,11 @@ static void choose(struct imputation *work, struct tess_error *error)
 static double bytes_of(const struct imputation *work)
 {
     double name = work->model.perturbation.width + work->model.context.width + 2;
+    double bytes = work->impute->half ? 2 : 4;
+    double values =
+        (double)work->readout.n * (work->n_matrices * bytes + (work->impute->keep ? 1 : 0));
 
-    return (double)work->n_rows * (4.0 * work->n_matrices * (double)work->readout.n + name + 10) +
-           1e5;
+    return (double)work->n_rows * (values + 2 * name + 17) + 1e5;
 }
 
 static int check_size(const struct imputation *work, MPI_Comm comm, struct tess_error *error)
@@ -131,7 +114,7 @@ static int check_size(const struct imputation *work, MPI_Comm comm, struct tess_
     double bytes = bytes_of(work);
 
     tess_info("%s: %lld perturbations × %lld readouts × %lld contexts = %.4g values, about %.3g %s",
-              work->impute->output, (long long)work->perturbation.n, (long long)work->readout.n,
+              work->output, (long long)work->perturbation.n, (long long)work->readout.n,
               (long long)work->context.n, (double)work->n_rows * (double)work->readout.n,
               bytes < 1e9 ? bytes / 1e6 : bytes / 1e9, bytes < 1e9 ? "MB" : "GB");
     return tess_imputation_check_room(work, bytes, comm, error);
@@ -144,14 +127,8 @@ static int write_all(struct imputation *work, struct tess_writer *file, MPI_Comm
 
     if (!file->sealed && tess_imputation_write_labels(work, file, error) == TESS_OK &&
         tess_imputation_write_key(work, file, error) == TESS_OK &&
-        tess_writer_define_matrix(file, NULL, error) == TESS_OK) {
-        if (work->n_matrices > 1)
-            tess_writer_define_matrix(file, TESS_IMPUTATION_DEVIATION, error);
-        if (work->n_matrices > 2 && error->code == TESS_OK)
-            tess_writer_define_matrix(file, TESS_IMPUTATION_CALIBRATED, error);
-        if (error->code == TESS_OK)
-            tess_writer_seal(file, error);
-    }
+        tess_imputation_define(work, file, error) == TESS_OK)
+        tess_writer_seal(file, error);
     work->times.labels = tess_clock() - start;
     if (error->code == TESS_OK && tess_imputation_write_values(work, file, comm, error) == TESS_OK)
         tess_writer_finish(file, 1, error);
@@ -163,21 +140,48 @@ static int write_file(struct imputation *work, MPI_Comm comm, struct tess_error 
     char *machine = tess_imputation_machine(work);
     const struct tess_writer_again again = {work->key, machine, work->impute->replace,
                                             work->impute->fresh};
-    struct tess_writer_shape shape = {.n_rows = work->n_rows,
+    const char *format = work->impute->format;
+    struct tess_writer_shape shape = {.type = format ? tess_writer_format(format) : NULL,
+                                      .n_rows = work->n_rows,
                                       .n_readouts = work->readout.n,
-                                      .parts = parts_of(work->impute),
+                                      .parts = tess_imputation_parts(work->impute),
                                       .times = &work->times.file,
                                       .again = &again};
     struct tess_writer file = {0};
 
-    if (tess_writer_open(&file, work->impute->output, &shape, comm, error) == TESS_OK) {
+    if (tess_writer_open(&file, work->output, &shape, comm, error) == TESS_OK) {
         if (file.whole)
-            tess_info("%s: is complete already: nothing was left to do", work->impute->output);
+            tess_info("%s: is complete already: nothing was left to do", work->output);
         else
             write_all(work, &file, comm, error);
     }
     tess_writer_release(&file);
     tess_free(machine);
+    return error->code;
+}
+
+/* A file for each context, one after the other: each whole or not at all, and one that is there is
+ * passed over, so that an interrupted command goes on with the next. */
+static int write_contexts(struct imputation *work, MPI_Comm comm, struct tess_error *error)
+{
+    const char *directory = work->impute->directory;
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    if (rank == 0 && mkdir(directory, 0777) < 0 && errno != EEXIST)
+        tess_error_set(error, TESS_ECREATE, "%s: the directory cannot be made: %s", directory,
+                       strerror(errno));
+    tess_agree(comm, error);
+    for (int64_t i = 0; i < work->context.n && error->code == TESS_OK; i++) {
+        char *path = tess_imputation_context_path(work, i);
+
+        work->output = path;
+        tess_imputation_narrow(work, i);
+        if (work->n_rows > 0)
+            write_file(work, comm, error);
+        work->output = directory;
+        tess_free(path);
+    }
     return error->code;
 }
 
@@ -189,7 +193,7 @@ static void tell_unfinished(const struct imputation *work, struct tess_error *er
                                             work->impute->fresh};
     struct tess_unfinished there;
 
-    if (tess_writer_look(&there, work->impute->output, work->n_rows, &again, error) == TESS_OK) {
+    if (tess_writer_look(&there, work->output, work->n_rows, &again, error) == TESS_OK) {
         if (there.state == TESS_UNFINISHED_WHOLE)
             tess_info("%s: is complete already: nothing would be done", there.output);
         else if (there.state == TESS_UNFINISHED_PART)
@@ -210,16 +214,25 @@ static void tell_times(const struct imputation *work)
     tess_debug("%s: %.2f s: %.2f opening, %.2f labels, %.2f predicting, %.2f waiting for the "
                "writing of values, %.2f closing until all is on the disk, %.2f checksums and name; "
                "meanwhile %.2f hashing, %.2f writing, %.2f beginning with the disk",
-               work->impute->output, t->all, t->open, t->labels, t->predict, t->wait, t->file.close,
+               work->output, t->all, t->open, t->labels, t->predict, t->wait, t->file.close,
                t->file.commit, stream->hash, stream->write, stream->flush);
     if (work->impute->times)
         *work->impute->times = *t;
+}
+
+/* What changes and kept values need. Collective. */
+static int open_measured(struct imputation *work, MPI_Comm comm, struct tess_error *error)
+{
+    if (work->impute->delta && tess_imputation_open_delta(work, comm, error) != TESS_OK)
+        return error->code;
+    return work->impute->keep ? tess_imputation_open_measured(work, comm, error) : TESS_OK;
 }
 
 /* The model, what is asked of it, and what that takes. Collective. */
 static int open_work(struct imputation *work, int rank, MPI_Comm comm, struct tess_error *error)
 {
     const struct tess_impute *impute = work->impute;
+    const struct tess_blend_request request = {&work->model, impute->store, impute->blend};
 
     if (tess_model_open_ensemble(&work->model, impute->n_models, impute->model, impute->precision,
                                  comm, error) == TESS_OK &&
@@ -227,26 +240,23 @@ static int open_work(struct imputation *work, int rank, MPI_Comm comm, struct te
         choose(work, error);
     if (tess_agree(comm, error) != TESS_OK)
         return error->code;
-    tess_sets_broadcast(comm, &work->perturbation);
-    tess_sets_broadcast(comm, &work->context);
-    tess_sets_broadcast(comm, &work->readout);
-    work->n_rows = work->perturbation.n * work->context.n;
+    tess_imputation_broadcast(work, comm);
     tess_imputation_count_matrices(work, comm);
     if (check_size(work, comm, error) != TESS_OK ||
-        tess_blender_open_store(
-            &work->blender, &work->learned,
-            &(struct tess_blend_request){&work->model, impute->store, impute->blend}, comm,
-            error) != TESS_OK)
+        tess_blender_open_store(&work->blender, &work->learned, &request, comm, error) != TESS_OK)
         return error->code;
     tess_imputation_find_calibration(work, comm);
-    if (tess_imputation_plan_blocks(work, comm, error) == TESS_OK)
-        tess_imputation_make_key(work, comm);
-    return error->code;
+    if (open_measured(work, comm, error) != TESS_OK ||
+        tess_imputation_plan_blocks(work, comm, error) != TESS_OK)
+        return error->code;
+    tess_imputation_make_key(work, comm);
+    return TESS_OK;
 }
 
 int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct tess_error *error)
 {
-    struct imputation work = {.impute = impute};
+    struct imputation work = {.impute = impute,
+                              .output = impute->directory ? impute->directory : impute->output};
     double start = tess_clock();
     int rank;
 
@@ -257,12 +267,15 @@ int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct te
     else if (!getenv("OMP_NUM_THREADS"))
         omp_set_num_threads(1);
     if (open_work(&work, rank, comm, error) == TESS_OK && impute->dry_run) {
-        if (rank == 0)
+        if (rank == 0 && !impute->directory)
             tell_unfinished(&work, error);
         tess_agree(comm, error);
     } else if (error->code == TESS_OK) {
         work.times.open = tess_clock() - start;
-        write_file(&work, comm, error);
+        if (impute->directory)
+            write_contexts(&work, comm, error);
+        else
+            write_file(&work, comm, error);
         work.times.all = tess_clock() - start;
         tell_times(&work);
     }

@@ -33,11 +33,50 @@ static char *sets_text(const struct tess_sets *sets)
                        (uint64_t)XXH3_64bits(part, sizeof part));
 }
 
+/* Which rows, where they are not each perturbation in each context. */
+static char *rows_text(const struct imputation *work)
+{
+    const struct imputation_rows *rows = &work->rows;
+    size_t word = sizeof *rows->set;
+    uint64_t part[4];
+
+    if (!rows->set)
+        return tess_strdup(rows->pairs ? "all pairs" : "all");
+    part[0] = XXH3_64bits(rows->set, (size_t)rows->n * word);
+    part[1] = XXH3_64bits(rows->context, (size_t)rows->n * word);
+    part[2] = XXH3_64bits(rows->asked_first, (size_t)(rows->n + 1) * word);
+    part[3] = XXH3_64bits(rows->asked, (size_t)rows->asked_first[rows->n] * word);
+    return tess_format("%lld, %016" PRIx64, (long long)rows->n,
+                       (uint64_t)XXH3_64bits(part, sizeof part));
+}
+
 static char *observed_text(const struct imputation *work)
 {
-    if (!work->observed)
+    const struct imputation_marks *marks = &work->marks;
+    const struct imputation_keys *keys[] = {&marks->observed, &marks->trained,
+                                            &marks->set,      &marks->component,
+                                            &marks->context,  &marks->component_here};
+    uint64_t part[6] = {0};
+
+    if (!marks->known)
         return tess_strdup("none");
-    return tess_format("%016" PRIx64, (uint64_t)XXH3_64bits(work->observed, (size_t)work->n_rows));
+    for (int i = 0; i < 6; i++)
+        if (keys[i]->n > 0)
+            part[i] = XXH3_64bits(keys[i]->key, (size_t)keys[i]->n * sizeof *keys[i]->key);
+    return tess_format("%016" PRIx64, (uint64_t)XXH3_64bits(part, sizeof part));
+}
+
+/* Changes and kept values, with the store that those come from. */
+static char *values_text(const struct imputation *work)
+{
+    const struct tess_impute *impute = work->impute;
+    uint64_t store = work->measured.is_open ? work->measured.store.index.hash : 0;
+
+    return tess_format("%s%s%s, %016" PRIx64, impute->half ? "float16" : "float32",
+                       !impute->delta            ? ""
+                       : work->delta.control < 0 ? ", less measured control"
+                                                 : ", less predicted control",
+                       impute->keep ? ", measured kept" : "", store);
 }
 
 /* Weights and baselines of all members, and the store of the baselines. */
@@ -79,6 +118,8 @@ void tess_imputation_make_key(struct imputation *work, MPI_Comm comm)
     add(key, "perturbations", sets_text(&work->perturbation));
     add(key, "contexts", sets_text(&work->context));
     add(key, "readouts", sets_text(&work->readout));
+    add(key, "rows", rows_text(work));
+    add(key, "values", values_text(work));
     add(key, "blend", blend_text(work));
     add(key, "calibration", calibration_text(work));
     add(key, "precision", tess_strdup(tess_model_precision(&work->model)));

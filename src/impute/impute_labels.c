@@ -1,28 +1,218 @@
-/* impute_labels.c -- who is who in an imputed file, and what the store knows of it. */
+/* impute_labels.c -- who is who in an imputed file. Names and columns are made block by block while
+ * they are written: of 10⁸ rows nobody holds them all. */
 #include "impute.h"
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
-#include "tessera/log.h"
-#include "tessera/store.h"
-#include "tessera/version.h"
 #include "tessera/writer.h"
 
-#include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
-/* "A+B" of a chosen set; own. */
-static char *name_of(const struct imputation *work, int64_t set)
+enum type { SINGLE, COMBINATION, CONTROL };
+static const char *const type_names[] = {"single", "combination", "control"};
+enum trained { HERE, ELSEWHERE, NEVER };
+static const char *const trained_names[] = {"here", "elsewhere", "never"};
+
+/* What stands for a component in the perturbation's name: its symbol, or what was hit by it, which
+ * is what follows the symbol's last '_' or ':'. */
+static const char *part_of(const struct imputation *work, int64_t component, int target)
 {
-    struct tess_strings part = {0};
-    char *name;
+    const char *symbol = work->model.perturbation.symbol[component], *from = symbol;
 
-    for (int64_t k = work->perturbation.first[set]; k < work->perturbation.first[set + 1]; k++)
-        tess_strings_add(&part, work->model.perturbation.symbol[work->perturbation.member[k]]);
-    name = tess_strings_join(&part, "+", part.n);
-    tess_strings_release(&part);
-    return name;
+    for (const char *c = symbol; target && *c; c++)
+        from = (*c == '_' || *c == ':') && c[1] ? c + 1 : from;
+    return from;
+}
+
+/* "A+B" of a perturbation, which has room; its length. `out` NULL: the length alone. */
+static int64_t spell(const struct imputation *work, int64_t set, int target, char *out)
+{
+    const int64_t *member;
+    int64_t pair[2], n = tess_imputation_members(work, set, pair, &member), length = 0;
+
+    for (int64_t k = 0; k < n; k++) {
+        const char *part = part_of(work, member[k], target);
+        size_t size = strlen(part);
+
+        if (k > 0 && out)
+            out[length] = '+';
+        length += k > 0;
+        if (out)
+            memcpy(out + length, part, size);
+        length += (int64_t)size;
+    }
+    return length;
+}
+
+/* The longest name, without looking at every pair. */
+static int64_t longest(const struct imputation *work)
+{
+    int64_t most = 0, second = 0, n = work->perturbation.n;
+
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t *member = work->perturbation.member;
+        int64_t length = work->rows.pairs
+                             ? (int64_t)strlen(work->model.perturbation.symbol[member[i]])
+                             : spell(work, i, 0, NULL);
+
+        second = length > most ? most : length > second ? length : second;
+        most = length > most ? length : most;
+    }
+    return work->rows.pairs ? most + second + 1 : most;
+}
+
+static int64_t longest_context(const struct imputation *work)
+{
+    int64_t most = 0;
+
+    for (int64_t i = 0; i < work->context.n; i++) {
+        int64_t length = (int64_t)strlen(work->model.context.symbol[work->context.member[i]]);
+
+        if (work->rows.only < 0 || work->rows.only == i)
+            most = length > most ? length : most;
+    }
+    return most;
+}
+
+static void make_sets(const void *closure, int64_t first, int64_t n, int width, char *out)
+{
+    for (int64_t i = 0; i < n; i++)
+        spell(closure, first + i, 0, out + i * width);
+}
+
+static void make_names(const void *closure, int64_t first, int64_t n, int width, char *out)
+{
+    const struct imputation *work = closure;
+
+    for (int64_t i = 0; i < n; i++) {
+        int64_t set, context, length;
+        char *name = out + i * width;
+        const char *symbol;
+
+        tess_imputation_row(work, first + i, &set, &context);
+        symbol = work->model.context.symbol[work->context.member[context]];
+        length = spell(work, set, 0, name);
+        name[length] = '@';
+        memcpy(name + length + 1, symbol, strlen(symbol));
+    }
+}
+
+static void make_targets(const void *closure, int64_t first, int64_t n, int width, char *out)
+{
+    const struct imputation *work = closure;
+
+    for (int64_t i = 0; i < n; i++) {
+        int64_t set, context;
+
+        tess_imputation_row(work, first + i, &set, &context);
+        spell(work, set, 1, out + i * width);
+    }
+}
+
+static enum type type_of(const struct imputation *work, int64_t set)
+{
+    const int64_t *member;
+    int64_t pair[2], n = tess_imputation_members(work, set, pair, &member);
+
+    if (n > 1)
+        return COMBINATION;
+    return strcmp(work->model.perturbation.symbol[member[0]], TESS_CONTROL) == 0 ? CONTROL : SINGLE;
+}
+
+static int32_t code_set(const struct imputation *work, int64_t set, int64_t context)
+{
+    (void)work;
+    (void)context;
+    return (int32_t)set;
+}
+
+static int32_t code_context(const struct imputation *work, int64_t set, int64_t context)
+{
+    (void)set;
+    return work->rows.only < 0 ? (int32_t)context : 0;
+}
+
+static int32_t code_type(const struct imputation *work, int64_t set, int64_t context)
+{
+    (void)context;
+    return type_of(work, set);
+}
+
+static int32_t code_trained(const struct imputation *work, int64_t set, int64_t context)
+{
+    const struct imputation_marks *marks = &work->marks;
+
+    if (tess_imputation_has(&marks->trained, context * tess_imputation_n_sets(work) + set))
+        return HERE;
+    return tess_imputation_has(&marks->set, set) ? ELSEWHERE : NEVER;
+}
+
+/* Of the component that is known least. */
+static int32_t code_components(const struct imputation *work, int64_t set, int64_t context)
+{
+    const struct imputation_marks *marks = &work->marks;
+    const int64_t *member;
+    int64_t pair[2], n = tess_imputation_members(work, set, pair, &member);
+    int32_t least = HERE, one;
+
+    for (int64_t k = 0; k < n; k++) {
+        int64_t key = context * work->model.perturbation.n + member[k];
+
+        one = tess_imputation_has(&marks->component_here, key)    ? HERE
+              : tess_imputation_has(&marks->component, member[k]) ? ELSEWHERE
+                                                                  : NEVER;
+        least = one > least ? one : least;
+    }
+    return least;
+}
+
+static int32_t code_contexts(const struct imputation *work, int64_t set, int64_t context)
+{
+    (void)set;
+    return tess_imputation_has(&work->marks.context, context) ? HERE : NEVER;
+}
+
+/* One column of codes. */
+struct coded {
+    const struct imputation *work;
+    int32_t (*code)(const struct imputation *work, int64_t set, int64_t context);
+};
+
+static void make_codes(const void *closure, int64_t first, int64_t n, void *out)
+{
+    const struct coded *coded = closure;
+
+    for (int64_t i = 0; i < n; i++) {
+        int64_t set, context;
+
+        tess_imputation_row(coded->work, first + i, &set, &context);
+        ((int32_t *)out)[i] = coded->code(coded->work, set, context);
+    }
+}
+
+static void make_observed(const void *closure, int64_t first, int64_t n, void *out)
+{
+    const struct imputation *work = closure;
+
+    for (int64_t i = 0; i < n; i++) {
+        int64_t set, context;
+
+        tess_imputation_row(work, first + i, &set, &context);
+        ((uint8_t *)out)[i] = (uint8_t)tess_imputation_has(
+            &work->marks.observed, context * tess_imputation_n_sets(work) + set);
+    }
+}
+
+static int write_codes(const struct coded *coded, struct tess_writer *file, const char *name,
+                       const struct tess_writer_texts *categories, struct tess_error *error)
+{
+    struct tess_writer_column column = {.name = name,
+                                        .type = TESS_WRITER_CODES,
+                                        .texts = categories,
+                                        .make = make_codes,
+                                        .closure = coded};
+
+    return tess_writer_write_column(file, TESS_WRITER_ROWS, &column, error);
 }
 
 /* Symbols of chosen sets of one; the array is own, the symbols are the vocabulary's. */
@@ -35,111 +225,52 @@ static const char **symbols_of(const struct tess_vocab *vocab, const struct tess
     return symbol;
 }
 
-static void free_names(char **name, int64_t n)
+static int write_who(const struct imputation *work, struct tess_writer *file,
+                     struct tess_error *error)
 {
-    for (int64_t i = 0; name && i < n; i++)
-        tess_free(name[i]);
-    tess_free(name);
-}
+    const char **symbol = symbols_of(&work->model.context, &work->context);
+    int64_t only = work->rows.only;
+    int width = tess_int(longest(work));
+    const struct tess_writer_texts perturbation = {tess_imputation_n_sets(work), NULL, width,
+                                                   make_sets, work},
+                                   context = {.n = only < 0 ? work->context.n : 1,
+                                              .text = symbol + (only < 0 ? 0 : only)},
+                                   type = {.n = 3, .text = type_names},
+                                   target = {work->n_rows, NULL, width, make_targets, work};
 
-enum type { SINGLE, COMBINATION, CONTROL };
-static const char *const type_names[] = {"single", "combination", "control"};
-
-static enum type type_of(const struct imputation *work, int64_t set)
-{
-    int64_t first = work->perturbation.first[set];
-
-    if (work->perturbation.first[set + 1] - first > 1)
-        return COMBINATION;
-    return strcmp(work->model.perturbation.symbol[work->perturbation.member[first]],
-                  TESS_CONTROL) == 0
-               ? CONTROL
-               : SINGLE;
-}
-
-/* Who a row is, as codes of its perturbation set, its context and its type. Rank 0 has the rows. */
-static int write_codes(const struct imputation *work, struct tess_writer *file,
-                       const char *const *perturbation, const char *const *context,
-                       struct tess_error *error)
-{
-    int64_t n_sets = work->perturbation.n, n = file->rank == 0 ? work->n_rows : 0;
-    int32_t *code = TESS_NEW(int32_t, n);
-
-    for (int64_t i = 0; i < n; i++)
-        code[i] = (int32_t)(i % n_sets);
-    tess_writer_write_codes(file, "perturbation", n_sets, perturbation, code, error);
-    for (int64_t i = 0; i < n; i++)
-        code[i] = (int32_t)(i / n_sets);
-    if (error->code == TESS_OK)
-        tess_writer_write_codes(file, "context", work->context.n, context, code, error);
-    for (int64_t i = 0; i < n; i++)
-        code[i] = (int32_t)type_of(work, i % n_sets);
-    if (error->code == TESS_OK)
-        tess_writer_write_codes(file, "type", 3, type_names, code, error);
-    tess_free(code);
-    return error->code;
-}
-
-static int write_rows(const struct imputation *work, struct tess_writer *file,
-                      struct tess_error *error)
-{
-    int64_t n_sets = work->perturbation.n, n = file->rank == 0 ? work->n_rows : 0;
-    const char **context = symbols_of(&work->model.context, &work->context);
-    char **perturbation = TESS_NEW(char *, n_sets), **name = TESS_NEW(char *, n);
-    int has_store = work->observed != NULL;
-
-    for (int64_t i = 0; i < n_sets; i++)
-        perturbation[i] = name_of(work, i);
-    for (int64_t i = 0; i < n; i++)
-        name[i] = tess_format("%s@%s", perturbation[i % n_sets], context[i / n_sets]);
-    MPI_Bcast(&has_store, 1, MPI_INT, 0, file->comm);
-    if (tess_writer_write_names(file, TESS_WRITER_ROWS, (const char *const *)name, error) ==
+    if (write_codes(&(struct coded){work, code_set}, file, "perturbation", &perturbation, error) ==
             TESS_OK &&
-        write_codes(work, file, (const char *const *)perturbation, context, error) == TESS_OK &&
-        has_store)
-        tess_writer_write_flags(file, "observed", work->observed, error);
-    free_names(perturbation, n_sets);
-    free_names(name, n);
-    tess_free(context);
+        write_codes(&(struct coded){work, code_context}, file, "context", &context, error) ==
+            TESS_OK &&
+        write_codes(&(struct coded){work, code_type}, file, "type", &type, error) == TESS_OK)
+        tess_writer_write_column(file, TESS_WRITER_ROWS,
+                                 &(struct tess_writer_column){
+                                     .name = "target", .type = TESS_WRITER_WORDS, .texts = &target},
+                                 error);
+    tess_free(symbol);
     return error->code;
 }
 
-/* Which model made it, and how; a text that is NULL is left out. */
-static int write_notes(const struct imputation *work, struct tess_writer *file,
+static int write_known(const struct imputation *work, struct tess_writer *file,
                        struct tess_error *error)
 {
-    char *config = tess_config_yaml(&work->model.config, 1, 0);
-    char *hash = tess_format("%016" PRIx64, work->model.hash),
-         *store = tess_format("%016" PRIx64, work->model.store_hash), when[32];
-    char *blend = work->blender.active ? tess_blender_name(&work->blender) : NULL;
-    time_t now = time(NULL);
-    struct tm utc;
-    const char *const text[][2] = {{"model_hash", hash},
-                                   {"store_hash", store},
-                                   {"config", config},
-                                   {"blend", blend},
-                                   {"precision", tess_model_precision(&work->model)},
-                                   {"provenance/model", work->model.path},
-                                   {"provenance/program", tess_version},
-                                   {"provenance/created", when},
-                                   {"provenance/command", work->impute->command}};
+    const struct tess_writer_texts trained = {.n = 3, .text = trained_names};
+    int known = work->marks.known;
 
-    gmtime_r(&now, &utc);
-    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    tess_writer_write_number(file, "step", (double)work->model.step, error);
-    if (error->code == TESS_OK)
-        tess_writer_write_number(file, "n_models", work->model.n_members, error);
-    if (error->code == TESS_OK && work->n_matrices > 2 &&
-        tess_writer_write_number(file, "deviation_scale", work->calibration.scale, error) ==
-            TESS_OK)
-        tess_writer_write_number(file, "deviation_noise", work->calibration.noise, error);
-    for (int i = 0; i < 9 && error->code == TESS_OK; i++)
-        if (text[i][1])
-            tess_writer_write_text(file, text[i][0], text[i][1], error);
-    tess_free(config);
-    tess_free(hash);
-    tess_free(store);
-    tess_free(blend);
+    MPI_Bcast(&known, 1, MPI_INT, 0, file->comm);
+    if (!known)
+        return TESS_OK;
+    if (tess_writer_write_column(file, TESS_WRITER_ROWS,
+                                 &(struct tess_writer_column){.name = "observed",
+                                                              .type = TESS_WRITER_FLAGS,
+                                                              .make = make_observed,
+                                                              .closure = work},
+                                 error) == TESS_OK &&
+        write_codes(&(struct coded){work, code_trained}, file, "trained", &trained, error) ==
+            TESS_OK &&
+        write_codes(&(struct coded){work, code_components}, file, "trained_components", &trained,
+                    error) == TESS_OK)
+        write_codes(&(struct coded){work, code_contexts}, file, "trained_context", &trained, error);
     return error->code;
 }
 
@@ -147,71 +278,13 @@ int tess_imputation_write_labels(const struct imputation *work, struct tess_writ
                                  struct tess_error *error)
 {
     const char **readout = symbols_of(&work->model.readout, &work->readout);
+    const struct tess_writer_texts names = {
+        work->n_rows, NULL, tess_int(longest(work) + longest_context(work) + 1), make_names, work};
 
     if (tess_writer_write_names(file, TESS_WRITER_READOUTS, readout, error) == TESS_OK &&
-        write_rows(work, file, error) == TESS_OK)
-        write_notes(work, file, error);
+        tess_writer_make_names(file, TESS_WRITER_ROWS, &names, error) == TESS_OK &&
+        write_who(work, file, error) == TESS_OK && write_known(work, file, error) == TESS_OK)
+        tess_imputation_write_notes(work, file, error);
     tess_free(readout);
     return error->code;
-}
-
-int tess_imputation_open_store(struct imputation *work, struct tess_store *store,
-                               struct tess_error *error)
-{
-    const char *given = work->impute->store, *path = given ? given : work->model.store_path;
-    struct tess_error mine = TESS_ERROR_INIT;
-
-    if (!path[0])
-        return tess_error_set(
-            error, TESS_EDATA,
-            "%s: does not say which store it was trained on: name it with --store",
-            work->model.path);
-    if (tess_store_open(store, path, MPI_COMM_SELF, &mine) != TESS_OK)
-        return tess_error_set(error, mine.code, "%s", mine.text);
-    if (store->index.hash != work->model.store_hash)
-        tess_warn("%s is not what %s was trained on: 'observed' says what this store measured",
-                  path, work->model.path);
-    tess_mapping_init(&work->component, &store->index.perturbation, &work->model.perturbation,
-                      NULL);
-    return TESS_OK;
-}
-
-void tess_imputation_add_combinations(struct imputation *work, const struct tess_store *store)
-{
-    const struct tess_index *index = &store->index;
-    uint8_t *trained = TESS_NEW(uint8_t, index->n_combinations);
-
-    for (int64_t e = 0; e < index->n_experiments; e++)
-        trained[index->combination[e]] |= index->split[e] == TESS_TRAIN;
-    for (int64_t i = 0; i < index->n_combinations; i++) {
-        int64_t first = index->combination_first[i], n = index->combination_first[i + 1] - first;
-
-        if (trained[i] && n > 1)
-            tess_mapping_add_set(&work->component, n, index->combination_member + first,
-                                 &work->perturbation);
-    }
-    tess_free(trained);
-}
-
-void tess_imputation_mark(struct imputation *work, const struct tess_store *store)
-{
-    const struct tess_index *index = &store->index;
-    struct tess_sets combinations = tess_index_combinations(index);
-    struct tess_mapping perturbation, context;
-
-    tess_mapping_init_sets(&perturbation, &combinations, &work->component, &work->perturbation);
-    tess_mapping_init(&context, &index->context, &work->model.context, NULL);
-    for (int64_t c = 0; c < context.n; c++)
-        if (context.to[c] >= 0)
-            context.to[c] = tess_sets_find(&work->context, 1, &context.to[c]);
-    work->observed = TESS_NEW(uint8_t, work->n_rows);
-    for (int64_t e = 0; e < index->n_experiments; e++) {
-        int64_t set = perturbation.to[index->combination[e]];
-        int64_t place = context.to[index->context_of[e]];
-
-        if (set >= 0 && place >= 0)
-            work->observed[place * work->perturbation.n + set] = 1;
-    }
-    tess_mapping_release(&perturbation);
-    tess_mapping_release(&context);
 }

@@ -14,8 +14,7 @@
 #include <omp.h>
 #include <sys/stat.h>
 
-#define NAME_BYTES                                                                                 \
-    176 /* of a row while labels are written, beside its name's letters: three copies */
+#define LABEL_BYTES  4e6 /* labels are made and written block by block */
 #define THREAD_BYTES 4e6 /* of each thread's tiles */
 
 /* What an unfinished output has of the disk already. */
@@ -31,24 +30,24 @@ static double bytes_there(const char *output)
 }
 
 /* Rank 0. */
-static void check_room(const struct tess_impute *impute, double bytes, struct tess_error *error)
+static void check_room(const struct imputation *work, double bytes, struct tess_error *error)
 {
-    double there = bytes_there(impute->output), room = tess_commit_free(impute->output);
-    double limit = impute->max_size > 0 ? impute->max_size
-                   : room < 0           ? INFINITY
-                                        : (room + there) / 2;
+    double there = bytes_there(work->output), room = tess_commit_free(work->output);
+    double limit = work->impute->max_size > 0 ? work->impute->max_size
+                   : room < 0                 ? INFINITY
+                                              : (room + there) / 2;
 
     if (room >= 0)
-        tess_info("%s: %.3g GB are free there%s", impute->output, room / 1e9,
+        tess_info("%s: %.3g GB are free there%s", work->output, room / 1e9,
                   there > 0 ? ", beside what an unfinished one has already" : "");
     if (bytes > limit)
         tess_error_set(
             error, TESS_EUSAGE,
             "%s: would take %.4g GB, and without asking at most %.4g GB are written%s: ask "
             "for less, or allow it with --max-size %.1fG",
-            impute->output, bytes / 1e9, limit / 1e9,
-            impute->max_size > 0 ? "" : " (half of what is free)", ceil(bytes / 1e8) / 10);
-    tess_commit_check_room(impute->output, bytes - there, error);
+            work->output, bytes / 1e9, limit / 1e9,
+            work->impute->max_size > 0 ? "" : " (half of what is free)", ceil(bytes / 1e8) / 10);
+    tess_commit_check_room(work->output, bytes - there, error);
 }
 
 int tess_imputation_check_room(const struct imputation *work, double bytes, MPI_Comm comm,
@@ -58,7 +57,7 @@ int tess_imputation_check_room(const struct imputation *work, double bytes, MPI_
 
     MPI_Comm_rank(comm, &rank);
     if (rank == 0)
-        check_room(work->impute, bytes, error);
+        check_room(work, bytes, error);
     return tess_agree(comm, error);
 }
 
@@ -68,18 +67,12 @@ static double row_bytes(const struct imputation *work)
 {
     int members = work->model.n_members;
     struct tess_shape shape = work->model.network.shape;
-    double value = 4.0 * TESS_IMPUTATION_BLOCKS * work->n_matrices + (members > 1 ? 16 : 0) +
-                   8.0 * (work->blender.active ? (members > 1 ? 2 : 1) : 0);
+    double value =
+        (members > 1 ? 16 : 0) + 8.0 * (work->blender.active ? (members > 1 ? 2 : 1) : 0);
 
-    return value * (double)work->readout.n + 4.0 * (shape.hidden + shape.dim) + 64;
-}
-
-/* Rank 0's, while it writes them; counted for every rank. */
-static double label_bytes(const struct imputation *work)
-{
-    double name = work->model.perturbation.width + work->model.context.width + 2;
-
-    return (double)(work->n_rows + work->perturbation.n) * (NAME_BYTES + 2 * name);
+    return value * (double)work->readout.n +
+           4.0 * TESS_IMPUTATION_BLOCKS * (double)tess_imputation_row_floats(work) +
+           4.0 * (shape.hidden + shape.dim) + 64;
 }
 
 /* What a rank has, in bytes. */
@@ -121,7 +114,7 @@ int tess_imputation_plan_blocks(struct imputation *work, MPI_Comm comm, struct t
     int64_t tile = work->model.predictor->E, most = (work->n_rows + tile - 1) / tile * tile;
     int64_t suits = (tess_rounds_rows(work->readout.n, tile) + tile - 1) / tile * tile;
     struct memory memory = {.program = tess_platform_memory(0),
-                            .labels = label_bytes(work) + THREAD_BYTES * omp_get_max_threads(),
+                            .labels = LABEL_BYTES + THREAD_BYTES * omp_get_max_threads(),
                             .rows = tess_model_rows_bytes(&work->model),
                             .row = row_bytes(work)};
 

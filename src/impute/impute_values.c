@@ -24,19 +24,12 @@ struct flow {
     struct tess_writer *file; /* borrowed */
     struct tess_rounds rounds;
     float *blocks; /* TESS_IMPUTATION_BLOCKS of `values`; own */
-    int64_t values; /* of a block, and of its deviations */
+    int64_t values; /* floats of a block */
     int mine[N_PULSE], all[N_PULSE];
     MPI_Request request; /* the pulse that is under way */
     const char *why; /* this rank is asked to stop; NULL: it is not */
     double saved, longest_save; /* when it last was; seconds */
 };
-
-/* The deviation of n measured values. */
-static void calibrate(const struct imputation *work, int64_t n, const float *deviation, float *out)
-{
-    for (int64_t i = 0; i < n; i++)
-        out[i] = (float)tess_calibration_apply(&work->calibration, (double)deviation[i]);
-}
 
 /* One round: this rank's rows are predicted into `block`, which may hold older ones on their way
  * into the file. */
@@ -45,26 +38,16 @@ static int do_round(struct flow *flow, int64_t round, struct tess_error *error)
     struct imputation *work = flow->work;
     struct tess_writer *file = flow->file;
     float *block = flow->blocks + round % TESS_IMPUTATION_BLOCKS * flow->values;
-    int64_t size = flow->rounds.size * work->readout.n;
-    float *deviation = work->n_matrices > 1 ? block + size : NULL;
-    float *calibrated = work->n_matrices > 2 ? block + 2 * size : NULL;
+    struct imputation_block of = tess_imputation_block(work, flow->rounds.size, block);
     int64_t first, rows = tess_rounds_take(&flow->rounds, round, &first);
     double start = tess_clock(), free, done;
 
-    tess_writer_wait(file, block);
-    tess_writer_wait(file, deviation);
-    tess_writer_wait(file, calibrated);
+    tess_imputation_wait(file, &of);
     free = tess_clock();
-    if (rows > 0 && tess_imputation_predict(work, first, rows, block, deviation, error) != TESS_OK)
+    if (rows > 0 && tess_imputation_fill(work, first, rows, &of, error) != TESS_OK)
         return error->code;
-    if (calibrated)
-        calibrate(work, rows * work->readout.n, deviation, calibrated);
     done = tess_clock();
-    tess_writer_put_rows(file, NULL, first, rows, block, error);
-    if (deviation && error->code == TESS_OK)
-        tess_writer_put_rows(file, TESS_IMPUTATION_DEVIATION, first, rows, deviation, error);
-    if (calibrated && error->code == TESS_OK)
-        tess_writer_put_rows(file, TESS_IMPUTATION_CALIBRATED, first, rows, calibrated, error);
+    tess_imputation_put(file, first, rows, &of, error);
     work->times.predict += done - free;
     work->times.wait += free - start + tess_clock() - done;
     return error->code;
@@ -178,7 +161,7 @@ int tess_imputation_write_values(struct imputation *work, struct tess_writer *fi
     if (file->finished > 0)
         tess_info("%s: going on after %lld of %lld rows", file->commit.path,
                   (long long)file->finished, (long long)work->n_rows);
-    flow.values = flow.rounds.size * work->readout.n * work->n_matrices;
+    flow.values = flow.rounds.size * tess_imputation_row_floats(work);
     flow.blocks = tess_alloc_large((size_t)(TESS_IMPUTATION_BLOCKS * flow.values),
                                    sizeof *flow.blocks, "the blocks of rows", error);
     if (tess_agree(comm, error) == TESS_OK) {

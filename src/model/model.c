@@ -448,6 +448,8 @@ int tess_model_predict_changed(const struct tess_model *model, const struct tess
             break;
         if (change->make)
             change->make(change->closure, members, out);
+        if (columns->then)
+            columns->then->make(columns->then->closure, members, out);
         members++;
         for (int64_t i = 0; i < room; i++) {
             double delta = (double)out[i] - mean[i];

@@ -168,3 +168,24 @@ int tess_select(const struct tess_choice *choice, const struct tess_strings *giv
     tess_sets_sort(sets, NULL);
     return error->code;
 }
+
+int tess_select_names(const struct tess_choice *choice, const struct tess_strings *names,
+                      struct tess_sets *sets, int64_t *place, struct tess_error *error)
+{
+    struct search search = {.choice = choice, .sets = sets};
+    int64_t *number;
+
+    for (size_t i = 0; i < names->n; i++)
+        add_named(&search, names->item[i], &search.unknown);
+    judge(&search, error);
+    tess_strings_release(&search.unknown);
+    tess_strings_release(&search.untrained);
+    if (error->code != TESS_OK)
+        return error->code;
+    TESS_BUG_IF(sets->n != (int64_t)names->n);
+    number = TESS_NEW(int64_t, sets->n);
+    tess_sets_sort(sets, number);
+    memcpy(place, number, names->n * sizeof *place);
+    tess_free(number);
+    return TESS_OK;
+}

@@ -5,5 +5,6 @@
 #include "tessera/writer.h"
 
 extern const struct tess_writer_type tess_writer_h5ad;
+extern const struct tess_writer_type tess_writer_gctx;
 
 #endif

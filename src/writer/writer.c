@@ -14,11 +14,11 @@
 #include <string.h>
 #include <unistd.h>
 
-const struct tess_writer_type *const tess_writer_types[] = {&tess_writer_h5ad};
+const struct tess_writer_type *const tess_writer_types[] = {&tess_writer_h5ad, &tess_writer_gctx};
 const int tess_n_writer_types = sizeof tess_writer_types / sizeof tess_writer_types[0];
 
 /* In the order of tess_writer_part's bits. */
-static const char *const part_names[] = {"layers", "sparse matrix"};
+static const char *const part_names[] = {"layers", "sparse matrix", "values in float16"};
 #define N_PARTS (sizeof part_names / sizeof part_names[0])
 
 static int can_hold(const struct tess_writer_type *type, unsigned parts)
@@ -77,6 +77,31 @@ static int check_type(const struct tess_writer_type *type, const char *given, un
                            type->name, part_names[i], endings);
     tess_free(names);
     tess_free(endings);
+    return error->code;
+}
+
+const struct tess_writer_type *tess_writer_format(const char *format)
+{
+    for (int i = 0; i < tess_n_writer_types; i++)
+        if (strcmp(tess_writer_types[i]->ending + 1, format) == 0)
+            return tess_writer_types[i];
+    return NULL;
+}
+
+int tess_writer_check_format(const char *option, const char *format, unsigned parts,
+                             struct tess_error *error)
+{
+    const struct tess_writer_type *type = tess_writer_format(format);
+    char *formats = list(parts, 1, ", ");
+
+    if (!type)
+        tess_error_set(error, TESS_EUSAGE, "%s: '%s' is no format: these are written: %s", option,
+                       format, formats);
+    for (size_t i = 0; i < N_PARTS && error->code == TESS_OK; i++)
+        if (!can_hold(type, parts & (1U << i)))
+            tess_error_set(error, TESS_EUSAGE, "%s %s: %s holds no %s: these do: %s", option,
+                           format, type->name, part_names[i], formats);
+    tess_free(formats);
     return error->code;
 }
 
@@ -181,11 +206,20 @@ int tess_writer_open(struct tess_writer *writer, const char *path,
     return writer->whole ? TESS_OK : open_aside(writer, path, error);
 }
 
-int tess_writer_write_names(struct tess_writer *writer, enum tess_writer_axis axis,
-                            const char *const *name, struct tess_error *error)
+int tess_writer_make_names(struct tess_writer *writer, enum tess_writer_axis axis,
+                           const struct tess_writer_texts *name, struct tess_error *error)
 {
     writer->type->write_names(writer, axis, name, error);
     return tess_agree(writer->comm, error);
+}
+
+int tess_writer_write_names(struct tess_writer *writer, enum tess_writer_axis axis,
+                            const char *const *name, struct tess_error *error)
+{
+    struct tess_writer_texts all = {
+        .n = axis == TESS_WRITER_ROWS ? writer->n_rows : writer->n_readouts, .text = name};
+
+    return tess_writer_make_names(writer, axis, &all, error);
 }
 
 int tess_writer_write_column(struct tess_writer *writer, enum tess_writer_axis axis,
@@ -201,7 +235,11 @@ int tess_writer_write_codes(struct tess_writer *writer, const char *name, int64_
                             const char *const *category, const int32_t *code,
                             struct tess_error *error)
 {
-    struct tess_writer_column column = {name, TESS_WRITER_CODES, code, n_categories, category};
+    struct tess_writer_column column = {.name = name,
+                                        .type = TESS_WRITER_CODES,
+                                        .value = code,
+                                        .n_categories = n_categories,
+                                        .category = category};
 
     return tess_writer_write_column(writer, TESS_WRITER_ROWS, &column, error);
 }
@@ -246,23 +284,46 @@ int tess_writer_write_texts(struct tess_writer *writer, const char *path, int64_
     return write_note(writer, path, &note, error);
 }
 
-int tess_writer_define_matrix(struct tess_writer *writer, const char *layer,
-                              struct tess_error *error)
+static int define(struct tess_writer *writer, const struct tess_writer_matrix *matrix,
+                  struct tess_error *error)
 {
-    TESS_BUG_IF(layer && !(writer->parts & TESS_WRITER_LAYERS));
+    TESS_BUG_IF(matrix->layer && !(writer->parts & TESS_WRITER_LAYERS));
     if (writer->type->define_matrix)
-        writer->type->define_matrix(writer, layer, error);
+        writer->type->define_matrix(writer, matrix, error);
     return tess_agree(writer->comm, error);
 }
 
+int tess_writer_define_matrix(struct tess_writer *writer, const char *layer,
+                              struct tess_error *error)
+{
+    int half = (writer->parts & TESS_WRITER_HALF) != 0;
+    struct tess_writer_matrix matrix = {layer, half ? TESS_WRITER_FLOAT16 : TESS_WRITER_FLOAT32,
+                                        writer->n_readouts};
+
+    return define(writer, &matrix, error);
+}
+
+int tess_writer_define_marks(struct tess_writer *writer, const char *layer,
+                             struct tess_error *error)
+{
+    return define(
+        writer, &(struct tess_writer_matrix){layer, TESS_WRITER_BYTES, writer->n_readouts}, error);
+}
+
+int tess_writer_define_column(struct tess_writer *writer, const char *layer,
+                              struct tess_error *error)
+{
+    return define(writer, &(struct tess_writer_matrix){layer, TESS_WRITER_FLOAT32, 1}, error);
+}
+
 int tess_writer_put_rows(struct tess_writer *writer, const char *layer, int64_t first, int64_t n,
-                         const float *value, struct tess_error *error)
+                         const void *value, struct tess_error *error)
 {
     TESS_BUG_IF(first < 0 || n < 0 || first > writer->n_rows - n);
     return writer->type->put_rows(writer, layer, first, n, value, error);
 }
 
-void tess_writer_wait(struct tess_writer *writer, const float *value)
+void tess_writer_wait(struct tess_writer *writer, const void *value)
 {
     tess_stream_wait(&writer->stream, value);
 }

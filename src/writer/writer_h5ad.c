@@ -6,6 +6,7 @@
  * one stretch of the file. */
 #include "kinds.h"
 
+#include "writer_h5.h"
 #include "writer_h5ad_verify.h"
 
 #include "tessera/alloc.h"
@@ -66,62 +67,97 @@ static int write_texts(struct tess_h5 *h5, const char *path, int64_t n, const ch
     return error->code;
 }
 
-static int write_numbers(struct tess_h5 *h5, const char *path, int64_t n, hid_t type,
-                         const void *data, struct tess_error *error)
-{
-    if (tess_h5_write(h5, path, type, TESS_H5_LINE(n), data, error) == TESS_OK)
-        encode(h5, path, "array", "0.2.0", error);
-    return error->code;
-}
-
 static int64_t length_of(const struct tess_writer *writer, enum tess_writer_axis axis)
 {
     return axis == TESS_WRITER_ROWS ? writer->n_rows : writer->n_readouts;
 }
 
-static int write_names(struct tess_writer *writer, enum tess_writer_axis axis,
-                       const char *const *name, struct tess_error *error)
+static int write_lines(struct tess_writer *writer, const char *path,
+                       const struct tess_writer_texts *texts, struct tess_error *error)
 {
-    return write_texts(h5_of(writer), axis == TESS_WRITER_ROWS ? "obs/_index" : "var/_index",
-                       length_of(writer, axis), name, error);
-}
+    struct tess_h5 *h5 = h5_of(writer);
 
-/* Codes in the smallest type that holds them, as pandas does it. */
-static int write_codes(const struct tess_writer *writer, const char *path, int64_t n,
-                       const struct tess_writer_column *column, struct tess_error *error)
-{
-    int64_t n_categories = column->n_categories, mine = writer->rank == 0 ? n : 0;
-    int bytes = n_categories <= INT8_MAX ? 1 : n_categories <= INT16_MAX ? 2 : 4;
-    hid_t type = bytes == 1 ? H5T_NATIVE_INT8 : bytes == 2 ? H5T_NATIVE_INT16 : H5T_NATIVE_INT32;
-    const int32_t *code = column->value;
-    void *narrow = TESS_NEW(char, mine *bytes);
-
-    for (int64_t i = 0; i < mine; i++) {
-        TESS_BUG_IF(code[i] < -1 || code[i] >= n_categories);
-        if (bytes == 1)
-            ((int8_t *)narrow)[i] = (int8_t)code[i];
-        else if (bytes == 2)
-            ((int16_t *)narrow)[i] = (int16_t)code[i];
-        else
-            ((int32_t *)narrow)[i] = code[i];
-    }
-    write_numbers(h5_of(writer), path, n, type, narrow, error);
-    tess_free(narrow);
+    if (tess_writer_h5_texts(writer, h5, path, texts, error) == TESS_OK)
+        encode(h5, path, "string-array", "0.2.0", error);
     return error->code;
 }
 
-static int write_categorical(const struct tess_writer *writer, const char *path, int64_t n,
+static int write_names(struct tess_writer *writer, enum tess_writer_axis axis,
+                       const struct tess_writer_texts *name, struct tess_error *error)
+{
+    return write_lines(writer, axis == TESS_WRITER_ROWS ? "obs/_index" : "var/_index", name, error);
+}
+
+/* A column's values in the type of the file: codes in the smallest that holds them, as pandas does
+ * it. */
+struct narrow {
+    const struct tess_writer_column *column;
+    int64_t n_categories;
+};
+
+static int code_bytes(int64_t n_categories)
+{
+    return n_categories <= INT8_MAX ? 1 : n_categories <= INT16_MAX ? 2 : 4;
+}
+
+static void make_codes(const void *closure, int64_t first, int64_t n, void *out)
+{
+    const struct narrow *narrow = closure;
+    int bytes = code_bytes(narrow->n_categories);
+    int32_t *code = TESS_NEW(int32_t, n);
+
+    tess_writer_column_take(narrow->column, first, n, sizeof *code, code);
+    for (int64_t i = 0; i < n; i++) {
+        TESS_BUG_IF(code[i] < -1 || code[i] >= narrow->n_categories);
+        if (bytes == 1)
+            ((int8_t *)out)[i] = (int8_t)code[i];
+        else if (bytes == 2)
+            ((int16_t *)out)[i] = (int16_t)code[i];
+        else
+            ((int32_t *)out)[i] = code[i];
+    }
+    tess_free(code);
+}
+
+static void make_flags(const void *closure, int64_t first, int64_t n, void *out)
+{
+    tess_writer_column_take(closure, first, n, 1, out);
+}
+
+static void make_numbers(const void *closure, int64_t first, int64_t n, void *out)
+{
+    tess_writer_column_take(closure, first, n, 8, out); /* int64_t, double */
+}
+
+static int write_items(struct tess_writer *writer, const char *path,
+                       const struct tess_writer_items *items, struct tess_error *error)
+{
+    if (tess_writer_h5_items(writer, h5_of(writer), path, items, error) == TESS_OK)
+        encode(h5_of(writer), path, "array", "0.2.0", error);
+    return error->code;
+}
+
+static int write_categorical(struct tess_writer *writer, const char *path, int64_t n,
                              const struct tess_writer_column *column, struct tess_error *error)
 {
+    struct tess_writer_texts category = tess_writer_texts_of(column);
+    struct narrow narrow = {column, category.n};
     struct tess_h5 *h5 = h5_of(writer);
     char *codes = tess_format("%s/codes", path), *categories = tess_format("%s/categories", path);
+    int bytes = code_bytes(category.n);
     hid_t type = tess_h5_bool_type();
+    const struct tess_writer_items items = {.n = n,
+                                            .type = bytes == 1   ? H5T_NATIVE_INT8
+                                                    : bytes == 2 ? H5T_NATIVE_INT16
+                                                                 : H5T_NATIVE_INT32,
+                                            .make = make_codes,
+                                            .closure = &narrow};
 
     if (make_group(h5, path, "categorical", "0.2.0", error) == TESS_OK &&
         tess_h5_write_attribute(h5, (struct tess_h5_attribute){path, "ordered"}, type, 1,
                                 &(int8_t){0}, error) == TESS_OK &&
-        write_codes(writer, codes, n, column, error) == TESS_OK)
-        write_texts(h5, categories, column->n_categories, column->category, error);
+        write_items(writer, codes, &items, error) == TESS_OK)
+        write_lines(writer, categories, &category, error);
     tess_h5_type_close(type);
     tess_free(codes);
     tess_free(categories);
@@ -135,16 +171,19 @@ static int write_column(struct tess_writer *writer, enum tess_writer_axis axis,
     int64_t n = length_of(writer, axis);
     char *path = tess_format("%s/%s", frames[axis], column->name);
     hid_t flag = tess_h5_bool_type();
+    struct tess_writer_items items = {n, flag, make_flags, column};
 
     tess_strings_add(&file->column[axis], column->name);
+    if (column->type == TESS_WRITER_INTEGERS || column->type == TESS_WRITER_REALS) {
+        items.type = column->type == TESS_WRITER_REALS ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT64;
+        items.make = make_numbers;
+    }
     if (column->type == TESS_WRITER_CODES)
         write_categorical(writer, path, n, column, error);
+    else if (column->type == TESS_WRITER_WORDS)
+        write_lines(writer, path, column->texts, error);
     else
-        write_numbers(&file->h5, path, n,
-                      column->type == TESS_WRITER_FLAGS      ? flag
-                      : column->type == TESS_WRITER_INTEGERS ? H5T_NATIVE_INT64
-                                                             : H5T_NATIVE_DOUBLE,
-                      column->value, error);
+        write_items(writer, path, &items, error);
     tess_h5_type_close(flag);
     tess_free(path);
     return error->code;
@@ -183,39 +222,26 @@ static int write_note(struct tess_writer *writer, const char *path,
     return error->code;
 }
 
-/* "X" or "layers/NAME"; own. */
+/* "X", "layers/NAME" or "obs/NAME"; own. */
 static char *matrix_path(const char *layer)
 {
+    if (layer && strncmp(layer, TESS_WRITER_OBS, strlen(TESS_WRITER_OBS)) == 0)
+        return tess_strdup(layer);
     return layer ? tess_format("layers/%s", layer) : tess_strdup("X");
 }
 
-static int define_matrix(struct tess_writer *writer, const char *layer, struct tess_error *error)
+static int define_matrix(struct tess_writer *writer, const struct tess_writer_matrix *matrix,
+                         struct tess_error *error)
 {
-    struct tess_h5 *h5 = h5_of(writer);
-    int64_t shape[2] = {writer->n_rows, writer->n_readouts};
-    char *name = matrix_path(layer);
-    int64_t place = -1;
+    struct h5ad *file = writer->state;
+    char *path = matrix_path(matrix->layer);
 
-    if (tess_h5_define(h5, name, H5T_NATIVE_FLOAT, TESS_H5_MATRIX(shape[0], shape[1]), error) ==
-            TESS_OK &&
-        encode(h5, name, "array", "0.2.0", error) == TESS_OK)
-        place = tess_h5_place(h5, name, H5T_NATIVE_FLOAT, error);
-    if (place >= 0)
-        tess_writer_note_matrix(writer, layer, place, shape[0] * shape[1] * (int64_t)sizeof(float));
-    tess_free(name);
+    if (tess_writer_h5_define(writer, &file->h5, path, matrix, error) == TESS_OK)
+        encode(&file->h5, path, "array", "0.2.0", error);
+    if (matrix->layer && strcmp(path, matrix->layer) == 0)
+        tess_strings_add(&file->column[TESS_WRITER_ROWS], path + strlen(TESS_WRITER_OBS));
+    tess_free(path);
     return error->code;
-}
-
-/* By the stream, which needs no handle of HDF5. */
-static int put_rows(struct tess_writer *writer, const char *layer, int64_t first, int64_t n,
-                    const float *value, struct tess_error *error)
-{
-    const struct tess_writer_place *matrix = tess_writer_find_matrix(writer, layer);
-    int64_t row;
-
-    TESS_BUG_IF(!matrix);
-    row = matrix->bytes / writer->n_rows;
-    return tess_stream_put(&writer->stream, matrix->place + first * row, n * row, value, error);
 }
 
 static int settle(struct tess_writer *writer, struct tess_error *error)
@@ -299,13 +325,13 @@ static int recognize(const struct tess_h5 *h5, struct tess_error *error)
 const struct tess_writer_type tess_writer_h5ad = {
     .name = "AnnData",
     .ending = ".h5ad",
-    .parts = TESS_WRITER_LAYERS | TESS_WRITER_SPARSE,
+    .parts = TESS_WRITER_LAYERS | TESS_WRITER_SPARSE | TESS_WRITER_HALF,
     .open = open_h5ad,
     .write_names = write_names,
     .write_column = write_column,
     .write_note = write_note,
     .define_matrix = define_matrix,
-    .put_rows = put_rows,
+    .put_rows = tess_writer_h5_put_rows,
     .settle = settle,
     .define_sparse = define_sparse,
     .write_sparse = write_sparse,

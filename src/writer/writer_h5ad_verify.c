@@ -19,6 +19,7 @@ static int check_all(struct tess_writer_look look, const json_t *about,
     int has_x = !x || strcmp(x, "none") != 0;
 
     look.columns = 1;
+    look.gaps = json_object_get(json_object_get(about, "uns"), "missing") != NULL;
     look.predicted = json_object_get(json_object_get(about, "uns"), "model_hash") != NULL;
     if (has_x || (json_array_size(layers) == 0 && !raw)) {
         tess_writer_read_back(&look, problems, error);

@@ -22,7 +22,8 @@ static int check_rows(struct tess_source *source, const struct tess_writer_look 
         if (tess_source_read_rows(source, at, n, &block, problems, error) != TESS_OK)
             break;
         for (int64_t i = 0; block.dense && look->predicted && i < n * source->n_readouts; i++)
-            if (!isfinite(block.dense[i]) || (positive && block.dense[i] < 0)) {
+            if ((!isfinite(block.dense[i]) && !(look->gaps && isnan(block.dense[i]))) ||
+                (positive && block.dense[i] < 0)) {
                 tess_problems_add(problems, source->path, at + i / source->n_readouts + 1,
                                   source->readout.item[i % source->n_readouts],
                                   positive ? "is no deviation" : "is not finite");
@@ -66,20 +67,23 @@ int tess_writer_verify(const struct tess_writer_type *type, const char *path, in
     return error->code;
 }
 
-json_t *tess_writer_describe(const struct tess_writer_type *type, const char *path,
-                             struct tess_error *error)
+json_t *tess_writer_read_about(const char *path, struct tess_error *error)
 {
     struct tess_source_options options = {0};
     struct tess_problems problems = {.limit = PROBLEMS};
     struct tess_source source = {0};
     json_t *all = NULL;
 
-    if (type->describe)
-        return type->describe(path, error);
     if (tess_source_open(&source, path, &options, &problems, error) == TESS_OK)
         all = json_pack("{s:s, s:s, s:I, s:I}", "file", path, "kind", source.kind, "rows",
                         (json_int_t)source.n_rows, "readouts", (json_int_t)source.n_readouts);
     tess_source_release(&source);
     tess_problems_release(&problems);
     return all;
+}
+
+json_t *tess_writer_describe(const struct tess_writer_type *type, const char *path,
+                             struct tess_error *error)
+{
+    return type->describe ? type->describe(path, error) : tess_writer_read_about(path, error);
 }

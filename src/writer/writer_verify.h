@@ -8,4 +8,8 @@
 int tess_writer_read_back(const struct tess_writer_look *look, struct tess_problems *problems,
                           struct tess_error *error);
 
+/* The `describe` of kinds that have none of their own; NULL and an error. Own of the caller. Local.
+ */
+json_t *tess_writer_read_about(const char *path, struct tess_error *error);
+
 #endif

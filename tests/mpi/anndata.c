@@ -38,11 +38,19 @@ static void write_metadata(struct tess_writer *file, int rank, struct tess_error
     int32_t wide[N_OBS] = {0, 199, 128, 127, -1, 5, 6};
 
     const struct tess_writer_column column[] = {
-        {"kind", TESS_WRITER_CODES, rank ? NULL : code, 3, rank ? NULL : kinds},
-        {"many", TESS_WRITER_CODES, wide, 200, (const char *const *)many},
-        {"count", TESS_WRITER_INTEGERS, count, 0, NULL},
-        {"flag", TESS_WRITER_FLAGS, flag, 0, NULL},
-        {"share", TESS_WRITER_REALS, rank ? NULL : share, 0, NULL}};
+        {.name = "kind",
+         .type = TESS_WRITER_CODES,
+         .value = rank ? NULL : code,
+         .n_categories = 3,
+         .category = rank ? NULL : kinds},
+        {.name = "many",
+         .type = TESS_WRITER_CODES,
+         .value = wide,
+         .n_categories = 200,
+         .category = (const char *const *)many},
+        {.name = "count", .type = TESS_WRITER_INTEGERS, .value = count},
+        {.name = "flag", .type = TESS_WRITER_FLAGS, .value = flag},
+        {.name = "share", .type = TESS_WRITER_REALS, .value = rank ? NULL : share}};
 
     for (int i = 0; i < 200; i++)
         many[i] = tess_format("level %d", i);

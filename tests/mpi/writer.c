@@ -51,10 +51,10 @@ static int open_raw(struct tess_writer *writer, struct tess_error *error)
 }
 
 static int write_names(struct tess_writer *writer, enum tess_writer_axis axis,
-                       const char *const *name, struct tess_error *error)
+                       const struct tess_writer_texts *name, struct tess_error *error)
 {
-    (void)axis;
-    TESS_BUG_IF(writer->rank == 0 && !name);
+    TESS_BUG_IF(name->n != (axis == TESS_WRITER_ROWS ? N_ROWS : N_READOUTS));
+    TESS_BUG_IF(writer->rank == 0 && !name->text);
     return note_call(NAMES, error);
 }
 
@@ -66,18 +66,19 @@ static int write_column(struct tess_writer *writer, enum tess_writer_axis axis,
     return note_call(COLUMN, error);
 }
 
-static int define_matrix(struct tess_writer *writer, const char *layer, struct tess_error *error)
+static int define_matrix(struct tess_writer *writer, const struct tess_writer_matrix *matrix,
+                         struct tess_error *error)
 {
     (void)writer;
-    TESS_BUG_IF(layer);
+    TESS_BUG_IF(matrix->layer || matrix->n_columns != N_READOUTS);
     return note_call(DEFINE, error);
 }
 
 static int put_rows(struct tess_writer *writer, const char *layer, int64_t first, int64_t n,
-                    const float *value, struct tess_error *error)
+                    const void *value, struct tess_error *error)
 {
-    size_t bytes = sizeof *value * (size_t)(n * writer->n_readouts);
-    off_t at = (off_t)sizeof *value * first * writer->n_readouts;
+    size_t bytes = sizeof(float) * (size_t)(n * writer->n_readouts);
+    off_t at = (off_t)sizeof(float) * first * writer->n_readouts;
 
     (void)layer;
     if (tess_fail_here(error, writer->commit.path))
@@ -125,7 +126,8 @@ static int write_raw(const char *path, struct tess_error *error)
     static const char *const names[N_ROWS] = {"a", "b", "c", "d", "e", "f", "g"};
     static const uint8_t flags[N_ROWS] = {1};
     const struct tess_writer_shape shape = {&raw, N_ROWS, N_READOUTS, 0, NULL, NULL};
-    const struct tess_writer_column column = {"flag", TESS_WRITER_FLAGS, flags, 0, NULL};
+    const struct tess_writer_column column = {
+        .name = "flag", .type = TESS_WRITER_FLAGS, .value = flags};
     struct tess_writer writer = {0};
     int n_ranks;
 
@@ -180,6 +182,21 @@ static int not_refused(const struct tess_writer_shape *shape, const char *path, 
     return bad;
 }
 
+static int check_formats(void)
+{
+    struct tess_error error = TESS_ERROR_INIT;
+    int bad = tess_writer_check_format("--format", "gctx", 0, &error) != TESS_OK ||
+              tess_writer_format("gctx") != tess_writer_types[1] || tess_writer_format("") ||
+              tess_writer_format(".gctx");
+
+    bad |= tess_writer_check_format("--format", "gct", 0, &error) != TESS_EUSAGE ||
+           strcmp(error.text, "--format: 'gct' is no format: these are written: .h5ad, .gctx") != 0;
+    error = (struct tess_error)TESS_ERROR_INIT;
+    bad |= tess_writer_check_format("--format", "gctx", TESS_WRITER_HALF, &error) != TESS_EUSAGE ||
+           strcmp(error.text, "--format gctx: GCTX holds no values in float16: these do: .h5ad");
+    return bad;
+}
+
 static int check_refused(void)
 {
     const struct tess_writer_shape any = {NULL, N_ROWS, N_READOUTS, 0, NULL, NULL},
@@ -188,18 +205,26 @@ static int check_refused(void)
                                    sparse = {&raw, N_ROWS, N_READOUTS, TESS_WRITER_SPARSE,
                                              NULL, NULL};
     struct tess_error error = TESS_ERROR_INIT;
-    int bad = not_refused(&any, "x.txt", "x.txt: AnnData is written: give a name in .h5ad");
+    int bad = not_refused(&any, "x.txt",
+                          "x.txt: AnnData or GCTX is written: give a name in .h5ad or .gctx");
 
-    bad |= not_refused(&any, ".h5ad", ".h5ad: AnnData is written: give a name in .h5ad");
+    bad |= not_refused(&any, ".h5ad",
+                       ".h5ad: AnnData or GCTX is written: give a name in .h5ad or .gctx");
     bad |=
         not_refused(&layers, "x.raw", "x.raw: raw numbers holds no layers: give a name in .h5ad");
     bad |= not_refused(&sparse, "x.raw",
                        "x.raw: raw numbers holds no sparse matrix: give a name in .h5ad");
     bad |= tess_writer_check("-o", "x.txt", 0, &error) != TESS_EUSAGE ||
-           strcmp(error.text, "-o x.txt: AnnData is written: give a name in .h5ad") != 0;
+           strcmp(error.text,
+                  "-o x.txt: AnnData or GCTX is written: give a name in .h5ad or .gctx") != 0;
     error = (struct tess_error)TESS_ERROR_INIT;
     bad |= tess_writer_check("-o", "x.h5ad", TESS_WRITER_LAYERS | TESS_WRITER_SPARSE, &error);
-    bad |= tess_writer_find("x.h5ad", 0) != 0 || tess_writer_find("x.h5", 0) >= 0;
+    bad |= tess_writer_find("x.h5ad", 0) != 0 || tess_writer_find("x.h5", 0) >= 0 ||
+           tess_writer_find("x.gctx", 0) != 1;
+    error = (struct tess_error)TESS_ERROR_INIT;
+    bad |= tess_writer_check("-o", "x.gctx", TESS_WRITER_LAYERS, &error) != TESS_EUSAGE ||
+           strcmp(error.text, "-o x.gctx: GCTX holds no layers: give a name in .h5ad") != 0;
+    bad |= check_formats();
     return bad;
 }
 
