@@ -97,7 +97,7 @@ static int run(struct tess_call *call, struct tess_error *error)
 
     tess_preempt_install(); /* what signals ask for is done between two rounds */
     impute.command = command;
-    if (tess_call_models(call, 0, &member, error) == TESS_OK) {
+    if (tess_call_models(call, call->n_args, &member, error) == TESS_OK) {
         impute.n_models = (int)member.n;
         impute.model = member.item;
     }
