@@ -53,6 +53,7 @@ has() {
     libjansson-dev) pc jansson ;;
     libxxhash-dev) pc libxxhash ;;
     zlib1g-dev) pc zlib ;;
+    libarchive-dev) pc libarchive ;;
     librandom123-dev) header Random123/philox.h ;;
     uthash-dev) header uthash.h ;;
     libdnnl-dev) header dnnl.h ;;
@@ -102,7 +103,7 @@ apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeou
 
 need="gcc libc6-dev meson ninja-build pkg-config libopenmpi-dev openmpi-bin libopenblas-dev
 libhdf5-openmpi-dev libyaml-dev libjansson-dev librandom123-dev libxxhash-dev
-zlib1g-dev uthash-dev"
+zlib1g-dev libarchive-dev uthash-dev"
 [ $mpi = openmpi ] || need=$(echo "$need" | sed 's/openmpi-bin/mpich/; s/openmpi/mpich/g')
 [ $tests = 0 ] || need="$need libcmocka-dev hdf5-tools"
 # oneDNN, which can be done without; and other people's readers, who judge what we write: tests without them are skipped

@@ -20,6 +20,7 @@ FOLDERS = {
     "products": ["config"],
     "kernel": ["products"],
     "model": ["kernel", "hdf5"],
+    "export": ["model"],
     "dataset": ["kernel", "store"],
     "train": ["model", "dataset"],
     "metrics": ["base"],
@@ -32,7 +33,7 @@ FOLDERS = {
     "simulate": ["writer"],
     "inspect": ["blend", "writer"],
     "bench": ["train", "impute", "simulate"],
-    "cli": ["run", "import", "evaluate", "inspect", "bench", "query"],
+    "cli": ["run", "import", "evaluate", "inspect", "bench", "query", "export"],
 }
 # They know no other ranks.
 ALONE = {"base", "products", "kernel", "metrics"}

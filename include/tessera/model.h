@@ -57,6 +57,12 @@ int tess_model_open_ensemble(struct tess_model *model, int n, char *const *path,
 void tess_model_allow(struct tess_model *model, double bytes);
 /* How many bytes that may become, all members together; no more than their tables have. Local. */
 double tess_model_rows_bytes(const struct tess_model *model);
+/* What predicting takes besides, so many rows on their way at a time (TESS_MODEL_ROWS, or more of
+ * rows with readouts of their own), and room for the fewest rows that can be kept: who keeps to an
+ * allowance leaves that free, and gives the model what is left (tess_model_allow). Local. */
+#define TESS_MODEL_ROWS   4096
+#define TESS_MODEL_LISTED 16384
+double tess_model_working_bytes(const struct tess_model *model, int64_t rows);
 /* "bfloat16" if any member predicts with such operands, else "float32". Local. */
 const char *tess_model_precision(const struct tess_model *model);
 void tess_model_release(struct tess_model *model);

@@ -27,6 +27,7 @@ struct tess_queries {
     int precision; /* enum tess_precision */
     int unknown; /* 1: values of unknown symbols are nan; 0: they are refused */
     int force; /* an output that exists may be replaced */
+    double memory; /* bytes that a rank may have; 0: as much as suits */
     int64_t threads; /* of a rank; 0: as OMP_NUM_THREADS says, else 1 */
 };
 
@@ -35,7 +36,8 @@ void tess_queries_release(struct tess_queries *queries); /* local */
 int tess_queries_check(const struct tess_queries *queries, struct tess_error *error);
 /* Rank 0 reads and writes; all predict, a share of the lines each, in bounded memory. A file
  * appears whole or not at all. TESS_EDATA for a line that is no query or names what the model does
- * not know, TESS_ECREATE for an output that is there already. Collective over comm. */
+ * not know, TESS_EUSAGE if the memory is too small, TESS_ECREATE for an output that is there
+ * already. Collective over comm. */
 int tess_queries_run(const struct tess_queries *queries, MPI_Comm comm, struct tess_error *error);
 
 #endif

@@ -16,6 +16,7 @@ static const struct tess_option options[] = {
     {"blend", 0, "auto|on|off",
      "with the baseline that the training found best (default auto: where it pays)"},
     TESS_CALL_PRECISION,
+    {"memory", 0, "SIZE", "at most so much of each rank (500M, 2G); default: what suits"},
     {"threads", 't', "N", "threads of a rank (default: OMP_NUM_THREADS, else 1)"},
     {0},
 };
@@ -32,6 +33,7 @@ static int read_options(const struct tess_call *call, struct tess_queries *queri
     queries->unknown = unknown != NULL;
     if (unknown && strcmp(unknown, "nan") != 0)
         return tess_error_set(error, TESS_EUSAGE, "--unknown: '%s' is not nan", unknown);
+    tess_call_size(call, "memory", &queries->memory, error);
     tess_call_blend(call, &queries->blend, error);
     tess_call_precision(call, &queries->precision, error);
     tess_call_selection(call, "readouts", &queries->readout, error);

@@ -38,6 +38,7 @@ static inline int tess_command_n_options(const struct tess_command *command)
 
 extern const struct tess_command tess_command_check, tess_command_import, tess_command_split,
     tess_command_info, tess_command_verify, tess_command_train, tess_command_evaluate,
-    tess_command_impute, tess_command_predict, tess_command_simulate, tess_command_bench;
+    tess_command_impute, tess_command_predict, tess_command_export, tess_command_simulate,
+    tess_command_bench;
 
 #endif

@@ -114,7 +114,8 @@ int tess_imputation_plan_blocks(struct imputation *work, MPI_Comm comm, struct t
     int64_t tile = work->model.predictor->E, most = (work->n_rows + tile - 1) / tile * tile;
     int64_t suits = (tess_rounds_rows(work->readout.n, tile) + tile - 1) / tile * tile;
     struct memory memory = {.program = tess_platform_memory(0),
-                            .labels = LABEL_BYTES + THREAD_BYTES * omp_get_max_threads(),
+                            .labels = LABEL_BYTES + THREAD_BYTES * omp_get_max_threads() +
+                                      tess_model_working_bytes(&work->model, TESS_MODEL_ROWS),
                             .rows = tess_model_rows_bytes(&work->model),
                             .row = row_bytes(work)};
 

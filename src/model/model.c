@@ -21,13 +21,10 @@
 #include <strings.h>
 #include <xxhash.h>
 
-#define BATCH 4096 /* rows predicted at a time */
-#define LISTED                                                                                     \
-    16384 /* rows that mostly are asked for one readout: so that their tiles are full              \
-           */
+#define BATCH TESS_MODEL_ROWS /* predicted at a time */
 
-/* Tables grow with the data and may be refused; the MLP is small beside them. That of perturbations
- * stays in the file. */
+/* Tables grow with the data and may be refused; the MLP is small beside them. That of
+ * perturbations stays in the file. */
 static int allocate(struct tess_model *model, const struct tess_vocab vocab[TESS_N_TABLES],
                     struct tess_error *error)
 {
@@ -406,7 +403,8 @@ static int encode(const struct tess_model *model, const struct tess_rows *rows, 
 static int predict_one(const struct tess_model *model, const struct tess_rows *rows,
                        const struct tess_model_columns *columns, struct tess_error *error)
 {
-    int64_t most = columns->first ? LISTED : BATCH, room = rows->n < most ? rows->n : most;
+    int64_t most = columns->first ? TESS_MODEL_LISTED : BATCH,
+            room = rows->n < most ? rows->n : most;
     float *p = TESS_NEW(float, room * model->network.shape.dim);
     int64_t *number = TESS_NEW(int64_t, room);
 
@@ -489,4 +487,20 @@ double tess_model_rows_bytes(const struct tess_model *model)
     for (; model; model = model->next)
         bytes += tess_table_reader_bytes(model->rows);
     return bytes;
+}
+
+/* A batch's components (two a row, say), vectors and left rows; a run of pages with its optimiser's
+ * state; a page of each member. */
+double tess_model_working_bytes(const struct tess_model *model, int64_t rows)
+{
+    double bytes = 0, reading = 0;
+
+    for (; model; model = model->next) {
+        double dim = model->network.shape.dim, width = tess_shape_width(model->network.shape);
+        double batch = (double)rows * (4 * (3 * dim + width) + 100);
+
+        bytes += batch + tess_table_reader_least(model->rows);
+        reading = fmax(reading, tess_table_reader_run(model->rows));
+    }
+    return bytes + reading;
 }

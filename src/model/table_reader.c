@@ -95,6 +95,19 @@ double tess_table_reader_bytes(const struct tess_table_reader *reader)
     return (double)(reader->n_slots * page_floats(reader)) * sizeof(float);
 }
 
+double tess_table_reader_least(const struct tess_table_reader *reader)
+{
+    return (double)page_floats(reader) * sizeof(float);
+}
+
+double tess_table_reader_run(const struct tess_table_reader *reader)
+{
+    double pages = reader->n_pages < RUN ? (double)reader->n_pages : RUN;
+
+    return pages * (tess_table_reader_least(reader) +
+                    (double)PAGE * (double)tess_row_state_bytes(reader->state.shape.dim));
+}
+
 void tess_table_reader_release(struct tess_table_reader *reader)
 {
     struct tess_error ignored = TESS_ERROR_INIT;

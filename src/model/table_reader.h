@@ -35,6 +35,9 @@ int tess_table_reader_open(struct tess_table_reader *reader, const char *path,
 /* From now on pages of at most so many bytes are kept, at least one; what is there goes. */
 void tess_table_reader_allow(struct tess_table_reader *reader, double bytes);
 double tess_table_reader_bytes(const struct tess_table_reader *reader); /* of all it may keep */
+/* Bytes of a page, and of what is read at once while it lasts. */
+double tess_table_reader_least(const struct tess_table_reader *reader);
+double tess_table_reader_run(const struct tess_table_reader *reader);
 /* out (n, D): rows in any order, repeats allowed. TESS_EDATA if the file is damaged. */
 int tess_table_reader_rows(struct tess_table_reader *reader, int64_t n, const int64_t *row,
                            float *out, struct tess_error *error);

@@ -10,6 +10,7 @@
 #include "tessera/error.h"
 #include "tessera/gather.h"
 #include "tessera/log.h"
+#include "tessera/platform.h"
 #include "tessera/select.h"
 
 #include <errno.h>
@@ -20,7 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ROUND ((int64_t)1 << 21) /* values of all ranks at a time: bounds rank 0's memory */
+#define ROUND ((int64_t)1 << 21) /* values of all ranks at a time, if memory allows */
 #define LINES ((int64_t)1 << 17) /* lines of a rank at a time, so that tiles are full */
 
 struct work {
@@ -32,6 +33,7 @@ struct work {
     struct tess_blend_store learned;
     struct tess_sets readout; /* of queries without one: which; none: the queries name theirs */
     char separator; /* of the output */
+    int64_t round; /* values of all ranks at a time */
     /* rank 0's */
     struct tess_query_reader reader;
     struct tess_commit commit;
@@ -183,6 +185,49 @@ static int begin(struct work *work, struct tess_error *error)
     return error->code;
 }
 
+#define THREAD_BYTES 4e6 /* of each thread's tiles */
+#define LINE_BYTES   150 /* of a line and its value as text, on rank 0 */
+
+/* Bytes of a value on its way: numbers, places, sums, text, on its rank; and text on rank 0. */
+static double value_bytes(const struct work *work)
+{
+    double members = work->model.n_members > 1 ? 2 : 1;
+
+    return members * (90.0 / work->n_ranks + LINE_BYTES);
+}
+
+/* How many values may be on their way, and what is left for the model's rows. */
+static int plan_memory(struct work *work, struct tess_error *error)
+{
+    double program = tess_platform_memory(0), given = work->queries->memory, fixed, least, left;
+    double width = work->readout.n ? (double)work->readout.n : 1, rows;
+
+    MPI_Allreduce(MPI_IN_PLACE, &program, 1, MPI_DOUBLE, MPI_MAX, work->comm);
+    fixed = program + THREAD_BYTES * omp_get_max_threads() +
+            tess_model_working_bytes(&work->model,
+                                     work->readout.n ? TESS_MODEL_ROWS : TESS_MODEL_LISTED);
+    least = value_bytes(work) * fmax(width * work->n_ranks, 1 << 14);
+    left = given - fixed;
+    if (given > 0 && left < least)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--memory: %.4g MB are too little for a rank, which needs %.4g MB, "
+                              "%.3g of them for the program with its model",
+                              given / 1e6, (fixed + least) / 1e6, program / 1e6);
+    work->round = ROUND;
+    if (given > 0) {
+        double on_their_way = fmin(fmax(left / 2, least), ROUND * value_bytes(work));
+
+        work->round = (int64_t)(on_their_way / value_bytes(work));
+        tess_model_allow(&work->model, left - on_their_way);
+    }
+    rows = tess_model_rows_bytes(&work->model);
+    tess_info("memory: at most about %.3g MB a rank: %.3g of the program with its model, %.3g of "
+              "lines and values on their way, %.3g of rows of perturbations",
+              (fixed + (double)work->round * value_bytes(work) + rows) / 1e6, program / 1e6,
+              (fixed - program + (double)work->round * value_bytes(work)) / 1e6, rows / 1e6);
+    return TESS_OK;
+}
+
 static int open_work(struct work *work, struct tess_error *error)
 {
     const struct tess_queries *queries = work->queries;
@@ -199,7 +244,7 @@ static int open_work(struct work *work, struct tess_error *error)
         return error->code;
     MPI_Bcast(&work->separator, 1, MPI_CHAR, 0, work->comm);
     tess_sets_broadcast(work->comm, &work->readout);
-    return TESS_OK;
+    return plan_memory(work, error);
 }
 
 /* ---- a round ---- */
@@ -209,7 +254,7 @@ static int open_work(struct work *work, struct tess_error *error)
 static char *deal(struct work *work, int *more, struct tess_error *error)
 {
     int64_t width = work->readout.n ? work->readout.n : 1;
-    int64_t most = ROUND / width / work->n_ranks;
+    int64_t most = work->round / width / work->n_ranks;
     char **packed = TESS_NEW(char *, work->n_ranks), *mine = NULL;
     int64_t *bytes = TESS_NEW(int64_t, work->n_ranks);
     struct tess_query_block block = {0};

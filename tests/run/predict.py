@@ -57,7 +57,7 @@ class Truth:
     """What impute says of all perturbations, combinations, contexts and readouts."""
 
     def __init__(self, runs, *options):
-        run("-q", "impute", *runs, *options, "-o", "truth.h5ad", "-p", "*,@combinations")
+        run("-q", "impute", *runs, *options, "-o", "truth.h5ad", "--force", "-p", "*,@combinations")
         data = anndata.read_h5ad("truth.h5ad")
         self.value, self.std = data.X, data.layers["std"] if len(runs) > 1 else None
         self.row = {(c, p): i for i, (c, p) in enumerate(zip(data.obs["context"], data.obs["perturbation"]))}
