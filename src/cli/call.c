@@ -131,10 +131,10 @@ int tess_call_precision(const struct tess_call *call, int *precision, struct tes
 }
 
 /* Rank 0 looks into the directories. */
-int tess_call_models(const struct tess_call *call, int first, struct tess_strings *out,
+int tess_call_models(const struct tess_call *call, int n, struct tess_strings *out,
                      struct tess_error *error)
 {
-    for (int i = first; i < call->n_args && call->rank == 0 && error->code == TESS_OK; i++)
+    for (int i = 0; i < n && call->rank == 0 && error->code == TESS_OK; i++)
         tess_rundir_expand(call->args[i], out, error);
     if (tess_agree(call->comm, error) == TESS_OK)
         tess_broadcast_strings(call->comm, out);

@@ -53,9 +53,9 @@ int tess_call_precision(const struct tess_call *call, int *precision, struct tes
 int tess_call_blend(const struct tess_call *call, enum tess_blend_choice *choice,
                     struct tess_error *error);
 
-/* The runs and checkpoints among the arguments, from `first` on, with the members in place of a run
- * that has several: what an ensemble is opened of; own of the caller. Collective. */
-int tess_call_models(const struct tess_call *call, int first, struct tess_strings *out,
+/* The first n arguments, which are runs and checkpoints, with the members in place of a run that
+ * has several: what an ensemble is opened of; own of the caller. Collective. */
+int tess_call_models(const struct tess_call *call, int n, struct tess_strings *out,
                      struct tess_error *error);
 
 /* The command with its options and arguments, as it could be given again; own of the caller. */

@@ -115,7 +115,7 @@ static int open_inputs(struct inputs *inputs, const struct tess_call *call, cons
         path = call->args[0];
     else {
         inputs->has_model = 1;
-        if (tess_call_models(call, 0, &inputs->member, error) != TESS_OK ||
+        if (tess_call_models(call, call->n_args, &inputs->member, error) != TESS_OK ||
             tess_model_open_ensemble(&inputs->model, (int)inputs->member.n, inputs->member.item,
                                      inputs->precision, call->comm, error) != TESS_OK)
             return error->code;

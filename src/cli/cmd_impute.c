@@ -97,7 +97,7 @@ static int run(struct tess_call *call, struct tess_error *error)
 
     tess_preempt_install(); /* what signals ask for is done between two rounds */
     impute.command = command;
-    if (tess_call_models(call, 0, &member, error) == TESS_OK) {
+    if (tess_call_models(call, call->n_args, &member, error) == TESS_OK) {
         impute.n_models = (int)member.n;
         impute.model = member.item;
     }
@@ -120,9 +120,9 @@ const struct tess_command tess_command_impute = {
         "file's\n"
         "byte order mark and CRLF, do not count. The perturbation '@combinations' means all\n"
         "combinations that were trained on. Symbols that the model does not know are\n"
-        "refused. Rows are PERTURBATION@CONTEXT; obs has perturbation, context, type, and "
-        "observed\n"
-        "where the store can be read. Memory is bounded: rows are predicted and written block by\n"
+        "refused. Rows are PERTURBATION@CONTEXT; obs has perturbation, context, type, "
+        "target,\n"
+        "and where the store can be read observed and what was trained on. Memory is bounded: rows are predicted and written block by\n"
         "block. Of several models (seeds, or the members of one run), X is the mean, layers/std "
         "the\nstandard deviation, and layers/std_calibrated that of a measured value, where the "
         "training\nfitted it (deviation.json).\n"

@@ -21,14 +21,11 @@ static const struct tess_option options[] = {
     {0},
 };
 
-/* The last argument is the queries, the others are models. */
 static int read_options(const struct tess_call *call, struct tess_queries *queries,
                         struct tess_error *error)
 {
     const char *unknown = tess_call_option(call, "unknown");
 
-    queries->n_models = call->n_args - 1;
-    queries->model = call->args;
     queries->input = call->args[call->n_args - 1];
     queries->output = tess_call_option(call, "output");
     queries->store = tess_call_option(call, "store");
@@ -47,10 +44,18 @@ static int read_options(const struct tess_call *call, struct tess_queries *queri
 static int run(struct tess_call *call, struct tess_error *error)
 {
     struct tess_queries queries = {0};
+    struct tess_strings member = {0};
 
-    if (read_options(call, &queries, error) == TESS_OK) /* the same on every rank */
+    /* The last argument is the queries, the others are models. */
+    if (tess_call_models(call, call->n_args - 1, &member, error) == TESS_OK) {
+        queries.n_models = (int)member.n;
+        queries.model = member.item;
+    }
+    if (error->code == TESS_OK &&
+        read_options(call, &queries, error) == TESS_OK) /* the same on every rank */
         tess_queries_run(&queries, call->comm, error);
     tess_queries_release(&queries);
+    tess_strings_release(&member);
     return error->code;
 }
 
@@ -64,7 +69,8 @@ const struct tess_command tess_command_predict = {
         "the column readout a line asks for all readouts. It may lack the line of names, and has\n"
         "these columns alone then, in this order. Each line goes out as it came in, with the\n"
         "prediction behind it, or one column a readout. Values are those of impute, to the bit.\n"
-        "Of several models (seeds) a value is the mean, and std their standard deviation.",
+        "Of several models (seeds, or the members of one run) a value is the mean, and std their\n"
+        "standard deviation.",
     .options = options,
     .outputs = (const char *const[]){"output", NULL},
     .min_args = 2,

@@ -114,7 +114,7 @@ static int check_size(const struct imputation *work, MPI_Comm comm, struct tess_
     double bytes = bytes_of(work);
 
     tess_info("%s: %lld perturbations × %lld readouts × %lld contexts = %.4g values, about %.3g %s",
-              work->output, (long long)work->perturbation.n, (long long)work->readout.n,
+              work->output, (long long)tess_imputation_n_sets(work), (long long)work->readout.n,
               (long long)work->context.n, (double)work->n_rows * (double)work->readout.n,
               bytes < 1e9 ? bytes / 1e6 : bytes / 1e9, bytes < 1e9 ? "MB" : "GB");
     return tess_imputation_check_room(work, bytes, comm, error);

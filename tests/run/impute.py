@@ -232,7 +232,7 @@ def refusals():
     os.rename("s.prc.h5", "moved.prc.h5")  # nothing but the column and the baseline is lost
     message = impute("alone.h5ad")
     assert "observed" in message and "s.prc.h5" in message
-    assert list(anndata.read_h5ad("alone.h5ad").obs.columns) == ["perturbation", "context", "type"]
+    assert list(anndata.read_h5ad("alone.h5ad").obs.columns) == ["perturbation", "context", "type", "target"]
     np.testing.assert_array_equal(values("alone.h5ad"), values("model.h5ad"))
     impute("found.h5ad", "--store", "moved.prc.h5")
     assert "observed" in anndata.read_h5ad("found.h5ad").obs

@@ -259,7 +259,7 @@ def commands():
     yield Command("evaluate", 2, ["evaluate", run, "--json", place / "scores.json", "--resamples", "10"])
     imputed, guess = place / "imputed.h5ad", place / "guess.h5ad"
     plain("impute", run, "-o", guess)
-    yield Command("impute", 2, ["impute", run, "-o", imputed], always=lambda: again_whole(imputed, guess, "impute", run),
+    yield Command("impute", 2, ["impute", run, "-o", imputed], always=lambda: again_whole(imputed, guess, "impute", run, "--force"),
                   kills=True, keeps=("imputed.h5ad.part", "imputed.h5ad.part.json"))
     queries, answers = place / "queries.tsv", place / "answers.tsv"
     queries.write_text("".join(f"{c}\t{p}\tR{r}\n" for c in ("C1", "C2") for p in ("P01", "P02") for r in (1, 2, 3)))
