@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""The memory that a training needs is what it announces: at most 15 % more on any rank, and far less never. Sizes do not
-depend on how fast the machine is: a stop before the second step leaves loading, a step and a checkpoint."""
+"""The memory that a training needs is what it announces: at most 15 % more on any rank, and far less never; a prediction
+keeps to what it is allowed, where the table of perturbations alone is larger. Sizes do not depend on how fast the machine
+is: a stop before the second step leaves loading, a step and a checkpoint."""
 import os
 import re
 import subprocess
@@ -63,3 +64,31 @@ for ranks in 1, 3:
 simulate("small.prc.h5", "--perturbations", "300", "--readouts", "500", "--contexts", "2")
 for ranks in 1, 2:
     train("small.prc.h5", ranks, code=0, model__hidden_dim=64)
+
+# A table of perturbations (205 MB) that is larger than what a rank may take: rows come from the checkpoint.
+ALLOWED = 195
+
+
+def peak_of(*words):
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen([tessera, *words], stdout=output, stderr=output)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        assert process.returncode == 0, output.read().decode()
+    return usage.ru_maxrss * 1024 / 1e6
+
+
+train("tall.prc.h5", model__embedding_dim=512, model__hidden_dim=16, run__directory="wide")
+with open("queries.tsv", "w") as file:  # rows from everywhere, in no order
+    file.write("context\tperturbation\treadout\n")
+    file.writelines(f"C1\tP{i * 7919 % 100000 + 1:06d}\tR1\n" for i in range(100000))
+for output, words in (("free.tsv", []), ("kept.tsv", ["--memory", f"{ALLOWED}M"])):
+    peak = peak_of("-q", "predict", "wide", "queries.tsv", "-o", output, "--blend", "off", *words)
+    print(f"predict {words}: {peak:.1f} MB")
+    assert (peak < ALLOWED) == bool(words), peak
+assert open("free.tsv").read() == open("kept.tsv").read()
+peak = peak_of("-q", "impute", "wide", "-o", "kept.h5ad", "--blend", "off", "--memory", f"{ALLOWED}M")
+print(f"impute: {peak:.1f} MB")
+assert peak < ALLOWED, peak
+print("ok")
