@@ -120,8 +120,16 @@ newest() {
     done | paste -s -d ' ' -
 }
 
-# imputed OUTPUT: how many rows of an unfinished output are there; nothing if there is none.
-imputed() { sed -n 's/^ *"finished": \([0-9][0-9]*\),*$/row \1/p' "$1.part.json" 2>/dev/null; }
+# imputed OUTPUT: how many rows of an unfinished output are there, of a folder's outputs how many are whole
+# as well; nothing if there is none.
+imputed() {
+    local part
+    if [ -d "$1" ]; then
+        { find "$1" -name '*.sum' | wc -l; for part in "$1"/*.part.json; do imputed "${part%.part.json}"; done; } | paste -s -d ' ' -
+        return
+    fi
+    sed -n 's/^ *"finished": \([0-9][0-9]*\),*$/row \1/p' "$1.part.json" 2>/dev/null
+}
 
 # may_restart FILE MARK MAX: call it at each start. MARK says how far the work is; FILE remembers it and
 # how often the work was started without getting further. False when that was more than MAX times.

@@ -99,8 +99,8 @@ void tess_evaluate_release(struct tess_evaluation *evaluation);
 /* deviation.json (deviation.h) of a run whose training is over: fitted to its members' predictions
  * of the validation values, as with --blend auto and off, unless it is there already. None is made
  * of fewer than two members, or without validation values; nothing fails for it: rank 0 warns.
- * Collective over comm. */
-void tess_evaluate_calibrate(const char *directory, MPI_Comm comm);
+ * TESS_EINTERRUPTED if a rank was asked to stop before it began. Collective over comm. */
+int tess_evaluate_calibrate(const char *directory, MPI_Comm comm, struct tess_error *stopped);
 
 /* Everything, as JSON; own of the caller. Rank 0. */
 json_t *tess_evaluate_json(const struct tess_evaluation *evaluation);

@@ -212,10 +212,10 @@ char *tess_writer_endings(unsigned parts, const char *separator);
 int tess_writer_check(const char *option, const char *path, unsigned parts,
                       struct tess_error *error);
 
-/* What is there of an output of that name and number of rows: as tess_unfinished_look says, which
- * is to be released. Nothing is changed. Local. */
-int tess_writer_look(struct tess_unfinished *there, const char *path, int64_t n_rows,
-                     const struct tess_writer_again *again, struct tess_error *error);
+/* What is there of an output of that name and shape (`again` given): as tess_unfinished_look says,
+ * which is to be released. Nothing is changed. Local. */
+int tess_writer_look(struct tess_unfinished *there, const char *path,
+                     const struct tess_writer_shape *shape, struct tess_error *error);
 
 /* Where a matrix of a kind lies; and that of a name, NULL: it was not noted. Local. */
 void tess_writer_note_matrix(struct tess_writer *writer, const char *layer, int64_t place,

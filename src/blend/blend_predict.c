@@ -162,8 +162,17 @@ static void place_readouts(struct said *said, const int64_t *readout)
 {
     const struct tess_mapping *map = &said->blender->readout;
     int64_t n = said->blender->baselines->profiles->store->index.readout.n;
-    int64_t *place = TESS_NEW(int64_t, n);
+    int64_t *place;
 
+    if (said->n_readouts == 1) { /* of a list: the store's others need not be looked at */
+        said->column = TESS_NEW(int64_t, 1);
+        said->readout = TESS_NEW(int64_t, 1);
+        said->readout[0] = map->to[readout[0]];
+        said->n_known = said->readout[0] >= 0;
+        said->column[0] = said->n_known - 1;
+        return;
+    }
+    place = TESS_NEW(int64_t, n);
     said->column = TESS_NEW(int64_t, said->n_readouts);
     said->readout = TESS_NEW(int64_t, said->n_readouts);
     for (int64_t i = 0; i < said->n_readouts; i++)

@@ -31,7 +31,7 @@ static int run(struct tess_call *call, struct tess_error *error)
         return error->code;
     if (tess_train(&config, &train, call->comm, error) == TESS_OK && config.train.members > 1 &&
         !train.dry_run)
-        tess_evaluate_calibrate(config.run.directory, call->comm);
+        tess_evaluate_calibrate(config.run.directory, call->comm, error);
     return error->code;
 }
 

@@ -90,8 +90,8 @@ const struct tess_param tess_params[] = {
     CHOICE(train.precision, "float32", "float32|bfloat16|auto",
            "Of the operands of the hidden layers' products. bfloat16: rounded to 8 bits of precision, "
            "summed in float32, by the processor's matrix unit where it has one; everything else stays "
-           "float32. auto: bfloat16 where there is a unit for it, else float32; a run that was begun "
-           "keeps what it began with."),
+           "float32. auto: bfloat16 for an mlp where there is a unit for it, else float32; a run that was "
+           "begun keeps what it began with."),
     CHOICE(train.optimizer, "adamw", "adam|adamw|sgd",
            "adam: weight decay is added to the gradient. adamw: decay apart from it, as published. "
            "sgd: with momentum."),

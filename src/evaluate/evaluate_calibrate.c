@@ -8,6 +8,7 @@
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/model.h"
+#include "tessera/preempt.h"
 #include "tessera/rundir.h"
 
 /* Does the run have the one that belongs to these members? Rank 0 looks. */
@@ -79,18 +80,36 @@ static int make(const char *directory, const struct tess_model *model, MPI_Comm 
                       model->n_members, file.fit[0].rank_correlation,
                       100 * file.fit[0].raw.share[1], 100 * file.fit[0].calibrated.share[1],
                       file.fit[0].calibration.scale, file.fit[0].calibration.noise);
+        else if (error->code == TESS_OK && rank == 0 && file.n_values == 0)
+            tess_info("no validation value is of symbols that all members were trained on: their "
+                      "deviation is not calibrated");
     }
     tess_store_release(&store);
     return tess_agree(comm, error);
 }
 
-void tess_evaluate_calibrate(const char *directory, MPI_Comm comm)
+#define ROWS_BYTES 64e6 /* of the members' tables of perturbations, kept */
+
+/* Has any rank been asked to stop while the last member was trained? */
+static int must_stop(MPI_Comm comm)
+{
+    int asked = tess_preempt_signal() != 0;
+
+    MPI_Allreduce(MPI_IN_PLACE, &asked, 1, MPI_INT, MPI_MAX, comm);
+    return asked;
+}
+
+int tess_evaluate_calibrate(const char *directory, MPI_Comm comm, struct tess_error *stopped)
 {
     struct tess_strings member = {0};
     struct tess_model model = {.step = 0};
     struct tess_error error = TESS_ERROR_INIT;
     int rank;
 
+    if (must_stop(comm))
+        return tess_error_set(stopped, TESS_EINTERRUPTED,
+                              "stopped by a signal before the deviation of the members was "
+                              "calibrated: run the same command again");
     MPI_Comm_rank(comm, &rank);
     if (rank == 0)
         tess_rundir_expand(directory, &member, &error);
@@ -98,11 +117,14 @@ void tess_evaluate_calibrate(const char *directory, MPI_Comm comm)
         tess_broadcast_strings(comm, &member);
     if (error.code == TESS_OK && member.n > 1 &&
         tess_model_open_ensemble(&model, (int)member.n, member.item, TESS_PRECISION_AUTO, comm,
-                                 &error) == TESS_OK &&
-        !is_made(directory, &model, comm))
-        make(directory, &model, comm, &error);
+                                 &error) == TESS_OK) {
+        tess_model_allow(&model, ROWS_BYTES);
+        if (!is_made(directory, &model, comm))
+            make(directory, &model, comm, &error);
+    }
     if (error.code != TESS_OK)
         tess_warn("%s; the deviation of the members is not calibrated", error.text);
     tess_model_release(&model);
     tess_strings_release(&member);
+    return TESS_OK;
 }

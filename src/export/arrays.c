@@ -29,8 +29,14 @@ static int open_folder(struct tess_arrays *arrays, struct tess_error *error)
 {
     arrays->aside = tess_format("%s.part", arrays->path);
     if (mkdir(arrays->aside, 0777) < 0) {
-        tess_error_set(error, TESS_ECREATE, "%s cannot be created: %s", arrays->aside,
-                       strerror(errno));
+        if (errno == EEXIST)
+            tess_error_set(error, TESS_ECREATE,
+                           "%s: is left over from an export that was interrupted, or another one "
+                           "is at work: remove it",
+                           arrays->aside);
+        else
+            tess_error_set(error, TESS_ECREATE, "%s: cannot be created: %s", arrays->aside,
+                           strerror(errno));
         tess_free(arrays->aside); /* it is not ours */
         arrays->aside = NULL;
     }
@@ -53,8 +59,11 @@ int tess_arrays_open(struct tess_arrays *arrays, const char *path, int force,
                      struct tess_error *error)
 {
     const char *end = strrchr(path, '.');
+    size_t length = strlen(path);
 
     *arrays = (struct tess_arrays){.path = tess_strdup(path)};
+    while (length > 1 && arrays->path[length - 1] == '/')
+        arrays->path[--length] = '\0';
     arrays->folder = !end || strcmp(end, ".npz") != 0;
     if (access(path, F_OK) == 0 && (arrays->folder || !force))
         return tess_error_set(error, TESS_ECREATE, "%s: is there already: name another output%s",

@@ -98,15 +98,16 @@ static void choose(struct imputation *work, struct tess_error *error)
     tess_store_release(&store);
 }
 
-/* Values, names, codes. */
+/* Values; of a row its name, perturbation (index and categories) and target, and codes. */
 static double bytes_of(const struct imputation *work)
 {
-    double name = work->model.perturbation.width + work->model.context.width + 2;
+    double set = (work->rows.pairs ? 2.0 : 1.0) * (double)(work->model.perturbation.width + 1);
+    double name = 3 * set + (double)work->model.context.width + 2;
     double bytes = work->impute->half ? 2 : 4;
     double values =
         (double)work->readout.n * (work->n_matrices * bytes + (work->impute->keep ? 1 : 0));
 
-    return (double)work->n_rows * (values + 2 * name + 17) + 1e5;
+    return (double)work->n_rows * (values + name + 40) + 1e5;
 }
 
 static int check_size(const struct imputation *work, MPI_Comm comm, struct tess_error *error)
@@ -135,18 +136,26 @@ static int write_all(struct imputation *work, struct tess_writer *file, MPI_Comm
     return error->code;
 }
 
+/* `again` is borrowed. */
+static struct tess_writer_shape shape_of(struct imputation *work,
+                                         const struct tess_writer_again *again)
+{
+    const char *format = work->impute->format;
+
+    return (struct tess_writer_shape){.type = format ? tess_writer_format(format) : NULL,
+                                      .n_rows = work->n_rows,
+                                      .n_readouts = work->readout.n,
+                                      .parts = tess_imputation_parts(work->impute),
+                                      .times = &work->times.file,
+                                      .again = again};
+}
+
 static int write_file(struct imputation *work, MPI_Comm comm, struct tess_error *error)
 {
     char *machine = tess_imputation_machine(work);
     const struct tess_writer_again again = {work->key, machine, work->impute->replace,
                                             work->impute->fresh};
-    const char *format = work->impute->format;
-    struct tess_writer_shape shape = {.type = format ? tess_writer_format(format) : NULL,
-                                      .n_rows = work->n_rows,
-                                      .n_readouts = work->readout.n,
-                                      .parts = tess_imputation_parts(work->impute),
-                                      .times = &work->times.file,
-                                      .again = &again};
+    const struct tess_writer_shape shape = shape_of(work, &again);
     struct tess_writer file = {0};
 
     if (tess_writer_open(&file, work->output, &shape, comm, error) == TESS_OK) {
@@ -158,6 +167,20 @@ static int write_file(struct imputation *work, MPI_Comm comm, struct tess_error 
     tess_writer_release(&file);
     tess_free(machine);
     return error->code;
+}
+
+/* Its key names that context alone, so that the file stays what it is when others are added. */
+static void write_context(struct imputation *work, int64_t context, MPI_Comm comm,
+                          struct tess_error *error)
+{
+    json_t *all = work->key;
+
+    work->key = json_deep_copy(all);
+    json_object_set_new(work->key, "contexts",
+                        json_string(work->model.context.symbol[work->context.member[context]]));
+    write_file(work, comm, error);
+    json_decref(work->key);
+    work->key = all;
 }
 
 /* A file for each context, one after the other: each whole or not at all, and one that is there is
@@ -177,8 +200,13 @@ static int write_contexts(struct imputation *work, MPI_Comm comm, struct tess_er
 
         work->output = path;
         tess_imputation_narrow(work, i);
-        if (work->n_rows > 0)
-            write_file(work, comm, error);
+        if (i > 0 && tess_imputation_must_stop(work, comm))
+            tess_error_set(error, TESS_EINTERRUPTED,
+                           "stopped after %lld of %lld contexts, whose files are whole: run the "
+                           "same command again to go on",
+                           (long long)i, (long long)work->context.n);
+        else if (work->n_rows > 0)
+            write_context(work, i, comm, error);
         work->output = directory;
         tess_free(path);
     }
@@ -186,14 +214,15 @@ static int write_contexts(struct imputation *work, MPI_Comm comm, struct tess_er
 }
 
 /* What an earlier go has left, for a dry run. Rank 0. */
-static void tell_unfinished(const struct imputation *work, struct tess_error *error)
+static void tell_unfinished(struct imputation *work, struct tess_error *error)
 {
     char *machine = tess_imputation_machine(work);
     const struct tess_writer_again again = {work->key, machine, work->impute->replace,
                                             work->impute->fresh};
+    const struct tess_writer_shape shape = shape_of(work, &again);
     struct tess_unfinished there;
 
-    if (tess_writer_look(&there, work->output, work->n_rows, &again, error) == TESS_OK) {
+    if (tess_writer_look(&there, work->output, &shape, error) == TESS_OK) {
         if (there.state == TESS_UNFINISHED_WHOLE)
             tess_info("%s: is complete already: nothing would be done", there.output);
         else if (there.state == TESS_UNFINISHED_PART)

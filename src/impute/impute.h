@@ -51,6 +51,7 @@ struct imputation_keys {
 };
 struct imputation_marks {
     int known; /* is there a store? */
+    int other; /* not what the model was trained on: it does not say what was trained */
     struct imputation_keys observed, trained; /* context's place * n_sets + set */
     struct imputation_keys set, component, context; /* trained anywhere */
     struct imputation_keys component_here; /* context's place * components + component */
@@ -79,6 +80,8 @@ struct imputation {
 
 #define TESS_IMPUTATION_BLOCKS 2 /* of a rank: one is predicted, one is written */
 
+/* Has any rank been asked to stop? Collective. */
+int tess_imputation_must_stop(struct imputation *work, MPI_Comm comm);
 /* All rows that are not there yet (impute_values.c): predicted, put, saved from time to time.
  * TESS_EINTERRUPTED when it was asked to stop. Collective. */
 int tess_imputation_write_values(struct imputation *work, struct tess_writer *file, MPI_Comm comm,
@@ -183,8 +186,11 @@ int tess_imputation_write_notes(const struct imputation *work, struct tess_write
 /* The store that is named, or that the model was trained on; says why if it cannot be used. Then
  * its training combinations among the rows. On rank 0; local. */
 struct tess_store;
+struct tess_index;
 int tess_imputation_open_store(struct imputation *work, struct tess_store *store,
                                struct tess_error *error);
+/* Are values and split of a store those that all members were trained on? Local. */
+int tess_imputation_is_trained_on(const struct imputation *work, const struct tess_index *index);
 void tess_imputation_add_combinations(struct imputation *work, const struct tess_store *store);
 
 /* How many matrices there will be: n_matrices, first by the files that are there, and once the

@@ -11,6 +11,15 @@
 #include <math.h>
 #include <string.h>
 
+static int measure_control(struct imputation *work, int64_t context, struct tess_error *error);
+
+/* Each context has its measured control: found out before anything is written. Rank 0. */
+static void look_for_controls(struct imputation *work, struct tess_error *error)
+{
+    for (int64_t i = 0; i < work->context.n && error->code == TESS_OK; i++)
+        measure_control(work, work->context.member[i], error);
+}
+
 int tess_imputation_open_delta(struct imputation *work, MPI_Comm comm, struct tess_error *error)
 {
     struct imputation_delta *delta = &work->delta;
@@ -21,7 +30,15 @@ int tess_imputation_open_delta(struct imputation *work, MPI_Comm comm, struct te
     delta->context = -1;
     delta->mean = TESS_NEW(float, work->readout.n);
     delta->member = TESS_NEW(float, delta->control < 0 ? 1 : model->n_members * work->readout.n);
-    if (delta->control < 0 && tess_imputation_open_measured(work, comm, error) != TESS_OK)
+    if (delta->control < 0 && tess_imputation_open_measured(work, comm, error) == TESS_OK) {
+        int rank;
+
+        MPI_Comm_rank(comm, &rank);
+        if (rank == 0)
+            look_for_controls(work, error);
+        tess_agree(comm, error);
+    }
+    if (error->code != TESS_OK)
         return error->code;
     tess_info("%s: changes against the control of each context, as %s", work->impute->output,
               delta->control < 0 ? "it was measured" : "the model predicts it");

@@ -255,10 +255,10 @@ static int write_known(const struct imputation *work, struct tess_writer *file,
                        struct tess_error *error)
 {
     const struct tess_writer_texts trained = {.n = 3, .text = trained_names};
-    int known = work->marks.known;
+    int known[2] = {work->marks.known, work->marks.known && !work->marks.other};
 
-    MPI_Bcast(&known, 1, MPI_INT, 0, file->comm);
-    if (!known)
+    MPI_Bcast(known, 2, MPI_INT, 0, file->comm);
+    if (!known[0])
         return TESS_OK;
     if (tess_writer_write_column(file, TESS_WRITER_ROWS,
                                  &(struct tess_writer_column){.name = "observed",
@@ -266,6 +266,7 @@ static int write_known(const struct imputation *work, struct tess_writer *file,
                                                               .make = make_observed,
                                                               .closure = work},
                                  error) == TESS_OK &&
+        known[1] &&
         write_codes(&(struct coded){work, code_trained}, file, "trained", &trained, error) ==
             TESS_OK &&
         write_codes(&(struct coded){work, code_components}, file, "trained_components", &trained,

@@ -41,13 +41,20 @@ int tess_imputation_open_measured(struct imputation *work, MPI_Comm comm, struct
                               work->model.path);
     if (tess_store_open(&measured->store, path, comm, error) != TESS_OK)
         return error->code;
+    measured->is_open = 1;
+    if (work->impute->keep && !work->impute->store &&
+        !tess_imputation_is_trained_on(work, &measured->store.index))
+        return tess_error_set(
+            error, TESS_EDATA,
+            "%s: its values or its split have changed since the model was trained "
+            "on it: give --store %s to keep what it says of training now",
+            path, path);
     tess_profiles_init(&measured->profiles, &measured->store, 0);
     tess_mapping_init(&measured->component, &work->model.perturbation,
                       &measured->store.index.perturbation, NULL);
     tess_mapping_init(&measured->context, &work->model.context, &measured->store.index.context,
                       NULL);
     measured->here = -1;
-    measured->is_open = 1;
     place_readouts(work);
     return error->code;
 }

@@ -59,6 +59,15 @@ int tess_imputation_write_notes(const struct imputation *work, struct tess_write
     return error->code;
 }
 
+int tess_imputation_is_trained_on(const struct imputation *work, const struct tess_index *index)
+{
+    const struct tess_model *member = &work->model;
+
+    while (member && index->hash == member->store_hash && index->split_hash == member->split_hash)
+        member = member->next;
+    return member == NULL;
+}
+
 int tess_imputation_open_store(struct imputation *work, struct tess_store *store,
                                struct tess_error *error)
 {
@@ -72,9 +81,12 @@ int tess_imputation_open_store(struct imputation *work, struct tess_store *store
             work->model.path);
     if (tess_store_open(store, path, MPI_COMM_SELF, &mine) != TESS_OK)
         return tess_error_set(error, mine.code, "%s", mine.text);
-    if (store->index.hash != work->model.store_hash)
-        tess_warn("%s is not what %s was trained on: 'observed' says what this store measured",
-                  path, work->model.path);
+    work->marks.other = !tess_imputation_is_trained_on(work, &store->index);
+    if (work->marks.other)
+        tess_warn(
+            "%s is not what %s was trained on, or its split has changed since: 'observed' says "
+            "what this store measured, and nothing says what was trained on",
+            path, work->model.path);
     tess_mapping_init(&work->component, &store->index.perturbation, &work->model.perturbation,
                       NULL);
     return TESS_OK;

@@ -13,29 +13,61 @@
 #include <math.h>
 #include <omp.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define LABEL_BYTES  4e6 /* labels are made and written block by block */
 #define THREAD_BYTES 4e6 /* of each thread's tiles */
 
-/* What an unfinished output has of the disk already. */
-static double bytes_there(const char *output)
+/* What an output, or the unfinished one, has of the disk already; of one that is to be replaced
+ * only the latter counts. */
+static double bytes_there(const char *output, int replace)
 {
     char *part = tess_format("%s.part", output);
     struct stat about;
-    double bytes =
-        lstat(part, &about) == 0 && S_ISREG(about.st_mode) ? 512.0 * (double)about.st_blocks : 0;
+    double bytes = 0;
 
+    if (lstat(part, &about) == 0 && S_ISREG(about.st_mode))
+        bytes = 512.0 * (double)about.st_blocks;
+    else if (!replace && lstat(output, &about) == 0 && S_ISREG(about.st_mode))
+        bytes = 512.0 * (double)about.st_blocks;
     tess_free(part);
     return bytes;
+}
+
+static double all_there(const struct imputation *work)
+{
+    double bytes = 0;
+
+    if (!work->impute->directory)
+        return bytes_there(work->output, work->impute->replace);
+    for (int64_t i = 0; i < work->context.n; i++) {
+        char *path = tess_imputation_context_path(work, i);
+
+        bytes += bytes_there(path, work->impute->replace);
+        tess_free(path);
+    }
+    return bytes;
+}
+
+/* Free bytes where the files will lie: a folder that is there may be another disk than the one that
+ * it lies in. */
+static double room_of(const struct imputation *work)
+{
+    char *inside = tess_format("%s/.", work->output);
+    double room = tess_commit_free(
+        work->impute->directory && access(inside, F_OK) == 0 ? inside : work->output);
+
+    tess_free(inside);
+    return room;
 }
 
 /* Rank 0. */
 static void check_room(const struct imputation *work, double bytes, struct tess_error *error)
 {
-    double there = bytes_there(work->output), room = tess_commit_free(work->output);
+    double there = all_there(work), room = room_of(work);
     double limit = work->impute->max_size > 0 ? work->impute->max_size
                    : room < 0                 ? INFINITY
-                                              : (room + there) / 2;
+                                              : there + room / 2;
 
     if (room >= 0)
         tess_info("%s: %.3g GB are free there%s", work->output, room / 1e9,
@@ -47,7 +79,8 @@ static void check_room(const struct imputation *work, double bytes, struct tess_
             "for less, or allow it with --max-size %.1fG",
             work->output, bytes / 1e9, limit / 1e9,
             work->impute->max_size > 0 ? "" : " (half of what is free)", ceil(bytes / 1e8) / 10);
-    tess_commit_check_room(work->output, bytes - there, error);
+    if (bytes > there)
+        tess_commit_check_room(work->output, bytes - there, error);
 }
 
 int tess_imputation_check_room(const struct imputation *work, double bytes, MPI_Comm comm,
@@ -75,7 +108,7 @@ static double row_bytes(const struct imputation *work)
            4.0 * (shape.hidden + shape.dim) + 64;
 }
 
-/* What a rank has, in bytes. */
+/* What a rank has, in bytes; doubles alone (they are reduced together). */
 struct memory {
     double program; /* now, with the model; the largest of the ranks */
     double labels; /* and threads */
@@ -119,9 +152,11 @@ int tess_imputation_plan_blocks(struct imputation *work, MPI_Comm comm, struct t
                             .rows = tess_model_rows_bytes(&work->model),
                             .row = row_bytes(work)};
 
-    MPI_Allreduce(MPI_IN_PLACE, &memory.program, 1, MPI_DOUBLE, MPI_MAX, comm);
+    /* Of the rank that needs most: blocks are alike on all, whatever their threads. */
+    MPI_Allreduce(MPI_IN_PLACE, &memory, sizeof memory / sizeof(double), MPI_DOUBLE, MPI_MAX, comm);
     work->block_rows = suits < most ? suits : most;
-    if (share(work, &memory, tile, error) != TESS_OK)
+    share(work, &memory, tile, error);
+    if (tess_agree(comm, error) != TESS_OK)
         return error->code;
     tess_info(
         "memory: about %.3g MB a rank: %.3g of the program with its model, %.3g of rows of "

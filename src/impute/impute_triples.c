@@ -58,11 +58,12 @@ static int split(const char *line, size_t length, const char *field[N + 1], size
 /* Does the line name the columns? Then they come in its order. */
 static int is_head(struct triples *triples, const char *const *field, const size_t *size)
 {
-    int column[N], found = 0;
+    int column[N] = {-1, -1, -1}, found = 0;
 
     for (int k = 0; k < N; k++)
         for (int i = 0; i < N; i++)
-            if (size[i] == strlen(names[k]) && memcmp(field[i], names[k], size[i]) == 0) {
+            if (column[k] < 0 && size[i] == strlen(names[k]) &&
+                memcmp(field[i], names[k], size[i]) == 0) {
                 column[k] = i;
                 found++;
             }

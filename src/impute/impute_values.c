@@ -146,6 +146,14 @@ static void do_rounds(struct flow *flow, struct tess_error *error)
     tess_progress_release(&progress);
 }
 
+int tess_imputation_must_stop(struct imputation *work, MPI_Comm comm)
+{
+    int stop = tess_preempt_signal() != 0 || tess_deadline_over(&work->deadline, 0);
+
+    MPI_Allreduce(MPI_IN_PLACE, &stop, 1, MPI_INT, MPI_MAX, comm);
+    return stop;
+}
+
 int tess_imputation_write_values(struct imputation *work, struct tess_writer *file, MPI_Comm comm,
                                  struct tess_error *error)
 {

@@ -337,7 +337,12 @@ int tess_rundir_find(const char *path, struct tess_strings *checkpoint, char **s
     }
     if (error->code == TESS_OK)
         read_store_name(directory[0] ? directory : ".", store);
-    if (error->code == TESS_OK && checkpoint->n == 0)
+    if (error->code == TESS_OK && checkpoint->n == 0 && S_ISDIR(about.st_mode) &&
+        tess_rundir_holds_members(path))
+        tess_error_set(error, TESS_EDATA,
+                       "%s: holds members, each of them a model: name one, as %s/member-1", path,
+                       path);
+    else if (error->code == TESS_OK && checkpoint->n == 0)
         tess_error_set(error, TESS_EDATA, "%s: this directory holds no checkpoint", path);
     tess_free(directory);
     return error->code;

@@ -186,6 +186,7 @@ static int begin(struct work *work, struct tess_error *error)
 }
 
 #define THREAD_BYTES 4e6 /* of each thread's tiles */
+#define MERGE_BYTES  100 /* of a line among those with the same row */
 #define LINE_BYTES   150 /* of a line and its value as text, on rank 0 */
 
 /* Bytes of a value on its way: numbers, places, sums, text, on its rank; and text on rank 0. */
@@ -193,17 +194,20 @@ static double value_bytes(const struct work *work)
 {
     double members = work->model.n_members > 1 ? 2 : 1;
 
-    return members * (90.0 / work->n_ranks + LINE_BYTES);
+    return members * ((90.0 + MERGE_BYTES) / work->n_ranks + LINE_BYTES);
 }
 
 /* How many values may be on their way, and what is left for the model's rows. */
 static int plan_memory(struct work *work, struct tess_error *error)
 {
-    double program = tess_platform_memory(0), given = work->queries->memory, fixed, least, left;
+    double own[2] = {tess_platform_memory(0), THREAD_BYTES * omp_get_max_threads()};
+    double program, given = work->queries->memory, fixed, least, left;
     double width = work->readout.n ? (double)work->readout.n : 1, rows;
 
-    MPI_Allreduce(MPI_IN_PLACE, &program, 1, MPI_DOUBLE, MPI_MAX, work->comm);
-    fixed = program + THREAD_BYTES * omp_get_max_threads() +
+    /* Of the rank that needs most: rounds are alike on all, whatever their threads. */
+    MPI_Allreduce(MPI_IN_PLACE, own, 2, MPI_DOUBLE, MPI_MAX, work->comm);
+    program = own[0];
+    fixed = own[0] + own[1] +
             tess_model_working_bytes(&work->model,
                                      work->readout.n ? TESS_MODEL_ROWS : TESS_MODEL_LISTED);
     least = value_bytes(work) * fmax(width * work->n_ranks, 1 << 14);
@@ -261,6 +265,7 @@ static char *deal(struct work *work, int *more, struct tess_error *error)
 
     most = most < 1 ? 1 : most < LINES ? most : LINES;
     for (int r = 0; r < work->n_ranks && work->rank == 0 && error->code == TESS_OK; r++) {
+        work->reader.most_text = (size_t)(work->round * LINE_BYTES / work->n_ranks * (r + 1));
         tess_query_reader_next(&work->reader, most, &block, error);
         *more |= block.n_lines > 0;
         packed[r] = tess_query_block_pack(&block, &bytes[r]);
@@ -308,27 +313,49 @@ static char *text_of(const struct work *work, const struct tess_query_block *blo
     return text;
 }
 
+/* Values in the order of the lines. */
+static float *in_order(float *value, const int64_t *place, int64_t n)
+{
+    float *out;
+
+    if (!value || !place)
+        return value;
+    out = TESS_NEW(float, n);
+    for (int64_t k = 0; k < n; k++)
+        out[k] = value[place[k]];
+    tess_free(value);
+    return out;
+}
+
 /* The text of this rank's block, own of the caller. */
 static char *predict(struct work *work, const struct tess_query_block *block, int64_t *n,
                      struct tess_error *error)
 {
+    struct tess_query_block merged = {0};
+    int64_t *place = work->readout.n ? NULL : tess_query_block_merge(block, &merged);
+    const struct tess_query_block *asked = place ? &merged : block;
     int64_t values =
         work->readout.n ? block->n_rows * work->readout.n : block->readout_first[block->n_rows];
     float *out = TESS_NEW(float, values),
           *deviation = work->model.n_members > 1 ? TESS_NEW(float, values) : NULL;
-    const struct tess_rows rows = {block->n_rows, block->member_first, block->member,
-                                   block->context};
+    const struct tess_rows rows = {asked->n_rows, asked->member_first, asked->member,
+                                   asked->context};
     struct tess_model_columns columns = {.n_readouts = work->readout.n,
                                          .readout = work->readout.n ? work->readout.member
-                                                                    : block->readout,
+                                                                    : asked->readout,
                                          .out = out,
                                          .deviation = deviation,
-                                         .first = work->readout.n ? NULL : block->readout_first};
+                                         .first = work->readout.n ? NULL : asked->readout_first};
     char *text = NULL;
 
     *n = 0;
-    if (tess_blender_predict(&work->blender, &rows, &columns, error) == TESS_OK)
+    if (tess_blender_predict(&work->blender, &rows, &columns, error) == TESS_OK) {
+        out = in_order(out, place, values);
+        deviation = in_order(deviation, place, values);
         text = text_of(work, block, out, deviation, n);
+    }
+    tess_query_block_release(&merged);
+    tess_free(place);
     tess_free(out);
     tess_free(deviation);
     return text;

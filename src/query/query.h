@@ -19,6 +19,10 @@ struct tess_query_block {
 };
 void tess_query_block_clear(struct tess_query_block *block);
 void tess_query_block_release(struct tess_query_block *block);
+/* A block whose lines name readouts, with each row once: `out`, own of the caller. Value k of the
+ * block is value place[k] of `out`; own of the caller. NULL, and `out` is empty, if each row is
+ * there once already. */
+int64_t *tess_query_block_merge(const struct tess_query_block *block, struct tess_query_block *out);
 /* In one piece, own of the caller, of so many bytes; and pointers into such a piece. */
 char *tess_query_block_pack(const struct tess_query_block *block, int64_t *bytes);
 void tess_query_block_view(struct tess_query_block *block, char *packed);
@@ -50,7 +54,7 @@ struct tess_query_reader {
     char *waiting; /* the first line, if it is no header; own */
     /* lines of all blocks of a round, as they go out, each with its NUL */
     char *text;
-    size_t n_text, room_text;
+    size_t n_text, room_text, most_text; /* long lines: a block ends there, too */
 };
 /* Opens it and finds out which columns there are; `header` is what their names become, own of the
  * caller. TESS_EDATA. To be released in either case. */

@@ -91,22 +91,23 @@ static int find_columns(struct tess_query_reader *reader, const struct tess_stri
            reader->column[TESS_QUERY_PERTURBATION].place >= 0;
 }
 
-/* No header: a context, a perturbation and maybe a readout that the model knows. */
+/* No header: a context, a perturbation and maybe a readout that the model knows; one of them is
+ * enough where unknown ones are allowed. */
 static int is_query(struct tess_query_reader *reader, const struct tess_strings *name)
 {
-    int known = name->n == 2 || name->n == 3;
+    int fits = name->n == 2 || name->n == 3, known = 0;
 
     for (int i = 0; i < TESS_QUERY_COLUMNS; i++)
-        reader->column[i].place = known && i < (int)name->n ? i : -1;
-    for (int i = 0; known && i < (int)name->n; i++) {
+        reader->column[i].place = fits && i < (int)name->n ? i : -1;
+    for (int i = 0; fits && i < (int)name->n; i++) {
         const struct tess_field field = {name->item[i], strlen(name->item[i])};
 
         reader->column[i].place = 0;
         read_column(&reader->column[i], &field, i == TESS_QUERY_PERTURBATION);
         reader->column[i].place = i;
-        known = reader->column[i].n_members > 0;
+        known += reader->column[i].n_members > 0;
     }
-    return known;
+    return fits && known >= (reader->queries->unknown ? 1 : (int)name->n);
 }
 
 /* The first line that is neither empty nor a comment; NULL with the error. */
@@ -321,7 +322,8 @@ int tess_query_reader_next(struct tess_query_reader *reader, int64_t most,
     int more = 1;
 
     tess_query_block_clear(block);
-    while (block->n_lines < most && more == 1 && error->code == TESS_OK) {
+    while (block->n_lines < most && reader->n_text < reader->most_text && more == 1 &&
+           error->code == TESS_OK) {
         char *line;
         size_t n;
 

@@ -141,6 +141,9 @@ static void split_ranks(struct members *members)
     members->number = (int)((((int64_t)members->rank + 1) * groups - 1) / members->n_ranks);
     MPI_Comm_split(members->comm, members->number, members->rank, &members->group);
     MPI_Comm_rank(members->group, &rank);
+    /* Progress is the first group's alone; what goes wrong in another is said, too. */
+    if (rank == 0 && members->rank != 0 && tess_log_level == TESS_LOG_NONE)
+        tess_log_level = TESS_LOG_WARN;
     tess_halt_init(&members->halt, rank == 0 && groups > 1, members->comm);
 }
 
@@ -159,7 +162,7 @@ static int settings_of(const struct members *members, int64_t i, struct tess_con
 {
     const char *whole = members->run.directory ? members->run.directory
                                                : members->config->run.directory; /* a dry run */
-    char *directory = tess_rundir_member(whole, i + 1), seed[32];
+    char *directory = whole[0] ? tess_rundir_member(whole, i + 1) : tess_strdup(""), seed[32];
     const char *where = "a member";
 
     *config = *members->config;

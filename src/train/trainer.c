@@ -207,15 +207,15 @@ static void choose_kind(struct tess_trainer *trainer)
 static void choose_precision(struct tess_trainer *trainer)
 {
     int64_t *precision = &trainer->config.train.precision;
+    int many = trainer->config.model.kind == TESS_KIND_MLP && trainer->shape.layers > 1;
 
     trainer->precision_asked = *precision;
     if (*precision != TESS_PRECISION_AUTO)
         return;
-    *precision = tess_precision_is_low(*precision) && trainer->shape.layers > 1
-                     ? TESS_PRECISION_BFLOAT16
-                     : TESS_PRECISION_FLOAT32;
+    *precision = tess_precision_is_low(*precision) && many ? TESS_PRECISION_BFLOAT16
+                                                           : TESS_PRECISION_FLOAT32;
     tess_info("train.precision: %s is chosen, as %s", tess_precision_name((int)*precision),
-              trainer->shape.layers < 2 ? "there are no products between hidden layers"
+              !many ? "few products or none are those of hidden layers"
               : *precision == TESS_PRECISION_BFLOAT16
                   ? "the processor has a unit for bfloat16"
                   : "the processor has no unit for bfloat16 that pays");

@@ -52,7 +52,8 @@ int tess_unfinished_is(const char *path)
     return is;
 }
 
-/* The output itself: nothing, or of the same key, or in the way. */
+/* The output itself: nothing, or of the same key, or in the way; what is to be replaced is not
+ * in the way, and what is the same already is left as it is. */
 static void look_at_output(struct tess_unfinished *unfinished,
                            const struct tess_unfinished_wish *wish, struct tess_error *error)
 {
@@ -65,7 +66,7 @@ static void look_at_output(struct tess_unfinished *unfinished,
     differs = made ? tess_record_differences(made, wish->key) : NULL;
     if (made && !differs)
         unfinished->state = TESS_UNFINISHED_WHOLE;
-    else
+    else if (!wish->replace)
         tess_error_set(error, TESS_ECREATE,
                        "%s: exists already%s%s: name another output, or replace it with --force",
                        wish->output, differs ? ", made of something else: " : "",
@@ -112,7 +113,7 @@ static int look(struct tess_unfinished *unfinished, const struct tess_unfinished
 {
     char *record = beside(unfinished->part, "json");
 
-    if (!wish->replace && is_there(wish->output))
+    if (is_there(wish->output) && !(wish->replace && wish->fresh))
         look_at_output(unfinished, wish, error);
     if (error->code == TESS_OK && unfinished->state == TESS_UNFINISHED_NONE && !wish->fresh &&
         (is_there(record) || is_there(unfinished->part)))

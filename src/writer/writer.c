@@ -136,10 +136,11 @@ static struct tess_unfinished_wish wish_of(const struct tess_writer_type *type, 
                                          .fresh = again->fresh};
 }
 
-int tess_writer_look(struct tess_unfinished *there, const char *path, int64_t n_rows,
-                     const struct tess_writer_again *again, struct tess_error *error)
+int tess_writer_look(struct tess_unfinished *there, const char *path,
+                     const struct tess_writer_shape *shape, struct tess_error *error)
 {
-    const struct tess_unfinished_wish wish = wish_of(promised(path), path, n_rows, again);
+    const struct tess_unfinished_wish wish =
+        wish_of(shape->type ? shape->type : promised(path), path, shape->n_rows, shape->again);
 
     return tess_unfinished_look(there, &wish, error);
 }
@@ -410,11 +411,12 @@ int tess_writer_finish(struct tess_writer *writer, int sums, struct tess_error *
 {
     double start = tess_clock(), closed;
 
-    if (writer->sealed && writer->rank == 0)
-        tess_record_unseal(&writer->unfinished->record, writer->unfinished->part, error);
+    /* Not before all values are on the disk does it begin as a whole file does. */
     tess_stream_sync(&writer->stream, error);
     if (tess_agree(writer->comm, error) == TESS_OK && !writer->sealed)
         writer->type->finish(writer, error);
+    else if (error->code == TESS_OK && writer->rank == 0)
+        tess_record_unseal(&writer->unfinished->record, writer->unfinished->part, error);
     tess_agree(writer->comm, error);
     closed = tess_clock();
     commit(writer, sums, error);

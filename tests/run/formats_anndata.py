@@ -551,7 +551,8 @@ def judge_columns(got, frame, path, axis, found):
             right = [None if k < 0 else levels[k] for k in found[f"{axis}/{column}/codes"]]
             check([None if pd.isna(v) else v for v in values] == right, f"{path}: {axis}['{column}']")
         else:
-            check(values.tolist() == found[f"{axis}/{column}"].tolist(), f"{path}: {axis}['{column}']")
+            right = [x.decode() if isinstance(x, bytes) else x for x in found[f"{axis}/{column}"].tolist()]
+            check(values.tolist() == right, f"{path}: {axis}['{column}']")
 
 
 def judge():

@@ -74,7 +74,7 @@ def network(run, kind, alone):
 def forward(run, perturbations, context, kind="mlp", alone=False):
     """(perturbation sets, readouts) by the definition in network.h, in double precision."""
     table_p, table_r, table_c, w = network(run, kind, alone)
-    silu = lambda z: z / (1 + np.exp(-z))
+    silu, relu = (lambda z: z / (1 + np.exp(-z))), (lambda z: np.maximum(z, 0))  # model.activation: auto
     p = np.array([np.mean([table_p[x] for x in q.split("+")], 0) for q in perturbations])
     c, r = table_c[context], np.array(list(table_r.values()))
     if kind == "mlp":
@@ -83,7 +83,7 @@ def forward(run, perturbations, context, kind="mlp", alone=False):
     if kind == "cp":
         h = (p @ w["wp"].T) * (1 + w["wg"] @ c) + w["wc"] @ c
     else:
-        h = silu(silu(p @ w["wp"].T + (0 if alone else w["wc"] @ c) + w["b1"]) @ w["w"].T + w["b"])
+        h = relu(relu(p @ w["wp"].T + (0 if alone else w["wc"] @ c) + w["b1"]) @ w["w"].T + w["b"])
     return (h @ w["wo"].T + w["bo"]) @ (c[None] if alone else r).T / np.sqrt(PLAIN["embedding_dim"])
 
 

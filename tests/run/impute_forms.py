@@ -107,15 +107,18 @@ def gctx():
 
 def gctx_of_cmap():
     """The same parts are where CMap's own files have them."""
-    files = glob.glob(f"{source}/../shared/data/formats/*.gctx")
+    files, compared = glob.glob(f"{source}/../shared/data/formats/*.gctx"), 0
     with h5py.File("all.gctx") as ours:
         for path in files:
             if not h5py.is_hdf5(path):
                 continue
             with h5py.File(path) as theirs:
                 for name in "0/DATA/0/matrix", "0/META/ROW/id", "0/META/COL/id":
-                    assert isinstance(theirs[name], h5py.Dataset) and ours[name].ndim == theirs[name].ndim
+                    if name in theirs:  # some are cut down to a part
+                        assert isinstance(theirs[name], h5py.Dataset) and ours[name].ndim == theirs[name].ndim
+                        compared += 1
                 assert ours.attrs["version"] == b"GCTX1.0"
+    assert compared > 0 or not files
 
 
 def halves():
