@@ -175,9 +175,7 @@ static void write_context(struct imputation *work, int64_t context, MPI_Comm com
 {
     json_t *all = work->key;
 
-    work->key = json_deep_copy(all);
-    json_object_set_new(work->key, "contexts",
-                        json_string(work->model.context.symbol[work->context.member[context]]));
+    work->key = tess_imputation_context_key(work, context);
     write_file(work, comm, error);
     json_decref(work->key);
     work->key = all;

@@ -94,6 +94,8 @@ int tess_imputation_check_room(const struct imputation *work, double bytes, MPI_
                                struct tess_error *error);
 int tess_imputation_plan_blocks(struct imputation *work, MPI_Comm comm, struct tess_error *error);
 
+/* The key of the file of the i-th chosen context alone; own of the caller. Rank 0's counts. */
+json_t *tess_imputation_context_key(const struct imputation *work, int64_t context);
 /* What decides bits, labels and layout, by name, in words (impute_key.c): the key of an unfinished
  * file, and a note in the whole one. Collective. */
 void tess_imputation_make_key(struct imputation *work, MPI_Comm comm);

@@ -50,19 +50,36 @@ static char *rows_text(const struct imputation *work)
                        (uint64_t)XXH3_64bits(part, sizeof part));
 }
 
-static char *observed_text(const struct imputation *work)
+/* Of sorted keys from `first` on, below `end`, as if they began at 0. */
+static uint64_t hash_keys(const struct imputation_keys *keys, int64_t first, int64_t end)
+{
+    int64_t *part = TESS_NEW(int64_t, keys->n), n = 0;
+    uint64_t hash;
+
+    for (int64_t i = 0; i < keys->n; i++)
+        if (keys->key[i] >= first && keys->key[i] < end)
+            part[n++] = keys->key[i] - first;
+    hash = n > 0 ? XXH3_64bits(part, (size_t)n * sizeof *part) : 0;
+    tess_free(part);
+    return hash;
+}
+
+/* What is marked: of contexts `first` … `end` - 1 of those that are chosen. */
+static char *observed_text(const struct imputation *work, int64_t first, int64_t end)
 {
     const struct imputation_marks *marks = &work->marks;
-    const struct imputation_keys *keys[] = {&marks->observed, &marks->trained,
-                                            &marks->set,      &marks->component,
-                                            &marks->context,  &marks->component_here};
-    uint64_t part[6] = {0};
+    int64_t sets = tess_imputation_n_sets(work), components = work->model.perturbation.n;
+    uint64_t part[7];
 
     if (!marks->known)
         return tess_strdup("none");
-    for (int i = 0; i < 6; i++)
-        if (keys[i]->n > 0)
-            part[i] = XXH3_64bits(keys[i]->key, (size_t)keys[i]->n * sizeof *keys[i]->key);
+    part[0] = hash_keys(&marks->observed, first * sets, end * sets);
+    part[1] = hash_keys(&marks->trained, first * sets, end * sets);
+    part[2] = hash_keys(&marks->set, 0, INT64_MAX);
+    part[3] = hash_keys(&marks->component, 0, INT64_MAX);
+    part[4] = hash_keys(&marks->context, first, end);
+    part[5] = hash_keys(&marks->component_here, first * components, end * components);
+    part[6] = (uint64_t)marks->other;
     return tess_format("%016" PRIx64, (uint64_t)XXH3_64bits(part, sizeof part));
 }
 
@@ -123,7 +140,7 @@ void tess_imputation_make_key(struct imputation *work, MPI_Comm comm)
     add(key, "blend", blend_text(work));
     add(key, "calibration", calibration_text(work));
     add(key, "precision", tess_strdup(tess_model_precision(&work->model)));
-    add(key, "observed", observed_text(work));
+    add(key, "observed", observed_text(work, 0, work->context.n));
     dumped = json_dumps(key, 0);
     text = tess_strdup(dumped ? dumped : "{}");
     free(dumped); /* Jansson's own */
@@ -131,6 +148,15 @@ void tess_imputation_make_key(struct imputation *work, MPI_Comm comm)
     tess_broadcast_text(comm, &text);
     work->key = json_loads(text, 0, NULL);
     tess_free(text);
+}
+
+json_t *tess_imputation_context_key(const struct imputation *work, int64_t context)
+{
+    json_t *key = json_deep_copy(work->key);
+
+    add(key, "contexts", tess_strdup(work->model.context.symbol[work->context.member[context]]));
+    add(key, "observed", observed_text(work, context, context + 1));
+    return key;
 }
 
 int tess_imputation_write_key(const struct imputation *work, struct tess_writer *file,

@@ -4,6 +4,7 @@ control, kept measured values, what was trained on, a file for each context; the
 import glob
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -257,14 +258,31 @@ def per_context():
     np.testing.assert_array_equal(anndata.read_h5ad("each1/C2.h5ad").X, anndata.read_h5ad("each3/C2.h5ad").X)
     run("-q", "impute", "run", "--per-context", "turned", "--format", "gctx", "-c", "C2")
     assert sorted(os.listdir("turned"))[0] == "C2.gctx"
+    said = run("impute", "run", "--per-context", "turned", "--format", "gctx", "-c", "C1,C2", "--force")
+    assert said.count("complete already") == 1 and "C1.gctx" in os.listdir("turned")  # contexts may be added
+    assert "made of something else" in run("impute", "run", "--per-context", "turned", "--format", "gctx", "-c", "C1", "-p", "P01", code=73)
+    assert "would be begun" in run("impute", "run", "-o", "turned.name", "--format", "gctx", "--dry-run")
     run("-q", "impute", "run", "--per-context", "listed", "--triples", "triples.tsv")
     assert [anndata.read_h5ad(f"listed/{c}.h5ad").shape[0] for c in ("C1", "C2", "C3")] == [1, 2, 1]
+
+
+def another_split():
+    """What was trained on is not to be learned from a store whose split has changed since."""
+    shutil.copy("s.prc.h5", "split.prc.h5")
+    train("split", "data.store=split.prc.h5")
+    run("-q", "split", "split.prc.h5", "--random", "--seed", 99)
+    said = impute("split.h5ad", model=("split",))
+    data = anndata.read_h5ad("split.h5ad")
+    assert "its split has changed" in said and "observed" in data.obs and "trained" not in data.obs, (said, data.obs.columns)
+    assert "give --store" in impute("split_kept.h5ad", "--observed", "keep", model=("split",), code=65)
+    impute("split_kept.h5ad", "--observed", "keep", "--store", "split.prc.h5", model=("split",))
 
 
 def refusals():
     before = sorted(os.listdir("."))
     texts = {"one.txt": "P01\n", "twice.txt": "P01+P01\n", "three.txt": "P01+P02+P03\n", "odd.txt": "P01\tP99\n", "empty.txt": "\n",
-             "short.tsv": "P01\tR01\n", "odd.tsv": "P01\tR01\tC9\n", "odder.tsv": "P01\tR0\tC1\n", "head.tsv": "perturbation\treadout\tcontext\n"}
+             "short.tsv": "P01\tR01\n", "odd.tsv": "P01\tR01\tC9\n", "odder.tsv": "P01\tR0\tC1\n", "head.tsv": "perturbation\treadout\tcontext\n",
+             "thrice.tsv": "perturbation\tperturbation\tperturbation\nP01\tR01\tC1\n"}
     for name, text in texts.items():
         with open(name, "w") as file:
             file.write(text)
@@ -275,7 +293,7 @@ def refusals():
             (["--pairs", "all", "-p", "P01,control"], 2, ["no two perturbations"]), (["--pairs", "all", "-p", "P01+P05,P09"], 2, ["P01+P05"]),
             (["--pairs", "one.txt", "-p", "P01"], 2, ["--pairs all"]), (["--triples", "short.tsv"], 65, ["line 1", "tabs"]),
             (["--triples", "odd.tsv"], 65, ["C9", "C1"]), (["--triples", "odder.tsv"], 65, ["R0", "R01"]),
-            (["--triples", "head.tsv"], 65, ["no triples"]), (["--triples", "odd.tsv", "-c", "C1"], 2, ["leave out"]),
+            (["--triples", "head.tsv"], 65, ["no triples"]), (["--triples", "thrice.tsv"], 65, ["'perturbation'"]), (["--triples", "odd.tsv", "-c", "C1"], 2, ["leave out"]),
             (["--format", "gct"], 2, [".h5ad, .gctx"]), (["--format", "gctx", "--dtype", "float16"], 2, ["float16", "these do: .h5ad"]),
             (["--format", "gctx", "--observed", "keep"], 2, ["layers"]), (["--dtype", "float8"], 2, ["float32, float16"]),
             (["--observed", "all"], 2, ["predict, keep"]), (["--per-context", "x"], 2, ["-o"])):
@@ -291,6 +309,6 @@ cells = anndata.read_h5ad("cells.h5ad")
 run("-q", "import", "cells.h5ad", "-o", "s.prc.h5")
 train("run")
 impute("all.h5ad", "-p", "*,@combinations")
-for part in gctx, gctx_of_cmap, halves, pairs, triples, changes, kept, columns, per_context, refusals:
+for part in gctx, gctx_of_cmap, halves, pairs, triples, changes, kept, columns, per_context, another_split, refusals:
     part()
 print("ok")
