@@ -293,7 +293,7 @@ def refusals():
             (["--pairs", "all", "-p", "P01,control"], 2, ["no two perturbations"]), (["--pairs", "all", "-p", "P01+P05,P09"], 2, ["P01+P05"]),
             (["--pairs", "one.txt", "-p", "P01"], 2, ["--pairs all"]), (["--triples", "short.tsv"], 65, ["line 1", "tabs"]),
             (["--triples", "odd.tsv"], 65, ["C9", "C1"]), (["--triples", "odder.tsv"], 65, ["R0", "R01"]),
-            (["--triples", "head.tsv"], 65, ["no triples"]), (["--triples", "thrice.tsv"], 65, ["'perturbation'"]), (["--triples", "odd.tsv", "-c", "C1"], 2, ["leave out"]),
+            (["--triples", "head.tsv"], 65, ["no triples"]), (["--triples", "thrice.tsv"], 65, ["1 perturbation: perturbation"]), (["--triples", "odd.tsv", "-c", "C1"], 2, ["leave out"]),
             (["--format", "gct"], 2, [".h5ad, .gctx"]), (["--format", "gctx", "--dtype", "float16"], 2, ["float16", "these do: .h5ad"]),
             (["--format", "gctx", "--observed", "keep"], 2, ["layers"]), (["--dtype", "float8"], 2, ["float32, float16"]),
             (["--observed", "all"], 2, ["predict, keep"]), (["--per-context", "x"], 2, ["-o"])):
