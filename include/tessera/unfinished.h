@@ -78,6 +78,7 @@ struct tess_unfinished_wish {
     const char *kind, *machine;
     json_t *(*describe)(const char *path, struct tess_error *error); /* of a whole output */
     int replace; /* an output that is there */
+    int keep_same; /* but not one of this key, unless fresh */
     int fresh; /* nothing is gone on with */
 };
 

@@ -161,6 +161,7 @@ struct tess_writer_again {
     const char *machine; /* what else decides bits: the kernels. Borrowed */
     int replace; /* an output that is there */
     int fresh; /* nothing is gone on with */
+    int keep_same; /* what has this key is not replaced, unless fresh: one file of several */
 };
 
 /* What is to be written. */

@@ -154,7 +154,7 @@ static int write_file(struct imputation *work, MPI_Comm comm, struct tess_error 
 {
     char *machine = tess_imputation_machine(work);
     const struct tess_writer_again again = {work->key, machine, work->impute->replace,
-                                            work->impute->fresh};
+                                            work->impute->fresh, work->impute->directory != NULL};
     const struct tess_writer_shape shape = shape_of(work, &again);
     struct tess_writer file = {0};
 
@@ -216,7 +216,7 @@ static void tell_unfinished(struct imputation *work, struct tess_error *error)
 {
     char *machine = tess_imputation_machine(work);
     const struct tess_writer_again again = {work->key, machine, work->impute->replace,
-                                            work->impute->fresh};
+                                            work->impute->fresh, work->impute->directory != NULL};
     const struct tess_writer_shape shape = shape_of(work, &again);
     struct tess_unfinished there;
 

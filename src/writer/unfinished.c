@@ -52,8 +52,7 @@ int tess_unfinished_is(const char *path)
     return is;
 }
 
-/* The output itself: nothing, or of the same key, or in the way; what is to be replaced is not
- * in the way, and what is the same already is left as it is. */
+/* The output itself: of the same key, or in the way unless it is to be replaced. */
 static void look_at_output(struct tess_unfinished *unfinished,
                            const struct tess_unfinished_wish *wish, struct tess_error *error)
 {
@@ -113,7 +112,7 @@ static int look(struct tess_unfinished *unfinished, const struct tess_unfinished
 {
     char *record = beside(unfinished->part, "json");
 
-    if (is_there(wish->output) && !(wish->replace && wish->fresh))
+    if (is_there(wish->output) && (!wish->replace || (wish->keep_same && !wish->fresh)))
         look_at_output(unfinished, wish, error);
     if (error->code == TESS_OK && unfinished->state == TESS_UNFINISHED_NONE && !wish->fresh &&
         (is_there(record) || is_there(unfinished->part)))

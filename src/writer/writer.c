@@ -133,6 +133,7 @@ static struct tess_unfinished_wish wish_of(const struct tess_writer_type *type, 
                                          .machine = again->machine,
                                          .describe = type->describe,
                                          .replace = again->replace,
+                                         .keep_same = again->keep_same,
                                          .fresh = again->fresh};
 }
 

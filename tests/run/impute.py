@@ -134,7 +134,8 @@ def same_bits():
             env=env)
         model, file = (json.load(open(x)) for x in ("model.json", "file.json"))
         assert model["counts"]["experiments"] > 5
-        assert model["model"]["rmse"] == file["model"]["rmse"] and model["model"] == file["model"]
+        assert model["model"]["rmse"] == file["model"]["rmse"], (env.get("OPENBLAS_CORETYPE"), model["model"], file["model"])
+        assert model["model"] == file["model"], {k: (v, file["model"][k]) for k, v in model["model"].items() if v != file["model"][k]}
 
 
 def evaluate_both(store, runs, predictions, *more):
