@@ -83,7 +83,7 @@ def score(a, store, kind):
         for how, path in files.items():
             call("evaluate", run, "--blend", how, "--json", path)
     scores = {how: json.loads(path.read_text()) for how, path in files.items()}
-    blend, baselines = scores["on"]["source"]["blend"][0], scores["off"]["baselines"]
+    blend, baselines = json.loads((run / "blend.json").read_text()), scores["off"]["baselines"]
     return {"model": scores["off"]["model"]["rmse"], "blend": scores["on"]["model"]["rmse"], "weight": blend["weight"],
             "chosen": baselines[blend["baseline"]]["rmse"], **{b: baselines[b]["rmse"] for b in BASELINES}}
 
