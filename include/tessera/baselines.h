@@ -51,6 +51,11 @@ struct tess_baselines_options {
 int tess_baselines_init(struct tess_baselines *baselines, struct tess_profiles *profiles,
                         const struct tess_baselines_options *options, MPI_Comm comm,
                         struct tess_error *error);
+/* Bytes that learning takes, and what is learned, besides values that the profiles keep. Local. */
+double tess_baselines_bytes(const struct tess_profiles *profiles);
+/* Bytes that may be kept yet while `additive` is asked for: values that no rank but another has
+ * read, and sums of a perturbation's changes. Local. */
+double tess_baselines_growth(const struct tess_baselines *baselines);
 void tess_baselines_release(struct tess_baselines *baselines);
 
 /* What is asked for: perturbations in one context of the store, measured or not. Borrowed. */

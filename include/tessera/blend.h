@@ -100,6 +100,8 @@ struct tess_blend_request { /* borrowed */
     const struct tess_model *model;
     const char *store; /* or NULL: the one that the model was trained on */
     enum tess_blend_choice choice;
+    double
+        memory; /* that the rank may have in all; 0: no bound. Profiles may keep an eighth of it */
 };
 /* All of the above at once: whether the model is blended, its store, and what the baselines learn
  * from it. auto: without that store, or with another one, it warns and nothing is blended; on:
@@ -113,6 +115,10 @@ void tess_blend_store_release(struct tess_blend_store *of);
  * is the model's alone. Local; not by several threads at once. */
 int tess_blender_predict(const struct tess_blender *blender, const struct tess_rows *rows,
                          const struct tess_model_columns *columns, struct tess_error *error);
+/* Bytes that blending takes: of a value on its way (`listed`: rows with readouts of their own, each
+ * value maybe a row), and what its baselines may come to keep. 0 if nothing is blended. Local. */
+double tess_blender_value_bytes(const struct tess_blender *blender, int listed);
+double tess_blender_growth(const struct tess_blender *blender);
 /* "model (0.93) + linear (0.07)", of an ensemble with its mean weight; "model" if nothing is
  * blended; own of the caller. Local. */
 char *tess_blender_name(const struct tess_blender *blender);

@@ -17,8 +17,8 @@ struct tess_sums;
 
 /* Hash the file of `commit` (shared, broadcast.h) under its temporary name, claim its final one,
  * and commit FILE.sum beside that: TESS_ECREATE if another program was faster, whose sidecar then
- * stands. Blocks whose hashes this rank knows from writing them (`known`, may be NULL) are not read
- * back. Collective over comm. */
+ * stands. A marked file is hashed with the first bytes that it is to have. Blocks whose hashes this
+ * rank knows from writing them (`known`, may be NULL) are not read back. Collective over comm. */
 int tess_checksums_write(struct tess_commit *commit, const struct tess_sums *known, MPI_Comm comm,
                          struct tess_error *error);
 /* TESS_EDATA, naming the first damaged block or what else is wrong (missing, truncated, no

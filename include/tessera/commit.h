@@ -17,11 +17,21 @@
 
 struct tess_error;
 
+/* What an unfinished file begins with in the place of its own first bytes, so that nobody takes it
+ * for a whole one, under whatever name. */
+#define TESS_COMMIT_MARK      "\x89TSS\r\n?\n"
+#define TESS_COMMIT_MARK_SIZE 8
+#define TESS_COMMIT_UNFINISHED                                                                     \
+    "is an unfinished file of tessera impute, not a whole one: that command, given again, "        \
+    "completes it"
+
 struct tess_commit {
     char *path; /* final name; own */
     char *aside; /* temporary name in the same directory; own */
     int guest; /* another rank's: known here by name only */
     int kept; /* what is not finished stays: it is gone on from another time */
+    int marked; /* it begins with TESS_COMMIT_MARK; finish puts `head` there before it is renamed */
+    char head[TESS_COMMIT_MARK_SIZE];
     struct stat mine; /* the temporary file as it was created */
     struct stat before; /* PATH when writing began */
     int existed; /* was there such a file? */
@@ -36,6 +46,8 @@ int tess_commit_open(struct tess_commit *commit, const char *path, struct tess_e
  * not release, not a signal. */
 int tess_commit_open_kept(struct tess_commit *commit, const char *path, const char *aside,
                           struct tess_error *error);
+/* Marks the temporary file as unfinished until finish, and keeps its own first bytes. TESS_EIO. */
+int tess_commit_mark(struct tess_commit *commit, struct tess_error *error);
 /* What another rank has opened under these names: this one may open the file, and removes it, too,
  * if a signal ends it and it is not kept. */
 void tess_commit_join(struct tess_commit *commit, const char *path, const char *aside, int kept);
@@ -58,14 +70,6 @@ void tess_commit_abandon(void);
 
 /* Is NAME one of a temporary file? Then how long the name is that it is to have, else 0. */
 size_t tess_commit_is_aside(const char *name);
-
-/* What an unfinished file begins with in the place of its own first bytes, so that nobody takes it
- * for a whole one, under whatever name. */
-#define TESS_COMMIT_MARK      "\x89TSS\r\n?\n"
-#define TESS_COMMIT_MARK_SIZE 8
-#define TESS_COMMIT_UNFINISHED                                                                     \
-    "is an unfinished file of tessera impute, not a whole one: that command, given again, "        \
-    "completes it"
 
 /* Bytes that are free in the directory of PATH for whoever is not root; negative where the file
  * system does not say. */

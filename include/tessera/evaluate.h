@@ -29,6 +29,7 @@ struct tess_evaluate_options {
     const char *predictions; /* a file that is scored in the model's place, or NULL; borrowed */
     struct tess_strings control; /* further names of the control in that file; own of the caller */
     enum tess_blend_choice blend; /* is the model blended with a baseline? */
+    double memory; /* bytes that a rank may have; 0: as much as suits */
 };
 
 enum { TESS_METHODS = 1 + TESS_BASELINES }; /* the model, if there is one, stands first */
@@ -60,6 +61,7 @@ struct tess_evaluation {
     struct tess_evaluate_options options;
     MPI_Comm comm; /* borrowed */
     int n_threads; /* OMP_NUM_THREADS, or all cores of a single rank */
+    int64_t chunk; /* experiments that a rank scores at once, at most */
     struct tess_profiles profiles;
     struct tess_baselines baselines;
     struct tess_blender blender; /* if there is a model */
@@ -89,10 +91,11 @@ struct tess_evaluation {
     struct tess_group *group; /* (n_groups) all first, then contexts; rank 0; own */
 };
 
-/* model: NULL to score the baselines (or options->predictions) alone. Its readouts, contexts and
- * perturbations are found by name. Collective over comm. */
+/* TESS_EUSAGE if the memory is too small. model: NULL to score the baselines (or
+ * options->predictions) alone. Its readouts, contexts and perturbations are found by name.
+ * Collective over comm. */
 int tess_evaluate_run(struct tess_evaluation *evaluation, const struct tess_store *store,
-                      const struct tess_model *model, const struct tess_evaluate_options *options,
+                      struct tess_model *model, const struct tess_evaluate_options *options,
                       MPI_Comm comm, struct tess_error *error);
 void tess_evaluate_release(struct tess_evaluation *evaluation);
 

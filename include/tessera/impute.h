@@ -47,6 +47,7 @@ struct tess_impute {
     int delta; /* the change against the context's control, in place of values */
     int keep; /* measured training values stay, and the layer "observed" marks them */
     int half; /* values in float16 */
+    int level; /* values are deflated, 1 to 9; 0: they are not */
     enum tess_blend_choice blend; /* is the model blended with a baseline? */
     int precision; /* enum tess_precision: of the predictions */
     int dry_run; /* say what would be written, and stop */

@@ -38,6 +38,10 @@ struct tess_profiles {
  * baselines keep take as much again at most.) Local. */
 void tess_profiles_init(struct tess_profiles *profiles, const struct tess_store *store,
                         size_t bytes);
+/* So many bytes in place of those, before any value is read. Local. */
+void tess_profiles_allow(struct tess_profiles *profiles, size_t bytes);
+/* Bytes of all values, kept or not. Local. */
+double tess_profiles_bytes(const struct tess_profiles *profiles);
 void tess_profiles_release(struct tess_profiles *profiles);
 
 static inline int64_t tess_profiles_width(const struct tess_profiles *profiles, int64_t context)

@@ -3,6 +3,7 @@
  *                  bytes are TESS_COMMIT_MARK (commit.h), so that nobody takes it for a whole one
  *   OUT.part.json  the record: how far it is, and of what it is made
  *   OUT.part.lock  is locked by who writes it
+ *   OUT.part.deflated  of one whose values are deflated: the whole file while it is put together
  * Rows are finished in their order, so one number says which are, whoever has written them.
  *
  * Local, unless it says otherwise; of many ranks, rank 0 does all of it. */
@@ -16,11 +17,18 @@
 
 struct tess_error;
 
+#define TESS_UNFINISHED_DEFLATED "deflated"
+
 /* Where a matrix lies in a file. */
 #define TESS_WRITER_MATRICES 8
 struct tess_writer_place {
     char layer[64]; /* "": the matrix itself */
     int64_t place, bytes;
+    /* of one that waits as deflated chunks (src/writer/writer_deflated.h); chunk_rows 0: it is no
+     * such */
+    char dataset[96]; /* of the whole file, which it goes into */
+    int64_t chunk_rows, row_bytes;
+    int element; /* bytes of a value */
 };
 
 /* What OUT.part.json says. */
@@ -46,9 +54,8 @@ int tess_record_check(const struct tess_record *record, const char *part, struct
 /* The part's labels are whole and on the disk: takes its size, first bytes and labels' hash, and
  * marks it as unfinished. TESS_EIO. */
 int tess_record_seal(struct tess_record *record, const char *part, struct tess_error *error);
-/* All values are there: the first bytes are those of the whole file again. TESS_EIO. */
-int tess_record_unseal(const struct tess_record *record, const char *part,
-                       struct tess_error *error);
+/* Marks it again: its end may have come when it was to get its name. TESS_EIO. */
+int tess_record_mark(const char *part, struct tess_error *error);
 /* "kind of store: a (now b), …": what differs between two keys; NULL: nothing. Own of the caller.
  */
 char *tess_record_differences(const json_t *then, const json_t *now);
@@ -92,7 +99,7 @@ int tess_unfinished_look(struct tess_unfinished *unfinished,
  * while waiting for that one's end. */
 int tess_unfinished_open(struct tess_unfinished *unfinished,
                          const struct tess_unfinished_wish *wish, struct tess_error *error);
-/* The output has its name: the record goes. */
+/* The output has its name: record and part go. */
 void tess_unfinished_finish(struct tess_unfinished *unfinished);
 /* Gives back the lock; what was only begun goes. May run twice. */
 void tess_unfinished_release(struct tess_unfinished *unfinished);

@@ -26,13 +26,15 @@
 
 struct tess_error;
 struct tess_h5;
+struct tess_deflated;
 struct tess_problems;
 
 /* What a file may hold beside one dense matrix of float32; not every kind can. */
 enum tess_writer_part {
     TESS_WRITER_LAYERS = 1,
     TESS_WRITER_SPARSE = 2,
-    TESS_WRITER_HALF = 4 /* values in float16 */
+    TESS_WRITER_HALF = 4, /* values in float16 */
+    TESS_WRITER_PACKED = 8 /* values in deflated chunks */
 };
 
 enum tess_writer_axis { TESS_WRITER_ROWS, TESS_WRITER_READOUTS };
@@ -164,11 +166,24 @@ struct tess_writer_again {
     int keep_same; /* what has this key is not replaced, unless fresh: one file of several */
 };
 
+/* Matrices are shuffled and deflated, in chunks of whole rows. */
+struct tess_writer_packing {
+    int level; /* of deflation, 1 to 9; 0: they are not */
+    int64_t rows; /* of a chunk; what is put begins and ends at its multiples, or with the last row
+                   */
+};
+/* Rows of a chunk that suit: as many as 1 MB of whole rows has, `tile` rows doubled or halved until
+ * they do; no more than there are. Readers ask for rows, and keep a chunk of that size. Local. */
+int64_t tess_writer_chunk_rows(int64_t n_rows, int64_t row_bytes, int64_t tile);
+/* Memory of a rank that deflates such chunks, on its threads. Local. */
+double tess_writer_packing_bytes(int64_t chunk_bytes);
+
 /* What is to be written. */
 struct tess_writer_shape {
     const struct tess_writer_type *type; /* NULL: as the name's ending says */
     int64_t n_rows, n_readouts;
     unsigned parts; /* those of tess_writer_part that will be used */
+    struct tess_writer_packing packing; /* only with `again` */
     struct tess_writer_times
         *times; /* filled in by tess_writer_finish; NULL: nobody asks. Borrowed */
     /* NULL: in one go; an output that is there is replaced. Borrowed until the writer is open */
@@ -183,6 +198,8 @@ struct tess_writer {
     int rank;
     int64_t n_rows, n_readouts;
     unsigned parts;
+    struct tess_writer_packing packing;
+    struct tess_deflated *deflated; /* what deflating takes; NULL: nothing yet; own */
     struct tess_writer_times *times; /* borrowed; NULL */
     struct tess_unfinished *unfinished; /* rank 0, if it is written in several goes; own */
     int whole; /* the output is there already, of the same key: nothing is to be written */

@@ -313,6 +313,46 @@ static int move(const struct tess_commit *commit, struct tess_error *error)
     return error->code;
 }
 
+/* Puts n bytes at the beginning of a file, and brings it to the disk; 0 or -1. */
+static int put_head(const char *path, const char *head)
+{
+    int file = open(path, O_WRONLY | O_CLOEXEC), result;
+
+    if (file < 0)
+        return -1;
+    result = pwrite(file, head, TESS_COMMIT_MARK_SIZE, 0) == TESS_COMMIT_MARK_SIZE &&
+                     (fsync(file) == 0 || errno == EINVAL)
+                 ? 0
+                 : -1;
+    if (close(file) < 0)
+        result = -1;
+    return result;
+}
+
+int tess_commit_mark(struct tess_commit *commit, struct tess_error *error)
+{
+    FILE *file = fopen(commit->aside, "rb");
+    size_t n = file ? fread(commit->head, 1, sizeof commit->head, file) : 0;
+
+    if (file)
+        fclose(file);
+    if (tess_fail_here(error, commit->path) || n != sizeof commit->head ||
+        put_head(commit->aside, TESS_COMMIT_MARK) < 0)
+        return tess_error_set(error, TESS_EIO, "%s: cannot be written: is the disk full? %s",
+                              commit->aside, strerror(errno));
+    commit->marked = 1;
+    return TESS_OK;
+}
+
+/* All that belongs to it is there: the file begins as a whole one does. */
+static int unmark(const struct tess_commit *commit, struct tess_error *error)
+{
+    if (commit->marked && put_head(commit->aside, commit->head) < 0)
+        tess_error_set(error, TESS_EIO, "%s: cannot be written: %s", commit->aside,
+                       strerror(errno));
+    return error->code;
+}
+
 /* A place for tests to kill the process at, between rename and fsync. */
 static int renamed(const char *path)
 {
@@ -329,9 +369,9 @@ int tess_commit_finish(struct tess_commit *commit, struct tess_error *error)
     char *directory = tess_text_directory(commit->path);
 
     if (!tess_fail_here(error, commit->path)) {
-        if (tess_commit_claim(commit, error) == TESS_OK && move(commit, error) == TESS_OK &&
-            renamed(commit->path) && sync_path(directory, O_RDONLY | O_DIRECTORY) < 0 &&
-            errno != EINVAL)
+        if (tess_commit_claim(commit, error) == TESS_OK && unmark(commit, error) == TESS_OK &&
+            move(commit, error) == TESS_OK && renamed(commit->path) &&
+            sync_path(directory, O_RDONLY | O_DIRECTORY) < 0 && errno != EINVAL)
             tess_error_set(error, TESS_EIO, "%s: its directory cannot be brought to disk: %s",
                            commit->path, strerror(errno));
     }

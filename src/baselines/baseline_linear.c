@@ -350,6 +350,16 @@ static void fit(struct tess_linear *linear, const struct tess_profiles *profiles
     linear->solved[context] = info == 0;
 }
 
+double tess_linear_bytes(const struct tess_profiles *profiles)
+{
+    double readouts = (double)profiles->store->index.readout.n, k = TESS_LINEAR_FACTORS;
+
+    return 8 * k *
+               (2 * (double)profiles->n_units + (double)profiles->store->index.n_combinations +
+                k * (double)profiles->n_contexts) +
+           8 * readouts * (k + 4 * SKETCH);
+}
+
 int tess_linear_init(struct tess_linear *linear, const struct tess_learn *learn,
                      struct tess_error *error)
 {

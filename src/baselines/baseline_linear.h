@@ -24,6 +24,8 @@ struct tess_linear { /* factors of the training changes; the same on every rank 
 /* Collective over learn->comm. */
 int tess_linear_init(struct tess_linear *linear, const struct tess_learn *learn,
                      struct tess_error *error);
+/* Bytes that it takes, and more while it is made. Local. */
+double tess_linear_bytes(const struct tess_profiles *profiles);
 void tess_linear_release(struct tess_linear *linear);
 /* A perturbation's change in one context, in factors: z (TESS_LINEAR_FACTORS); returns 0 (and
  * zeroes) if it was trained on in no other context, or the context's regression has no solution.

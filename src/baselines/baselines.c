@@ -28,6 +28,8 @@ const char *tess_baseline_excuse(int baseline)
                : NULL;
 }
 
+#define SCAN_BYTES 24e6 /* of the units that are read at once, and what is made of them */
+
 /* Sums of the training units of one context at one readout, and of its control. */
 struct total {
     double sum, n, control, has_control;
@@ -179,6 +181,30 @@ int tess_baselines_init(struct tess_baselines *baselines, struct tess_profiles *
         return error->code;
     baselines->similar = TESS_NEW(struct tess_similar, 1);
     return tess_similar_init(baselines->similar, &learn, options->nearest_in, error);
+}
+
+double tess_baselines_bytes(const struct tess_profiles *profiles)
+{
+    double readouts = (double)profiles->store->index.readout.n,
+           panels = (double)profiles->readout_first[profiles->n_contexts],
+           contexts = (double)profiles->n_contexts,
+           combinations = (double)profiles->store->index.n_combinations;
+    double means = panels * (2 * sizeof(struct total) + 2 * sizeof(double)) + 24 * readouts;
+
+    return means + SCAN_BYTES + 16 * combinations + 8 * contexts * contexts +
+           tess_linear_bytes(profiles);
+}
+
+double tess_baselines_growth(const struct tess_baselines *baselines)
+{
+    const struct tess_profiles *profiles = baselines->profiles;
+    double unread = 0;
+
+    for (int64_t c = 0; c < profiles->n_contexts && profiles->keeps; c++)
+        if (!profiles->value[c])
+            unread += (double)(profiles->context_first[c + 1] - profiles->context_first[c]) *
+                      (double)tess_profiles_width(profiles, c) * sizeof(float);
+    return unread + tess_changes_growth(baselines->changes);
 }
 
 void tess_baselines_release(struct tess_baselines *baselines)

@@ -74,13 +74,27 @@ static void add_all(struct tess_changes *changes, int64_t combination, int64_t e
             add_unit(changes, profiles->trained[i], 1, sum, error);
 }
 
+static size_t sum_bytes(const struct tess_changes *changes)
+{
+    return (size_t)changes->profiles->store->index.readout.n * (sizeof(double) + sizeof(int32_t));
+}
+
+double tess_changes_growth(const struct tess_changes *changes)
+{
+    double all =
+               (double)changes->profiles->store->index.n_combinations * (double)sum_bytes(changes),
+           most = (double)changes->profiles->budget;
+
+    return (all < most ? all : most) - (double)changes->bytes;
+}
+
 /* Kept as long as there is room: later ones are made anew each time. */
 static struct tess_change_sum *everywhere(struct tess_changes *changes, int64_t combination,
                                           struct tess_error *error)
 {
     struct tess_change_sum *sum = &changes->of[combination];
     int64_t n = changes->profiles->store->index.readout.n;
-    size_t bytes = (size_t)n * (sizeof *sum->sum + sizeof *sum->count);
+    size_t bytes = sum_bytes(changes);
 
     if (sum->sum)
         return sum;

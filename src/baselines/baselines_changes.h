@@ -19,6 +19,8 @@ struct tess_changes {
 
 void tess_changes_init(struct tess_changes *changes, struct tess_profiles *profiles,
                        double *const *mean);
+/* Bytes that sums may yet take. Local. */
+double tess_changes_growth(const struct tess_changes *changes);
 void tess_changes_release(struct tess_changes *changes);
 /* Over all contexts but one where the combination is trained on, until the next call; NULL and an
  * error if values cannot be read. Local. */

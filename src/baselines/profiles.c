@@ -119,14 +119,20 @@ static void find_trained(struct tess_profiles *profiles)
     tess_free(next);
 }
 
-static int all_fit(const struct tess_profiles *profiles, size_t most)
+double tess_profiles_bytes(const struct tess_profiles *profiles)
 {
-    size_t bytes = 0;
+    double bytes = 0;
 
     for (int64_t c = 0; c < profiles->n_contexts; c++)
-        bytes += (size_t)(profiles->context_first[c + 1] - profiles->context_first[c]) *
-                 (size_t)tess_profiles_width(profiles, c) * sizeof(float);
-    return bytes <= most;
+        bytes += (double)(profiles->context_first[c + 1] - profiles->context_first[c]) *
+                 (double)tess_profiles_width(profiles, c) * sizeof(float);
+    return bytes;
+}
+
+void tess_profiles_allow(struct tess_profiles *profiles, size_t bytes)
+{
+    profiles->budget = bytes;
+    profiles->keeps = tess_profiles_bytes(profiles) <= (double)bytes;
 }
 
 void tess_profiles_init(struct tess_profiles *profiles, const struct tess_store *store,
@@ -136,7 +142,7 @@ void tess_profiles_init(struct tess_profiles *profiles, const struct tess_store 
     int64_t n = index->n_experiments, n_contexts = index->context.n;
     int64_t *first = TESS_NEW(int64_t, n_contexts + 1);
 
-    *profiles = (struct tess_profiles){.store = store, .n_contexts = n_contexts, .budget = bytes};
+    *profiles = (struct tess_profiles){.store = store, .n_contexts = n_contexts};
     profiles->context_first = TESS_NEW(int64_t, n_contexts + 1);
     profiles->readout_first = TESS_NEW(int64_t, n_contexts + 1);
     profiles->value = TESS_NEW(float *, n_contexts);
@@ -152,7 +158,7 @@ void tess_profiles_init(struct tess_profiles *profiles, const struct tess_store 
     find_units(profiles, first);
     find_readouts(profiles, first);
     find_trained(profiles);
-    profiles->keeps = all_fit(profiles, bytes);
+    tess_profiles_allow(profiles, bytes);
     tess_free(first);
 }
 

@@ -1,63 +1,38 @@
 /* blend_file.c -- blend.json of a run directory. */
 #include "tessera/blend.h"
 
-#include "tessera/alloc.h"
-#include "tessera/commit.h"
+#include "fitted.h"
+
 #include "tessera/error.h"
 #include "tessera/rundir.h"
-#include "tessera/text.h"
 
-#include <inttypes.h>
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define FORMAT "tessera-blend 1"
 
-static json_t *hash_json(uint64_t hash)
-{
-    return json_sprintf("%016" PRIx64, hash);
-}
-
 json_t *tess_blend_json(const struct tess_blend *blend)
 {
-    return json_pack("{s:s, s:s, s:f, s:f, s:I, s:I, s:f, s:f, s:o, s:o, s:o}", "format", FORMAT,
-                     "baseline", tess_baseline_name(blend->baseline), "weight", blend->weight,
-                     "mean_weight", blend->mean_weight, "experiments",
-                     (json_int_t)blend->n_experiments, "values", (json_int_t)blend->n_values,
-                     "model_rmse", blend->model_rmse, "baseline_rmse", blend->baseline_rmse,
-                     "model_hash", hash_json(blend->model_hash), "store_hash",
-                     hash_json(blend->store_hash), "split_hash", hash_json(blend->split_hash));
+    return json_pack(
+        "{s:s, s:s, s:f, s:f, s:I, s:I, s:f, s:f, s:o, s:o, s:o}", "format", FORMAT, "baseline",
+        tess_baseline_name(blend->baseline), "weight", blend->weight, "mean_weight",
+        blend->mean_weight, "experiments", (json_int_t)blend->n_experiments, "values",
+        (json_int_t)blend->n_values, "model_rmse", blend->model_rmse, "baseline_rmse",
+        blend->baseline_rmse, "model_hash", tess_fitted_hash(blend->model_hash), "store_hash",
+        tess_fitted_hash(blend->store_hash), "split_hash", tess_fitted_hash(blend->split_hash));
 }
 
 int tess_blend_write(const char *directory, const struct tess_blend *blend,
                      struct tess_error *error)
 {
-    char *path = tess_format("%s/%s", directory, TESS_RUN_BLEND), *lines;
     json_t *json = tess_blend_json(blend), *baselines = json_object();
-    char *text;
 
     for (int i = 0; i < TESS_BLEND_BASELINES; i++)
         json_object_set_new(baselines, tess_baseline_name(tess_blend_baselines[i]),
                             json_real(blend->validation_rmse[i]));
     json_object_set_new(json, "validation_rmse", baselines);
-    text = json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
-
-    lines = tess_format("%s\n", text ? text : "");
-    tess_commit_text(path, lines, error);
-    free(text); /* Jansson's own */
-    tess_free(lines);
-    tess_free(path);
+    tess_fitted_write(directory, TESS_RUN_BLEND, json, error);
     json_decref(json);
     return error->code;
-}
-
-static int parse_hash(const char *text, uint64_t *hash)
-{
-    int end = 0;
-
-    return strlen(text) == 16 && sscanf(text, "%16" SCNx64 "%n", hash, &end) == 1 && end == 16;
 }
 
 static int baseline_of(const char *name)
@@ -74,13 +49,12 @@ static int in_range(double weight)
 }
 
 /* What is wrong with it, or NULL. */
-static const char *parse(json_t *json, struct tess_blend *blend)
+static const char *parse(json_t *json, void *out)
 {
+    struct tess_blend *blend = out;
     const char *format, *baseline, *model, *store, *split;
     json_int_t experiments, values;
 
-    if (!json)
-        return "is no JSON";
     if (json_unpack(json, "{s:s, s:s, s:F, s:F, s:I, s:I, s:F, s:F, s:s, s:s, s:s}", "format",
                     &format, "baseline", &baseline, "weight", &blend->weight, "mean_weight",
                     &blend->mean_weight, "experiments", &experiments, "values", &values,
@@ -96,8 +70,9 @@ static const char *parse(json_t *json, struct tess_blend *blend)
         return "names a baseline that is none";
     if (!in_range(blend->weight) || !in_range(blend->mean_weight))
         return "has a weight that is not between 0 and 1";
-    if (!parse_hash(model, &blend->model_hash) || !parse_hash(store, &blend->store_hash) ||
-        !parse_hash(split, &blend->split_hash))
+    if (!tess_fitted_parse_hash(model, &blend->model_hash) ||
+        !tess_fitted_parse_hash(store, &blend->store_hash) ||
+        !tess_fitted_parse_hash(split, &blend->split_hash))
         return "has a hash that is none";
     return NULL;
 }
@@ -105,21 +80,8 @@ static const char *parse(json_t *json, struct tess_blend *blend)
 int tess_blend_read(const char *directory, struct tess_blend *blend, int *there,
                     struct tess_error *error)
 {
-    char *path = tess_format("%s/%s", directory, TESS_RUN_BLEND);
-    const char *wrong = NULL;
+    const struct tess_fitted_parser parser = {parse, blend};
 
     *blend = (struct tess_blend){.baseline = tess_blend_baselines[0]};
-    *there = access(path, F_OK) == 0;
-    if (*there) {
-        json_t *json = json_load_file(path, 0, NULL);
-
-        wrong = parse(json, blend);
-        json_decref(json);
-    }
-    if (wrong)
-        tess_error_set(error, TESS_EDATA,
-                       "%s: %s: remove it and run 'tessera train' again, which makes it anew", path,
-                       wrong);
-    tess_free(path);
-    return error->code;
+    return tess_fitted_read(directory, TESS_RUN_BLEND, &parser, there, error);
 }

@@ -333,6 +333,39 @@ int tess_blender_predict(const struct tess_blender *blender, const struct tess_r
     return error->code;
 }
 
+/* As many as are blended with; *additive: is that one among them? */
+static int count_baselines(const struct tess_blender *blender, int *additive)
+{
+    uint8_t blended[TESS_BASELINES] = {0};
+    int n = 0;
+
+    for (int i = 0; i < blender->n && blender->active; i++)
+        if (is_blended(&blender->blend[i]))
+            blended[blender->blend[i].baseline] = 1;
+    for (int b = 0; b < TESS_BASELINES; b++)
+        n += blended[b];
+    *additive = blended[TESS_ADDITIVE];
+    return n;
+}
+
+#define BLOCK_BYTES 32 /* what a block of memory takes beside what is in it */
+
+double tess_blender_value_bytes(const struct tess_blender *blender, int listed)
+{
+    int additive, n = count_baselines(blender, &additive);
+    double row = sizeof(struct said) + TESS_BASELINES + 1 + (4.0 + n) * BLOCK_BYTES;
+
+    return n == 0 ? 0 : n * sizeof(double) + (listed ? row + 2 * sizeof(int64_t) : 0);
+}
+
+double tess_blender_growth(const struct tess_blender *blender)
+{
+    int additive;
+
+    count_baselines(blender, &additive);
+    return additive ? tess_baselines_growth(blender->baselines) : 0;
+}
+
 char *tess_blender_name(const struct tess_blender *blender)
 {
     double weight = 0;

@@ -42,7 +42,8 @@ int tess_blender_open_store(struct tess_blender *blender, struct tess_blend_stor
     }
     if (tess_blender_check(blender, &of->store, choice, error) != TESS_OK || !blender->active)
         return error->code;
-    tess_profiles_init(&of->profiles, &of->store, TESS_PROFILES_BYTES);
+    tess_profiles_init(&of->profiles, &of->store,
+                       request->memory > 0 ? (size_t)(request->memory / 8) : TESS_PROFILES_BYTES);
     if (tess_baselines_init(&of->baselines, &of->profiles, &options, comm, error) == TESS_OK)
         tess_blender_join(blender, &of->baselines);
     return error->code;

@@ -1,20 +1,18 @@
 /* deviation.c -- deviation.json of a run with several members. */
 #include "tessera/deviation.h"
 
+#include "fitted.h"
+
 #include "tessera/alloc.h"
 #include "tessera/blend.h"
 #include "tessera/broadcast.h"
-#include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/model.h"
 #include "tessera/rundir.h"
 #include "tessera/text.h"
 
-#include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 #define FORMAT "tessera-deviation 1"
@@ -38,11 +36,6 @@ uint64_t tess_deviation_blend_hash(const struct tess_blender *blender)
     return hash;
 }
 
-static json_t *hash_json(uint64_t hash)
-{
-    return json_sprintf("%016" PRIx64, hash);
-}
-
 json_t *tess_deviation_json(const struct tess_deviation_file *file)
 {
     json_t *fits = json_array();
@@ -56,7 +49,7 @@ json_t *tess_deviation_json(const struct tess_deviation_file *file)
         json_array_append_new(
             fits,
             json_pack("{s:o, s:f, s:f, s:o, s:f, s:f, s:f, s:f}", "blend_hash",
-                      hash_json(fit->blend_hash), "scale", fit->calibration.scale, "noise",
+                      tess_fitted_hash(fit->blend_hash), "scale", fit->calibration.scale, "noise",
                       fit->calibration.noise, "rank_correlation", rank, "within_68",
                       fit->raw.share[0], "within_95", fit->raw.share[1], "calibrated_within_68",
                       fit->calibrated.share[0], "calibrated_within_95", fit->calibrated.share[1]));
@@ -64,31 +57,19 @@ json_t *tess_deviation_json(const struct tess_deviation_file *file)
     return json_pack("{s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "format", FORMAT, "members",
                      (json_int_t)file->n_members, "experiments", (json_int_t)file->n_experiments,
                      "values", (json_int_t)file->n_values, "fits", fits, "model_hash",
-                     hash_json(file->model_hash), "store_hash", hash_json(file->store_hash),
-                     "split_hash", hash_json(file->split_hash));
+                     tess_fitted_hash(file->model_hash), "store_hash",
+                     tess_fitted_hash(file->store_hash), "split_hash",
+                     tess_fitted_hash(file->split_hash));
 }
 
 int tess_deviation_write(const char *directory, const struct tess_deviation_file *file,
                          struct tess_error *error)
 {
-    char *path = tess_format("%s/%s", directory, TESS_RUN_DEVIATION), *lines;
     json_t *json = tess_deviation_json(file);
-    char *text = json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
 
-    lines = tess_format("%s\n", text ? text : "");
-    tess_commit_text(path, lines, error);
-    free(text); /* Jansson's own */
-    tess_free(lines);
-    tess_free(path);
+    tess_fitted_write(directory, TESS_RUN_DEVIATION, json, error);
     json_decref(json);
     return error->code;
-}
-
-static int parse_hash(const char *text, uint64_t *hash)
-{
-    int end = 0;
-
-    return strlen(text) == 16 && sscanf(text, "%16" SCNx64 "%n", hash, &end) == 1 && end == 16;
 }
 
 static const char *parse_fit(json_t *json, struct tess_deviation_fit *fit)
@@ -103,7 +84,7 @@ static const char *parse_fit(json_t *json, struct tess_deviation_fit *fit)
                     &fit->calibrated.share[1]) != 0)
         return "lacks a number of a fit";
     fit->rank_correlation = json_is_number(rank) ? json_number_value(rank) : NAN;
-    if (!parse_hash(hash, &fit->blend_hash))
+    if (!tess_fitted_parse_hash(hash, &fit->blend_hash))
         return "has a hash that is none";
     if (!(fit->calibration.scale >= 0 && fit->calibration.noise >= 0))
         return "has a scale or a noise below 0";
@@ -111,14 +92,13 @@ static const char *parse_fit(json_t *json, struct tess_deviation_fit *fit)
 }
 
 /* What is wrong with it, or NULL. */
-static const char *parse(json_t *json, struct tess_deviation_file *file)
+static const char *parse(json_t *json, void *out)
 {
+    struct tess_deviation_file *file = out;
     const char *format, *model, *store, *split, *wrong = NULL;
     json_int_t members, experiments, values;
     json_t *fits;
 
-    if (!json)
-        return "is no JSON";
     if (json_unpack(json, "{s:s, s:I, s:I, s:I, s:o, s:s, s:s, s:s}", "format", &format, "members",
                     &members, "experiments", &experiments, "values", &values, "fits", &fits,
                     "model_hash", &model, "store_hash", &store, "split_hash", &split) != 0)
@@ -128,8 +108,9 @@ static const char *parse(json_t *json, struct tess_deviation_file *file)
     if (!json_is_array(fits) || json_array_size(fits) < 1 ||
         json_array_size(fits) > TESS_DEVIATION_FITS)
         return "has no fits, or too many";
-    if (!parse_hash(model, &file->model_hash) || !parse_hash(store, &file->store_hash) ||
-        !parse_hash(split, &file->split_hash))
+    if (!tess_fitted_parse_hash(model, &file->model_hash) ||
+        !tess_fitted_parse_hash(store, &file->store_hash) ||
+        !tess_fitted_parse_hash(split, &file->split_hash))
         return "has a hash that is none";
     file->n_members = members;
     file->n_experiments = experiments;
@@ -143,23 +124,10 @@ static const char *parse(json_t *json, struct tess_deviation_file *file)
 int tess_deviation_read(const char *directory, struct tess_deviation_file *file, int *there,
                         struct tess_error *error)
 {
-    char *path = tess_format("%s/%s", directory, TESS_RUN_DEVIATION);
-    const char *wrong = NULL;
+    const struct tess_fitted_parser parser = {parse, file};
 
     *file = (struct tess_deviation_file){.n_fits = 0};
-    *there = access(path, F_OK) == 0;
-    if (*there) {
-        json_t *json = json_load_file(path, 0, NULL);
-
-        wrong = parse(json, file);
-        json_decref(json);
-    }
-    if (wrong)
-        tess_error_set(error, TESS_EDATA,
-                       "%s: %s: remove it and run 'tessera train' again, which makes it anew", path,
-                       wrong);
-    tess_free(path);
-    return error->code;
+    return tess_fitted_read(directory, TESS_RUN_DEVIATION, &parser, there, error);
 }
 
 /* Its number in `missing`, or -1: found. Rank 0. */

@@ -31,6 +31,7 @@ static const struct tess_option options[] = {
     {"resamples", 0, "N", "of perturbations, for the intervals (default 1000)"},
     {"halvings", 0, "N", "of the replicates, for the noise ceiling (default 20)"},
     {"seed", 0, "N", "of resamples and halvings (default 0)"},
+    {"memory", 0, "SIZE", "at most so much of each rank (500M, 2G); default: what suits"},
     {0},
 };
 
@@ -153,7 +154,8 @@ static int read_options(const struct tess_call *call, struct tess_evaluate_optio
                               split);
     if (tess_call_int(call, "resamples", 0, 1000000, &out->n_resamples, error) != TESS_OK ||
         tess_call_int(call, "halvings", 1, 60000, &out->n_halvings, error) != TESS_OK ||
-        tess_call_int(call, "seed", 0, INT64_MAX, &seed, error) != TESS_OK)
+        tess_call_int(call, "seed", 0, INT64_MAX, &seed, error) != TESS_OK ||
+        tess_call_size(call, "memory", &out->memory, error) != TESS_OK)
         return error->code;
     out->seed = (uint64_t)seed;
     return TESS_OK;

@@ -23,6 +23,8 @@ static const struct tess_option options[] = {
     {"delta", 0, NULL, "the change against the context's control, as the model predicts that"},
     {"observed", 0, "predict|keep", "keep: measured training values, marked in the layer observed"},
     {"dtype", 0, "float32|float16", "of values (default float32)"},
+    {"compress", 0, "[LEVEL]",
+     "values are deflated, 1 (fast) to 9 (default 4); every reader of HDF5 undoes it"},
     {"store", 0, "STORE", "marks what it measured (default: the store the model was trained on)"},
     {"blend", 0, "auto|on|off",
      "with the baseline that the training found best (default auto: where it pays)"},
@@ -52,6 +54,18 @@ static int read_word(const struct tess_call *call, const char *name, const char 
     return error->code;
 }
 
+/* Without a number it is the level that h5py takes, too. */
+static void read_level(const struct tess_call *call, struct tess_impute *impute,
+                       struct tess_error *error)
+{
+    const char *text = tess_call_option(call, "compress");
+    int64_t level = 4;
+
+    if (text && text[0])
+        tess_call_int(call, "compress", 1, 9, &level, error);
+    impute->level = text ? (int)level : 0;
+}
+
 static void read_forms(const struct tess_call *call, struct tess_impute *impute,
                        struct tess_error *error)
 {
@@ -62,6 +76,7 @@ static void read_forms(const struct tess_call *call, struct tess_impute *impute,
     impute->delta = tess_call_option(call, "delta") != NULL;
     read_word(call, "observed", (const char *const[]){"predict", "keep"}, &impute->keep, error);
     read_word(call, "dtype", (const char *const[]){"float32", "float16"}, &impute->half, error);
+    read_level(call, impute, error);
 }
 
 static int read_options(const struct tess_call *call, struct tess_impute *impute,

@@ -70,7 +70,8 @@ const struct tess_command tess_command_predict = {
         "these columns alone then, in this order. Each line goes out as it came in, with the\n"
         "prediction behind it, or one column a readout. Values are those of impute, to the bit.\n"
         "Of several models (seeds, or the members of one run) a value is the mean, and std their\n"
-        "standard deviation.",
+        "standard deviation; std_calibrated is that of a measured value, where the training fitted "
+        "it\n(deviation.json).",
     .options = options,
     .outputs = (const char *const[]){"output", NULL},
     .min_args = 2,

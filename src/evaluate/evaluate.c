@@ -67,7 +67,7 @@ static int learn(struct tess_evaluation *evaluation, struct tess_error *error)
 }
 
 int tess_evaluate_begin(struct tess_evaluation *evaluation, const struct tess_store *store,
-                        const struct tess_model *model, const struct tess_evaluate_options *options,
+                        struct tess_model *model, const struct tess_evaluate_options *options,
                         int always, struct tess_error *error)
 {
     MPI_Comm comm = evaluation->comm;
@@ -78,18 +78,20 @@ int tess_evaluate_begin(struct tess_evaluation *evaluation, const struct tess_st
         (struct tess_evaluation){.store = store, .model = model, .options = *options, .comm = comm};
     /* Several ranks share their host's cores: threads only if they are asked for. */
     evaluation->n_threads = n_ranks > 1 && !getenv("OMP_NUM_THREADS") ? 1 : omp_get_max_threads();
+    evaluation->chunk = TESS_EVALUATE_CHUNK;
     evaluation->model_source = tess_strdup(options->predictions ? options->predictions
                                            : model              ? model->path
                                                                 : "");
     tess_profiles_init(&evaluation->profiles, store, TESS_PROFILES_BYTES);
     if (tess_evaluate_choose(evaluation, error) == TESS_OK &&
+        (!always || tess_evaluate_plan(evaluation, model, error) == TESS_OK) &&
         open_blender(evaluation, error) == TESS_OK && (always || evaluation->blender.active))
         learn(evaluation, error);
     return error->code;
 }
 
 int tess_evaluate_run(struct tess_evaluation *evaluation, const struct tess_store *store,
-                      const struct tess_model *model, const struct tess_evaluate_options *options,
+                      struct tess_model *model, const struct tess_evaluate_options *options,
                       MPI_Comm comm, struct tess_error *error)
 {
     evaluation->comm = comm;

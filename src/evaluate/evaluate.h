@@ -4,11 +4,17 @@
 
 #include "tessera/evaluate.h"
 
+#define TESS_EVALUATE_CHUNK 256 /* experiments scored at once, at most */
+
 /* Who is scored on what: profiles, chosen experiments, the model's blend and, if it needs
  * them or `always`, the baselines. evaluation->comm is set before. Collective over it. */
 int tess_evaluate_begin(struct tess_evaluation *evaluation, const struct tess_store *store,
-                        const struct tess_model *model, const struct tess_evaluate_options *options,
+                        struct tess_model *model, const struct tess_evaluate_options *options,
                         int always, struct tess_error *error);
+/* What a rank needs, said; and shared out, if options.memory bounds it, to the model, the profiles
+ * and the chunks. Before values are read. TESS_EUSAGE if that is too little. Collective. */
+int tess_evaluate_plan(struct tess_evaluation *evaluation, struct tess_model *model,
+                       struct tess_error *error);
 /* What the model predicts for the scored experiments [begin, end) of one context: (end - begin,
  * readouts of the context), NaN where it cannot; deviation: of its members, the same, or NULL.
  * Local. */

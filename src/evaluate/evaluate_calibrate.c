@@ -29,7 +29,7 @@ static int is_made(const char *directory, const struct tess_model *model, MPI_Co
 /* One way to predict, another fit; off is the same as auto where that blends nothing. Collective.
  */
 static int fit(struct tess_deviation_file *file, const struct tess_store *store,
-               const struct tess_model *model, enum tess_blend_choice choice, MPI_Comm comm,
+               struct tess_model *model, enum tess_blend_choice choice, MPI_Comm comm,
                struct tess_error *error)
 {
     struct tess_evaluate_options options = {.split = TESS_VAL, .blend = choice};
@@ -55,7 +55,7 @@ static int fit(struct tess_deviation_file *file, const struct tess_store *store,
 }
 
 /* The members' predictions of the validation values. Collective. */
-static int make(const char *directory, const struct tess_model *model, MPI_Comm comm,
+static int make(const char *directory, struct tess_model *model, MPI_Comm comm,
                 struct tess_error *error)
 {
     struct tess_deviation_file file = {.model_hash = model->hash, .n_members = model->n_members};

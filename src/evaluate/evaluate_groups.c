@@ -9,7 +9,6 @@
 #include "tessera/log.h"
 
 #define CHUNK_SCORES ((int64_t)1 << 13) /* halvings' scores of a chunk, at most */
-#define CHUNK        256 /* and experiments */
 
 /* Sums over the experiments of a group, as they come in on rank 0. */
 struct sums {
@@ -17,9 +16,10 @@ struct sums {
     struct tess_ceiling_parts ceiling;
 };
 
-/* Experiments are cut into chunks, each of one context, by the store and the options alone. Ranks
- * take them in turn; each round's scores go to rank 0, which adds them up in the order of the
- * experiments: the same bits on any number of ranks, and no more than a round is ever held. */
+/* Experiments are cut into chunks, each of one context, by the store and the options alone (with
+ * --memory, by what that leaves). Ranks take them in turn; each round's scores go to rank 0, which
+ * adds them up in the order of the experiments: the same bits on any number of ranks, and no more
+ * than a round is ever held. */
 struct scoring {
     struct tess_evaluation *evaluation;
     int rank, n_ranks;
@@ -42,7 +42,7 @@ static void cut(struct scoring *scoring)
     const struct tess_evaluation *evaluation = scoring->evaluation;
     int64_t most = CHUNK_SCORES / evaluation->options.n_halvings;
 
-    most = most < 1 ? 1 : most > CHUNK ? CHUNK : most;
+    most = most < 1 ? 1 : most > evaluation->chunk ? evaluation->chunk : most;
     scoring->first = TESS_NEW(int64_t, evaluation->n + 1);
     for (int64_t i = 0, begin = 0; i < evaluation->n; i++)
         if (i + 1 == evaluation->n || i + 1 - begin == most ||

@@ -44,9 +44,16 @@ static int same(const struct record *a, const struct record *b)
            memcmp(a->sum, b->sum, (size_t)blocks_of(a->bytes) * sizeof *a->sum) == 0;
 }
 
+/* A file to be hashed; `head`: what its first bytes are to be (commit.h), or NULL: as they are. */
+struct hashed {
+    const char *path, *head;
+    int64_t bytes;
+};
+
 /* One block of an open file; 0 if it cannot be read whole. */
-static int hash_block(int file, int64_t block, int64_t bytes, char *buffer, uint64_t *sum)
+static int hash_block(int file, const struct hashed *of, int64_t block, char *buffer, uint64_t *sum)
 {
+    int64_t bytes = of->bytes;
     int64_t first = block * BLOCK, n = bytes - first < BLOCK ? bytes - first : BLOCK, done = 0;
 
     errno = 0;
@@ -57,6 +64,8 @@ static int hash_block(int file, int64_t block, int64_t bytes, char *buffer, uint
             return 0;
         done += got;
     }
+    if (block == 0 && of->head)
+        memcpy(buffer, of->head, TESS_COMMIT_MARK_SIZE);
     *sum = XXH3_64bits(buffer, (size_t)n);
     return 1;
 }
@@ -82,25 +91,25 @@ static void take_known(const struct tess_sums *known, MPI_Comm comm, struct reco
 /* Hashes of all blocks on every rank, each computed by one: when it was written, or now.
  * Collective.
  */
-static int hash_file(const char *path, int64_t bytes, const struct tess_sums *known, MPI_Comm comm,
+static int hash_file(const struct hashed *of, const struct tess_sums *known, MPI_Comm comm,
                      struct record *out, struct tess_error *error)
 {
-    int64_t n = blocks_of(bytes), turn = 0;
+    int64_t n = blocks_of(of->bytes), turn = 0;
     char *buffer = TESS_NEW(char, BLOCK);
     uint8_t *has = TESS_NEW(uint8_t, n);
-    int file = open(path, O_RDONLY | O_CLOEXEC), rank, n_ranks;
+    int file = open(of->path, O_RDONLY | O_CLOEXEC), rank, n_ranks;
 
-    *out = (struct record){bytes, TESS_NEW(uint64_t, n)};
+    *out = (struct record){of->bytes, TESS_NEW(uint64_t, n)};
     MPI_Comm_rank(comm, &rank);
     MPI_Comm_size(comm, &n_ranks);
     take_known(known, comm, out, has);
     if (file < 0)
-        tess_error_set(error, TESS_EDATA, "%s: cannot be opened: %s", path, strerror(errno));
+        tess_error_set(error, TESS_EDATA, "%s: cannot be opened: %s", of->path, strerror(errno));
     for (int64_t b = 0; b < n && error->code == TESS_OK; b++)
         if (has[b] != 1 && turn++ % n_ranks == rank &&
-            !hash_block(file, b, bytes, buffer, &out->sum[b]))
-            tess_error_set(error, TESS_EDATA, "%s: block %lld (of 4 MiB) cannot be read: %s", path,
-                           (long long)b, errno ? strerror(errno) : "the file is shorter");
+            !hash_block(file, of, b, buffer, &out->sum[b]))
+            tess_error_set(error, TESS_EDATA, "%s: block %lld (of 4 MiB) cannot be read: %s",
+                           of->path, (long long)b, errno ? strerror(errno) : "the file is shorter");
     if (file >= 0)
         close(file);
     tess_free(buffer);
@@ -202,8 +211,9 @@ static void keep_current(const char *path, MPI_Comm comm, struct record *current
         bytes = -1;
     MPI_Bcast(&bytes, 1, MPI_INT64_T, 0, comm);
     ignored = (struct tess_error)TESS_ERROR_INIT;
-    if (bytes >= 0 && (hash_file(path, bytes, NULL, comm, current, &ignored) != TESS_OK ||
-                       !(same(current, &record[0]) || same(current, &record[1])))) {
+    if (bytes >= 0 &&
+        (hash_file(&(struct hashed){path, NULL, bytes}, NULL, comm, current, &ignored) != TESS_OK ||
+         !(same(current, &record[0]) || same(current, &record[1])))) {
         tess_free(current->sum);
         *current = (struct record){0, NULL};
     }
@@ -225,7 +235,8 @@ int tess_checksums_write(struct tess_commit *commit, const struct tess_sums *kno
         tess_error_set(error, TESS_EIO, "%s: %s", commit->aside, strerror(errno));
     MPI_Bcast(&bytes, 1, MPI_INT64_T, 0, comm);
     if (tess_agree(comm, error) == TESS_OK &&
-        hash_file(commit->aside, bytes, known, comm, &record[0], error) == TESS_OK) {
+        hash_file(&(struct hashed){commit->aside, commit->marked ? commit->head : NULL, bytes},
+                  known, comm, &record[0], error) == TESS_OK) {
         keep_current(commit->path, comm, &record[1]);
         if (rank == 0 && tess_commit_claim(commit, error) == TESS_OK) {
             text = to_text(record);
@@ -288,7 +299,7 @@ int tess_checksums_verify(const char *path, MPI_Comm comm, struct tess_strings *
         check_size(path, wanted, &bytes, error);
     MPI_Bcast(&bytes, 1, MPI_INT64_T, 0, comm);
     whole = tess_agree(comm, error) == TESS_OK &&
-            hash_file(path, bytes, NULL, comm, &found, error) == 0;
+            hash_file(&(struct hashed){path, NULL, bytes}, NULL, comm, &found, error) == 0;
     if (whole && rank == 0 && !same(&wanted[0], &found) && !same(&wanted[1], &found))
         compare(path, &wanted[wanted[0].bytes == bytes ? 0 : 1], &found, damage, error);
     else if (!whole && rank == 0 && damage)

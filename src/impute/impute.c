@@ -98,27 +98,21 @@ static void choose(struct imputation *work, struct tess_error *error)
     tess_store_release(&store);
 }
 
-/* Values; of a row its name, perturbation (index and categories) and target, and codes. */
-static double bytes_of(const struct imputation *work)
-{
-    double set = (work->rows.pairs ? 2.0 : 1.0) * (double)(work->model.perturbation.width + 1);
-    double name = 3 * set + (double)work->model.context.width + 2;
-    double bytes = work->impute->half ? 2 : 4;
-    double values =
-        (double)work->readout.n * (work->n_matrices * bytes + (work->impute->keep ? 1 : 0));
-
-    return (double)work->n_rows * (values + name + 40) + 1e5;
-}
-
 static int check_size(const struct imputation *work, MPI_Comm comm, struct tess_error *error)
 {
-    double bytes = bytes_of(work);
+    const struct imputation_size size = tess_imputation_size(work);
+    const char *most = work->impute->level ? "at most" : "about";
+    double unit = size.file < 1e9 ? 1e6 : 1e9;
 
-    tess_info("%s: %lld perturbations × %lld readouts × %lld contexts = %.4g values, about %.3g %s",
+    tess_info("%s: %lld perturbations × %lld readouts × %lld contexts = %.4g values, %s %.3g %s",
               work->output, (long long)tess_imputation_n_sets(work), (long long)work->readout.n,
-              (long long)work->context.n, (double)work->n_rows * (double)work->readout.n,
-              bytes < 1e9 ? bytes / 1e6 : bytes / 1e9, bytes < 1e9 ? "MB" : "GB");
-    return tess_imputation_check_room(work, bytes, comm, error);
+              (long long)work->context.n, (double)work->n_rows * (double)work->readout.n, most,
+              size.file / unit, unit < 1e9 ? "MB" : "GB");
+    if (work->impute->level)
+        tess_info("%s: compressed, so how much it will be is not known yet; until it is whole it "
+                  "takes twice that, at most %.3g %s",
+                  work->output, size.peak / unit, unit < 1e9 ? "MB" : "GB");
+    return tess_imputation_check_room(work, &size, comm, error);
 }
 
 static int write_all(struct imputation *work, struct tess_writer *file, MPI_Comm comm,
@@ -146,6 +140,7 @@ static struct tess_writer_shape shape_of(struct imputation *work,
                                       .n_rows = work->n_rows,
                                       .n_readouts = work->readout.n,
                                       .parts = tess_imputation_parts(work->impute),
+                                      .packing = tess_imputation_packing(work),
                                       .times = &work->times.file,
                                       .again = again};
 }
@@ -259,7 +254,8 @@ static int open_measured(struct imputation *work, MPI_Comm comm, struct tess_err
 static int open_work(struct imputation *work, int rank, MPI_Comm comm, struct tess_error *error)
 {
     const struct tess_impute *impute = work->impute;
-    const struct tess_blend_request request = {&work->model, impute->store, impute->blend};
+    const struct tess_blend_request request = {&work->model, impute->store, impute->blend,
+                                               impute->memory};
 
     if (tess_model_open_ensemble(&work->model, impute->n_models, impute->model, impute->precision,
                                  comm, error) == TESS_OK &&

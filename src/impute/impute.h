@@ -87,12 +87,22 @@ int tess_imputation_must_stop(struct imputation *work, MPI_Comm comm);
 int tess_imputation_write_values(struct imputation *work, struct tess_writer *file, MPI_Comm comm,
                                  struct tess_error *error);
 
-/* Before anything is written (impute_plan.c): does the disk have room for a file of so many bytes,
- * and is it not larger than allowed? Then how large blocks may be, and what a rank will need.
- * TESS_ECREATE, TESS_EUSAGE. Collective. */
-int tess_imputation_check_room(const struct imputation *work, double bytes, MPI_Comm comm,
-                               struct tess_error *error);
+/* Bytes of the disk (impute_plan.c): of all files together, at most if they are compressed; and
+ * what is taken while they are made. Local. */
+struct imputation_size {
+    double file, peak;
+};
+struct imputation_size tess_imputation_size(const struct imputation *work);
+/* Before anything is written: does the disk have room for that, and is it not larger than allowed?
+ * Then how large blocks may be, and what a rank will need. TESS_ECREATE, TESS_EUSAGE. Collective.
+ */
+int tess_imputation_check_room(const struct imputation *work, const struct imputation_size *size,
+                               MPI_Comm comm, struct tess_error *error);
 int tess_imputation_plan_blocks(struct imputation *work, MPI_Comm comm, struct tess_error *error);
+/* How the file's values are deflated; and what blocks are multiples of, the last one left out: the
+ * predictor's tiles and whole chunks. Local. */
+struct tess_writer_packing tess_imputation_packing(const struct imputation *work);
+int64_t tess_imputation_unit(const struct imputation *work);
 
 /* The key of the file of the i-th chosen context alone; own of the caller. Rank 0's counts. */
 json_t *tess_imputation_context_key(const struct imputation *work, int64_t context);

@@ -18,7 +18,7 @@
 unsigned tess_imputation_parts(const struct tess_impute *impute)
 {
     return (impute->n_models > 1 || impute->keep ? TESS_WRITER_LAYERS : 0) |
-           (impute->half ? TESS_WRITER_HALF : 0);
+           (impute->half ? TESS_WRITER_HALF : 0) | (impute->level ? TESS_WRITER_PACKED : 0);
 }
 
 int64_t tess_imputation_row_floats(const struct imputation *work)

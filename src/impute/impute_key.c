@@ -124,6 +124,15 @@ static char *calibration_text(const struct imputation *work)
     return tess_format("%.17g, noise %.17g", work->calibration.scale, work->calibration.noise);
 }
 
+static char *compression_text(const struct imputation *work)
+{
+    struct tess_writer_packing packing = tess_imputation_packing(work);
+
+    if (packing.level == 0)
+        return tess_strdup("none");
+    return tess_format("level %d", packing.level);
+}
+
 /* Rank 0 knows the store; the text goes to all, so that all have the same. */
 void tess_imputation_make_key(struct imputation *work, MPI_Comm comm)
 {
@@ -139,6 +148,7 @@ void tess_imputation_make_key(struct imputation *work, MPI_Comm comm)
     add(key, "values", values_text(work));
     add(key, "blend", blend_text(work));
     add(key, "calibration", calibration_text(work));
+    add(key, "compression", compression_text(work));
     add(key, "precision", tess_strdup(tess_model_precision(&work->model)));
     add(key, "observed", observed_text(work, 0, work->context.n));
     dumped = json_dumps(key, 0);

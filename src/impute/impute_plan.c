@@ -9,6 +9,7 @@
 #include "tessera/platform.h"
 #include "tessera/predictor.h"
 #include "tessera/rounds.h"
+#include "tessera/writer.h"
 
 #include <math.h>
 #include <omp.h>
@@ -61,9 +62,36 @@ static double room_of(const struct imputation *work)
     return room;
 }
 
-/* Rank 0. */
-static void check_room(const struct imputation *work, double bytes, struct tess_error *error)
+/* Values of float32 hardly shrink, so that nothing is promised of what was asked for; where nothing
+ * was, deflation leaves a thousandth, and the slots of chunks a page each. */
+static double value_bytes(const struct imputation *work)
 {
+    double width = (double)work->readout.n * (work->impute->half ? 2 : 4) * work->n_matrices;
+    double marks = work->impute->keep ? (double)work->readout.n : 0;
+    double all = (double)work->n_rows * (width + marks);
+    const struct imputation_rows *rows = &work->rows;
+
+    if (!work->impute->level || !rows->asked)
+        return all;
+    return fmin(all, 0.01 * all + (double)rows->asked_first[rows->n] * (width + marks) /
+                                      (double)work->readout.n);
+}
+
+/* Of a row its name, perturbation (index and categories) and target, and codes. */
+struct imputation_size tess_imputation_size(const struct imputation *work)
+{
+    double set = (work->rows.pairs ? 2.0 : 1.0) * (double)(work->model.perturbation.width + 1);
+    double name = 3 * set + (double)work->model.context.width + 2;
+    double file = value_bytes(work) + (double)work->n_rows * (name + 40) + 1e5;
+
+    return (struct imputation_size){file, work->impute->level ? 2 * file : file};
+}
+
+/* Rank 0. */
+static void check_room(const struct imputation *work, const struct imputation_size *size,
+                       struct tess_error *error)
+{
+    double bytes = size->file;
     double there = all_there(work), room = room_of(work);
     double limit = work->impute->max_size > 0 ? work->impute->max_size
                    : room < 0                 ? INFINITY
@@ -79,18 +107,18 @@ static void check_room(const struct imputation *work, double bytes, struct tess_
             "for less, or allow it with --max-size %.1fG",
             work->output, bytes / 1e9, limit / 1e9,
             work->impute->max_size > 0 ? "" : " (half of what is free)", ceil(bytes / 1e8) / 10);
-    if (bytes > there)
-        tess_commit_check_room(work->output, bytes - there, error);
+    if (size->peak > there)
+        tess_commit_check_room(work->output, size->peak - there, error);
 }
 
-int tess_imputation_check_room(const struct imputation *work, double bytes, MPI_Comm comm,
-                               struct tess_error *error)
+int tess_imputation_check_room(const struct imputation *work, const struct imputation_size *size,
+                               MPI_Comm comm, struct tess_error *error)
 {
     int rank;
 
     MPI_Comm_rank(comm, &rank);
     if (rank == 0)
-        check_room(work, bytes, error);
+        check_room(work, size, error);
     return tess_agree(comm, error);
 }
 
@@ -100,12 +128,29 @@ static double row_bytes(const struct imputation *work)
 {
     int members = work->model.n_members;
     struct tess_shape shape = work->model.network.shape;
-    double value =
-        (members > 1 ? 16 : 0) + 8.0 * (work->blender.active ? (members > 1 ? 2 : 1) : 0);
+    double value = (members > 1 ? 16 : 0) + tess_blender_value_bytes(&work->blender, 0);
 
     return value * (double)work->readout.n +
            4.0 * TESS_IMPUTATION_BLOCKS * (double)tess_imputation_row_floats(work) +
            4.0 * (shape.hidden + shape.dim) + 64;
+}
+
+/* By the widest of the values, so that all matrices of a file have chunks of as many rows. */
+struct tess_writer_packing tess_imputation_packing(const struct imputation *work)
+{
+    int64_t row = work->readout.n * (work->impute->half ? 2 : 4);
+
+    if (work->impute->level == 0)
+        return (struct tess_writer_packing){0, 0};
+    return (struct tess_writer_packing){
+        work->impute->level, tess_writer_chunk_rows(work->n_rows, row, work->model.predictor->E)};
+}
+
+int64_t tess_imputation_unit(const struct imputation *work)
+{
+    int64_t tile = work->model.predictor->E, rows = tess_imputation_packing(work).rows;
+
+    return rows > tile ? (rows + tile - 1) / tile * tile : tile;
 }
 
 /* What a rank has, in bytes; doubles alone (they are reduced together). */
@@ -142,12 +187,22 @@ static int share(struct imputation *work, struct memory *memory, int64_t tile,
     return TESS_OK;
 }
 
+static double packing_bytes(const struct imputation *work)
+{
+    int64_t rows = tess_imputation_packing(work).rows;
+
+    return rows == 0
+               ? 0
+               : tess_writer_packing_bytes(rows * work->readout.n * (work->impute->half ? 2 : 4));
+}
+
 int tess_imputation_plan_blocks(struct imputation *work, MPI_Comm comm, struct tess_error *error)
 {
-    int64_t tile = work->model.predictor->E, most = (work->n_rows + tile - 1) / tile * tile;
+    int64_t tile = tess_imputation_unit(work), most = (work->n_rows + tile - 1) / tile * tile;
     int64_t suits = (tess_rounds_rows(work->readout.n, tile) + tile - 1) / tile * tile;
     struct memory memory = {.program = tess_platform_memory(0),
                             .labels = LABEL_BYTES + THREAD_BYTES * omp_get_max_threads() +
+                                      packing_bytes(work) + tess_blender_growth(&work->blender) +
                                       tess_model_working_bytes(&work->model, TESS_MODEL_ROWS),
                             .rows = tess_model_rows_bytes(&work->model),
                             .row = row_bytes(work)};

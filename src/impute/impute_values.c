@@ -11,7 +11,6 @@
 #include "tessera/clock.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
-#include "tessera/predictor.h"
 #include "tessera/rounds.h"
 #include "tessera/writer.h"
 
@@ -161,7 +160,7 @@ int tess_imputation_write_values(struct imputation *work, struct tess_writer *fi
                         .file = file,
                         .rounds =
                             tess_rounds_part(comm, file->finished, work->n_rows - file->finished,
-                                             work->block_rows, work->model.predictor->E),
+                                             work->block_rows, tess_imputation_unit(work)),
                         .request = MPI_REQUEST_NULL,
                         .saved = tess_clock()};
     double start;

@@ -7,6 +7,7 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/commit.h"
+#include "tessera/deviation.h"
 #include "tessera/error.h"
 #include "tessera/gather.h"
 #include "tessera/log.h"
@@ -31,6 +32,8 @@ struct work {
     struct tess_model model;
     struct tess_blender blender;
     struct tess_blend_store learned;
+    struct tess_calibration calibration; /* of the members' deviation */
+    int n_values; /* of each query: its prediction, deviation, and that calibrated if it can be */
     struct tess_sets readout; /* of queries without one: which; none: the queries name theirs */
     char separator; /* of the output */
     int64_t round; /* values of all ranks at a time */
@@ -95,21 +98,24 @@ static int open_output(struct work *work, struct tess_error *error)
     return work->out ? TESS_OK : fail_output(work, error);
 }
 
+/* What follows a line: each of these of all readouts, then the next. */
+static const char *const alone[] = {"prediction", "std", "std_calibrated"};
+static const char *const behind[] = {"", ".std", ".std_calibrated"};
+
 /* The names of all columns. */
 static int write_header(struct work *work, const char *header, struct tess_error *error)
 {
     const char between = work->reader.out_separator;
-    int deviations = work->model.n_members > 1;
     char *text = NULL;
     size_t n = 0, room = 0;
 
-    for (int std = 0; std <= deviations; std++)
+    for (int what = 0; what < work->n_values; what++)
         for (int64_t k = 0; k < (work->readout.n ? work->readout.n : 1); k++) {
             char *name =
                 !work->readout.n
-                    ? tess_strdup(std ? "std" : "prediction")
+                    ? tess_strdup(alone[what])
                     : tess_format("%s%s", work->model.readout.symbol[work->readout.member[k]],
-                                  std ? ".std" : "");
+                                  behind[what]);
 
             text = tess_grow(text, &room, n + 1, 1);
             text[n++] = between;
@@ -189,18 +195,21 @@ static int begin(struct work *work, struct tess_error *error)
 #define MERGE_BYTES  100 /* of a line among those with the same row */
 #define LINE_BYTES   150 /* of a line and its value as text, on rank 0 */
 
-/* Bytes of a value on its way: numbers, places, sums, text, on its rank; and text on rank 0. */
+/* Bytes of a value on its way: numbers, places, sums, text, and the blend's, on its rank; and text
+ * on rank 0. */
 static double value_bytes(const struct work *work)
 {
-    double members = work->model.n_members > 1 ? 2 : 1;
+    double blend = tess_blender_value_bytes(&work->blender, work->readout.n == 0);
 
-    return members * ((90.0 + MERGE_BYTES) / work->n_ranks + LINE_BYTES);
+    return work->n_values * ((90.0 + MERGE_BYTES) / work->n_ranks + LINE_BYTES) +
+           blend / work->n_ranks;
 }
 
 /* How many values may be on their way, and what is left for the model's rows. */
 static int plan_memory(struct work *work, struct tess_error *error)
 {
-    double own[2] = {tess_platform_memory(0), THREAD_BYTES * omp_get_max_threads()};
+    double own[2] = {tess_platform_memory(0),
+                     THREAD_BYTES * omp_get_max_threads() + tess_blender_growth(&work->blender)};
     double program, given = work->queries->memory, fixed, least, left;
     double width = work->readout.n ? (double)work->readout.n : 1, rows;
 
@@ -232,16 +241,32 @@ static int plan_memory(struct work *work, struct tess_error *error)
     return TESS_OK;
 }
 
+/* Collective. */
+static void find_calibration(struct work *work)
+{
+    const char *why;
+
+    work->n_values = 1;
+    if (work->model.n_members < 2)
+        return;
+    why = tess_deviation_find(&work->blender, work->comm, &work->calibration);
+    work->n_values = why ? 2 : 3;
+    if (why)
+        tess_info("the deviation is not calibrated: %s", why);
+}
+
 static int open_work(struct work *work, struct tess_error *error)
 {
     const struct tess_queries *queries = work->queries;
-    const struct tess_blend_request request = {&work->model, queries->store, queries->blend};
+    const struct tess_blend_request request = {&work->model, queries->store, queries->blend,
+                                               queries->memory};
 
     if (tess_model_open_ensemble(&work->model, queries->n_models, queries->model,
                                  queries->precision, work->comm, error) != TESS_OK ||
         tess_blender_open_store(&work->blender, &work->learned, &request, work->comm, error) !=
             TESS_OK)
         return error->code;
+    find_calibration(work);
     if (work->rank == 0)
         begin(work, error);
     if (tess_agree(work->comm, error) != TESS_OK)
@@ -290,24 +315,31 @@ static char *put_value(char *to, char between, float value)
     return to + snprintf(to, VALUE_TEXT, "%.9g", (double)value);
 }
 
+static float calibrated(const struct work *work, float deviation)
+{
+    return (float)tess_calibration_apply(&work->calibration, (double)deviation);
+}
+
 /* What goes behind each line: its values, of several models the deviations after them. A line takes
  * the next value, or the next row of them; an unknown one NaN. */
 static char *text_of(const struct work *work, const struct tess_query_block *block,
                      const float *out, const float *deviation, int64_t *n)
 {
     int64_t width = work->readout.n ? work->readout.n : 1;
-    int deviations = work->model.n_members > 1;
-    char *text = TESS_NEW(char, block->n_lines *(width * (1 + deviations) * VALUE_TEXT + 1) + 1);
+    char *text = TESS_NEW(char, block->n_lines *(width * work->n_values * VALUE_TEXT + 1) + 1);
     char *to = text;
 
     for (int64_t i = 0; i < block->n_lines; i++) {
         for (int64_t k = 0; k < width; k++)
             to = put_value(to, work->separator, block->known[i] ? out[k] : NAN);
-        for (int64_t k = 0; deviations && k < width; k++)
+        for (int64_t k = 0; work->n_values > 1 && k < width; k++)
             to = put_value(to, work->separator, block->known[i] ? deviation[k] : NAN);
+        for (int64_t k = 0; work->n_values > 2 && k < width; k++)
+            to = put_value(to, work->separator,
+                           block->known[i] ? calibrated(work, deviation[k]) : NAN);
         *to++ = '\n';
         out += block->known[i] ? width : 0;
-        deviation += block->known[i] && deviations ? width : 0;
+        deviation += block->known[i] && work->n_values > 1 ? width : 0;
     }
     *n = to - text;
     return text;

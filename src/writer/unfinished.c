@@ -24,7 +24,7 @@ static int is_there(const char *path)
     return lstat(path, &about) == 0;
 }
 
-/* PART.json or PART.lock; own. */
+/* PART.json, PART.lock or PART.deflated; own. */
 static char *beside(const char *part, const char *ending)
 {
     return tess_format("%s.%s", part, ending);
@@ -151,6 +151,7 @@ static void begin(struct tess_unfinished *unfinished, const struct tess_unfinish
     record->key = json_deep_copy(wish->key);
     if (wish->fresh)
         remove_beside(unfinished->part, "json");
+    remove_beside(unfinished->part, TESS_UNFINISHED_DEFLATED);
     if (unlink(unfinished->part) < 0 && errno != ENOENT)
         tess_error_set(error, TESS_ECREATE, "%s: cannot be removed: %s", unfinished->part,
                        strerror(errno));
@@ -163,6 +164,26 @@ static void begin(struct tess_unfinished *unfinished, const struct tess_unfinish
         else
             close(file);
     }
+}
+
+/* The output is whole: its end came between name and record. A part of deflated chunks, which did
+ * not become it, goes if it is of this very output. */
+static void clear_up(struct tess_unfinished *unfinished, const struct tess_unfinished_wish *wish)
+{
+    struct tess_error ignored = TESS_ERROR_INIT;
+    struct tess_record record;
+    char *differs = NULL;
+
+    if (is_there(unfinished->part) &&
+        tess_record_read(&record, unfinished->part, &ignored) == TESS_OK) {
+        differs = tess_record_differences(record.key, wish->key);
+        if (!differs && record.finished == record.rows)
+            unlink(unfinished->part);
+        tess_record_release(&record);
+    }
+    if (!is_there(unfinished->part))
+        remove_beside(unfinished->part, "json");
+    tess_free(differs);
 }
 
 int tess_unfinished_open(struct tess_unfinished *unfinished,
@@ -180,14 +201,17 @@ int tess_unfinished_open(struct tess_unfinished *unfinished,
         return error->code;
     if (unfinished->state == TESS_UNFINISHED_NONE)
         begin(unfinished, wish, error);
-    else if (unfinished->state == TESS_UNFINISHED_WHOLE && !is_there(unfinished->part))
-        remove_beside(unfinished->part, "json"); /* its end came between name and this */
+    else if (unfinished->state == TESS_UNFINISHED_PART)
+        tess_record_mark(unfinished->part, error);
+    else
+        clear_up(unfinished, wish);
     return error->code;
 }
 
 void tess_unfinished_finish(struct tess_unfinished *unfinished)
 {
     unfinished->begun = 0;
+    unlink(unfinished->part); /* where another file has the name, with what was in this one */
     remove_beside(unfinished->part, "json");
 }
 

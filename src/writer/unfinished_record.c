@@ -2,6 +2,8 @@
  * held against. */
 #include "tessera/unfinished.h"
 
+#include "writer_deflated.h"
+
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/text.h"
@@ -46,6 +48,19 @@ static uint64_t sum_of(const json_t *json)
     return sum;
 }
 
+static json_t *matrix_json(const struct tess_writer_place *matrix)
+{
+    json_t *json = json_pack("{s:s, s:I, s:I}", "layer", matrix->layer, "place",
+                             (json_int_t)matrix->place, "bytes", (json_int_t)matrix->bytes);
+
+    if (matrix->chunk_rows > 0)
+        json_object_set_new(json, "deflated",
+                            json_pack("{s:s, s:I, s:I, s:i}", "dataset", matrix->dataset, "rows",
+                                      (json_int_t)matrix->chunk_rows, "row_bytes",
+                                      (json_int_t)matrix->row_bytes, "element", matrix->element));
+    return json;
+}
+
 int tess_record_write(const struct tess_record *record, const char *part, struct tess_error *error)
 {
     json_t *matrices = json_array(), *json;
@@ -54,10 +69,7 @@ int tess_record_write(const struct tess_record *record, const char *part, struct
 
     memcpy(&head, record->head, sizeof head);
     for (int i = 0; i < record->n_matrices; i++)
-        json_array_append_new(matrices,
-                              json_pack("{s:s, s:I, s:I}", "layer", record->matrix[i].layer,
-                                        "place", (json_int_t)record->matrix[i].place, "bytes",
-                                        (json_int_t)record->matrix[i].bytes));
+        json_array_append_new(matrices, matrix_json(&record->matrix[i]));
     json = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:O}", "format", FORMAT, "kind",
                      record->kind, "machine", record->machine, "rows", (json_int_t)record->rows,
                      "finished", (json_int_t)record->finished, "bytes", (json_int_t)record->bytes,
@@ -74,12 +86,31 @@ int tess_record_write(const struct tess_record *record, const char *part, struct
     return error->code;
 }
 
+/* How a deflated matrix is laid out (writer_deflated.h), as far as its bytes can hold that. */
+static int parse_deflated(const json_t *json, int64_t rows, struct tess_writer_place *matrix)
+{
+    json_int_t chunk_rows, row_bytes;
+    const char *dataset;
+
+    if (json_unpack((json_t *)(uintptr_t)json, "{s:s, s:I, s:I, s:i}", "dataset", &dataset, "rows",
+                    &chunk_rows, "row_bytes", &row_bytes, "element", &matrix->element) != 0 ||
+        strlen(dataset) >= sizeof matrix->dataset || chunk_rows < 1 || chunk_rows > rows ||
+        row_bytes < 1 || row_bytes > matrix->bytes / chunk_rows || matrix->element < 1 ||
+        row_bytes % matrix->element != 0)
+        return 0;
+    memcpy(matrix->dataset, dataset, strlen(dataset) + 1);
+    matrix->chunk_rows = chunk_rows;
+    matrix->row_bytes = row_bytes;
+    return tess_deflated_bytes(matrix, rows) == matrix->bytes;
+}
+
 static int parse_matrices(const json_t *list, struct tess_record *record)
 {
     if (!json_is_array(list) || json_array_size(list) > TESS_WRITER_MATRICES)
         return 0;
     for (size_t i = 0; i < json_array_size(list); i++) {
         struct tess_writer_place *matrix = &record->matrix[record->n_matrices++];
+        const json_t *deflated = json_object_get(json_array_get(list, i), "deflated");
         const char *layer;
         json_int_t place, bytes;
 
@@ -91,6 +122,8 @@ static int parse_matrices(const json_t *list, struct tess_record *record)
         memcpy(matrix->layer, layer, strlen(layer) + 1);
         matrix->place = place;
         matrix->bytes = bytes;
+        if (deflated && !parse_deflated(deflated, record->rows, matrix))
+            return 0;
     }
     return 1;
 }
@@ -255,6 +288,17 @@ static int put_head(int file, const char *head)
            (fsync(file) == 0 || errno == EINVAL);
 }
 
+int tess_record_mark(const char *part, struct tess_error *error)
+{
+    int file = open(part, O_WRONLY | O_CLOEXEC);
+
+    if (!tess_fail_here(error, part) && (file < 0 || !put_head(file, TESS_COMMIT_MARK)))
+        tess_error_set(error, TESS_EIO, "%s: cannot be written: %s", part, strerror(errno));
+    if (file >= 0)
+        close(file);
+    return error->code;
+}
+
 /* The labels are on the disk before the mark, and the mark before the record that speaks of it. */
 int tess_record_seal(struct tess_record *record, const char *part, struct tess_error *error)
 {
@@ -272,17 +316,6 @@ int tess_record_seal(struct tess_record *record, const char *part, struct tess_e
     if (file >= 0)
         close(file);
     record->finished = 0;
-    return error->code;
-}
-
-int tess_record_unseal(const struct tess_record *record, const char *part, struct tess_error *error)
-{
-    int file = open(part, O_WRONLY | O_CLOEXEC);
-
-    if (!tess_fail_here(error, part) && (file < 0 || !put_head(file, record->head)))
-        tess_error_set(error, TESS_EIO, "%s: cannot be written: %s", part, strerror(errno));
-    if (file >= 0)
-        close(file);
     return error->code;
 }
 

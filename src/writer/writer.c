@@ -3,6 +3,7 @@
 #include "tessera/writer.h"
 
 #include "kinds.h"
+#include "writer_deflated.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
@@ -18,7 +19,8 @@ const struct tess_writer_type *const tess_writer_types[] = {&tess_writer_h5ad, &
 const int tess_n_writer_types = sizeof tess_writer_types / sizeof tess_writer_types[0];
 
 /* In the order of tess_writer_part's bits. */
-static const char *const part_names[] = {"layers", "sparse matrix", "values in float16"};
+static const char *const part_names[] = {"layers", "sparse matrix", "values in float16",
+                                         "compressed values"};
 #define N_PARTS (sizeof part_names / sizeof part_names[0])
 
 static int can_hold(const struct tess_writer_type *type, unsigned parts)
@@ -198,6 +200,7 @@ int tess_writer_open(struct tess_writer *writer, const char *path,
                                    .n_rows = shape->n_rows,
                                    .n_readouts = shape->n_readouts,
                                    .parts = shape->parts,
+                                   .packing = shape->packing,
                                    .times = shape->times};
     if (check_type(type, path, shape->parts, error) != TESS_OK)
         return error->code;
@@ -343,6 +346,8 @@ static void seal(struct tess_writer *writer, struct tess_error *error)
 {
     struct tess_record *record = &writer->unfinished->record;
 
+    if (writer->packing.level > 0 && tess_deflated_place(writer, error) != TESS_OK)
+        return;
     record->n_matrices = writer->n_matrices;
     memcpy(record->matrix, writer->matrix, sizeof record->matrix);
     if (tess_record_seal(record, writer->unfinished->part, error) == TESS_OK &&
@@ -360,6 +365,7 @@ int tess_writer_seal(struct tess_writer *writer, struct tess_error *error)
     writer->type->finish(writer, error);
     if (tess_agree(writer->comm, error) == TESS_OK && writer->rank == 0)
         seal(writer, error);
+    tess_broadcast(writer->comm, writer->matrix, sizeof writer->matrix);
     writer->sealed = tess_agree(writer->comm, error) == TESS_OK;
     return error->code;
 }
@@ -395,9 +401,10 @@ int tess_writer_write_sparse(struct tess_writer *writer, const struct tess_write
 static void commit(struct tess_writer *writer, int sums, struct tess_error *error)
 {
     char *path = tess_strdup(writer->commit.path), *sidecar = tess_format("%s.sum", path);
-    int ours =
-        sums && tess_agree(writer->comm, error) == TESS_OK &&
-        tess_checksums_write(&writer->commit, &writer->stream.sums, writer->comm, error) == TESS_OK;
+    /* of chunks it was the part that was hashed while it was written */
+    const struct tess_sums *known = writer->packing.level > 0 ? NULL : &writer->stream.sums;
+    int ours = sums && tess_agree(writer->comm, error) == TESS_OK &&
+               tess_checksums_write(&writer->commit, known, writer->comm, error) == TESS_OK;
 
     if (error->code == TESS_OK && writer->rank == 0 &&
         tess_commit_finish(&writer->commit, error) == TESS_OK && writer->unfinished)
@@ -408,16 +415,33 @@ static void commit(struct tess_writer *writer, int sums, struct tess_error *erro
     tess_free(path);
 }
 
+/* The file of an earlier seal: it stays marked until it gets its name. Collective. */
+static int finish_sealed(struct tess_writer *writer, struct tess_error *error)
+{
+    struct tess_commit *commit = &writer->commit;
+
+    if (writer->packing.level > 0) {
+        if (tess_writer_save(writer, writer->n_rows, error) != TESS_OK ||
+            tess_deflated_finish(writer, error) != TESS_OK)
+            return error->code;
+    } else if (writer->rank == 0) {
+        memcpy(commit->head, writer->unfinished->record.head, sizeof commit->head);
+        commit->marked = 1;
+    }
+    tess_broadcast(writer->comm, &commit->marked, sizeof commit->marked);
+    tess_broadcast(writer->comm, commit->head, sizeof commit->head);
+    return error->code;
+}
+
 int tess_writer_finish(struct tess_writer *writer, int sums, struct tess_error *error)
 {
     double start = tess_clock(), closed;
 
-    /* Not before all values are on the disk does it begin as a whole file does. */
     tess_stream_sync(&writer->stream, error);
     if (tess_agree(writer->comm, error) == TESS_OK && !writer->sealed)
         writer->type->finish(writer, error);
-    else if (error->code == TESS_OK && writer->rank == 0)
-        tess_record_unseal(&writer->unfinished->record, writer->unfinished->part, error);
+    else if (error->code == TESS_OK)
+        finish_sealed(writer, error);
     tess_agree(writer->comm, error);
     closed = tess_clock();
     commit(writer, sums, error);
@@ -432,6 +456,7 @@ int tess_writer_finish(struct tess_writer *writer, int sums, struct tess_error *
 void tess_writer_release(struct tess_writer *writer)
 {
     tess_stream_release(&writer->stream);
+    tess_deflated_release(writer);
     if (writer->state)
         writer->type->release(writer);
     tess_commit_release(&writer->commit);

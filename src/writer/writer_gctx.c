@@ -256,6 +256,7 @@ static int verify(const struct tess_writer_look *look, struct tess_problems *pro
 const struct tess_writer_type tess_writer_gctx = {
     .name = "GCTX",
     .ending = ".gctx",
+    .parts = TESS_WRITER_PACKED,
     .open = open_gctx,
     .write_names = write_names,
     .write_column = write_column,

@@ -2,6 +2,8 @@
  */
 #include "writer_h5.h"
 
+#include "writer_deflated.h"
+
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"
@@ -117,9 +119,13 @@ int tess_writer_h5_define(struct tess_writer *writer, struct tess_h5 *h5, const 
                                                  : H5T_NATIVE_FLOAT;
     int64_t n = writer->n_rows, row = matrix->n_columns, place;
     int is_column = matrix->layer && strncmp(matrix->layer, TESS_WRITER_OBS, 4) == 0;
+    int is_deflated = writer->packing.level > 0 && !is_column;
 
-    if (tess_h5_define(h5, path, type, is_column ? TESS_H5_LINE(n) : TESS_H5_MATRIX(n, row),
-                       error) == TESS_OK) {
+    if (is_deflated && tess_h5_define(h5, path, type, TESS_H5_MATRIX(0, row), error) == TESS_OK)
+        tess_deflated_note(writer, matrix, path, (int)tess_h5_type_size(type));
+    else if (!is_deflated &&
+             tess_h5_define(h5, path, type, is_column ? TESS_H5_LINE(n) : TESS_H5_MATRIX(n, row),
+                            error) == TESS_OK) {
         place = tess_h5_place(h5, path, type, error);
         if (place >= 0)
             tess_writer_note_matrix(writer, matrix->layer, place,
@@ -137,6 +143,8 @@ int tess_writer_h5_put_rows(struct tess_writer *writer, const char *layer, int64
     int64_t row;
 
     TESS_BUG_IF(!matrix);
+    if (matrix->chunk_rows > 0)
+        return tess_deflated_put(writer, matrix, first, n, value, error);
     row = matrix->bytes / writer->n_rows;
     return tess_stream_put(&writer->stream, matrix->place + first * row, n * row, value, error);
 }

@@ -325,7 +325,7 @@ static int recognize(const struct tess_h5 *h5, struct tess_error *error)
 const struct tess_writer_type tess_writer_h5ad = {
     .name = "AnnData",
     .ending = ".h5ad",
-    .parts = TESS_WRITER_LAYERS | TESS_WRITER_SPARSE | TESS_WRITER_HALF,
+    .parts = TESS_WRITER_LAYERS | TESS_WRITER_SPARSE | TESS_WRITER_HALF | TESS_WRITER_PACKED,
     .open = open_h5ad,
     .write_names = write_names,
     .write_column = write_column,

@@ -125,7 +125,8 @@ static int write_raw(const char *path, struct tess_error *error)
 {
     static const char *const names[N_ROWS] = {"a", "b", "c", "d", "e", "f", "g"};
     static const uint8_t flags[N_ROWS] = {1};
-    const struct tess_writer_shape shape = {&raw, N_ROWS, N_READOUTS, 0, NULL, NULL};
+    const struct tess_writer_shape shape = {
+        .type = &raw, .n_rows = N_ROWS, .n_readouts = N_READOUTS};
     const struct tess_writer_column column = {
         .name = "flag", .type = TESS_WRITER_FLAGS, .value = flags};
     struct tess_writer writer = {0};
@@ -199,11 +200,15 @@ static int check_formats(void)
 
 static int check_refused(void)
 {
-    const struct tess_writer_shape any = {NULL, N_ROWS, N_READOUTS, 0, NULL, NULL},
-                                   layers = {&raw, N_ROWS, N_READOUTS, TESS_WRITER_LAYERS,
-                                             NULL, NULL},
-                                   sparse = {&raw, N_ROWS, N_READOUTS, TESS_WRITER_SPARSE,
-                                             NULL, NULL};
+    const struct tess_writer_shape any = {.n_rows = N_ROWS, .n_readouts = N_READOUTS},
+                                   layers = {.type = &raw,
+                                             .n_rows = N_ROWS,
+                                             .n_readouts = N_READOUTS,
+                                             .parts = TESS_WRITER_LAYERS},
+                                   sparse = {.type = &raw,
+                                             .n_rows = N_ROWS,
+                                             .n_readouts = N_READOUTS,
+                                             .parts = TESS_WRITER_SPARSE};
     struct tess_error error = TESS_ERROR_INIT;
     int bad = not_refused(&any, "x.txt",
                           "x.txt: AnnData or GCTX is written: give a name in .h5ad or .gctx");

@@ -88,6 +88,12 @@ for output, words in (("free.tsv", []), ("kept.tsv", ["--memory", f"{ALLOWED}M"]
     print(f"predict {words}: {peak:.1f} MB")
     assert (peak < ALLOWED) == bool(words), peak
 assert open("free.tsv").read() == open("kept.tsv").read()
+split = ["evaluate", "wide", "--store", "tall.prc.h5", "--resamples", "20", "--seed", "1", "--json"]
+for output, words in (("free.json", []), ("kept.json", ["--memory", f"{ALLOWED}M"])):
+    peak = peak_of("-q", *split, output, *words)
+    print(f"evaluate {words}: {peak:.1f} MB")
+    assert (peak < ALLOWED) == bool(words), peak
+assert open("free.json").read() == open("kept.json").read()
 peak = peak_of("-q", "impute", "wide", "-o", "kept.h5ad", "--blend", "off", "--memory", f"{ALLOWED}M")
 print(f"impute: {peak:.1f} MB")
 assert peak < ALLOWED, peak

@@ -59,7 +59,7 @@ class Truth:
     def __init__(self, runs, *options):
         run("-q", "impute", *runs, *options, "-o", "truth.h5ad", "--force", "-p", "*,@combinations")
         data = anndata.read_h5ad("truth.h5ad")
-        self.value, self.std = data.X, data.layers["std"] if len(runs) > 1 else None
+        self.value, self.std, self.calibrated = data.X, data.layers.get("std"), data.layers.get("std_calibrated")
         self.row = {(c, p): i for i, (c, p) in enumerate(zip(data.obs["context"], data.obs["perturbation"]))}
         self.column = {r: k for k, r in enumerate(data.var_names)}
 
@@ -72,6 +72,13 @@ class Truth:
         np.testing.assert_array_equal(np.float32([q["prediction"] for q in lines]), self.value[at])
         if self.std is not None:
             np.testing.assert_array_equal(np.float32([q["std"] for q in lines]), self.std[at])
+        assert ("std_calibrated" in lines[0]) == (self.calibrated is not None), lines[0]
+        if self.calibrated is not None:
+            np.testing.assert_array_equal(np.float32([q["std_calibrated"] for q in lines]), self.calibrated[at])
+
+    def behind(self):
+        """What follows the names of readouts in the columns of whole rows, and the values."""
+        return [(end, x) for end, x in (("", self.value), (".std", self.std), (".std_calibrated", self.calibrated)) if x is not None]
 
 
 def orders(truth, all_ranks):
@@ -108,11 +115,12 @@ def whole_rows(runs, truth):
         readouts = readouts or [r for r in truth.column if r[:2] == "R3" or r == "R11"]
         run("-q", "predict", *runs, "rows.csv.gz", "-o", "rows.csv", "--force", *options, ranks=ranks)
         names, lines = read("rows.csv", ",")
-        assert names == ["perturbation", "context", *readouts, *(r + ".std" for r in readouts if truth.std is not None)], names
+        assert names == ["perturbation", "context", *(r + end for end, _ in truth.behind() for r in readouts)], names
         assert [(q["context"], q["perturbation"]) for q in lines] == rows
         for q in lines:
             at = truth.row[q["context"], q["perturbation"]]
-            np.testing.assert_array_equal(np.float32([q[r] for r in readouts]), truth.value[at, [truth.column[r] for r in readouts]])
+            for end, x in truth.behind():
+                np.testing.assert_array_equal(np.float32([q[r + end] for r in readouts]), x[at, [truth.column[r] for r in readouts]])
 
 
 def forms():
@@ -190,6 +198,12 @@ forms()
 whole_rows(["run"], Truth_of_run)
 whole_rows(["run", "seed2"], same_as_impute(["run", "seed2"], "--blend", "on"))
 same_as_impute(["seed2"], "--blend", "off")
+train("s.prc.h5", "members", "train.members=3")
+for options in [], ["--blend", "off"]:
+    truth = same_as_impute(["members"], *options, all_ranks=not options)
+    assert truth.std is not None and truth.calibrated is not None
+    if not options:
+        whole_rows(["members"], truth)
 for kind in "dot", "cp", "one":
     same_as_impute([kind], "--blend", "off")
 same_as_impute(["dot"], "--blend", "off", "--precision", "float32")
