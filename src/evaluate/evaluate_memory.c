@@ -14,6 +14,9 @@
 
 #define THREAD_BYTES 4e6 /* of each thread's tiles */
 #define SHARES       4
+/* Of evaluate_spread.c: a chunk, and what comes together on rank 0. */
+#define SPREAD_ROWS   64
+#define SPREAD_VALUES (double)(1 << 20)
 
 /* Doubles alone: they are reduced together. */
 struct memory {
@@ -45,8 +48,7 @@ static void find_largest(const struct tess_evaluation *evaluation, double *profi
 static struct memory measure(const struct tess_evaluation *evaluation)
 {
     const struct tess_index *index = &evaluation->store->index;
-    double largest = 0, width = 0,
-           members = evaluation->has_model ? evaluation->model->n_members : 1;
+    double largest = 0, width = 0, members = evaluation->model ? evaluation->model->n_members : 1;
     double sums = (double)evaluation->n * evaluation->n_methods * TESS_METRICS * 2 * sizeof(double);
     struct memory memory = {.program = tess_platform_memory(0)};
 
@@ -54,10 +56,13 @@ static struct memory measure(const struct tess_evaluation *evaluation)
     memory.scoring = THREAD_BYTES * evaluation->n_threads + largest +
                      tess_baselines_bytes(&evaluation->profiles) + 3 * sums +
                      8.0 * (double)index->n_combinations;
-    if (evaluation->has_model && !evaluation->predicted) {
+    if (evaluation->model && !evaluation->predicted) {
         memory.scoring += tess_model_working_bytes(evaluation->model, TESS_MODEL_ROWS);
         memory.rows = tess_model_rows_bytes(evaluation->model);
     }
+    if (evaluation->model && !evaluation->predicted && evaluation->model->n_members > 1)
+        memory.scoring +=
+            40 * SPREAD_ROWS * width + 48 * fmin(SPREAD_VALUES, (double)evaluation->n * width);
     memory.kept = 2 * fmin((double)TESS_PROFILES_BYTES, tess_profiles_bytes(&evaluation->profiles));
     memory.experiment = width * (8.0 * evaluation->n_methods + 24 * members) +
                         (double)(evaluation->n_methods + evaluation->options.n_halvings) *
