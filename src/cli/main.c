@@ -1,15 +1,17 @@
 /* main.c -- the tessera program: the table of commands, and what all of them share. */
-#include "call.h"
-#include "options.h"
+#include "commands.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/bfloat16.h"
 #include "tessera/blas.h"
+#include "tessera/call.h"
+#include "tessera/cli_data.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/h5.h"
 #include "tessera/log.h"
+#include "tessera/options.h"
 #include "tessera/platform.h"
 #include "tessera/version.h"
 
