@@ -33,9 +33,10 @@ FOLDERS = {
     "simulate": ["writer"],
     "inspect": ["blend", "writer"],
     "bench": ["train", "impute", "simulate"],
+    "forecast": ["bench"],
     "options": ["blend", "writer"],
     "cli_data": ["options", "import", "inspect", "simulate"],
-    "cli": ["cli_data", "run", "evaluate", "bench", "query", "export"],
+    "cli": ["cli_data", "run", "evaluate", "forecast", "query", "export"],
 }
 # They know no other ranks.
 ALONE = {"base", "products", "kernel", "metrics"}
