@@ -83,6 +83,22 @@ static void exchange_counts(struct tess_routes *routes)
     tess_free(in);
 }
 
+/* What a rank asks of itself leaves the counts; its places in both messages stay, unused in one. */
+static void set_own_apart(struct tess_routes *routes)
+{
+    int rank;
+
+    MPI_Comm_rank(routes->comm, &rank);
+    for (int s = 0; s < routes->n_steps; s++) {
+        struct tess_route_step *step = &routes->step[s];
+
+        step->n_own = step->want_count[rank];
+        step->own_want = step->want_first[rank];
+        step->own_serve = step->serve_first[rank];
+        step->want_count[rank] = step->serve_count[rank] = 0;
+    }
+}
+
 void tess_routes_init(struct tess_routes *routes, MPI_Comm comm, int n_steps,
                       const struct tess_request *request)
 {
@@ -104,6 +120,7 @@ void tess_routes_init(struct tess_routes *routes, MPI_Comm comm, int n_steps,
         tess_free(sorted[s]);
     }
     tess_free(sorted);
+    set_own_apart(routes);
 }
 
 void tess_routes_release(struct tess_routes *routes)
