@@ -52,6 +52,10 @@ struct tess_bench_step {
 int tess_bench_measure(const struct tess_config *config, const struct tess_bench_data *data,
                        const char *directory, struct tess_bench_step *step,
                        struct tess_error *error);
+/* Values a second that the models (runs or checkpoints, as struct tess_impute has them) predict
+ * together, in memory, with so many threads of one rank. Local. */
+int tess_bench_predictions(int n_models, char *const *model, int precision, int threads,
+                           double *rate, struct tess_error *error);
 /* Seconds of a small message from the first rank to the last, and bytes a second from each rank to
  * the next, all at once. Of at least two ranks. Collective. */
 void tess_bench_link(MPI_Comm comm, double *latency, double *bandwidth);

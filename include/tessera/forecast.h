@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct tess_error;
+struct tess_impute;
 
 /* Data that are not there yet: what a store of them would hold. Every tenth experiment is for
  * validation. */
@@ -41,5 +42,10 @@ int tess_forecast_check(const struct tess_forecast *forecast, struct tess_error 
  * measured first. The codes of tess_trainer_open. Collective over comm. */
 int tess_forecast_run(const struct tess_forecast *forecast, MPI_Comm comm,
                       struct tess_error *error);
+/* The same of an imputation: what a dry run says, and the hours that its predictions take. Of the
+ * forecast ranks, threads, nodes, rate (values a second of one core) and json count. The codes of
+ * tess_impute_write. Collective over comm. */
+int tess_forecast_imputation(const struct tess_forecast *forecast, const struct tess_impute *impute,
+                             MPI_Comm comm, struct tess_error *error);
 
 #endif

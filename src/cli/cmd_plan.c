@@ -6,6 +6,7 @@
 #include "tessera/call.h"
 #include "tessera/error.h"
 #include "tessera/forecast.h"
+#include "tessera/impute.h"
 #include "tessera/rundir.h"
 
 #include <stdlib.h>
@@ -21,15 +22,25 @@ static const struct tess_option options[] = {
      "between nodes: 2us,12GB/s (us, ms; MB/s, GB/s, Mbit/s, Gbit/s)"},
     {"rate", 0, "X", "observations a second of one core (default: measured here)"},
     {"steps", 0, "N", "steps whose messages are counted, from the first on (default 32)"},
-    {"perturbations", 0, "N", "of data that are not there yet, in place of a store"},
-    {"readouts", 0, "N", "of such data"},
-    {"contexts", 0, "N", "of such data"},
+    {"perturbations", 'p', "N|LIST",
+     "how many, of data that are not there yet; with --impute: which"},
+    {"readouts", 'r', "N|LIST", "likewise"},
+    {"contexts", 'c', "N|LIST", "likewise"},
     {"experiments", 0, "N", "of such data (default: perturbations × contexts)"},
     {"missing", 0, "X", "share of missing values of such data (default 0)"},
     {"directory", 0, "DIR", "for data that are simulated to be measured (default TMPDIR or /tmp)"},
+    {"impute", 0, NULL,
+     "RUN's imputation, in place of its training; LIST and these as impute has them"},
+    {"pairs", 0, "FILE|all", "combinations of two"},
+    {"dtype", 0, "float32|float16", "of values (default float32)"},
+    {"memory", 0, "SIZE", "at most so much of each rank (500M, 2G)"},
+    {"blend", 0, "auto|on|off", "with the baseline that the training found best"},
+    TESS_CALL_PRECISION,
     {"json", 0, "FILE", "write all numbers there"},
     {0},
 };
+
+#define MOST ((int64_t)1 << 40)
 
 /* A number with one of these units. Returns 0 if it is none. */
 static int read_unit(const char *text, const char *const unit[], const double size[], double *x)
@@ -92,9 +103,7 @@ static int read_config(const struct tess_call *call, struct tess_config *config,
 static int read_numbers(const struct tess_call *call, struct tess_forecast *forecast,
                         struct tess_error *error)
 {
-    struct tess_forecast_shape *shape = &forecast->shape;
     const char *threads = getenv("OMP_NUM_THREADS");
-    const int64_t most = (int64_t)1 << 40;
 
     forecast->ranks = forecast->nodes = 1;
     forecast->threads = threads && strtol(threads, NULL, 10) > 0 ? strtol(threads, NULL, 10) : 1;
@@ -102,30 +111,85 @@ static int read_numbers(const struct tess_call *call, struct tess_forecast *fore
     tess_call_int(call, "ranks", 1, 65536, &forecast->ranks, error);
     tess_call_int(call, "threads", 1, 4096, &forecast->threads, error);
     tess_call_int(call, "nodes", 1, 65536, &forecast->nodes, error);
-    tess_call_int(call, "steps", 1, most, &forecast->steps, error);
+    tess_call_int(call, "steps", 1, MOST, &forecast->steps, error);
     tess_call_double(call, "rate", 1, 1e15, &forecast->rate, error);
+    return error->code;
+}
+
+/* Of data that are not there. */
+static int read_shape(const struct tess_call *call, struct tess_forecast_shape *shape,
+                      struct tess_error *error)
+{
     tess_call_int(call, "perturbations", 1, INT32_MAX, &shape->perturbations, error);
     tess_call_int(call, "readouts", 1, INT32_MAX, &shape->readouts, error);
     tess_call_int(call, "contexts", 1, INT32_MAX, &shape->contexts, error);
-    tess_call_int(call, "experiments", 1, most, &shape->experiments, error);
+    tess_call_int(call, "experiments", 1, MOST, &shape->experiments, error);
     tess_call_double(call, "missing", 0, 0.999, &shape->missing, error);
+    return error->code;
+}
+
+static int plan_training(struct tess_call *call, struct tess_forecast *forecast,
+                         struct tess_error *error)
+{
+    struct tess_config config;
+
+    forecast->config = &config;
+    if (read_shape(call, &forecast->shape, error) != TESS_OK ||
+        tess_forecast_check(forecast, error) != TESS_OK ||
+        read_config(call, &config, error) != TESS_OK ||
+        tess_call_check_more(call, config.data.store, error) != TESS_OK)
+        return error->code;
+    return tess_forecast_run(forecast, call->comm, error);
+}
+
+/* Whatever the output will be called: an AnnData file. */
+static int read_imputation(const struct tess_call *call, struct tess_impute *impute,
+                           struct tess_error *error)
+{
+    const char *dtype = tess_call_option(call, "dtype");
+
+    impute->output = "imputed.h5ad";
+    impute->pairs = tess_call_option(call, "pairs");
+    impute->half = dtype && strcmp(dtype, "float16") == 0;
+    if (dtype && !impute->half && strcmp(dtype, "float32") != 0)
+        tess_error_set(error, TESS_EUSAGE, "--dtype: '%s' is none of float32, float16", dtype);
+    tess_call_size(call, "memory", &impute->memory, error);
+    tess_call_blend(call, &impute->blend, error);
+    tess_call_precision(call, &impute->precision, error);
+    tess_call_selection(call, "contexts", &impute->context, error);
+    tess_call_selection(call, "perturbations", &impute->perturbation, error);
+    tess_call_selection(call, "readouts", &impute->readout, error);
+    return error->code;
+}
+
+static int plan_imputation(struct tess_call *call, struct tess_forecast *forecast,
+                           struct tess_error *error)
+{
+    struct tess_impute impute = {0};
+    struct tess_strings member = {0};
+
+    if (tess_forecast_check(forecast, error) == TESS_OK &&
+        read_imputation(call, &impute, error) == TESS_OK &&
+        tess_call_models(call, 1, &member, error) == TESS_OK) {
+        impute.n_models = (int)member.n;
+        impute.model = member.item;
+        tess_forecast_imputation(forecast, &impute, call->comm, error);
+    }
+    tess_impute_release(&impute);
+    tess_strings_release(&member);
     return error->code;
 }
 
 static int run(struct tess_call *call, struct tess_error *error)
 {
-    struct tess_config config;
-    struct tess_forecast forecast = {.config = &config,
-                                     .directory = tess_call_option(call, "directory"),
+    struct tess_forecast forecast = {.directory = tess_call_option(call, "directory"),
                                      .json = tess_call_option(call, "json")};
 
     if (read_numbers(call, &forecast, error) != TESS_OK ||
-        read_network(call, &forecast.network, error) != TESS_OK ||
-        tess_forecast_check(&forecast, error) != TESS_OK ||
-        read_config(call, &config, error) != TESS_OK ||
-        tess_call_check_more(call, config.data.store, error) != TESS_OK)
+        read_network(call, &forecast.network, error) != TESS_OK)
         return error->code;
-    return tess_forecast_run(&forecast, call->comm, error);
+    return tess_call_option(call, "impute") ? plan_imputation(call, &forecast, error)
+                                            : plan_training(call, &forecast, error);
 }
 
 const struct tess_command tess_command_plan = {

@@ -23,11 +23,10 @@ static void add_rows(const struct demand *demand, struct demand_lane *lane, int6
 
 /* The work of a lane, from its order in the first epoch on. */
 static void follow(struct demand *demand, const struct tess_trainer *trainer, int number,
-                   struct tess_lane *held, int64_t most)
+                   struct tess_lane *held, struct tess_marks *marks, int64_t most)
 {
     struct demand_lane *lane = &demand->lane[number];
     struct tess_work work = {.n = 0};
-    struct tess_marks marks;
     size_t room = 0;
     int64_t n;
 
@@ -35,12 +34,10 @@ static void follow(struct demand *demand, const struct tess_trainer *trainer, in
     lane->n_steps = held->n_steps;
     n = lane->n_steps < most ? lane->n_steps : most;
     lane->first = TESS_NEW(int64_t, n + 1);
-    tess_marks_init(&marks, &trainer->dataset, held->loaded.n);
     for (int64_t step = 0; step < n; step++) {
-        tess_lane_work(held, &trainer->schedule, step, &marks, &work);
+        tess_lane_work(held, &trainer->schedule, step, marks, &work);
         add_rows(demand, lane, step, &room, &work);
     }
-    tess_marks_release(&marks);
     tess_work_release(&work);
 }
 
@@ -50,19 +47,27 @@ int tess_demand_init(struct demand *demand, const struct tess_trainer *trainer, 
     const int64_t rows[] = {trainer->store.index.perturbation.n, trainer->dataset.readout.n,
                             trainer->store.index.context.n};
 
+    const int64_t *begin = trainer->schedule.lane_first;
+    struct tess_marks marks;
+    int64_t longest = 0;
+
     *demand = (struct demand){.n_lanes = tess_int(trainer->schedule.lanes)};
     for (int t = 0; t < TESS_N_TABLES; t++)
         demand->table_first[t + 1] = demand->table_first[t] + rows[t];
     demand->lane = TESS_NEW(struct demand_lane, demand->n_lanes);
+    for (int l = 0; l < demand->n_lanes; l++)
+        longest = begin[l + 1] - begin[l] > longest ? begin[l + 1] - begin[l] : longest;
+    tess_marks_init(&marks, &trainer->dataset, longest);
     for (int l = 0; l < demand->n_lanes && error->code == TESS_OK; l++) {
         struct tess_lane held;
 
         if (tess_lane_lay_out(&held, &trainer->schedule, l, error) == TESS_OK)
-            follow(demand, trainer, l, &held, most);
+            follow(demand, trainer, l, &held, &marks, most);
         tess_lane_release(&held);
         if (demand->lane[l].n_steps > demand->steps_per_epoch)
             demand->steps_per_epoch = demand->lane[l].n_steps;
     }
+    tess_marks_release(&marks);
     demand->n_steps = demand->steps_per_epoch < most ? demand->steps_per_epoch : most;
     demand->steps_per_epoch =
         (int64_t)((double)demand->steps_per_epoch * trainer->dataset.each + 0.5);

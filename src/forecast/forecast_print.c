@@ -125,12 +125,12 @@ static void print_time(const struct forecast *f)
 
 static void print_layouts(const struct forecast *f)
 {
-    printf("%7s%9s%16s%14s%12s  %s\n", "ranks", "threads", "k observations/s", "hours",
+    printf("%7s%9s%18s%14s%12s  %s\n", "ranks", "threads", "k observations/s", "hours",
            "memory, GB", "limited by");
     for (int i = 0; i < f->n; i++) {
         const struct estimate *e = &f->layout[i];
 
-        printf("%7d%9d%16.0f%14.3g%12.3g  %s%s%s\n", e->ranks, e->threads, e->rate / 1e3, e->hours,
+        printf("%7d%9d%18.0f%14.3g%12.3g  %s%s%s\n", e->ranks, e->threads, e->rate / 1e3, e->hours,
                e->memory / 1e9, tess_limit_names[e->limit], i == f->asked ? "  (asked about)" : "",
                i == f->best ? "  ← best" : "");
     }
