@@ -14,6 +14,7 @@
 #define THREAD_BYTES  2e6
 #define LANE_BYTES    4096 /* steps in preparation, small allocations */
 
+#define EXACT   3000 /* readouts up to which `linear` has the products of all */
 #define FACTORS 10 /* of the baseline `linear` (baseline_linear.h) */
 
 #define SPARSE 0.3 /* measured share below which tiles hardly pay */
@@ -199,14 +200,16 @@ static double baselines_bytes(const struct tess_trainer *trainer)
     double units = each * (double)index->n_experiments;
     double combinations = each * (double)index->n_combinations, contexts = (double)index->context.n;
     double factors = fmin(FACTORS, readouts);
+    /* the sum and a rank's part of it, on rank 0 another's part as well */
+    double products = readouts <= EXACT ? (trainer->n_ranks > 1 ? 24 : 16) * readouts * readouts
+                                        : 2000 * readouts;
 
     for (int64_t e = 0; e < index->n_experiments; e++) {
         values += each * (double)(index->value_first[e + 1] - index->value_first[e]);
         validated += index->split[e] == TESS_VAL ? each : 0;
     }
     return units * (50 + 16 * factors) + combinations * (32 + 8 * factors) +
-           40 * contexts * readouts + fmin(24 * readouts * readouts, 2000 * readouts) +
-           (4 * values <= most ? 4 * values : 0) +
+           40 * contexts * readouts + products + (4 * values <= most ? 4 * values : 0) +
            fmin(12 * readouts * fmin(validated, combinations), most) + 400 * validated;
 }
 
