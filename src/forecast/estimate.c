@@ -135,12 +135,13 @@ static double rounds_of(const struct traffic *traffic, const struct tess_trainer
 static void communicate(struct estimate *e, const struct estimate_basis *basis,
                         const struct tess_trainer *trainer, const struct traffic *traffic)
 {
-    double local = ceil((double)e->ranks / basis->nodes), messages, rounds, bytes, away;
+    double nodes = fmin(basis->nodes, e->ranks), local = ceil(e->ranks / nodes), messages, rounds,
+           bytes, away;
     const struct tess_link *in = &basis->within, *out = &basis->between;
 
     if (e->ranks == 1)
         return;
-    away = basis->nodes > 1 ? (e->ranks - local) / (e->ranks - 1.0) : 0;
+    away = nodes > 1 ? (e->ranks - local) / (e->ranks - 1.0) : 0;
     rounds = rounds_of(traffic, trainer, &messages);
     bytes = bytes_of(traffic, trainer);
     e->part[LIMIT_LATENCY] =
@@ -152,7 +153,7 @@ static void communicate(struct estimate *e, const struct estimate_basis *basis,
 void tess_estimate_times(struct estimate *e, const struct estimate_basis *basis,
                          const struct tess_trainer *trainer, const struct traffic *traffic)
 {
-    double busy = ceil((double)e->ranks / basis->nodes) * e->threads;
+    double busy = ceil((double)e->ranks / basis->nodes) * e->threads; /* ranks fill nodes evenly */
 
     for (int i = 0; i < LIMITS; i++)
         e->part[i] = 0;

@@ -137,7 +137,8 @@ static int measure(struct forecast *f, struct tess_error *error)
 /* Of a few ranks, the first and the last among them, the one that needs most. */
 static int look_at_memory(struct forecast *f, struct estimate *e, struct tess_error *error)
 {
-    int n = e->ranks < RANKS_LOOKED_AT ? e->ranks : RANKS_LOOKED_AT;
+    int most = f->n == 0 ? RANKS_LOOKED_AT : 2; /* of the layout that is asked about */
+    int n = e->ranks < most ? e->ranks : most;
 
     for (int i = 0; i < n; i++) {
         int rank = n > 1 ? tess_int((int64_t)i * (e->ranks - 1) / (n - 1)) : 0;
@@ -182,16 +183,15 @@ static int try_layout(struct forecast *f, int64_t ranks, int64_t threads, struct
 static int try_all(struct forecast *f, struct tess_error *error)
 {
     int64_t ranks = f->options->ranks / f->members_at_once, threads = f->options->threads;
-    int64_t cores = ranks * threads, nodes = f->options->nodes, lanes = f->trainer.schedule.lanes;
+    int64_t cores = ranks * threads, lanes = f->trainer.schedule.lanes;
 
     if (try_layout(f, ranks, threads, error) != TESS_OK)
         return error->code;
     for (int64_t t = 1; t <= cores && error->code == TESS_OK && f->n < MOST_LAYOUTS; t *= 2)
-        if (cores % t == 0 && t != threads && cores / t <= lanes && cores / t >= nodes)
+        if (cores % t == 0 && t != threads && cores / t <= lanes)
             try_layout(f, cores / t, t, error);
     for (int64_t r = 1; r < ranks && error->code == TESS_OK && f->n < MOST_LAYOUTS; r *= 2)
-        if (r >= nodes)
-            try_layout(f, r, threads, error);
+        try_layout(f, r, threads, error);
     return error->code;
 }
 

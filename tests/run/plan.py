@@ -28,7 +28,7 @@ def plan(*words, ranks=1, code=0, error=None, processes=1):
     done = checks.run("plan", *words, "--ranks", ranks, "--json", "plan.json", ranks=processes)
     check(done.returncode == code, f"plan {words}: {done.returncode} {done.stderr}")
     if error:
-        check(error in done.stderr and done.stderr.count("\n") == 1 + (processes > 1), f"plan {words}: {done.stderr!r}")
+        check(error in done.stderr and (processes > 1 or done.stderr.count("\n") == 1), f"plan {words}: {done.stderr!r}")
         return None
     return json.loads(pathlib.Path("plan.json").read_text())
 
@@ -106,7 +106,7 @@ compare("observations", {**SMALL, "train.sampling": "observations", "data.top_va
 compare("dot", {**SMALL, "model.kind": "dot", "train.lanes": 8}, (1, 4))
 
 # Memory of real runs, a store that counts
-checks.run("simulate", "-q", "-o", "large.prc.h5", "--perturbations", "1000", "--readouts", "2000", "--contexts", "2")
+checks.run("simulate", "-q", "-o", "large.prc.h5", "--perturbations", "1000", "--readouts", "1000", "--contexts", "2")
 LARGE = {"data.store": os.path.abspath("large.prc.h5"), "model.embedding_dim": 64, "model.hidden_dim": 256, "train.batch": 16384,
          "train.lanes": 16, "train.epochs": 1, "model.layers": 1, "model.kind": "mlp", "train.sampling": "tiles"}
 for ranks in 1, 2:
@@ -118,14 +118,14 @@ for ranks in 1, 2:
     check(abs(told - peak) < 0.15 * peak, f"{ranks} ranks: {told} MB planned, {peak} MB taken")
 
 # Data that are not there: as a store of that shape. Its validation is a tenth; the simulated store has none.
-SHAPE = ["--perturbations", "1001", "--readouts", "2000", "--contexts", "2"]
+SHAPE = ["--perturbations", "1001", "--readouts", "1000", "--contexts", "2"]
 there = plan("config.yaml", *RATE, ranks=4)
 shape = plan("config.yaml", *RATE, *SHAPE, ranks=4)
 check(abs(shape["layouts"][0]["memory_bytes"] / there["layouts"][0]["memory_bytes"] - 1) < 0.25,
       f"shape: {shape['layouts'][0]}, store: {there['layouts'][0]}")
 for kind in KINDS:
     sent = [sum(made["traffic"]["ranks_send"][kind]["bytes"]) / made["traffic"]["steps"] for made in (there, shape)]
-    check(abs(sent[0] - sent[1]) <= 0.05 * sent[0], f"{kind}: {sent}")
+    check(abs(sent[0] - sent[1]) <= 0.1 * sent[0], f"{kind}: {sent}")
 training.write_config("wide.yaml", {**LARGE, "train.lanes": 1024, "train.batch": 2**20})
 wide = plan("wide.yaml", *RATE, "--perturbations", 10**8, "--readouts", "1000", "--contexts", "1", "--nodes", "16", ranks=512)
 table = 10**8 * (3 * 4 * 64 + 8 + 4) / 512  # values, two moments; the step that a row last moved at, and a mark
@@ -160,5 +160,13 @@ plan("empty", code=65, error="holds no used.yaml")
 training.write_config("missing.yaml", {"data.store": "nowhere.prc.h5"})
 plan("missing.yaml", code=65, error="nowhere.prc.h5")
 plan("missing.yaml", code=65, error="nowhere.prc.h5", processes=2)
-plan("nothing.yaml", code=65, error="nothing.yaml")
+plan("nothing.yaml", code=78, error="nothing.yaml")
+
+# Imputation: of everything, and of a selection; what impute itself says
+told = plan("run-tiles-2", "--impute", "--rate", "1000000", ranks=4)
+run = plan("run-tiles-2", "--impute", "--contexts", "c0,c1", "--perturbations", "p0*", "--dtype", "float16", "--blend", "off")
+check(told["rows"] > run["rows"] == 20 and abs(told["hours"] * 3600 * 4e6 - told["rows"] * told["readouts"]) < 1, f"{told} {run}")
+check(told["bytes"] > 4 * told["rows"] * told["readouts"] and run["values_per_s"] > 0, f"{told} {run}")
+plan("run-tiles-2", "--impute", "--contexts", "nowhere", code=65, error="nowhere")
+plan("config.yaml", "--impute", code=65, error="config.yaml")
 checks.finish()
