@@ -23,22 +23,31 @@ void tess_request_release(struct tess_request *request);
 
 struct tess_route_step {
     int64_t n_want, n_serve;
-    int64_t *slot; /* (n_want) entry's place in the message; own */
-    int64_t *serve; /* (n_serve) codes asked of this rank, by asking rank; own */
-    int *want_count, *want_first; /* (n_ranks) entries by owner; own */
-    int *serve_count, *serve_first; /* (n_ranks) entries by asking rank; own */
+    int64_t *slot; /* (n_want) entry's place in the message */
+    int64_t *serve; /* (n_serve) codes asked of this rank, by asking rank */
+    int *want_count, *want_first; /* (n_ranks) entries by owner */
+    int *serve_count, *serve_first; /* (n_ranks) entries by asking rank */
     int64_t n_own, own_want, own_serve; /* asked of itself: how many, where they begin in `want` and
                                            in `serve`; not in the counts */
 };
 
+/* Memory that is used again: a window of steps asks for some MB, and the system clears pages anew
+ * each time that it gives them. */
+struct tess_route_block {
+    void *at; /* own */
+    size_t room;
+};
+
+/* All zeroes before the first window. */
 struct tess_routes {
     MPI_Comm comm; /* borrowed */
     int n_ranks, n_steps;
-    struct tess_route_step *step; /* (n_steps) own */
+    struct tess_route_step *step; /* (n_steps); its arrays and itself lie in the blocks */
+    struct tess_route_block steps, slots, sorted, serves, counts;
 };
 
-/* From what this rank wants at each of n_steps steps: request (n_steps), borrowed for the call.
- * n_steps agrees. Collective over comm. */
+/* From what this rank wants at each of n_steps steps: request (n_steps), borrowed for the call; a
+ * window before is forgotten. n_steps agrees. Collective over comm. */
 void tess_routes_init(struct tess_routes *routes, MPI_Comm comm, int n_steps,
                       const struct tess_request *request);
 void tess_routes_release(struct tess_routes *routes); /* local */

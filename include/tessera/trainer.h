@@ -91,6 +91,7 @@ struct tess_trainer {
     float *slice_gradient;
     struct tess_work *work; /* (TESS_WINDOW, n_local) */
     int64_t window_first, window_n; /* steps of the epoch prepared */
+    struct tess_request *request; /* (TESS_WINDOW) own */
     struct tess_routes routes;
     struct tess_lane_buffer *buffer; /* (n_local) */
     float *serve, *want; /* messages */

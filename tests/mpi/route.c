@@ -103,7 +103,7 @@ static void check_return(const struct tess_routes *routes, int step)
 int main(int argc, char **argv)
 {
     struct tess_request request[STEPS] = {{0}};
-    struct tess_routes routes;
+    struct tess_routes routes = {0};
 
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
