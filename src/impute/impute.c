@@ -103,6 +103,7 @@ static int check_size(const struct imputation *work, MPI_Comm comm, struct tess_
     const struct imputation_size size = tess_imputation_size(work);
     const char *most = work->impute->level ? "at most" : "about";
     double unit = size.file < 1e9 ? 1e6 : 1e9;
+    struct tess_impute_plan *plan = work->impute->plan;
 
     tess_info("%s: %lld perturbations × %lld readouts × %lld contexts = %.4g values, %s %.3g %s",
               work->output, (long long)tess_imputation_n_sets(work), (long long)work->readout.n,
@@ -112,7 +113,12 @@ static int check_size(const struct imputation *work, MPI_Comm comm, struct tess_
         tess_info("%s: compressed, so how much it will be is not known yet; until it is whole it "
                   "takes twice that, at most %.3g %s",
                   work->output, size.peak / unit, unit < 1e9 ? "MB" : "GB");
-    return tess_imputation_check_room(work, &size, comm, error);
+    if (!plan)
+        return tess_imputation_check_room(work, &size, comm, error);
+    plan->rows = (double)work->n_rows;
+    plan->readouts = (double)work->readout.n;
+    plan->bytes = size.peak;
+    return TESS_OK;
 }
 
 static int write_all(struct imputation *work, struct tess_writer *file, MPI_Comm comm,
@@ -290,7 +296,7 @@ int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct te
     else if (!getenv("OMP_NUM_THREADS"))
         omp_set_num_threads(1);
     if (open_work(&work, rank, comm, error) == TESS_OK && impute->dry_run) {
-        if (rank == 0 && !impute->directory)
+        if (rank == 0 && !impute->directory && !impute->plan)
             tell_unfinished(&work, error);
         tess_agree(comm, error);
     } else if (error->code == TESS_OK) {
