@@ -303,8 +303,7 @@ static int64_t count_chunks(const struct tess_writer *writer)
     return n;
 }
 
-/* Rank 0: the new commit is of the same output, as that was when the writer was opened. What does
- * not become whole goes at once: the part has all of it. */
+/* Rank 0: the new commit is of the same output, as that was when the writer was opened. */
 static int assemble(struct tess_writer *writer, struct tess_error *error)
 {
     struct assembly assembly = {.writer = writer};
@@ -318,15 +317,16 @@ static int assemble(struct tess_writer *writer, struct tess_error *error)
     else if (tess_commit_open_kept(&assembly.whole, writer->commit.path, aside, error) == TESS_OK &&
              copy_labels(&assembly, error) == TESS_OK)
         fill_whole(&assembly, error);
+    assembly.whole.kept = 0; /* what does not get its name goes: the part has all of it */
     assembly.whole.existed = writer->commit.existed;
     assembly.whole.before = writer->commit.before;
     tess_progress_release(&assembly.progress);
     if (assembly.part >= 0)
         close(assembly.part);
-    if (error->code != TESS_OK)
-        unlink(aside);
-    tess_commit_release(&writer->commit);
-    writer->commit = assembly.whole;
+    if (assembly.whole.path) {
+        tess_commit_release(&writer->commit);
+        writer->commit = assembly.whole;
+    }
     tess_free(assembly.bytes);
     tess_free(aside);
     return error->code;
