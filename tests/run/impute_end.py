@@ -47,11 +47,11 @@ for name, plain, options in (("end.h5ad", "plain.a.h5ad", ["--compress"]), ("end
     line = [*RUNS, "-o", name, "--blend", "off", "--observed", "keep", "--save-every", "1000", *options]
     for ranks in (1, 2) if options else (1,):
         n, whole, put_together = calls(*line, "--force", "--fresh", ranks=ranks), 0, 0
-        for back in range(0, 14 if options else 6, ranks):
+        for back in range(0, 9 if options else 4, 2 * ranks - 1):
             for left in (name, name + ".sum"):
                 if os.path.exists(left):
                     os.unlink(left)
-            how = "-" if back // ranks % 2 == 0 else ""  # killed; or it fails, and the program ends by itself
+            how = "-" if back % 2 == 0 else ""  # killed; or it fails, and the program ends by itself
             started = training.Started(tessera, ranks, ["impute", *line], {"TESS_FAIL_AT": f"{how}{n - back}@0"})
             assert started.wait() != 0 or (not how and os.path.exists(name)), started.text
             assert how or not os.path.exists(f"{name}.part.deflated")
@@ -60,9 +60,10 @@ for name, plain, options in (("end.h5ad", "plain.a.h5ad", ["--compress"]), ("end
                 put_together += left.endswith("deflated")
             whole += os.path.exists(name)
             text = run("impute", *line, ranks=3 - ranks)
-            assert "going on after" in text or "complete already" in text or back > 4, text
+            assert "going on after" in text or "complete already" in text or back > 2, text
             same(name, plain, "a.h5ad" if options else None)
-        assert whole < 5 and put_together >= (2 if options else 0), (whole, put_together)
+        print(f"{name} on {ranks} ranks: left, and gone on with", flush=True)
+        assert whole < 5 and put_together >= (1 if options else 0), (whole, put_together)
 
 
 print("ok")
