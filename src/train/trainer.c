@@ -351,7 +351,6 @@ void tess_trainer_rest(struct tess_trainer *trainer)
     trainer->mlp.packed = NULL;
     for (int s = 0; trainer->request && s < TESS_WINDOW; s++)
         tess_request_release(&trainer->request[s]);
-    tess_free(trainer->request);
     tess_routes_release(&trainer->routes);
     tess_lanes_release(&trainer->lanes);
     void **block[] = {(void **)&trainer->lane,
@@ -359,6 +358,7 @@ void tess_trainer_rest(struct tess_trainer *trainer)
                       (void **)&trainer->work,
                       (void **)&trainer->workspace,
                       (void **)&trainer->marks,
+                      (void **)&trainer->request,
                       (void **)&trainer->parameter,
                       (void **)&trainer->m,
                       (void **)&trainer->v,
