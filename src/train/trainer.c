@@ -353,18 +353,11 @@ void tess_trainer_rest(struct tess_trainer *trainer)
         tess_request_release(&trainer->request[s]);
     tess_routes_release(&trainer->routes);
     tess_lanes_release(&trainer->lanes);
-    void **block[] = {(void **)&trainer->lane,
-                      (void **)&trainer->buffer,
-                      (void **)&trainer->work,
-                      (void **)&trainer->workspace,
-                      (void **)&trainer->marks,
-                      (void **)&trainer->request,
-                      (void **)&trainer->parameter,
-                      (void **)&trainer->m,
-                      (void **)&trainer->v,
-                      (void **)&trainer->serve,
-                      (void **)&trainer->want,
-                      (void **)&trainer->slice_gradient};
+    void **block[] = {
+        (void **)&trainer->lane,      (void **)&trainer->buffer, (void **)&trainer->work,
+        (void **)&trainer->workspace, (void **)&trainer->marks,  (void **)&trainer->request,
+        (void **)&trainer->parameter, (void **)&trainer->m,      (void **)&trainer->v,
+        (void **)&trainer->serve,     (void **)&trainer->want,   (void **)&trainer->slice_gradient};
     for (size_t i = 0; i < sizeof block / sizeof block[0]; i++) {
         tess_free(*block[i]);
         *block[i] = NULL;
