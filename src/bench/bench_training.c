@@ -145,8 +145,8 @@ static void record(struct training *t, struct tess_probe *probe, const float **p
 static void break_down(struct training *t, struct tess_probe *probe, struct tess_error *error)
 {
     static const char *const stages[] = {
-        "  preparing steps",    "  gathering rows", "  lanes, all in all", "  waiting",
-        "  reducing gradients", "  optimiser",      "  sharing results"};
+        "  preparing steps", "  reading values",     "  gathering rows", "  lanes, all in all",
+        "  waiting",         "  reducing gradients", "  optimiser",      "  sharing results"};
     static const char *const phases[] = {"    projections", "    hidden layers' products",
                                          "    fused passes"};
     struct bench *bench = t->bench;
@@ -164,6 +164,8 @@ static void break_down(struct training *t, struct tess_probe *probe, struct tess
     for (int s = 0; s < TESS_N_STAGES; s++) {
         double seconds = tess_bench_sum(bench, times->stage[s]) / ranks;
 
+        if (s == TESS_STAGE_READ && !t->trainer.ahead)
+            continue;
         tess_bench_say(bench, stages[s], seconds * scale, "ms", seconds / total, "of a step");
         for (int p = 0; s == TESS_STAGE_LANES && p < TESS_N_PHASES; p++) {
             double phase = 0;
