@@ -101,6 +101,7 @@ struct tess_trainer {
     int64_t window_first, window_n; /* steps of the epoch prepared */
     struct tess_work *next_work; /* likewise, with data.streaming: being read; else NULL */
     int64_t next_first; /* the step that it begins with; -1: none */
+    struct tess_request *request; /* (TESS_WINDOW) own */
     struct tess_routes routes;
     struct tess_lane_buffer *buffer; /* (n_local) */
     float *serve, *want; /* messages */

@@ -71,6 +71,7 @@ static int load_lanes(struct tess_trainer *trainer, struct tess_error *error)
     trainer->work = TESS_NEW(struct tess_work, TESS_WINDOW * trainer->n_local);
     if (trainer->ahead)
         trainer->next_work = TESS_NEW(struct tess_work, TESS_WINDOW * trainer->n_local);
+    trainer->request = TESS_NEW(struct tess_request, TESS_WINDOW);
     for (int l = 0; l < trainer->n_local && error->code == TESS_OK; l++) {
         if (tess_lane_init(&trainer->lane[l], &trainer->schedule, first + l, error) != TESS_OK)
             break;
@@ -341,6 +342,9 @@ void tess_trainer_rest(struct tess_trainer *trainer)
     tess_packed_release(trainer->packed);
     trainer->packed = NULL;
     trainer->mlp.packed = NULL;
+    for (int s = 0; trainer->request && s < TESS_WINDOW; s++)
+        tess_request_release(&trainer->request[s]);
+    tess_free(trainer->request);
     tess_routes_release(&trainer->routes);
     tess_lanes_release(&trainer->lanes);
     void **block[] = {(void **)&trainer->lane,      (void **)&trainer->buffer,

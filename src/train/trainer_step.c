@@ -63,7 +63,7 @@ static void fetch_rows(struct tess_trainer *trainer, int at)
         const struct tess_shard *shard = &trainer->shard[TESS_ROW_TABLE(route->serve[i])];
         int64_t row = TESS_ROW_NUMBER(route->serve[i]) - shard->first[shard->rank];
 
-        memcpy(serve + i * dim, shard->rows.value + row * dim, bytes);
+        memcpy(tess_route_place(route, i, dim, serve, want), shard->rows.value + row * dim, bytes);
     }
     tess_routes_fetch(&trainer->routes, at, dim, serve, want);
 }
@@ -265,7 +265,8 @@ static void add_part(struct tess_trainer *trainer, const struct tess_route_step 
         int32_t mark = shard->mark[row];
 
         if (mark % n == part)
-            tess_shard_add(shard, mark, trainer->serve + i * dim);
+            tess_shard_add(shard, mark,
+                           tess_route_place(route, i, dim, trainer->serve, trainer->want));
     }
 }
 

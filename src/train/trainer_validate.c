@@ -55,7 +55,7 @@ static float *fetch_members(const struct tess_trainer *trainer)
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < route->n_serve; i++)
         tess_shard_copy(shard, &trainer->optimizer, route->serve[i], trainer->optimizer.step,
-                        serve + i * dim);
+                        tess_route_place(route, i, dim, serve, want));
     tess_routes_fetch(&trainer->validation_routes, 0, dim, serve, want);
     tess_free(serve);
     return want;

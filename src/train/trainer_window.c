@@ -77,25 +77,24 @@ static void request_rows(const struct tess_trainer *trainer, enum tess_embedding
 void tess_trainer_prepare(struct tess_trainer *trainer, int64_t first)
 {
     int n = length_of(trainer, first);
-    struct tess_request *request = TESS_NEW(struct tess_request, n);
+    struct tess_request *request = trainer->request;
 
-    tess_routes_release(&trainer->routes);
     trainer->window_first = first;
     trainer->window_n = n;
     if (trainer->ahead)
         take_window(trainer, first);
     else
         make_work(trainer, first, trainer->work);
-    for (int i = 0; i < n * trainer->n_local; i++) {
-        struct tess_work *work = &trainer->work[i];
-        struct tess_request *to = &request[i / trainer->n_local];
+#pragma omp parallel for schedule(static)
+    for (int s = 0; s < n; s++) {
+        request[s].n = 0;
+        for (int l = 0; l < trainer->n_local; l++) {
+            const struct tess_work *work = &trainer->work[s * trainer->n_local + l];
 
-        request_rows(trainer, TESS_TABLE_P, work->n_component, work->component, to);
-        request_rows(trainer, TESS_TABLE_R, work->n_r, work->readout, to);
-        request_rows(trainer, TESS_TABLE_C, work->n_c, work->context, to);
+            request_rows(trainer, TESS_TABLE_P, work->n_component, work->component, &request[s]);
+            request_rows(trainer, TESS_TABLE_R, work->n_r, work->readout, &request[s]);
+            request_rows(trainer, TESS_TABLE_C, work->n_c, work->context, &request[s]);
+        }
     }
     tess_routes_init(&trainer->routes, trainer->comm, n, request);
-    for (int s = 0; s < n; s++)
-        tess_request_release(&request[s]);
-    tess_free(request);
 }

@@ -53,7 +53,8 @@ static void check_fetch(const struct tess_routes *routes, int step)
     for (int64_t i = 0; i < route->n_serve; i++) {
         expect(owner_of(route->serve[i]) == rank, "asked for a row of somebody else's", step);
         for (int d = 0; d < DIM; d++)
-            serve[i * DIM + d] = (float)((route->serve[i] & 0xff) * 10 + d);
+            tess_route_place(route, i, DIM, serve, want)[d] =
+                (float)((route->serve[i] & 0xff) * 10 + d);
     }
     tess_routes_fetch(routes, step, DIM, serve, want);
     for (int64_t i = 0; i < route->n_want; i++)
@@ -83,7 +84,7 @@ static void check_return(const struct tess_routes *routes, int step)
     tess_routes_return(routes, step, DIM, want, serve);
     for (int r = 0; r < n_ranks; r++)
         for (int64_t i = 0; i < n_wishes(r, step); i++) {
-            const float *row = serve + at * DIM;
+            const float *row = tess_route_place(route, at, DIM, serve, want);
 
             if (owner_of(wished(r, step, i)) != rank)
                 continue;
@@ -94,6 +95,7 @@ static void check_return(const struct tess_routes *routes, int step)
             at++;
         }
     expect(at == route->n_serve, "wishes were lost or made up", step);
+    expect(route->want_count[rank] == 0 && route->serve_count[rank] == 0, "sends to itself", step);
     tess_free(serve);
     tess_free(want);
 }
@@ -101,7 +103,7 @@ static void check_return(const struct tess_routes *routes, int step)
 int main(int argc, char **argv)
 {
     struct tess_request request[STEPS] = {{0}};
-    struct tess_routes routes;
+    struct tess_routes routes = {0};
 
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
