@@ -18,6 +18,7 @@ struct tess_dataset {
     /* Kept columns of each store panel: model readout and place in the store's panel. */
     int64_t *panel_first; /* (n_panels + 1) own */
     int64_t *panel_readout, *panel_column; /* own */
+    double each; /* experiments that one of the index stands for: 1, but in a plan (trainer.h) */
     struct tess_scaling scaling; /* of the values that the model learns; own */
     double statistics_bytes; /* of memory, that estimating took for a while */
     int64_t n_training; /* training experiments with any value */
@@ -48,6 +49,9 @@ void tess_dataset_list(const struct tess_dataset *dataset, struct tess_wanted wa
 /* Local. */
 int tess_dataset_load(const struct tess_dataset *dataset, struct tess_wanted wanted,
                       struct tess_loaded *loaded, struct tess_error *error);
+/* The same without their values, which are 0: nothing is read. Local. */
+int tess_dataset_lay_out(const struct tess_dataset *dataset, struct tess_wanted wanted,
+                         struct tess_loaded *loaded, struct tess_error *error);
 void tess_loaded_release(struct tess_loaded *loaded);
 
 /* Kept columns of a panel. */

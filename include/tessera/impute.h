@@ -31,6 +31,12 @@ struct tess_impute_times {
     struct tess_writer_times file;
 };
 
+/* What a dry run found out. */
+struct tess_impute_plan {
+    double rows, readouts, bytes; /* of the output; rows are of all contexts */
+    double memory; /* bytes of the rank that needs most */
+};
+
 struct tess_impute {
     int n_models; /* more than one: an ensemble, with the layer "std" */
     char *const *model; /* run directories or checkpoints. Borrowed */
@@ -57,6 +63,8 @@ struct tess_impute {
     double memory; /* bytes that a rank may have; 0: as much as suits */
     double max_size; /* bytes of the output; 0: half of what is free there */
     int64_t threads; /* of a rank; 0: as OMP_NUM_THREADS says, else 1 */
+    struct tess_impute_plan *plan; /* to be filled in, of an output that may be too large for the
+                                      disk here; NULL: nobody asks. Borrowed */
     struct tess_impute_times *times; /* to be filled in; NULL: nobody asks. Borrowed */
 };
 

@@ -33,6 +33,9 @@ struct tess_lanes {
 
 /* Local. TESS_ECONFIG, naming train.lanes, if there are more ranks than lanes. */
 int tess_lanes_init(struct tess_lanes *lanes, MPI_Comm comm, int n, struct tess_error *error);
+/* The same for any rank of any number, to see who would hold what: nothing can be reduced. */
+int tess_lanes_divide(struct tess_lanes *lanes, int n, int rank, int n_ranks,
+                      struct tess_error *error);
 void tess_lanes_release(struct tess_lanes *lanes);
 
 /* Buffers for gradients of `size` floats that `threads` threads compute. TESS_EOS. Local. */

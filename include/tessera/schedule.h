@@ -112,6 +112,10 @@ void tess_schedule_sizes(const struct tess_schedule *schedule, int lane,
  * tess_dataset_load. Local. */
 int tess_lane_init(struct tess_lane *lane, const struct tess_schedule *schedule, int number,
                    struct tess_error *error);
+/* The same without values, where the order does not depend on them: enough to see which rows its
+ * steps need. Local. */
+int tess_lane_lay_out(struct tess_lane *lane, const struct tess_schedule *schedule, int number,
+                      struct tess_error *error);
 void tess_lane_release(struct tess_lane *lane);
 /* The lane's order for an epoch; sets n_steps. Local. */
 void tess_lane_shuffle(struct tess_lane *lane, const struct tess_schedule *schedule, int64_t epoch);

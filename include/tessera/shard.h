@@ -32,6 +32,8 @@ struct tess_shard {
 struct tess_error;
 int tess_shard_init(struct tess_shard *shard, MPI_Comm comm, int64_t n_rows, int dim,
                     struct tess_error *error);
+/* Who owns which rows, for any rank of any number: no rows. Local. */
+void tess_shard_divide(struct tess_shard *shard, int64_t n_rows, int rank, int n_ranks);
 void tess_shard_release(struct tess_shard *shard);
 /* Bytes that a rank needs for its part of such a table. */
 int64_t tess_shard_bytes(int64_t n_rows, int dim, int n_ranks);

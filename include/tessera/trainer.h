@@ -117,6 +117,24 @@ struct tess_trainer {
  * go together. Whatever comes of it must be released. Collective over comm. */
 int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,
                       struct tess_error *error);
+/* The same of a store that is not there, on one rank: an index (moved), of whose experiments each
+ * stands for so many, and no values. Such a trainer is planned with, not loaded. Local. */
+int tess_trainer_open_index(struct tess_trainer *trainer, const struct tess_config *config,
+                            struct tess_index *index, double each, struct tess_error *error);
+/* Of a trainer that one rank opened: from now on it is any rank of any number, to be planned with
+ * and not to be loaded. TESS_ECONFIG if there are fewer lanes than ranks. Local. */
+int tess_trainer_pretend(struct tess_trainer *trainer, int rank, int n_ranks, int n_threads,
+                         struct tess_error *error);
+/* Who updates which of the n parameters of the MLP: (n_ranks + 1), own of the caller. Local. */
+int64_t *tess_trainer_slices(int64_t n, int n_ranks);
+
+/* Where the bytes of this rank will go. */
+struct tess_trainer_memory {
+    double data, model, lanes, index, libraries;
+};
+/* Local. */
+struct tess_trainer_memory tess_trainer_memory(const struct tess_trainer *trainer);
+double tess_trainer_memory_sum(const struct tess_trainer_memory *memory);
 /* What it will do and the memory it needs, said by rank 0. Collective. */
 void tess_trainer_announce(struct tess_trainer *trainer);
 /* After tess_trainer_open: loads the values; parameters get their initial ones. TESS_EOS if the

@@ -112,7 +112,7 @@ double tess_bench_replay(const struct bench *bench, const struct tess_probe *pro
     return tess_bench_stop(bench, start);
 }
 
-int tess_bench_simulate(const struct bench *bench, const struct bench_data *data,
+int tess_bench_simulate(const struct bench *bench, const struct tess_bench_data *data,
                         struct tess_config *config, struct tess_error *error)
 {
     struct tess_simulate simulate;

@@ -58,13 +58,8 @@ void tess_bench_messages(struct bench *bench);
 
 /* Settings of what is measured, whatever the program's defaults are. */
 void tess_bench_settings(const struct bench *bench, struct tess_config *config);
-/* Simulated data. */
-struct bench_data {
-    int64_t perturbations, readouts, contexts;
-    double sparsity;
-};
 /* A store of them; sets config->data.store. tess_bench_forget removes it. Collective. */
-int tess_bench_simulate(const struct bench *bench, const struct bench_data *data,
+int tess_bench_simulate(const struct bench *bench, const struct tess_bench_data *data,
                         struct tess_config *config, struct tess_error *error);
 void tess_bench_forget(const struct bench *bench, const char *path);
 
@@ -81,6 +76,9 @@ void tess_bench_compare(struct bench *bench, const char *name, double rate, doub
  * what comes out, if `impute`. Collective. */
 int tess_bench_training(struct bench *bench, const struct tess_config *config, const char *label,
                         int impute, struct tess_error *error);
+/* The stages of a step, at their fastest of `repeat` stretches. Collective. */
+int tess_bench_stages(struct bench *bench, const struct tess_config *config,
+                      struct tess_bench_step *step, struct tess_error *error);
 int tess_bench_imputation(struct bench *bench, struct tess_trainer *trainer,
                           struct tess_error *error);
 /* A step's cost as the perturbation table grows. Collective. */

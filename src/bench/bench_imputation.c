@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <math.h>
+#include <omp.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -284,5 +285,30 @@ int tess_bench_imputation(struct bench *bench, struct tess_trainer *trainer,
     }
     tess_bench_forget(bench, path);
     tess_free(path);
+    return error->code;
+}
+
+int tess_bench_predictions(int n_models, char *const *path, int precision, int threads,
+                           double *rate, struct tess_error *error)
+{
+    struct bench bench = {.comm = MPI_COMM_SELF, .n_ranks = 1, .n_threads = threads};
+    struct tess_model model = {.n_members = 0};
+    int before = omp_get_max_threads();
+
+    omp_set_num_threads(threads);
+    if (tess_model_open_ensemble(&model, n_models, path, precision, MPI_COMM_SELF, error) ==
+        TESS_OK) {
+        struct block block;
+        double seconds;
+
+        block_init(&block, &model);
+        predict(&bench, &model, &block, 1); /* buffers find their size */
+        seconds = predict(&bench, &model, &block, 1);
+        seconds = predict(&bench, &model, &block, 1 + (int64_t)(6 * LEAST / fmax(seconds, 1e-6)));
+        *rate = (double)block.n * (double)block.n_readouts / seconds;
+        block_release(&block);
+    }
+    tess_model_release(&model);
+    omp_set_num_threads(before);
     return error->code;
 }

@@ -328,3 +328,22 @@ void tess_bench_messages(struct bench *bench)
                    tess_bench_median(bench->repeat, pulse) * 1e6, "µs", NAN, NULL);
     tess_free(buffer);
 }
+
+void tess_bench_link(MPI_Comm comm, double *latency, double *bandwidth)
+{
+    enum { TIMES = 5, EACH = 50 };
+    struct bench bench = {.comm = comm};
+    double seconds[TIMES], width[TIMES];
+    char *buffer = TESS_NEW(char, 2 * MESSAGE);
+
+    MPI_Comm_rank(comm, &bench.rank);
+    MPI_Comm_size(comm, &bench.n_ranks);
+    talk(&bench, EACH, 1, buffer);
+    for (int r = 0; r < TIMES; r++) {
+        seconds[r] = talk(&bench, EACH, 1, buffer) / EACH / 2;
+        width[r] = MESSAGE / shift(&bench, 1, buffer);
+    }
+    *latency = tess_bench_median(TIMES, seconds);
+    *bandwidth = tess_bench_median(TIMES, width);
+    tess_free(buffer);
+}

@@ -22,7 +22,7 @@ struct recipe {
     int dim, hidden;
     double dropout, rate, decay;
     int batch;
-    struct bench_data data;
+    struct tess_bench_data data;
 };
 static const struct recipe recipes[] = {
     {"lincs",
@@ -108,7 +108,7 @@ static int run_kinds(struct bench *bench, const struct recipe *recipe, struct te
 
 static int run_recipe(struct bench *bench, const struct recipe *recipe, struct tess_error *error)
 {
-    struct bench_data data = recipe->data;
+    struct tess_bench_data data = recipe->data;
     struct tess_config config;
 
     tess_bench_section(bench, recipe->name, recipe->title);
@@ -134,7 +134,7 @@ static int run_recipe(struct bench *bench, const struct recipe *recipe, struct t
  * contexts, and whole genomes. */
 static int run_factorised(struct bench *bench, struct tess_error *error)
 {
-    struct bench_data one = {2000, 1, 1000, 0.3}, wide = {2000, 20000, 10, 0.85};
+    struct tess_bench_data one = {2000, 1, 1000, 0.3}, wide = {2000, 20000, 10, 0.85};
     struct tess_config config;
 
     tess_bench_settings(bench, &config);
@@ -249,5 +249,28 @@ int tess_bench_run(const struct tess_bench *options, MPI_Comm comm, struct tess_
     if (bench.rank == 0)
         rmdir(bench.directory);
     json_decref(bench.report);
+    return error->code;
+}
+
+int tess_bench_measure(const struct tess_config *config, const struct tess_bench_data *data,
+                       const char *directory, struct tess_bench_step *step,
+                       struct tess_error *error)
+{
+    const struct tess_bench options = {.directory = directory, .quick = 1};
+    struct bench bench = {.options = &options, .comm = MPI_COMM_SELF, .n_ranks = 1, .repeat = 3};
+    enum tess_log_level level = tess_log_level;
+    struct tess_config own = *config;
+
+    if (make_directory(&bench, error) != TESS_OK)
+        return error->code;
+    bench.n_threads = tess_int(config->train.threads);
+    if (tess_log_level == TESS_LOG_INFO)
+        tess_log_level = TESS_LOG_WARN;
+    if (!data || tess_bench_simulate(&bench, data, &own, error) == TESS_OK)
+        tess_bench_stages(&bench, &own, step, error);
+    tess_log_level = level;
+    if (data)
+        tess_bench_forget(&bench, own.data.store);
+    rmdir(bench.directory);
     return error->code;
 }

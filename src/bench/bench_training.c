@@ -307,13 +307,58 @@ int tess_bench_training(struct bench *bench, const struct tess_config *config, c
     return error->code;
 }
 
+/* Seconds a value that validation predicts; 0: there is none. */
+static double time_validation(struct training *t, struct tess_error *error)
+{
+    const struct tess_loaded *loaded = &t->trainer.validation;
+    double start = tess_bench_start(t->bench), score;
+
+    if (loaded->n == 0)
+        return 0;
+    tess_trainer_validate(&t->trainer, &score, NULL, error);
+    return tess_bench_stop(t->bench, start) / fmax((double)loaded->value_first[loaded->n], 1);
+}
+
+int tess_bench_stages(struct bench *bench, const struct tess_config *config,
+                      struct tess_bench_step *step, struct tess_error *error)
+{
+    struct training t;
+    double best = INFINITY;
+
+    *step = (struct tess_bench_step){.lanes = 0};
+    begin(&t, bench, config, bench->comm, error);
+    for (int r = 0; r < bench->repeat && error->code == TESS_OK; r++) {
+        double steps = (double)t.steps, seconds;
+
+        t.trainer.times = (struct tess_times){.last = 0};
+        seconds = run_stretch(&t, error);
+        if (seconds >= best)
+            continue;
+        best = seconds;
+        for (int s = 0; s < TESS_N_STAGES; s++)
+            step->stage[s] = t.trainer.times.stage[s] / steps;
+        step->observations = t.measured / steps;
+    }
+    if (error->code == TESS_OK) {
+        step->begun = t.begun;
+        step->lanes = t.trainer.schedule.lanes;
+        step->parameters = (double)t.trainer.n_parameters;
+        for (int64_t i = 0; i < t.trainer.window_n; i++)
+            step->rows += (double)t.trainer.routes.step[i].n_want / (double)t.trainer.window_n;
+        step->validation = time_validation(&t, error);
+    }
+    tess_trainer_release(&t.trainer);
+    return error->code;
+}
+
 #define SIZES 3
 static const int64_t growth_rows[SIZES] = {1000, 30000, 1000000};
 static const int64_t growth_contexts[SIZES] = {60, 2, 1}; /* experiments enough for an epoch */
 
 static int begin_grown(struct training *t, struct bench *bench, int size, struct tess_error *error)
 {
-    struct bench_data data = {growth_rows[size], BENCH_GROWTH_READOUTS, growth_contexts[size], 0};
+    struct tess_bench_data data = {growth_rows[size], BENCH_GROWTH_READOUTS, growth_contexts[size],
+                                   0};
     struct tess_config config;
 
     tess_bench_settings(bench, &config);

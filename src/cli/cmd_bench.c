@@ -1,7 +1,8 @@
 /* cmd_bench.c -- tessera bench: rates of training and imputation beside what the machine can do. */
-#include "call.h"
+#include "commands.h"
 
 #include "tessera/bench.h"
+#include "tessera/call.h"
 #include "tessera/error.h"
 
 #include <stdlib.h>

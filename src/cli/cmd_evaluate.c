@@ -1,9 +1,10 @@
 /* cmd_evaluate.c -- tessera evaluate: a trained model, or anybody's predictions, on held-out data.
  */
-#include "call.h"
+#include "commands.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/call.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/evaluate.h"

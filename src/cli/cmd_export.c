@@ -1,7 +1,8 @@
 /* cmd_export.c -- tessera export: a model for NumPy and PyTorch. */
-#include "call.h"
+#include "commands.h"
 
 #include "tessera/bfloat16.h"
+#include "tessera/call.h"
 #include "tessera/error.h"
 #include "tessera/export.h"
 #include "tessera/model.h"

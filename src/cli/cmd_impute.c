@@ -1,7 +1,8 @@
 /* cmd_impute.c -- tessera impute: the experiments nobody ran. */
-#include "call.h"
+#include "commands.h"
 
 #include "tessera/alloc.h"
+#include "tessera/call.h"
 #include "tessera/error.h"
 #include "tessera/impute.h"
 #include "tessera/preempt.h"

@@ -1,6 +1,7 @@
 /* cmd_predict.c -- tessera predict: a model's values for a list of queries. */
-#include "call.h"
+#include "commands.h"
 
+#include "tessera/call.h"
 #include "tessera/error.h"
 #include "tessera/queries.h"
 

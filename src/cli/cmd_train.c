@@ -1,6 +1,7 @@
 /* cmd_train.c -- tessera train. */
-#include "call.h"
+#include "commands.h"
 
+#include "tessera/call.h"
 #include "tessera/config.h"
 #include "tessera/error.h"
 #include "tessera/evaluate.h"

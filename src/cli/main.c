@@ -1,15 +1,17 @@
 /* main.c -- the tessera program: the table of commands, and what all of them share. */
-#include "call.h"
-#include "options.h"
+#include "commands.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/bfloat16.h"
 #include "tessera/blas.h"
+#include "tessera/call.h"
+#include "tessera/cli_data.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/h5.h"
 #include "tessera/log.h"
+#include "tessera/options.h"
 #include "tessera/platform.h"
 #include "tessera/version.h"
 
@@ -21,7 +23,8 @@
 static const struct tess_command *const commands[] = {
     &tess_command_check,   &tess_command_import, &tess_command_split,    &tess_command_info,
     &tess_command_verify,  &tess_command_train,  &tess_command_evaluate, &tess_command_impute,
-    &tess_command_predict, &tess_command_export, &tess_command_simulate, &tess_command_bench,
+    &tess_command_predict, &tess_command_export, &tess_command_simulate, &tess_command_plan,
+    &tess_command_bench,
 };
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
 

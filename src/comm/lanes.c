@@ -30,11 +30,10 @@ static void find_roots(struct tess_lanes *lanes, int first, int end)
     }
 }
 
-int tess_lanes_init(struct tess_lanes *lanes, MPI_Comm comm, int n, struct tess_error *error)
+int tess_lanes_divide(struct tess_lanes *lanes, int n, int rank, int n_ranks,
+                      struct tess_error *error)
 {
-    *lanes = (struct tess_lanes){.comm = comm, .n = n};
-    MPI_Comm_rank(comm, &lanes->rank);
-    MPI_Comm_size(comm, &lanes->n_ranks);
+    *lanes = (struct tess_lanes){.comm = MPI_COMM_NULL, .n = n, .rank = rank, .n_ranks = n_ranks};
     if (lanes->n_ranks > n)
         return tess_error_set(error, TESS_ECONFIG,
                               "%d ranks share %d lanes: use at most %d ranks, or raise train.lanes "
@@ -50,6 +49,17 @@ int tess_lanes_init(struct tess_lanes *lanes, MPI_Comm comm, int n, struct tess_
         lanes->root_first[r + 1] = lanes->n_roots;
     }
     return TESS_OK;
+}
+
+int tess_lanes_init(struct tess_lanes *lanes, MPI_Comm comm, int n, struct tess_error *error)
+{
+    int rank, n_ranks;
+
+    MPI_Comm_rank(comm, &rank);
+    MPI_Comm_size(comm, &n_ranks);
+    tess_lanes_divide(lanes, n, rank, n_ranks, error);
+    lanes->comm = comm;
+    return error->code;
 }
 
 static int own_lanes(const struct tess_lanes *lanes)

@@ -114,7 +114,8 @@ int tess_dataset_init(struct tess_dataset *dataset, const struct tess_store *sto
 {
     uint8_t *keep = TESS_NEW(uint8_t, store->index.readout.n);
 
-    *dataset = (struct tess_dataset){.store = store, .comm = comm, .scaling = TESS_SCALING_NONE};
+    *dataset = (struct tess_dataset){
+        .store = store, .comm = comm, .each = 1, .scaling = TESS_SCALING_NONE};
     memset(keep, 1, (size_t)store->index.readout.n);
     if (choose(dataset, config, keep, error) == TESS_OK) {
         keep_readouts(dataset, keep);
@@ -206,18 +207,25 @@ void tess_dataset_list(const struct tess_dataset *dataset, struct tess_wanted wa
 }
 
 /* Which experiments and how wide first: so all their values lie in one block. */
+int tess_dataset_lay_out(const struct tess_dataset *dataset, struct tess_wanted wanted,
+                         struct tess_loaded *loaded, struct tess_error *error)
+{
+    tess_dataset_list(dataset, wanted, loaded);
+    loaded->value = tess_alloc_large((size_t)loaded->value_first[loaded->n], sizeof(float),
+                                     "experiments", error);
+    return error->code;
+}
+
 int tess_dataset_load(const struct tess_dataset *dataset, struct tess_wanted wanted,
                       struct tess_loaded *loaded, struct tess_error *error)
 {
     struct loading loading = {dataset, loaded, wanted.scaled, 0, 0};
     struct tess_store_visitor visitor = {&loading, keep_piece};
 
-    tess_dataset_list(dataset, wanted, loaded);
-    loaded->value = tess_alloc_large((size_t)loaded->value_first[loaded->n], sizeof(float),
-                                     "experiments", error);
-    return loaded->value ? tess_store_scan(dataset->store, wanted.first, wanted.end, wanted.split,
-                                           &visitor, error)
-                         : error->code;
+    return tess_dataset_lay_out(dataset, wanted, loaded, error) == TESS_OK
+               ? tess_store_scan(dataset->store, wanted.first, wanted.end, wanted.split, &visitor,
+                                 error)
+               : error->code;
 }
 
 void tess_loaded_release(struct tess_loaded *loaded)

@@ -113,12 +113,18 @@ static double bytes_of(const struct imputation *work)
 static int check_size(const struct imputation *work, MPI_Comm comm, struct tess_error *error)
 {
     double bytes = bytes_of(work);
+    struct tess_impute_plan *plan = work->impute->plan;
 
     tess_info("%s: %lld perturbations × %lld readouts × %lld contexts = %.4g values, about %.3g %s",
               work->output, (long long)tess_imputation_n_sets(work), (long long)work->readout.n,
               (long long)work->context.n, (double)work->n_rows * (double)work->readout.n,
               bytes < 1e9 ? bytes / 1e6 : bytes / 1e9, bytes < 1e9 ? "MB" : "GB");
-    return tess_imputation_check_room(work, bytes, comm, error);
+    if (!plan)
+        return tess_imputation_check_room(work, bytes, comm, error);
+    plan->rows = (double)work->n_rows;
+    plan->readouts = (double)work->readout.n;
+    plan->bytes = bytes;
+    return TESS_OK;
 }
 
 static int write_all(struct imputation *work, struct tess_writer *file, MPI_Comm comm,
@@ -294,7 +300,7 @@ int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct te
     else if (!getenv("OMP_NUM_THREADS"))
         omp_set_num_threads(1);
     if (open_work(&work, rank, comm, error) == TESS_OK && impute->dry_run) {
-        if (rank == 0 && !impute->directory)
+        if (rank == 0 && !impute->directory && !impute->plan)
             tell_unfinished(&work, error);
         tess_agree(comm, error);
     } else if (error->code == TESS_OK) {

@@ -151,6 +151,7 @@ int tess_imputation_plan_blocks(struct imputation *work, MPI_Comm comm, struct t
                                       tess_model_working_bytes(&work->model, TESS_MODEL_ROWS),
                             .rows = tess_model_rows_bytes(&work->model),
                             .row = row_bytes(work)};
+    double all;
 
     /* Of the rank that needs most: blocks are alike on all, whatever their threads. */
     MPI_Allreduce(MPI_IN_PLACE, &memory, sizeof memory / sizeof(double), MPI_DOUBLE, MPI_MAX, comm);
@@ -158,12 +159,12 @@ int tess_imputation_plan_blocks(struct imputation *work, MPI_Comm comm, struct t
     share(work, &memory, tile, error);
     if (tess_agree(comm, error) != TESS_OK)
         return error->code;
-    tess_info(
-        "memory: about %.3g MB a rank: %.3g of the program with its model, %.3g of rows of "
-        "perturbations, %.3g of labels and threads, %.3g of blocks of %lld rows",
-        (memory.program + memory.rows + memory.labels + memory.row * (double)work->block_rows) /
-            1e6,
-        memory.program / 1e6, memory.rows / 1e6, memory.labels / 1e6,
-        memory.row * (double)work->block_rows / 1e6, (long long)work->block_rows);
+    all = memory.program + memory.rows + memory.labels + memory.row * (double)work->block_rows;
+    if (work->impute->plan)
+        work->impute->plan->memory = all;
+    tess_info("memory: about %.3g MB a rank: %.3g of the program with its model, %.3g of rows of "
+              "perturbations, %.3g of labels and threads, %.3g of blocks of %lld rows",
+              all / 1e6, memory.program / 1e6, memory.rows / 1e6, memory.labels / 1e6,
+              memory.row * (double)work->block_rows / 1e6, (long long)work->block_rows);
     return error->code;
 }

@@ -7,18 +7,28 @@
 
 #include <string.h>
 
-int tess_shard_init(struct tess_shard *shard, MPI_Comm comm, int64_t n_rows, int dim,
-                    struct tess_error *error)
+void tess_shard_divide(struct tess_shard *shard, int64_t n_rows, int rank, int n_ranks)
 {
-    *shard = (struct tess_shard){.comm = comm, .n_rows = n_rows, .dim = dim};
-    MPI_Comm_rank(comm, &shard->rank);
-    MPI_Comm_size(comm, &shard->n_ranks);
+    *shard = (struct tess_shard){
+        .comm = MPI_COMM_NULL, .n_rows = n_rows, .rank = rank, .n_ranks = n_ranks};
     shard->first = TESS_NEW(int64_t, shard->n_ranks + 1);
     /* The first n_rows mod n_ranks ranks own one row more. */
     for (int r = 0; r <= shard->n_ranks; r++)
         shard->first[r] = r * (n_rows / shard->n_ranks) +
                           (r < n_rows % shard->n_ranks ? r : n_rows % shard->n_ranks);
     shard->n_local = shard->first[shard->rank + 1] - shard->first[shard->rank];
+}
+
+int tess_shard_init(struct tess_shard *shard, MPI_Comm comm, int64_t n_rows, int dim,
+                    struct tess_error *error)
+{
+    int rank, n_ranks;
+
+    MPI_Comm_rank(comm, &rank);
+    MPI_Comm_size(comm, &n_ranks);
+    tess_shard_divide(shard, n_rows, rank, n_ranks);
+    shard->comm = comm;
+    shard->dim = dim;
     tess_row_state_reserve(&shard->rows, shard->n_local, dim, error);
     shard->mark = tess_alloc_large((size_t)shard->n_local, sizeof(int32_t), "row marks", error);
     if (error->code == TESS_OK)

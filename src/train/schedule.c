@@ -42,6 +42,7 @@ static int64_t choose_batch(const struct tess_config *config, const struct tess_
             places += config->train.sampling == TESS_SAMPLING_TILES
                           ? tess_dataset_width(dataset, index->panel[e])
                           : tess_dataset_observations(dataset, e);
+    places = (int64_t)((double)places * dataset->each);
     while (batch < LARGEST_BATCH && 2 * batch * EPOCH_STEPS <= places)
         batch *= 2;
     return batch > config->train.lanes ? batch : config->train.lanes;
@@ -55,7 +56,7 @@ int tess_schedule_is_small(const struct tess_dataset *dataset)
     for (int64_t e = 0; e < index->n_experiments; e++)
         if (index->split[e] == TESS_TRAIN)
             observations += tess_dataset_observations(dataset, e);
-    return observations <= FEW_OBSERVATIONS;
+    return (double)observations * dataset->each <= FEW_OBSERVATIONS;
 }
 
 static int64_t choose_lanes(const struct tess_config *config, int64_t batch)
@@ -176,6 +177,22 @@ int tess_lane_init(struct tess_lane *lane, const struct tess_schedule *schedule,
             "raise train.lanes, or use train.sampling: tiles",
             number, (long long)lane->loaded.value_first[lane->loaded.n]);
     return error->code;
+}
+
+/* What is drawn one by one must be known to be measured. */
+int tess_lane_lay_out(struct tess_lane *lane, const struct tess_schedule *schedule, int number,
+                      struct tess_error *error)
+{
+    const int64_t *first = schedule->lane_first + number;
+
+    if (schedule->config->train.sampling == TESS_SAMPLING_OBSERVATIONS &&
+        schedule->dataset->each == 1)
+        return tess_lane_init(lane, schedule, number, error);
+    *lane = (struct tess_lane){
+        .number = number, .epoch = -1, .share = tess_schedule_share(schedule, number)};
+    return tess_dataset_lay_out(schedule->dataset,
+                                (struct tess_wanted){first[0], first[1], TESS_TRAIN, 1},
+                                &lane->loaded, error);
 }
 
 void tess_lane_release(struct tess_lane *lane)

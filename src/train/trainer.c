@@ -19,7 +19,7 @@
 
 /* Whole blocks of TESS_CHECK_FLOATS to each rank, so that checksums need only one rank's numbers.
  */
-static int64_t *cut_slices(int64_t n, int n_ranks)
+int64_t *tess_trainer_slices(int64_t n, int n_ranks)
 {
     int64_t blocks = (n + TESS_CHECK_FLOATS - 1) / TESS_CHECK_FLOATS;
     int64_t *slice = TESS_NEW(int64_t, n_ranks + 1);
@@ -51,7 +51,7 @@ static int init_parameters(struct tess_trainer *trainer, struct tess_error *erro
     trainer->parameter = TESS_NEW(float, trainer->n_parameters);
     tess_mlp_point(&trainer->mlp, trainer->shape, trainer->parameter);
     tess_network_init_mlp(seed, trainer->shape, 0, trainer->n_parameters, trainer->parameter);
-    trainer->slice = cut_slices(trainer->n_parameters, trainer->n_ranks);
+    trainer->slice = tess_trainer_slices(trainer->n_parameters, trainer->n_ranks);
     n = trainer->slice[trainer->rank + 1] - trainer->slice[trainer->rank];
     trainer->m = TESS_NEW(float, n);
     trainer->v = TESS_NEW(float, n);
@@ -239,16 +239,14 @@ static void choose_sampling(struct tess_trainer *trainer)
         trainer->config.train.sampling = single ? TESS_SAMPLING_OBSERVATIONS : TESS_SAMPLING_TILES;
 }
 
-int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,
-                      struct tess_error *error)
+/* With a store that is open. */
+static int prepare(struct tess_trainer *trainer, double each, struct tess_error *error)
 {
-    begin(trainer, config, comm);
-    if (check_settings(&trainer->config, error) != TESS_OK ||
-        tess_store_open(&trainer->store, trainer->config.data.store, trainer->comm, error) !=
-            TESS_OK ||
-        tess_dataset_init(&trainer->dataset, &trainer->store, &trainer->config, trainer->comm,
+    if (tess_dataset_init(&trainer->dataset, &trainer->store, &trainer->config, trainer->comm,
                           error) != TESS_OK)
         return error->code;
+    trainer->dataset.each = each;
+    trainer->dataset.n_training = (int64_t)(each * (double)trainer->dataset.n_training);
     choose_kind(trainer);
     trainer->shape = tess_shape_of(&trainer->config, trainer->dataset.readout.n);
     choose_precision(trainer);
@@ -256,6 +254,46 @@ int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *co
     tess_schedule_init(&trainer->schedule, &trainer->config, &trainer->dataset);
     if (tess_lanes_init(&trainer->lanes, trainer->comm, tess_int(trainer->schedule.lanes), error) ==
         TESS_OK)
+        trainer->kept_bytes = tess_kept_decide(trainer);
+    return error->code;
+}
+
+int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,
+                      struct tess_error *error)
+{
+    begin(trainer, config, comm);
+    return check_settings(&trainer->config, error) == TESS_OK &&
+                   tess_store_open(&trainer->store, trainer->config.data.store, trainer->comm,
+                                   error) == TESS_OK
+               ? prepare(trainer, 1, error)
+               : error->code;
+}
+
+/* What is estimated from values is not: there are none. */
+int tess_trainer_open_index(struct tess_trainer *trainer, const struct tess_config *config,
+                            struct tess_index *index, double each, struct tess_error *error)
+{
+    begin(trainer, config, MPI_COMM_SELF);
+    trainer->store.index = *index;
+    *index = (struct tess_index){.n_experiments = 0};
+    trainer->store.comm = trainer->comm;
+    trainer->config.data.scale = 0;
+    trainer->config.data.normalize = TESS_NORMALIZE_NONE;
+    trainer->config.data.top_variable = 0;
+    return check_settings(&trainer->config, error) == TESS_OK ? prepare(trainer, each, error)
+                                                              : error->code;
+}
+
+int tess_trainer_pretend(struct tess_trainer *trainer, int rank, int n_ranks, int n_threads,
+                         struct tess_error *error)
+{
+    int lanes = trainer->lanes.n;
+
+    tess_lanes_release(&trainer->lanes);
+    trainer->rank = rank;
+    trainer->n_ranks = n_ranks;
+    trainer->n_threads = n_threads;
+    if (tess_lanes_divide(&trainer->lanes, lanes, rank, n_ranks, error) == TESS_OK)
         trainer->kept_bytes = tess_kept_decide(trainer);
     return error->code;
 }
@@ -344,15 +382,21 @@ void tess_trainer_rest(struct tess_trainer *trainer)
     trainer->mlp.packed = NULL;
     for (int s = 0; trainer->request && s < TESS_WINDOW; s++)
         tess_request_release(&trainer->request[s]);
-    tess_free(trainer->request);
     tess_routes_release(&trainer->routes);
     tess_lanes_release(&trainer->lanes);
-    void **block[] = {(void **)&trainer->lane,      (void **)&trainer->buffer,
-                      (void **)&trainer->work,      (void **)&trainer->next_work,
-                      (void **)&trainer->workspace, (void **)&trainer->marks,
-                      (void **)&trainer->parameter, (void **)&trainer->m,
-                      (void **)&trainer->v,         (void **)&trainer->serve,
-                      (void **)&trainer->want,      (void **)&trainer->slice_gradient};
+    void **block[] = {(void **)&trainer->lane,
+                      (void **)&trainer->buffer,
+                      (void **)&trainer->work,
+                      (void **)&trainer->next_work,
+                      (void **)&trainer->workspace,
+                      (void **)&trainer->marks,
+                      (void **)&trainer->request,
+                      (void **)&trainer->parameter,
+                      (void **)&trainer->m,
+                      (void **)&trainer->v,
+                      (void **)&trainer->serve,
+                      (void **)&trainer->want,
+                      (void **)&trainer->slice_gradient};
     for (size_t i = 0; i < sizeof block / sizeof block[0]; i++) {
         tess_free(*block[i]);
         *block[i] = NULL;

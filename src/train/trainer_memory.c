@@ -14,16 +14,12 @@
 #define THREAD_BYTES  2e6
 #define LANE_BYTES    4096 /* steps in preparation, small allocations */
 
+#define EXACT   3000 /* readouts up to which `linear` has the products of all */
 #define FACTORS 10 /* of the baseline `linear` (baseline_linear.h) */
 
 #define SPARSE 0.3 /* measured share below which tiles hardly pay */
 
-/* Where the bytes of a rank go. */
-struct memory {
-    double data, model, lanes, index, libraries;
-};
-
-static double sum_of(const struct memory *m)
+double tess_trainer_memory_sum(const struct tess_trainer_memory *m)
 {
     return m->data + m->model + m->lanes + m->index + m->libraries;
 }
@@ -98,14 +94,15 @@ static double data_bytes(const struct tess_trainer *trainer)
         struct tess_lane_sizes sizes;
 
         tess_schedule_sizes(&trainer->schedule, l, &sizes);
-        bytes += LANE_BYTES + (double)((streams ? 0 : 4 * sizes.values) + 16 * sizes.experiments +
-                                       sizes.order_bytes);
+        bytes += LANE_BYTES + dataset->each * (double)((streams ? 0 : 4 * sizes.values) +
+                                                       16 * sizes.experiments + sizes.order_bytes);
     }
     tess_trainer_validation(trainer, &first, &end);
     for (int64_t e = first; e < end; e++)
         if (index->split[e] == TESS_VAL) {
-            bytes += streams ? 16 : 4 * (double)tess_dataset_width(dataset, index->panel[e]);
-            rows++;
+            bytes += dataset->each *
+                     (streams ? 16 : 4 * (double)tess_dataset_width(dataset, index->panel[e]));
+            rows += dataset->each;
         }
     /* scores and places; rows asked for, and sent */
     bytes += rows * 64 + 8 * (double)index->perturbation.n +
@@ -153,8 +150,8 @@ static double thread_bytes(const struct tess_trainer *trainer, double left, doub
 
     return 4 * H * (3 * left + 2 * right + (L + 2 + (trainer->shape.silu ? L : 0)) * rows) +
            low * H * rows * L + (K > 0 ? 4 * K * (3 * left + 2 * right) + 4 * (65536 + right) : 0) +
-           4 * (experiments + (double)(index->n_combinations + index->perturbation.n +
-                                       index->context.n + trainer->dataset.readout.n));
+           4 * (experiments + trainer->dataset.each * (double)index->n_combinations +
+                (double)(index->perturbation.n + index->context.n + trainer->dataset.readout.n));
 }
 
 /* Matrices of the hidden layers in bfloat16, for steps or for validation: two forms of two bytes,
@@ -192,7 +189,7 @@ static double lanes_bytes(const struct tess_trainer *trainer)
         bytes += TESS_WINDOW * (12 * share + 1.5 * 32 * P + 1.5 * 40 * fetched);
         left = fmax(left, P);
         right = fmax(right, R);
-        experiments = fmax(experiments, (double)sizes.experiments);
+        experiments = fmax(experiments, trainer->dataset.each * (double)sizes.experiments);
     }
     return bytes + 4 * buffers * (double)tess_shape_size(trainer->shape) +
            packed_bytes(trainer, trainer->config.train.precision) +
@@ -206,10 +203,13 @@ static double index_bytes(const struct tess_trainer *trainer)
     const struct tess_index *index = &trainer->store.index;
     const struct tess_vocab *vocab[] = {&index->perturbation, &index->readout, &index->context,
                                         &trainer->dataset.readout};
-    double bytes = 65.0 * (double)index->n_experiments +
-                   8.0 * (double)(index->n_combinations + index->panel_first[index->n_panels] +
-                                  index->combination_first[index->n_combinations] +
-                                  2 * index->fold_first[index->n_experiments]);
+    double each = trainer->dataset.each;
+    double bytes =
+        65.0 * each * (double)index->n_experiments +
+        8.0 * each *
+            (double)(index->n_combinations + index->combination_first[index->n_combinations] +
+                     2 * index->fold_first[index->n_experiments]) +
+        8.0 * (double)index->panel_first[index->n_panels];
 
     for (int i = 0; i < 4; i++)
         bytes += (double)vocab[i]->n * (vocab[i]->width + 10);
@@ -223,23 +223,27 @@ static double baselines_bytes(const struct tess_trainer *trainer)
 {
     const struct tess_index *index = &trainer->store.index;
     double values = 0, validated = 0, readouts = (double)index->readout.n;
-    double most = (double)TESS_COMPARISON_BYTES, units = (double)index->n_experiments;
-    double combinations = (double)index->n_combinations, contexts = (double)index->context.n;
+    double most = (double)TESS_COMPARISON_BYTES, each = trainer->dataset.each;
+    double units = each * (double)index->n_experiments;
+    double combinations = each * (double)index->n_combinations, contexts = (double)index->context.n;
     double factors = fmin(FACTORS, readouts);
+    /* the sum and a rank's part of it, on rank 0 another's part as well */
+    double products = readouts <= EXACT ? (trainer->n_ranks > 1 ? 24 : 16) * readouts * readouts
+                                        : 2000 * readouts;
 
     for (int64_t e = 0; e < index->n_experiments; e++) {
-        values += (double)(index->value_first[e + 1] - index->value_first[e]);
-        validated += index->split[e] == TESS_VAL;
+        values += each * (double)(index->value_first[e + 1] - index->value_first[e]);
+        validated += index->split[e] == TESS_VAL ? each : 0;
     }
     return units * (50 + 16 * factors) + combinations * (32 + 8 * factors) +
-           40 * contexts * readouts + fmin(24 * readouts * readouts, 2000 * readouts) +
-           (4 * values <= most ? 4 * values : 0) +
+           40 * contexts * readouts + products + (4 * values <= most ? 4 * values : 0) +
            fmin(12 * readouts * fmin(validated, combinations), most) + 400 * validated;
 }
 
 /* The comparison with the baselines, for which steps' part of the memory is given back, and the
  * whole model is opened: what it takes beyond that part. */
-static double afterwards(const struct tess_trainer *trainer, const struct memory *memory)
+static double afterwards(const struct tess_trainer *trainer,
+                         const struct tess_trainer_memory *memory)
 {
     double values = 0, bytes;
 
@@ -247,26 +251,33 @@ static double afterwards(const struct tess_trainer *trainer, const struct memory
         return 0;
     for (int64_t e = 0; e < trainer->store.index.n_experiments; e++)
         if (!trainer->config.data.streaming && trainer->store.index.split[e] == TESS_VAL)
-            values += (double)(trainer->store.index.value_first[e + 1] -
-                               trainer->store.index.value_first[e]);
+            values += trainer->dataset.each * (double)(trainer->store.index.value_first[e + 1] -
+                                                       trainer->store.index.value_first[e]);
     bytes = 4 * values + tess_trainer_model_bytes(trainer) + baselines_bytes(trainer) +
             TESS_STORE_READ_BYTES - (memory->data + memory->model + memory->lanes);
     return bytes > 0 ? bytes : 0;
 }
 
-/* Of the rank that needs most. Collective. */
-static struct memory measure(const struct tess_trainer *trainer)
+struct tess_trainer_memory tess_trainer_memory(const struct tess_trainer *trainer)
 {
-    struct memory memory = {data_bytes(trainer), model_bytes(trainer), lanes_bytes(trainer),
-                            index_bytes(trainer), trainer->libraries};
+    struct tess_trainer_memory memory = {data_bytes(trainer), model_bytes(trainer),
+                                         lanes_bytes(trainer), index_bytes(trainer),
+                                         trainer->libraries};
+
+    memory.data += afterwards(trainer, &memory);
+    memory.libraries += LIBRARY_BYTES + THREAD_BYTES * trainer->n_threads;
+    return memory;
+}
+
+/* Of the rank that needs most. Collective. */
+static struct tess_trainer_memory measure(const struct tess_trainer *trainer)
+{
+    struct tess_trainer_memory memory = tess_trainer_memory(trainer);
     struct {
         double bytes;
         int rank;
-    } mine = {sum_of(&memory), trainer->rank}, most;
+    } mine = {tess_trainer_memory_sum(&memory), trainer->rank}, most;
 
-    memory.data += afterwards(trainer, &memory);
-    mine.bytes = sum_of(&memory);
-    memory.libraries += LIBRARY_BYTES + THREAD_BYTES * trainer->n_threads;
     MPI_Allreduce(&mine, &most, 1, MPI_DOUBLE_INT, MPI_MAXLOC, trainer->comm);
     MPI_Bcast(&memory, (int)(sizeof memory / sizeof(double)), MPI_DOUBLE, most.rank, trainer->comm);
     return memory;
@@ -280,10 +291,10 @@ void tess_trainer_announce(struct tess_trainer *trainer)
     int64_t rows[] = {index->perturbation.n, trainer->dataset.readout.n, index->context.n};
     int64_t mlp = tess_shape_size(trainer->shape), train[3], validation[3];
     struct tess_state state = tess_trainer_state(trainer);
-    struct memory memory = measure(trainer);
+    struct tess_trainer_memory memory = measure(trainer);
     static const char *const kinds[] = {"MLP", "dot product", "tensor decomposition"};
 
-    trainer->announced = sum_of(&memory);
+    trainer->announced = tess_trainer_memory_sum(&memory);
     count(&trainer->dataset, TESS_TRAIN, train);
     count(&trainer->dataset, TESS_VAL, validation);
     tess_info("%s: %lld perturbations, %lld readouts, %lld contexts", trainer->store.h5.path,

@@ -90,6 +90,8 @@ def refused():
     yield ["simulate", *SMALL, "-o", "place", "--truth", "a.h5ad"], "directory"
     yield ["simulate", *SMALL, "--network", "-o", "a.h5ad", "--gold", "place"], "directory"
     yield ["bench", "config.yaml", "--quick", "--json", "config.yaml"], "input"
+    yield ["plan", "config.yaml", "--rate", "1e6", "--json", "config.yaml"], "input"
+    yield ["plan", "config.yaml", "--rate", "1e6", "--json", store], "input"
     yield ["bench", "config.yaml", "--quick", "--json", store], "input"  # the configuration names it
     yield ["train", "config.yaml", "--set", "run.directory=genes.txt"], "directory"
 

@@ -382,7 +382,8 @@ static void schedule__counts_what_is_kept(void **state)
                                              .panel = panel,
                                              .n_observed = observed,
                                              .split = split}};
-        struct tess_dataset dataset = {.store = &large, .panel_first = (int64_t[]){0, kept[i]}};
+        struct tess_dataset dataset = {
+            .store = &large, .each = 1, .panel_first = (int64_t[]){0, kept[i]}};
         struct tess_config config;
         struct tess_schedule schedule;
 

@@ -1,6 +1,6 @@
 /* call.c -- the values of options, as texts, lists and numbers; what a command would write, held
  * against everything that it was given. */
-#include "call.h"
+#include "tessera/call.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"

@@ -1,6 +1,6 @@
 /* options.h -- getopt_long driven by a command's table. For main. */
-#ifndef OPTIONS_H
-#define OPTIONS_H
+#ifndef TESSERA_OPTIONS_H
+#define TESSERA_OPTIONS_H
 
 struct tess_call;
 struct tess_command;

@@ -1,8 +1,9 @@
-/* call.h -- what a command was called with: its options' values, its arguments, its outputs. */
-#ifndef CALL_H
-#define CALL_H
+/* call.h -- what a command was called with: its options' values, its arguments, its outputs. Local,
+ * where a function does not say that it is collective. */
+#ifndef TESSERA_CALL_H
+#define TESSERA_CALL_H
 
-#include "command.h"
+#include "tessera/command.h"
 
 #include "tessera/blend.h"
 #include "tessera/text.h"

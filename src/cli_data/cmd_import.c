@@ -1,4 +1,6 @@
 /* cmd_import.c -- files to a store. */
+#include "tessera/cli_data.h"
+
 #include "import_options.h"
 
 #include "tessera/agree.h"

@@ -1,6 +1,7 @@
 /* cmd_verify.c -- tessera verify. */
-#include "call.h"
+#include "tessera/cli_data.h"
 
+#include "tessera/call.h"
 #include "tessera/error.h"
 #include "tessera/verify.h"
 

@@ -1,4 +1,6 @@
 /* cmd_check.c -- what is wrong with files, and what would be imported. */
+#include "tessera/cli_data.h"
+
 #include "import_options.h"
 
 #include "tessera/agree.h"

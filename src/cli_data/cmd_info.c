@@ -1,9 +1,10 @@
 /* cmd_info.c -- what a file holds. */
-#include "call.h"
+#include "tessera/cli_data.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/blend.h"
+#include "tessera/call.h"
 #include "tessera/checkpoint.h"
 #include "tessera/error.h"
 #include "tessera/info.h"

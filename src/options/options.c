@@ -1,9 +1,8 @@
 /* options.c -- one table makes the parser and the help. */
-#include "options.h"
-
-#include "call.h"
+#include "tessera/options.h"
 
 #include "tessera/alloc.h"
+#include "tessera/call.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/writer.h"

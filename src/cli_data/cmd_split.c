@@ -1,8 +1,9 @@
 /* cmd_split.c -- train, val and test of a store. */
-#include "call.h"
+#include "tessera/cli_data.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/call.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/split.h"

@@ -1,8 +1,8 @@
 /* import_options.h -- what check and import both take. */
-#ifndef TESSERA_CLI_IMPORT_OPTIONS_H
-#define TESSERA_CLI_IMPORT_OPTIONS_H
+#ifndef IMPORT_OPTIONS_H
+#define IMPORT_OPTIONS_H
 
-#include "call.h"
+#include "tessera/call.h"
 
 #include "tessera/import.h"
 #include "tessera/spool.h"

@@ -1,6 +1,7 @@
-/* command.h -- the program's commands: a table of options each; parse, call, print; no science. */
-#ifndef COMMAND_H
-#define COMMAND_H
+/* command.h -- what a command of the program is: a table of options, and a function that parses,
+ * calls and prints; no science. */
+#ifndef TESSERA_COMMAND_H
+#define TESSERA_COMMAND_H
 
 struct tess_call;
 struct tess_error;
@@ -35,10 +36,5 @@ static inline int tess_command_n_options(const struct tess_command *command)
         n++;
     return n;
 }
-
-extern const struct tess_command tess_command_check, tess_command_import, tess_command_split,
-    tess_command_info, tess_command_verify, tess_command_train, tess_command_evaluate,
-    tess_command_impute, tess_command_predict, tess_command_export, tess_command_simulate,
-    tess_command_bench;
 
 #endif

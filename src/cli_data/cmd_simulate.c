@@ -1,7 +1,8 @@
 /* cmd_simulate.c -- tessera simulate: synthetic data with a known answer. */
-#include "call.h"
+#include "tessera/cli_data.h"
 
 #include "tessera/alloc.h"
+#include "tessera/call.h"
 #include "tessera/error.h"
 #include "tessera/simulate.h"
 

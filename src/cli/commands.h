@@ -1,0 +1,10 @@
+/* commands.h -- the commands that train models and use them. */
+#ifndef COMMANDS_H
+#define COMMANDS_H
+
+#include "tessera/command.h"
+
+extern const struct tess_command tess_command_train, tess_command_evaluate, tess_command_impute,
+    tess_command_predict, tess_command_export, tess_command_plan, tess_command_bench;
+
+#endif
