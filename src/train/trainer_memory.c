@@ -227,9 +227,8 @@ static double baselines_bytes(const struct tess_trainer *trainer)
     double units = each * (double)index->n_experiments;
     double combinations = each * (double)index->n_combinations, contexts = (double)index->context.n;
     double factors = fmin(FACTORS, readouts);
-    /* the sum and a rank's part of it, on rank 0 another's part as well */
-    double products = readouts <= EXACT ? (trainer->n_ranks > 1 ? 24 : 16) * readouts * readouts
-                                        : 2000 * readouts;
+    /* the sum, a rank's part of it, and another's or what finding the factors takes */
+    double products = (readouts <= EXACT ? 24 * readouts : 2000) * readouts;
 
     for (int64_t e = 0; e < index->n_experiments; e++) {
         values += each * (double)(index->value_first[e + 1] - index->value_first[e]);

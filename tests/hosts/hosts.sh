@@ -34,5 +34,9 @@ END
 chmod +x "$work/agent"
 mkdir "$work/own" # a disk of each host's own
 printf '%s slots=2\n' $net.1 $net.2 >"$work/hosts"
-export OMPI_MCA_plm_rsh_agent=$work/agent PRTE_MCA_plm_ssh_agent=$work/agent
-export OMPI_MCA_oob_tcp_if_include=$net.0/24 PRTE_MCA_prte_if_include=$net.0/24 OMPI_MCA_btl_tcp_if_include=$net.0/24
+# on_hosts COMMAND…: on the first host; its mpirun finds both, and they talk by the link between them.
+on_hosts() {
+    OMPI_MCA_plm_rsh_agent=$work/agent PRTE_MCA_plm_ssh_agent=$work/agent \
+        OMPI_MCA_oob_tcp_if_include=$net.0/24 PRTE_MCA_prte_if_include=$net.0/24 OMPI_MCA_btl_tcp_if_include=$net.0/24 \
+        "$work/agent" $net.1 "$@"
+}

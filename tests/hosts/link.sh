@@ -16,7 +16,7 @@ throttle() {
         ip netns exec $host tc qdisc replace dev veth0 root tbf rate "$1mbit" burst 64kb latency 100ms || return 1
     done
 }
-across() { "$work/agent" $net.1 mpirun --allow-run-as-root -n 2 --hostfile "$work/hosts" --map-by node "$@"; }
+across() { on_hosts timeout 300 mpirun -n 2 --hostfile "$work/hosts" --map-by node "$@"; }
 # number FILE KEYS: what stands there in a JSON file.
 number() { python3 -c 'import json, sys
 at = json.load(open(sys.argv[1]))
@@ -34,8 +34,7 @@ for mbit in "${@:-1000}"; do
     "$tessera" -q plan "$work/study.yaml" --ranks 2 --nodes 2 --network "${micro}us,${mbit}Mbit/s" --json "$work/plan.json" \
         >"$work/log" 2>&1 || bad "plan" "$work/log"
     rm -rf "$work/run"
-    timeout 300 "$work/agent" $net.1 mpirun --allow-run-as-root -n 2 --hostfile "$work/hosts" --map-by node \
-        "$tessera" -q train "$work/study.yaml" --set run.directory="$work/run" >"$work/log" 2>&1 || bad "train" "$work/log"
+    across "$tessera" -q train "$work/study.yaml" --set run.directory="$work/run" >"$work/log" 2>&1 || bad "train" "$work/log"
     python3 - "$work" "$mbit" "$micro" <<'END' && pass "$mbit Mbit/s" || bad "$mbit Mbit/s" "$work/log"
 import json, sys
 work, mbit, micro = sys.argv[1:]

@@ -17,7 +17,7 @@ nothing_runs() { [ -z "$(ip netns pids $a)$(ip netns pids $b)" ]; }
 # train NAME [RUN [PAUSE]]: jobs/local.sh on the first host; three ranks, so that both hosts have some and one has two.
 train() {
     TESSERA=$PWD CONFIG=$work/$1.yaml STORE=$work/data.prc.h5 RUN=${2-$work/$1} RANKS=3 HOSTFILE=$work/hosts PAUSE=${3-3} \
-        "$work/agent" $net.1 timeout -k 10 400 "$PWD/jobs/local.sh" >>"$work/$1.log" 2>&1
+        on_hosts timeout -k 10 400 "$PWD/jobs/local.sh" >>"$work/$1.log" 2>&1
 }
 
 make_study
