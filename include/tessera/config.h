@@ -31,6 +31,7 @@ struct tess_config {
         int64_t normalize; /* enum tess_normalize */
         double scale; /* deviation of all training values together; 0: left as they are */
         int64_t top_variable; /* readouts kept; 0: all */
+        int64_t streaming; /* 1: values are read when they are needed (ahead.h) */
     } data;
     struct {
         char directory[TESS_PATH];

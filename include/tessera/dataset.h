@@ -35,7 +35,7 @@ struct tess_loaded {
     int64_t n;
     int64_t *experiment; /* (n) numbers in the store, ascending; own */
     int64_t *value_first; /* (n + 1) own */
-    float *value; /* own */
+    float *value; /* own; NULL: listed only */
 };
 /* Which: experiments with this split among [first, end) of the store. */
 struct tess_wanted {
@@ -43,6 +43,9 @@ struct tess_wanted {
     int split; /* enum tess_split */
     int scaled; /* 1: targets; 0: the store's values */
 };
+/* Which they are and how wide, without their values (ahead.h). Local. */
+void tess_dataset_list(const struct tess_dataset *dataset, struct tess_wanted wanted,
+                       struct tess_loaded *loaded);
 /* Local. */
 int tess_dataset_load(const struct tess_dataset *dataset, struct tess_wanted wanted,
                       struct tess_loaded *loaded, struct tess_error *error);

@@ -168,11 +168,14 @@ int tess_h5_write_text(struct tess_h5 *h5, const char *name, const char *text,
  * pieces of at most 256 MiB (or a row, if that is more). */
 int tess_h5_write_rows(struct tess_h5 *h5, const char *name, hid_t type, struct tess_h5_range range,
                        const void *data, struct tess_error *error);
-/* For who writes the values of a defined dataset himself (stream.h): the byte of the file at which
- * they begin, one after the other as `type` has them in memory; -1 and TESS_EIO if they do not lie
- * so. Local. Before the file is closed all ranks must settle. */
+/* For who writes (stream.h) or reads (ahead.h) the values of a dataset himself: the byte of the
+ * file at which they begin, one after the other as `type` has them in memory; -1 and TESS_EIO if
+ * they do not lie so. Local. Before the file is closed all ranks must settle. */
 int64_t tess_h5_place(const struct tess_h5 *h5, const char *name, hid_t type,
                       struct tess_error *error);
+/* A handle of the caller's own (close) on the same file, for reading; -1 and TESS_EDATA if another
+ * one has its path by now. Of a file of one process. Local. */
+int tess_h5_own_handle(const struct tess_h5 *h5, struct tess_error *error);
 /* All ranks are through with writing: do they agree that it went well? Collective. */
 int tess_h5_settle(struct tess_h5 *h5, struct tess_error *error);
 

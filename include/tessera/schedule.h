@@ -10,6 +10,7 @@
 #ifndef TESSERA_SCHEDULE_H
 #define TESSERA_SCHEDULE_H
 
+#include "tessera/ahead.h"
 #include "tessera/config.h"
 #include "tessera/dataset.h"
 #include "tessera/tile.h"
@@ -28,7 +29,8 @@ struct tess_cut {
 struct tess_lane {
     int number;
     int64_t share; /* observations a step */
-    struct tess_loaded loaded; /* own */
+    struct tess_loaded loaded; /* own; with data.streaming listed only */
+    uint8_t *missing; /* then, of observations: a bit for each value; NULL: none is missing; own */
     int64_t *order; /* tiles: experiments, shuffled within panels; own */
     int64_t n_tiles;
     struct tess_cut *tile; /* own */
@@ -45,12 +47,13 @@ struct tess_lane {
 struct tess_work {
     int64_t n, room;
     int32_t *u, *v; /* (n); of dense blocks their left and right rows, one block after the other */
-    float *y; /* (n) */
+    float *y; /* (n) targets; of dense blocks only with data.streaming */
     int n_dense;
     size_t room_dense;
     struct tess_dense *dense; /* (n_dense) */
     int64_t n_rows, room_rows, n_columns, room_columns; /* of all blocks */
-    const float **row; /* (n_rows) their targets, within the lane's values */
+    const float **row; /* (n_rows) their targets, within the lane's values or y */
+    struct tess_reads reads; /* data.streaming: what fills y, which has no values before */
     int32_t n_u, room_u, *u_p, *u_c;
     int64_t *experiment; /* (n_u) place in the lane's loaded experiments */
     int32_t n_p, room_p;
@@ -104,8 +107,9 @@ struct tess_lane_sizes {
 };
 void tess_schedule_sizes(const struct tess_schedule *schedule, int lane,
                          struct tess_lane_sizes *sizes);
-/* Load a lane. TESS_ECONFIG, naming train.lanes, if it has too many values to draw them one by one;
- * else the codes of tess_dataset_load. Local. */
+/* Load a lane; with data.streaming find out what it holds and misses. TESS_ECONFIG, naming
+ * train.lanes, if it has too many values to draw them one by one; else the codes of
+ * tess_dataset_load. Local. */
 int tess_lane_init(struct tess_lane *lane, const struct tess_schedule *schedule, int number,
                    struct tess_error *error);
 /* The same without values, where the order does not depend on them: enough to see which rows its
@@ -115,7 +119,8 @@ int tess_lane_lay_out(struct tess_lane *lane, const struct tess_schedule *schedu
 void tess_lane_release(struct tess_lane *lane);
 /* The lane's order for an epoch; sets n_steps. Local. */
 void tess_lane_shuffle(struct tess_lane *lane, const struct tess_schedule *schedule, int64_t epoch);
-/* Its work at a step (0 … ; empty once it has run out). Local. */
+/* Its work at a step (0 … ; empty once it has run out). With data.streaming its targets are yet to
+ * be read: work->reads, which borrows of the lane's order, and of `work`. Local. */
 void tess_lane_work(const struct tess_lane *lane, const struct tess_schedule *schedule,
                     int64_t step, struct tess_marks *marks, struct tess_work *work);
 

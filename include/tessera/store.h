@@ -64,6 +64,19 @@ int tess_store_scan(const struct tess_store *store, int64_t first, int64_t end, 
 int tess_store_read_folds(const struct tess_store *store, int64_t first, int64_t n, float *out,
                           struct tess_error *error);
 
+/* For who reads values himself, anywhere and in any order (ahead.h): a handle on the file (close),
+ * and the byte at which its values begin, float32 one after the other. -1 and TESS_EDATA if they
+ * are compressed or in pieces, which 'tessera import' never makes. Local. */
+int tess_store_open_values(const struct tess_store *store, int64_t *place,
+                           struct tess_error *error);
+/* What such reads cannot: every block that holds a value of the experiments with this split among
+ * [first, end) is verified, unless this rank or, after tess_store_share_verified, another one did
+ * so before. Local. */
+int tess_store_verify_some(const struct tess_store *store, int64_t first, int64_t end, int split,
+                           struct tess_error *error);
+/* Collective over the store's comm. */
+void tess_store_share_verified(const struct tess_store *store);
+
 /* A new store, written aside; takes over `index` (the same on every rank, finished; emptied),
  * and releases it after an error. Collective over comm. */
 int tess_store_create(struct tess_store *store, const char *path, MPI_Comm comm,

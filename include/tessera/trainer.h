@@ -2,6 +2,7 @@
 #ifndef TESSERA_TRAINER_H
 #define TESSERA_TRAINER_H
 
+#include "tessera/ahead.h"
 #include "tessera/dataset.h"
 #include "tessera/encoder.h"
 #include "tessera/error.h"
@@ -23,6 +24,11 @@
 /* What a comparison with the baselines keeps at most of values, and as much again of sums. */
 #define TESS_COMPARISON_BYTES ((size_t)32 << 20)
 
+/* Entries of a step's routes are 64-bit numbers: the table in the top byte, the row below. */
+#define TESS_ROW(table, row)  ((int64_t)(table) << 56 | (row))
+#define TESS_ROW_TABLE(code)  ((int)((code) >> 56))
+#define TESS_ROW_NUMBER(code) ((code) & (((int64_t)1 << 56) - 1))
+
 /* The small facts of a step, reduced once over all ranks. */
 struct tess_pulse {
     double *lane_loss; /* (lanes) Σ (out - y)²; own, with the rest behind it */
@@ -36,6 +42,7 @@ struct tess_pulse {
 /* Where the time of a step goes; seconds of this rank. */
 enum tess_stage {
     TESS_STAGE_PREPARE, /* the work of the next steps, and who needs which rows */
+    TESS_STAGE_READ, /* data.streaming: until the values of these steps are there */
     TESS_STAGE_GATHER, /* rows from their owners */
     TESS_STAGE_LANES, /* the tiles, and rows in and out of messages */
     TESS_STAGE_WAIT, /* for the slowest rank: the pulse */
@@ -67,7 +74,8 @@ struct tess_trainer {
     struct tess_lanes lanes;
     int n_local; /* lanes here */
     struct tess_lane *lane; /* (n_local) */
-    struct tess_loaded validation; /* this rank's share */
+    struct tess_loaded validation; /* this rank's share; with data.streaming listed only */
+    struct tess_ahead *ahead; /* data.streaming: reads values; else NULL; own */
     struct tess_routes validation_routes; /* one step: its P rows, each once */
     int64_t *validation_entry; /* (perturbations) the entry of each row there, or -1; own */
     int64_t steps_per_epoch;
@@ -91,6 +99,8 @@ struct tess_trainer {
     float *slice_gradient;
     struct tess_work *work; /* (TESS_WINDOW, n_local) */
     int64_t window_first, window_n; /* steps of the epoch prepared */
+    struct tess_work *next_work; /* likewise, with data.streaming: being read; else NULL */
+    int64_t next_first; /* the step that it begins with; -1: none */
     struct tess_request *request; /* (TESS_WINDOW) own */
     struct tess_routes routes;
     struct tess_lane_buffer *buffer; /* (n_local) */
@@ -147,13 +157,16 @@ void tess_trainer_validation(const struct tess_trainer *trainer, int64_t *first,
 
 /* Orders of the epoch; sets steps_per_epoch. Collective. */
 void tess_trainer_begin_epoch(struct tess_trainer *trainer, int64_t epoch);
+/* The work of steps first, first + 1, … of the epoch, TESS_WINDOW of them. Collective. */
+void tess_trainer_prepare(struct tess_trainer *trainer, int64_t first);
 /* One step of the epoch. Collective; the same code everywhere. */
 int tess_trainer_step(struct tess_trainer *trainer, int64_t step, struct tess_error *error);
 
 /* Validation: RMSE in the store's units, overall and per context, NaN where nothing is measured.
- * context (n_contexts) may be NULL. TESS_EINTERRUPTED, and no score, if a signal came meanwhile.
- * Collective; the same everywhere. */
-int tess_trainer_validate(struct tess_trainer *trainer, double *score, double *context);
+ * context (n_contexts) may be NULL. TESS_EINTERRUPTED, `error` untouched and no score, if a signal
+ * came meanwhile; the codes of tess_ahead_finish. Collective; the same everywhere. */
+int tess_trainer_validate(struct tess_trainer *trainer, double *score, double *context,
+                          struct tess_error *error);
 
 /* This rank's part of the state, borrowed: good until the trainer's next step. Before it is loaded,
  * sizes without numbers. Local. */

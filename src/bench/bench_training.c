@@ -145,8 +145,8 @@ static void record(struct training *t, struct tess_probe *probe, const float **p
 static void break_down(struct training *t, struct tess_probe *probe, struct tess_error *error)
 {
     static const char *const stages[] = {
-        "  preparing steps",    "  gathering rows", "  lanes, all in all", "  waiting",
-        "  reducing gradients", "  optimiser",      "  sharing results"};
+        "  preparing steps", "  reading values",     "  gathering rows", "  lanes, all in all",
+        "  waiting",         "  reducing gradients", "  optimiser",      "  sharing results"};
     static const char *const phases[] = {"    projections", "    hidden layers' products",
                                          "    fused passes"};
     struct bench *bench = t->bench;
@@ -164,6 +164,8 @@ static void break_down(struct training *t, struct tess_probe *probe, struct tess
     for (int s = 0; s < TESS_N_STAGES; s++) {
         double seconds = tess_bench_sum(bench, times->stage[s]) / ranks;
 
+        if (s == TESS_STAGE_READ && !t->trainer.ahead)
+            continue;
         tess_bench_say(bench, stages[s], seconds * scale, "ms", seconds / total, "of a step");
         for (int p = 0; s == TESS_STAGE_LANES && p < TESS_N_PHASES; p++) {
             double phase = 0;
@@ -306,14 +308,14 @@ int tess_bench_training(struct bench *bench, const struct tess_config *config, c
 }
 
 /* Seconds a value that validation predicts; 0: there is none. */
-static double time_validation(struct training *t)
+static double time_validation(struct training *t, struct tess_error *error)
 {
     const struct tess_loaded *loaded = &t->trainer.validation;
     double start = tess_bench_start(t->bench), score;
 
     if (loaded->n == 0)
         return 0;
-    tess_trainer_validate(&t->trainer, &score, NULL);
+    tess_trainer_validate(&t->trainer, &score, NULL, error);
     return tess_bench_stop(t->bench, start) / fmax((double)loaded->value_first[loaded->n], 1);
 }
 
@@ -343,7 +345,7 @@ int tess_bench_stages(struct bench *bench, const struct tess_config *config,
         step->parameters = (double)t.trainer.n_parameters;
         for (int64_t i = 0; i < t.trainer.window_n; i++)
             step->rows += (double)t.trainer.routes.step[i].n_want / (double)t.trainer.window_n;
-        step->validation = time_validation(&t);
+        step->validation = time_validation(&t, error);
     }
     tess_trainer_release(&t.trainer);
     return error->code;

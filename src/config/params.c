@@ -21,7 +21,11 @@
     {                                                                                              \
 #field, TESS_PARAM_TEXT, 0, AT(field), "", 0, 0, NULL, unit, help                          \
     }
-#define PATH(field, help) TEXT(field, "path", help)
+#define PATH(field, help)            TEXT(field, "path", help)
+#define SWITCH(field, initial, help) /* changes no bit */                                          \
+    {                                                                                              \
+#field, TESS_PARAM_CHOICE, 0, AT(field), initial, 0, 0, "false|true", NULL, help           \
+    }
 #define LAYOUT(type, field, initial, low, high, unit, help)                                        \
     {                                                                                              \
 #field, type, 0, AT(field), initial, low, high, NULL, unit, help                           \
@@ -41,6 +45,10 @@ const struct tess_param tess_params[] = {
          "come back in the store's units."),
     INT(data.top_variable, "0", 0, 1e9, "readouts",
         "Keep only the readouts that vary most over the training rows. 0: all."),
+    SWITCH(data.streaming, "false",
+           "true: values are read from the store shortly before a step needs them, rather than held in "
+           "memory, for stores larger than that. It changes no bit, and may differ from session to "
+           "session of a run."),
 
     PATH(run.directory,
          "Directory for checkpoints, log and settings of this run. Where it holds an unfinished run, "

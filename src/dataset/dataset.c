@@ -187,28 +187,32 @@ int64_t tess_dataset_observations(const struct tess_dataset *dataset, int64_t ex
                         : index->n_observed[experiment] * width / all;
 }
 
-/* Which experiments and how wide first: so all their values lie in one block. */
-int tess_dataset_lay_out(const struct tess_dataset *dataset, struct tess_wanted wanted,
-                         struct tess_loaded *loaded, struct tess_error *error)
+void tess_dataset_list(const struct tess_dataset *dataset, struct tess_wanted wanted,
+                       struct tess_loaded *loaded)
 {
-    int64_t first = wanted.first, end = wanted.end;
-    int split = wanted.split;
     const struct tess_index *index = &dataset->store->index;
     int64_t n = 0, i = 0;
 
-    for (int64_t e = first; e < end; e++)
-        n += index->split[e] == split;
+    for (int64_t e = wanted.first; e < wanted.end; e++)
+        n += index->split[e] == wanted.split;
     *loaded = (struct tess_loaded){.n = n};
     loaded->experiment = TESS_NEW(int64_t, n);
     loaded->value_first = TESS_NEW(int64_t, n + 1);
-    for (int64_t e = first; e < end; e++)
-        if (index->split[e] == split) {
+    for (int64_t e = wanted.first; e < wanted.end; e++)
+        if (index->split[e] == wanted.split) {
             loaded->experiment[i++] = e;
             loaded->value_first[i] =
                 loaded->value_first[i - 1] + tess_dataset_width(dataset, index->panel[e]);
         }
-    loaded->value =
-        tess_alloc_large((size_t)loaded->value_first[n], sizeof(float), "experiments", error);
+}
+
+/* Which experiments and how wide first: so all their values lie in one block. */
+int tess_dataset_lay_out(const struct tess_dataset *dataset, struct tess_wanted wanted,
+                         struct tess_loaded *loaded, struct tess_error *error)
+{
+    tess_dataset_list(dataset, wanted, loaded);
+    loaded->value = tess_alloc_large((size_t)loaded->value_first[loaded->n], sizeof(float),
+                                     "experiments", error);
     return error->code;
 }
 

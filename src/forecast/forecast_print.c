@@ -190,8 +190,8 @@ static json_t *json_link(const struct tess_link *link)
 static json_t *json_rate(const struct estimate_basis *basis)
 {
     json_t *stages = json_object();
-    static const char *const names[] = {"prepare", "gather",   "lanes", "wait",
-                                        "reduce",  "optimise", "share"};
+    static const char *const names[] = {"prepare", "read",   "gather",   "lanes",
+                                        "wait",    "reduce", "optimise", "share"};
 
     for (int s = 0; s < TESS_N_STAGES; s++)
         json_object_set_new(stages, names[s],

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -483,6 +484,25 @@ int64_t tess_h5_place(const struct tess_h5 *h5, const char *name, hid_t type,
     if (set >= 0)
         H5Dclose(set);
     return place == HADDR_UNDEF ? -1 : (int64_t)place;
+}
+
+int tess_h5_own_handle(const struct tess_h5 *h5, struct tess_error *error)
+{
+    struct stat theirs, mine;
+    void *handle = NULL;
+    int own = open(h5->path, O_RDONLY | O_CLOEXEC);
+
+    if (own < 0)
+        tess_error_set(error, TESS_EDATA, "%s: cannot open: %s", h5->path, strerror(errno));
+    else if (H5Fget_vfd_handle(h5->file, H5P_DEFAULT, &handle) < 0 || !handle ||
+             fstat(*(int *)handle, &theirs) < 0 || fstat(own, &mine) < 0 ||
+             mine.st_ino != theirs.st_ino || mine.st_dev != theirs.st_dev)
+        tess_error_set(error, TESS_EDATA, "%s: another file has taken its place: start again",
+                       h5->path);
+    if (own >= 0 && error->code != TESS_OK)
+        close(own);
+    H5Eclear2(H5E_DEFAULT);
+    return error->code == TESS_OK ? own : -1;
 }
 
 /* Independent: ranks write different numbers of pieces, and collective transfers have to be the

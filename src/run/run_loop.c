@@ -12,6 +12,7 @@
 
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 struct report {
@@ -46,6 +47,7 @@ static json_t *log_line(const struct tess_trainer *trainer, const struct report 
     json_object_set_new(line, "observations_per_s", number(report->rate));
     json_object_set_new(seconds, "epoch", json_real(report->seconds));
     json_object_set_new(seconds, "preparing", json_real(trainer->times.stage[TESS_STAGE_PREPARE]));
+    json_object_set_new(seconds, "reading", json_real(trainer->times.stage[TESS_STAGE_READ]));
     json_object_set_new(seconds, "compute", json_real(trainer->times.compute));
     json_object_set_new(seconds, "communication", json_real(trainer->times.communicate));
     json_object_set_new(seconds, "waiting", json_real(trainer->times.wait));
@@ -57,14 +59,17 @@ static json_t *log_line(const struct tess_trainer *trainer, const struct report 
 static void say(const struct tess_trainer *trainer, const struct report *report)
 {
     const struct tess_times *t = &trainer->times;
-    double prepare = t->stage[TESS_STAGE_PREPARE];
-    double all = fmax(prepare + t->compute + t->communicate + t->wait, 1e-9);
+    double prepare = t->stage[TESS_STAGE_PREPARE], read = t->stage[TESS_STAGE_READ];
+    double all = fmax(prepare + read + t->compute + t->communicate + t->wait, 1e-9);
+    char reading[40] = ""; /* of who waited for the disk */
 
+    if (trainer->ahead)
+        snprintf(reading, sizeof reading, "reading %.0f %%, ", 100 * read / all);
     tess_info("epoch %lld/%lld  step %lld  train RMSE %.4f  val RMSE %.4f%s  %.0f k obs/s  "
-              "(preparing %.0f %%, compute %.0f %%, communication %.0f %%, waiting %.0f %%)",
+              "(preparing %.0f %%, %scompute %.0f %%, communication %.0f %%, waiting %.0f %%)",
               (long long)trainer->progress.epoch + 1, (long long)trainer->config.train.epochs,
               (long long)trainer->optimizer.step, sqrt(report->loss), report->score,
-              report->better ? " *" : "", report->rate / 1e3, 100 * prepare / all,
+              report->better ? " *" : "", report->rate / 1e3, 100 * prepare / all, reading,
               100 * t->compute / all, 100 * t->communicate / all, 100 * t->wait / all);
 }
 
@@ -148,9 +153,10 @@ static int end_epoch(struct tess_trainer *trainer, struct tess_run *run, struct 
 {
     struct tess_progress_state *at = &trainer->progress;
     double started = tess_clock();
+    int code = tess_trainer_validate(trainer, &report->score, report->context, error);
 
-    if (tess_trainer_validate(trainer, &report->score, report->context) != TESS_OK)
-        return stop(trainer, run, "a signal", error);
+    if (code != TESS_OK)
+        return code == TESS_EINTERRUPTED ? stop(trainer, run, "a signal", error) : code;
     report->validation = tess_clock() - started;
     report->better =
         isfinite(report->score) && (at->best_epoch == 0 || report->score < at->best_score);

@@ -86,15 +86,25 @@ static void batch_release(struct tess_validation_batch *batch)
     tess_free(batch->combination);
     tess_free(batch->store_readout);
     tess_free(batch->fallback);
+    tess_observed_release(&batch->observed);
 }
 
 double tess_validation_value(const struct tess_trainer *trainer,
                              const struct tess_validation_batch *batch, int64_t at)
 {
-    const struct tess_loaded *loaded = &trainer->validation;
+    return (double)tess_observed_row(&batch->observed, trainer,
+                                     at / batch->width)[at % batch->width];
+}
 
-    return (double)
-        loaded->value[loaded->value_first[batch->place[at / batch->width]] + at % batch->width];
+static int predict(const struct tess_trainer *trainer, struct tess_baselines *baselines,
+                   struct tess_validation_batch *batch, struct tess_error *error)
+{
+    struct tess_query query = {batch->context, batch->n, batch->combination, batch->width,
+                               batch->store_readout};
+
+    tess_observed_start(&batch->observed, trainer, batch->n, batch->place, 0, batch->width);
+    tess_baselines_predict(baselines, &query, batch->out, batch->fallback, error);
+    return tess_observed_finish(&batch->observed, trainer, error);
 }
 
 /* This rank's validation experiments. Local. */
@@ -106,15 +116,10 @@ static int visit(const struct tess_trainer *trainer, struct tess_baselines *base
 
     visited_init(&visited, trainer);
     for (int64_t first = 0; first < visited.n && error->code == TESS_OK; first += batch.n) {
-        struct tess_query query;
-
         batch_init(&batch, trainer, &visited, first);
-        query = (struct tess_query){batch.context, batch.n, batch.combination, batch.width,
-                                    batch.store_readout};
         if (tess_preempt_signal())
             tess_error_set(error, TESS_EINTERRUPTED, "stopped by a signal");
-        else if (tess_baselines_predict(baselines, &query, batch.out, batch.fallback, error) ==
-                 TESS_OK)
+        else if (predict(trainer, baselines, &batch, error) == TESS_OK)
             visitor->take(visitor->closure, &batch);
         batch_release(&batch);
     }

@@ -4,6 +4,7 @@
 #define RUN_VALIDATION_H
 
 #include "tessera/blend.h"
+#include "tessera/observed.h"
 
 struct tess_error;
 struct tess_trainer;
@@ -17,6 +18,7 @@ struct tess_validation_batch {
     int64_t *store_readout; /* the same, of the store */
     double *out[TESS_BASELINES]; /* (n, width) of tess_blend_baselines; others NULL */
     uint8_t *fallback; /* (n, TESS_BASELINES) */
+    struct tess_observed observed;
 };
 /* The measured value of a place in out[…]; NaN: none. Local. */
 double tess_validation_value(const struct tess_trainer *trainer,

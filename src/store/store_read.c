@@ -386,3 +386,40 @@ int tess_store_verify(const struct tess_store *store, struct tess_error *error)
             block_around(store, which, b * TESS_CHECK_VALUES, &first, &n, error);
     return tess_agree(store->comm, error);
 }
+
+int tess_store_open_values(const struct tess_store *store, int64_t *place, struct tess_error *error)
+{
+    struct tess_error mine = TESS_ERROR_INIT;
+
+    *place = tess_h5_place(&store->h5, tess_value_names[0], H5T_NATIVE_FLOAT, &mine);
+    if (*place >= 0)
+        return tess_h5_own_handle(&store->h5, error);
+    tess_error_set(error, TESS_EDATA,
+                   "%s: %s: is compressed or in pieces: data.streaming reads values where 'tessera "
+                   "import' writes them, one after the other; import it again, or set "
+                   "data.streaming to false",
+                   store->h5.path, tess_value_names[0]);
+    return -1;
+}
+
+int tess_store_verify_some(const struct tess_store *store, int64_t first, int64_t end, int split,
+                           struct tess_error *error)
+{
+    const struct tess_index *index = &store->index;
+
+    for (int64_t e = first; e < end && error->code == TESS_OK; e++) {
+        int64_t at = index->value_first[e] / TESS_CHECK_VALUES, begin, n;
+
+        for (; index->split[e] == split && at * TESS_CHECK_VALUES < index->value_first[e + 1]; at++)
+            if (!store->verified[0][at] &&
+                !block_around(store, 0, at * TESS_CHECK_VALUES, &begin, &n, error))
+                break;
+    }
+    return error->code;
+}
+
+void tess_store_share_verified(const struct tess_store *store)
+{
+    MPI_Allreduce(MPI_IN_PLACE, store->verified[0], tess_int(store->n_checks[0]), MPI_UINT8_T,
+                  MPI_MAX, store->comm);
+}

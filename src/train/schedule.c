@@ -24,6 +24,8 @@
 
 #define FEW_OBSERVATIONS (1 << 19)
 
+#define NOTED_VALUES ((int64_t)1 << 20) /* that are in memory at once */
+
 static int is_wide(const struct tess_config *config)
 {
     return config->model.kind != TESS_KIND_MLP;
@@ -98,6 +100,64 @@ void tess_schedule_release(struct tess_schedule *schedule)
     *schedule = (struct tess_schedule){0};
 }
 
+/* Marks those of `some` values that are missing; the first one is the lane's value number `at`. */
+static void mark_missing(struct tess_lane *lane, int64_t at, const struct tess_loaded *some)
+{
+    for (int64_t i = 0; i < some->value_first[some->n]; i++)
+        if (isnan(some->value[i]))
+            lane->missing[(at + i) / 8] |= (uint8_t)(1 << (at + i) % 8);
+}
+
+/* Which values are missing, some experiments at a time: what is drawn one by one must be there. */
+static int note_missing(struct tess_lane *lane, const struct tess_schedule *schedule,
+                        struct tess_wanted wanted, struct tess_error *error)
+{
+    const int64_t *first = schedule->dataset->store->index.value_first;
+    int64_t last = wanted.end, at = 0;
+
+    lane->missing = tess_alloc_large((size_t)(lane->loaded.value_first[lane->loaded.n] + 7) / 8, 1,
+                                     "missing values", error);
+    for (int64_t e = wanted.first; e < last && error->code == TESS_OK; e = wanted.end) {
+        struct tess_loaded some;
+
+        wanted.first = e;
+        for (wanted.end = e + 1; wanted.end < last; wanted.end++)
+            if (first[wanted.end + 1] - first[e] > NOTED_VALUES)
+                break;
+        if (tess_dataset_load(schedule->dataset, wanted, &some, error) == TESS_OK)
+            mark_missing(lane, at, &some);
+        at += some.value_first[some.n];
+        tess_loaded_release(&some);
+    }
+    return error->code;
+}
+
+/* Are some values of its experiments missing? */
+static int misses(const struct tess_lane *lane, const struct tess_index *index)
+{
+    for (int64_t i = 0; i < lane->loaded.n; i++) {
+        int64_t e = lane->loaded.experiment[i];
+
+        if (index->n_observed[e] < index->value_first[e + 1] - index->value_first[e])
+            return 1;
+    }
+    return 0;
+}
+
+static int load(struct tess_lane *lane, const struct tess_schedule *schedule,
+                struct tess_wanted wanted, struct tess_error *error)
+{
+    const struct tess_config *config = schedule->config;
+
+    if (!config->data.streaming)
+        return tess_dataset_load(schedule->dataset, wanted, &lane->loaded, error);
+    tess_dataset_list(schedule->dataset, wanted, &lane->loaded);
+    if (config->train.sampling == TESS_SAMPLING_OBSERVATIONS &&
+        misses(lane, &schedule->dataset->store->index))
+        note_missing(lane, schedule, wanted, error);
+    return error->code;
+}
+
 /* Places of single values are kept in 32 bits, which halves the memory of an epoch's order. */
 int tess_lane_init(struct tess_lane *lane, const struct tess_schedule *schedule, int number,
                    struct tess_error *error)
@@ -106,9 +166,8 @@ int tess_lane_init(struct tess_lane *lane, const struct tess_schedule *schedule,
 
     *lane = (struct tess_lane){
         .number = number, .epoch = -1, .share = tess_schedule_share(schedule, number)};
-    if (tess_dataset_load(schedule->dataset,
-                          (struct tess_wanted){first[0], first[1], TESS_TRAIN, 1}, &lane->loaded,
-                          error) != TESS_OK)
+    if (load(lane, schedule, (struct tess_wanted){first[0], first[1], TESS_TRAIN, 1}, error) !=
+        TESS_OK)
         return error->code;
     if (schedule->config->train.sampling == TESS_SAMPLING_OBSERVATIONS &&
         lane->loaded.value_first[lane->loaded.n] > UINT32_MAX)
@@ -139,6 +198,7 @@ int tess_lane_lay_out(struct tess_lane *lane, const struct tess_schedule *schedu
 void tess_lane_release(struct tess_lane *lane)
 {
     tess_loaded_release(&lane->loaded);
+    tess_free(lane->missing);
     tess_free(lane->order);
     tess_free(lane->tile);
     tess_free(lane->readouts);
@@ -157,6 +217,13 @@ static struct tess_random stream_of(const struct tess_schedule *schedule,
 
 enum { SHUFFLE_PICKS, SHUFFLE_EXPERIMENTS, SHUFFLE_READOUTS, SHUFFLE_TILES };
 
+static int is_measured(const struct tess_lane *lane, int64_t i)
+{
+    if (lane->loaded.value)
+        return !isnan(lane->loaded.value[i]);
+    return !lane->missing || !(lane->missing[i / 8] >> i % 8 & 1);
+}
+
 /* Fisher-Yates; swap i takes random number i, here and below, so that an order is a function of the
  * stream alone. */
 static void shuffle_picks(struct tess_lane *lane, struct tess_random stream)
@@ -167,7 +234,7 @@ static void shuffle_picks(struct tess_lane *lane, struct tess_random stream)
         lane->pick = TESS_NEW(uint32_t, n_values);
     lane->n_picks = 0;
     for (int64_t i = 0; i < n_values; i++)
-        if (!isnan(lane->loaded.value[i]))
+        if (is_measured(lane, i))
             lane->pick[lane->n_picks++] = (uint32_t)i;
     for (int64_t i = lane->n_picks - 1; i > 0; i--) {
         int64_t j = tess_random_below(stream, (uint64_t)i, i + 1);

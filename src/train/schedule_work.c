@@ -37,6 +37,7 @@ void tess_work_release(struct tess_work *work)
     tess_free(work->y);
     tess_free(work->dense);
     tess_free(work->row);
+    tess_reads_release(&work->reads);
     tess_free(work->u_p);
     tess_free(work->u_c);
     tess_free(work->experiment);
@@ -151,6 +152,15 @@ static void observe(struct tess_work *work, int32_t u, int32_t v, float y)
     work->y[work->n++] = y;
 }
 
+/* n columns of the lane's i-th experiment, from `first` on or those listed, will come to y[to …].
+ */
+static void read_later(struct tess_work *work, const struct tess_lane *lane, int64_t i,
+                       struct tess_read read)
+{
+    read.experiment = lane->loaded.experiment[i];
+    tess_reads_add(&work->reads, read);
+}
+
 /* The model's rows of a tile's columns, and the lane's columns themselves (NULL: 0, 1, 2 …). */
 static const int32_t *tile_columns(struct tess_work *work, struct tess_marks *marks,
                                    const struct tess_lane *lane,
@@ -180,11 +190,14 @@ static void work_tile(struct tess_work *work, struct tess_marks *marks,
 
     for (int64_t k = cut->first; k < cut->first + cut->E; k++) {
         int64_t i = lane->order[k];
-        const float *row = lane->loaded.value + lane->loaded.value_first[i];
+        const float *row =
+            lane->loaded.value ? lane->loaded.value + lane->loaded.value_first[i] : NULL;
         int32_t u = left_row(work, marks, index, lane, i);
 
+        if (!row)
+            read_later(work, lane, i, (struct tess_read){0, work->n, column, 0, cut->T});
         for (int t = 0; t < cut->T; t++)
-            observe(work, u, v[t], row[column ? column[t] : t]);
+            observe(work, u, v[t], row ? row[column ? column[t] : t] : 0);
     }
     tess_free(v);
 }
@@ -204,8 +217,10 @@ static void work_perturbation(struct tess_work *work, struct tess_marks *marks,
     for (int64_t k = cut->first; k < cut->first + cut->E; k++) {
         int64_t i = lane->order[k];
 
+        if (!loaded->value)
+            read_later(work, lane, i, (struct tess_read){0, work->n, NULL, 0, 1});
         observe(work, add_left(work, marks, index, lane, i, p), v,
-                loaded->value[loaded->value_first[i]]);
+                loaded->value ? loaded->value[loaded->value_first[i]] : 0);
     }
 }
 
@@ -219,8 +234,9 @@ static void *more_room(void *block, int64_t *room, int64_t used, int64_t need, s
     return tess_realloc(block, (size_t)used, (size_t)now, size);
 }
 
-/* The same as one dense block, without a copy of the targets. Its lists lie behind those of the
- * blocks before; as these may move, pointers are set when all blocks are there (point_dense). */
+/* The same as one dense block, without a copy of the targets, or with targets that will be read
+ * next to each other. Its lists lie behind those of the blocks before; as these may move, pointers
+ * are set when all blocks are there (point_dense). */
 static void work_dense(struct tess_work *work, struct tess_marks *marks,
                        const struct tess_lane *lane, const struct tess_schedule *schedule,
                        const struct tess_cut *cut)
@@ -241,16 +257,22 @@ static void work_dense(struct tess_work *work, struct tess_marks *marks,
         int64_t i = lane->order[cut->first + k];
 
         work->u[rows + k] = left_row(work, marks, index, lane, i);
-        work->row[rows + k] = lane->loaded.value + lane->loaded.value_first[i];
+        if (lane->loaded.value)
+            work->row[rows + k] = lane->loaded.value + lane->loaded.value_first[i];
+        else
+            read_later(
+                work, lane, i,
+                (struct tess_read){0, work->n + (int64_t)k * cut->T, dense->column, 0, cut->T});
     }
     work->n_rows += cut->E;
     work->n_columns += cut->T;
     work->n += (int64_t)cut->E * cut->T;
 }
 
-static void point_dense(struct tess_work *work)
+/* streams: targets are where they will be read to. */
+static void point_dense(struct tess_work *work, int streams)
 {
-    int64_t rows = 0, columns = 0;
+    int64_t rows = 0, columns = 0, n = 0;
 
     for (int i = 0; i < work->n_dense; i++) {
         struct tess_dense *dense = &work->dense[i];
@@ -258,6 +280,10 @@ static void point_dense(struct tess_work *work)
         dense->u = work->u + rows;
         dense->y = work->row + rows;
         dense->v = work->v + columns;
+        if (streams)
+            dense->column = NULL;
+        for (int e = 0; streams && e < dense->E; e++, n += dense->T)
+            work->row[rows + e] = work->y + n;
         rows += dense->E;
         columns += dense->T;
     }
@@ -297,7 +323,11 @@ static void work_picks(struct tess_work *work, struct tess_marks *marks,
         int32_t v = row_of(marks->readout, dataset->panel_readout[column], &work->n_r,
                            &work->room_r, &work->readout);
 
-        observe(work, u, v, lane->loaded.value[place]);
+        if (!lane->loaded.value)
+            read_later(work, lane, i,
+                       (struct tess_read){0, work->n, NULL,
+                                          (int32_t)(column - dataset->panel_first[panel]), 1});
+        observe(work, u, v, lane->loaded.value ? lane->loaded.value[place] : 0);
     }
 }
 
@@ -308,17 +338,20 @@ static void work_tiles(struct tess_work *work, struct tess_marks *marks,
     const struct tess_cut *first = lane->tile + lane->step_first[step];
     const struct tess_cut *end = lane->tile + lane->step_first[step + 1];
     int dense = tess_schedule_dense(schedule), together = tess_schedule_by_perturbation(schedule);
+    int streams = schedule->config->data.streaming != 0;
     int64_t n = 0;
 
     for (const struct tess_cut *cut = first; cut < end; cut++)
         n += (int64_t)cut->E * cut->T;
     if (!dense)
         reserve(work, n);
+    else if (streams)
+        work->y = more_room(work->y, &work->room, 0, n, sizeof *work->y);
     for (const struct tess_cut *cut = first; cut < end; cut++)
         (dense      ? work_dense
          : together ? work_perturbation
                     : work_tile)(work, marks, lane, schedule, cut);
-    point_dense(work);
+    point_dense(work, streams);
 }
 
 /* Marks are set back one by one: clearing whole arrays would cost more than a step. */
@@ -340,6 +373,7 @@ void tess_lane_work(const struct tess_lane *lane, const struct tess_schedule *sc
                     int64_t step, struct tess_marks *marks, struct tess_work *work)
 {
     work->n = work->n_rows = work->n_columns = 0;
+    work->reads.n = 0;
     work->n_u = work->n_p = work->n_component = work->n_r = work->n_c = work->n_dense = 0;
     if (step >= lane->n_steps)
         return;
@@ -347,6 +381,7 @@ void tess_lane_work(const struct tess_lane *lane, const struct tess_schedule *sc
         work_picks(work, marks, lane, schedule, step);
     else
         work_tiles(work, marks, lane, schedule, step);
+    work->reads.target = work->y;
     forget(marks, work,
            schedule->config->train.sampling == TESS_SAMPLING_OBSERVATIONS ||
                !tess_schedule_by_perturbation(schedule));

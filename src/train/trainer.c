@@ -69,6 +69,8 @@ static int load_lanes(struct tess_trainer *trainer, struct tess_error *error)
     trainer->lane = TESS_NEW(struct tess_lane, trainer->n_local);
     trainer->buffer = TESS_NEW(struct tess_lane_buffer, trainer->n_local);
     trainer->work = TESS_NEW(struct tess_work, TESS_WINDOW * trainer->n_local);
+    if (trainer->ahead)
+        trainer->next_work = TESS_NEW(struct tess_work, TESS_WINDOW * trainer->n_local);
     trainer->request = TESS_NEW(struct tess_request, TESS_WINDOW);
     for (int l = 0; l < trainer->n_local && error->code == TESS_OK; l++) {
         if (tess_lane_init(&trainer->lane[l], &trainer->schedule, first + l, error) != TESS_OK)
@@ -169,8 +171,11 @@ static int check_settings(const struct tess_config *config, struct tess_error *e
 
 static void begin(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm)
 {
-    *trainer = (struct tess_trainer){
-        .comm = comm, .config = *config, .window_first = -1, .libraries = tess_platform_memory(0)};
+    *trainer = (struct tess_trainer){.comm = comm,
+                                     .config = *config,
+                                     .window_first = -1,
+                                     .next_first = -1,
+                                     .libraries = tess_platform_memory(0)};
     tess_encoder_init(&trainer->encoder, config);
     trainer->store.h5 = (struct tess_h5)TESS_H5_INIT;
     trainer->progress.best_score = NAN;
@@ -293,16 +298,37 @@ int tess_trainer_pretend(struct tess_trainer *trainer, int rank, int n_ranks, in
     return error->code;
 }
 
+/* Values are read as they are needed from what is verified now, most of it by the statistics. The
+ * handle comes first: from then on changes of the file are noticed. */
+static int check_values(struct tess_trainer *trainer, int64_t first, int64_t end,
+                        struct tess_error *error)
+{
+    const int *lane = trainer->lanes.first + trainer->rank;
+    const int64_t *from = trainer->schedule.lane_first;
+
+    if (tess_store_verify_some(&trainer->store, from[lane[0]], from[lane[1]], TESS_TRAIN, error) ==
+        TESS_OK)
+        tess_store_verify_some(&trainer->store, first, end, TESS_VAL, error);
+    return error->code;
+}
+
 /* Lanes and validation. */
 static int load(struct tess_trainer *trainer, struct tess_error *error)
 {
+    struct tess_wanted mine = {0, 0, TESS_VAL, 0};
     double started = tess_clock(), seconds, values = 0;
-    int64_t first, end;
+    int streams = trainer->config.data.streaming != 0;
 
-    tess_trainer_validation(trainer, &first, &end);
-    if (load_lanes(trainer, error) != TESS_OK ||
-        tess_dataset_load(&trainer->dataset, (struct tess_wanted){first, end, TESS_VAL, 0},
-                          &trainer->validation, error) != TESS_OK)
+    tess_trainer_validation(trainer, &mine.first, &mine.end);
+    if (streams)
+        trainer->ahead = tess_ahead_open(&trainer->dataset, error);
+    if (error->code != TESS_OK || load_lanes(trainer, error) != TESS_OK)
+        return error->code;
+    if (streams) {
+        tess_dataset_list(&trainer->dataset, mine, &trainer->validation);
+        return check_values(trainer, mine.first, mine.end, error);
+    }
+    if (tess_dataset_load(&trainer->dataset, mine, &trainer->validation, error) != TESS_OK)
         return error->code;
     for (int l = 0; l < trainer->n_local; l++)
         values += (double)trainer->lane[l].loaded.value_first[trainer->lane[l].loaded.n];
@@ -315,6 +341,7 @@ static int load(struct tess_trainer *trainer, struct tess_error *error)
 
 int tess_trainer_load(struct tess_trainer *trainer, struct tess_error *error)
 {
+    tess_store_share_verified(&trainer->store);
     if (init_parameters(trainer, error) == TESS_OK)
         load(trainer, error);
     init_pulse(trainer);
@@ -338,8 +365,12 @@ void tess_trainer_rest(struct tess_trainer *trainer)
         tess_lane_release(&trainer->lane[l]);
         tess_free(trainer->buffer[l].block);
     }
+    if (trainer->ahead)
+        tess_ahead_drop(trainer->ahead);
     for (int i = 0; trainer->work && i < TESS_WINDOW * trainer->n_local; i++)
         tess_work_release(&trainer->work[i]);
+    for (int i = 0; trainer->next_work && i < TESS_WINDOW * trainer->n_local; i++)
+        tess_work_release(&trainer->next_work[i]);
     for (int i = 0; trainer->workspace && i < trainer->n_threads; i++) {
         tess_workspace_release(&trainer->workspace[i]);
         tess_marks_release(&trainer->marks[i]);
@@ -353,11 +384,19 @@ void tess_trainer_rest(struct tess_trainer *trainer)
         tess_request_release(&trainer->request[s]);
     tess_routes_release(&trainer->routes);
     tess_lanes_release(&trainer->lanes);
-    void **block[] = {
-        (void **)&trainer->lane,      (void **)&trainer->buffer, (void **)&trainer->work,
-        (void **)&trainer->workspace, (void **)&trainer->marks,  (void **)&trainer->request,
-        (void **)&trainer->parameter, (void **)&trainer->m,      (void **)&trainer->v,
-        (void **)&trainer->serve,     (void **)&trainer->want,   (void **)&trainer->slice_gradient};
+    void **block[] = {(void **)&trainer->lane,
+                      (void **)&trainer->buffer,
+                      (void **)&trainer->work,
+                      (void **)&trainer->next_work,
+                      (void **)&trainer->workspace,
+                      (void **)&trainer->marks,
+                      (void **)&trainer->request,
+                      (void **)&trainer->parameter,
+                      (void **)&trainer->m,
+                      (void **)&trainer->v,
+                      (void **)&trainer->serve,
+                      (void **)&trainer->want,
+                      (void **)&trainer->slice_gradient};
     for (size_t i = 0; i < sizeof block / sizeof block[0]; i++) {
         tess_free(*block[i]);
         *block[i] = NULL;
@@ -370,6 +409,7 @@ void tess_trainer_release(struct tess_trainer *trainer)
     tess_trainer_rest(trainer);
     tess_routes_release(&trainer->validation_routes);
     tess_loaded_release(&trainer->validation);
+    tess_ahead_release(trainer->ahead);
     tess_optimizer_release(&trainer->optimizer);
     tess_schedule_release(&trainer->schedule);
     tess_dataset_release(&trainer->dataset);
@@ -384,6 +424,8 @@ void tess_trainer_begin_epoch(struct tess_trainer *trainer, int64_t epoch)
 {
     int64_t longest = 0;
 
+    if (trainer->ahead)
+        tess_ahead_drop(trainer->ahead); /* what is on its way borrows of the orders */
 #pragma omp parallel for schedule(dynamic) reduction(max : longest)
     for (int l = 0; l < trainer->n_local; l++) {
         tess_lane_shuffle(&trainer->lane[l], &trainer->schedule, epoch);
@@ -392,6 +434,6 @@ void tess_trainer_begin_epoch(struct tess_trainer *trainer, int64_t epoch)
     MPI_Allreduce(MPI_IN_PLACE, &longest, 1, MPI_INT64_T, MPI_MAX, trainer->comm);
     /* Steps are collective: a lane that has run out takes part with no work. */
     trainer->steps_per_epoch = longest;
-    trainer->window_first = -1;
+    trainer->window_first = trainer->next_first = -1;
     trainer->window_n = 0;
 }

@@ -54,6 +54,30 @@ static double validation_bytes(const struct tess_trainer *trainer, double rows)
                : 0;
 }
 
+/* data.streaming: values of the steps that come, the lists of what is read, and neighbours that are
+ * read together; of validation the values that are predicted at a time. */
+static double streaming_bytes(const struct tess_trainer *trainer)
+{
+    const struct tess_config *config = &trainer->config;
+    const int *lane = trainer->lanes.first + trainer->rank;
+    double bytes = (TESS_AHEAD_THREADS + 1) *
+                   (double)(TESS_AHEAD_VALUES + 3 * trainer->store.index.readout.n) * sizeof(float);
+
+    for (int l = lane[0]; l < lane[1]; l++) {
+        struct tess_lane_sizes sizes;
+        double share = (double)tess_schedule_share(&trainer->schedule, l), reads;
+
+        tess_schedule_sizes(&trainer->schedule, l, &sizes);
+        reads = config->train.sampling == TESS_SAMPLING_OBSERVATIONS
+                    ? share
+                    : fmin(share, (double)sizes.left);
+        bytes += TESS_WINDOW * (12 * share + TESS_AHEAD_READ_BYTES * reads);
+        if (config->train.sampling == TESS_SAMPLING_OBSERVATIONS)
+            bytes += (double)sizes.values / 8;
+    }
+    return bytes + 4 * TESS_VALIDATION_VALUES + TESS_AHEAD_READ_BYTES * TESS_VALIDATION_ROWS;
+}
+
 /* Values of lanes and validation, and their order in an epoch; or what the statistics before them
  * take, if that is more. */
 static double data_bytes(const struct tess_trainer *trainer)
@@ -61,20 +85,23 @@ static double data_bytes(const struct tess_trainer *trainer)
     const struct tess_index *index = &trainer->store.index;
     const struct tess_dataset *dataset = &trainer->dataset;
     const int *lane = trainer->lanes.first + trainer->rank;
-    double bytes = 0, rows = 0, contexts = (double)index->context.n;
+    int streams = trainer->config.data.streaming != 0;
+    double bytes = streams ? streaming_bytes(trainer) : 0, rows = 0;
+    double contexts = (double)index->context.n;
     int64_t first, end;
 
     for (int l = lane[0]; l < lane[1]; l++) {
         struct tess_lane_sizes sizes;
 
         tess_schedule_sizes(&trainer->schedule, l, &sizes);
-        bytes += LANE_BYTES + dataset->each * (double)(4 * sizes.values + 16 * sizes.experiments +
-                                                       sizes.order_bytes);
+        bytes += LANE_BYTES + dataset->each * (double)((streams ? 0 : 4 * sizes.values) +
+                                                       16 * sizes.experiments + sizes.order_bytes);
     }
     tess_trainer_validation(trainer, &first, &end);
     for (int64_t e = first; e < end; e++)
         if (index->split[e] == TESS_VAL) {
-            bytes += 4 * dataset->each * (double)tess_dataset_width(dataset, index->panel[e]);
+            bytes += dataset->each *
+                     (streams ? 16 : 4 * (double)tess_dataset_width(dataset, index->panel[e]));
             rows += dataset->each;
         }
     /* scores and places; rows asked for, and sent */
@@ -222,7 +249,7 @@ static double afterwards(const struct tess_trainer *trainer,
     if (tess_index_observed(&trainer->store.index, TESS_VAL) == 0)
         return 0;
     for (int64_t e = 0; e < trainer->store.index.n_experiments; e++)
-        if (trainer->store.index.split[e] == TESS_VAL)
+        if (!trainer->config.data.streaming && trainer->store.index.split[e] == TESS_VAL)
             values += trainer->dataset.each * (double)(trainer->store.index.value_first[e + 1] -
                                                        trainer->store.index.value_first[e]);
     bytes = 4 * values + tess_trainer_model_bytes(trainer) + baselines_bytes(trainer) +

@@ -13,11 +13,6 @@
 #include <omp.h>
 #include <string.h>
 
-/* A route's entries are 64-bit numbers: the table in the top byte, the row below. */
-#define CODE(table, row) ((int64_t)(table) << 56 | (row))
-#define CODE_TABLE(code) ((int)((code) >> 56))
-#define CODE_ROW(code)   ((code) & (((int64_t)1 << 56) - 1))
-
 /* Copies and sums of so many floats are worth the threads' meeting. */
 #define MANY_FLOATS 65536
 
@@ -33,43 +28,6 @@ static void lap(struct tess_trainer *trainer, enum tess_stage stage)
 static struct tess_work *work_of(struct tess_trainer *trainer, int64_t step, int lane)
 {
     return &trainer->work[(step - trainer->window_first) * trainer->n_local + lane];
-}
-
-static void request_rows(const struct tess_trainer *trainer, enum tess_embedding table, int n,
-                         const int64_t *row, struct tess_request *request)
-{
-    for (int i = 0; i < n; i++)
-        tess_request_add(request, CODE(table, row[i]),
-                         tess_shard_owner(&trainer->shard[table], row[i]));
-}
-
-/* The work of the next steps of all lanes, and one exchange of which rows they need. They are asked
- * for in the order of the lanes, which is the order in which owners add gradients (update_rows). */
-static void prepare_window(struct tess_trainer *trainer, int64_t first)
-{
-    int64_t left = trainer->steps_per_epoch - first;
-    int n = (int)(left < TESS_WINDOW ? left : TESS_WINDOW);
-    struct tess_request *request = trainer->request;
-
-    trainer->window_first = first;
-    trainer->window_n = n;
-#pragma omp parallel for schedule(dynamic)
-    for (int i = 0; i < n * trainer->n_local; i++)
-        tess_lane_work(&trainer->lane[i % trainer->n_local], &trainer->schedule,
-                       first + i / trainer->n_local, &trainer->marks[omp_get_thread_num()],
-                       &trainer->work[i]);
-#pragma omp parallel for schedule(static)
-    for (int s = 0; s < n; s++) {
-        request[s].n = 0;
-        for (int l = 0; l < trainer->n_local; l++) {
-            const struct tess_work *work = &trainer->work[s * trainer->n_local + l];
-
-            request_rows(trainer, TESS_TABLE_P, work->n_component, work->component, &request[s]);
-            request_rows(trainer, TESS_TABLE_R, work->n_r, work->readout, &request[s]);
-            request_rows(trainer, TESS_TABLE_C, work->n_c, work->context, &request[s]);
-        }
-    }
-    tess_routes_init(&trainer->routes, trainer->comm, n, request);
 }
 
 static float *message(float **block, size_t *room, int64_t rows, int dim)
@@ -96,13 +54,14 @@ static void fetch_rows(struct tess_trainer *trainer, int at)
     float *want = message(&trainer->want, &trainer->room_want, route->n_want, dim);
 
     for (int64_t i = 0; i < route->n_serve; i++)
-        tess_shard_touch(&trainer->shard[CODE_TABLE(route->serve[i])], CODE_ROW(route->serve[i]));
+        tess_shard_touch(&trainer->shard[TESS_ROW_TABLE(route->serve[i])],
+                         TESS_ROW_NUMBER(route->serve[i]));
     for (int t = 0; t < TESS_N_TABLES; t++)
         tess_shard_catch_up(&trainer->shard[t], &trainer->optimizer, trainer->optimizer.step - 1);
 #pragma omp parallel for schedule(static) if (route->n_serve * dim > MANY_FLOATS)
     for (int64_t i = 0; i < route->n_serve; i++) {
-        const struct tess_shard *shard = &trainer->shard[CODE_TABLE(route->serve[i])];
-        int64_t row = CODE_ROW(route->serve[i]) - shard->first[shard->rank];
+        const struct tess_shard *shard = &trainer->shard[TESS_ROW_TABLE(route->serve[i])];
+        int64_t row = TESS_ROW_NUMBER(route->serve[i]) - shard->first[shard->rank];
 
         memcpy(tess_route_place(route, i, dim, serve, want), shard->rows.value + row * dim, bytes);
     }
@@ -301,8 +260,8 @@ static void add_part(struct tess_trainer *trainer, const struct tess_route_step 
     int dim = trainer->shape.dim;
 
     for (int64_t i = 0; i < route->n_serve; i++) {
-        struct tess_shard *shard = &trainer->shard[CODE_TABLE(route->serve[i])];
-        int64_t row = CODE_ROW(route->serve[i]) - shard->first[shard->rank];
+        struct tess_shard *shard = &trainer->shard[TESS_ROW_TABLE(route->serve[i])];
+        int64_t row = TESS_ROW_NUMBER(route->serve[i]) - shard->first[shard->rank];
         int32_t mark = shard->mark[row];
 
         if (mark % n == part)
@@ -337,7 +296,7 @@ int tess_trainer_step(struct tess_trainer *trainer, int64_t step, struct tess_er
 
     times->last = tess_clock();
     if (step < trainer->window_first || step >= trainer->window_first + trainer->window_n)
-        prepare_window(trainer, step);
+        tess_trainer_prepare(trainer, step);
     at = (int)(step - trainer->window_first);
     tess_fail_here(&trainer->trouble,
                    "a training step"); /* joins the step, stops after the pulse */

@@ -1,11 +1,13 @@
 /* trainer_validate.c -- the score that decides: RMSE of the validation experiments. */
 #include "tessera/trainer.h"
 
+#include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/bfloat16.h"
 #include "tessera/clock.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
+#include "tessera/observed.h"
 #include "tessera/predictor.h"
 #include "tessera/preempt.h"
 
@@ -104,6 +106,7 @@ struct batch {
     float *p;
     int64_t *first, *number, *context, *component, *slot;
     size_t room; /* of component and slot */
+    struct tess_observed observed;
 };
 
 static void batch_init(struct batch *batch, int dim)
@@ -122,6 +125,7 @@ static void batch_release(struct batch *batch)
     tess_free(batch->context);
     tess_free(batch->component);
     tess_free(batch->slot);
+    tess_observed_release(&batch->observed);
 }
 
 /* The experiments place[0 .. n); `want` holds the rows of their components. */
@@ -155,12 +159,9 @@ static void batch_fill(struct batch *batch, const struct tess_trainer *trainer, 
     batch->rows = (struct tess_predict_rows){n, batch->p, batch->number, batch->context};
 }
 
-/* Squared errors of columns [first, first + n) of one experiment's panel. */
-static void score(const struct tess_trainer *trainer, int64_t place, int64_t first, int64_t n,
-                  const float *out, double *sum)
+/* Squared errors of n values of one experiment. */
+static void score(int64_t n, const float *y, const float *out, double *sum)
 {
-    const float *y = trainer->validation.value + trainer->validation.value_first[place] + first;
-
     for (int64_t k = 0; k < n; k++) {
         if (isnan(y[k]))
             continue;
@@ -171,9 +172,11 @@ static void score(const struct tess_trainer *trainer, int64_t place, int64_t fir
 
 /* One batch: n experiments of one panel, some columns at a time: whole tiles of them, and never
  * none, as rows->n is at most TESS_VALIDATION_ROWS. */
-static void score_batch(const struct tess_trainer *trainer, const struct view *view,
-                        const struct tess_predict_rows *rows, const int64_t *place, double *sum)
+static int score_batch(const struct tess_trainer *trainer, const struct view *view,
+                       struct batch *batch, const int64_t *place, double *sum,
+                       struct tess_error *error)
 {
+    const struct tess_predict_rows *rows = &batch->rows;
     int64_t panel = trainer->store.index.panel[trainer->validation.experiment[place[0]]];
     int64_t width = tess_dataset_width(&trainer->dataset, panel);
     const int64_t *readout = trainer->dataset.panel_readout + trainer->dataset.panel_first[panel];
@@ -185,16 +188,22 @@ static void score_batch(const struct tess_trainer *trainer, const struct view *v
     for (int64_t first = 0; first < width && !tess_preempt_signal(); first += step) {
         int64_t n = width - first < step ? width - first : step;
 
+        tess_observed_start(&batch->observed, trainer, rows->n, place, first, n);
         tess_predictor_run(&view->predictor, rows, n, readout + first, out);
+        if (tess_observed_finish(&batch->observed, trainer, error) != TESS_OK)
+            break;
 #pragma omp parallel for schedule(static)
         for (int64_t i = 0; i < rows->n; i++)
-            score(trainer, place[i], first, n, out + i * n, sum + 2 * place[i]);
+            score(n, tess_observed_row(&batch->observed, trainer, i), out + i * n,
+                  sum + 2 * place[i]);
     }
     tess_free(out);
+    return error->code;
 }
 
 /* sum (validation.n, 2): squared error and count of each experiment of this rank. */
-static void score_all(const struct tess_trainer *trainer, const float *want, double *sum)
+static void score_all(const struct tess_trainer *trainer, const float *want, double *sum,
+                      struct tess_error *error)
 {
     const struct tess_index *index = &trainer->store.index;
     const struct tess_loaded *loaded = &trainer->validation;
@@ -204,14 +213,15 @@ static void score_all(const struct tess_trainer *trainer, const float *want, dou
 
     view_init(&view, trainer);
     batch_init(&batch, trainer->shape.dim);
-    for (int64_t first = 0, end; first < loaded->n && !tess_preempt_signal(); first = end) {
+    for (int64_t first = 0, end;
+         first < loaded->n && !tess_preempt_signal() && error->code == TESS_OK; first = end) {
         int64_t panel = index->panel[loaded->experiment[place[first]]];
 
         for (end = first + 1; end < loaded->n && end < first + TESS_VALIDATION_ROWS; end++)
             if (index->panel[loaded->experiment[place[end]]] != panel)
                 break;
         batch_fill(&batch, trainer, want, place + first, end - first);
-        score_batch(trainer, &view, &batch.rows, place + first, sum);
+        score_batch(trainer, &view, &batch, place + first, sum, error);
     }
     batch_release(&batch);
     tess_free(place);
@@ -256,22 +266,23 @@ static double add_up(const struct tess_trainer *trainer, const double *sum, doub
     return overall;
 }
 
-int tess_trainer_validate(struct tess_trainer *trainer, double *score, double *context)
+int tess_trainer_validate(struct tess_trainer *trainer, double *score, double *context,
+                          struct tess_error *error)
 {
     double *sum = TESS_NEW(double, 2 * trainer->validation.n), started = tess_clock(), seconds;
     float *want = fetch_members(trainer);
     int asked;
 
-    score_all(trainer, want, sum);
+    score_all(trainer, want, sum, error);
     seconds = tess_clock() - started;
     asked = tess_preempt_signal() != 0;
     MPI_Allreduce(MPI_IN_PLACE, &asked, 1, MPI_INT, MPI_MAX, trainer->comm);
-    if (!asked)
+    if (tess_agree(trainer->comm, error) == TESS_OK && !asked)
         *score = add_up(trainer, sum, context);
     tess_debug("rank 0 validated on %lld values in %.3f s: %.1f k/s",
                (long long)trainer->validation.value_first[trainer->validation.n], seconds,
                1e-3 * (double)trainer->validation.value_first[trainer->validation.n] / seconds);
     tess_free(want);
     tess_free(sum);
-    return asked ? TESS_EINTERRUPTED : TESS_OK;
+    return error->code == TESS_OK && asked ? TESS_EINTERRUPTED : error->code;
 }

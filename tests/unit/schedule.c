@@ -203,6 +203,16 @@ static void check_tiles(const struct tess_lane *lane, const struct tess_schedule
         }
 }
 
+/* What a step has not got yet is read. */
+static void read_targets(struct tess_ahead *ahead, const struct tess_work *work)
+{
+    struct tess_error error = TESS_ERROR_INIT;
+
+    tess_ahead_add(ahead, &work->reads);
+    tess_ahead_start(ahead, 1);
+    assert_int_equal(tess_ahead_finish(ahead, &error), TESS_OK);
+}
+
 /* One lane's epoch; returns a sum that depends on the order. */
 static double run_lane(struct tess_lane *lane, const struct tess_schedule *schedule, int64_t epoch,
                        int *seen)
@@ -212,8 +222,15 @@ static double run_lane(struct tess_lane *lane, const struct tess_schedule *sched
     int dense = tiles && config->model.kind != TESS_KIND_MLP &&
                 (config->model.kind == TESS_KIND_CP || schedule->dataset->readout.n > 1);
     struct counting counting = {lane, schedule, seen, 0};
+    struct tess_error error = TESS_ERROR_INIT;
+    struct tess_ahead *ahead = NULL;
     struct tess_work work = {0};
     struct tess_marks marks;
+
+    assert_true((lane->loaded.value == NULL) == (config->data.streaming != 0));
+    if (config->data.streaming)
+        ahead = tess_ahead_open(schedule->dataset, &error);
+    assert_int_equal(error.code, TESS_OK);
 
     tess_marks_init(&marks, schedule->dataset, lane->loaded.n);
     tess_lane_shuffle(lane, schedule, epoch);
@@ -228,8 +245,11 @@ static double run_lane(struct tess_lane *lane, const struct tess_schedule *sched
             assert_int_equal(work.n, lane->share);
         if (config->train.tile_experiments == 0)
             assert_true(2 * work.n <= 3 * lane->share);
+        if (ahead)
+            read_targets(ahead, &work);
         take(&counting, &work, s);
     }
+    tess_ahead_release(ahead);
     tess_work_release(&work);
     tess_marks_release(&marks);
     return counting.order;
@@ -310,6 +330,8 @@ static void schedule__takes_everything_once(void **state)
         check_epochs(&config, &dataset);
         config.train.tile_experiments = 1 + i % 5;
         config.train.tile_readouts = 1 + i % 7;
+        check_epochs(&config, &dataset);
+        config.data.streaming = 1;
         check_epochs(&config, &dataset);
         tess_dataset_release(&dataset);
     }

@@ -1,0 +1,126 @@
+#!/usr/bin/python3
+"""data.streaming: values are read from the store when they are needed. The same bits as in memory, on any ranks, resumed
+or not, and where sessions of one run differ in it; a store that is cut short, changed or compressed ends the training on all ranks with a sentence, and what was saved goes on."""
+import glob
+import os
+import pathlib
+import re
+import shutil
+import sys
+import tempfile
+
+try:
+    import numpy  # for small_store
+except ImportError as problem:
+    print(f"skipped: {problem}")
+    sys.exit(77)
+import small_store
+import training
+
+tessera = os.path.abspath(sys.argv[1])
+folder = tempfile.TemporaryDirectory()
+os.chdir(folder.name)
+os.environ.setdefault("OPENBLAS_CORETYPE", "HASWELL")
+small_store.write(tessera, "small.prc.h5", small_store.rows())
+small_store.write(tessera, "single.prc.h5", [row for row in small_store.rows() if list(row[3]) == ["viability"]])
+SETTINGS = {"data.store": "small.prc.h5", "model.embedding_dim": 6, "model.hidden_dim": 37, "model.layers": 2, "train.epochs": 3,
+            "train.batch": 150, "train.lanes": 7, "train.learning_rate": 0.01}
+RUNS = {
+    "mlp-tiles": {"train.sampling": "tiles", "data.normalize": "zscore"},
+    "mlp-shapes": {"train.sampling": "tiles", "train.tile_experiments": 3, "train.tile_readouts": 5, "data.normalize": "delta",
+                   "data.top_variable": 23},
+    "mlp-observations": {"train.sampling": "observations", "data.top_variable": 23},
+    "dot-tiles": {"model.kind": "dot", "data.normalize": "zscore", "train.batch": 700},
+    "dot-observations": {"model.kind": "dot", "train.sampling": "observations", "data.normalize": "delta"},
+    "dot-single": {"model.kind": "dot", "data.store": "single.prc.h5", "train.batch": 20},
+    "cp-tiles": {"model.kind": "cp", "data.scale": 0, "train.tile_experiments": 3},
+    "cp-observations": {"model.kind": "cp", "train.sampling": "observations"},
+}
+LAYOUTS = [(1, 1), (2, 2), (3, 1), (5, 1), (1, 2)]
+
+
+def start(run, ranks=1, threads=1, streaming=True, arguments=(), environment=None, **more):
+    sets = {"run.directory": run, "train.threads": threads, "data.streaming": str(streaming).lower(), **more}
+    words = ["train", "config.yaml", *arguments, *(f"--set={key}={value}" for key, value in sets.items())]
+    return training.Started(tessera, ranks, words, environment)
+
+
+def train(run, *words, code=0, **more):
+    started = start(run, *words, **more)
+    assert started.wait() == code, (run, words, started.text)
+    return started.text
+
+
+def same(a, b):
+    files = sorted(os.path.basename(path) for path in glob.glob(f"{a}/*.h5"))
+    assert len(files) >= 2 and files == sorted(os.path.basename(path) for path in glob.glob(f"{b}/*.h5")), (a, b, files)
+    for file in files:
+        assert pathlib.Path(a, file).read_bytes() == pathlib.Path(b, file).read_bytes(), f"{b}/{file} differs"
+
+
+# The same bits, whatever is computed and by how many; and what is said of the time.
+for number, (name, settings) in enumerate(RUNS.items()):
+    training.write_config("config.yaml", {**SETTINGS, **settings})
+    train(f"{name}-memory", streaming=False)
+    for ranks, threads in [LAYOUTS[2 * number % 5], LAYOUTS[(2 * number + 1) % 5]]:
+        said = train(f"{name}-{ranks}", ranks, threads)
+        assert re.search(r"preparing \d+ %, reading \d+ %, compute \d+ %", said), said
+        same(f"{name}-memory", f"{name}-{ranks}")
+        shutil.rmtree(f"{name}-{ranks}")
+train(f"{name}-other", **{"run.seed": 14})  # a test that cannot fail is a defect
+assert training.differences(f"{name}-memory", f"{name}-other")
+
+# Stopped after a while, in the middle of an epoch or not, and gone on with the other way of it: the settings of a run
+# do not hold data.streaming.
+training.write_config("config.yaml", {**SETTINGS, **RUNS["mlp-tiles"]})
+sessions = 0
+while True:
+    started = start("mixed", 1 + sessions % 3, streaming=sessions % 2 == 0, arguments=["--time-limit", "0.00001"])
+    code = started.wait()
+    assert code in (0, 75), started.text
+    sessions += 1
+    if code == 0 or sessions == 4:
+        break
+train("mixed", 2)
+assert sessions > 2 and not training.differences("mlp-tiles-memory", "mixed")
+
+# Blocks that are damaged are found before the first step, and a store that is compressed is refused.
+store = pathlib.Path("small.prc.h5").read_bytes()
+import h5py  # noqa: E402 -- small_store needs numpy alone
+
+with h5py.File("small.prc.h5") as file:
+    place = file["value"].id.get_offset()
+    n_values = file["value"].size
+damaged = bytearray(store)
+damaged[place + 4 * (n_values // 2)] ^= 1
+pathlib.Path("damaged.prc.h5").write_bytes(damaged)
+for ranks in 1, 3:
+    said = train("damaged", ranks, code=65, **{"data.store": "damaged.prc.h5", "data.scale": 0, "data.normalize": "none"})
+    assert said.count("do not match their checksum") == 1, said
+shutil.copy("small.prc.h5", "packed.prc.h5")
+with h5py.File("packed.prc.h5", "r+") as file:
+    values = file["value"][:]
+    del file["value"]
+    file.create_dataset("value", data=values, chunks=(64,), compression="gzip")
+said = train("packed", 2, code=65, **{"data.store": "packed.prc.h5"})
+assert said.count("is compressed or in pieces") == 1, said
+train("packed", 1, streaming=False, **{"data.store": "packed.prc.h5"})
+
+# Reading fails midway, on one rank or on all: one sentence, no rank waits, and the run goes on once the store is back.
+training.write_config("config.yaml", {**SETTINGS, **RUNS["mlp-tiles"], "train.epochs": 12})
+train("straight")
+for ranks, what in (1, "cut"), (3, "cut"), (2, "changed"):
+    run = f"{what}-{ranks}"
+    started = start(run, ranks, **{"checkpoint.minutes": 1e-9})
+    assert training.wait_for(lambda: glob.glob(f"{run}/checkpoint-*.h5") or started.over()) and started.hold(), started.read()
+    if what == "cut":
+        os.truncate("small.prc.h5", place + 400)
+    else:
+        os.utime("small.prc.h5")
+    started.go_on()
+    assert started.wait() == 65, started.text
+    assert started.text.count("error: small.prc.h5: ") == 1 and "while the training reads it" in started.text, started.text
+    pathlib.Path("small.prc.h5").write_bytes(store)
+    train(run, 2)
+    assert not training.differences("straight", run), run
+print("ok")
