@@ -53,6 +53,8 @@ for ranks, threads in (1, 1), (2, 1), (3, 2):
         assert announced <= 1.6 * peak, (announced, peak)
 train("large.prc.h5", data__normalize="zscore", data__top_variable=500)
 train("large.prc.h5", 2, data__normalize="delta")
+for ranks in 1, 3:
+    train("large.prc.h5", ranks, data__streaming="true")
 
 # Many readouts: the comparison with the baselines, at the end, is what counts.
 simulate("wide.prc.h5", "--perturbations", "200", "--readouts", "2500", "--contexts", "2")

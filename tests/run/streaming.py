@@ -1,11 +1,15 @@
 #!/usr/bin/python3
 """data.streaming: values are read from the store when they are needed. The same bits as in memory, on any ranks, resumed
-or not, and where sessions of one run differ in it; a store that is cut short, changed or compressed ends the training on all ranks with a sentence, and what was saved goes on."""
+or not, and where sessions of one run differ in it; a store that is cut short, changed or compressed ends the training on all ranks with a sentence, and what was saved
+goes on.
+
+TESS_TEST_LONG=1: a store four times as large as the memory that a rank takes."""
 import glob
 import os
 import pathlib
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -123,4 +127,17 @@ for ranks, what in (1, "cut"), (3, "cut"), (2, "changed"):
     pathlib.Path("small.prc.h5").write_bytes(store)
     train(run, 2)
     assert not training.differences("straight", run), run
+# Four times as large as what a rank takes for an epoch with its validation and the comparison with the baselines.
+if os.environ.get("TESS_TEST_LONG"):
+    subprocess.run([tessera, "simulate", "-q", "-o", "large.prc.h5", "--perturbations", "40000", "--readouts", "4000", "--contexts", "2"],
+                   check=True, timeout=300)
+    training.write_config("config.yaml", {"data.store": "large.prc.h5", "train.epochs": 1, "model.kind": "dot", "model.embedding_dim": 16,
+                                          "model.hidden_dim": 32, "train.batch": 131072})
+    said = train("large", arguments=("-v",))
+    announced = float(re.search(r"memory of each rank: ([0-9.]+) MB", said)[1])
+    peak = float(re.search(r"peak memory of a rank: ([0-9.]+) MB", said)[1])
+    size = os.path.getsize("large.prc.h5") / 1e6
+    print(f"a store of {size:.0f} MB: {peak:.0f} MB of {announced:.0f} announced")
+    assert peak <= 1.15 * announced and 4 * peak < size, said
+
 print("ok")
