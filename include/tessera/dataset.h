@@ -49,9 +49,6 @@ void tess_dataset_list(const struct tess_dataset *dataset, struct tess_wanted wa
 /* Local. */
 int tess_dataset_load(const struct tess_dataset *dataset, struct tess_wanted wanted,
                       struct tess_loaded *loaded, struct tess_error *error);
-/* The same without their values, which are 0: nothing is read. Local. */
-int tess_dataset_lay_out(const struct tess_dataset *dataset, struct tess_wanted wanted,
-                         struct tess_loaded *loaded, struct tess_error *error);
 void tess_loaded_release(struct tess_loaded *loaded);
 
 /* Kept columns of a panel. */

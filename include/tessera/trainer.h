@@ -159,6 +159,8 @@ void tess_trainer_validation(const struct tess_trainer *trainer, int64_t *first,
 void tess_trainer_begin_epoch(struct tess_trainer *trainer, int64_t epoch);
 /* The work of steps first, first + 1, … of the epoch, TESS_WINDOW of them. Collective. */
 void tess_trainer_prepare(struct tess_trainer *trainer, int64_t first);
+/* data.streaming: a window that is being read is dropped. Local. */
+void tess_trainer_forget_window(struct tess_trainer *trainer);
 /* One step of the epoch. Collective; the same code everywhere. */
 int tess_trainer_step(struct tess_trainer *trainer, int64_t step, struct tess_error *error);
 

@@ -227,12 +227,13 @@ static int64_t next_piece(struct tess_ahead *ahead)
 static int take_piece(struct tess_ahead *ahead, struct scratch *scratch)
 {
     struct tess_error mine = TESS_ERROR_INIT;
-    const struct span *span = ahead->span + ahead->taken;
+    const struct span *span;
     int64_t n;
     int failed = ahead->error.code != TESS_OK;
 
     if (ahead->taken == ahead->started)
         return 0;
+    span = ahead->span + ahead->taken;
     n = failed ? ahead->started - ahead->taken : next_piece(ahead);
     ahead->taken += n;
     if (!failed) {
@@ -324,8 +325,8 @@ static void compare_file(struct tess_ahead *ahead)
 void tess_ahead_start(struct tess_ahead *ahead, int scaled)
 {
     TESS_BUG_IF(ahead->done != ahead->started);
-    compare_file(ahead);
     pthread_mutex_lock(&ahead->lock);
+    compare_file(ahead);
     ahead->scaled = scaled;
     ahead->started = ahead->n;
     ahead->taken = ahead->done = ahead->sorted = 0;

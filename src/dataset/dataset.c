@@ -206,26 +206,19 @@ void tess_dataset_list(const struct tess_dataset *dataset, struct tess_wanted wa
         }
 }
 
-/* Which experiments and how wide first: so all their values lie in one block. */
-int tess_dataset_lay_out(const struct tess_dataset *dataset, struct tess_wanted wanted,
-                         struct tess_loaded *loaded, struct tess_error *error)
-{
-    tess_dataset_list(dataset, wanted, loaded);
-    loaded->value = tess_alloc_large((size_t)loaded->value_first[loaded->n], sizeof(float),
-                                     "experiments", error);
-    return error->code;
-}
-
 int tess_dataset_load(const struct tess_dataset *dataset, struct tess_wanted wanted,
                       struct tess_loaded *loaded, struct tess_error *error)
 {
     struct loading loading = {dataset, loaded, wanted.scaled, 0, 0};
     struct tess_store_visitor visitor = {&loading, keep_piece};
 
-    return tess_dataset_lay_out(dataset, wanted, loaded, error) == TESS_OK
-               ? tess_store_scan(dataset->store, wanted.first, wanted.end, wanted.split, &visitor,
-                                 error)
-               : error->code;
+    /* Which experiments and how wide first: so all their values lie in one block. */
+    tess_dataset_list(dataset, wanted, loaded);
+    loaded->value = tess_alloc_large((size_t)loaded->value_first[loaded->n], sizeof(float),
+                                     "experiments", error);
+    return error->code == TESS_OK ? tess_store_scan(dataset->store, wanted.first, wanted.end,
+                                                    wanted.split, &visitor, error)
+                                  : error->code;
 }
 
 void tess_loaded_release(struct tess_loaded *loaded)

@@ -4,6 +4,7 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 
+#include <math.h>
 #include <string.h>
 
 /* In the order in which they are asked for (prepare_window of trainer_step.c). */
@@ -70,7 +71,7 @@ int tess_demand_init(struct demand *demand, const struct tess_trainer *trainer, 
     tess_marks_release(&marks);
     demand->n_steps = demand->steps_per_epoch < most ? demand->steps_per_epoch : most;
     demand->steps_per_epoch =
-        (int64_t)((double)demand->steps_per_epoch * trainer->dataset.each + 0.5);
+        (int64_t)fmax(1, (double)demand->steps_per_epoch * trainer->dataset.each + 0.5);
     return error->code;
 }
 

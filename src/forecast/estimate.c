@@ -153,7 +153,8 @@ static void communicate(struct estimate *e, const struct estimate_basis *basis,
 void tess_estimate_times(struct estimate *e, const struct estimate_basis *basis,
                          const struct tess_trainer *trainer, const struct traffic *traffic)
 {
-    double busy = ceil((double)e->ranks / basis->nodes) * e->threads; /* ranks fill nodes evenly */
+    /* Ranks fill nodes evenly. */
+    double busy = ceil((double)e->ranks / basis->nodes * basis->sharing) * e->threads;
 
     for (int i = 0; i < LIMITS; i++)
         e->part[i] = 0;

@@ -14,7 +14,8 @@ struct estimate_basis {
     int n_many; /* cores that were measured together; 1: no more than one */
     int given; /* the rate was given, not measured */
     struct tess_link within, between; /* nodes */
-    int nodes;
+    int nodes; /* of one member's group of ranks */
+    double sharing; /* groups on a node */
     double observations, values; /* of training and of validation, an epoch */
     double steps, epochs;
 };

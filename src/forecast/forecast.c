@@ -53,15 +53,17 @@ int tess_forecast_check(const struct tess_forecast *forecast, struct tess_error 
 
 static int open_trainer(struct forecast *f, struct tess_error *error)
 {
-    const struct tess_forecast_shape *shape = &f->options->shape;
+    struct tess_forecast_shape shape = f->options->shape;
     struct tess_config config = *f->options->config;
     struct tess_index index;
     double each;
 
     config.train.threads = 1;
-    if (shape->perturbations == 0)
+    if (shape.perturbations == 0)
         return tess_trainer_open(&f->trainer, &config, MPI_COMM_SELF, error);
-    tess_forecast_index(shape, config.train.lanes, &index, &each);
+    if (config.data.top_variable > 0 && config.data.top_variable < shape.readouts)
+        shape.readouts = config.data.top_variable; /* which ones does not matter */
+    tess_forecast_index(&shape, config.train.lanes, &index, &each);
     snprintf(config.data.store, sizeof config.data.store, "data of that shape");
     return tess_trainer_open_index(&f->trainer, &config, &index, each, error);
 }
@@ -260,7 +262,9 @@ static int work_out(struct forecast *f, struct tess_error *error)
         return error->code;
     f->basis.steps = (double)f->demand.steps_per_epoch;
     f->basis.epochs = (double)f->trainer.config.train.epochs;
-    f->basis.nodes = tess_int(f->options->nodes);
+    /* A group's ranks are neighbours. */
+    f->basis.nodes = tess_int((f->options->nodes + f->members_at_once - 1) / f->members_at_once);
+    f->basis.sharing = (double)f->members_at_once * f->basis.nodes / (double)f->options->nodes;
     if (f->options->rate > 0)
         tess_estimate_given(&f->basis, &f->trainer, f->options->rate);
     else if (measure(f, error) != TESS_OK)
@@ -296,8 +300,7 @@ static void release(struct forecast *f)
     tess_trainer_release(&f->trainer);
 }
 
-/* Others leave the cores alone meanwhile: waiting in MPI would keep them busy. */
-static void meet(MPI_Comm comm)
+void tess_forecast_meet(MPI_Comm comm)
 {
     const struct timespec moment = {0, 10000000};
     MPI_Request request;
@@ -324,6 +327,6 @@ int tess_forecast_run(const struct tess_forecast *options, MPI_Comm comm, struct
         }
         release(&f);
     }
-    meet(comm);
+    tess_forecast_meet(comm);
     return tess_agree(comm, error);
 }

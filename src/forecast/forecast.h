@@ -28,6 +28,10 @@ struct forecast {
 void tess_forecast_index(const struct tess_forecast_shape *shape, int64_t lanes,
                          struct tess_index *index, double *each);
 
+/* Waits for all ranks and leaves the cores alone meanwhile: waiting in MPI would keep them busy
+ * where another rank measures. Collective. */
+void tess_forecast_meet(MPI_Comm comm);
+
 void tess_forecast_print(const struct forecast *forecast);
 /* TESS_ECREATE and so on if it cannot be written. Local. */
 int tess_forecast_write(const struct forecast *forecast, const char *path,

@@ -1,5 +1,7 @@
 /* forecast_imputation.c -- what an imputation will take: a dry run, and a block that is predicted.
  */
+#include "forecast.h"
+
 #include "tessera/forecast.h"
 
 #include "tessera/agree.h"
@@ -97,5 +99,6 @@ int tess_forecast_imputation(const struct tess_forecast *forecast, const struct 
         if (forecast->json)
             write(&work, forecast->json, error);
     }
+    tess_forecast_meet(comm);
     return tess_agree(comm, error);
 }

@@ -186,13 +186,13 @@ int tess_lane_lay_out(struct tess_lane *lane, const struct tess_schedule *schedu
     const int64_t *first = schedule->lane_first + number;
 
     if (schedule->config->train.sampling == TESS_SAMPLING_OBSERVATIONS &&
-        schedule->dataset->each == 1)
+        schedule->dataset->store->block) /* there are values */
         return tess_lane_init(lane, schedule, number, error);
     *lane = (struct tess_lane){
         .number = number, .epoch = -1, .share = tess_schedule_share(schedule, number)};
-    return tess_dataset_lay_out(schedule->dataset,
-                                (struct tess_wanted){first[0], first[1], TESS_TRAIN, 1},
-                                &lane->loaded, error);
+    tess_dataset_list(schedule->dataset, (struct tess_wanted){first[0], first[1], TESS_TRAIN, 1},
+                      &lane->loaded);
+    return error->code;
 }
 
 void tess_lane_release(struct tess_lane *lane)

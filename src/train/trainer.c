@@ -361,12 +361,11 @@ int tess_trainer_init(struct tess_trainer *trainer, const struct tess_config *co
 /* What was never made is NULL or 0: also after an open or load that failed half-way, and twice. */
 void tess_trainer_rest(struct tess_trainer *trainer)
 {
+    tess_trainer_forget_window(trainer); /* what is on its way borrows of lanes and work */
     for (int l = 0; l < trainer->n_local && trainer->lane; l++) {
         tess_lane_release(&trainer->lane[l]);
         tess_free(trainer->buffer[l].block);
     }
-    if (trainer->ahead)
-        tess_ahead_drop(trainer->ahead);
     for (int i = 0; trainer->work && i < TESS_WINDOW * trainer->n_local; i++)
         tess_work_release(&trainer->work[i]);
     for (int i = 0; trainer->next_work && i < TESS_WINDOW * trainer->n_local; i++)

@@ -273,6 +273,7 @@ int tess_trainer_validate(struct tess_trainer *trainer, double *score, double *c
     float *want = fetch_members(trainer);
     int asked;
 
+    tess_trainer_forget_window(trainer); /* none is on its way but where steps are measured */
     score_all(trainer, want, sum, error);
     seconds = tess_clock() - started;
     asked = tess_preempt_signal() != 0;

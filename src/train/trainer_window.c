@@ -31,6 +31,13 @@ static void make_work(struct tess_trainer *trainer, int64_t first, struct tess_w
                        &work[i]);
 }
 
+void tess_trainer_forget_window(struct tess_trainer *trainer)
+{
+    if (trainer->ahead)
+        tess_ahead_drop(trainer->ahead);
+    trainer->next_first = -1;
+}
+
 /* The window that begins with step `first`, which is then the one that comes. */
 static void read_window(struct tess_trainer *trainer, int64_t first)
 {
@@ -50,8 +57,10 @@ static void take_window(struct tess_trainer *trainer, int64_t first)
     struct tess_work *work = trainer->work;
     double start, waited;
 
-    if (trainer->next_first != first)
+    if (trainer->next_first != first) {
+        tess_trainer_forget_window(trainer);
         read_window(trainer, first);
+    }
     start = tess_clock();
     tess_ahead_finish(trainer->ahead, &trainer->trouble);
     waited = tess_clock() - start;

@@ -145,6 +145,15 @@ check(measured["rate"]["from"] == "measured" and measured["within_node"]["from"]
 check(plan("run-tiles-2", *RATE, ranks=2)["steps_per_epoch"] > 0, "a run")
 check(not [name for name in os.listdir() if name.startswith("tessera-bench")], "simulated data are left behind")
 
+# Small data that are not there, of which single observations are drawn; fewer than a step; columns chosen; a large panel without
+# the memory for its values.
+training.write_config("auto.yaml", {"data.store": "nowhere.prc.h5"})
+for shape, setting, steps in ((1000, 100, 2), [], 354), ((1, 1, 1), [], 1), ((10, 2, 10, "--experiments", 1), [], 1), \
+        ((100, 10, 2), ["--set", "data.top_variable=5"], 4), ((20000, 20000, 10), ["--set", "data.streaming=true"], None):
+    words = ["--perturbations", shape[0], "--readouts", shape[1], "--contexts", shape[2], *shape[3:], *setting]
+    told = plan("auto.yaml", *RATE, *words)
+    check(len(told["layouts"]) > 0 and (steps is None or told["steps_per_epoch"] == steps), f"{words}: {told}")
+
 # Bad input
 plan("config.yaml", ranks=17, code=78, error="17 ranks share 16 lanes")
 plan("config.yaml", "--nodes", "3", ranks=2, code=2, error="--nodes: 3 nodes for 2 ranks")
