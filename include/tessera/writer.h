@@ -172,8 +172,9 @@ struct tess_writer_packing {
     int64_t rows; /* of a chunk; what is put begins and ends at its multiples, or with the last row
                    */
 };
-/* Rows of a chunk that suit: as many as 1 MB of whole rows has, `tile` rows doubled or halved until
- * they do; no more than there are. Readers ask for rows, and keep a chunk of that size. Local. */
+/* Rows of a chunk that suit: as many as 1 MB of whole rows has, 4096 at most, `tile` rows doubled
+ * or halved until they do; no more than there are. Readers ask for rows, and keep a chunk of that
+ * size. Local. */
 int64_t tess_writer_chunk_rows(int64_t n_rows, int64_t row_bytes, int64_t tile);
 /* Memory of a rank that deflates such chunks, on its threads. Local. */
 double tess_writer_packing_bytes(int64_t chunk_bytes);

@@ -82,7 +82,10 @@ int tess_evaluate_begin(struct tess_evaluation *evaluation, const struct tess_st
     evaluation->model_source = tess_strdup(options->predictions ? options->predictions
                                            : model              ? model->path
                                                                 : "");
-    tess_profiles_init(&evaluation->profiles, store, TESS_PROFILES_BYTES);
+    /* Some are read before it is known how many may be kept. */
+    tess_profiles_init(&evaluation->profiles, store,
+                       options->memory > 0 ? (size_t)fmin(TESS_PROFILES_BYTES, options->memory / 8)
+                                           : TESS_PROFILES_BYTES);
     if (tess_evaluate_choose(evaluation, error) == TESS_OK &&
         (!always || tess_evaluate_plan(evaluation, model, error) == TESS_OK) &&
         open_blender(evaluation, error) == TESS_OK && (always || evaluation->blender.active))

@@ -51,7 +51,9 @@ static struct memory measure(const struct tess_evaluation *evaluation)
     double largest = 0, width = 0, members = evaluation->model ? evaluation->model->n_members : 1;
     double sums = (double)evaluation->n * evaluation->n_methods * TESS_METRICS * 2 * sizeof(double);
     struct memory memory = {.program = tess_platform_memory(0)};
+    int n_ranks;
 
+    MPI_Comm_size(evaluation->comm, &n_ranks);
     find_largest(evaluation, &largest, &width);
     memory.scoring = THREAD_BYTES * evaluation->n_threads + largest +
                      tess_baselines_bytes(&evaluation->profiles) + 3 * sums +
@@ -65,7 +67,8 @@ static struct memory measure(const struct tess_evaluation *evaluation)
             40 * SPREAD_ROWS * width + 48 * fmin(SPREAD_VALUES, (double)evaluation->n * width);
     memory.kept = 2 * fmin((double)TESS_PROFILES_BYTES, tess_profiles_bytes(&evaluation->profiles));
     memory.experiment = width * (8.0 * evaluation->n_methods + 24 * members) +
-                        (double)(evaluation->n_methods + evaluation->options.n_halvings) *
+                        (n_ranks > 1 ? n_ranks + 1 : 1) * /* rank 0 has those of all, too */
+                            (double)(evaluation->n_methods + evaluation->options.n_halvings) *
                             sizeof(struct tess_scores);
     return memory;
 }

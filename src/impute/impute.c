@@ -110,9 +110,10 @@ static int check_size(const struct imputation *work, MPI_Comm comm, struct tess_
               (long long)work->context.n, (double)work->n_rows * (double)work->readout.n, most,
               size.file / unit, unit < 1e9 ? "MB" : "GB");
     if (work->impute->level)
-        tess_info("%s: compressed, so how much it will be is not known yet; until it is whole it "
-                  "takes twice that, at most %.3g %s",
-                  work->output, size.peak / unit, unit < 1e9 ? "MB" : "GB");
+        tess_info("%s: compressed, so how much it will be is not known yet; until %s whole, "
+                  "at most %.3g %s are taken",
+                  work->output, work->impute->directory ? "all of them are" : "it is",
+                  size.peak / unit, unit < 1e9 ? "MB" : "GB");
     if (!plan)
         return tess_imputation_check_room(work, &size, comm, error);
     plan->rows = (double)work->n_rows;

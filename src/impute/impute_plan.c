@@ -9,6 +9,7 @@
 #include "tessera/platform.h"
 #include "tessera/predictor.h"
 #include "tessera/rounds.h"
+#include "tessera/unfinished.h"
 #include "tessera/writer.h"
 
 #include <math.h>
@@ -19,32 +20,40 @@
 #define LABEL_BYTES  4e6 /* labels are made and written block by block */
 #define THREAD_BYTES 4e6 /* of each thread's tiles */
 
-/* What an output, or the unfinished one, has of the disk already; of one that is to be replaced
- * only the latter counts. */
-static double bytes_there(const char *output, int replace)
+/* Bytes of the disk that a file has; 0 if there is none. */
+static double disk_of(const char *path)
+{
+    struct stat about;
+
+    return lstat(path, &about) == 0 && S_ISREG(about.st_mode) ? 512.0 * (double)about.st_blocks : 0;
+}
+
+/* Of the `share` that an output takes, what it has already: all of it where it is whole and stays
+ * (if it is of something else it is refused, later); of an unfinished one with its copy, which is
+ * written over, their bytes. */
+static double bytes_there(const char *output, int replace, double share)
 {
     char *part = tess_format("%s.part", output);
-    struct stat about;
-    double bytes = 0;
+    char *copy = tess_format("%s." TESS_UNFINISHED_DEFLATED, part);
+    double bytes = access(part, F_OK) == 0                 ? disk_of(part) + disk_of(copy)
+                   : !replace && access(output, F_OK) == 0 ? share
+                                                           : 0;
 
-    if (lstat(part, &about) == 0 && S_ISREG(about.st_mode))
-        bytes = 512.0 * (double)about.st_blocks;
-    else if (!replace && lstat(output, &about) == 0 && S_ISREG(about.st_mode))
-        bytes = 512.0 * (double)about.st_blocks;
+    tess_free(copy);
     tess_free(part);
     return bytes;
 }
 
-static double all_there(const struct imputation *work)
+static double all_there(const struct imputation *work, double file)
 {
     double bytes = 0;
 
     if (!work->impute->directory)
-        return bytes_there(work->output, work->impute->replace);
+        return bytes_there(work->output, work->impute->replace, file);
     for (int64_t i = 0; i < work->context.n; i++) {
         char *path = tess_imputation_context_path(work, i);
 
-        bytes += bytes_there(path, work->impute->replace);
+        bytes += bytes_there(path, work->impute->replace, file / (double)work->context.n);
         tess_free(path);
     }
     return bytes;
@@ -77,14 +86,17 @@ static double value_bytes(const struct imputation *work)
                                       (double)work->readout.n);
 }
 
-/* Of a row its name, perturbation (index and categories) and target, and codes. */
+/* Compressed files are put together one at a time. Of a row its name, perturbation (index and
+ * categories) and target, and codes. */
 struct imputation_size tess_imputation_size(const struct imputation *work)
 {
     double set = (work->rows.pairs ? 2.0 : 1.0) * (double)(work->model.perturbation.width + 1);
     double name = 3 * set + (double)work->model.context.width + 2;
     double file = value_bytes(work) + (double)work->n_rows * (name + 40) + 1e5;
 
-    return (struct imputation_size){file, work->impute->level ? 2 * file : file};
+    double copy = work->impute->directory ? file / (double)work->context.n : file;
+
+    return (struct imputation_size){file, work->impute->level ? file + copy : file};
 }
 
 /* Rank 0. */
@@ -92,11 +104,13 @@ static void check_room(const struct imputation *work, const struct imputation_si
                        struct tess_error *error)
 {
     double bytes = size->file;
-    double there = all_there(work), room = room_of(work);
+    double there = all_there(work, bytes), room = room_of(work);
     double limit = work->impute->max_size > 0 ? work->impute->max_size
                    : room < 0                 ? INFINITY
                                               : there + room / 2;
 
+    if (there >= bytes)
+        return;
     if (room >= 0)
         tess_info("%s: %.3g GB are free there%s", work->output, room / 1e9,
                   there > 0 ? ", beside what an unfinished one has already" : "");

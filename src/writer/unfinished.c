@@ -181,8 +181,10 @@ static void clear_up(struct tess_unfinished *unfinished, const struct tess_unfin
             unlink(unfinished->part);
         tess_record_release(&record);
     }
-    if (!is_there(unfinished->part))
+    if (!is_there(unfinished->part)) {
         remove_beside(unfinished->part, "json");
+        remove_beside(unfinished->part, TESS_UNFINISHED_DEFLATED);
+    }
     tess_free(differs);
 }
 

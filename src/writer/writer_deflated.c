@@ -20,6 +20,7 @@
 
 #define PAGE        4096 /* slots begin at whole pages, so that what is not written is a hole */
 #define CHUNK_BYTES ((int64_t)1 << 20) /* the cache that HDF5 gives a reader of a dataset */
+#define CHUNK_ROWS  4096 /* a chunk is a rank's least piece of work: few columns, many ranks */
 #define TURNS       2 /* one group of chunks is deflated, one is written */
 
 /* What a slot begins with. */
@@ -43,7 +44,7 @@ int64_t tess_writer_chunk_rows(int64_t n_rows, int64_t row_bytes, int64_t tile)
 
     while (rows > 1 && rows * row_bytes > CHUNK_BYTES)
         rows = rows % 2 ? 1 : rows / 2;
-    while (rows < n_rows && 2 * rows * row_bytes <= CHUNK_BYTES)
+    while (rows < n_rows && 2 * rows <= CHUNK_ROWS && 2 * rows * row_bytes <= CHUNK_BYTES)
         rows *= 2;
     return rows < n_rows ? rows : n_rows;
 }
