@@ -9,6 +9,7 @@
 #define TESSERA_ROUTE_H
 
 #include <mpi.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* The rows that one rank asks for at one step. All zeroes asks for none. */
