@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-/* In the order in which they are asked for (prepare_window of trainer_step.c). */
+/* In the order in which they are asked for (tess_trainer_prepare). */
 static void add_rows(const struct demand *demand, struct demand_lane *lane, int64_t step,
                      size_t *room, const struct tess_work *work)
 {
