@@ -79,14 +79,15 @@ struct tess_writer_note {
 };
 
 /* What rows are put into. `layer` NULL: the matrix itself; "obs/NAME": a column of the rows, one
- * value each; else a layer of that name. */
+ * value each; "obsm/NAME": some values each; else a layer of that name. */
 enum tess_writer_element { TESS_WRITER_FLOAT32, TESS_WRITER_FLOAT16, TESS_WRITER_BYTES };
 struct tess_writer_matrix {
     const char *layer;
     enum tess_writer_element element;
     int64_t n_columns;
 };
-#define TESS_WRITER_OBS "obs/" /* what the name of a column begins with */
+#define TESS_WRITER_OBS  "obs/" /* what the name of a column begins with */
+#define TESS_WRITER_OBSM "obsm/" /* and that of a matrix beside the main one */
 
 /* Rows [first, first + n) of a sparse matrix: indptr (n + 1) from 0; the first of their values is
  * number `first_value` of all. */
@@ -277,6 +278,9 @@ int tess_writer_define_marks(struct tess_writer *writer, const char *layer,
                              struct tess_error *error);
 /* A column of the rows, "obs/NAME", of float32: its values are put as rows of one. */
 int tess_writer_define_column(struct tess_writer *writer, const char *layer,
+                              struct tess_error *error);
+/* Several values of float32 of each row, "obsm/NAME". */
+int tess_writer_define_places(struct tess_writer *writer, const char *layer, int64_t n_columns,
                               struct tess_error *error);
 /* Rows [first, first + n) of one of these, as their type is; every row once. They may be written
  * while the caller goes on: `value` is borrowed until tess_writer_wait or tess_writer_settle. Not

@@ -321,6 +321,13 @@ int tess_writer_define_column(struct tess_writer *writer, const char *layer,
     return define(writer, &(struct tess_writer_matrix){layer, TESS_WRITER_FLOAT32, 1}, error);
 }
 
+int tess_writer_define_places(struct tess_writer *writer, const char *layer, int64_t n_columns,
+                              struct tess_error *error)
+{
+    return define(writer, &(struct tess_writer_matrix){layer, TESS_WRITER_FLOAT32, n_columns},
+                  error);
+}
+
 int tess_writer_put_rows(struct tess_writer *writer, const char *layer, int64_t first, int64_t n,
                          const void *value, struct tess_error *error)
 {
