@@ -148,6 +148,7 @@ static struct tess_writer_shape shape_of(struct imputation *work,
                                       .n_readouts = work->readout.n,
                                       .parts = tess_imputation_parts(work->impute),
                                       .packing = tess_imputation_packing(work),
+                                      .deadline = &work->deadline,
                                       .times = &work->times.file,
                                       .again = again};
 }

@@ -298,8 +298,8 @@ int tess_trainer_pretend(struct tess_trainer *trainer, int rank, int n_ranks, in
     return error->code;
 }
 
-/* Values are read as they are needed from what is verified now, most of it by the statistics. The
- * handle comes first: from then on changes of the file are noticed. */
+/* Values are read as they are needed from what is verified now, most of it by the statistics:
+ * changes of the file since it was opened are noticed. */
 static int check_values(struct tess_trainer *trainer, int64_t first, int64_t end,
                         struct tess_error *error)
 {
