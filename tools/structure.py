@@ -30,13 +30,14 @@ FOLDERS = {
     "evaluate": ["blend", "formats"],
     "impute": ["blend", "writer"],
     "query": ["blend", "source"],
+    "screen": ["blend"],
     "simulate": ["writer"],
     "inspect": ["blend", "writer"],
     "bench": ["train", "impute", "simulate"],
     "forecast": ["bench"],
     "options": ["blend", "writer"],
     "cli_data": ["options", "import", "inspect", "simulate"],
-    "cli": ["cli_data", "run", "evaluate", "forecast", "query", "export"],
+    "cli": ["cli_data", "run", "evaluate", "forecast", "query", "screen", "export"],
 }
 # They know no other ranks.
 ALONE = {"base", "products", "kernel", "metrics"}
