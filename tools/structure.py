@@ -30,7 +30,7 @@ FOLDERS = {
     "evaluate": ["blend", "formats"],
     "impute": ["blend", "writer"],
     "query": ["blend", "source"],
-    "screen": ["blend"],
+    "screen": ["blend", "source"],
     "simulate": ["writer"],
     "inspect": ["blend", "writer"],
     "bench": ["train", "impute", "simulate"],

@@ -3,10 +3,20 @@
  * The change of a readout is its predicted value less that of the context's control, of each member
  * by itself; a model that knows no control has learned changes already, and its values are taken
  * as they are. With the signature's weights w and changes d over its readouts a perturbation's
- * score in a context is sum:     sum_k w_k d_k / sum_k |w_k|      in the store's units cosine:
- * sum_k w_k d_k / (|w| |d|)        -1 to 1; 0 where nothing changes and over contexts its mean.
- * Single readouts have the weight 1. Members of an ensemble have scores of their own: what is
- * ranked is their mean. */
+ * score in a context is
+ *     sum:     sum_k w_k d_k / sum_k |w_k|      in the store's units
+ *     cosine:  sum_k w_k d_k / (|w| |d|)        -1 to 1; 0 where nothing changes
+ * and over contexts its mean. Single readouts have the weight 1. Members of an ensemble have scores
+ * of their own: what is ranked is their mean.
+ *
+ * What to measure next: the best `hits` of a context, by predicted score, are what a screen decides
+ * on. The score of an experiment that nobody ran lies, as far as the members know, around their
+ * mean with their standard deviation sd; with t half-way between the last hit and the first that is
+ * none, and z = |mean - t| / sd, measuring it gains
+ *     sd (phi(z) - z Phi(-z))
+ * on average over deciding by the mean: the expected value of perfect information about a choice
+ * between two (Raiffa and Schlaifer, 1961). It is large where members disagree about a perturbation
+ * that might be a hit, and nothing where the decision is clear. */
 #ifndef TESSERA_SCREEN_H
 #define TESSERA_SCREEN_H
 
@@ -32,6 +42,8 @@ struct tess_screen {
     int cosine; /* the score; 0: sum */
     int down; /* the most negative scores come first */
     int64_t top; /* only so many are written; 0: all */
+    int64_t next; /* experiments that nobody ran, best first, in place of the table; 0: the table */
+    int64_t hits; /* of a context, for `next`; 0: a tenth of what is screened */
     enum tess_blend_choice blend;
     int precision; /* enum tess_precision */
     int force; /* an output that exists may be replaced */

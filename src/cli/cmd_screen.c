@@ -22,6 +22,9 @@ static const struct tess_option options[] = {
      "trained)"},
     {"pairs", 0, "FILE", "pairs in their place, A<TAB>B or A+B, one a line"},
     {"top", 0, "N", "only the first N (default: all)"},
+    {"next", 0, "N",
+     "in place of the ranking: the N experiments that nobody ran and that would teach most"},
+    {"hits", 0, "N", "with --next: how many of a context are hits (default: a tenth)"},
     {"force", 'f', NULL, "replace an output that is there already"},
     {"store", 0, "STORE", "of what was measured (default: the store the model was trained on)"},
     {"blend", 0, "auto|on|off",
@@ -62,6 +65,10 @@ static int read_options(const struct tess_call *call, struct tess_screen *screen
     tess_call_blend(call, &screen->blend, error);
     tess_call_precision(call, &screen->precision, error);
     tess_call_int(call, "top", 1, INT64_MAX, &screen->top, error);
+    tess_call_int(call, "next", 1, INT64_MAX, &screen->next, error);
+    tess_call_int(call, "hits", 1, INT64_MAX, &screen->hits, error);
+    if (error->code == TESS_OK && screen->hits > 0 && screen->next == 0)
+        tess_error_set(error, TESS_EUSAGE, "--hits is for --next");
     tess_call_int(call, "threads", 1, 4096, &screen->threads, error);
     if (screen->pairs && screen->perturbation.n > 0)
         tess_error_set(error, TESS_EUSAGE, "--pairs stands in the place of --perturbations");
@@ -101,7 +108,10 @@ const struct tess_command tess_command_screen = {
         "where it goes the way asked for; measured, the score as measured, over the contexts "
         "where\n"
         "it was (measured_in of them); trained, whether it was trained on in a context that is\n"
-        "screened (here), in others (elsewhere), or never.",
+        "screened (here), in others (elsewhere), or never.\n"
+        "--next lists experiments that are not in the store by what measuring them would gain: "
+        "large\nwhere models disagree (std) whether a perturbation is among a context's hits; "
+        "docs/discovery.md\nhas the formula.",
     .options = options,
     .outputs = (const char *const[]){"output", NULL},
     .min_args = 1,

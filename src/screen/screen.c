@@ -83,6 +83,10 @@ static int open_work(struct screening *work, struct tess_error *error)
         tess_blender_open_store(&work->blender, &work->learned, &request, work->comm, error) !=
             TESS_OK)
         return error->code;
+    if (screen->next > 0 && work->model.n_members < 2)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--next: what is worth measuring is where models disagree: give "
+                              "several, or a run with train.members");
     if (work->rank == 0)
         choose(work, error);
     if (tess_agree(work->comm, error) != TESS_OK)
@@ -103,17 +107,17 @@ static int open_work(struct screening *work, struct tess_error *error)
 
 /* ---- the screen ---- */
 
-/* All results on rank 0. */
-static void gather(struct screening *work)
+/* `each` items of all perturbations on rank 0, in place of its own. */
+static void *gather(const struct screening *work, void *mine, int64_t each, size_t size)
 {
-    struct screen_result *all =
-        work->rank == 0 ? TESS_NEW(struct screen_result, work->perturbation.n) : NULL;
+    char *all = work->rank == 0 ? TESS_NEW(char, work->perturbation.n *each *(int64_t)size) : NULL;
 
-    tess_gather(work->comm, work->result, work->end - work->begin, sizeof *all, all);
+    tess_gather(work->comm, mine, (work->end - work->begin) * each, size, all);
     if (work->rank == 0) {
-        tess_free(work->result);
-        work->result = all;
+        tess_free(mine);
+        return all;
     }
+    return mine;
 }
 
 int tess_screen_run(const struct tess_screen *screen, MPI_Comm comm, struct tess_error *error)
@@ -129,14 +133,22 @@ int tess_screen_run(const struct tess_screen *screen, MPI_Comm comm, struct tess
         work.begin = n * work.rank / work.n_ranks;
         work.end = n * (work.rank + 1) / work.n_ranks;
         work.result = TESS_NEW(struct screen_result, work.end - work.begin);
+        if (screen->next > 0)
+            work.cell = TESS_NEW(struct screen_cell, (work.end - work.begin) * work.context.n);
         tess_screening_predict(&work, error);
-        if (tess_agree(comm, error) == TESS_OK && tess_screening_measure(&work, error) == TESS_OK)
-            gather(&work);
+        if (tess_agree(comm, error) == TESS_OK)
+            tess_screening_measure(&work, error);
+        if (tess_agree(comm, error) == TESS_OK) {
+            work.result = gather(&work, work.result, 1, sizeof *work.result);
+            if (work.cell)
+                work.cell = gather(&work, work.cell, work.context.n, sizeof *work.cell);
+        }
         if (error->code == TESS_OK && work.rank == 0)
             tess_screening_write(&work, error);
         tess_agree(comm, error);
     }
     tess_free(work.result);
+    tess_free(work.cell);
     tess_screen_signature_release(&work.signature);
     tess_sets_release(&work.perturbation);
     tess_sets_release(&work.context);

@@ -32,6 +32,12 @@ struct screen_result {
     int64_t n_trained, n_elsewhere; /* contexts it was trained in: screened ones, others */
 };
 
+/* A perturbation in a context, for what to measure next. */
+struct screen_cell {
+    double change, deviation; /* score, mean and standard deviation of the members */
+    int64_t ran; /* is it in the store? */
+};
+
 struct screening {
     const struct tess_screen *screen; /* borrowed */
     MPI_Comm comm;
@@ -44,6 +50,7 @@ struct screening {
     int64_t control; /* number in the model; -1: values are changes */
     int64_t begin, end; /* this rank's perturbations */
     int knows_trained; /* does the store say what was trained on? */
+    struct screen_cell *cell; /* (end - begin, contexts), on rank 0 of all; NULL: not asked; own */
     struct screen_result *result; /* (end - begin), on rank 0 of all; own */
 };
 
@@ -52,7 +59,23 @@ int tess_screening_predict(struct screening *work, struct tess_error *error);
 /* What was measured of them, and trained on. Without a store, or with another than the model was
  * trained on, a warning, and nothing is known. Collective. */
 int tess_screening_measure(struct screening *work, struct tess_error *error);
-/* The table: rank 0's. Local. */
+/* The table, of perturbations or of experiments to run next: rank 0's. Local. */
 int tess_screening_write(const struct screening *work, struct tess_error *error);
+
+/* A table as text, in lines of fields. `between` separates them. Local. */
+struct screen_text {
+    char *text; /* own */
+    size_t n, room;
+    char between;
+};
+void tess_screen_put(struct screen_text *text, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* A field, with the separator before it: a number, empty if NaN; a name, quoted where it must be; a
+ * perturbation's name. */
+void tess_screen_put_number(struct screen_text *text, double x);
+void tess_screen_put_name(struct screen_text *text, const char *name);
+void tess_screen_put_set(struct screen_text *text, const struct screening *work, int64_t set);
+/* The experiments that nobody ran, those that would teach most first. */
+void tess_screen_put_next(struct screen_text *text, const struct screening *work);
 
 #endif

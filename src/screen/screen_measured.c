@@ -97,6 +97,26 @@ static int find_control(struct measuring *measuring, int64_t context, float *roo
            values_of(measuring, context, combination, room, measuring->control, error);
 }
 
+/* Is the experiment in the store, in whatever split? */
+static int ran(const struct measuring *measuring, int64_t context, int64_t combination)
+{
+    static const int split[] = {TESS_TRAIN, TESS_VAL, TESS_TEST};
+    int found = 0;
+
+    for (int i = 0; i < 3 && combination >= 0 && !found; i++)
+        found = tess_profiles_find(&measuring->profiles, context, combination, split[i]) >= 0;
+    return found;
+}
+
+static void mark_context(struct measuring *measuring, int64_t place, int64_t context)
+{
+    struct screening *work = measuring->work;
+
+    for (int64_t i = 0; i < work->end - work->begin && work->cell; i++)
+        work->cell[i * work->context.n + place].ran =
+            ran(measuring, context, measuring->combination[i]);
+}
+
 static int measure_context(struct measuring *measuring, int64_t context, struct tess_error *error)
 {
     struct screening *work = measuring->work;
@@ -119,20 +139,17 @@ static int measure_context(struct measuring *measuring, int64_t context, struct 
     return error->code;
 }
 
-/* In how many contexts each was trained: those that are screened, and others. */
-static void count_trained(struct measuring *measuring)
+/* In how many contexts a perturbation was trained: those that are screened, and others. */
+static void count_trained(const struct measuring *measuring, int64_t combination,
+                          struct screen_result *result)
 {
-    struct screening *work = measuring->work;
     const struct tess_profiles *profiles = &measuring->profiles;
 
-    for (int64_t i = 0; i < work->end - work->begin && work->knows_trained; i++)
-        for (int64_t c = 0; c < profiles->n_contexts && measuring->combination[i] >= 0; c++)
-            if (tess_profiles_find(profiles, c, measuring->combination[i], TESS_TRAIN) >= 0) {
-                if (measuring->screened[c])
-                    work->result[i].n_trained++;
-                else
-                    work->result[i].n_elsewhere++;
-            }
+    for (int64_t c = 0; c < profiles->n_contexts && combination >= 0; c++)
+        if (tess_profiles_find(profiles, c, combination, TESS_TRAIN) >= 0) {
+            result->n_trained += measuring->screened[c];
+            result->n_elsewhere += !measuring->screened[c];
+        }
 }
 
 /* With a store that is open. Local. */
@@ -151,12 +168,15 @@ static int measure(struct measuring *measuring, struct tess_error *error)
     for (int64_t c = 0; c < work->context.n && error->code == TESS_OK; c++) {
         int64_t context = measuring->context.to[work->context.member[c]];
 
-        if (context >= 0)
-            measuring->screened[context] = 1;
-        if (context >= 0 && known)
+        if (context < 0)
+            continue;
+        measuring->screened[context] = 1;
+        mark_context(measuring, c, context);
+        if (known)
             measure_context(measuring, context, error);
     }
-    count_trained(measuring);
+    for (int64_t i = 0; i < work->end - work->begin && work->knows_trained; i++)
+        count_trained(measuring, measuring->combination[i], &work->result[i]);
     return error->code;
 }
 
@@ -167,8 +187,12 @@ int tess_screening_measure(struct screening *work, struct tess_error *error)
     struct tess_error mine = TESS_ERROR_INIT;
 
     if (!path[0] || tess_store_open(&measuring.store, path, work->comm, &mine) != TESS_OK) {
-        if (work->screen->store)
-            return tess_error_set(error, mine.code, "%s", mine.text);
+        if (work->screen->store || work->cell)
+            return path[0] ? tess_error_set(error, mine.code, "%s", mine.text)
+                           : tess_error_set(error, TESS_EDATA,
+                                            "%s: does not say which store it was trained on, which "
+                                            "knows what was run: name it with --store",
+                                            work->model.path);
         tess_warn("nothing is said of what was measured and trained: %s",
                   path[0] ? mine.text : "the model does not say which store it was trained on");
     } else {

@@ -68,9 +68,22 @@ static int predict_control(const struct screening *work, int64_t context, struct
     return work->control < 0 ? TESS_OK : predict(work, &rows, scores, take_control, error);
 }
 
-/* The perturbations [first, first + n) of this rank in one context: `sum` (n_members, all of this
- * rank's) grows by their scores. */
-static int add_block(struct screening *work, int64_t context, int64_t first, struct scores *scores,
+/* Mean and standard deviation (n - 1; 0 of one) of every stride-th of n x stride numbers. */
+static void moments(const double *x, int n, int64_t stride, double *mean, double *deviation)
+{
+    double squares = 0;
+
+    *mean = 0;
+    for (int m = 0; m < n; m++)
+        *mean += x[m * stride] / n;
+    for (int m = 0; m < n; m++)
+        squares += (x[m * stride] - *mean) * (x[m * stride] - *mean);
+    *deviation = n > 1 ? sqrt(squares / (n - 1)) : 0;
+}
+
+/* The perturbations [first, first + n) of this rank in one context (by its place): `sum`
+ * (n_members, all of this rank's) grows by their scores. */
+static int add_block(struct screening *work, int64_t place, int64_t first, struct scores *scores,
                      double *sum, struct tess_error *error)
 {
     const struct tess_sets *sets = &work->perturbation;
@@ -79,41 +92,21 @@ static int add_block(struct screening *work, int64_t context, int64_t first, str
     const struct tess_rows rows = {n, sets->first + work->begin + first, sets->member, contexts};
 
     for (int64_t i = 0; i < n; i++)
-        contexts[i] = context;
+        contexts[i] = work->context.member[place];
     if (predict(work, &rows, scores, take_scores, error) == TESS_OK)
         for (int64_t i = 0; i < n; i++) {
-            double mean = 0;
+            struct screen_cell cell = {0};
 
-            for (int m = 0; m < work->model.n_members; m++) {
-                mean += scores->member[m * n + i];
-                sum[m * all + first + i] += scores->member[m * n + i];
-            }
-            work->result[first + i].agreeing += work->screen->down ? mean < 0 : mean > 0;
+            for (int m = 0; m < work->model.n_members; m++)
+                sum[m * all + first + i] += scores->member[m * n + i] / (double)work->context.n;
+            moments(scores->member + i, work->model.n_members, n, &cell.change, &cell.deviation);
+            work->result[first + i].agreeing +=
+                work->screen->down ? cell.change < 0 : cell.change > 0;
+            if (work->cell)
+                work->cell[(first + i) * work->context.n + place] = cell;
         }
     tess_free(contexts);
     return error->code;
-}
-
-/* Mean over contexts of each member, then mean and deviation of these. */
-static void finish(struct screening *work, const double *sum)
-{
-    int64_t all = work->end - work->begin;
-    int M = work->model.n_members;
-    double n_contexts = (double)work->context.n;
-
-    for (int64_t i = 0; i < all; i++) {
-        double mean = 0, squares = 0;
-
-        for (int m = 0; m < M; m++)
-            mean += sum[m * all + i] / n_contexts / M;
-        for (int m = 0; m < M; m++) {
-            double off = sum[m * all + i] / n_contexts - mean;
-
-            squares += off * off;
-        }
-        work->result[i].change = mean;
-        work->result[i].deviation = M > 1 ? sqrt(squares / (M - 1)) : 0;
-    }
 }
 
 int tess_screening_predict(struct screening *work, struct tess_error *error)
@@ -127,15 +120,15 @@ int tess_screening_predict(struct screening *work, struct tess_error *error)
     double *sum = TESS_NEW(double, work->model.n_members *all);
 
     for (int64_t c = 0; c < work->context.n && error->code == TESS_OK; c++) {
-        int64_t context = work->context.member[c];
-
-        predict_control(work, context, &scores, error);
+        predict_control(work, work->context.member[c], &scores, error);
         for (int64_t first = 0; first < all && error->code == TESS_OK; first += most) {
             scores.n = all - first < most ? all - first : most;
-            add_block(work, context, first, &scores, sum, error);
+            add_block(work, c, first, &scores, sum, error);
         }
     }
-    finish(work, sum);
+    for (int64_t i = 0; i < all; i++)
+        moments(sum + i, work->model.n_members, all, &work->result[i].change,
+                &work->result[i].deviation);
     tess_free(sum);
     tess_free(scores.control);
     tess_free(scores.change);

@@ -7,10 +7,12 @@
 
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const char *const column[] = {"perturbation", "change",   "std",         "z",
+                                     "agreement",    "measured", "measured_in", "trained"};
 
 struct ranked {
     double key; /* smallest first */
@@ -62,101 +64,39 @@ static struct spread spread_of(const struct screening *work)
     return (struct spread){sum / n, n > 1 ? sqrt(squares / (n - 1)) : NAN};
 }
 
-struct text {
-    char *text; /* own */
-    size_t n, room;
-};
-
-static void put(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void put(struct text *text, const char *format, ...)
-{
-    va_list list, again;
-    int n;
-
-    va_start(list, format);
-    va_copy(again, list);
-    n = vsnprintf(NULL, 0, format, list);
-    text->text = tess_grow(text->text, &text->room, text->n + (size_t)n + 1, 1);
-    vsnprintf(text->text + text->n, (size_t)n + 1, format, again);
-    text->n += (size_t)n;
-    va_end(list);
-    va_end(again);
-}
-
-/* Empty: not known. */
-static void put_number(struct text *text, char between, double x)
-{
-    if (isnan(x))
-        put(text, "%c", between);
-    else
-        put(text, "%c%.9g", between, x);
-}
-
-/* Symbols with the separator, a quote or a line's end in them are quoted. */
-static void put_name(struct text *text, char between, const struct screening *work, int64_t set)
-{
-    const struct tess_sets *sets = &work->perturbation;
-    struct text name = {0};
-    int quoted;
-
-    for (int64_t k = sets->first[set]; k < sets->first[set + 1]; k++)
-        put(&name, "%s%s", k > sets->first[set] ? "+" : "",
-            work->model.perturbation.symbol[sets->member[k]]);
-    quoted = strchr(name.text, between) || strpbrk(name.text, "\"\n\r");
-    put(text, "%c%s", between, quoted ? "\"" : "");
-    for (const char *c = name.text; *c; c++)
-        put(text, "%s%c", quoted && *c == '"' ? "\"" : "", *c);
-    put(text, "%s", quoted ? "\"" : "");
-    tess_free(name.text);
-}
-
-static char separator_of(const struct screening *work)
-{
-    const char *end = strrchr(work->screen->output, '.');
-
-    return end && strcmp(end, ".csv") == 0 ? ',' : '\t';
-}
-
 static const char *trained(const struct screen_result *result)
 {
     return result->n_trained > 0 ? "here" : result->n_elsewhere > 0 ? "elsewhere" : "never";
 }
 
-static void put_line(struct text *text, const struct screening *work, const struct spread *spread,
-                     int64_t place, int64_t set)
+static void put_line(struct screen_text *text, const struct screening *work,
+                     const struct spread *spread, int64_t place, int64_t set)
 {
-    char between = separator_of(work);
     const struct screen_result *result = &work->result[set];
     int several = work->model.n_members > 1;
 
-    put(text, "%lld", (long long)place + 1);
-    put_name(text, between, work, set);
-    put_number(text, between, result->change);
-    put_number(text, between, several ? result->deviation : NAN);
-    put_number(text, between, (result->change - spread->mean) / spread->deviation);
-    put_number(text, between, (double)result->agreeing / (double)work->context.n);
-    put_number(text, between, result->measured);
-    put(text, "%c%lld", between, (long long)result->n_measured);
-    if (work->knows_trained)
-        put(text, "%c%s", between, trained(result));
-    else
-        put(text, "%c", between);
-    put(text, "\n");
+    tess_screen_put(text, "%lld", (long long)place + 1);
+    tess_screen_put_set(text, work, set);
+    tess_screen_put_number(text, result->change);
+    tess_screen_put_number(text, several ? result->deviation : NAN);
+    tess_screen_put_number(text, (result->change - spread->mean) / spread->deviation);
+    tess_screen_put_number(text, (double)result->agreeing / (double)work->context.n);
+    tess_screen_put_number(text, result->measured);
+    tess_screen_put(text, "%c%lld", text->between, (long long)result->n_measured);
+    tess_screen_put_name(text, work->knows_trained ? trained(result) : "");
+    tess_screen_put(text, "\n");
 }
 
-static void put_table(struct text *text, const struct screening *work)
+static void put_ranked(struct screen_text *text, const struct screening *work)
 {
-    static const char *const column[] = {"rank",      "perturbation", "change",      "std",    "z",
-                                         "agreement", "measured",     "measured_in", "trained"};
-    char between = separator_of(work);
     struct spread spread = spread_of(work);
     struct ranked *order = rank(work);
     int64_t top = work->screen->top, n = work->perturbation.n;
 
-    put(text, "%s", column[0]);
-    for (size_t k = 1; k < sizeof column / sizeof column[0]; k++)
-        put(text, "%c%s", between, column[k]);
-    put(text, "\n");
+    tess_screen_put(text, "rank");
+    for (size_t k = 0; k < sizeof column / sizeof column[0]; k++)
+        tess_screen_put_name(text, column[k]);
+    tess_screen_put(text, "\n");
     for (int64_t i = 0; i < n && (top == 0 || i < top); i++)
         put_line(text, work, &spread, i, order[i].set);
     tess_free(order);
@@ -164,10 +104,13 @@ static void put_table(struct text *text, const struct screening *work)
 
 int tess_screening_write(const struct screening *work, struct tess_error *error)
 {
-    const char *path = work->screen->output;
-    struct text text = {0};
+    const char *path = work->screen->output, *end = strrchr(path, '.');
+    struct screen_text text = {.between = end && strcmp(end, ".csv") == 0 ? ',' : '\t'};
 
-    put_table(&text, work);
+    if (work->cell)
+        tess_screen_put_next(&text, work);
+    else
+        put_ranked(&text, work);
     if (strcmp(path, TESS_SCREEN_PIPE) != 0)
         tess_commit_text(path, text.text, error);
     else if (fwrite(text.text, 1, text.n, stdout) != text.n || fflush(stdout) != 0)
