@@ -440,10 +440,7 @@ int tess_queries_run(const struct tess_queries *queries, MPI_Comm comm, struct t
 
     MPI_Comm_rank(comm, &work.rank);
     MPI_Comm_size(comm, &work.n_ranks);
-    if (queries->threads > 0)
-        omp_set_num_threads(tess_int(queries->threads));
-    else if (!getenv("OMP_NUM_THREADS"))
-        omp_set_num_threads(1);
+    tess_platform_threads(queries->threads);
     tess_progress_init(&progress, "predicting", "lines", 0);
     if (open_work(&work, error) == TESS_OK)
         while (more && do_round(&work, &more, error) == TESS_OK)
