@@ -30,6 +30,7 @@ FOLDERS = {
     "evaluate": ["blend", "formats"],
     "impute": ["blend", "writer"],
     "query": ["blend", "source"],
+    "screen": ["blend", "source"],
     "simulate": ["writer"],
     "inspect": ["blend", "writer"],
     "bench": ["train", "impute", "simulate"],
@@ -37,7 +38,7 @@ FOLDERS = {
     "options": ["blend", "writer"],
     "cli_data": ["options", "import", "inspect", "simulate"],
     "discover": ["linalg", "blend", "writer"],
-    "cli": ["cli_data", "run", "evaluate", "forecast", "query", "export", "discover"],
+    "cli": ["cli_data", "run", "evaluate", "forecast", "query", "export", "screen", "discover"],
 }
 # They know no other ranks.
 ALONE = {"base", "products", "kernel", "metrics"}

@@ -24,6 +24,7 @@
 #include <mpi.h>
 #include <stdint.h>
 
+struct tess_deadline;
 struct tess_error;
 struct tess_h5;
 struct tess_deflated;
@@ -186,6 +187,9 @@ struct tess_writer_shape {
     int64_t n_rows, n_readouts;
     unsigned parts; /* those of tess_writer_part that will be used */
     struct tess_writer_packing packing; /* only with `again` */
+    /* When putting together what is packed must be over, as signals do: TESS_EINTERRUPTED. NULL:
+     * never. Borrowed */
+    const struct tess_deadline *deadline;
     struct tess_writer_times
         *times; /* filled in by tess_writer_finish; NULL: nobody asks. Borrowed */
     /* NULL: in one go; an output that is there is replaced. Borrowed until the writer is open */
@@ -201,6 +205,7 @@ struct tess_writer {
     int64_t n_rows, n_readouts;
     unsigned parts;
     struct tess_writer_packing packing;
+    const struct tess_deadline *deadline; /* borrowed; NULL */
     struct tess_deflated *deflated; /* what deflating takes; NULL: nothing yet; own */
     struct tess_writer_times *times; /* borrowed; NULL */
     struct tess_unfinished *unfinished; /* rank 0, if it is written in several goes; own */

@@ -95,7 +95,7 @@ const struct tess_param tess_params[] = {
         "Streams into which the experiments are partitioned; the most ranks x threads that can "
         "work. Results depend on it, but never on ranks or threads. 64 suits clusters. 0: 16; with "
         "model.kind dot or cp one for each 16384 observations of a batch, 8 to 64."),
-    CHOICE(train.precision, "float32", "float32|bfloat16|auto",
+    CHOICE(train.precision, "auto", "float32|bfloat16|auto",
            "Of the operands of the hidden layers' products. bfloat16: rounded to 8 bits of precision, "
            "summed in float32, by the processor's matrix unit where it has one; everything else stays "
            "float32. auto: bfloat16 for an mlp where there is a unit for it, else float32; a run that was "

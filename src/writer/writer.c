@@ -201,6 +201,7 @@ int tess_writer_open(struct tess_writer *writer, const char *path,
                                    .n_readouts = shape->n_readouts,
                                    .parts = shape->parts,
                                    .packing = shape->packing,
+                                   .deadline = shape->deadline,
                                    .times = shape->times};
     if (check_type(type, path, shape->parts, error) != TESS_OK)
         return error->code;
