@@ -32,10 +32,11 @@ FOLDERS = {
     "query": ["blend", "source"],
     "simulate": ["writer"],
     "inspect": ["blend", "writer"],
+    "networks": ["formats"],
     "bench": ["train", "impute", "simulate"],
     "forecast": ["bench"],
     "options": ["blend", "writer"],
-    "cli_data": ["options", "import", "inspect", "simulate"],
+    "cli_data": ["options", "import", "inspect", "simulate", "networks"],
     "cli": ["cli_data", "run", "evaluate", "forecast", "query", "export"],
 }
 # They know no other ranks.

@@ -89,6 +89,7 @@ def refused():
     yield ["simulate", *SMALL, "-o", "a.h5ad", "--truth", "./a.h5ad"], "same file"
     yield ["simulate", *SMALL, "-o", "place", "--truth", "a.h5ad"], "directory"
     yield ["simulate", *SMALL, "--network", "-o", "a.h5ad", "--gold", "place"], "directory"
+    yield ["network", "infer", store, "-c", "line0", "-o", store], "input"
     yield ["bench", "config.yaml", "--quick", "--json", "config.yaml"], "input"
     yield ["plan", "config.yaml", "--rate", "1e6", "--json", "config.yaml"], "input"
     yield ["plan", "config.yaml", "--rate", "1e6", "--json", store], "input"
