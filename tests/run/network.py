@@ -2,6 +2,7 @@
 """network.py -- `tessera network`: edges against the same mathematics in NumPy, and against networks that are known.
 
 usage: network.py TESSERA SOURCE_FOLDER [real]"""
+import json
 import os
 import re
 import sys
@@ -225,6 +226,69 @@ def check_methods(name, genes, targets, blocks, column, down):
     compare(f"{name}, from a store", stored, score, 0.01 if name.startswith("rectangular") else 1e-6)
 
 
+def scores(score, truth, depths):
+    """AUROC by pairs of an edge and another; average precision and precision at k by distinct scores."""
+    yes, no = score[truth], score[~truth]
+    auroc = np.mean((yes[:, None] > no).astype(float) + 0.5 * (yes[:, None] == no))
+    aupr, precision = 0, {}
+    for value in sorted(set(score), reverse=True):
+        taken, before = score >= value, score > value
+        aupr += (truth & (score == value)).sum() / truth.sum() * truth[taken].mean()
+        for k in depths:
+            if before.sum() < k <= taken.sum():
+                share = (k - before.sum()) / (taken.sum() - before.sum())
+                precision[str(k)] = (truth[before].sum() + share * (truth[taken].sum() - truth[before].sum())) / k
+    return auroc, aupr, precision
+
+
+def evaluate(edges, gold, *options, ranks=1):
+    open("edges.tsv", "w").write(edges)
+    open("gold.tsv", "w").write(gold)
+    done = checks.run("network", "evaluate", "edges.tsv", "--gold", "gold.tsv", "--json", "scores.json", *options, ranks=ranks)
+    return json.load(open("scores.json")) if done.returncode == 0 else (done.returncode, done.stderr)
+
+
+def compare_scores(what, got, score, truth, depths):
+    auroc, aupr, precision = scores(score, truth, depths)
+    check(abs(got["auroc"] - auroc) < 1e-9 and abs(got["aupr"] - aupr) < 1e-9, f"{what}: {got}, not {auroc} {aupr}")
+    for k in map(str, depths):
+        x, y = got["precision"][k], precision.get(k)
+        check(x is None and y is None and "fewer" in got["precision"]["reasons"][k] if y is None else abs(x - y) < 1e-9,
+              f"{what}: precision at {k} is {x}, not {y}")
+
+
+def evaluated():
+    genes = [f"A{i}" for i in range(14)]
+    pairs = [(a, b) for a in genes for b in genes if a != b]
+    truth = random.random(len(pairs)) < 0.15
+    score = np.round(random.normal(0, 1, len(pairs)) + truth, 1)  # many are equal
+    score[random.random(len(pairs)) < 0.2] = -np.inf  # not in the list
+    listed = [f"{a}\t{b}\t{s}\n" for (a, b), s in zip(pairs, score) if np.isfinite(s)]
+    listed += ["A1\tA1\t9\n", "A1\tUNKNOWN\t9\n", "UNKNOWN\tA2\t8\n"]
+    depths = [1, 10, 50, 160, 10000]
+    at = ["--at", ",".join(map(str, depths))]
+    gold = "".join(f"{a}\t{b}\t{int(t)}\n" for (a, b), t in zip(pairs, truth)) + "A3\tA3\t1\n"
+    for header, ranks in (("regulator\ttarget\tscore\n", 1), ("", 3)):
+        got = evaluate(header + "".join(random.permutation(listed)), gold, *at, ranks=ranks)
+        compare_scores("all pairs", got, score, truth, depths)
+        check(got["counts"] == {"genes": 14, "pairs": len(pairs), "true": int(truth.sum()), "scored": len(listed) - 3,
+                                "outside": 2, "self": 2}, f"counts: {got['counts']}")
+    # true edges alone: pairs of a regulator with every gene that is named
+    edges = [(a, b) for (a, b), t in zip(pairs, truth) if t and a < "A4"]
+    regulators, named = {a for a, _ in edges}, {g for edge in edges for g in edge}
+    some = [i for i, (a, b) in enumerate(pairs) if a in regulators and b in named]
+    got = evaluate("".join(listed), "Gene1,Gene2,Score\n" + "".join(f"{a},{b},1\n" for a, b in edges), *at)
+    compare_scores("true edges alone", got, score[some], np.array([pairs[i] in edges for i in some]), depths)
+    for list_, standard, words in (
+            ("A1\tA2\t1\nA1\tA2\t2\n", gold, "edges.tsv:2: 'A1' to 'A2' is there already"),
+            ("A1\tA2\n", gold, "edges.tsv:1: expected"), ("A1\tA2\tnan\nA1\tA3\tnan\n", gold, "edges.tsv"),
+            ("B1\tB2\t1\n", gold, "names of one kind"), ("".join(listed), "A1\tA2\t0\nA2\tA1\t0\n", "both edges and others"),
+            ("".join(listed), "A1\tA2\t0\nA1\tA2\t1\n", "both 1 and 0"), ("".join(listed), "A1\tA2\t2\n", "gold.tsv:1: an edge is"),
+            ("".join(listed), "A1\n", "gold.tsv:1: expected")):
+        got = evaluate(list_, standard, ranks=2)
+        check(got[0] == 65 and words in got[1], f"{words}: {got}")
+
+
 def refused():
     def refuse(line, code, words, ranks=1):
         done = checks.run("network", *line, ranks=ranks)
@@ -244,6 +308,9 @@ def refused():
     refuse(["infer", "input.csv", "-o", "x.tsv"], 2, "needs --context")
     refuse(["infer", "none.csv", "-c", "ko", "-o", "x.tsv"], 65, "none.csv", 2)
     refuse(["guess", "input.csv"], 2, "'guess'")
+    refuse(["infer", "input.csv", "-c", "ko", "-o", "x.tsv", "--gold", "gold.tsv"], 2, "--gold does not belong")
+    refuse(["evaluate", "input.csv"], 2, "needs --gold")
+    refuse(["evaluate", "edges.tsv", "--gold", "nowhere.tsv"], 65, "nowhere.tsv", 2)
     check(not os.path.exists("x.tsv"), "a refused call wrote a table")
     open("x.tsv", "w").write("mine\n")
     refuse(["infer", "input.csv", "-c", "ko", "-o", "x.tsv"], 73, "--force", 2)
@@ -272,6 +339,16 @@ def real():
         check(len(texts) == 1, f"net {net}: other bytes on other ranks")
         got, _ = matrix(texts.pop(), genes, genes)
         compare(f"net {net}", got, score)
+        done = checks.run("network", "evaluate", "real.tsv", "--gold", data / f"dream4_gold/net{net}.tsv", "--json", "real.json")
+        assert done.returncode == 0, done.stderr
+        truth = np.zeros(got.shape, dtype=bool)
+        for line in open(data / f"dream4_gold/net{net}.tsv"):
+            a, b, edge = line.split()
+            truth[genes.index(a), genes.index(b)] = edge == "1"
+        off = ~np.eye(len(genes), dtype=bool)
+        judged = json.load(open("real.json"))
+        compare_scores(f"net {net}", judged, got[off], truth[off], [10, 100, 1000])
+        check(judged["aupr"] >= least[0] and judged["auroc"] >= least[1], f"net {net}: {judged}")
 
 
 if data:
@@ -279,5 +356,6 @@ if data:
 else:
     case("square", 30, 0, True, False)
     case("rectangular", 25, 20, False, True)
+    evaluated()
     refused()
 checks.finish()
