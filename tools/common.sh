@@ -17,7 +17,7 @@ found_here() {
     local name
     printf '%s\n' "${CC-}" "${CFLAGS-}" "${CPPFLAGS-}" "${LDFLAGS-}" "$(meson --version)" "$(${CC:-cc} --version 2>&1 | head -n 1)"
     for name in mpicc mpirun; do readlink -f "$(command -v $name)"; done
-    for name in ompi-c mpich mpi-c mpi hdf5-openmpi hdf5-mpich hdf5-mpi hdf5 openblas openblas-lapack lapack \
+    for name in ompi-c mpich mpi-c mpi hdf5-openmpi hdf5-mpich hdf5-mpi hdf5 scalapack-openmpi scalapack-mpich scalapack openblas openblas-lapack lapack \
         yaml-0.1 jansson libxxhash zlib libarchive cmocka; do
         printf '%s: %s\n' $name "$(pkg-config --modversion $name 2>/dev/null) $(pkg-config --cflags --libs $name 2>/dev/null)"
     done

@@ -46,9 +46,11 @@ has() {
     openmpi-bin) command -v mpirun ;;
     libopenblas-dev) pc openblas ;;
     libhdf5-openmpi-dev) parallel hdf5-openmpi hdf5-mpi hdf5 ;;
+    libscalapack-openmpi-dev) pc scalapack-openmpi scalapack ;;
     libmpich-dev) pc mpich ;;
     mpich) command -v mpirun.mpich ;;
     libhdf5-mpich-dev) parallel hdf5-mpich ;;
+    libscalapack-mpich-dev) pc scalapack-mpich scalapack ;;
     libyaml-dev) pc yaml-0.1 ;;
     libjansson-dev) pc jansson ;;
     libxxhash-dev) pc libxxhash ;;
@@ -77,6 +79,7 @@ module_of() {
     mpich | libmpich-dev) echo mpich ;;
     libopenblas-dev) echo openblas ;;
     *hdf5*) echo "hdf5 (built for MPI)" ;;
+    *scalapack*) echo scalapack ;;
     libyaml-dev) echo libyaml ;;
     libjansson-dev) echo jansson ;;
     libxxhash-dev) echo xxhash ;;
@@ -102,7 +105,7 @@ may_install() {
 apt() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -qq "$@"; }
 
 need="gcc libc6-dev meson ninja-build pkg-config libopenmpi-dev openmpi-bin libopenblas-dev
-libhdf5-openmpi-dev libyaml-dev libjansson-dev librandom123-dev libxxhash-dev
+libhdf5-openmpi-dev libscalapack-openmpi-dev libyaml-dev libjansson-dev librandom123-dev libxxhash-dev
 zlib1g-dev libarchive-dev uthash-dev"
 [ $mpi = openmpi ] || need=$(echo "$need" | sed 's/openmpi-bin/mpich/; s/openmpi/mpich/g')
 [ $tests = 0 ] || need="$need libcmocka-dev hdf5-tools"

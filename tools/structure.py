@@ -5,10 +5,10 @@ returns (path, line, what)."""
 import re
 
 # Folders of src, lower ones first, and what each stands upon; what those stand upon, it may use too.
-# To come: "linalg": ["comm"], and "discover": ["linalg", "model", "store", "metrics"].
 FOLDERS = {
     "base": [],
     "comm": ["base"],
+    "linalg": ["comm"],
     "config": ["comm"],
     "hdf5": ["comm"],
     "anndata": ["hdf5"],
@@ -30,6 +30,7 @@ FOLDERS = {
     "evaluate": ["blend", "formats"],
     "impute": ["blend", "writer"],
     "query": ["blend", "source"],
+    "screen": ["blend", "source"],
     "simulate": ["writer"],
     "inspect": ["blend", "writer"],
     "networks": ["formats"],
@@ -37,7 +38,8 @@ FOLDERS = {
     "forecast": ["bench"],
     "options": ["blend", "writer"],
     "cli_data": ["options", "import", "inspect", "simulate", "networks"],
-    "cli": ["cli_data", "run", "evaluate", "forecast", "query", "export"],
+    "discover": ["linalg", "blend", "writer"],
+    "cli": ["cli_data", "run", "evaluate", "forecast", "query", "export", "screen", "discover"],
 }
 # They know no other ranks.
 ALONE = {"base", "products", "kernel", "metrics"}

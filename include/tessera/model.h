@@ -66,6 +66,9 @@ double tess_model_working_bytes(const struct tess_model *model, int64_t rows);
 /* "bfloat16" if any member predicts with such operands, else "float32". Local. */
 const char *tess_model_precision(const struct tess_model *model);
 void tess_model_release(struct tess_model *model);
+/* The first member that was not trained on this store, split so; NULL: all were. Local. */
+const struct tess_model *tess_model_trained_elsewhere(const struct tess_model *model,
+                                                      uint64_t store_hash, uint64_t split_hash);
 
 /* Rows to predict: combination i's members are member[first[i] .. first[i + 1]), ascending. */
 struct tess_rows {

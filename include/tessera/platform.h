@@ -3,6 +3,7 @@
 #define TESSERA_PLATFORM_H
 
 #include <mpi.h>
+#include <stdint.h>
 
 struct tess_error;
 
@@ -19,6 +20,10 @@ void tess_platform_choose(char **argv);
 const char *tess_platform_better_core(const char *core, int has_avx2, int has_avx512);
 /* Kernels in use, for checkpoints and messages ("SkylakeX"). */
 const char *tess_platform_blas_core(void);
+
+/* So many threads of OpenMP from now on; 0: as OMP_NUM_THREADS says, else one, since launchers
+ * place ranks, and OpenMP's own default would give each rank all cores. Local. */
+void tess_platform_threads(int64_t n);
 
 /* Bytes of memory that this process has, or at most ever had; 0 where the system does not say.
  * Local.

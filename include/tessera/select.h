@@ -33,4 +33,9 @@ int tess_select(const struct tess_choice *choice, const struct tess_strings *giv
 int tess_select_names(const struct tess_choice *choice, const struct tess_strings *names,
                       struct tess_sets *sets, int64_t *place, struct tess_error *error);
 
+/* The same of a file of pairs, one a line with a tab or '+' between the two. TESS_EDATA for what is
+ * no pair. */
+int tess_select_pairs(const struct tess_choice *choice, const char *path, struct tess_sets *sets,
+                      struct tess_error *error);
+
 #endif

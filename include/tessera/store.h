@@ -12,6 +12,7 @@
 #include "tessera/index.h"
 
 #include <stdint.h>
+#include <sys/stat.h>
 
 #define TESS_STORE_FOLDS 8 /* at most so many parts keep the replicates of an experiment */
 
@@ -26,6 +27,7 @@ struct tess_store_block { /* values under one checksum, verified */
 
 struct tess_store {
     struct tess_h5 h5;
+    struct stat about; /* of the file, when this rank opened it */
     struct tess_index index; /* own */
     struct tess_commit commit; /* while writing */
     MPI_Comm comm; /* borrowed */
@@ -69,6 +71,9 @@ int tess_store_read_folds(const struct tess_store *store, int64_t first, int64_t
  * are compressed or in pieces, which 'tessera import' never makes. Local. */
 int tess_store_open_values(const struct tess_store *store, int64_t *place,
                            struct tess_error *error);
+/* Is the file behind such a handle as it was when the store was opened (size, time of its last
+ * change)? TESS_EDATA, TESS_EIO. Local. */
+int tess_store_check_same(const struct tess_store *store, int file, struct tess_error *error);
 /* What such reads cannot: every block that holds a value of the experiments with this split among
  * [first, end) is verified, unless this rank or, after tess_store_share_verified, another one did
  * so before. Local. */

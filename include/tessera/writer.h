@@ -24,6 +24,7 @@
 #include <mpi.h>
 #include <stdint.h>
 
+struct tess_deadline;
 struct tess_error;
 struct tess_h5;
 struct tess_deflated;
@@ -79,14 +80,15 @@ struct tess_writer_note {
 };
 
 /* What rows are put into. `layer` NULL: the matrix itself; "obs/NAME": a column of the rows, one
- * value each; else a layer of that name. */
+ * value each; "obsm/NAME": some values each; else a layer of that name. */
 enum tess_writer_element { TESS_WRITER_FLOAT32, TESS_WRITER_FLOAT16, TESS_WRITER_BYTES };
 struct tess_writer_matrix {
     const char *layer;
     enum tess_writer_element element;
     int64_t n_columns;
 };
-#define TESS_WRITER_OBS "obs/" /* what the name of a column begins with */
+#define TESS_WRITER_OBS  "obs/" /* what the name of a column begins with */
+#define TESS_WRITER_OBSM "obsm/" /* and that of a matrix beside the main one */
 
 /* Rows [first, first + n) of a sparse matrix: indptr (n + 1) from 0; the first of their values is
  * number `first_value` of all. */
@@ -185,6 +187,9 @@ struct tess_writer_shape {
     int64_t n_rows, n_readouts;
     unsigned parts; /* those of tess_writer_part that will be used */
     struct tess_writer_packing packing; /* only with `again` */
+    /* When putting together what is packed must be over, as signals do: TESS_EINTERRUPTED. NULL:
+     * never. Borrowed */
+    const struct tess_deadline *deadline;
     struct tess_writer_times
         *times; /* filled in by tess_writer_finish; NULL: nobody asks. Borrowed */
     /* NULL: in one go; an output that is there is replaced. Borrowed until the writer is open */
@@ -200,6 +205,7 @@ struct tess_writer {
     int64_t n_rows, n_readouts;
     unsigned parts;
     struct tess_writer_packing packing;
+    const struct tess_deadline *deadline; /* borrowed; NULL */
     struct tess_deflated *deflated; /* what deflating takes; NULL: nothing yet; own */
     struct tess_writer_times *times; /* borrowed; NULL */
     struct tess_unfinished *unfinished; /* rank 0, if it is written in several goes; own */
@@ -277,6 +283,9 @@ int tess_writer_define_marks(struct tess_writer *writer, const char *layer,
                              struct tess_error *error);
 /* A column of the rows, "obs/NAME", of float32: its values are put as rows of one. */
 int tess_writer_define_column(struct tess_writer *writer, const char *layer,
+                              struct tess_error *error);
+/* Several values of float32 of each row, "obsm/NAME". */
+int tess_writer_define_places(struct tess_writer *writer, const char *layer, int64_t n_columns,
                               struct tess_error *error);
 /* Rows [first, first + n) of one of these, as their type is; every row once. They may be written
  * while the caller goes on: `value` is borrowed until tess_writer_wait or tess_writer_settle. Not

@@ -1,10 +1,12 @@
 /* platform.c -- choosing OpenBLAS's kernels, and how threads wait. */
 #include "tessera/platform.h"
 
+#include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
 
 #include <cblas.h>
+#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,4 +92,12 @@ double tess_platform_memory(int peak)
     if (file)
         fclose(file);
     return bytes;
+}
+
+void tess_platform_threads(int64_t n)
+{
+    if (n > 0)
+        omp_set_num_threads(tess_int(n));
+    else if (!getenv("OMP_NUM_THREADS"))
+        omp_set_num_threads(1);
 }

@@ -74,10 +74,11 @@ static int is_store(const struct tess_call *call, struct tess_error *error)
 static int compare_hashes(const struct inputs *inputs, const char *named, struct tess_error *error)
 {
     const struct tess_index *index = &inputs->store.index;
-    const struct tess_model *other = inputs->has_model ? &inputs->model : NULL;
+    const struct tess_model *other =
+        inputs->has_model
+            ? tess_model_trained_elsewhere(&inputs->model, index->hash, index->split_hash)
+            : NULL;
 
-    while (other && index->hash == other->store_hash && index->split_hash == other->split_hash)
-        other = other->next; /* each member of an ensemble */
     if (!other)
         return TESS_OK;
     if (!named)

@@ -21,10 +21,11 @@
 #include <string.h>
 
 static const struct tess_command *const commands[] = {
-    &tess_command_check,   &tess_command_import, &tess_command_split,    &tess_command_info,
-    &tess_command_verify,  &tess_command_train,  &tess_command_evaluate, &tess_command_impute,
-    &tess_command_predict, &tess_command_export, &tess_command_network,  &tess_command_simulate,
-    &tess_command_plan,    &tess_command_bench,
+    &tess_command_check,   &tess_command_import,  &tess_command_split,    &tess_command_info,
+    &tess_command_verify,  &tess_command_train,   &tess_command_evaluate, &tess_command_impute,
+    &tess_command_predict, &tess_command_export,  &tess_command_embed,    &tess_command_neighbors,
+    &tess_command_screen,  &tess_command_network, &tess_command_simulate, &tess_command_plan,
+    &tess_command_bench,
 };
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
 
@@ -137,7 +138,8 @@ int main(int argc, char **argv)
             return print_help(stdout), 0;
         else if (strcmp(argv[at], "--version") == 0)
             return tess_platform_choose(argv), tess_version_print(stdout),
-                   printf("unit: %s\n", tess_unit_name(tess_unit())), 0;
+                   printf("ScaLAPACK: %s\nunit: %s\n", TESS_SCALAPACK, tess_unit_name(tess_unit())),
+                   0;
         else
             break;
     }

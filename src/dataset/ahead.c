@@ -8,7 +8,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* In values. Within a page the disk reads what lies between anyway, and a call costs as much as
@@ -35,7 +34,6 @@ struct tess_ahead {
     const struct tess_dataset *dataset; /* borrowed */
     int file;
     int64_t place; /* byte of the file at which values begin */
-    struct stat about; /* as it was when it was opened */
     int scaled;
     size_t room;
     struct span *span; /* own */
@@ -278,9 +276,7 @@ struct tess_ahead *tess_ahead_open(const struct tess_dataset *dataset, struct te
     pthread_cond_init(&ahead->more, NULL);
     pthread_cond_init(&ahead->less, NULL);
     ahead->file = tess_store_open_values(dataset->store, &ahead->place, error);
-    if (ahead->file >= 0 && fstat(ahead->file, &ahead->about) < 0)
-        tess_error_set(error, TESS_EIO, "%s: %s", dataset->store->h5.path, strerror(errno));
-    if (error->code != TESS_OK) {
+    if (ahead->file < 0 || tess_store_check_same(dataset->store, ahead->file, error) != TESS_OK) {
         tess_ahead_release(ahead);
         return NULL;
     }
@@ -302,24 +298,14 @@ void tess_ahead_add(struct tess_ahead *ahead, const struct tess_reads *reads)
     }
 }
 
-/* What was verified is what is read. */
+/* What was verified is what is read: asked before the reads, which need not be made of another
+ * file, and after them, before what they brought is used. */
 static void compare_file(struct tess_ahead *ahead)
 {
-    const char *path = ahead->dataset->store->h5.path;
-    const struct stat *was = &ahead->about;
-    struct stat now;
+    const struct tess_store *store = ahead->dataset->store;
 
-    if (tess_fail_here(&ahead->error, path))
-        return;
-    if (fstat(ahead->file, &now) < 0)
-        tess_error_set(&ahead->error, TESS_EIO, "%s: values cannot be read any more: %s", path,
-                       strerror(errno));
-    else if (now.st_size != was->st_size || now.st_mtim.tv_sec != was->st_mtim.tv_sec ||
-             now.st_mtim.tv_nsec != was->st_mtim.tv_nsec)
-        tess_error_set(&ahead->error, TESS_EDATA,
-                       "%s: was changed while the training reads it: with data.streaming it must "
-                       "stay as it is until the end; run the same command again to go on",
-                       path);
+    if (!tess_fail_here(&ahead->error, store->h5.path))
+        tess_store_check_same(store, ahead->file, &ahead->error);
 }
 
 void tess_ahead_start(struct tess_ahead *ahead, int scaled)
@@ -342,6 +328,8 @@ int tess_ahead_finish(struct tess_ahead *ahead, struct tess_error *error)
         ;
     while (ahead->done < ahead->started)
         pthread_cond_wait(&ahead->less, &ahead->lock);
+    if (ahead->started > 0)
+        compare_file(ahead);
     if (ahead->error.code != TESS_OK)
         tess_error_set(error, ahead->error.code, "%s", ahead->error.text);
     pthread_mutex_unlock(&ahead->lock);

@@ -11,6 +11,7 @@
 #include "tessera/clock.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
+#include "tessera/platform.h"
 #include "tessera/store.h"
 #include "tessera/writer.h"
 
@@ -148,6 +149,7 @@ static struct tess_writer_shape shape_of(struct imputation *work,
                                       .n_readouts = work->readout.n,
                                       .parts = tess_imputation_parts(work->impute),
                                       .packing = tess_imputation_packing(work),
+                                      .deadline = &work->deadline,
                                       .times = &work->times.file,
                                       .again = again};
 }
@@ -292,10 +294,7 @@ int tess_impute_write(const struct tess_impute *impute, MPI_Comm comm, struct te
 
     MPI_Comm_rank(comm, &rank);
     tess_deadline_set(&work.deadline, impute->time_limit);
-    if (impute->threads > 0)
-        omp_set_num_threads(tess_int(impute->threads));
-    else if (!getenv("OMP_NUM_THREADS"))
-        omp_set_num_threads(1);
+    tess_platform_threads(impute->threads);
     if (open_work(&work, rank, comm, error) == TESS_OK && impute->dry_run) {
         if (rank == 0 && !impute->directory && !impute->plan)
             tell_unfinished(&work, error);

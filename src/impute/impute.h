@@ -198,11 +198,8 @@ int tess_imputation_write_notes(const struct imputation *work, struct tess_write
 /* The store that is named, or that the model was trained on; says why if it cannot be used. Then
  * its training combinations among the rows. On rank 0; local. */
 struct tess_store;
-struct tess_index;
 int tess_imputation_open_store(struct imputation *work, struct tess_store *store,
                                struct tess_error *error);
-/* Are values and split of a store those that all members were trained on? Local. */
-int tess_imputation_is_trained_on(const struct imputation *work, const struct tess_index *index);
 void tess_imputation_add_combinations(struct imputation *work, const struct tess_store *store);
 
 /* How many matrices there will be: n_matrices, first by the files that are there, and once the

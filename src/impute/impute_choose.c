@@ -69,43 +69,18 @@ static int choose_all_pairs(struct imputation *work, struct tess_error *error)
     return error->code;
 }
 
-/* Lines "A<TAB>B" become "A+B", which a combination is read from anyway. */
-static int choose_pairs(struct imputation *work, const char *path, struct tess_error *error)
-{
-    struct tess_choice choice = tess_imputation_choice(work, TESS_TABLE_P);
-    struct tess_sets *sets = &work->perturbation;
-    struct tess_strings line = {0};
-    int64_t *place = NULL;
-
-    if (tess_strings_read(&line, path, error) == TESS_OK) {
-        place = TESS_NEW(int64_t, line.n);
-        for (size_t i = 0; i < line.n; i++)
-            for (char *c = line.item[i]; *c; c++)
-                *c = *c == '\t' ? '+' : *c;
-        tess_select_names(&choice, &line, sets, place, error);
-    }
-    for (size_t i = 0; i < line.n && error->code == TESS_OK; i++)
-        if (sets->first[place[i] + 1] - sets->first[place[i]] != 2)
-            tess_error_set(error, TESS_EDATA,
-                           "%s: '%s' is no pair: give two different perturbations beside control "
-                           "in each line, with a tab or '+' between them",
-                           path, line.item[i]);
-    tess_free(place);
-    tess_strings_release(&line);
-    return error->code;
-}
-
 int tess_imputation_choose(struct imputation *work, const struct tess_store *store,
                            struct tess_error *error)
 {
     const struct tess_impute *impute = work->impute;
-    struct tess_choice context = tess_imputation_choice(work, TESS_TABLE_C),
+    struct tess_choice perturbation = tess_imputation_choice(work, TESS_TABLE_P),
+                       context = tess_imputation_choice(work, TESS_TABLE_C),
                        readout = tess_imputation_choice(work, TESS_TABLE_R);
 
     if (impute->triples)
         tess_imputation_read_triples(work, impute->triples, error);
     else if (impute->pairs && strcmp(impute->pairs, TESS_IMPUTE_ALL) != 0)
-        choose_pairs(work, impute->pairs, error);
+        tess_select_pairs(&perturbation, impute->pairs, &work->perturbation, error);
     else if (choose_perturbations(work, store, error) == TESS_OK && impute->pairs)
         choose_all_pairs(work, error);
     if (error->code == TESS_OK && !impute->triples)

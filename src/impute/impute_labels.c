@@ -4,6 +4,7 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/target.h"
 #include "tessera/writer.h"
 
 #include <string.h>
@@ -13,15 +14,12 @@ static const char *const type_names[] = {"single", "combination", "control"};
 enum trained { HERE, ELSEWHERE, NEVER };
 static const char *const trained_names[] = {"here", "elsewhere", "never"};
 
-/* What stands for a component in the perturbation's name: its symbol, or what was hit by it, which
- * is what follows the symbol's last '_' or ':'. */
+/* What stands for a component in the perturbation's name: its symbol, or what was hit by it. */
 static const char *part_of(const struct imputation *work, int64_t component, int target)
 {
-    const char *symbol = work->model.perturbation.symbol[component], *from = symbol;
+    const char *symbol = work->model.perturbation.symbol[component];
 
-    for (const char *c = symbol; target && *c; c++)
-        from = (*c == '_' || *c == ':') && c[1] ? c + 1 : from;
-    return from;
+    return target ? tess_target_name(symbol) : symbol;
 }
 
 /* "A+B" of a perturbation, which has room; its length. `out` NULL: the length alone. */

@@ -43,7 +43,8 @@ int tess_imputation_open_measured(struct imputation *work, MPI_Comm comm, struct
         return error->code;
     measured->is_open = 1;
     if (work->impute->keep && !work->impute->store &&
-        !tess_imputation_is_trained_on(work, &measured->store.index))
+        tess_model_trained_elsewhere(&work->model, measured->store.index.hash,
+                                     measured->store.index.split_hash))
         return tess_error_set(
             error, TESS_EDATA,
             "%s: its values or its split have changed since the model was trained "

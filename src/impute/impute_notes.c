@@ -59,15 +59,6 @@ int tess_imputation_write_notes(const struct imputation *work, struct tess_write
     return error->code;
 }
 
-int tess_imputation_is_trained_on(const struct imputation *work, const struct tess_index *index)
-{
-    const struct tess_model *member = &work->model;
-
-    while (member && index->hash == member->store_hash && index->split_hash == member->split_hash)
-        member = member->next;
-    return member == NULL;
-}
-
 int tess_imputation_open_store(struct imputation *work, struct tess_store *store,
                                struct tess_error *error)
 {
@@ -81,7 +72,8 @@ int tess_imputation_open_store(struct imputation *work, struct tess_store *store
             work->model.path);
     if (tess_store_open(store, path, MPI_COMM_SELF, &mine) != TESS_OK)
         return tess_error_set(error, mine.code, "%s", mine.text);
-    work->marks.other = !tess_imputation_is_trained_on(work, &store->index);
+    work->marks.other = tess_model_trained_elsewhere(&work->model, store->index.hash,
+                                                     store->index.split_hash) != NULL;
     if (work->marks.other)
         tess_warn(
             "%s is not what %s was trained on, or its split has changed since: 'observed' says "

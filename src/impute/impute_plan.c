@@ -170,6 +170,8 @@ int64_t tess_imputation_unit(const struct imputation *work)
 /* What a rank has, in bytes; doubles alone (they are reduced together). */
 struct memory {
     double program; /* now, with the model; the largest of the ranks */
+    double
+        opening; /* at most until now: symbols, and the store's index, may take more than stays */
     double labels; /* and threads */
     double rows; /* of the table of perturbations, which are read as they are needed and kept */
     double row; /* of blocks, each of their rows */
@@ -185,12 +187,13 @@ static int share(struct imputation *work, struct memory *memory, int64_t tile,
 
     if (given <= 0)
         return TESS_OK;
-    if (fixed > given)
+    if (fmax(fixed, memory->opening) > given)
         return tess_error_set(error, TESS_EUSAGE,
                               "--memory: %.4g MB are too little for a rank, which needs %.4g MB: "
-                              "%.3g of the program with its model, %.3g of labels and threads, "
-                              "%.3g of the smallest blocks",
-                              given / 1e6, fixed / 1e6, memory->program / 1e6, memory->labels / 1e6,
+                              "%.3g of the program with its model (%.3g while it was opened), %.3g "
+                              "of labels and threads, %.3g of the smallest blocks",
+                              given / 1e6, fmax(fixed, memory->opening) / 1e6,
+                              memory->program / 1e6, memory->opening / 1e6, memory->labels / 1e6,
                               memory->row * (double)tile / 1e6);
     left = given - fixed;
     memory->rows = fmin(memory->rows, left / 2);
@@ -215,6 +218,7 @@ int tess_imputation_plan_blocks(struct imputation *work, MPI_Comm comm, struct t
     int64_t tile = tess_imputation_unit(work), most = (work->n_rows + tile - 1) / tile * tile;
     int64_t suits = (tess_rounds_rows(work->readout.n, tile) + tile - 1) / tile * tile;
     struct memory memory = {.program = tess_platform_memory(0),
+                            .opening = tess_platform_memory(1),
                             .labels = LABEL_BYTES + THREAD_BYTES * omp_get_max_threads() +
                                       packing_bytes(work) + tess_blender_growth(&work->blender) +
                                       tess_model_working_bytes(&work->model, TESS_MODEL_ROWS),
@@ -228,12 +232,15 @@ int tess_imputation_plan_blocks(struct imputation *work, MPI_Comm comm, struct t
     share(work, &memory, tile, error);
     if (tess_agree(comm, error) != TESS_OK)
         return error->code;
-    all = memory.program + memory.rows + memory.labels + memory.row * (double)work->block_rows;
+    all = fmax(memory.opening, memory.program + memory.rows + memory.labels +
+                                   memory.row * (double)work->block_rows);
     if (work->impute->plan)
         work->impute->plan->memory = all;
-    tess_info("memory: about %.3g MB a rank: %.3g of the program with its model, %.3g of rows of "
-              "perturbations, %.3g of labels and threads, %.3g of blocks of %lld rows",
-              all / 1e6, memory.program / 1e6, memory.rows / 1e6, memory.labels / 1e6,
-              memory.row * (double)work->block_rows / 1e6, (long long)work->block_rows);
+    tess_info("memory: about %.3g MB a rank: %.3g of the program with its model (%.3g while it was "
+              "opened), %.3g of rows of perturbations, %.3g of labels and threads, %.3g of blocks "
+              "of %lld rows",
+              all / 1e6, memory.program / 1e6, memory.opening / 1e6, memory.rows / 1e6,
+              memory.labels / 1e6, memory.row * (double)work->block_rows / 1e6,
+              (long long)work->block_rows);
     return error->code;
 }

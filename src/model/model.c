@@ -362,6 +362,14 @@ const char *tess_model_precision(const struct tess_model *model)
     return tess_precision_name(model ? TESS_PRECISION_BFLOAT16 : TESS_PRECISION_FLOAT32);
 }
 
+const struct tess_model *tess_model_trained_elsewhere(const struct tess_model *model,
+                                                      uint64_t store_hash, uint64_t split_hash)
+{
+    while (model && store_hash == model->store_hash && split_hash == model->split_hash)
+        model = model->next;
+    return model;
+}
+
 /* A number out of range would read past a table: a bug of the caller, caught in every build. */
 static void check_numbers(const struct tess_model *model, const struct tess_rows *rows,
                           const struct tess_model_columns *columns)

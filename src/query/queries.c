@@ -208,24 +208,25 @@ static double value_bytes(const struct work *work)
 /* How many values may be on their way, and what is left for the model's rows. */
 static int plan_memory(struct work *work, struct tess_error *error)
 {
-    double own[2] = {tess_platform_memory(0),
-                     THREAD_BYTES * omp_get_max_threads() + tess_blender_growth(&work->blender)};
+    double own[3] = {tess_platform_memory(0),
+                     THREAD_BYTES * omp_get_max_threads() + tess_blender_growth(&work->blender),
+                     tess_platform_memory(1)}; /* opening: symbols are there twice for a while */
     double program, given = work->queries->memory, fixed, least, left;
     double width = work->readout.n ? (double)work->readout.n : 1, rows;
 
     /* Of the rank that needs most: rounds are alike on all, whatever their threads. */
-    MPI_Allreduce(MPI_IN_PLACE, own, 2, MPI_DOUBLE, MPI_MAX, work->comm);
+    MPI_Allreduce(MPI_IN_PLACE, own, 3, MPI_DOUBLE, MPI_MAX, work->comm);
     program = own[0];
     fixed = own[0] + own[1] +
             tess_model_working_bytes(&work->model,
                                      work->readout.n ? TESS_MODEL_ROWS : TESS_MODEL_LISTED);
     least = value_bytes(work) * fmax(width * work->n_ranks, 1 << 14);
     left = given - fixed;
-    if (given > 0 && left < least)
+    if (given > 0 && (left < least || given < own[2]))
         return tess_error_set(error, TESS_EUSAGE,
                               "--memory: %.4g MB are too little for a rank, which needs %.4g MB, "
                               "%.3g of them for the program with its model",
-                              given / 1e6, (fixed + least) / 1e6, program / 1e6);
+                              given / 1e6, fmax(fixed + least, own[2]) / 1e6, program / 1e6);
     work->round = ROUND;
     if (given > 0) {
         double on_their_way = fmin(fmax(left / 2, least), ROUND * value_bytes(work));
@@ -439,10 +440,7 @@ int tess_queries_run(const struct tess_queries *queries, MPI_Comm comm, struct t
 
     MPI_Comm_rank(comm, &work.rank);
     MPI_Comm_size(comm, &work.n_ranks);
-    if (queries->threads > 0)
-        omp_set_num_threads(tess_int(queries->threads));
-    else if (!getenv("OMP_NUM_THREADS"))
-        omp_set_num_threads(1);
+    tess_platform_threads(queries->threads);
     tess_progress_init(&progress, "predicting", "lines", 0);
     if (open_work(&work, error) == TESS_OK)
         while (more && do_round(&work, &more, error) == TESS_OK)

@@ -189,3 +189,28 @@ int tess_select_names(const struct tess_choice *choice, const struct tess_string
     tess_free(number);
     return TESS_OK;
 }
+
+/* Lines "A<TAB>B" become "A+B", which a combination is read from anyway. */
+int tess_select_pairs(const struct tess_choice *choice, const char *path, struct tess_sets *sets,
+                      struct tess_error *error)
+{
+    struct tess_strings line = {0};
+    int64_t *place = NULL;
+
+    if (tess_strings_read(&line, path, error) == TESS_OK) {
+        place = TESS_NEW(int64_t, line.n);
+        for (size_t i = 0; i < line.n; i++)
+            for (char *c = line.item[i]; *c; c++)
+                *c = *c == '\t' ? '+' : *c;
+        tess_select_names(choice, &line, sets, place, error);
+    }
+    for (size_t i = 0; i < line.n && error->code == TESS_OK; i++)
+        if (sets->first[place[i] + 1] - sets->first[place[i]] != 2)
+            tess_error_set(error, TESS_EDATA,
+                           "%s: '%s' is no pair: give two different perturbations beside control "
+                           "in each line, with a tab or '+' between them",
+                           path, line.item[i]);
+    tess_free(place);
+    tess_strings_release(&line);
+    return error->code;
+}

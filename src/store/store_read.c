@@ -10,6 +10,7 @@
 #include "tessera/error.h"
 #include "tessera/h5_guard.h"
 
+#include <errno.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -162,14 +163,23 @@ static int check_split(const struct tess_store *store, struct tess_error *error)
     return error->code;
 }
 
+/* What the file is comes first: nothing of it is read before that. */
+static int open_file(struct tess_store *store, const char *path, struct tess_error *error)
+{
+    int looked = stat(path, &store->about);
+
+    if (tess_h5_open(&store->h5, path, MPI_COMM_NULL, 0, error) == TESS_OK && looked < 0)
+        tess_error_set(error, TESS_EDATA, "%s: has just come: start again", path);
+    return error->code;
+}
+
 /* What only rank 0 does: everything is read and judged before anybody else hears of it. */
 static int open_first(struct tess_store *store, const char *path, int any_split,
                       struct tess_error *error)
 {
     uint64_t hash = 0;
 
-    if (tess_h5_open(&store->h5, path, MPI_COMM_NULL, 0, error) != TESS_OK ||
-        read_format(&store->h5, error) != TESS_OK ||
+    if (open_file(store, path, error) != TESS_OK || read_format(&store->h5, error) != TESS_OK ||
         read_index(&store->h5, &store->index, error) != TESS_OK ||
         read_checks(store, 0, error) != TESS_OK || read_checks(store, 1, error) != TESS_OK ||
         read_method(store, error) != TESS_OK ||
@@ -247,7 +257,7 @@ static int open_all(struct tess_store *store, const char *path, int any_split, M
     if (tess_agree(comm, error) == TESS_OK) {
         broadcast_index(store, rank);
         if (rank != 0)
-            tess_h5_open(&store->h5, path, MPI_COMM_NULL, 0, error);
+            open_file(store, path, error);
         tess_agree(comm, error);
     }
     if (error->code != TESS_OK)
@@ -400,6 +410,24 @@ int tess_store_open_values(const struct tess_store *store, int64_t *place, struc
                    "data.streaming to false",
                    store->h5.path, tess_value_names[0]);
     return -1;
+}
+
+int tess_store_check_same(const struct tess_store *store, int file, struct tess_error *error)
+{
+    const struct stat *was = &store->about;
+    struct stat now;
+
+    if (fstat(file, &now) < 0)
+        tess_error_set(error, TESS_EIO, "%s: values cannot be read any more: %s", store->h5.path,
+                       strerror(errno));
+    else if (now.st_dev != was->st_dev || now.st_ino != was->st_ino ||
+             now.st_size != was->st_size || now.st_mtim.tv_sec != was->st_mtim.tv_sec ||
+             now.st_mtim.tv_nsec != was->st_mtim.tv_nsec)
+        tess_error_set(error, TESS_EDATA,
+                       "%s: was changed while the training reads it: with data.streaming it must "
+                       "stay as it is until the end; run the same command again to go on",
+                       store->h5.path);
+    return error->code;
 }
 
 int tess_store_verify_some(const struct tess_store *store, int64_t first, int64_t end, int split,

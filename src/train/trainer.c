@@ -181,12 +181,7 @@ static void begin(struct tess_trainer *trainer, const struct tess_config *config
     trainer->progress.best_score = NAN;
     MPI_Comm_rank(comm, &trainer->rank);
     MPI_Comm_size(comm, &trainer->n_ranks);
-    /* Unless it is asked for, one thread a rank: launchers place ranks, and OpenMP's own default
-     * would give each rank all cores. */
-    if (config->train.threads > 0)
-        omp_set_num_threads(tess_int(config->train.threads));
-    else if (!getenv("OMP_NUM_THREADS"))
-        omp_set_num_threads(1);
+    tess_platform_threads(config->train.threads);
     trainer->n_threads = omp_get_max_threads();
 }
 
@@ -298,8 +293,8 @@ int tess_trainer_pretend(struct tess_trainer *trainer, int rank, int n_ranks, in
     return error->code;
 }
 
-/* Values are read as they are needed from what is verified now, most of it by the statistics. The
- * handle comes first: from then on changes of the file are noticed. */
+/* Values are read as they are needed from what is verified now, most of it by the statistics:
+ * changes of the file since it was opened are noticed. */
 static int check_values(struct tess_trainer *trainer, int64_t first, int64_t end,
                         struct tess_error *error)
 {

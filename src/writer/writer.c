@@ -201,6 +201,7 @@ int tess_writer_open(struct tess_writer *writer, const char *path,
                                    .n_readouts = shape->n_readouts,
                                    .parts = shape->parts,
                                    .packing = shape->packing,
+                                   .deadline = shape->deadline,
                                    .times = shape->times};
     if (check_type(type, path, shape->parts, error) != TESS_OK)
         return error->code;
@@ -319,6 +320,13 @@ int tess_writer_define_column(struct tess_writer *writer, const char *layer,
                               struct tess_error *error)
 {
     return define(writer, &(struct tess_writer_matrix){layer, TESS_WRITER_FLOAT32, 1}, error);
+}
+
+int tess_writer_define_places(struct tess_writer *writer, const char *layer, int64_t n_columns,
+                              struct tess_error *error)
+{
+    return define(writer, &(struct tess_writer_matrix){layer, TESS_WRITER_FLOAT32, n_columns},
+                  error);
 }
 
 int tess_writer_put_rows(struct tess_writer *writer, const char *layer, int64_t first, int64_t n,

@@ -192,7 +192,8 @@ struct assembly {
     char *bytes; /* of a chunk, or of labels; own */
     struct tess_commit whole;
     struct tess_progress progress;
-    int64_t done; /* chunks */
+    struct tess_deadline deadline; /* the writer's, as if it had not been looked at before */
+    int64_t done, n; /* chunks */
 };
 
 /* n bytes at `at` of the part, all or none. */
@@ -259,6 +260,21 @@ static int copy_chunk(struct assembly *assembly, const struct tess_writer_place 
                                 error);
 }
 
+/* Asked after each chunk but the last. */
+static int check_time(struct assembly *assembly, struct tess_error *error)
+{
+    const char *why = tess_preempt_signal()                        ? "a signal"
+                      : tess_deadline_over(&assembly->deadline, 0) ? "the time limit"
+                                                                   : NULL;
+
+    if (why && assembly->done < assembly->n)
+        tess_error_set(error, TESS_EINTERRUPTED,
+                       "stopped by %s when all rows were saved and the whole file was being put "
+                       "together: run the same command again to go on",
+                       why);
+    return error->code;
+}
+
 static int copy_matrix(struct assembly *assembly, const struct tess_h5 *h5,
                        const struct tess_writer_place *matrix, struct tess_error *error)
 {
@@ -269,11 +285,10 @@ static int copy_matrix(struct assembly *assembly, const struct tess_h5 *h5,
 
     tess_h5_packed_open(&to, h5, matrix->dataset, &shape, error);
     for (int64_t c = 0; c * matrix->chunk_rows < rows && error->code == TESS_OK; c++) {
-        if (copy_chunk(assembly, matrix, c, &to, error) == TESS_OK && tess_preempt_signal())
-            tess_error_set(error, TESS_EINTERRUPTED,
-                           "stopped by a signal when all rows were saved and the whole file was "
-                           "being put together: run the same command again to go on");
+        copy_chunk(assembly, matrix, c, &to, error);
         tess_progress_show(&assembly->progress, ++assembly->done);
+        if (error->code == TESS_OK)
+            check_time(assembly, error);
     }
     tess_h5_packed_close(&to);
     return error->code;
@@ -307,12 +322,14 @@ static int64_t count_chunks(const struct tess_writer *writer)
 /* Rank 0: the new commit is of the same output, as that was when the writer was opened. */
 static int assemble(struct tess_writer *writer, struct tess_error *error)
 {
-    struct assembly assembly = {.writer = writer};
+    struct assembly assembly = {.writer = writer, .n = count_chunks(writer)};
     char *aside = tess_format("%s." TESS_UNFINISHED_DEFLATED, writer->unfinished->part);
 
     assembly.part = open(writer->unfinished->part, O_RDONLY | O_CLOEXEC);
     assembly.bytes = TESS_NEW(char, buffers_of(writer)->room + CHUNK_BYTES);
-    tess_progress_init(&assembly.progress, "putting together", "chunks", count_chunks(writer));
+    tess_progress_init(&assembly.progress, "putting together", "chunks", assembly.n);
+    if (writer->deadline)
+        assembly.deadline.at = writer->deadline->at;
     if (assembly.part < 0)
         tess_error_set(error, TESS_EIO, "%s: %s", writer->unfinished->part, strerror(errno));
     else if (tess_commit_open_kept(&assembly.whole, writer->commit.path, aside, error) == TESS_OK &&

@@ -222,10 +222,15 @@ static int write_note(struct tess_writer *writer, const char *path,
     return error->code;
 }
 
-/* "X", "layers/NAME" or "obs/NAME"; own. */
+static int begins(const char *layer, const char *with)
+{
+    return layer && strncmp(layer, with, strlen(with)) == 0;
+}
+
+/* "X", "layers/NAME", "obs/NAME" or "obsm/NAME"; own. */
 static char *matrix_path(const char *layer)
 {
-    if (layer && strncmp(layer, TESS_WRITER_OBS, strlen(TESS_WRITER_OBS)) == 0)
+    if (begins(layer, TESS_WRITER_OBS) || begins(layer, TESS_WRITER_OBSM))
         return tess_strdup(layer);
     return layer ? tess_format("layers/%s", layer) : tess_strdup("X");
 }
@@ -238,7 +243,7 @@ static int define_matrix(struct tess_writer *writer, const struct tess_writer_ma
 
     if (tess_writer_h5_define(writer, &file->h5, path, matrix, error) == TESS_OK)
         encode(&file->h5, path, "array", "0.2.0", error);
-    if (matrix->layer && strcmp(path, matrix->layer) == 0)
+    if (begins(matrix->layer, TESS_WRITER_OBS))
         tess_strings_add(&file->column[TESS_WRITER_ROWS], path + strlen(TESS_WRITER_OBS));
     tess_free(path);
     return error->code;

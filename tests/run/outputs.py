@@ -85,6 +85,8 @@ def refused():
     yield ["impute", run, "-p", "@sums.h5ad.sum", "-o", "sums.h5ad"], "input"
     yield ["impute", run, "-o", "folder.h5ad"], "directory"
     yield ["predict", run, "genes.txt", "-o", "genes.txt"], "input"
+    yield ["embed", run, "-o", "folder.h5ad"], "directory"
+    yield ["neighbors", run, "--of", "@genes.txt", "-o", "genes.txt", "--force"], "input"
     yield ["predict", run, "split.tsv", "-o", "split.tsv", "--force"], "input"
     yield ["simulate", *SMALL, "-o", "a.h5ad", "--truth", "./a.h5ad"], "same file"
     yield ["simulate", *SMALL, "-o", "place", "--truth", "a.h5ad"], "directory"

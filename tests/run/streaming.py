@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """data.streaming: values are read from the store when they are needed. The same bits as in memory, on any ranks, resumed
-or not, and where sessions of one run differ in it; a store that is cut short, changed or compressed ends the training on all ranks with a sentence, and what was saved
-goes on.
+or not, and where sessions of one run differ in it; a store that is cut short, changed, unreadable or compressed ends the training on all
+ranks with a sentence, and what was saved goes on.
 
+usage: streaming.py TESSERA SOURCE_FOLDER FAIL_READS
 TESS_TEST_LONG=1: a store four times as large as the memory that a rank takes."""
 import glob
 import os
@@ -22,9 +23,12 @@ import small_store
 import training
 
 tessera = os.path.abspath(sys.argv[1])
+fail_reads = os.path.abspath(sys.argv[3])  # reads fail once the file "broken" is there
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
 os.environ.setdefault("OPENBLAS_CORETYPE", "HASWELL")
+# With sanitizers: what libraries of MPI keep to the end is none of ours, and fail_reads comes before them.
+os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0:verify_asan_link_order=0"
 small_store.write(tessera, "small.prc.h5", small_store.rows())
 small_store.write(tessera, "single.prc.h5", [row for row in small_store.rows() if list(row[3]) == ["viability"]])
 SETTINGS = {"data.store": "small.prc.h5", "model.embedding_dim": 6, "model.hidden_dim": 37, "model.layers": 2, "train.epochs": 3,
@@ -113,20 +117,66 @@ train("packed", 1, streaming=False, **{"data.store": "packed.prc.h5"})
 # Reading fails midway, on one rank or on all: one sentence, no rank waits, and the run goes on once the store is back.
 training.write_config("config.yaml", {**SETTINGS, **RUNS["mlp-tiles"], "train.epochs": 12})
 train("straight")
-for ranks, what in (1, "cut"), (3, "cut"), (2, "changed"):
-    run = f"{what}-{ranks}"
-    started = start(run, ranks, **{"checkpoint.minutes": 1e-9})
-    assert training.wait_for(lambda: glob.glob(f"{run}/checkpoint-*.h5") or started.over()) and started.hold(), started.read()
+
+
+def spoil(what):
+    """Of what is read from now on; the place is the last value's, which every epoch needs."""
     if what == "cut":
         os.truncate("small.prc.h5", place + 400)
+    elif what == "broken":
+        pathlib.Path("broken").touch()
     else:
-        os.utime("small.prc.h5")
-    started.go_on()
-    assert started.wait() == 65, started.text
-    assert started.text.count("error: small.prc.h5: ") == 1 and "while the training reads it" in started.text, started.text
+        with open("small.prc.h5", "r+b") as file:
+            file.seek(place + 4 * (n_values - 1))
+            file.write(b"\0\0\200?")
+
+
+def mend():
     pathlib.Path("small.prc.h5").write_bytes(store)
+    pathlib.Path("broken").unlink(missing_ok=True)
+
+
+for ranks, what in (1, "cut"), (3, "cut"), (2, "changed"), (1, "broken"), (3, "broken"):
+    run = f"{what}-{ranks}"
+    preload = {"LD_PRELOAD": fail_reads, "FAIL_READS": os.path.abspath("broken"), "FAIL_READS_RANK": str(ranks - 1)}
+    started = start(run, ranks, **{"checkpoint.minutes": 1e-9}, environment=preload if what == "broken" else None)
+    assert training.wait_for(lambda: glob.glob(f"{run}/checkpoint-*.h5") or started.over()) and started.hold(), started.read()
+    spoil(what)
+    started.go_on()
+    code, said = (74, "values cannot be read any more: Input/output error") if what == "broken" else (65, "while the training reads it")
+    assert started.wait() == code, started.text
+    assert started.text.count("error: small.prc.h5: ") == 1 and said in started.text, started.text
+    mend()
     train(run, 2)
     assert not training.differences("straight", run), run
+
+
+
+def opened(started):
+    """Has rank 0, which is stopped, the store open?"""
+    stopped = [pid for pid in started.pids() if training.state_of(pid) == "T"]
+    files = [os.path.join(f"/proc/{pid}/fd", name) for pid in stopped for name in os.listdir(f"/proc/{pid}/fd")]
+    return any(os.path.exists(file) and os.path.samefile(file, "small.prc.h5") for file in files)
+
+
+# Changed between the opening of the store and the first step: noticed, wherever rank 0 is then.
+for ranks, every in (1, 6), (3, 17):
+    noticed, call = 0, 1
+    while True:
+        started = start("early", ranks, arguments=["--fresh", "--time-limit", "0.00001"], environment={"TESS_STOP_AT": str(call)})
+        assert training.wait_for(lambda: started.over() or any(training.state_of(pid) == "T" for pid in started.pids())), started.read()
+        at_work = opened(started)
+        os.utime("small.prc.h5")
+        started.go_on()
+        if started.wait() == 75 and noticed:
+            break  # after the last read
+        assert started.process.returncode == (65 if at_work else 75), (call, started.text)
+        if at_work:
+            assert started.text.count("error: small.prc.h5: ") == 1 and "while the training reads it" in started.text, started.text
+        noticed += at_work
+        call += every
+    assert noticed > 1 and "stopped by the time limit" in started.text, (noticed, started.text)
+
 # Four times as large as what a rank takes for an epoch with its validation and the comparison with the baselines.
 if os.environ.get("TESS_TEST_LONG"):
     subprocess.run([tessera, "simulate", "-q", "-o", "large.prc.h5", "--perturbations", "40000", "--readouts", "4000", "--contexts", "2"],

@@ -264,6 +264,8 @@ def commands():
     queries, answers = place / "queries.tsv", place / "answers.tsv"
     queries.write_text("".join(f"{c}\t{p}\tR{r}\n" for c in ("C1", "C2") for p in ("P01", "P02") for r in (1, 2, 3)))
     yield Command("predict", 2, ["predict", run, queries, "-o", answers, "--unknown", "nan"])
+    yield Command("embed", 2, ["embed", run, "-o", place / "tables.h5ad"])
+    yield Command("neighbors", 2, ["neighbors", run, "-o", place / "near.tsv"])
     yield Command("network", 3, ["network", "infer", kept, "-c", "C1", "-o", place / "edges.tsv"])
     yield Command("plan", 2, ["plan", run, "--rate", "1e6", "--json", place / "plan.json"])
     yield Command("evaluate predictions", 2, ["evaluate", kept, "--predictions", guess, "--resamples", "10"])

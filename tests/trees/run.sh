@@ -115,7 +115,7 @@ nothing_allowed() { # SUITE: a user who is not root, where there is no sudo
             bash -c 'cd ~/tessera && '"$first"
     [ $? = 1 ] || { echo "its exit code is not 1"; return 1; }
     for package in gcc libc6-dev meson ninja-build pkg-config openmpi-bin libopenmpi-dev libopenblas-dev libhdf5-openmpi-dev \
-        libyaml-dev libjansson-dev libxxhash-dev librandom123-dev uthash-dev zlib1g-dev libarchive-dev; do
+        libscalapack-openmpi-dev libyaml-dev libjansson-dev libxxhash-dev librandom123-dev uthash-dev zlib1g-dev libarchive-dev; do
         grep -q "packages (Debian, Ubuntu):.* $package\b" "$work/$1-user.log" || { echo "$package is not named"; return 1; }
     done
 }

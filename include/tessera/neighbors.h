@@ -1,0 +1,40 @@
+/* neighbors.h -- which perturbations a model holds for alike: nearest neighbours by cosine, and how
+ * well they find pairs that are known. */
+#ifndef TESSERA_NEIGHBORS_H
+#define TESSERA_NEIGHBORS_H
+
+#include "tessera/text.h"
+
+#include <mpi.h>
+#include <stdint.h>
+
+struct tess_error;
+struct tess_model;
+
+enum tess_neighbors_center {
+    TESS_NEIGHBORS_BY_TYPE, /* less the mean of the trained ones of a type (target.h) */
+    TESS_NEIGHBORS_BY_ALL,
+    TESS_NEIGHBORS_AS_IS
+};
+
+struct tess_neighbors { /* all borrowed */
+    const struct tess_strings *of; /* whose; empty: all that were trained */
+    const char *type, *among; /* of whom, and among whom; NULL: any but control */
+    int64_t k; /* how many of each */
+    int raw; /* the rows themselves, not what the network sees of them */
+    int center; /* enum tess_neighbors_center */
+    const char *pairs; /* a table of known pairs, which are scored in place of listing; NULL */
+    int64_t resamples; /* and permutations */
+    const char *output; /* NULL: standard output */
+    int force; /* a file that is there is replaced */
+};
+#define TESS_NEIGHBORS_MOST 1000 /* of k */
+
+/* The likeness of two is the mean of the members' cosines. Lists are the same bits on any number of
+ * ranks; memory is bounded, whatever the number of perturbations. TESS_EDATA if symbols are
+ * unknown, types do not exist, or nothing is left to compare; TESS_ECREATE. Collective over comm.
+ */
+int tess_neighbors_run(const struct tess_neighbors *neighbors, const struct tess_model *model,
+                       MPI_Comm comm, struct tess_error *error);
+
+#endif

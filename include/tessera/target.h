@@ -1,0 +1,14 @@
+/* target.h -- what a perturbation's symbol says of itself: "compound:vorinostat", "CRISPRi_TP53".
+ * Local. */
+#ifndef TESSERA_TARGET_H
+#define TESSERA_TARGET_H
+
+/* What was hit: what follows the last '_' or ':' (within the symbol). */
+const char *tess_target_name(const char *symbol);
+
+/* How: what precedes the first ':'; else what precedes the first '_' if it is a word for it (KO,
+ * CRISPRi, shRNA, OE, drug …); TESS_CONTROL of the control; else "perturbation". Own of the caller.
+ */
+char *tess_target_type(const char *symbol);
+
+#endif

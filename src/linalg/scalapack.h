@@ -1,0 +1,60 @@
+/* scalapack.h -- dense matrices over all ranks: the one door to ScaLAPACK and BLACS. Local to the
+ * folder.
+ *
+ * A matrix is cut into square blocks, which are dealt out to a grid of ranks in both directions
+ * ("block-cyclic"). All functions are collective over the grid's communicator and return the same
+ * code on every rank, unless they say otherwise. Results on other numbers of ranks differ by
+ * rounding: these are not the bits of the reproducibility contract. */
+#ifndef SCALAPACK_H
+#define SCALAPACK_H
+
+#include <mpi.h>
+#include <stdint.h>
+
+struct tess_error;
+
+struct tess_grid {
+    MPI_Comm comm; /* borrowed */
+    int rank, n_ranks;
+    int handle; /* BLACS's name of the communicator; -1: closed */
+    int context, line; /* of the grid, and of the same ranks in one line */
+    int rows, columns; /* of the grid: as square as the number of ranks permits */
+    int row, column; /* this rank's place */
+};
+/* One grid is open at a time: what BLACS keeps goes with it. MPI goes on. Cannot fail. */
+void tess_grid_open(struct tess_grid *grid, MPI_Comm comm);
+void tess_grid_close(struct tess_grid *grid); /* a closed one may be closed again */
+
+struct tess_matrix {
+    const struct tess_grid *grid; /* borrowed */
+    int64_t n_rows, n_columns; /* of the whole */
+    int64_t local_rows, local_columns; /* this rank's; columns lie one after the other */
+    int descriptor[9]; /* as ScaLAPACK wants it */
+    double *value; /* (local_columns, local_rows) zeroed; own */
+};
+/* `what` names it in a sentence. TESS_EOS if the memory is not there, or a rank's part has more
+ * elements than ScaLAPACK counts: then more ranks are the remedy. To be released in either case. */
+int tess_matrix_init(struct tess_matrix *matrix, const struct tess_grid *grid, int64_t n_rows,
+                     int64_t n_columns, const char *what, struct tess_error *error);
+void tess_matrix_release(struct tess_matrix *matrix); /* Local. */
+
+/* From columns in one piece a rank: rank r has columns [r each, (r + 1) each) of the matrix, in
+ * column (each, n_rows), of which those past the matrix's end do not count. n_columns is at most
+ * each * n_ranks. Cannot fail. */
+void tess_matrix_take(struct tess_matrix *matrix, int64_t each, const double *column);
+/* And back, of columns [first, first + n) of the matrix, with n at most each * n_ranks. */
+void tess_matrix_give(const struct tess_matrix *matrix, int64_t first, int64_t n, int64_t each,
+                      double *column);
+
+/* gram += x x', in its lower half. Cannot fail. */
+void tess_matrix_add_gram(struct tess_matrix *gram, const struct tess_matrix *x);
+
+/* The k largest eigenvalues of a symmetric matrix, of which the lower half is read and nothing
+ * stays, in descending order: value (k); vector (k, n), one a row, on every rank. A vector's sign
+ * is such that its largest component (of equal ones the first) is positive. What was found is
+ * always held against the matrix: ||A v - lambda v|| and orthogonality. TESS_EDATA if the matrix is
+ * not finite, TESS_EOS if ScaLAPACK fails, or what it found is wrong. */
+int tess_matrix_eigen(struct tess_matrix *matrix, int64_t k, double *value, double *vector,
+                      struct tess_error *error);
+
+#endif

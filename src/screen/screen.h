@@ -1,0 +1,81 @@
+/* screen.h -- what a screen works with, for its files. */
+#ifndef SCREEN_H
+#define SCREEN_H
+
+#include "tessera/mapping.h"
+#include "tessera/model.h"
+#include "tessera/screen.h"
+#include "tessera/select.h"
+
+/* The readouts that count, and how much. */
+struct screen_signature {
+    int64_t n;
+    int64_t *readout; /* (n) numbers of the model, ascending; own */
+    double *weight; /* (n) none is 0; own */
+};
+/* The readouts that are named, with weight 1, or the signature's file: a line "READOUT<TAB>WEIGHT"
+ * each, where "readout" may begin the line of names. TESS_EDATA. Local: on rank 0. */
+int tess_screen_read_signature(const struct tess_screen *screen, const struct tess_model *model,
+                               struct screen_signature *signature, struct tess_error *error);
+void tess_screen_signature_broadcast(struct screen_signature *signature, MPI_Comm comm);
+void tess_screen_signature_release(struct screen_signature *signature);
+/* A score (screen.h) of n changes. Local. */
+double tess_screen_score(const struct screen_signature *signature, int cosine, const float *change);
+
+/* What is known of a perturbation in the end. */
+struct screen_result {
+    double change; /* the score, mean over members and contexts */
+    double deviation; /* of the members' means over contexts (n - 1) */
+    double measured; /* mean over the contexts where it was measured; NaN: nowhere */
+    int64_t agreeing; /* contexts where it goes the way that is asked for */
+    int64_t n_measured; /* contexts */
+    int64_t n_trained, n_elsewhere; /* contexts it was trained in: screened ones, others */
+};
+
+/* A perturbation in a context, for what to measure next. */
+struct screen_cell {
+    double change, deviation; /* score, mean and standard deviation of the members */
+    int64_t ran; /* is it in the store? */
+};
+
+struct screening {
+    const struct tess_screen *screen; /* borrowed */
+    MPI_Comm comm;
+    int rank, n_ranks;
+    struct tess_model model;
+    struct tess_blender blender;
+    struct tess_blend_store learned;
+    struct tess_sets perturbation, context;
+    struct screen_signature signature;
+    int64_t control; /* number in the model; -1: values are changes */
+    int64_t begin, end; /* this rank's perturbations */
+    int knows_trained; /* does the store say what was trained on? */
+    struct screen_cell *cell; /* (end - begin, contexts), on rank 0 of all; NULL: not asked; own */
+    struct screen_result *result; /* (end - begin), on rank 0 of all; own */
+};
+
+/* Change, deviation and agreement of this rank's perturbations. Local. */
+int tess_screening_predict(struct screening *work, struct tess_error *error);
+/* What was measured of them, and trained on. Without a store, or with another than the model was
+ * trained on, a warning, and nothing is known. Collective. */
+int tess_screening_measure(struct screening *work, struct tess_error *error);
+/* The table, of perturbations or of experiments to run next: rank 0's. Local. */
+int tess_screening_write(const struct screening *work, struct tess_error *error);
+
+/* A table as text, in lines of fields. `between` separates them. Local. */
+struct screen_text {
+    char *text; /* own */
+    size_t n, room;
+    char between;
+};
+void tess_screen_put(struct screen_text *text, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* A field, with the separator before it: a number, empty if NaN; a name, quoted where it must be; a
+ * perturbation's name. */
+void tess_screen_put_number(struct screen_text *text, double x);
+void tess_screen_put_name(struct screen_text *text, const char *name);
+void tess_screen_put_set(struct screen_text *text, const struct screening *work, int64_t set);
+/* The experiments that nobody ran, those that would teach most first. */
+void tess_screen_put_next(struct screen_text *text, const struct screening *work);
+
+#endif

@@ -1,0 +1,106 @@
+/* screen_next.c -- which experiments that nobody ran would teach most. */
+#include "screen.h"
+
+#include "tessera/alloc.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static const char *const column[] = {"perturbation", "context", "gain", "change", "std"};
+
+struct candidate {
+    double gain;
+    int64_t place; /* of its cell */
+};
+
+static int compare(const void *a, const void *b)
+{
+    const struct candidate *x = a, *y = b;
+    int less = (x->gain < y->gain) - (x->gain > y->gain);
+
+    return less ? less : (x->place > y->place) - (x->place < y->place);
+}
+
+static int falls(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x < y) - (x > y);
+}
+
+static int is_control(const struct screening *work, int64_t set)
+{
+    return work->perturbation.member[work->perturbation.first[set]] == work->control;
+}
+
+/* Half-way between the last hit of a context and the first perturbation that is none. */
+static double threshold(const struct screening *work, int64_t context, double *room)
+{
+    int64_t n = 0, hits = work->screen->hits;
+    double sign = work->screen->down ? -1 : 1;
+
+    for (int64_t i = 0; i < work->perturbation.n; i++)
+        if (!is_control(work, i))
+            room[n++] = sign * work->cell[i * work->context.n + context].change;
+    if (n < 2)
+        return NAN;
+    qsort(room, (size_t)n, sizeof *room, falls);
+    hits = hits > 0 ? hits : (n + 9) / 10;
+    hits = hits < n ? hits : n - 1;
+    return sign * (room[hits - 1] + room[hits]) / 2;
+}
+
+/* screen.h has the formula. */
+static double gain_of(const struct screen_cell *cell, double at)
+{
+    double off = fabs(cell->change - at), z = off / cell->deviation;
+
+    if (isnan(at) || !(cell->deviation > 0))
+        return 0;
+    return cell->deviation * exp(-z * z / 2) / sqrt(2 * M_PI) - off * erfc(z / M_SQRT2) / 2;
+}
+
+static int64_t find_candidates(const struct screening *work, struct candidate *out)
+{
+    double *room = TESS_NEW(double, work->perturbation.n);
+    int64_t n = 0;
+
+    for (int64_t c = 0; c < work->context.n; c++) {
+        double at = threshold(work, c, room);
+
+        for (int64_t i = 0; i < work->perturbation.n; i++) {
+            int64_t place = i * work->context.n + c;
+
+            if (!work->cell[place].ran && !is_control(work, i))
+                out[n++] = (struct candidate){gain_of(&work->cell[place], at), place};
+        }
+    }
+    tess_free(room);
+    return n;
+}
+
+void tess_screen_put_next(struct screen_text *text, const struct screening *work)
+{
+    int64_t n_contexts = work->context.n;
+    struct candidate *order = TESS_NEW(struct candidate, work->perturbation.n * n_contexts);
+    int64_t n = find_candidates(work, order);
+
+    qsort(order, (size_t)n, sizeof *order, compare);
+    tess_screen_put(text, "rank");
+    for (size_t k = 0; k < sizeof column / sizeof column[0]; k++)
+        tess_screen_put_name(text, column[k]);
+    tess_screen_put(text, "\n");
+    for (int64_t i = 0; i < n && i < work->screen->next; i++) {
+        const struct screen_cell *cell = &work->cell[order[i].place];
+        int64_t context = work->context.member[order[i].place % n_contexts];
+
+        tess_screen_put(text, "%lld", (long long)i + 1);
+        tess_screen_put_set(text, work, order[i].place / n_contexts);
+        tess_screen_put_name(text, work->model.context.symbol[context]);
+        tess_screen_put_number(text, order[i].gain);
+        tess_screen_put_number(text, cell->change);
+        tess_screen_put_number(text, cell->deviation);
+        tess_screen_put(text, "\n");
+    }
+    tess_free(order);
+}

@@ -1,0 +1,35 @@
+/* target.c -- symbols of perturbations, as the field writes them. */
+#include "tessera/target.h"
+
+#include "tessera/alloc.h"
+#include "tessera/index.h"
+
+#include <string.h>
+#include <strings.h>
+
+static const char *const words[] = {"CRISPR", "CRISPRi", "CRISPRa",  "CRISPRko", "KO",  "KD",
+                                    "OE",     "ORF",     "cDNA",     "sh",       "si",  "sg",
+                                    "shRNA",  "siRNA",   "compound", "drug",     "cpd", "ligand"};
+
+const char *tess_target_name(const char *symbol)
+{
+    const char *from = symbol;
+
+    for (const char *c = symbol; *c; c++)
+        from = (*c == '_' || *c == ':') && c[1] ? c + 1 : from;
+    return from;
+}
+
+char *tess_target_type(const char *symbol)
+{
+    size_t colon = strcspn(symbol, ":"), line = strcspn(symbol, "_");
+
+    if (strcmp(symbol, TESS_CONTROL) == 0)
+        return tess_strdup(TESS_CONTROL);
+    if (colon > 0 && symbol[colon])
+        return tess_format("%.*s", (int)colon, symbol);
+    for (size_t i = 0; symbol[line] && i < sizeof words / sizeof words[0]; i++)
+        if (strlen(words[i]) == line && strncasecmp(words[i], symbol, line) == 0)
+            return tess_format("%.*s", (int)line, symbol);
+    return tess_strdup("perturbation");
+}
