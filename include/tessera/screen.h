@@ -28,12 +28,10 @@
 
 struct tess_error;
 
-#define TESS_SCREEN_PIPE "-" /* standard output */
-
 struct tess_screen {
     int n_models; /* more than one: an ensemble, with standard deviations */
     char *const *model; /* run directories or checkpoints. Borrowed */
-    const char *output; /* .tsv, .txt, .csv or TESS_SCREEN_PIPE. Borrowed */
+    const char *output; /* as sheet.h has it. Borrowed */
     const char *store; /* or NULL: the one that the model was trained on. Borrowed */
     struct tess_strings readout; /* with weight 1; empty: the signature says. Own */
     const char *signature; /* a file of readouts and weights, or NULL. Borrowed */

@@ -36,6 +36,9 @@ int64_t tess_sets_number(struct tess_sets *sets, int64_t n, const int64_t *membe
 void tess_sets_sort(struct tess_sets *sets, int64_t *number);
 /* The number of a set among sorted or collected ones, or -1. */
 int64_t tess_sets_find(const struct tess_sets *sets, int64_t n, const int64_t *member);
+/* "A+B" of a set of numbers of a vocabulary; own of the caller. */
+struct tess_vocab;
+char *tess_sets_name(const struct tess_sets *sets, int64_t set, const struct tess_vocab *vocab);
 /* Rank 0's sorted ones to all. Collective over comm. */
 void tess_sets_broadcast(MPI_Comm comm, struct tess_sets *sets);
 void tess_sets_release(struct tess_sets *sets);

@@ -10,9 +10,10 @@
  *     a = sum_k u[p, k] v[r, k] / sqrt(K)       b = sum_k u'[p, k] w[c, k] v'[r, k] / sqrt(K)
  *     x[A + B, r, c] = base + effect * f(a and b of both + epistasis * e[{A, B}, r])
  *     f(x) = (1 - nonlinearity) x + nonlinearity tanh(x): effects that saturate
- * The network (genes are perturbations and readouts): the steady state of
- *     x = B_c f(x) + b_c + shift
- * where a perturbation shifts its own gene down by effect * (0.75 … 1.25). */
+ * With mechanisms the first perturbations are compounds, the others knock-outs; a compound's
+ * factors are those of a knock-out × strength (0.5 … 1.5) + off_target × factors of its own
+ * (N(0,1)). The network (genes are perturbations and readouts): the steady state of x = B_c f(x) +
+ * b_c + shift where a perturbation shifts its own gene down by effect * (0.75 … 1.25). */
 #ifndef TESSERA_SIMULATE_H
 #define TESSERA_SIMULATE_H
 
@@ -28,15 +29,18 @@ struct tess_simulate {
     const char *output; /* a kind of file (writer.h), else a store. Borrowed */
     const char *truth; /* or NULL: noise-free values (writer.h). Borrowed */
     const char *gold; /* or NULL: the network's edges, TSV. Borrowed */
+    const char *pairs; /* or NULL: which compound acts through which knock-out, TSV. Borrowed */
     const char *command; /* or NULL: for uns/provenance. Borrowed */
     struct tess_strings
         split_target; /* contexts with held-out experiments; "none"; empty: the last */
     int network;
     int64_t n_perturbations, n_readouts, n_contexts;
+    int64_t n_mechanisms; /* perturbations that are compounds */
     int64_t n_combinations, order; /* sets of 2 … order perturbations, in turn */
     int64_t n_replicates, n_controls;
     int64_t n_cells; /* of an experiment; 0: rows are profiles, not cells */
     int64_t rank, seed;
+    double off_target; /* size of a compound's own part */
     double effect, interaction, epistasis, noise; /* effect, noise: NaN is "as fits the kind" */
     double sparsity, missing, panel_fraction; /* shares */
     double nonlinearity; /* share of tanh in f */

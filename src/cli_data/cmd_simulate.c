@@ -21,6 +21,9 @@ static const struct tess_option options[] = {
     {"cells", 0, "N", "single cells of each experiment, as counts (.h5ad only)"},
     {"depth", 0, "X", "mean counts of a cell (default 10 times the readouts)"},
     {"dispersion", 0, "X", "variance of a count: m + X m^2 (default 0.3)"},
+    {"mechanisms", 0, "N", "of the perturbations: compounds that act as knock-outs do (default 0)"},
+    {"off-target", 0, "X", "size of a compound's own part beside that (default 0.5)"},
+    {"pairs", 0, "FILE.tsv", "write which knock-out each compound acts as, and how strongly"},
     {"rank", 0, "N", "latent factors of the truth (default 5)"},
     {"effect", 0, "X", "size of an effect (default 1; cells 0.5; network 2)"},
     {"interaction", 0, "X", "size of its part that depends on the context (default 0.5)"},
@@ -54,6 +57,7 @@ static int read_options(const struct tess_call *call, struct tess_simulate *simu
     simulate->output = tess_call_option(call, "output");
     simulate->truth = tess_call_option(call, "truth");
     simulate->gold = tess_call_option(call, "gold");
+    simulate->pairs = tess_call_option(call, "pairs");
     simulate->network = tess_call_option(call, "network") != NULL;
     tess_call_list(call, "split-target", &simulate->split_target);
     if (!simulate->output)
@@ -83,11 +87,14 @@ const struct tess_command tess_command_simulate = {
         "Expression on a log scale: a baseline for each context and readout, low-rank effects\n"
         "of perturbations, a low-rank part of them that depends on the context, noise. Or a\n"
         "causal network's steady states. Cells are counts drawn from that: import them with\n"
-        "--normalize-total 1e4 --log1p. The same seed gives the same bits on any number of\n"
+        "--normalize-total 1e4 --log1p. With --mechanisms the first perturbations are compounds\n"
+        "(DRUG:…), which act as one of the others (KO:…) does, times a strength of 0.5 to 1.5, "
+        "and\n"
+        "in a way of their own beside it. The same seed gives the same bits on any number of\n"
         "ranks. The column 'split' holds out 15 % + 15 % of what the target contexts share\n"
         "with the others.",
     .options = options,
-    .outputs = (const char *const[]){"output", "truth", "gold", NULL},
+    .outputs = (const char *const[]){"output", "truth", "gold", "pairs", NULL},
     .max_args = 0,
     .run = run,
 };

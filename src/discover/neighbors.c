@@ -4,7 +4,6 @@
 #include "nearest.h"
 #include "profile_axes.h"
 #include "pairs.h"
-#include "sheet.h"
 #include "vectors.h"
 
 #include "tessera/agree.h"
@@ -13,6 +12,7 @@
 #include "tessera/index.h"
 #include "tessera/log.h"
 #include "tessera/select.h"
+#include "tessera/sheet.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -86,19 +86,23 @@ static int choose(const struct work *work, struct tess_sets *sets, struct tess_e
     return TESS_OK;
 }
 
-static void write_lists(const struct work *work, const struct tess_likeness_queries *queries,
-                        int64_t k, const struct tess_near *near)
+static const char *const list_columns[] = {"perturbation", "rank", "neighbor", "cosine"},
+                         *const pair_columns[] = {"perturbation", "target", "candidates", "rank",
+                                                  "profile_rank"};
+
+static void write_lists(struct work *work, const struct tess_likeness_queries *queries, int64_t k,
+                        const struct tess_near *near)
 {
     const struct tess_vocab *vocab = &work->model->perturbation;
 
     for (int64_t i = 0; i < queries->n * k; i++) {
-        char cosine[32];
-
         if (near[i].number < 0)
             continue;
-        tess_text_number(near[i].cosine, 1, cosine);
-        fprintf(work->sheet.out, "%s\t%" PRId64 "\t%s\t%s\n", vocab->symbol[queries->row[i / k]],
-                i % k + 1, vocab->symbol[near[i].number], cosine);
+        tess_sheet_text(&work->sheet, vocab->symbol[queries->row[i / k]]);
+        tess_sheet_count(&work->sheet, i % k + 1);
+        tess_sheet_text(&work->sheet, vocab->symbol[near[i].number]);
+        tess_sheet_number(&work->sheet, near[i].cosine, 1);
+        tess_sheet_end(&work->sheet);
     }
 }
 
@@ -109,7 +113,7 @@ static int list(struct work *work, const struct tess_likeness *likeness, struct 
     struct tess_sets sets = {0};
 
     if (choose(work, &sets, error) == TESS_OK && work->rank == 0)
-        fputs("perturbation\trank\tneighbor\tcosine\n", work->sheet.out);
+        tess_sheet_head(&work->sheet, 4, list_columns);
     for (int64_t q = 0; q < sets.n && error->code == TESS_OK; q += batch) {
         const struct tess_likeness_queries some = {sets.n - q < batch ? sets.n - q : batch,
                                                    sets.member + q};
@@ -193,20 +197,21 @@ static void print_scores(const struct work *work, const struct tess_pairs *pairs
     }
 }
 
-static void write_pairs(const struct work *work, const struct tess_pairs *pairs,
-                        double *const rank[2], const int64_t *others)
+static void write_pairs(struct work *work, const struct tess_pairs *pairs, double *const rank[2],
+                        const int64_t *others)
 {
     const struct tess_vocab *vocab = &work->model->perturbation;
 
-    fputs("perturbation\ttarget\tcandidates\trank\tprofile_rank\n", work->sheet.out);
+    tess_sheet_head(&work->sheet, 5, pair_columns);
     for (int64_t i = 0; i < pairs->n; i++) {
         int64_t q = pairs->query[i], t = pairs->target[i], at = q * pairs->n_targets + t;
 
-        fprintf(work->sheet.out, "%s\t%s\t%" PRId64 "\t%g\t", vocab->symbol[pairs->queries[q]],
-                vocab->symbol[pairs->targets[t]], others[q], rank[0][at]);
-        if (rank[1])
-            fprintf(work->sheet.out, "%g", rank[1][at]);
-        fputc('\n', work->sheet.out);
+        tess_sheet_text(&work->sheet, vocab->symbol[pairs->queries[q]]);
+        tess_sheet_text(&work->sheet, vocab->symbol[pairs->targets[t]]);
+        tess_sheet_count(&work->sheet, others[q]);
+        tess_sheet_number(&work->sheet, rank[0][at], 0);
+        tess_sheet_number(&work->sheet, rank[1] ? rank[1][at] : NAN, 0);
+        tess_sheet_end(&work->sheet);
     }
 }
 

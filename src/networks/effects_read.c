@@ -14,6 +14,7 @@
 #include "tessera/source_open.h"
 #include "tessera/spool.h"
 #include "tessera/store.h"
+#include "tessera/target.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -124,14 +125,9 @@ static int is_control(const char *perturbation)
 /* The gene within a perturbation's text. */
 static const char *gene_of(const char *perturbation, const struct tess_intern *readouts)
 {
-    const char *gene = perturbation;
+    int is_readout = tess_intern_find(readouts, perturbation, strlen(perturbation)) >= 0;
 
-    if (tess_intern_find(readouts, perturbation, strlen(perturbation)) >= 0)
-        return perturbation;
-    for (const char *at = perturbation; *at; at++)
-        if ((*at == '_' || *at == ':') && at[1])
-            gene = at + 1;
-    return gene;
+    return is_readout ? perturbation : tess_target_name(perturbation);
 }
 
 static int compare_names(const void *a, const void *b)

@@ -6,21 +6,19 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
-#include "tessera/commit.h"
 #include "tessera/deviation.h"
 #include "tessera/error.h"
 #include "tessera/gather.h"
 #include "tessera/log.h"
 #include "tessera/platform.h"
 #include "tessera/select.h"
+#include "tessera/sheet.h"
 
-#include <errno.h>
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define ROUND ((int64_t)1 << 21) /* values of all ranks at a time, if memory allows */
 #define LINES ((int64_t)1 << 17) /* lines of a rank at a time, so that tiles are full */
@@ -39,8 +37,7 @@ struct work {
     int64_t round; /* values of all ranks at a time */
     /* rank 0's */
     struct tess_query_reader reader;
-    struct tess_commit commit;
-    FILE *out;
+    struct tess_sheet sheet;
     int64_t n_lines;
 };
 
@@ -52,58 +49,17 @@ void tess_queries_release(struct tess_queries *queries)
 
 int tess_queries_check(const struct tess_queries *queries, struct tess_error *error)
 {
-    const char *end = queries->output ? strrchr(queries->output, '.') : NULL;
-
-    if (!queries->output || !queries->output[0])
-        return tess_error_set(error, TESS_EUSAGE,
-                              "-o OUT.tsv|OUT.csv|- is missing; see tessera predict --help");
-    if (strcmp(queries->output, TESS_QUERIES_PIPE) != 0 &&
-        (!end ||
-         (strcmp(end, ".tsv") != 0 && strcmp(end, ".txt") != 0 && strcmp(end, ".csv") != 0)))
-        return tess_error_set(error, TESS_EUSAGE,
-                              "-o '%s': predictions are written as text: give it the ending .tsv, "
-                              ".txt or .csv, or - for standard output",
-                              queries->output);
-    return TESS_OK;
+    return tess_sheet_check(queries->output, "predictions", error);
 }
 
 /* ---- the output ---- */
-
-static int is_piped(const struct work *work)
-{
-    return strcmp(work->queries->output, TESS_QUERIES_PIPE) == 0;
-}
-
-static int fail_output(const struct work *work, struct tess_error *error)
-{
-    return tess_error_set(error, TESS_EIO, "%s: cannot be written: %s",
-                          is_piped(work) ? "standard output" : work->queries->output,
-                          strerror(errno));
-}
-
-static int open_output(struct work *work, struct tess_error *error)
-{
-    const char *path = work->queries->output;
-
-    if (is_piped(work)) {
-        work->out = stdout;
-        return TESS_OK;
-    }
-    if (!work->queries->force && access(path, F_OK) == 0)
-        return tess_error_set(error, TESS_ECREATE,
-                              "%s: is there already: name another output, or give --force", path);
-    if (tess_commit_open(&work->commit, path, error) != TESS_OK)
-        return error->code;
-    work->out = fopen(work->commit.aside, "w");
-    return work->out ? TESS_OK : fail_output(work, error);
-}
 
 /* What follows a line: each of these of all readouts, then the next. */
 static const char *const alone[] = {"prediction", "std", "std_calibrated"};
 static const char *const behind[] = {"", ".std", ".std_calibrated"};
 
 /* The names of all columns. */
-static int write_header(struct work *work, const char *header, struct tess_error *error)
+static void write_header(struct work *work, const char *header)
 {
     const char between = work->reader.out_separator;
     char *text = NULL;
@@ -123,11 +79,10 @@ static int write_header(struct work *work, const char *header, struct tess_error
                                  between);
             tess_free(name);
         }
-    if (fputs(header, work->out) < 0 || fwrite(text, 1, n, work->out) != n ||
-        fputc('\n', work->out) < 0)
-        fail_output(work, error);
+    fputs(header, work->sheet.out);
+    fwrite(text, 1, n, work->sheet.out);
+    fputc('\n', work->sheet.out);
     tess_free(text);
-    return error->code;
 }
 
 /* The round's lines, each with what the ranks have made of it behind it. */
@@ -140,24 +95,14 @@ static int write_lines(struct work *work, const char *values, struct tess_error 
     while (line < end) {
         size_t n = strlen(line), m = (size_t)(strchr(values, '\n') - values) + 1;
 
-        if (fwrite(line, 1, n, work->out) != n || fwrite(values, 1, m, work->out) != m)
-            return fail_output(work, error);
+        fwrite(line, 1, n, work->sheet.out);
+        fwrite(values, 1, m, work->sheet.out);
         line += n + 1;
         values += m;
         work->n_lines++;
     }
     work->reader.n_text = 0;
-    return TESS_OK;
-}
-
-static int finish_output(struct work *work, struct tess_error *error)
-{
-    int failed = is_piped(work) ? fflush(work->out) : fclose(work->out);
-
-    work->out = NULL;
-    if (failed)
-        return fail_output(work, error);
-    return is_piped(work) ? TESS_OK : tess_commit_finish(&work->commit, error);
+    return tess_sheet_check_written(&work->sheet, error);
 }
 
 /* ---- setting up ---- */
@@ -184,8 +129,10 @@ static int begin(struct work *work, struct tess_error *error)
 
     if (tess_query_reader_open(&work->reader, work->queries, &work->model, &header, error) ==
             TESS_OK &&
-        choose_readouts(work, error) == TESS_OK && open_output(work, error) == TESS_OK)
-        write_header(work, header, error);
+        choose_readouts(work, error) == TESS_OK &&
+        tess_sheet_open(&work->sheet, work->queries->output, work->queries->force, error) ==
+            TESS_OK)
+        write_header(work, header);
     work->separator = work->reader.out_separator;
     tess_free(header);
     return error->code;
@@ -422,9 +369,7 @@ static int do_round(struct work *work, int *more, struct tess_error *error)
 
 static void release(struct work *work)
 {
-    if (work->out && work->out != stdout)
-        fclose(work->out);
-    tess_commit_release(&work->commit);
+    tess_sheet_release(&work->sheet);
     tess_query_reader_release(&work->reader);
     tess_sets_release(&work->readout);
     tess_blender_release(&work->blender);
@@ -446,7 +391,8 @@ int tess_queries_run(const struct tess_queries *queries, MPI_Comm comm, struct t
         while (more && do_round(&work, &more, error) == TESS_OK)
             tess_progress_show(&progress, work.n_lines);
     tess_progress_release(&progress);
-    if (error->code == TESS_OK && work.rank == 0 && finish_output(&work, error) == TESS_OK)
+    if (error->code == TESS_OK && work.rank == 0 &&
+        tess_sheet_finish(&work.sheet, error) == TESS_OK)
         tess_info("%lld line%s predicted", (long long)work.n_lines, work.n_lines == 1 ? "" : "s");
     release(&work);
     return tess_agree(comm, error);

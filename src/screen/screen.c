@@ -7,10 +7,8 @@
 #include "tessera/gather.h"
 #include "tessera/log.h"
 #include "tessera/platform.h"
+#include "tessera/sheet.h"
 #include "tessera/store.h"
-
-#include <string.h>
-#include <unistd.h>
 
 void tess_screen_release(struct tess_screen *screen)
 {
@@ -22,18 +20,8 @@ void tess_screen_release(struct tess_screen *screen)
 
 int tess_screen_check(const struct tess_screen *screen, struct tess_error *error)
 {
-    const char *end = screen->output ? strrchr(screen->output, '.') : NULL;
-
-    if (!screen->output || !screen->output[0])
-        return tess_error_set(error, TESS_EUSAGE,
-                              "-o OUT.tsv|OUT.csv|- is missing; see tessera screen --help");
-    if (strcmp(screen->output, TESS_SCREEN_PIPE) != 0 &&
-        (!end ||
-         (strcmp(end, ".tsv") != 0 && strcmp(end, ".txt") != 0 && strcmp(end, ".csv") != 0)))
-        return tess_error_set(error, TESS_EUSAGE,
-                              "-o '%s': a screen is written as text: give it the ending .tsv, .txt "
-                              "or .csv, or - for standard output",
-                              screen->output);
+    if (tess_sheet_check(screen->output, "screens", error) != TESS_OK)
+        return error->code;
     if ((screen->signature != NULL) == (screen->readout.n > 0))
         return tess_error_set(error, TESS_EUSAGE,
                               "which readouts count? Give --readout LIST or --signature FILE, and "
@@ -60,15 +48,12 @@ static int choose(struct screening *work, struct tess_error *error)
     const struct tess_model *model = &work->model;
     struct tess_choice context = {&model->context, model->trained_context, "context", model->path,
                                   0};
-    const char *output = work->screen->output;
 
     if (tess_screen_read_signature(work->screen, model, &work->signature, error) == TESS_OK &&
         choose_perturbations(work, error) == TESS_OK)
         tess_select(&context, &work->screen->context, &work->context, error);
-    if (error->code == TESS_OK && strcmp(output, TESS_SCREEN_PIPE) != 0 && !work->screen->force &&
-        access(output, F_OK) == 0)
-        tess_error_set(error, TESS_ECREATE,
-                       "%s: is there already: name another output, or give --force", output);
+    if (error->code == TESS_OK)
+        tess_sheet_check_new(work->screen->output, work->screen->force, error);
     return error->code;
 }
 

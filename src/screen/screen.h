@@ -61,21 +61,7 @@ int tess_screening_predict(struct screening *work, struct tess_error *error);
 int tess_screening_measure(struct screening *work, struct tess_error *error);
 /* The table, of perturbations or of experiments to run next: rank 0's. Local. */
 int tess_screening_write(const struct screening *work, struct tess_error *error);
-
-/* A table as text, in lines of fields. `between` separates them. Local. */
-struct screen_text {
-    char *text; /* own */
-    size_t n, room;
-    char between;
-};
-void tess_screen_put(struct screen_text *text, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-/* A field, with the separator before it: a number, empty if NaN; a name, quoted where it must be; a
- * perturbation's name. */
-void tess_screen_put_number(struct screen_text *text, double x);
-void tess_screen_put_name(struct screen_text *text, const char *name);
-void tess_screen_put_set(struct screen_text *text, const struct screening *work, int64_t set);
-/* The experiments that nobody ran, those that would teach most first. */
-void tess_screen_put_next(struct screen_text *text, const struct screening *work);
-
+/* The latter's lines, those that would teach most first. Local. */
+struct tess_sheet;
+void tess_screening_write_next(const struct screening *work, struct tess_sheet *sheet);
 #endif

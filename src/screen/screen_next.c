@@ -2,11 +2,12 @@
 #include "screen.h"
 
 #include "tessera/alloc.h"
+#include "tessera/sheet.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-static const char *const column[] = {"perturbation", "context", "gain", "change", "std"};
+static const char *const column[] = {"rank", "perturbation", "context", "gain", "change", "std"};
 
 struct candidate {
     double gain;
@@ -79,28 +80,33 @@ static int64_t find_candidates(const struct screening *work, struct candidate *o
     return n;
 }
 
-void tess_screen_put_next(struct screen_text *text, const struct screening *work)
+static void write_line(struct tess_sheet *sheet, const struct screening *work, int64_t number,
+                       const struct candidate *candidate)
 {
-    int64_t n_contexts = work->context.n;
-    struct candidate *order = TESS_NEW(struct candidate, work->perturbation.n * n_contexts);
+    const struct screen_cell *cell = &work->cell[candidate->place];
+    int64_t context = work->context.member[candidate->place % work->context.n];
+    char *name = tess_sets_name(&work->perturbation, candidate->place / work->context.n,
+                                &work->model.perturbation);
+
+    tess_sheet_count(sheet, number);
+    tess_sheet_text(sheet, name);
+    tess_sheet_text(sheet, work->model.context.symbol[context]);
+    tess_sheet_number(sheet, candidate->gain, 1);
+    tess_sheet_number(sheet, cell->change, 1);
+    tess_sheet_number(sheet, cell->deviation, 1);
+    tess_sheet_end(sheet);
+    tess_free(name);
+}
+
+void tess_screening_write_next(const struct screening *work, struct tess_sheet *sheet)
+{
+    struct candidate *order = TESS_NEW(struct candidate, work->perturbation.n * work->context.n);
     int64_t n = find_candidates(work, order);
 
-    qsort(order, (size_t)n, sizeof *order, compare);
-    tess_screen_put(text, "rank");
-    for (size_t k = 0; k < sizeof column / sizeof column[0]; k++)
-        tess_screen_put_name(text, column[k]);
-    tess_screen_put(text, "\n");
-    for (int64_t i = 0; i < n && i < work->screen->next; i++) {
-        const struct screen_cell *cell = &work->cell[order[i].place];
-        int64_t context = work->context.member[order[i].place % n_contexts];
-
-        tess_screen_put(text, "%lld", (long long)i + 1);
-        tess_screen_put_set(text, work, order[i].place / n_contexts);
-        tess_screen_put_name(text, work->model.context.symbol[context]);
-        tess_screen_put_number(text, order[i].gain);
-        tess_screen_put_number(text, cell->change);
-        tess_screen_put_number(text, cell->deviation);
-        tess_screen_put(text, "\n");
-    }
+    if (n > 0)
+        qsort(order, (size_t)n, sizeof *order, compare);
+    tess_sheet_head(sheet, sizeof column / sizeof column[0], column);
+    for (int64_t i = 0; i < n && i < work->screen->next; i++)
+        write_line(sheet, work, i + 1, &order[i]);
     tess_free(order);
 }

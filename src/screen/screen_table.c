@@ -2,17 +2,14 @@
 #include "screen.h"
 
 #include "tessera/alloc.h"
-#include "tessera/commit.h"
 #include "tessera/error.h"
+#include "tessera/sheet.h"
 
-#include <errno.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-static const char *const column[] = {"perturbation", "change",   "std",         "z",
-                                     "agreement",    "measured", "measured_in", "trained"};
+static const char *const column[] = {"rank",      "perturbation", "change",      "std",    "z",
+                                     "agreement", "measured",     "measured_in", "trained"};
 
 struct ranked {
     double key; /* smallest first */
@@ -69,52 +66,48 @@ static const char *trained(const struct screen_result *result)
     return result->n_trained > 0 ? "here" : result->n_elsewhere > 0 ? "elsewhere" : "never";
 }
 
-static void put_line(struct screen_text *text, const struct screening *work,
-                     const struct spread *spread, int64_t place, int64_t set)
+static void write_line(struct tess_sheet *sheet, const struct screening *work,
+                       const struct spread *spread, int64_t place, int64_t set)
 {
     const struct screen_result *result = &work->result[set];
-    int several = work->model.n_members > 1;
+    char *name = tess_sets_name(&work->perturbation, set, &work->model.perturbation);
 
-    tess_screen_put(text, "%lld", (long long)place + 1);
-    tess_screen_put_set(text, work, set);
-    tess_screen_put_number(text, result->change);
-    tess_screen_put_number(text, several ? result->deviation : NAN);
-    tess_screen_put_number(text, (result->change - spread->mean) / spread->deviation);
-    tess_screen_put_number(text, (double)result->agreeing / (double)work->context.n);
-    tess_screen_put_number(text, result->measured);
-    tess_screen_put(text, "%c%lld", text->between, (long long)result->n_measured);
-    tess_screen_put_name(text, work->knows_trained ? trained(result) : "");
-    tess_screen_put(text, "\n");
+    tess_sheet_count(sheet, place + 1);
+    tess_sheet_text(sheet, name);
+    tess_sheet_number(sheet, result->change, 1);
+    tess_sheet_number(sheet, work->model.n_members > 1 ? result->deviation : NAN, 1);
+    tess_sheet_number(sheet, (result->change - spread->mean) / spread->deviation, 1);
+    tess_sheet_number(sheet, (double)result->agreeing / (double)work->context.n, 1);
+    tess_sheet_number(sheet, result->measured, 1);
+    tess_sheet_count(sheet, result->n_measured);
+    tess_sheet_text(sheet, work->knows_trained ? trained(result) : "");
+    tess_sheet_end(sheet);
+    tess_free(name);
 }
 
-static void put_ranked(struct screen_text *text, const struct screening *work)
+static void write_ranked(struct tess_sheet *sheet, const struct screening *work)
 {
     struct spread spread = spread_of(work);
     struct ranked *order = rank(work);
     int64_t top = work->screen->top, n = work->perturbation.n;
 
-    tess_screen_put(text, "rank");
-    for (size_t k = 0; k < sizeof column / sizeof column[0]; k++)
-        tess_screen_put_name(text, column[k]);
-    tess_screen_put(text, "\n");
+    tess_sheet_head(sheet, sizeof column / sizeof column[0], column);
     for (int64_t i = 0; i < n && (top == 0 || i < top); i++)
-        put_line(text, work, &spread, i, order[i].set);
+        write_line(sheet, work, &spread, i, order[i].set);
     tess_free(order);
 }
 
 int tess_screening_write(const struct screening *work, struct tess_error *error)
 {
-    const char *path = work->screen->output, *end = strrchr(path, '.');
-    struct screen_text text = {.between = end && strcmp(end, ".csv") == 0 ? ',' : '\t'};
+    struct tess_sheet sheet = {0};
 
-    if (work->cell)
-        tess_screen_put_next(&text, work);
-    else
-        put_ranked(&text, work);
-    if (strcmp(path, TESS_SCREEN_PIPE) != 0)
-        tess_commit_text(path, text.text, error);
-    else if (fwrite(text.text, 1, text.n, stdout) != text.n || fflush(stdout) != 0)
-        tess_error_set(error, TESS_EIO, "standard output: cannot be written: %s", strerror(errno));
-    tess_free(text.text);
+    if (tess_sheet_open(&sheet, work->screen->output, work->screen->force, error) == TESS_OK) {
+        if (work->cell)
+            tess_screening_write_next(work, &sheet);
+        else
+            write_ranked(&sheet, work);
+        tess_sheet_finish(&sheet, error);
+    }
+    tess_sheet_release(&sheet);
     return error->code;
 }

@@ -3,6 +3,7 @@
 
 #include "simulate_store.h"
 #include "simulate_write.h"
+#include "mechanism.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
@@ -26,6 +27,7 @@ void tess_simulate_init(struct tess_simulate *simulate)
         .rank = 5,
         .seed = 1,
         .effect = NAN,
+        .off_target = 0.5,
         .interaction = 0.5,
         .epistasis = 0.5,
         .noise = NAN,
@@ -73,6 +75,12 @@ int tess_simulate_check(struct tess_simulate *s, struct tess_error *error)
         wrong = "--cells: at most 2147483647 --readouts";
     else if (s->network && s->n_perturbations > s->n_readouts)
         wrong = "--network perturbs its own genes: not more --perturbations than --readouts";
+    else if (s->n_mechanisms > 0 && s->network)
+        wrong = "--mechanisms: compounds are not simulated with --network";
+    else if (s->n_mechanisms >= s->n_perturbations)
+        wrong = "--mechanisms: some of the --perturbations must be left as knock-outs";
+    else if (s->pairs && s->n_mechanisms == 0)
+        wrong = "--pairs writes what compounds act through: add --mechanisms";
     else if (s->gold && !s->network)
         wrong = "--gold writes a network's edges: add --network";
     else if (s->truth && tess_writer_find(s->truth, 0) < 0)
@@ -126,6 +134,17 @@ static int write_gold(const struct tess_design *design, MPI_Comm comm, struct te
     return tess_agree(comm, error);
 }
 
+static int write_pairs(const struct tess_design *design, MPI_Comm comm, struct tess_error *error)
+{
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    if (rank == 0)
+        tess_mechanism_write(design->simulate, design->simulate->pairs,
+                             design->index.perturbation.symbol, error);
+    return tess_agree(comm, error);
+}
+
 static void report(const struct tess_design *design)
 {
     const struct tess_simulate *s = design->simulate;
@@ -154,6 +173,8 @@ int tess_simulate_write(const struct tess_simulate *simulate, MPI_Comm comm,
         report(&design);
         if (simulate->gold)
             write_gold(&design, comm, error);
+        if (simulate->pairs && error->code == TESS_OK)
+            write_pairs(&design, comm, error);
         if (simulate->truth && error->code == TESS_OK)
             tess_design_write_truth(&design, comm, error);
         if (error->code == TESS_OK && tess_writer_find(simulate->output, 0) >= 0)

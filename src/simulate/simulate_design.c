@@ -34,6 +34,25 @@ static void name_symbols(struct tess_vocab *vocab, char letter, int64_t n, const
     tess_free(name);
 }
 
+/* "DRUG:001" … and "KO:001" …: compounds come first, and control last. */
+static void name_mechanisms(const struct tess_simulate *s, struct tess_vocab *vocab,
+                            const char *control)
+{
+    int64_t n = s->n_perturbations, compounds = s->n_mechanisms;
+    char **name = TESS_NEW(char *, n + 1);
+    int digits = snprintf(NULL, 0, "%lld", (long long)n);
+
+    for (int64_t i = 0; i < n; i++)
+        name[i] = tess_format("%s:%0*lld", i < compounds ? "DRUG" : "KO", digits,
+                              (long long)(i < compounds ? i : i - compounds) + 1);
+    if (control)
+        name[n] = tess_strdup(control);
+    tess_vocab_init(vocab, n + (control != NULL), (const char *const *)name, NULL);
+    for (int64_t i = 0; i <= n; i++)
+        tess_free(name[i]);
+    tess_free(name);
+}
+
 static void name_all(struct tess_design *design)
 {
     const struct tess_simulate *s = design->simulate;
@@ -45,6 +64,8 @@ static void name_all(struct tess_design *design)
     if (s->network)
         name_symbols(&design->index.perturbation, 'G', s->n_perturbations,
                      design->truth.network.target, s->n_readouts, control);
+    else if (s->n_mechanisms > 0)
+        name_mechanisms(s, &design->index.perturbation, control);
     else
         name_symbols(&design->index.perturbation, 'P', s->n_perturbations, NULL, s->n_perturbations,
                      control);

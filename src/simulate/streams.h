@@ -29,6 +29,7 @@ enum part {
     PART_SHIFT,
     PART_TARGET,
     PART_ORDER,
+    PART_MECHANISM,
 };
 
 static inline struct tess_random part_stream(const struct tess_simulate *simulate, enum part part)

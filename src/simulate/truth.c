@@ -1,6 +1,8 @@
 /* truth.c -- the low-rank truth; formulas in simulate.h. */
 #include "truth.h"
 
+#include "mechanism.h"
+
 #include "tessera/alloc.h"
 
 #include <math.h>
@@ -62,6 +64,19 @@ void tess_truth_release(struct truth *truth)
     *truth = (struct truth){0};
 }
 
+/* Factor k of a perturbation; `both`: its mean. */
+static double factor_of(const struct tess_simulate *simulate, struct tess_random stream,
+                        int64_t member, int64_t k, double both)
+{
+    struct tess_mechanism mechanism = tess_mechanism_of(simulate, member);
+    uint64_t at = (uint64_t)(member * simulate->rank + k);
+
+    if (mechanism.through < 0)
+        return both + tess_random_normal(stream, at);
+    return mechanism.strength * factor_of(simulate, stream, mechanism.through, k, both) +
+           simulate->off_target * tess_random_normal(stream, at);
+}
+
 /* The factors of a set of perturbations: `plain` multiplies v, `mixed` v'. */
 static void add_factors(const struct truth *truth, int n_members, const int64_t *member,
                         int64_t context, double *plain, double *mixed)
@@ -77,10 +92,8 @@ static void add_factors(const struct truth *truth, int n_members, const int64_t 
 
         plain[k] = mixed[k] = 0;
         for (int i = 0; i < n_members; i++) {
-            uint64_t at = (uint64_t)(member[i] * simulate->rank + k);
-
-            plain[k] += both + tess_random_normal(u, at);
-            mixed[k] += both + tess_random_normal(u_mixed, at);
+            plain[k] += factor_of(simulate, u, member[i], k, both);
+            mixed[k] += factor_of(simulate, u_mixed, member[i], k, both);
         }
         if (n_members > 1)
             plain[k] += simulate->epistasis * tess_random_normal(e, set + (uint64_t)k);

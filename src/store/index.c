@@ -138,24 +138,18 @@ void tess_index_release(struct tess_index *index)
     *index = (struct tess_index){.control = -1};
 }
 
-char *tess_index_combination_name(const struct tess_index *index, int64_t combination)
-{
-    struct tess_strings part = {0};
-    char *name;
-
-    for (int64_t k = index->combination_first[combination];
-         k < index->combination_first[combination + 1]; k++)
-        tess_strings_add(&part, index->perturbation.symbol[index->combination_member[k]]);
-    name = tess_strings_join(&part, "+", part.n);
-    tess_strings_release(&part);
-    return name;
-}
-
 struct tess_sets tess_index_combinations(const struct tess_index *index)
 {
     return (struct tess_sets){.n = index->n_combinations,
                               .first = index->combination_first,
                               .member = index->combination_member};
+}
+
+char *tess_index_combination_name(const struct tess_index *index, int64_t combination)
+{
+    struct tess_sets combinations = tess_index_combinations(index);
+
+    return tess_sets_name(&combinations, combination, &index->perturbation);
 }
 
 int64_t tess_index_find(const struct tess_index *index, int64_t n, const int64_t *member)

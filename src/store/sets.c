@@ -3,6 +3,8 @@
 
 #include "tessera/alloc.h"
 #include "tessera/broadcast.h"
+#include "tessera/text.h"
+#include "tessera/vocab.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -155,4 +157,16 @@ void tess_sets_release(struct tess_sets *sets)
     tess_free(sets->member);
     tess_intern_release(&sets->known);
     *sets = (struct tess_sets){0};
+}
+
+char *tess_sets_name(const struct tess_sets *sets, int64_t set, const struct tess_vocab *vocab)
+{
+    struct tess_strings part = {0};
+    char *name;
+
+    for (int64_t k = sets->first[set]; k < sets->first[set + 1]; k++)
+        tess_strings_add(&part, vocab->symbol[sets->member[k]]);
+    name = tess_strings_join(&part, "+", part.n);
+    tess_strings_release(&part);
+    return name;
 }

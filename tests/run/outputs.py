@@ -91,6 +91,7 @@ def refused():
     yield ["simulate", *SMALL, "-o", "a.h5ad", "--truth", "./a.h5ad"], "same file"
     yield ["simulate", *SMALL, "-o", "place", "--truth", "a.h5ad"], "directory"
     yield ["simulate", *SMALL, "--network", "-o", "a.h5ad", "--gold", "place"], "directory"
+    yield ["simulate", *SMALL, "--mechanisms", "4", "-o", "a.h5ad", "--pairs", "place"], "directory"
     yield ["network", "infer", store, "-c", "line0", "-o", store], "input"
     yield ["network", "evaluate", "split.tsv", "--gold", "genes.txt", "--json", "genes.txt"], "input"
     yield ["bench", "config.yaml", "--quick", "--json", "config.yaml"], "input"

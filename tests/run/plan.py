@@ -28,7 +28,7 @@ def plan(*words, ranks=1, code=0, error=None, processes=1):
     done = checks.run("plan", *words, "--ranks", ranks, "--json", "plan.json", ranks=processes)
     check(done.returncode == code, f"plan {words}: {done.returncode} {done.stderr}")
     if error:
-        check(error in done.stderr and (processes > 1 or done.stderr.count("\n") == 1), f"plan {words}: {done.stderr!r}")
+        check(error in done.stderr and (processes > 1 or done.stderr.count("error: ") == 1), f"plan {words}: {done.stderr!r}")
         return None
     return json.loads(pathlib.Path("plan.json").read_text())
 

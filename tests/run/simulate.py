@@ -90,6 +90,34 @@ def low_rank():
     assert 0.05 < share < 0.6, share  # some interaction, less than the additive part
 
 
+def mechanisms():
+    """Compounds are knock-outs times a strength, and with --off-target something else beside it."""
+    shape = ["--perturbations", 90, "--mechanisms", 60, "--noise", 0, "--controls", 1, "--readouts", 60]
+    near = {}
+    for own in 0, 0.5:
+        simulate("-o", f"m{own}.h5ad", *shape, "--off-target", own, "--pairs", f"m{own}.tsv")
+        change = changes(*read(f"m{own}.h5ad"))
+        lines = [line.rstrip("\n").split("\t") for line in open(f"m{own}.tsv")]
+        assert lines[0] == ["perturbation", "target", "strength"] and len(lines) == 61
+        names = {name.split(":")[0] for name in change["C1"]}
+        assert names == {"DRUG", "KO", "control"} and sum(name.startswith("KO") for name in change["C1"]) == 30
+        assert len({target for _, target, _ in lines[1:]}) > 15
+        for context in change.values():
+            for drug, target, strength in lines[1:]:
+                assert 0.5 <= float(strength) <= 1.5
+                if own == 0:
+                    np.testing.assert_allclose(context[drug], float(strength) * context[target], atol=3e-5)
+                else:
+                    near[drug, target] = np.corrcoef(context[drug], context[target])[0, 1]
+    assert 0.6 < np.mean(list(near.values())) < 0.97, np.mean(list(near.values()))
+    simulate("-o", "m3.h5ad", *shape, "--off-target", 0.5, "--pairs", "m3.tsv", ranks=3)
+    assert open("m3.tsv").read() == open("m0.5.tsv").read()
+    subprocess.run(["h5diff", "--exclude-path", "/uns/provenance", "m0.5.h5ad", "m3.h5ad"], check=True)
+    for options, word in ((["--mechanisms", 100], "left"), (["--mechanisms", 5, "--network"], "network"), (["--pairs", "x.tsv"], "--mechanisms")):
+        assert word in simulate("-o", "bad.h5ad", *options, code=2), options
+    assert not os.path.exists("bad.h5ad") and not os.path.exists("x.tsv")
+
+
 def gaps():
     simulate("-o", "g.h5ad", "--perturbations", 300, "--sparsity", .5, "--missing", .2, "--readouts", 30,
              "--panel-fraction", .5)
@@ -223,6 +251,7 @@ def refusals():
 
 same_on_all_ranks()
 low_rank()
+mechanisms()
 gaps()
 store()
 steady_state(0)
