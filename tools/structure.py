@@ -33,10 +33,11 @@ FOLDERS = {
     "screen": ["blend", "source"],
     "simulate": ["writer"],
     "inspect": ["blend", "writer"],
+    "networks": ["formats"],
     "bench": ["train", "impute", "simulate"],
     "forecast": ["bench"],
     "options": ["blend", "writer"],
-    "cli_data": ["options", "import", "inspect", "simulate"],
+    "cli_data": ["options", "import", "inspect", "simulate", "networks"],
     "discover": ["linalg", "blend", "writer"],
     "cli": ["cli_data", "run", "evaluate", "forecast", "query", "export", "screen", "discover"],
 }

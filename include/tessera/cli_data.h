@@ -5,6 +5,6 @@
 #include "tessera/command.h"
 
 extern const struct tess_command tess_command_check, tess_command_import, tess_command_split,
-    tess_command_info, tess_command_verify, tess_command_simulate;
+    tess_command_info, tess_command_verify, tess_command_simulate, tess_command_network;
 
 #endif

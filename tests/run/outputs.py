@@ -92,6 +92,8 @@ def refused():
     yield ["simulate", *SMALL, "-o", "place", "--truth", "a.h5ad"], "directory"
     yield ["simulate", *SMALL, "--network", "-o", "a.h5ad", "--gold", "place"], "directory"
     yield ["simulate", *SMALL, "--mechanisms", "4", "-o", "a.h5ad", "--pairs", "place"], "directory"
+    yield ["network", "infer", store, "-c", "line0", "-o", store], "input"
+    yield ["network", "evaluate", "split.tsv", "--gold", "genes.txt", "--json", "genes.txt"], "input"
     yield ["bench", "config.yaml", "--quick", "--json", "config.yaml"], "input"
     yield ["plan", "config.yaml", "--rate", "1e6", "--json", "config.yaml"], "input"
     yield ["plan", "config.yaml", "--rate", "1e6", "--json", store], "input"

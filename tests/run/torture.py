@@ -266,6 +266,7 @@ def commands():
     yield Command("predict", 2, ["predict", run, queries, "-o", answers, "--unknown", "nan"])
     yield Command("embed", 2, ["embed", run, "-o", place / "tables.h5ad"])
     yield Command("neighbors", 2, ["neighbors", run, "-o", place / "near.tsv"])
+    yield Command("network", 3, ["network", "infer", kept, "-c", "C1", "-o", place / "edges.tsv"])
     yield Command("plan", 2, ["plan", run, "--rate", "1e6", "--json", place / "plan.json"])
     yield Command("evaluate predictions", 2, ["evaluate", kept, "--predictions", guess, "--resamples", "10"])
 

@@ -1,0 +1,32 @@
+/* gold.h -- a ranked list of edges beside a network that is known: `tessera network evaluate`. */
+#ifndef TESSERA_GOLD_H
+#define TESSERA_GOLD_H
+
+#include <jansson.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct tess_error;
+
+#define TESS_GOLD_DEPTHS 16
+
+struct tess_gold {
+    const char *edges, *path; /* the list, the standard; borrowed */
+    int n_depths;
+    int64_t depth[TESS_GOLD_DEPTHS]; /* k of precision at k */
+    /* results */
+    int64_t n_genes, n_pairs, n_true; /* of the standard */
+    int64_t n_scored; /* pairs of it that the list has */
+    int64_t n_outside; /* of the list: pairs that the standard says nothing of */
+    int64_t n_self; /* of both: genes with themselves */
+    double auroc, aupr; /* aupr: average precision */
+    double precision[TESS_GOLD_DEPTHS]; /* NaN: there are not so many pairs */
+};
+
+/* Scores the list. Pairs that it lacks come after all others, together; pairs of equal score are
+ * taken together, whatever their order. TESS_EDATA naming file and line. Local. */
+int tess_gold_score(struct tess_gold *gold, struct tess_error *error);
+void tess_gold_print(const struct tess_gold *gold, FILE *out); /* local */
+json_t *tess_gold_json(const struct tess_gold *gold); /* own of the caller; local */
+
+#endif

@@ -1,0 +1,33 @@
+/* regulation.h -- which gene regulates which, from perturbations of genes and what is read out of
+ * each: `tessera network infer`. */
+#ifndef TESSERA_REGULATION_H
+#define TESSERA_REGULATION_H
+
+#include <mpi.h>
+#include <stdint.h>
+
+struct tess_error;
+
+enum tess_regulation_method { TESS_BY_EVIDENCE, TESS_BY_EFFECT, TESS_BY_CORRELATION };
+
+struct tess_regulation_options {
+    const char *input; /* a store, or a file with the columns perturbation and context */
+    const char *context; /* of the knock-outs, and of the control */
+    const char *knockdown; /* context of further, weaker perturbations of the same genes; or NULL */
+    const char *output;
+    int force; /* replace an output that is there */
+    enum tess_regulation_method method;
+    int64_t n_edges; /* written at most, the best ones */
+    double cutoff; /* causes below so many units of noise are left out of the refit; -1: what suits
+                    */
+};
+
+/* "evidence", "effect", "correlation": which method, or -1. NULL is the first. Local. */
+int tess_regulation_parse(const char *text);
+/* Reads, infers, writes the table; says on the way what was left out and how much memory it takes.
+ * The same bytes on any number of ranks. TESS_EDATA, TESS_ECREATE, TESS_EIO. Collective over comm.
+ */
+int tess_regulation_infer(const struct tess_regulation_options *options, MPI_Comm comm,
+                          struct tess_error *error);
+
+#endif

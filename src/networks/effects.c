@@ -1,0 +1,40 @@
+/* effects.c -- who has which targets. */
+#include "effects.h"
+
+#include "tessera/alloc.h"
+#include "tessera/slices.h"
+
+int tess_effects_owner(const struct tess_effects *effects, int64_t target)
+{
+    int64_t n_tiles = ((int64_t)effects->target.n + effects->tile - 1) / effects->tile;
+    int rank = 0;
+
+    while (tess_slice_first(n_tiles, rank + 1, effects->n_ranks) <= target / effects->tile)
+        rank++;
+    return rank;
+}
+
+int tess_effects_known(const struct tess_effects *effects, int64_t regulator, int64_t j)
+{
+    for (int kind = 0; kind < TESS_PERTURBED; kind++) {
+        int64_t row = effects->row[kind][regulator];
+
+        if (row >= 0 && effects->measured[row * effects->n + j])
+            return 1;
+    }
+    return 0;
+}
+
+void tess_effects_release(struct tess_effects *effects)
+{
+    tess_strings_release(&effects->regulator);
+    tess_strings_release(&effects->target);
+    tess_free(effects->column);
+    for (int kind = 0; kind < TESS_PERTURBED; kind++)
+        tess_free(effects->row[kind]);
+    tess_free(effects->value);
+    tess_free(effects->measured);
+    tess_free(effects->noise);
+    tess_free(effects->own);
+    *effects = (struct tess_effects){.n = 0};
+}

@@ -1,0 +1,53 @@
+/* effects.h -- what perturbing each gene does to each readout, in units of the noise.
+ *
+ * Regulators are the perturbed genes (m), targets the readouts (t), both in natural order of their
+ * names (G2 before G10): nothing depends on the order in a file. A row is one regulator perturbed
+ * in one of two contexts. Every rank has all rows of its own targets; which these are follows from
+ * tiles of a width that depends on t alone. */
+#ifndef EFFECTS_H
+#define EFFECTS_H
+
+#include "tessera/regulation.h"
+#include "tessera/text.h"
+
+#include <mpi.h>
+#include <stdint.h>
+
+struct tess_error;
+
+enum { TESS_KNOCKOUT, TESS_KNOCKDOWN, TESS_PERTURBED };
+
+struct tess_effects {
+    MPI_Comm comm; /* borrowed */
+    int rank, n_ranks;
+    struct tess_strings regulator, target; /* (m), (t), the same on every rank; own */
+    int64_t *column; /* (m) the target that a regulator itself is, or -1; own */
+    int64_t *row[TESS_PERTURBED]; /* (m) its row, or -1; own */
+    int64_t n_rows;
+    int64_t tile; /* targets of a tile */
+    int64_t first, n; /* this rank's targets: whole tiles, but for the last */
+    /* (n_rows + 1, n) averaged values, the last row the control's; after standardising: z, and 0
+     * where nothing was measured and where a gene is read out that the row perturbs; own */
+    double *value;
+    uint8_t *measured; /* (n_rows + 1, n) 0 in those places; own */
+    double *noise; /* (t) of each readout, in units of `scale`; own */
+    double *own; /* (m) how far a knock-out moves its own gene, at least 2; own */
+    double weight; /* of a knock-down beside a knock-out */
+    int64_t n_combinations, n_unread; /* rows left out; regulators that are not read out */
+};
+
+/* Rank 0 reads the store or file, every rank gets its targets. TESS_EDATA if there is no such
+ * context, or fewer than 3 perturbed genes or readouts. Collective over comm. */
+int tess_effects_read(struct tess_effects *effects, const struct tess_regulation_options *options,
+                      MPI_Comm comm, struct tess_error *error);
+/* Values to z. TESS_EDATA if the values are constant. Collective. */
+int tess_effects_standardise(struct tess_effects *effects, const char *path,
+                             struct tess_error *error);
+void tess_effects_release(struct tess_effects *effects);
+
+/* Which rank has a target. Local. */
+int tess_effects_owner(const struct tess_effects *effects, int64_t target);
+/* Was a perturbation of this regulator measured at this rank's target number j? Local. */
+int tess_effects_known(const struct tess_effects *effects, int64_t regulator, int64_t j);
+
+#endif

@@ -1,0 +1,66 @@
+/* evidence.c -- effects of a regulator's perturbations, put together. */
+#include "evidence.h"
+
+#include "median.h"
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+
+#include <math.h>
+
+double tess_evidence_sigmoid(double x)
+{
+    return 1 / (1 + exp(-fmin(fmax(x, -50), 50)));
+}
+
+double tess_evidence_real(const struct tess_evidence *evidence, double z)
+{
+    return tess_evidence_sigmoid(z * z / 2 - evidence->real * evidence->real / 2);
+}
+
+/* By inverse variance; a place that was measured once takes that. */
+static void combine_row(struct tess_evidence *evidence, int64_t i)
+{
+    const struct tess_effects *effects = evidence->effects;
+    const double b = effects->weight;
+    int64_t n = effects->n, out = effects->row[TESS_KNOCKOUT][i],
+            down = effects->row[TESS_KNOCKDOWN][i];
+
+    for (int64_t j = 0; j < n; j++) {
+        int has_out = out >= 0 && effects->measured[out * n + j];
+        int has_down = down >= 0 && effects->measured[down * n + j];
+        double k = has_out ? effects->value[out * n + j] : 0;
+        double d = has_down ? effects->value[down * n + j] : 0;
+
+        evidence->z[i * n + j] = has_out && has_down ? (k + b * d) / sqrt(1 + b * b) : k + d;
+    }
+}
+
+int tess_evidence_combine(struct tess_evidence *evidence, const struct tess_effects *effects,
+                          struct tess_error *error)
+{
+    int64_t m = (int64_t)effects->regulator.n, t = (int64_t)effects->target.n;
+    double larger = (double)(m > t ? m : t);
+
+    evidence->effects = effects;
+    evidence->real = tess_median_upper(0.135 / larger);
+    evidence->survives = tess_median_upper(0.62 / larger);
+    evidence->rare = 0.105 - log(larger);
+    evidence->z =
+        tess_alloc_large((size_t)(m * effects->n), sizeof(double), "combined effects", error);
+    if (tess_agree(effects->comm, error) == TESS_OK)
+        for (int64_t i = 0; i < m; i++)
+            combine_row(evidence, i);
+    return error->code;
+}
+
+void tess_evidence_release(struct tess_evidence *evidence)
+{
+    tess_free(evidence->z);
+    tess_free(evidence->s);
+    tess_free(evidence->c);
+    tess_free(evidence->l);
+    tess_free(evidence->crowding);
+    tess_free(evidence->hub);
+    *evidence = (struct tess_evidence){.z = NULL};
+}

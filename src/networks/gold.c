@@ -1,0 +1,323 @@
+/* gold.c -- AUROC, average precision and precision at k of a list of edges.
+ *
+ * The standard's pairs are those it lists as 1 or 0. If it lists true ones alone, they are all
+ * pairs of a gene in its first column and another gene that it names. */
+#include "tessera/gold.h"
+
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+#include "tessera/intern.h"
+#include "tessera/lines.h"
+#include "tessera/text.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COLUMNS 64 /* of a line that are looked at */
+enum { OUTSIDE, FALSE_PAIR, TRUE_PAIR };
+
+struct work {
+    struct tess_gold *gold;
+    struct tess_intern gene;
+    uint8_t *label; /* (n_genes, n_genes) own */
+    double *score; /* (n_genes, n_genes) -infinity: not in the list; own */
+    uint8_t *regulates; /* (n_genes) stands in the first column; own */
+    /* edges of the standard, before the number of genes is known */
+    int64_t *pair; /* (n, 3) own */
+    int64_t n;
+    size_t room;
+    int has_false;
+};
+
+/* One file, line by line: two names and a number. */
+struct reader {
+    const char *path;
+    struct tess_lines lines;
+    struct tess_field field[COLUMNS];
+    int at[3]; /* columns */
+    int number_needed;
+};
+
+static int is_called(const struct tess_field *field, const char *name)
+{
+    return field->n == strlen(name) && strncasecmp(field->text, name, field->n) == 0;
+}
+
+static int64_t cut(char *text, size_t n, struct tess_field *field)
+{
+    char separator = memchr(text, '\t', n)  ? '\t'
+                     : memchr(text, ',', n) ? ','
+                     : memchr(text, ';', n) ? ';'
+                                            : ' ';
+
+    return tess_fields_split(text, n, separator, 0, COLUMNS, field);
+}
+
+static int read_number(const struct tess_field *field, double *x)
+{
+    char *text = tess_format("%.*s", (int)field->n, field->text);
+    int fine = tess_text_double(text, x) && !isnan(*x);
+
+    tess_free(text);
+    return fine;
+}
+
+/* The first line is one of names if its third field is no number, or its second is called
+ * `target`. Then columns are found by their names, as far as these are there. */
+static int read_header(struct reader *reader, int64_t n)
+{
+    static const char *const names[] = {"regulator", "target", "score"};
+    double x;
+
+    if (n < 2 ||
+        (!is_called(&reader->field[1], "target") && (n < 3 || read_number(&reader->field[2], &x))))
+        return 0;
+    for (int k = 0; k < 3; k++)
+        for (int64_t c = 0; c < n && c < COLUMNS; c++)
+            if (is_called(&reader->field[c], names[k]))
+                reader->at[k] = (int)c;
+    return 1;
+}
+
+/* 1: the next edge, number 1 if there is none and none is needed; 0: no more; -1: the error. */
+static int next_edge(struct reader *reader, struct tess_field name[2], double *number,
+                     struct tess_error *error)
+{
+    char *text;
+    size_t length;
+    int more;
+
+    while ((more = tess_lines_next(&reader->lines, &text, &length, error)) == 1) {
+        int64_t n = length == 0 || text[0] == '#' ? 0 : cut(text, length, reader->field);
+
+        if (n == 0 || (reader->lines.number == 1 && read_header(reader, n)))
+            continue;
+        *number = 1;
+        if (n <= reader->at[0] || n <= reader->at[1] ||
+            (reader->number_needed && n <= reader->at[2]) ||
+            (n > reader->at[2] && !read_number(&reader->field[reader->at[2]], number))) {
+            tess_error_set(error, TESS_EDATA,
+                           "%s:%" PRId64 ": expected a regulator, a target and a number, with "
+                           "tabs between",
+                           reader->path, reader->lines.number);
+            return -1;
+        }
+        name[0] = reader->field[reader->at[0]];
+        name[1] = reader->field[reader->at[1]];
+        return 1;
+    }
+    return more;
+}
+
+static int open_reader(struct reader *reader, const char *path, int number_needed,
+                       struct tess_error *error)
+{
+    *reader = (struct reader){.path = path, .at = {0, 1, 2}, .number_needed = number_needed};
+    return tess_lines_open(&reader->lines, path, NULL, error);
+}
+
+/* ---- the standard ---- */
+
+static int add_pair(struct work *work, const struct reader *reader, const struct tess_field name[2],
+                    double number, struct tess_error *error)
+{
+    int64_t *pair;
+
+    if (number != 0 && number != 1)
+        return tess_error_set(error, TESS_EDATA, "%s:%" PRId64 ": an edge is 1 (true) or 0",
+                              reader->path, reader->lines.number);
+    work->pair = tess_grow(work->pair, &work->room, (size_t)work->n + 1, 3 * sizeof *pair);
+    pair = work->pair + 3 * work->n++;
+    for (int k = 0; k < 2; k++)
+        pair[k] = tess_intern_add(&work->gene, name[k].text, name[k].n);
+    pair[2] = number == 1 ? TRUE_PAIR : FALSE_PAIR;
+    work->has_false |= number == 0;
+    return TESS_OK;
+}
+
+/* Labels of all pairs. */
+static int label_pairs(struct work *work, struct tess_error *error)
+{
+    int64_t g = work->gene.n;
+
+    work->label = tess_alloc_large((size_t)(g * g), 1, "pairs of the gold standard", error);
+    work->score = tess_alloc_large((size_t)(g * g), sizeof(double), "scores of pairs", error);
+    if (error->code != TESS_OK)
+        return error->code;
+    work->regulates = TESS_NEW(uint8_t, g);
+    for (int64_t k = 0; k < work->n; k++)
+        work->regulates[work->pair[3 * k]] = 1;
+    for (int64_t i = 0; i < g * g; i++) {
+        int all = !work->has_false && work->regulates[i / g] && i / g != i % g;
+
+        work->label[i] = all ? FALSE_PAIR : OUTSIDE;
+        work->score[i] = -INFINITY;
+    }
+    for (int64_t k = 0; k < work->n; k++) {
+        const int64_t *pair = work->pair + 3 * k;
+        uint8_t *label = &work->label[pair[0] * g + pair[1]];
+
+        if (pair[0] == pair[1]) {
+            work->gold->n_self++;
+            continue;
+        }
+        if (work->has_false && *label != OUTSIDE && *label != pair[2])
+            return tess_error_set(error, TESS_EDATA, "%s: '%s' to '%s' is both 1 and 0",
+                                  work->gold->path, work->gene.text[pair[0]],
+                                  work->gene.text[pair[1]]);
+        *label = (uint8_t)pair[2];
+    }
+    return TESS_OK;
+}
+
+static int read_standard(struct work *work, struct tess_error *error)
+{
+    struct reader reader;
+    struct tess_field name[2];
+    double number;
+
+    if (open_reader(&reader, work->gold->path, 0, error) == TESS_OK)
+        while (error->code == TESS_OK && next_edge(&reader, name, &number, error) == 1)
+            add_pair(work, &reader, name, number, error);
+    tess_lines_release(&reader.lines);
+    if (error->code == TESS_OK)
+        label_pairs(work, error);
+    work->gold->n_genes = work->gene.n;
+    return error->code;
+}
+
+/* ---- the list ---- */
+
+static int take_edge(struct work *work, const struct reader *reader, struct tess_field name[2],
+                     double score, struct tess_error *error)
+{
+    int64_t a = tess_intern_find(&work->gene, name[0].text, name[0].n);
+    int64_t b = tess_intern_find(&work->gene, name[1].text, name[1].n), at = a * work->gene.n + b;
+
+    if (name[0].n == name[1].n && memcmp(name[0].text, name[1].text, name[0].n) == 0)
+        work->gold->n_self++;
+    else if (a < 0 || b < 0 || work->label[at] == OUTSIDE)
+        work->gold->n_outside++;
+    else if (work->score[at] > -INFINITY)
+        return tess_error_set(
+            error, TESS_EDATA,
+            "%s:%" PRId64 ": '%s' to '%s' is there already: an edge has one score", reader->path,
+            reader->lines.number, work->gene.text[a], work->gene.text[b]);
+    else {
+        work->score[at] = fmax(score, -1.7e308);
+        work->gold->n_scored++;
+    }
+    return TESS_OK;
+}
+
+static int read_list(struct work *work, struct tess_error *error)
+{
+    struct reader reader;
+    struct tess_field name[2];
+    double score;
+
+    if (open_reader(&reader, work->gold->edges, 1, error) == TESS_OK)
+        while (error->code == TESS_OK && next_edge(&reader, name, &score, error) == 1)
+            take_edge(work, &reader, name, score, error);
+    tess_lines_release(&reader.lines);
+    if (error->code == TESS_OK && work->gold->n_scored == 0)
+        tess_error_set(error, TESS_EDATA,
+                       "%s: no edge of it is between genes of %s: are the names of one kind?",
+                       work->gold->edges, work->gold->path);
+    return error->code;
+}
+
+/* ---- scores ---- */
+
+struct pair {
+    double score;
+    int is_true;
+};
+
+static int compare(const void *left, const void *right)
+{
+    const struct pair *a = left, *b = right;
+
+    return (a->score < b->score) - (a->score > b->score);
+}
+
+/* Pairs of one score are taken together: hits grow by `hits` while pairs grow by `n`. */
+static void add_group(struct tess_gold *gold, const int64_t before[2], int64_t hits, int64_t n)
+{
+    double true_pairs = (double)gold->n_true, below = (double)(gold->n_pairs - gold->n_true) -
+                                                      (double)(before[1] - before[0]) -
+                                                      (double)(n - hits);
+
+    gold->auroc += (double)hits * (below + (double)(n - hits) / 2) /
+                   (true_pairs * (double)(gold->n_pairs - gold->n_true));
+    gold->aupr += (double)hits / true_pairs * (double)(before[0] + hits) / (double)(before[1] + n);
+    for (int k = 0; k < gold->n_depths; k++) {
+        int64_t depth = gold->depth[k];
+
+        if (depth > before[1] && depth <= before[1] + n)
+            gold->precision[k] =
+                ((double)before[0] + (double)hits * (double)(depth - before[1]) / (double)n) /
+                (double)depth;
+    }
+}
+
+static void score_pairs(struct tess_gold *gold, const struct pair *pair)
+{
+    int64_t before[2] = {0, 0}; /* hits, pairs */
+
+    for (int k = 0; k < gold->n_depths; k++)
+        gold->precision[k] = NAN;
+    for (int64_t i = 0, end; i < gold->n_pairs; i = end) {
+        int64_t hits = 0;
+
+        for (end = i; end < gold->n_pairs && compare(&pair[i], &pair[end]) == 0; end++)
+            hits += pair[end].is_true;
+        add_group(gold, before, hits, end - i);
+        before[0] += hits;
+        before[1] = end;
+    }
+}
+
+static int score(struct work *work, struct tess_error *error)
+{
+    struct tess_gold *gold = work->gold;
+    int64_t g = work->gene.n, n = 0;
+    struct pair *pair;
+
+    for (int64_t i = 0; i < g * g; i++) {
+        gold->n_pairs += work->label[i] != OUTSIDE;
+        gold->n_true += work->label[i] == TRUE_PAIR;
+    }
+    if (gold->n_true == 0 || gold->n_true == gold->n_pairs)
+        return tess_error_set(error, TESS_EDATA,
+                              "%s: %" PRId64 " pairs, of which %" PRId64
+                              " are edges: a score needs "
+                              "both edges and others",
+                              gold->path, gold->n_pairs, gold->n_true);
+    pair = tess_alloc_large((size_t)gold->n_pairs, sizeof *pair, "scored pairs", error);
+    if (!pair)
+        return error->code;
+    for (int64_t i = 0; i < g * g; i++)
+        if (work->label[i] != OUTSIDE)
+            pair[n++] = (struct pair){work->score[i], work->label[i] == TRUE_PAIR};
+    qsort(pair, (size_t)n, sizeof *pair, compare);
+    score_pairs(gold, pair);
+    tess_free(pair);
+    return TESS_OK;
+}
+
+int tess_gold_score(struct tess_gold *gold, struct tess_error *error)
+{
+    struct work work = {.gold = gold};
+
+    if (read_standard(&work, error) == TESS_OK && read_list(&work, error) == TESS_OK)
+        score(&work, error);
+    tess_intern_release(&work.gene);
+    tess_free(work.label);
+    tess_free(work.score);
+    tess_free(work.regulates);
+    tess_free(work.pair);
+    return error->code;
+}

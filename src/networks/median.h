@@ -1,0 +1,13 @@
+/* median.h -- medians and normal quantiles. Local. */
+#ifndef MEDIAN_H
+#define MEDIAN_H
+
+#include <stdint.h>
+
+/* Of n numbers, which are left in another order; the mean of the middle two if n is even; NaN if n
+ * is 0. */
+double tess_median(int64_t n, double *x);
+/* The z above which a standard normal variable lies with probability `tail` (0 < tail < 1). */
+double tess_median_upper(double tail);
+
+#endif

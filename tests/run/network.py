@@ -1,0 +1,361 @@
+#!/usr/bin/python3
+"""network.py -- `tessera network`: edges against the same mathematics in NumPy, and against networks that are known.
+
+usage: network.py TESSERA SOURCE_FOLDER [real]"""
+import json
+import os
+import re
+import sys
+import tempfile
+
+import numpy as np
+from scipy.stats import norm
+
+import checks
+from checks import check
+
+data = checks.real_data("dream4_net1.h5ad", "dream4_gold/net1.tsv")
+folder = tempfile.TemporaryDirectory(prefix="tess_network_")
+os.chdir(folder.name)
+random = np.random.default_rng(5)
+
+
+def natural(name):
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-np.clip(x, -50, 50)))
+
+
+def middle_and_noise(x):
+    middle = np.nanmedian(x, 0)
+    return middle, 1.4826 * np.nanmedian(abs(x - middle), 0)
+
+
+def standardise(K, D, control):
+    """z of knock-outs and knock-downs (NaN: not measured), noise of each readout; values that are never negative are bent."""
+    everything = np.vstack([K, D, control])
+    bend = lambda x: x
+    if not (everything < 0).any():
+        middle, noise = middle_and_noise(everything)
+        use = (middle > 0) & (noise > 0)
+        slope = np.clip(np.polyfit(np.log(middle[use]), np.log(noise[use]), 1)[0], 0, 0.9)
+        bend = (lambda x: np.maximum(x, 0) ** (1 - slope)) if slope > 0 else bend
+    middle, noise = middle_and_noise(bend(everything))
+    unit = np.median(noise)
+    return (bend(K) - middle) / unit, (bend(D) - middle) / unit, noise / unit
+
+
+def own_effects(zk, zd, column):
+    """Takes them out of zk and zd; column[i]: where regulator i is read out, or -1."""
+    at = np.flatnonzero(column >= 0)
+    own_k, own_d = np.full(len(zk), np.nan), np.full(len(zk), np.nan)
+    own_k[at], own_d[at] = -zk[at, column[at]], -zd[at, column[at]]
+    zk[at, column[at]] = zd[at, column[at]] = np.nan
+    clear = (own_k > 6) & ~np.isnan(own_d)
+    b = np.median(own_d[clear] / own_k[clear]) if clear.any() else 0.5
+    own = np.where(np.isnan(own_k), own_d / b, own_k)
+    own = np.where(np.isnan(own), np.nanmedian(own) if (~np.isnan(own)).any() else 6, own)
+    return np.maximum(own, 2), b
+
+
+def combine(zk, zd, b):
+    both = (np.nan_to_num(zk) + b * np.nan_to_num(zd)) / np.sqrt(1 + b * b)
+    return np.where(np.isnan(zk), zd, np.where(np.isnan(zd), zk, both))
+
+
+def evidence(zk, zd, column, own, b):
+    """The sum of the six kinds of evidence; NaN where a pair was not measured."""
+    (m, t), larger = zk.shape, max(zk.shape)
+    real_from, survives, rare = norm.isf(0.135 / larger), norm.isf(0.62 / larger), 0.105 - np.log(larger)
+    real = lambda z: sigmoid((z * z - real_from ** 2) / 2)
+    pair = combine(zk, zd, b)
+    known, Z = ~np.isnan(pair), np.nan_to_num(pair)
+    T = np.clip(-real(Z) * Z / own[:, None], -1, 1)
+    T[abs(T) < 1e-3] = 0
+    steps = np.array([np.outer(T[:, column[k]], T[k]) for k in range(m) if column[k] >= 0] or [np.zeros((m, t))])
+    path = np.take_along_axis(steps, abs(steps).argmax(0)[None], 0)[0]
+    direct = np.where(known, np.minimum(abs(Z), abs(Z + path * own[:, None])), 0)
+    S = direct / np.cbrt(1 + 0.003 * (np.where(direct > survives, direct, 0) ** 3).sum(0))
+    hub = np.log1p((S > survives).sum(1))
+    rows = [(i, zk) for i in range(m) if i in with_row[0]] + [(i, zd) for i in range(m) if i in with_row[1]]
+    Y = np.array([z[i] for i, z in rows])
+    mask, Y = ~np.isnan(Y), np.nan_to_num(Y)
+    with np.errstate(invalid="ignore"):
+        every = np.nan_to_num(np.corrcoef(np.clip(Y, -5, 5).T))
+    C = np.array([every[c] if c >= 0 else np.zeros(t) for c in column])
+    L = refit(Y, mask, [(i, 1 if z is zk else b) for i, z in rows], (Z, S, known, column, own, hub, rare, real))
+    return np.where(known, S * S / 2 + 0.75 * hub[:, None] + 10 * C * C + 0.4 * np.clip(L, -10, 30), np.nan), C, pair
+
+
+def refit(Y, mask, rows, rest):
+    Z, S, known, column, own, hub, rare, real = rest
+    m = len(own)
+    X = np.array([Y[:, c] * real(Y[:, c]) if c >= 0 else np.zeros(len(Y)) for c in column]).T
+    for r, (i, strength) in enumerate(rows):
+        X[r, i] = -strength * own[i]
+    q = (X * X).T @ mask
+    v = 1 / (q / 2.25 + 16)
+    prior = rare + 0.75 * hub
+    L = S * S / 2 + prior[:, None]
+    p = np.where(known, sigmoid(L), 0)
+    beta = p * -Z / own[:, None]
+    left = (Y - X @ beta) * mask
+    for _ in range(10):
+        before = p.copy()
+        for k in sorted(range(m), key=lambda k: (-hub[k], k)):
+            mean = v[k] * (X[:, k] @ left + q[k] * beta[k]) / 2.25
+            L[k] = prior[k] + 0.5 * np.log(16 * v[k]) + mean ** 2 / (2 * v[k])
+            p[k] = np.where(known[k], sigmoid(L[k]), 0)
+            left -= np.outer(X[:, k], p[k] * mean - beta[k]) * mask
+            beta[k] = p[k] * mean
+        if abs(p - before).max() < 1e-3:
+            break
+    return L
+
+
+def make(n, readouts, positive):
+    """Knock-outs, knock-downs and a control of a random network whose genes are A1, A2, …; the readouts are the last ones and some more."""
+    B = np.where(random.random((n, n)) < 1.5 / n, random.normal(0, 0.6, (n, n)), 0)
+    np.fill_diagonal(B, 0)
+    total = np.linalg.inv(np.eye(n) - 0.7 * B)
+    extra = total @ np.where(random.random((n, readouts)) < 1.5 / n, 0.7, 0) if readouts else np.zeros((n, 0))
+    effect = np.hstack([total, extra])
+    level = 30 + 20 * random.random(effect.shape[1])
+    draw = lambda strength, rows: (level - strength * 15 * effect[:rows] / np.maximum(np.abs(effect).max(0), 1e-9) * (strength > 0)
+                                   + random.normal(0, 1, (rows, len(level)))).astype(np.float32)
+    K, D, control = draw(1, n), draw(0.5, n), draw(0, 1)
+    return (K, D, control) if positive else (K - 40, D - 40, control - 40)
+
+
+def write(path, names, blocks):
+    """blocks: (context, perturbation, row). A wide table, and what is NaN is empty."""
+    with open(path, "w") as out:
+        print("", "perturbation", "context", *names, sep=",", file=out)
+        for i, (context, perturbation, row) in enumerate(blocks):
+            print(i, perturbation, context, *("" if np.isnan(x) else repr(float(x)) for x in row), sep=",", file=out)
+
+
+def infer(path, *options, ranks=1):
+    done = checks.run("network", "infer", path, "-c", "ko", "-o", f"edges{ranks}.tsv", "--force", *options, ranks=ranks)
+    assert done.returncode == 0, done.stderr
+    return open(f"edges{ranks}.tsv").read()
+
+
+def matrix(text, regulators, targets):
+    lines = [line.split("\t") for line in text.splitlines()]
+    score, sign = np.full((len(regulators), len(targets)), np.nan), np.zeros((len(regulators), len(targets)))
+    row, column = {g: i for i, g in enumerate(regulators)}, {g: j for j, g in enumerate(targets)}
+    for line in lines[1:]:
+        score[row[line[0]], column[line[1]]] = float(line[2])
+        sign[row[line[0]], column[line[1]]] = {"+": 1, "-": -1, "0": 0}[line[3]]
+        parts = sum(map(float, line[6:])) if len(line) > 4 else float(line[2])
+        check(abs(parts - float(line[2])) < 1e-6, f"the parts of {line} are not its score")
+    values = [float(line[2]) for line in lines[1:]]
+    check(values == sorted(values, reverse=True), "edges are not in the order of their scores")
+    return score, sign
+
+
+def compare(what, got, expected, tolerance=1e-6):
+    same = (np.isnan(got) == np.isnan(expected)).all()
+    check(same and np.nanmax(abs(got - expected)) < tolerance,
+          f"{what}: other pairs" if not same else f"{what}: differs by {np.nanmax(abs(got - expected))}")
+
+
+def case(name, n, readouts, positive, general):
+    """general: another order, guides, prefixes, missing rows and values, genes that are not read out."""
+    global with_row
+    K, D, control = make(n, readouts, positive)
+    names = [f"A{i + 1}" for i in range(n)] + [f"Z{i + 1}" for i in range(readouts)]
+    keep = np.arange(3 if general else 0, len(names))  # the first are not read out
+    K, D, control, targets = K[:, keep], D[:, keep], control[:, keep], [names[k] for k in keep]
+    with_row = [set(range(n)), set(range(n))]
+    label, guides = (lambda g: g), [K]
+    if general:
+        label = lambda g: f"CRISPRi:{g}" if len(g) % 2 else f"CRISPR_{g}"
+        with_row = [set(range(n)) - {4, 9, 14}, set(range(n)) - {5, 9 + 1}]
+        K[7, 5] = K[8, 20] = D[8, 20] = D[11, 2] = np.nan
+        guides = [K, (K + random.normal(0, 1, K.shape)).astype(np.float32)]
+    rows = [("ko", label(names[i]), guide[i]) for guide in guides for i in sorted(with_row[0])]
+    rows += [("kd", label(names[i]), D[i]) for i in sorted(with_row[1])] + [("ko", "control", control[0])]
+    rows += [("kd", "control", 0 * control[0]), ("ko", "A1+A2", control[0]), ("other", "A1", control[0])] if general else []
+    shuffled = [rows[i] for i in random.permutation(len(rows))] if general else rows
+    order = random.permutation(len(targets)) if general else np.arange(len(targets))
+    write("input.csv", [targets[k] for k in order], [(c, p, np.asarray(x)[order]) for c, p, x in shuffled])
+    K = np.nanmean(np.array(guides, dtype=float), 0) if general else K.astype(float)
+    D = D.astype(float)
+    for kind, Q in enumerate((K, D)):
+        Q[[i for i in range(n) if i not in with_row[kind]]] = np.nan
+    column = np.array([targets.index(g) if g in targets else -1 for g in names[:n]])
+    assert targets == sorted(targets, key=natural)
+    for down in (True, False):
+        if not down:
+            with_row[1] = set()
+            D[:] = np.nan
+        check_methods(f"{name}, {'with' if down else 'without'} knock-downs", names[:n], targets,
+                      (K, D, control), column, down)
+
+
+def check_methods(name, genes, targets, blocks, column, down):
+    used = [i for i in range(len(genes)) if i in with_row[0] | with_row[1]]
+    if len(used) < len(genes):  # a gene that nobody perturbed is no regulator
+        renumber = {i: k for k, i in enumerate(used)}
+        with_row[:] = [{renumber[i] for i in rows} for rows in with_row]
+        blocks, column = (blocks[0][used], blocks[1][used], blocks[2]), column[used]
+        genes = [genes[i] for i in used]
+    zk, zd, noise = standardise(*blocks)
+    own, b = own_effects(zk, zd, column)
+    score, C, pair = evidence(zk, zd, column, own, b)
+    options = ["--knockdown", "kd"] if down else []
+    texts = {ranks: infer("input.csv", *options, ranks=ranks) for ranks in (1, 2, 3, 5)}
+    check(len(set(texts.values())) == 1, f"{name}: other bytes on other ranks")
+    got, sign = matrix(texts[1], genes, targets)
+    compare(f"{name}, evidence", got, score)
+    check((sign == np.where(np.isnan(score), 0, -np.sign(np.nan_to_num(pair)))).all(), f"{name}: signs")
+    got, _ = matrix(infer("input.csv", *options, "--method", "effect"), genes, targets)
+    compare(f"{name}, effect", got, abs(pair) / np.where(noise > 0, noise, 1))
+    read = np.where((column >= 0)[:, None] & ~np.isnan(pair), abs(C), np.nan)
+    got, _ = matrix(infer("input.csv", *options, "--method", "correlation", ranks=3), genes, targets)
+    compare(f"{name}, correlation", got, read)
+    best = infer("input.csv", *options, "--edges", "50", ranks=2)
+    check(best.splitlines() == texts[1].splitlines()[:51], f"{name}: --edges 50 are not the best 50")
+    done = checks.run("import", "input.csv", "-o", "store.prc.h5")
+    assert done.returncode == 0, done.stderr
+    stored, _ = matrix(infer("store.prc.h5", *options, ranks=2), genes, targets)  # it averages replicates in single precision
+    compare(f"{name}, from a store", stored, score, 0.01 if name.startswith("rectangular") else 1e-6)
+
+
+def scores(score, truth, depths):
+    """AUROC by pairs of an edge and another; average precision and precision at k by distinct scores."""
+    yes, no = score[truth], score[~truth]
+    auroc = np.mean((yes[:, None] > no).astype(float) + 0.5 * (yes[:, None] == no))
+    aupr, precision = 0, {}
+    for value in sorted(set(score), reverse=True):
+        taken, before = score >= value, score > value
+        aupr += (truth & (score == value)).sum() / truth.sum() * truth[taken].mean()
+        for k in depths:
+            if before.sum() < k <= taken.sum():
+                share = (k - before.sum()) / (taken.sum() - before.sum())
+                precision[str(k)] = (truth[before].sum() + share * (truth[taken].sum() - truth[before].sum())) / k
+    return auroc, aupr, precision
+
+
+def evaluate(edges, gold, *options, ranks=1):
+    open("edges.tsv", "w").write(edges)
+    open("gold.tsv", "w").write(gold)
+    done = checks.run("network", "evaluate", "edges.tsv", "--gold", "gold.tsv", "--json", "scores.json", *options, ranks=ranks)
+    return json.load(open("scores.json")) if done.returncode == 0 else (done.returncode, done.stderr)
+
+
+def compare_scores(what, got, score, truth, depths):
+    auroc, aupr, precision = scores(score, truth, depths)
+    check(abs(got["auroc"] - auroc) < 1e-9 and abs(got["aupr"] - aupr) < 1e-9, f"{what}: {got}, not {auroc} {aupr}")
+    for k in map(str, depths):
+        x, y = got["precision"][k], precision.get(k)
+        check(x is None and y is None and "fewer" in got["precision"]["reasons"][k] if y is None else abs(x - y) < 1e-9,
+              f"{what}: precision at {k} is {x}, not {y}")
+
+
+def evaluated():
+    genes = [f"A{i}" for i in range(14)]
+    pairs = [(a, b) for a in genes for b in genes if a != b]
+    truth = random.random(len(pairs)) < 0.15
+    score = np.round(random.normal(0, 1, len(pairs)) + truth, 1)  # many are equal
+    score[random.random(len(pairs)) < 0.2] = -np.inf  # not in the list
+    listed = [f"{a}\t{b}\t{s}\n" for (a, b), s in zip(pairs, score) if np.isfinite(s)]
+    listed += ["A1\tA1\t9\n", "A1\tUNKNOWN\t9\n", "UNKNOWN\tA2\t8\n"]
+    depths = [1, 10, 50, 160, 10000]
+    at = ["--at", ",".join(map(str, depths))]
+    gold = "".join(f"{a}\t{b}\t{int(t)}\n" for (a, b), t in zip(pairs, truth)) + "A3\tA3\t1\n"
+    for header, ranks in (("regulator\ttarget\tscore\n", 1), ("", 3)):
+        got = evaluate(header + "".join(random.permutation(listed)), gold, *at, ranks=ranks)
+        compare_scores("all pairs", got, score, truth, depths)
+        check(got["counts"] == {"genes": 14, "pairs": len(pairs), "true": int(truth.sum()), "scored": len(listed) - 3,
+                                "outside": 2, "self": 2}, f"counts: {got['counts']}")
+    # true edges alone: pairs of a regulator with every gene that is named
+    edges = [(a, b) for (a, b), t in zip(pairs, truth) if t and a < "A4"]
+    regulators, named = {a for a, _ in edges}, {g for edge in edges for g in edge}
+    some = [i for i, (a, b) in enumerate(pairs) if a in regulators and b in named]
+    got = evaluate("".join(listed), "Gene1,Gene2,Score\n" + "".join(f"{a},{b},1\n" for a, b in edges), *at)
+    compare_scores("true edges alone", got, score[some], np.array([pairs[i] in edges for i in some]), depths)
+    for list_, standard, words in (
+            ("A1\tA2\t1\nA1\tA2\t2\n", gold, "edges.tsv:2: 'A1' to 'A2' is there already"),
+            ("A1\tA2\n", gold, "edges.tsv:1: expected"), ("A1\tA2\tnan\nA1\tA3\tnan\n", gold, "edges.tsv"),
+            ("B1\tB2\t1\n", gold, "names of one kind"), ("".join(listed), "A1\tA2\t0\nA2\tA1\t0\n", "both edges and others"),
+            ("".join(listed), "A1\tA2\t0\nA1\tA2\t1\n", "both 1 and 0"), ("".join(listed), "A1\tA2\t2\n", "gold.tsv:1: an edge is"),
+            ("".join(listed), "A1\n", "gold.tsv:1: expected")):
+        got = evaluate(list_, standard, ranks=2)
+        check(got[0] == 65 and words in got[1], f"{words}: {got}")
+
+
+def refused():
+    def refuse(line, code, words, ranks=1):
+        done = checks.run("network", *line, ranks=ranks)
+        check(done.returncode == code and words in done.stderr, f"{line}: {done.returncode} {done.stderr}")
+
+    targets = [f"A{i}" for i in range(1, 13)]
+    noisy = lambda: random.normal(0, 1, 12)
+    write("few.csv", targets, [("ko", "A1", noisy()), ("ko", "A2", noisy()), ("ko", "control", noisy())])
+    write("flat.csv", targets, [("ko", g, np.ones(12)) for g in targets])
+    write("input.csv", targets, [("ko", g, noisy()) for g in targets])
+    refuse(["infer", "few.csv", "-c", "ko", "-o", "x.tsv"], 65, "2 perturbed genes", 2)
+    refuse(["infer", "flat.csv", "-c", "ko", "-o", "x.tsv"], 65, "do not vary", 3)
+    refuse(["infer", "input.csv", "-c", "mars", "-o", "x.tsv"], 65, "no context 'mars'; there are: ko", 2)
+    refuse(["infer", "input.csv", "-c", "ko", "--knockdown", "kd", "-o", "x.tsv"], 65, "no context 'kd'")
+    refuse(["infer", "input.csv", "-c", "ko", "--knockdown", "ko", "-o", "x.tsv"], 2, "already")
+    refuse(["infer", "input.csv", "-c", "ko", "-m", "magic", "-o", "x.tsv"], 2, "none of evidence")
+    refuse(["infer", "input.csv", "-o", "x.tsv"], 2, "needs --context")
+    refuse(["infer", "none.csv", "-c", "ko", "-o", "x.tsv"], 65, "none.csv", 2)
+    refuse(["guess", "input.csv"], 2, "'guess'")
+    refuse(["infer", "input.csv", "-c", "ko", "-o", "x.tsv", "--gold", "gold.tsv"], 2, "--gold does not belong")
+    refuse(["evaluate", "input.csv"], 2, "needs --gold")
+    refuse(["evaluate", "edges.tsv", "--gold", "nowhere.tsv"], 65, "nowhere.tsv", 2)
+    check(not os.path.exists("x.tsv"), "a refused call wrote a table")
+    open("x.tsv", "w").write("mine\n")
+    refuse(["infer", "input.csv", "-c", "ko", "-o", "x.tsv"], 73, "--force", 2)
+    check(open("x.tsv").read() == "mine\n", "a table was replaced without --force")
+
+
+def real():
+    """The challenge's networks: the table against NumPy, and against the truth."""
+    import anndata
+    for net, least in ((1, (0.73, 0.96)), (2, (0.63, 0.95)), (3, (0.52, 0.90))):
+        path = data / f"dream4_net{net}.h5ad"
+        file = anndata.read_h5ad(path)
+        genes = list(file.var_names)
+        rows = {(str(c), str(p)): np.asarray(x, dtype=float) for c, p, x in zip(file.obs.context, file.obs.perturbation, file.X)}
+        K, D = (np.array([rows[c, g] for g in genes]) for c in ("knockout", "knockdown"))
+        zk, zd, _ = standardise(K, D, rows["knockout", "control"][None])
+        global with_row
+        with_row = [set(range(len(genes)))] * 2
+        own, b = own_effects(zk, zd, np.arange(len(genes)))
+        score, _, _ = evidence(zk, zd, np.arange(len(genes)), own, b)
+        texts = set()
+        for ranks in (1, 2, 3, 5):
+            done = checks.run("network", "infer", path, "-c", "knockout", "--knockdown", "knockdown", "-o", "real.tsv", "--force", ranks=ranks)
+            assert done.returncode == 0, done.stderr
+            texts.add(open("real.tsv").read())
+        check(len(texts) == 1, f"net {net}: other bytes on other ranks")
+        got, _ = matrix(texts.pop(), genes, genes)
+        compare(f"net {net}", got, score)
+        done = checks.run("network", "evaluate", "real.tsv", "--gold", data / f"dream4_gold/net{net}.tsv", "--json", "real.json")
+        assert done.returncode == 0, done.stderr
+        truth = np.zeros(got.shape, dtype=bool)
+        for line in open(data / f"dream4_gold/net{net}.tsv"):
+            a, b, edge = line.split()
+            truth[genes.index(a), genes.index(b)] = edge == "1"
+        off = ~np.eye(len(genes), dtype=bool)
+        judged = json.load(open("real.json"))
+        compare_scores(f"net {net}", judged, got[off], truth[off], [10, 100, 1000])
+        check(judged["aupr"] >= least[0] and judged["auroc"] >= least[1], f"net {net}: {judged}")
+
+
+if data:
+    real()
+else:
+    case("square", 30, 0, True, False)
+    case("rectangular", 25, 20, False, True)
+    evaluated()
+    refused()
+checks.finish()
