@@ -5,22 +5,22 @@
 #include "evidence.h"
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
-#include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
+#include "tessera/sheet.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 #define ALL_CAUSES  1000 /* so many genes at most: every cause counts in the refit */
 #define FEWER_CAUSE 0.01 /* with more: those of at least so many units of noise */
 
 static const char *const methods[] = {"evidence", "effect", "correlation"};
-static const char *const parts[] = {"effect", "direct",      "competition",
-                                    "hub",    "covariation", "refit"};
+/* The parts of the evidence come behind the first EDGE_COLUMNS. */
+#define EDGE_COLUMNS 4
+static const char *const column[] = {"regulator", "target",      "score", "sign",        "effect",
+                                     "direct",    "competition", "hub",   "covariation", "refit"};
 
 int tess_regulation_parse(const char *text)
 {
@@ -90,44 +90,24 @@ static void collect(const struct tess_evidence *evidence, enum tess_regulation_m
 
 /* ---- the table ---- */
 
-static int print_edges(FILE *file, const struct tess_effects *effects,
-                       enum tess_regulation_method method, const struct tess_edges *edges)
+static void write_edges(struct tess_sheet *sheet, const struct tess_effects *effects,
+                        enum tess_regulation_method method, const struct tess_edges *edges)
 {
     static const char *const signs[] = {"-", "0", "+"};
-    int n_parts = method == TESS_BY_EVIDENCE ? TESS_EDGE_PARTS : 0, bad;
+    int n_parts = method == TESS_BY_EVIDENCE ? TESS_EDGE_PARTS : 0;
 
-    bad = fputs("regulator\ttarget\tscore\tsign", file) < 0;
-    for (int k = 0; k < n_parts; k++)
-        bad |= fprintf(file, "\t%s", parts[k]) < 0;
-    bad |= fputc('\n', file) < 0;
-    for (int64_t e = 0; e < edges->n && !bad; e++) {
+    tess_sheet_head(sheet, EDGE_COLUMNS + n_parts, column);
+    for (int64_t e = 0; e < edges->n; e++) {
         const struct tess_edge *edge = &edges->edge[e];
 
-        bad |= fprintf(file, "%s\t%s\t%.10g\t%s", effects->regulator.item[edge->regulator],
-                       effects->target.item[edge->target], edge->score, signs[edge->sign + 1]) < 0;
+        tess_sheet_text(sheet, effects->regulator.item[edge->regulator]);
+        tess_sheet_text(sheet, effects->target.item[edge->target]);
+        tess_sheet_number(sheet, edge->score, 0);
+        tess_sheet_text(sheet, signs[edge->sign + 1]);
         for (int k = 0; k < n_parts; k++)
-            bad |= fprintf(file, "\t%.10g", edge->part[k]) < 0;
-        bad |= fputc('\n', file) < 0;
+            tess_sheet_number(sheet, edge->part[k], 0);
+        tess_sheet_end(sheet);
     }
-    return bad;
-}
-
-/* Rank 0. */
-static int write_table(struct tess_commit *commit, const struct tess_effects *effects,
-                       enum tess_regulation_method method, const struct tess_edges *edges,
-                       struct tess_error *error)
-{
-    FILE *file = fopen(commit->aside, "w");
-    int bad = !file;
-
-    if (file) {
-        bad |= print_edges(file, effects, method, edges);
-        bad |= fclose(file) != 0;
-    }
-    if (bad)
-        return tess_error_set(error, TESS_EIO, "%s: cannot be written: %s", commit->path,
-                              strerror(errno));
-    return tess_commit_finish(commit, error);
 }
 
 /* ---- all together ---- */
@@ -181,38 +161,29 @@ static int weigh(const struct tess_regulation_options *options, struct tess_effe
     return error->code;
 }
 
-/* Rank 0: before any work. */
-static int open_output(const struct tess_regulation_options *options, struct tess_commit *commit,
-                       struct tess_error *error)
-{
-    if (!options->force && access(options->output, F_OK) == 0)
-        return tess_error_set(error, TESS_ECREATE,
-                              "%s: is there already: name another output, or give --force",
-                              options->output);
-    return tess_commit_open(commit, options->output, error);
-}
-
 int tess_regulation_infer(const struct tess_regulation_options *options, MPI_Comm comm,
                           struct tess_error *error)
 {
     struct tess_effects effects = {.comm = comm};
     struct tess_evidence evidence = {.z = NULL};
     struct tess_edges edges = {.most = options->n_edges};
-    struct tess_commit commit = {.path = NULL};
+    struct tess_sheet sheet = {.path = NULL};
     int rank;
 
     MPI_Comm_rank(comm, &rank);
     if (rank == 0)
-        open_output(options, &commit, error);
+        tess_sheet_open(&sheet, options->output, options->force, error);
     if (tess_agree(comm, error) == TESS_OK &&
         weigh(options, &effects, &evidence, error) == TESS_OK) {
         collect(&evidence, options->method, &edges);
         tess_edges_gather(&edges, comm);
-        if (rank == 0 && write_table(&commit, &effects, options->method, &edges, error) == TESS_OK)
+        if (rank == 0)
+            write_edges(&sheet, &effects, options->method, &edges);
+        if (rank == 0 && tess_sheet_finish(&sheet, error) == TESS_OK)
             tess_info("%s: %" PRId64 " edges", options->output, edges.n);
         tess_agree(comm, error);
     }
-    tess_commit_release(&commit);
+    tess_sheet_release(&sheet);
     tess_edges_release(&edges);
     tess_evidence_release(&evidence);
     tess_effects_release(&effects);
