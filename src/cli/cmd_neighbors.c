@@ -6,6 +6,7 @@
 #include "tessera/error.h"
 #include "tessera/model.h"
 #include "tessera/neighbors.h"
+#include "tessera/sheet.h"
 
 #include <string.h>
 
@@ -55,6 +56,12 @@ static int read_options(const struct tess_call *call, struct tess_neighbors *nei
     if (neighbors->pairs && (tess_call_option(call, "of") || neighbors->type))
         tess_error_set(error, TESS_EUSAGE,
                        "--pairs names the perturbations: --of and --type do not go with it");
+    if (neighbors->pairs && neighbors->output && strcmp(neighbors->output, TESS_SHEET_PIPE) == 0)
+        tess_error_set(error, TESS_EUSAGE,
+                       "--pairs writes its scores to standard output: give the ranks a file, -o "
+                       "OUT.tsv");
+    if (neighbors->output)
+        tess_sheet_check(neighbors->output, "neighbors", error);
     if (neighbors->type && tess_call_option(call, "of"))
         tess_error_set(error, TESS_EUSAGE, "--of and --type: one of them says whose neighbours");
     tess_call_int(call, "neighbors", 1, TESS_NEIGHBORS_MOST, &neighbors->k, error);

@@ -20,6 +20,7 @@ void tess_kinds_init(struct tess_kinds *kinds, const struct tess_model *model)
     const struct tess_vocab *vocab = &model->perturbation;
 
     *kinds = (struct tess_kinds){.n = vocab->n,
+                                 .model = model->path,
                                  .vocab = vocab,
                                  .type = TESS_NEW(int32_t, vocab->n),
                                  .trained = model->trained_perturbation};
@@ -79,6 +80,16 @@ static void place_sums(void *closure, int64_t part, int64_t *first, int64_t *n)
     *n = (int64_t)directions->kinds->name.n * directions->origin.width;
 }
 
+static int refuse(const struct tess_directions *directions, int64_t row, struct tess_error *error)
+{
+    const struct tess_kinds *kinds = directions->kinds;
+
+    return tess_error_set(error, TESS_EDATA,
+                          "%s: the vector of %s holds numbers that are not finite: choose another "
+                          "checkpoint",
+                          kinds->model, kinds->vocab->symbol[row]);
+}
+
 static int sum_rows(void *closure, int64_t part, double *out, struct tess_error *error)
 {
     const struct tess_directions *directions = closure;
@@ -88,11 +99,15 @@ static int sum_rows(void *closure, int64_t part, double *out, struct tess_error 
     float *x = tess_alloc_large((size_t)(n * width), sizeof *x, "vectors", error);
 
     if (x && origin->make(origin->closure, first, n, x, error) == TESS_OK)
-        for (int64_t i = 0; i < n; i++) {
-            double *sum = out + group_of(directions, first + i) * width;
+        for (int64_t i = 0; i < n && error->code == TESS_OK; i++) {
+            double *sum = out + group_of(directions, first + i) * width, all = 0;
 
-            for (int64_t j = 0; j < width && directions->kinds->trained[first + i]; j++)
+            for (int64_t j = 0; j < width && directions->kinds->trained[first + i]; j++) {
                 sum[j] += (double)x[i * width + j];
+                all += fabs((double)x[i * width + j]);
+            }
+            if (!isfinite(all))
+                refuse(directions, first + i, error);
         }
     tess_free(x);
     return error->code;
@@ -120,7 +135,8 @@ int tess_directions_init(struct tess_directions *directions, const struct tess_o
 }
 
 /* One row in place: less its mean, each part of one length. */
-static void direct(const struct tess_directions *directions, int64_t row, float *x)
+static int direct(const struct tess_directions *directions, int64_t row, float *x,
+                  struct tess_error *error)
 {
     const struct tess_origin *origin = &directions->origin;
     const double *mean = directions->mean + group_of(directions, row) * origin->width;
@@ -133,10 +149,13 @@ static void direct(const struct tess_directions *directions, int64_t row, float 
 
             square += rest * rest;
         }
+        if (!isfinite(square))
+            return refuse(directions, row, error);
         scale = square > 0 ? 1 / sqrt(square * origin->n_parts) : 0;
         for (int64_t j = origin->begin[p]; j < origin->begin[p + 1]; j++)
             x[j] = (float)(((double)x[j] - mean[j]) * scale);
     }
+    return TESS_OK;
 }
 
 int tess_directions_make(const struct tess_directions *directions, int64_t first, int64_t n,
@@ -145,8 +164,8 @@ int tess_directions_make(const struct tess_directions *directions, int64_t first
     const struct tess_origin *origin = &directions->origin;
 
     if (n > 0 && origin->make(origin->closure, first, n, out, error) == TESS_OK)
-        for (int64_t i = 0; i < n; i++)
-            direct(directions, first + i, out + i * origin->width);
+        for (int64_t i = 0; i < n && error->code == TESS_OK; i++)
+            direct(directions, first + i, out + i * origin->width, error);
     return error->code;
 }
 

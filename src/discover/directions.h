@@ -15,6 +15,7 @@ struct tess_vocab;
 /* Who is who among n perturbations. */
 struct tess_kinds {
     int64_t n;
+    const char *model; /* its path, for messages; borrowed */
     const struct tess_vocab *vocab; /* their symbols; borrowed */
     struct tess_strings name; /* of the types; own */
     int32_t *type; /* (n) own */
@@ -52,7 +53,8 @@ struct tess_directions {
 int tess_directions_init(struct tess_directions *directions, const struct tess_origin *origin,
                          const struct tess_kinds *kinds, int center, MPI_Comm comm,
                          struct tess_error *error);
-/* Rows [first, first + n) into out (n, width). A vector without length is zeroes. Local. */
+/* Rows [first, first + n) into out (n, width). A vector without length is zeroes.
+ * TESS_EDATA if one is not finite. Local. */
 int tess_directions_make(const struct tess_directions *directions, int64_t first, int64_t n,
                          float *out, struct tess_error *error);
 /* n rows with these numbers, ascending. Local. */

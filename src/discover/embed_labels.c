@@ -183,10 +183,14 @@ static int write_counts(const struct tess_embed_rows *rows, struct tess_writer *
             count(rows, &store.index, n);
         tess_store_release(&store);
     }
-    if (file->rank == 0 && !known)
-        tess_warn("the store that the model was trained on (%s) %s: obs has no column experiments",
-                  rows->model->store_path,
-                  mine.code == TESS_OK ? "has other values now" : "cannot be read");
+    if (file->rank == 0 && mine.code != TESS_OK)
+        tess_warn("%s: obs has no column experiments; put the store that the model was trained on "
+                  "back to have it",
+                  mine.text);
+    else if (file->rank == 0 && !known)
+        tess_warn("%s: has other values than those that were trained on: obs has no column "
+                  "experiments; put the store that the model was trained on back to have it",
+                  rows->model->store_path);
     MPI_Bcast(&known, 1, MPI_INT, 0, file->comm);
     if (known)
         tess_writer_write_column(file, TESS_WRITER_ROWS,

@@ -5,6 +5,7 @@
 #include "tessera/error.h"
 
 #include <cblas.h>
+#include <math.h>
 #include <string.h>
 
 #define TILE    TESS_LIKENESS_TILE
@@ -33,6 +34,27 @@ static void multiply(const struct tess_likeness *likeness, int64_t n_queries, co
                     query + q * width, width, other, width, 0, value + q * TILE, TILE);
 }
 
+static int has_length(int64_t width, const float *x)
+{
+    int64_t j = 0;
+
+    while (j < width && x[j] == 0)
+        j++;
+    return j < width;
+}
+
+/* Of n others: what has no length is like nothing. */
+static void take_off_zeroes(const struct tess_likeness_queries *queries, int64_t width, int64_t n,
+                            const float *const vector[2], float *value)
+{
+    for (int64_t q = 0; q < queries->n; q++)
+        for (int64_t i = 0; i < n && !has_length(width, vector[0] + q * width); i++)
+            value[q * TILE + i] = NAN;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t q = 0; q < queries->n && !has_length(width, vector[1] + i * width); q++)
+            value[q * TILE + i] = NAN;
+}
+
 int tess_likeness_scan(const struct tess_likeness *likeness,
                        const struct tess_likeness_queries *queries,
                        const struct tess_likeness_visitor *visitor, struct tess_error *error)
@@ -58,6 +80,7 @@ int tess_likeness_scan(const struct tess_likeness *likeness,
         memset(other, 0, (size_t)(TILE * width) * sizeof *other);
         if (tess_directions_make(directions, t, n, other, error) == TESS_OK) {
             multiply(likeness, queries->n, query, other, value);
+            take_off_zeroes(queries, width, n, (const float *const[]){query, other}, value);
             visitor->take(visitor->closure, t, n, value);
         }
     }

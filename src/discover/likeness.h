@@ -24,7 +24,7 @@ struct tess_likeness_queries {
 struct tess_likeness_visitor {
     void *closure;
     /* Cosines of all queries with perturbations [first, first + n), of which only candidates count:
-     * value (queries, TESS_LIKENESS_TILE). Local. */
+     * value (queries, TESS_LIKENESS_TILE), NaN of a vector without length. Local. */
     void (*take)(void *closure, int64_t first, int64_t n, const float *value);
 };
 

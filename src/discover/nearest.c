@@ -39,7 +39,8 @@ static void take(void *closure, int64_t first, int64_t n, const float *value)
 
     for (int64_t q = 0; q < lists->queries->n; q++)
         for (int64_t i = 0; i < n; i++)
-            if (lists->likeness->candidate[first + i] && first + i != lists->queries->row[q])
+            if (lists->likeness->candidate[first + i] && first + i != lists->queries->row[q] &&
+                !isnan(value[q * TESS_LIKENESS_TILE + i]))
                 insert(lists->near + q * lists->k, lists->k,
                        (struct tess_near){(double)value[q * TESS_LIKENESS_TILE + i], first + i});
 }

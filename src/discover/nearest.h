@@ -10,7 +10,8 @@ struct tess_near {
 };
 
 /* The k nearest candidates of each query but itself, into near (queries, k) on rank 0, the nearest
- * first, of equal ones that of the smaller number. Collective over likeness->comm. */
+ * first, of equal ones that of the smaller number; without length none has or is one. Collective
+ * over likeness->comm. */
 int tess_nearest_find(const struct tess_likeness *likeness,
                       const struct tess_likeness_queries *queries, int64_t k,
                       struct tess_near *near, struct tess_error *error);

@@ -14,8 +14,10 @@
 #include "tessera/select.h"
 #include "tessera/sheet.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define COMPONENTS 50 /* of measured profiles */
@@ -39,6 +41,22 @@ static int make_vectors(const void *closure, int64_t first, int64_t n, float *ou
     return tess_vectors_make(closure, first, n, out, error);
 }
 
+/* Those whose mean is themselves: nothing of them is left. */
+static void warn_alone(const struct work *work)
+{
+    int64_t *n = TESS_NEW(int64_t, work->kinds.name.n), n_alone = 0;
+
+    for (int64_t i = 0; i < work->kinds.n; i++)
+        n[work->kinds.type[i]] += work->kinds.trained[i];
+    for (int64_t i = 0; i < work->kinds.n; i++)
+        n_alone += tess_kinds_has(&work->kinds, i, NULL) && n[work->kinds.type[i]] == 1;
+    if (n_alone > 0 && work->neighbors->center == TESS_NEIGHBORS_BY_TYPE)
+        tess_warn("%" PRId64 " perturbations are the only trained ones of their type and are alike "
+                  "to nothing, less their type's mean: use --center all",
+                  n_alone);
+    tess_free(n);
+}
+
 static int prepare(struct work *work, struct tess_error *error)
 {
     const struct tess_neighbors *neighbors = work->neighbors;
@@ -54,6 +72,8 @@ static int prepare(struct work *work, struct tess_error *error)
         tess_vectors_open(&work->vectors, work->model, TESS_TABLE_P, !neighbors->raw, error);
     if (tess_agree(work->comm, error) != TESS_OK)
         return error->code;
+    if (work->rank == 0)
+        warn_alone(work);
     work->begin = TESS_NEW(int64_t, work->vectors.n_members + 1);
     for (int m = 0; m <= work->vectors.n_members; m++)
         work->begin[m] = tess_vectors_begin(&work->vectors, m);
@@ -108,11 +128,18 @@ static void write_lists(struct work *work, const struct tess_likeness_queries *q
 
 static int list(struct work *work, const struct tess_likeness *likeness, struct tess_error *error)
 {
-    int64_t batch = tess_likeness_batch(likeness), k = work->neighbors->k;
-    struct tess_near *near = TESS_NEW(struct tess_near, batch * k);
+    int64_t batch = tess_likeness_batch(likeness), k = 0;
+    struct tess_near *near = NULL;
     struct tess_sets sets = {0};
 
-    if (choose(work, &sets, error) == TESS_OK && work->rank == 0)
+    for (int64_t i = 0; i < work->kinds.n; i++)
+        k += work->candidate[i];
+    k = k < work->neighbors->k ? k : work->neighbors->k;
+    if (choose(work, &sets, error) == TESS_OK) {
+        batch = batch < sets.n ? batch : sets.n;
+        near = tess_alloc_large((size_t)(batch * k), sizeof *near, "lists of neighbors", error);
+    }
+    if (tess_agree(work->comm, error) == TESS_OK && work->rank == 0)
         tess_sheet_head(&work->sheet, 4, list_columns);
     for (int64_t q = 0; q < sets.n && error->code == TESS_OK; q += batch) {
         const struct tess_likeness_queries some = {sets.n - q < batch ? sets.n - q : batch,
@@ -138,28 +165,94 @@ static int copy_rows(const void *closure, int64_t first, int64_t n, float *out,
     return TESS_OK;
 }
 
-/* The same by measured profiles; `rank` stays NULL, with a warning, where there are none. */
-static int rank_measured(const struct work *work, const struct tess_pairs *pairs, double **rank,
-                         struct tess_error *error)
+/* At which ranks the pairs are found, among some candidates. */
+struct ranking {
+    double *rank; /* (queries, targets) NaN: not compared; NULL: none at all; own */
+    uint8_t *candidate; /* (perturbations) own */
+    int64_t *others; /* (queries) candidates beside each; own */
+    int64_t n_candidates, n_pairs; /* n_pairs: those with a rank */
+};
+enum { MODEL, PROFILES, SAME, RANKINGS }; /* SAME: the model over what PROFILES can compare */
+static const char *const ranking_names[] = {"model", "profiles", "model*"};
+
+static void release(struct ranking *ranking)
+{
+    tess_free(ranking->rank);
+    tess_free(ranking->candidate);
+    tess_free(ranking->others);
+    *ranking = (struct ranking){.rank = NULL};
+}
+
+/* Among those candidates, and of those perturbations, that are `known` (NULL: all). Collective. */
+static int rank_among(struct ranking *ranking, const struct work *work,
+                      const struct tess_pairs *pairs, const struct tess_directions *directions,
+                      const uint8_t *known, struct tess_error *error)
+{
+    struct tess_likeness likeness = {directions, NULL, work->comm};
+    int64_t n = pairs->n_queries, width = pairs->n_targets;
+
+    *ranking = (struct ranking){.candidate = TESS_NEW(uint8_t, work->kinds.n),
+                                .others = TESS_NEW(int64_t, n)};
+    for (int64_t i = 0; i < work->kinds.n; i++) {
+        ranking->candidate[i] = work->candidate[i] && (!known || known[i]);
+        ranking->n_candidates += ranking->candidate[i];
+    }
+    likeness.candidate = ranking->candidate;
+    ranking->rank = tess_alloc_large((size_t)(n * width), sizeof *ranking->rank, "ranks", error);
+    if (tess_agree(work->comm, error) != TESS_OK ||
+        tess_pairs_rank(pairs, &likeness, ranking->rank, error) != TESS_OK)
+        return error->code;
+    for (int64_t q = 0; q < n; q++) {
+        ranking->others[q] = ranking->n_candidates - ranking->candidate[pairs->queries[q]];
+        for (int64_t t = 0; t < width && known && !known[pairs->queries[q]]; t++)
+            ranking->rank[q * width + t] = NAN;
+    }
+    for (int64_t i = 0; i < pairs->n; i++)
+        ranking->n_pairs += !isnan(ranking->rank[pairs->query[i] * width + pairs->target[i]]);
+    return TESS_OK;
+}
+
+/* The ranks by `measured`, and the model's over the same, if these are not all. */
+static int compare(struct ranking ranking[RANKINGS], const struct work *work,
+                   const struct tess_pairs *pairs, const struct tess_profile_axes *measured,
+                   struct tess_error *error)
+{
+    const int64_t begin[] = {0, measured->k};
+    const struct tess_origin origin = {measured->n, measured->k, 1, begin, measured, copy_rows};
+    struct tess_kinds kinds = work->kinds;
+    struct tess_directions directions;
+    struct ranking *model = &ranking[MODEL], *profiles = &ranking[PROFILES];
+
+    kinds.trained = measured->known;
+    if (tess_directions_init(&directions, &origin, &kinds, work->neighbors->center, work->comm,
+                             error) == TESS_OK &&
+        rank_among(profiles, work, pairs, &directions, measured->known, error) == TESS_OK) {
+        if (profiles->n_pairs == 0) {
+            tess_warn("no pair was measured, each of the two alone: measured profiles are not "
+                      "compared");
+            release(profiles);
+        } else if (profiles->n_pairs < model->n_pairs ||
+                   profiles->n_candidates < model->n_candidates)
+            rank_among(&ranking[SAME], work, pairs, &work->directions, measured->known, error);
+    }
+    tess_directions_release(&directions);
+    return error->code;
+}
+
+/* Where there are no measured profiles, nothing is compared, with a warning. */
+static int rank_measured(struct ranking ranking[RANKINGS], const struct work *work,
+                         const struct tess_pairs *pairs, struct tess_error *error)
 {
     struct tess_error why = TESS_ERROR_INIT;
-    struct tess_kinds kinds = work->kinds;
-    struct tess_directions directions = {.center = 0};
-    struct tess_likeness likeness = {&directions, work->candidate, work->comm};
     struct tess_profile_axes measured;
+    int code = tess_profile_axes_init(&measured, work->model, COMPONENTS, work->comm, &why);
 
-    if (tess_profile_axes_init(&measured, work->model, COMPONENTS, work->comm, &why) == TESS_OK) {
-        const int64_t begin[] = {0, measured.k};
-        const struct tess_origin origin = {measured.n, measured.k, 1, begin, &measured, copy_rows};
-
-        kinds.trained = measured.known;
-        *rank = TESS_NEW(double, pairs->n_queries * pairs->n_targets);
-        if (tess_directions_init(&directions, &origin, &kinds, work->neighbors->center, work->comm,
-                                 error) == TESS_OK)
-            tess_pairs_rank(pairs, &likeness, *rank, error);
-        tess_directions_release(&directions);
-    } else
+    if (code == TESS_OK)
+        compare(ranking, work, pairs, &measured, error);
+    else if (code == TESS_EDATA)
         tess_warn("%s: measured profiles are not compared", why.text);
+    else
+        *error = why;
     tess_profile_axes_release(&measured);
     return error->code;
 }
@@ -170,37 +263,52 @@ static void print_row(const char *name, const struct tess_pairs_outcome *outcome
            outcome->high[s]);
 }
 
-static void print_scores(const struct work *work, const struct tess_pairs *pairs,
-                         double *const rank[2], const int64_t *others)
+static void print_counts(const struct tess_pairs *pairs, const struct ranking ranking[RANKINGS])
 {
-    struct tess_pairs_outcome outcome[3];
-    int64_t resamples = work->neighbors->resamples, n_candidates = 0;
+    char *no_tab = tess_pairs_no_tab(pairs);
 
-    for (int64_t i = 0; i < work->kinds.n; i++)
-        n_candidates += work->candidate[i];
-    tess_pairs_score(pairs, rank[0], others, resamples, &outcome[0]);
-    if (rank[1])
-        tess_pairs_score(pairs, rank[1], others, resamples, &outcome[1]);
-    tess_pairs_permute(pairs, rank[0], others, resamples, &outcome[2]);
     printf("%" PRId64 " pairs of %" PRId64 " perturbations, among %" PRId64 " candidates\n",
-           pairs->n, pairs->n_queries, n_candidates);
+           pairs->n, pairs->n_queries, ranking[MODEL].n_candidates);
     printf("left out: %" PRId64 " unknown, %" PRId64 " never trained, %" PRId64
-           " with themselves or no candidate\n",
-           pairs->n_unknown, pairs->n_untrained, pairs->n_left_out);
-    for (int s = 0; s < TESS_PAIRS_SCORES; s++) {
-        printf("%-20s", tess_pairs_names[s]);
-        print_row("model", &outcome[0], s);
-        if (rank[1])
-            print_row("profiles", &outcome[1], s);
-        print_row("chance", &outcome[2], s);
-        putchar('\n');
-    }
+           " with themselves or no candidate%s\n",
+           pairs->n_unknown, pairs->n_untrained, pairs->n_left_out, no_tab);
+    if (ranking[PROFILES].rank)
+        printf("measured alone: both of %" PRId64 " pairs, %" PRId64 " candidates: profiles%s\n",
+               ranking[PROFILES].n_pairs, ranking[PROFILES].n_candidates,
+               ranking[SAME].rank ? " and model*" : "");
+    tess_free(no_tab);
 }
 
-static void write_pairs(struct work *work, const struct tess_pairs *pairs, double *const rank[2],
-                        const int64_t *others)
+/* TESS_EIO. */
+static int print_scores(const struct work *work, const struct tess_pairs *pairs,
+                        const struct ranking ranking[RANKINGS], struct tess_error *error)
+{
+    struct tess_pairs_outcome outcome[RANKINGS], chance;
+    int64_t resamples = work->neighbors->resamples;
+
+    for (int r = 0; r < RANKINGS; r++)
+        if (ranking[r].rank)
+            tess_pairs_score(pairs, ranking[r].rank, ranking[r].others, resamples, &outcome[r]);
+    tess_pairs_permute(pairs, ranking[MODEL].rank, ranking[MODEL].others, resamples, &chance);
+    print_counts(pairs, ranking);
+    for (int s = 0; s < TESS_PAIRS_SCORES; s++) {
+        printf("%-20s", tess_pairs_names[s]);
+        for (int r = 0; r < RANKINGS; r++)
+            if (ranking[r].rank)
+                print_row(ranking_names[r], &outcome[r], s);
+        print_row("chance", &chance, s);
+        putchar('\n');
+    }
+    if (fflush(stdout) != 0 || ferror(stdout))
+        tess_error_set(error, TESS_EIO, "standard output: cannot be written: %s", strerror(errno));
+    return error->code;
+}
+
+static void write_pairs(struct work *work, const struct tess_pairs *pairs,
+                        const struct ranking ranking[RANKINGS])
 {
     const struct tess_vocab *vocab = &work->model->perturbation;
+    const double *profiles = ranking[PROFILES].rank;
 
     tess_sheet_head(&work->sheet, 5, pair_columns);
     for (int64_t i = 0; i < pairs->n; i++) {
@@ -208,38 +316,27 @@ static void write_pairs(struct work *work, const struct tess_pairs *pairs, doubl
 
         tess_sheet_text(&work->sheet, vocab->symbol[pairs->queries[q]]);
         tess_sheet_text(&work->sheet, vocab->symbol[pairs->targets[t]]);
-        tess_sheet_count(&work->sheet, others[q]);
-        tess_sheet_number(&work->sheet, rank[0][at], 0);
-        tess_sheet_number(&work->sheet, rank[1] ? rank[1][at] : NAN, 0);
+        tess_sheet_count(&work->sheet, ranking[MODEL].others[q]);
+        tess_sheet_number(&work->sheet, ranking[MODEL].rank[at], 0);
+        tess_sheet_number(&work->sheet, profiles ? profiles[at] : NAN, 0);
         tess_sheet_end(&work->sheet);
     }
 }
 
-static int score(struct work *work, const struct tess_likeness *likeness, struct tess_error *error)
+static int score(struct work *work, struct tess_error *error)
 {
-    double *rank[2] = {NULL, NULL};
+    struct ranking ranking[RANKINGS] = {{.rank = NULL}};
     struct tess_pairs pairs;
 
     if (tess_pairs_read(&pairs, work->neighbors->pairs, &work->kinds, work->candidate, work->comm,
-                        error) == TESS_OK) {
-        rank[0] = TESS_NEW(double, pairs.n_queries *pairs.n_targets);
-        if (tess_pairs_rank(&pairs, likeness, rank[0], error) == TESS_OK)
-            rank_measured(work, &pairs, &rank[1], error);
-    }
-    if (error->code == TESS_OK && work->rank == 0) {
-        int64_t *others = TESS_NEW(int64_t, pairs.n_queries);
-
-        for (int64_t i = 0; i < work->kinds.n; i++)
-            for (int64_t q = 0; q < pairs.n_queries && work->candidate[i]; q++)
-                others[q] += pairs.queries[q] != i;
-        print_scores(work, &pairs, rank, others);
-        if (work->neighbors->output)
-            write_pairs(work, &pairs, rank, others);
-        tess_free(others);
-    }
+                        error) == TESS_OK &&
+        rank_among(&ranking[MODEL], work, &pairs, &work->directions, NULL, error) == TESS_OK &&
+        rank_measured(ranking, work, &pairs, error) == TESS_OK && work->rank == 0 &&
+        print_scores(work, &pairs, ranking, error) == TESS_OK && work->neighbors->output)
+        write_pairs(work, &pairs, ranking);
     tess_pairs_release(&pairs);
-    tess_free(rank[0]);
-    tess_free(rank[1]);
+    for (int r = 0; r < RANKINGS; r++)
+        release(&ranking[r]);
     return error->code;
 }
 
@@ -255,7 +352,7 @@ int tess_neighbors_run(const struct tess_neighbors *neighbors, const struct tess
     if (tess_agree(comm, error) == TESS_OK && prepare(&work, error) == TESS_OK) {
         likeness = (struct tess_likeness){&work.directions, work.candidate, comm};
         if (neighbors->pairs)
-            score(&work, &likeness, error);
+            score(&work, error);
         else
             list(&work, &likeness, error);
         if (error->code == TESS_OK && work.rank == 0)

@@ -28,6 +28,10 @@ static int read_pair(struct tess_pairs *pairs, const char *line, const struct te
     struct tess_strings field = {0};
     int known;
 
+    if (!strchr(line, '\t')) {
+        pairs->no_tab = pairs->n_no_tab++ ? pairs->no_tab : tess_strdup(line);
+        return 0;
+    }
     tess_strings_split(&field, line, '\t');
     for (int i = 0; i < 2; i++)
         number[i] = (size_t)i < field.n && strlen(field.item[i]) <= (size_t)vocab->width
@@ -48,7 +52,31 @@ static int read_pair(struct tess_pairs *pairs, const char *line, const struct te
 
 static int is_heading(const char *line)
 {
-    return strncmp(line, "perturbation\ttarget", strlen("perturbation\ttarget")) == 0;
+    static const char words[] = "perturbation\ttarget";
+    size_t n = sizeof words - 1;
+
+    return strncmp(line, words, n) == 0 && (line[n] == '\0' || line[n] == '\t');
+}
+
+char *tess_pairs_no_tab(const struct tess_pairs *pairs)
+{
+    return pairs->n_no_tab == 0 ? tess_strdup("")
+                                : tess_format(", %" PRId64 " lines without a tab (the first: '%s')",
+                                              pairs->n_no_tab, pairs->no_tab);
+}
+
+static void fail_empty(const struct tess_pairs *pairs, const char *path, struct tess_error *error)
+{
+    char *no_tab = tess_pairs_no_tab(pairs);
+
+    tess_error_set(error, TESS_EDATA,
+                   "%s: no pair of it can be scored: of %" PRId64
+                   " one or both are unknown to the model, of %" PRId64
+                   " never trained, of %" PRId64
+                   " the target is the perturbation itself or no candidate; lines are "
+                   "perturbation<tab>target%s",
+                   path, pairs->n_unknown, pairs->n_untrained, pairs->n_left_out, no_tab);
+    tess_free(no_tab);
 }
 
 /* list: (n, 2) of what can be scored, each once; own of the caller. Rank 0. */
@@ -72,13 +100,7 @@ static int64_t *read_list(struct tess_pairs *pairs, const char *path,
             if (i == 0 || compare(list + 2 * i, list + 2 * (n - 1)) != 0)
                 memmove(list + 2 * n++, list + 2 * i, 2 * sizeof *list);
         if (n == 0)
-            tess_error_set(error, TESS_EDATA,
-                           "%s: no pair of it can be scored: of %" PRId64
-                           " one or both are unknown to the model, of %" PRId64
-                           " never trained, of %" PRId64
-                           " the target is the perturbation itself or no candidate; lines are "
-                           "perturbation<tab>target",
-                           path, pairs->n_unknown, pairs->n_untrained, pairs->n_left_out);
+            fail_empty(pairs, path, error);
     }
     tess_strings_release(&line);
     pairs->n = n;
@@ -135,6 +157,7 @@ void tess_pairs_release(struct tess_pairs *pairs)
     tess_free(pairs->target);
     tess_free(pairs->queries);
     tess_free(pairs->targets);
+    tess_free(pairs->no_tab);
     *pairs = (struct tess_pairs){.n = 0};
 }
 
@@ -162,6 +185,7 @@ static void take(void *closure, int64_t first, int64_t n, const float *value)
         for (int64_t q = 0; q < s->n_queries; q++) {
             float x = value[q * TESS_LIKENESS_TILE + i];
 
+            x = isnan(x) ? 0 : x; /* without length: neither alike nor unlike */
             if (!s->likeness->candidate[c] || c == s->row[q])
                 continue;
             s->value[q * s->room + s->n[q]++] = x;

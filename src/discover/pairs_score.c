@@ -41,16 +41,20 @@ static double quantile(int64_t n, const double *x, double share)
     return low + 1 < n ? x[low] + (at - (double)low) * (x[low + 1] - x[low]) : x[n - 1];
 }
 
-/* sample (scores, n). */
-static void bound(int64_t n, double *sample, double share, struct tess_pairs_outcome *out)
+/* sample (n, scores); NaN if n is 0. */
+static void bound(int64_t n, const double *sample, double share, struct tess_pairs_outcome *out)
 {
-    for (int s = 0; s < TESS_PAIRS_SCORES; s++) {
-        double *x = sample + s * n;
+    double *x = TESS_NEW(double, n);
 
-        qsort(x, (size_t)n, sizeof *x, compare);
-        out->low[s] = quantile(n, x, (1 - share) / 2);
-        out->high[s] = quantile(n, x, (1 + share) / 2);
+    for (int s = 0; s < TESS_PAIRS_SCORES; s++) {
+        for (int64_t i = 0; i < n; i++)
+            x[i] = sample[i * TESS_PAIRS_SCORES + s];
+        if (n > 0)
+            qsort(x, (size_t)n, sizeof *x, compare);
+        out->low[s] = n > 0 ? quantile(n, x, (1 - share) / 2) : NAN;
+        out->high[s] = n > 0 ? quantile(n, x, (1 + share) / 2) : NAN;
     }
+    tess_free(x);
 }
 
 static double rank_of(const struct tess_pairs *pairs, const double *rank, int64_t pair,
@@ -59,20 +63,46 @@ static double rank_of(const struct tess_pairs *pairs, const double *rank, int64_
     return rank[pairs->query[pair] * pairs->n_targets + target];
 }
 
+/* Sums of scores and their number of each query that has any: sum (result, scores + 1). */
+static int64_t add_up(const struct tess_pairs *pairs, const double *rank, const int64_t *others,
+                      double *sum)
+{
+    int64_t width = TESS_PAIRS_SCORES + 1, n = 0;
+
+    for (int64_t i = 0; i < pairs->n; i++) {
+        double *one = sum + pairs->query[i] * width, r = rank_of(pairs, rank, i, pairs->target[i]);
+
+        if (isnan(r))
+            continue;
+        add(r, others[pairs->query[i]], 1, one);
+        one[TESS_PAIRS_SCORES]++;
+    }
+    for (int64_t q = 0; q < pairs->n_queries; q++)
+        if (sum[q * width + TESS_PAIRS_SCORES] > 0)
+            memmove(sum + n++ * width, sum + q * width, (size_t)width * sizeof *sum);
+    return n;
+}
+
+/* all (scores + 1): sums and how many of them. */
+static void mean_of(const double *all, double *out)
+{
+    for (int s = 0; s < TESS_PAIRS_SCORES; s++)
+        out[s] = all[s] / all[TESS_PAIRS_SCORES];
+}
+
 void tess_pairs_score(const struct tess_pairs *pairs, const double *rank, const int64_t *others,
                       int64_t resamples, struct tess_pairs_outcome *out)
 {
     int64_t n = pairs->n_queries, width = TESS_PAIRS_SCORES + 1;
     double *sum = TESS_NEW(double, n *width), *sample = TESS_NEW(double, resamples *width);
+    double total[TESS_PAIRS_SCORES + 1] = {0};
 
     *out = (struct tess_pairs_outcome){{0}, {0}, {0}};
-    for (int64_t i = 0; i < pairs->n; i++) {
-        double *one = sum + pairs->query[i] * width, r = rank_of(pairs, rank, i, pairs->target[i]);
-
-        add(r, others[pairs->query[i]], 1, one);
-        one[TESS_PAIRS_SCORES]++;
-        add(r, others[pairs->query[i]], 1 / (double)pairs->n, out->value);
-    }
+    n = add_up(pairs, rank, others, sum);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t s = 0; s < width; s++)
+            total[s] += sum[i * width + s];
+    mean_of(total, out->value);
     for (int64_t b = 0; b < resamples; b++) {
         struct tess_random stream = tess_random_stream(SEED, TESS_RANDOM_BOOTSTRAP, (uint64_t)b);
         double all[TESS_PAIRS_SCORES + 1] = {0};
@@ -83,24 +113,24 @@ void tess_pairs_score(const struct tess_pairs *pairs, const double *rank, const 
             for (int64_t s = 0; s < width; s++)
                 all[s] += one[s];
         }
-        for (int s = 0; s < TESS_PAIRS_SCORES; s++)
-            sample[s * resamples + b] = all[s] / all[TESS_PAIRS_SCORES];
+        mean_of(all, sample + b * TESS_PAIRS_SCORES);
     }
     bound(resamples, sample, 0.95, out);
     tess_free(sum);
     tess_free(sample);
 }
 
-/* A pair that a permutation makes of a perturbation and itself has no rank and is left out. */
+/* A pair that a permutation makes of a perturbation and itself has no rank and is left out, and a
+ * permutation that leaves none at all. */
 void tess_pairs_permute(const struct tess_pairs *pairs, const double *rank, const int64_t *others,
                         int64_t permutations, struct tess_pairs_outcome *out)
 {
-    int64_t *order = TESS_NEW(int64_t, pairs->n);
+    int64_t *order = TESS_NEW(int64_t, pairs->n), n_good = 0;
     double *sample = TESS_NEW(double, permutations *TESS_PAIRS_SCORES);
 
     *out = (struct tess_pairs_outcome){{0}, {0}, {0}};
     for (int64_t b = 0; b < permutations; b++) {
-        double all[TESS_PAIRS_SCORES] = {0}, n = 0;
+        double all[TESS_PAIRS_SCORES + 1] = {0};
 
         memcpy(order, pairs->target, (size_t)pairs->n * sizeof *order);
         tess_random_permute(
@@ -111,14 +141,17 @@ void tess_pairs_permute(const struct tess_pairs *pairs, const double *rank, cons
 
             if (!isnan(r))
                 add(r, others[pairs->query[i]], 1, all);
-            n += !isnan(r);
+            all[TESS_PAIRS_SCORES] += !isnan(r);
         }
-        for (int s = 0; s < TESS_PAIRS_SCORES; s++) {
-            sample[s * permutations + b] = n > 0 ? all[s] / n : 0;
-            out->value[s] += sample[s * permutations + b] / (double)permutations;
-        }
+        if (all[TESS_PAIRS_SCORES] > 0)
+            mean_of(all, sample + n_good++ * TESS_PAIRS_SCORES);
     }
-    bound(permutations, sample, 0.99, out);
+    for (int s = 0; s < TESS_PAIRS_SCORES; s++) {
+        for (int64_t b = 0; b < n_good; b++)
+            out->value[s] += sample[b * TESS_PAIRS_SCORES + s];
+        out->value[s] /= (double)n_good; /* NaN if there is none */
+    }
+    bound(n_good, sample, 0.99, out);
     tess_free(order);
     tess_free(sample);
 }

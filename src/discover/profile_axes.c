@@ -16,6 +16,8 @@
 
 #include <string.h>
 
+#define MOST_READOUTS 10000 /* their covariances, 0.8 GB, lie on all ranks together, twice */
+
 struct source {
     struct tess_profiles *profiles;
     const struct tess_baselines *baselines;
@@ -116,6 +118,11 @@ static int reduce(struct tess_profile_axes *measured, struct source *source, int
                                        make};
     struct tess_pca pca = {.width = 0};
 
+    if (rows.width > MOST_READOUTS)
+        return tess_error_set(error, TESS_EDATA,
+                              "the store has more than %d readouts, too many for components of "
+                              "their covariances",
+                              MOST_READOUTS);
     k = k < rows.width ? k : rows.width;
     measured->k = k < rows.n - 1 ? k : rows.n - 1;
     if (measured->k < 1)
@@ -139,8 +146,10 @@ static int learn(struct tess_profile_axes *measured, const struct tess_model *mo
     struct tess_baselines baselines = {.mean = NULL};
     struct tess_profiles profiles;
     struct source source = {&profiles, &baselines, 0, NULL, NULL};
+    int n_ranks;
 
-    tess_profiles_init(&profiles, store, TESS_PROFILES_BYTES);
+    MPI_Comm_size(store->comm, &n_ranks);
+    tess_profiles_init(&profiles, store, TESS_PROFILES_BYTES / (size_t)n_ranks);
     choose(&source, model);
     if (tess_baselines_init(&baselines, &profiles, &options, store->comm, error) == TESS_OK)
         reduce(measured, &source, k, store->comm, error);

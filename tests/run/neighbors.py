@@ -5,6 +5,7 @@ import csv
 import os
 import pathlib
 import re
+import subprocess
 import sys
 import tempfile
 
@@ -17,11 +18,12 @@ except ImportError as problem:
     print(f"skipped: {problem}")
     sys.exit(77)
 
-source = os.path.abspath(sys.argv[2])
+tessera, source = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
 rng = np.random.default_rng(7)
 DRUGS, GENES = [f"drug:{i}" for i in range(330)], [f"KO_G{i}" for i in range(290)] # more than a tile of each
+TOGETHER = ("drug:6", "KO_G20")
 EFFECT = rng.normal(size=(len(DRUGS) + len(GENES), 6))
 EFFECT[0] = 0
 
@@ -33,7 +35,7 @@ def fine(*line, ranks=1):
 
 
 def make_store():
-    """Some values are missing, one drug is for test alone; drug i acts as gene i does."""
+    """Some values are missing, one drug is for test alone, a drug and a gene are measured together alone; drug i acts as gene i does."""
     place, values = rng.normal(size=(6, 7)), {}
     EFFECT[len(DRUGS):] = EFFECT[:len(GENES)] + 0.3 * rng.normal(size=(len(GENES), 6))
     with open("rows.csv", "w") as file:
@@ -43,6 +45,9 @@ def make_store():
                 row = (EFFECT[i - 1] @ place if i else np.zeros(7)) + rng.normal(size=7) * 0.1
                 row[rng.random(7) < 0.05] = np.nan
                 row = row.round(4)
+                if name == "KO_G20":
+                    continue
+                name = "drug:6+KO_G20" if name == "drug:6" else name
                 split = "test" if name == "drug:5" else "train"
                 print(name, context, split, *("" if np.isnan(x) else x for x in row), sep=",", file=file)
                 values[name, context] = row.astype(np.float32).astype(float)
@@ -109,7 +114,7 @@ def profiles(values, names):
     """Principal components of the mean training changes."""
     train = {key: v for key, v in values.items() if key[0] != "drug:5"}
     mean = {c: np.nanmean([v for (n, d), v in train.items() if d == c and n != "control"], axis=0) for c in "abc"}
-    known = [n for n in names if n not in ("control", "drug:5")]
+    known = [n for n in names if n not in ("control", "drug:5", *TOGETHER)]
     change = {n: np.array([v - mean[c] for (m, c), v in train.items() if m == n]) for n in known}
     x = np.array([np.nansum(change[n], axis=0) / np.maximum((~np.isnan(change[n])).sum(0), 1) for n in known])
     x -= x.mean(0)
@@ -135,18 +140,25 @@ def compare_pairs(models, names, values):
     genes = [n for n in names if n.startswith("KO_")]
     pairs = [(f"drug:{i}", f"KO_G{i}") for i in range(0, 290, 2) if i != 5] + [("drug:7", "KO_G8"), ("KO_G3", "KO_G4")]
     lines = [*pairs, pairs[0], ("drug:9", "KO_unknown"), ("drug:5", "KO_G5"), ("KO_G1", "KO_G1"), ("KO_G1", "drug:1")]
-    pathlib.Path("pairs.tsv").write_text("perturbation\ttarget\n" + "".join(f"{a}\t{b}\n" for a, b in lines))
+    pathlib.Path("pairs.tsv").write_text("perturbation\ttarget\n" + "".join(f"{a}\t{b}\n" for a, b in lines) + "drug:1 KO_G1\n\nother\n")
     done = fine("-q", "neighbors", "one", "two", "--pairs", "pairs.tsv", "--among", "KO", "-o", "ranks.tsv")
     said = {(s["perturbation"], s["target"]): s for s in read("ranks.tsv")}
     check(len(said) == len(pairs) and all(p in said for p in pairs), "which pairs are scored")
-    check("left out: 1 unknown, 1 never trained, 2 with themselves" in done.stdout, "what is left out")
+    check("left out: 1 unknown, 1 never trained, 2 with themselves or no candidate, 2 lines without a tab (the first: 'drug:1 KO_G1')"
+          in done.stdout, "what is left out")
     mine = ranks_of(likeness(models, names, False, "type"), names, pairs, genes)
     theirs = np.array([float(said[p]["rank"]) for p in pairs])
     check(abs(mine - theirs).max() <= 1, f"ranks: {abs(mine - theirs).max()}")  # float32 may turn two neighbours round
     check((mine == theirs).mean() > 0.95, "most ranks are the same")
     known, cosine = profiles(values, names)
-    base = ranks_of(cosine, known, pairs, genes)
-    measured = np.array([float(said[p]["profile_rank"]) for p in pairs])
+    check(all((said[p]["profile_rank"] == "") == bool({*p} & {*TOGETHER}) for p in pairs), "ranks of profiles that are not there")
+    alone, alone_genes = [p for p in pairs if not {*p} & {*TOGETHER}], [g for g in genes if g not in TOGETHER]
+    base = ranks_of(cosine, known, alone, alone_genes)
+    measured = np.array([float(said[p]["profile_rank"]) for p in alone])
+    check(f"measured alone: both of {len(alone)} pairs, 289 candidates" in done.stdout and len(alone) == len(pairs) - 2, "how many")
+    same = ranks_of(likeness(models, names, False, "type"), names, alone, alone_genes)
+    value = float(re.search(r"^mean reciprocal rank.*model\* +([\d.]+)", done.stdout, re.M).group(1))
+    check(abs((1 / same).mean() - value) < 1e-3, f"the model over the same pairs: {value}")
     check(abs(base - measured).max() <= 1 and (base == measured).mean() > 0.95, f"ranks of profiles: {abs(base - measured).max()}")
     others = np.array([289 if q in genes else 290 for q, _ in pairs])
     scores = {"recall at 1": (theirs <= 1).mean(), "recall at 5": (theirs <= 5).mean(), "recall at 10": (theirs <= 10).mean(),
@@ -166,7 +178,25 @@ def compare_pairs(models, names, values):
         fine("-q", "neighbors", "one", "two", "--pairs", "pairs.tsv", "--among", "KO", "-o", "other.tsv", "--force", ranks=ranks)
         other = {(s["perturbation"], s["target"]): s for s in read("other.tsv")}
         check(all(other[p]["rank"] == said[p]["rank"] for p in pairs), f"ranks of pairs on {ranks} ranks")
-        check(all(abs(float(other[p]["profile_rank"]) - float(said[p]["profile_rank"])) <= 1 for p in pairs), f"profiles on {ranks}")
+        check(all(abs(float(other[p]["profile_rank"]) - float(said[p]["profile_rank"])) <= 1 for p in pairs if said[p]["profile_rank"]),
+              f"profiles on {ranks}")
+
+
+def edges():
+    """Where nothing can be said, nothing is: no length, no permutation; and a full disk is noticed."""
+    done = fine("neighbors", "one", "--of", "drug:1", "--among", "control", ranks=2)
+    check(done.stdout.count("\n") == 1, f"neighbours without length: {done.stdout}")
+    pathlib.Path("single.tsv").write_text("perturbation\ttargets\nKO_G1\tKO_G2\nKO_G2\tKO_G1\n")
+    done = fine("-q", "neighbors", "one", "--pairs", "single.tsv", "--among", "KO", "--resamples", "50")
+    check("left out: 1 unknown" in done.stdout, "a line that only begins like a heading")
+    chance = [float(x) for x in re.search(r"mean percentile.*chance(.*)", done.stdout).group(1).replace("…", " ").split()]
+    model = float(re.search(r"mean percentile +model +([\d.]+)", done.stdout).group(1))
+    check(len(chance) == 3 and all(abs(x - model) < 2e-4 for x in chance), f"permutations without a pair count: {chance} {model}")
+    if os.path.exists("/dev/full"):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([tessera, "-q", "neighbors", "one", "--pairs", "pairs.tsv", "-o", "lost.tsv"], stdout=full,
+                                  stderr=subprocess.PIPE, text=True)
+        check(done.returncode == 74 and "standard output" in done.stderr and not os.path.exists("lost.tsv"), "standard output is full")
 
 
 def refusals():
@@ -177,6 +207,7 @@ def refusals():
                                 (["--among", "gene"], 65, "KO"), (["-k", "0"], 2, "neighbors"),
                                 (["--center", "some"], 2, "some"), (["--vectors", "own"], 2, "own"), (["-o", "effective.tsv"], 73, "--force"),
                                 (["--of", "drug:1", "--type", "drug"], 2, "--type"), (["--pairs", "no.tsv"], 65, "no.tsv"),
+                                (["--pairs", "pairs.tsv", "-o", "-"], 2, "standard output"), (["-o", "near.xlsx"], 2, ".tsv"),
                                 (["--pairs", "none.tsv"], 65, "1 one or both"), (["--pairs", "pairs.tsv", "--of", "drug:1"], 2, "--of"),
                                 (["--of", "@list.txt", "-o", "list.txt", "--force"], 73, "input")):
         for ranks in (1, 3) if code == 65 else (1,):
@@ -199,5 +230,6 @@ compare_lists("chosen", ["two"], models[1:], names, ["--of", ",".join(some), "--
               "none", None, "drug", some, 1000, (3,))
 compare_lists("dot", ["dot"], [train("dot", 3, "dot")], names, ["--among", "drug", "--type", "KO"], False, "type", "KO", "drug")
 compare_pairs(models, names, values)
+edges()
 refusals()
 finish()

@@ -266,6 +266,9 @@ def commands():
     yield Command("predict", 2, ["predict", run, queries, "-o", answers, "--unknown", "nan"])
     yield Command("embed", 2, ["embed", run, "-o", place / "tables.h5ad"])
     yield Command("neighbors", 2, ["neighbors", run, "-o", place / "near.tsv"])
+    known = place / "pairs.tsv"
+    known.write_text("P01\tP02\nP02\tP03\n")
+    yield Command("neighbors, pairs", 2, ["neighbors", run, "--pairs", known, "--resamples", "10", "-o", place / "ranks.tsv"])
     yield Command("network", 3, ["network", "infer", kept, "-c", "C1", "-o", place / "edges.tsv"])
     yield Command("plan", 2, ["plan", run, "--rate", "1e6", "--json", place / "plan.json"])
     yield Command("evaluate predictions", 2, ["evaluate", kept, "--predictions", guess, "--resamples", "10"])
