@@ -21,6 +21,7 @@
 #include <string.h>
 
 #define COMPONENTS 50 /* of measured profiles */
+#define LISTS      ((int64_t)1 << 22) /* neighbours of a batch: 64 MiB, and twice that to merge */
 
 struct work {
     const struct tess_neighbors *neighbors;
@@ -49,7 +50,8 @@ static void warn_alone(const struct work *work)
     for (int64_t i = 0; i < work->kinds.n; i++)
         n[work->kinds.type[i]] += work->kinds.trained[i];
     for (int64_t i = 0; i < work->kinds.n; i++)
-        n_alone += tess_kinds_has(&work->kinds, i, NULL) && n[work->kinds.type[i]] == 1;
+        n_alone += (work->candidate[i] || tess_kinds_has(&work->kinds, i, NULL)) &&
+                   n[work->kinds.type[i]] == 1;
     if (n_alone > 0 && work->neighbors->center == TESS_NEIGHBORS_BY_TYPE)
         tess_warn("%" PRId64 " perturbations are the only trained ones of their type and are alike "
                   "to nothing, less their type's mean: use --center all",
@@ -128,14 +130,17 @@ static void write_lists(struct work *work, const struct tess_likeness_queries *q
 
 static int list(struct work *work, const struct tess_likeness *likeness, struct tess_error *error)
 {
-    int64_t batch = tess_likeness_batch(likeness), k = 0;
+    int64_t batch = tess_likeness_batch(likeness), k = 0, tiles;
     struct tess_near *near = NULL;
     struct tess_sets sets = {0};
 
     for (int64_t i = 0; i < work->kinds.n; i++)
         k += work->candidate[i];
     k = k < work->neighbors->k ? k : work->neighbors->k;
+    tiles = LISTS / (k * TESS_LIKENESS_TILE);
     if (choose(work, &sets, error) == TESS_OK) {
+        if (batch > tiles * TESS_LIKENESS_TILE)
+            batch = (tiles > 1 ? tiles : 1) * TESS_LIKENESS_TILE;
         batch = batch < sets.n ? batch : sets.n;
         near = tess_alloc_large((size_t)(batch * k), sizeof *near, "lists of neighbors", error);
     }

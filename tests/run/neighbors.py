@@ -186,6 +186,9 @@ def edges():
     """Where nothing can be said, nothing is: no length, no permutation; and a full disk is noticed."""
     done = fine("neighbors", "one", "--of", "drug:1", "--among", "control", ranks=2)
     check(done.stdout.count("\n") == 1, f"neighbours without length: {done.stdout}")
+    check(done.stderr.count("1 perturbations are the only") == 1 and "--center all" in done.stderr, f"no warning: {done.stderr}")
+    done = fine("neighbors", "one", "--of", "drug:1", "--among", "control", "--center", "all")
+    check(done.stdout.count("\n") == 2 and "only trained" not in done.stderr, f"neighbours less the mean of all: {done.stdout}")
     pathlib.Path("single.tsv").write_text("perturbation\ttargets\nKO_G1\tKO_G2\nKO_G2\tKO_G1\n")
     done = fine("-q", "neighbors", "one", "--pairs", "single.tsv", "--among", "KO", "--resamples", "50")
     check("left out: 1 unknown" in done.stdout, "a line that only begins like a heading")
