@@ -241,6 +241,26 @@ static void predict_sum(const struct batch *batch, int64_t k, struct tess_error 
     tess_free(part);
 }
 
+/* The control where it was measured is what changes are counted from: every rule but the context's
+ * mean says it itself, and none of them learned from it. */
+static void predict_control(const struct batch *batch)
+{
+    const struct tess_query *query = batch->query;
+    const struct tess_index *index = &batch->baselines->profiles->store->index;
+    size_t bytes = (size_t)query->n_readouts * sizeof(double);
+
+    for (int64_t k = 0; batch->baselines->control[query->context] && k < query->n; k++)
+        for (int b = 0; b < TESS_BASELINES && query->combination[k] >= 0 &&
+                        tess_index_is_control(index, query->combination[k]);
+             b++) {
+            if (b == TESS_GLOBAL_MEAN || b == TESS_READOUT_MEAN)
+                continue;
+            fall_back(batch, b, k, 0);
+            if (row_of(batch, b, k))
+                memcpy(row_of(batch, b, k), batch->zero, bytes);
+        }
+}
+
 int tess_baselines_predict(struct tess_baselines *baselines, const struct tess_query *query,
                            double *const out[TESS_BASELINES], uint8_t *fallback,
                            struct tess_error *error)
@@ -258,6 +278,7 @@ int tess_baselines_predict(struct tess_baselines *baselines, const struct tess_q
     for (int64_t k = 0; out[TESS_ADDITIVE_COMPONENTS] && k < query->n && error->code == TESS_OK;
          k++)
         predict_sum(&batch, k, error);
+    predict_control(&batch);
     batch_release(&batch);
     return error->code;
 }

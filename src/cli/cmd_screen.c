@@ -26,7 +26,9 @@ static const struct tess_option options[] = {
      "in place of the ranking: the N experiments that nobody ran and that would teach most"},
     {"hits", 0, "N", "with --next: how many of a context are hits (default: a tenth)"},
     {"force", 'f', NULL, "replace an output that is there already"},
-    {"store", 0, "STORE", "of what was measured (default: the store the model was trained on)"},
+    {"store", 0, "STORE",
+     "of what was measured, and of the baseline to blend with (default: the store the model was "
+     "trained on)"},
     {"blend", 0, "auto|on|off",
      "with the baseline that the training found best (default auto: where it pays)"},
     TESS_CALL_PRECISION,
@@ -70,6 +72,8 @@ static int read_options(const struct tess_call *call, struct tess_screen *screen
     if (error->code == TESS_OK && screen->hits > 0 && screen->next == 0)
         tess_error_set(error, TESS_EUSAGE, "--hits is for --next");
     tess_call_int(call, "threads", 1, 4096, &screen->threads, error);
+    if (error->code == TESS_OK && screen->top > 0 && screen->next > 0)
+        tess_error_set(error, TESS_EUSAGE, "--next says how many lines there are: leave --top out");
     if (screen->pairs && screen->perturbation.n > 0)
         tess_error_set(error, TESS_EUSAGE, "--pairs stands in the place of --perturbations");
     return error->code == TESS_OK ? tess_screen_check(screen, error) : error->code;

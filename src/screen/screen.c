@@ -79,6 +79,11 @@ static int open_work(struct screening *work, struct tess_error *error)
     tess_screen_signature_broadcast(&work->signature, work->comm);
     tess_sets_broadcast(work->comm, &work->perturbation);
     tess_sets_broadcast(work->comm, &work->context);
+    if (screen->hits >= work->perturbation.n)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--hits: %lld are no choice among the %lld perturbations that are "
+                              "screened",
+                              (long long)screen->hits, (long long)work->perturbation.n);
     control = tess_vocab_find(&work->model.perturbation, TESS_CONTROL);
     work->control = control >= 0 && work->model.trained_perturbation[control] ? control : -1;
     tess_info("%lld perturbations by %lld readout%s in %lld context%s; %s",
@@ -92,17 +97,49 @@ static int open_work(struct screening *work, struct tess_error *error)
 
 /* ---- the screen ---- */
 
-/* `each` items of all perturbations on rank 0, in place of its own. */
-static void *gather(const struct screening *work, void *mine, int64_t each, size_t size)
+/* Room for what is known of perturbations, and of experiments; rank 0's for all of them, too,
+ * before the work begins. Collective. */
+static int make_room(struct screening *work, struct tess_error *error)
 {
-    char *all = work->rank == 0 ? TESS_NEW(char, work->perturbation.n *each *(int64_t)size) : NULL;
+    int64_t n = work->perturbation.n, mine, contexts = work->screen->next > 0 ? work->context.n : 0;
+    double bytes = (double)n * (double)(sizeof *work->result + contexts * sizeof *work->cell);
 
-    tess_gather(work->comm, mine, (work->end - work->begin) * each, size, all);
+    work->begin = n * work->rank / work->n_ranks;
+    work->end = n * (work->rank + 1) / work->n_ranks;
+    mine = work->end - work->begin;
+    if (bytes > 1e8)
+        tess_info("memory: %.3g MB on rank 0, beside the model's, for what is known of %s",
+                  bytes * (1 + 1.0 / work->n_ranks) / 1e6,
+                  contexts ? "experiments" : "perturbations");
+    work->result = tess_alloc_large((size_t)mine, sizeof *work->result, "a screen", error);
+    if (contexts && error->code == TESS_OK)
+        work->cell =
+            tess_alloc_large((size_t)(mine * contexts), sizeof *work->cell, "a screen", error);
+    if (work->rank == 0 && error->code == TESS_OK)
+        work->all_results = tess_alloc_large((size_t)n, sizeof *work->result, "a screen", error);
+    if (work->rank == 0 && contexts && error->code == TESS_OK)
+        work->all_cells =
+            tess_alloc_large((size_t)(n * contexts), sizeof *work->cell, "a screen", error);
+    return tess_agree(work->comm, error);
+}
+
+/* All on rank 0, in place of its own. Collective. */
+static void gather(struct screening *work)
+{
+    int64_t mine = work->end - work->begin;
+
+    tess_gather(work->comm, work->result, mine, sizeof *work->result, work->all_results);
+    if (work->cell)
+        tess_gather(work->comm, work->cell, mine * work->context.n, sizeof *work->cell,
+                    work->all_cells);
     if (work->rank == 0) {
-        tess_free(mine);
-        return all;
+        tess_free(work->result);
+        work->result = work->all_results;
+        work->all_results = NULL;
+        tess_free(work->cell);
+        work->cell = work->all_cells;
+        work->all_cells = NULL;
     }
-    return mine;
 }
 
 int tess_screen_run(const struct tess_screen *screen, MPI_Comm comm, struct tess_error *error)
@@ -112,28 +149,20 @@ int tess_screen_run(const struct tess_screen *screen, MPI_Comm comm, struct tess
     MPI_Comm_rank(comm, &work.rank);
     MPI_Comm_size(comm, &work.n_ranks);
     tess_platform_threads(screen->threads);
-    if (open_work(&work, error) == TESS_OK) {
-        int64_t n = work.perturbation.n;
-
-        work.begin = n * work.rank / work.n_ranks;
-        work.end = n * (work.rank + 1) / work.n_ranks;
-        work.result = TESS_NEW(struct screen_result, work.end - work.begin);
-        if (screen->next > 0)
-            work.cell = TESS_NEW(struct screen_cell, (work.end - work.begin) * work.context.n);
+    if (open_work(&work, error) == TESS_OK && make_room(&work, error) == TESS_OK) {
         tess_screening_predict(&work, error);
         if (tess_agree(comm, error) == TESS_OK)
             tess_screening_measure(&work, error);
-        if (tess_agree(comm, error) == TESS_OK) {
-            work.result = gather(&work, work.result, 1, sizeof *work.result);
-            if (work.cell)
-                work.cell = gather(&work, work.cell, work.context.n, sizeof *work.cell);
-        }
+        if (tess_agree(comm, error) == TESS_OK)
+            gather(&work);
         if (error->code == TESS_OK && work.rank == 0)
             tess_screening_write(&work, error);
         tess_agree(comm, error);
     }
     tess_free(work.result);
     tess_free(work.cell);
+    tess_free(work.all_results);
+    tess_free(work.all_cells);
     tess_screen_signature_release(&work.signature);
     tess_sets_release(&work.perturbation);
     tess_sets_release(&work.context);

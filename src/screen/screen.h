@@ -50,8 +50,9 @@ struct screening {
     int64_t control; /* number in the model; -1: values are changes */
     int64_t begin, end; /* this rank's perturbations */
     int knows_trained; /* does the store say what was trained on? */
-    struct screen_cell *cell; /* (end - begin, contexts), on rank 0 of all; NULL: not asked; own */
-    struct screen_result *result; /* (end - begin), on rank 0 of all; own */
+    /* (end - begin, contexts), in the end on rank 0 of all; NULL: not asked; own */
+    struct screen_cell *cell, *all_cells;
+    struct screen_result *result, *all_results; /* the same of perturbations; own */
 };
 
 /* Change, deviation and agreement of this rank's perturbations. Local. */

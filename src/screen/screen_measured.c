@@ -172,7 +172,7 @@ static int measure(struct measuring *measuring, struct tess_error *error)
             continue;
         measuring->screened[context] = 1;
         mark_context(measuring, c, context);
-        if (known)
+        if (known && !work->cell)
             measure_context(measuring, context, error);
     }
     for (int64_t i = 0; i < work->end - work->begin && work->knows_trained; i++)
@@ -196,12 +196,14 @@ int tess_screening_measure(struct screening *work, struct tess_error *error)
         tess_warn("nothing is said of what was measured and trained: %s",
                   path[0] ? mine.text : "the model does not say which store it was trained on");
     } else {
-        work->knows_trained = !tess_model_trained_elsewhere(
+        const struct tess_model *other = tess_model_trained_elsewhere(
             &work->model, measuring.store.index.hash, measuring.store.index.split_hash);
-        if (!work->knows_trained)
+
+        work->knows_trained = !other;
+        if (other)
             tess_warn("%s is not what %s was trained on, or its split has changed since: nothing "
                       "is said of what was trained",
-                      path, work->model.path);
+                      path, other->path);
         measure(&measuring, error);
         tess_profiles_release(&measuring.profiles);
         tess_store_release(&measuring.store);

@@ -43,11 +43,11 @@ static double threshold(const struct screening *work, int64_t context, double *r
     for (int64_t i = 0; i < work->perturbation.n; i++)
         if (!is_control(work, i))
             room[n++] = sign * work->cell[i * work->context.n + context].change;
-    if (n < 2)
-        return NAN;
-    qsort(room, (size_t)n, sizeof *room, falls);
+    if (n > 0)
+        qsort(room, (size_t)n, sizeof *room, falls);
     hits = hits > 0 ? hits : (n + 9) / 10;
-    hits = hits < n ? hits : n - 1;
+    if (hits >= n) /* nothing to decide */
+        return NAN;
     return sign * (room[hits - 1] + room[hits]) / 2;
 }
 
@@ -61,10 +61,31 @@ static double gain_of(const struct screen_cell *cell, double at)
     return cell->deviation * exp(-z * z / 2) / sqrt(2 * M_PI) - off * erfc(z / M_SQRT2) / 2;
 }
 
-static int64_t find_candidates(const struct screening *work, struct candidate *out)
+/* The best so far, of which there are twice as many as are wanted at most. */
+struct best {
+    struct candidate *item; /* own */
+    int64_t n, most;
+    size_t room;
+};
+
+static void cut(struct best *best)
+{
+    if (best->n > 0)
+        qsort(best->item, (size_t)best->n, sizeof *best->item, compare);
+    best->n = best->n < best->most ? best->n : best->most;
+}
+
+static void add(struct best *best, const struct candidate *candidate)
+{
+    best->item = tess_grow(best->item, &best->room, (size_t)best->n + 1, sizeof *best->item);
+    best->item[best->n++] = *candidate;
+    if (best->n / 2 >= best->most)
+        cut(best);
+}
+
+static void find_candidates(const struct screening *work, struct best *best)
 {
     double *room = TESS_NEW(double, work->perturbation.n);
-    int64_t n = 0;
 
     for (int64_t c = 0; c < work->context.n; c++) {
         double at = threshold(work, c, room);
@@ -73,11 +94,11 @@ static int64_t find_candidates(const struct screening *work, struct candidate *o
             int64_t place = i * work->context.n + c;
 
             if (!work->cell[place].ran && !is_control(work, i))
-                out[n++] = (struct candidate){gain_of(&work->cell[place], at), place};
+                add(best, &(struct candidate){gain_of(&work->cell[place], at), place});
         }
     }
+    cut(best);
     tess_free(room);
-    return n;
 }
 
 static void write_line(struct tess_sheet *sheet, const struct screening *work, int64_t number,
@@ -100,13 +121,11 @@ static void write_line(struct tess_sheet *sheet, const struct screening *work, i
 
 void tess_screening_write_next(const struct screening *work, struct tess_sheet *sheet)
 {
-    struct candidate *order = TESS_NEW(struct candidate, work->perturbation.n * work->context.n);
-    int64_t n = find_candidates(work, order);
+    struct best best = {.most = work->screen->next};
 
-    if (n > 0)
-        qsort(order, (size_t)n, sizeof *order, compare);
+    find_candidates(work, &best);
     tess_sheet_head(sheet, sizeof column / sizeof column[0], column);
-    for (int64_t i = 0; i < n && i < work->screen->next; i++)
-        write_line(sheet, work, i + 1, &order[i]);
-    tess_free(order);
+    for (int64_t i = 0; i < best.n; i++)
+        write_line(sheet, work, i + 1, &best.item[i]);
+    tess_free(best.item);
 }

@@ -73,9 +73,11 @@ static int read_file(const struct tess_screen *screen, const struct tess_model *
                      struct tess_error *error)
 {
     struct tess_choice choice = readouts_of(model);
+    char *source = tess_format("%s: %s", screen->signature, choice.source);
     struct lines lines = {0};
     int64_t *place = NULL;
 
+    choice.source = source;
     if (read_lines(&lines, screen->signature, error) == TESS_OK) {
         place = TESS_NEW(int64_t, lines.readout.n);
         tess_select_names(&choice, &lines.readout, sets, place, error);
@@ -89,8 +91,20 @@ static int read_file(const struct tess_screen *screen, const struct tess_model *
     }
     tess_strings_release(&lines.readout);
     tess_free(lines.weight);
+    tess_free(source);
     tess_free(place);
     return error->code;
+}
+
+/* Scores do not depend on the weights' size: of 1 at most, they neither overflow nor vanish. */
+static void normalise(int64_t n, double *weight)
+{
+    double most = 0;
+
+    for (int64_t k = 0; k < n; k++)
+        most = fmax(most, fabs(weight[k]));
+    for (int64_t k = 0; k < n; k++)
+        weight[k] /= most;
 }
 
 int tess_screen_read_signature(const struct tess_screen *screen, const struct tess_model *model,
@@ -107,6 +121,7 @@ int tess_screen_read_signature(const struct tess_screen *screen, const struct te
             signature->weight[k] = 1;
     }
     if (error->code == TESS_OK) {
+        normalise(sets.n, signature->weight);
         signature->n = sets.n;
         signature->readout = TESS_NEW(int64_t, sets.n);
         memcpy(signature->readout, sets.member, (size_t)sets.n * sizeof *sets.member);

@@ -194,15 +194,18 @@ int tess_select_names(const struct tess_choice *choice, const struct tess_string
 int tess_select_pairs(const struct tess_choice *choice, const char *path, struct tess_sets *sets,
                       struct tess_error *error)
 {
+    char *source = tess_format("%s: %s", path, choice->source);
+    struct tess_choice named = *choice;
     struct tess_strings line = {0};
     int64_t *place = NULL;
 
+    named.source = source;
     if (tess_strings_read(&line, path, error) == TESS_OK) {
         place = TESS_NEW(int64_t, line.n);
         for (size_t i = 0; i < line.n; i++)
             for (char *c = line.item[i]; *c; c++)
                 *c = *c == '\t' ? '+' : *c;
-        tess_select_names(choice, &line, sets, place, error);
+        tess_select_names(&named, &line, sets, place, error);
     }
     for (size_t i = 0; i < line.n && error->code == TESS_OK; i++)
         if (sets->first[place[i] + 1] - sets->first[place[i]] != 2)
@@ -211,6 +214,7 @@ int tess_select_pairs(const struct tess_choice *choice, const char *path, struct
                            "in each line, with a tab or '+' between them",
                            path, line.item[i]);
     tess_free(place);
+    tess_free(source);
     tess_strings_release(&line);
     return error->code;
 }

@@ -196,6 +196,20 @@ static int open_first(struct tess_store *store, const char *path, int any_split,
     return error->code;
 }
 
+/* What other ranks do, with rank 0's index: the file may have been replaced meanwhile. */
+static int open_again(struct tess_store *store, const char *path, struct tess_error *error)
+{
+    uint64_t hash = 0;
+
+    if (open_file(store, path, error) == TESS_OK &&
+        tess_h5_read_attribute(&store->h5, (struct tess_h5_attribute){"/", "hash"},
+                               H5T_NATIVE_UINT64, 1, &hash, error) == TESS_OK &&
+        hash != store->index.hash)
+        tess_error_set(error, TESS_EDATA,
+                       "%s: another file took its place while it was opened: start again", path);
+    return error->code;
+}
+
 /* Lengths come from rank 0, which alone has arrays to derive them from. What follows from the
  * arrays is not sent but derived again. */
 static void broadcast_index(struct tess_store *store, int rank)
@@ -257,7 +271,7 @@ static int open_all(struct tess_store *store, const char *path, int any_split, M
     if (tess_agree(comm, error) == TESS_OK) {
         broadcast_index(store, rank);
         if (rank != 0)
-            open_file(store, path, error);
+            open_again(store, path, error);
         tess_agree(comm, error);
     }
     if (error->code != TESS_OK)

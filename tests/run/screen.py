@@ -4,6 +4,7 @@ store was made of; the same bytes on any number of ranks; refusals, and nothing 
 
 usage: screen.py TESSERA SOURCE_FOLDER"""
 import csv
+import json
 import math
 import os
 import subprocess
@@ -154,6 +155,32 @@ with open("0.tsv") as file:
     assert done.stdout == file.read()
 assert all(line["std"] == "" for line in screen("one.tsv", "-r", "r03", run_="run/member-2"))
 
+# Blended with a baseline the control is what was measured where the baseline says it, not the mean of what was perturbed.
+for i in range(1, MEMBERS + 1):
+    run("-q", "impute", f"run/member-{i}", "-o", f"blended-{i}.h5ad", "--blend", "on", "-p", "*,@combinations")
+blended = [anndata.read_h5ad(f"blended-{i}.h5ad") for i in range(1, MEMBERS + 1)]
+assert max(np.abs(a.X - b.X).max() for a, b in zip(blended, members)) > 1e-3, "nothing is blended: nothing is tested"
+for options, cosine in (["-r", "r03,r06"], False), (["-r", "r03,r06", "--score", "cosine"], True):
+    compare(screen("blended.tsv", *options, "--blend", "on"),
+            expected(blended, made, {"r03": 1.0, "r06": 1.0}, ["c0", "c1", "c2"], single, cosine, False, True), False)
+values = measured_values(made)
+for i in range(MEMBERS):
+    with open(f"run/member-{i + 1}/blend.json") as file:
+        blend = json.load(file)
+    for c in ("c0", "c1", "c2"):
+        row = f"control@{c}"
+        for readout in set(values["control", c]) & {"r01", "r03", "r06", "r10"}:
+            own, mixed = (float(m[row, readout].X[0, 0]) for m in (members[i], blended[i]))
+            want = blend["weight"] * own + (1 - blend["weight"]) * values["control", c][readout]
+            assert abs(mixed - want) < 1e-4, (i, row, readout, own, mixed, want)
+
+# Weights of any size are the same signature.
+for size in 1e-200, 1e300:
+    with open("sized.tsv", "w") as file:
+        file.writelines(f"{r}\t{w * size!r}\n" for r, w in SIGNATURE.items())
+    for kind in "sum", "cosine":
+        assert screen("sized.csv", "--signature", "sized.tsv", "--score", kind) == screen("s.csv", "--signature", "signature.tsv", "--score", kind)
+
 # What to measure next: experiments that are in no split, by the value of knowing them.
 def gains(members, made, readout, contexts, perturbations, hits, down):
     ran = {("+".join(sorted(p.split("+"))), c) for c, p, *_ in made}
@@ -218,6 +245,8 @@ REFUSED = [
     (["-o", "x.tsv", "-r", "r03", "--direction", "left"], 2, "neither up nor down"), (["-o", "x.tsv", "-r", "r03", "-c", "c9"], 65, "c9"),
     (["-o", "x.tsv", "-r", "r03", "-p", "p77"], 65, "p77"), (["-o", "x.tsv", "-r", "r03", "--pairs", "pairs.txt", "-p", "p01"], 2, "--pairs"),
     (["-o", "x.tsv", "-r", "r03", "--hits", "3"], 2, "--hits is for --next"), (["-o", "x.tsv", "-r", "r03", "--next", "0"], 2, "--next"),
+    (["-o", "x.tsv", "-r", "r03", "--next", "3", "--top", "2"], 2, "--top"),
+    (["-o", "x.tsv", "-r", "r03", "--next", "3", "--hits", "99"], 2, "no choice"),
     (["-o", "0.tsv", "-r", "r03"], 73, "is there already"), (["-o", "x.tsv", "-r", "r03", "--store", "gone.prc.h5"], 65, "gone.prc.h5"),
     (["-o", "x.tsv", "--signature", "twice.sig"], 65, "there twice"), (["-o", "x.tsv", "--signature", "words.sig"], 65, "words.sig:1"),
     (["-o", "x.tsv", "--signature", "three.sig"], 65, "three.sig:1"), (["-o", "x.tsv", "--signature", "none.sig"], 65, "holds no readout"),
