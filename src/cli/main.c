@@ -16,6 +16,7 @@
 #include "tessera/version.h"
 
 #include <mpi.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,16 @@ static void agree_unit(MPI_Comm comm)
     tess_debug("unit for bfloat16: %s", tess_unit_name(tess_unit()));
 }
 
+/* What was printed has arrived, or the command has failed: on a full disk, say. Collective. */
+static void finish_printing(const struct tess_call *call, struct tess_error *error)
+{
+    if (call->rank == 0 && error->code == TESS_OK && (fflush(stdout) != 0 || ferror(stdout)))
+        tess_error_set(error, TESS_EIO,
+                       "standard output: cannot be written: %s: let it go where there is room",
+                       strerror(errno));
+    tess_agree(call->comm, error);
+}
+
 /* Everything between MPI_Init and MPI_Finalize. Every rank parses the same arguments, but only rank
  * 0 speaks; all agree after each part, so that no rank goes on alone. */
 static int run_command(const struct tess_command *command, int argc, char **argv,
@@ -105,6 +116,7 @@ static int run_command(const struct tess_command *command, int argc, char **argv
         if (tess_agree(call.comm, error) == TESS_OK &&
             tess_call_check_outputs(&call, error) == TESS_OK)
             command->run(&call, error);
+        finish_printing(&call, error);
     }
     if (error->code != TESS_OK && call.rank == 0) {
         fflush(stdout);

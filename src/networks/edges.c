@@ -20,7 +20,8 @@ static int compare(const void *left, const void *right)
 
 static void cut(struct tess_edges *edges)
 {
-    qsort(edges->edge, (size_t)edges->n, sizeof *edges->edge, compare);
+    if (edges->n > 0)
+        qsort(edges->edge, (size_t)edges->n, sizeof *edges->edge, compare);
     if (edges->n < edges->most)
         return;
     edges->n = edges->most;

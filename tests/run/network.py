@@ -5,15 +5,20 @@ usage: network.py TESSERA SOURCE_FOLDER [real]"""
 import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
 
-import numpy as np
-from scipy.stats import norm
-
+try:
+    import numpy as np
+    from scipy.stats import norm
+except ImportError as problem:
+    print(f"skipped: {problem}")
+    sys.exit(77)
 import checks
 from checks import check
 
+TESSERA = os.path.abspath(sys.argv[1])
 data = checks.real_data("dream4_net1.h5ad", "dream4_gold/net1.tsv")
 folder = tempfile.TemporaryDirectory(prefix="tess_network_")
 os.chdir(folder.name)
@@ -311,6 +316,10 @@ def refused():
     refuse(["infer", "input.csv", "-c", "ko", "-o", "x.tsv", "--gold", "gold.tsv"], 2, "--gold does not belong")
     refuse(["evaluate", "input.csv"], 2, "needs --gold")
     refuse(["evaluate", "edges.tsv", "--gold", "nowhere.tsv"], 65, "nowhere.tsv", 2)
+    check(isinstance(evaluate("a\tb\t2\nb\ta\t1\n", "a\tb\t1\nb\ta\t0\n"), dict), "a small list")
+    with open("/dev/full", "w") as full:  # what is printed does not arrive
+        done = subprocess.run([TESSERA, "network", "evaluate", "edges.tsv", "--gold", "gold.tsv"], stdout=full, stderr=subprocess.PIPE, text=True)
+    check(done.returncode == 74 and "standard output: cannot be written" in done.stderr, f"a full standard output: {done}")
     check(not os.path.exists("x.tsv"), "a refused call wrote a table")
     open("x.tsv", "w").write("mine\n")
     refuse(["infer", "input.csv", "-c", "ko", "-o", "x.tsv"], 73, "--force", 2)
