@@ -4,6 +4,7 @@
 #include "tessera/clock.h"
 #include "tessera/text.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,13 +55,15 @@ int tess_preempt_signal(void)
     return received;
 }
 
-/* Seconds until the batch system ends the job, negative if it does not say. */
+/* Seconds until the batch system ends the job, 0 if it is about to; negative if it does not say. */
 static double scheduler_left(void)
 {
     const char *text = getenv("SLURM_JOB_END_TIME");
     int64_t end;
 
-    return text && tess_text_int64(text, &end) ? (double)(end - (int64_t)time(NULL)) : -1;
+    if (!text || !tess_text_int64(text, &end))
+        return -1;
+    return fmax((double)end - (double)time(NULL), 0);
 }
 
 void tess_deadline_set(struct tess_deadline *deadline, double seconds)
