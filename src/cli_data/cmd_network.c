@@ -1,6 +1,8 @@
 /* cmd_network.c -- tessera network: which gene regulates which, and how right that is. */
 #include "tessera/cli_data.h"
 
+#include "network_cells.h"
+
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/call.h"
@@ -13,9 +15,10 @@
 #include <string.h>
 
 static const struct tess_option options[] = {
-    {"context", 'c', "C", "context of the knock-outs and of the control (required)"},
+    {"context", 'c', "C",
+     "context of the knock-outs and of the control (cells: needed if there are several)"},
     {"knockdown", 0, "C", "context of weaker perturbations of the same genes"},
-    {"method", 'm', "evidence|effect|correlation", "how edges are scored [evidence]"},
+    {"method", 'm', "evidence|effect|correlation|wasserstein", "how edges are scored [evidence]"},
     {"output", 'o', "EDGES.tsv", "where to write (required)"},
     {"edges", 0, "N", "write the N best at most [1000000]"},
     {"cutoff", 0, "Z",
@@ -24,21 +27,32 @@ static const struct tess_option options[] = {
     {"gold", 0, "GOLD.tsv", "evaluate: the network that is known: regulator, target, 1 or 0"},
     {"at", 0, "K[,K]", "evaluate: precision of the first K [10,100,1000]"},
     {"json", 0, "FILE", "evaluate: write the scores there"},
+    TESS_NETWORK_CELL_OPTIONS,
     {0},
 };
 static const char *const of_infer[] = {"context", "knockdown", "method", "output",
                                        "edges",   "cutoff",    "force",  NULL};
-static const char *const of_evaluate[] = {"gold", "at", "json", NULL};
+static const char *const of_cells[] = {
+    "context", "method", "output", "edges", "force", TESS_NETWORK_CELL_NAMES, NULL};
+static const char *const of_gold[] = {"gold", "at", "json", NULL};
 
-/* Options of the other part of the command. */
-static int refuse_others(const struct tess_call *call, const char *const *others,
+static int is_among(const char *name, const char *const *names)
+{
+    while (*names && strcmp(*names, name) != 0)
+        names++;
+    return *names != NULL;
+}
+
+/* Options of another part of the command, or of another method. */
+static int refuse_others(const struct tess_call *call, const char *const *own, const char *what,
                          struct tess_error *error)
 {
-    for (; *others; others++)
-        if (tess_call_option(call, *others))
-            return tess_error_set(error, TESS_EUSAGE,
-                                  "--%s does not belong to network %s; see tessera network --help",
-                                  *others, call->args[0]);
+    for (const struct tess_option *option = options; option->name; option++)
+        if (tess_call_option(call, option->name) && !is_among(option->name, own))
+            return tess_error_set(
+                error, TESS_EUSAGE,
+                "--%s does not belong to network %s%s; see tessera network --help", option->name,
+                call->args[0], what);
     return TESS_OK;
 }
 
@@ -65,7 +79,9 @@ static int read_infer(const struct tess_call *call, struct tess_regulation_optio
                               out->knockdown);
     if (parsed < 0)
         return tess_error_set(error, TESS_EUSAGE,
-                              "--method: '%s' is none of evidence, effect, correlation", method);
+                              "--method: '%s' is none of evidence, effect, correlation, "
+                              "wasserstein",
+                              method);
     out->method = (enum tess_regulation_method)parsed;
     tess_call_int(call, "edges", 1, 1000000000, &out->n_edges, error);
     return tess_call_double(call, "cutoff", 0, 100, &out->cutoff, error);
@@ -73,9 +89,15 @@ static int read_infer(const struct tess_call *call, struct tess_regulation_optio
 
 static int run_infer(struct tess_call *call, struct tess_error *error)
 {
+    const char *method = tess_call_option(call, "method");
     struct tess_regulation_options infer;
 
-    if (refuse_others(call, of_evaluate, error) == TESS_OK &&
+    if (method && strcmp(method, "wasserstein") == 0) {
+        if (refuse_others(call, of_cells, " --method wasserstein", error) == TESS_OK)
+            tess_network_cells_infer(call, error);
+        return error->code;
+    }
+    if (refuse_others(call, of_infer, "", error) == TESS_OK &&
         read_infer(call, &infer, error) == TESS_OK) /* the same on every rank */
         tess_regulation_infer(&infer, call->comm, error);
     return error->code;
@@ -124,7 +146,7 @@ static int run_evaluate(struct tess_call *call, struct tess_error *error)
     const char *json = tess_call_option(call, "json");
     struct tess_gold gold = {.edges = NULL};
 
-    if (refuse_others(call, of_infer, error) != TESS_OK ||
+    if (refuse_others(call, of_gold, "", error) != TESS_OK ||
         read_evaluate(call, &gold, error) != TESS_OK) /* the same on every rank */
         return error->code;
     if (call->rank == 0 && tess_gold_score(&gold, error) == TESS_OK) {
@@ -149,6 +171,7 @@ static int run(struct tess_call *call, struct tess_error *error)
 const struct tess_command tess_command_network = {
     .name = "network",
     .usage = "network infer STORE|FILE.h5ad --context C [--knockdown C2] -o EDGES.tsv [options]\n"
+             "       tessera network infer CELLS.h5ad --method wasserstein -o EDGES.tsv [options]\n"
              "       tessera network evaluate EDGES.tsv --gold GOLD.tsv [--json FILE]",
     .summary = "which gene regulates which, from what perturbing each does to all",
     .details =
@@ -158,7 +181,9 @@ const struct tess_command tess_command_network = {
         "a readout. A perturbation's gene is its whole name if that is a readout, else what "
         "follows\nthe last _ or : (CRISPRi_TP53). evidence adds six kinds of evidence; effect is "
         "the change in\nunits of the readout's noise; correlation that of both genes over all "
-        "perturbations.\nThe table has the columns regulator, target, score, sign (+ activates) "
+        "perturbations; wasserstein, of single cells, the distance between the target's values in "
+        "cells\nwithout the regulator and in control cells.\nThe table has the columns regulator, "
+        "target, score, sign (+ activates) "
         "and, of evidence, its\nparts.\n\n"
         "evaluate scores such a list beside a network that is known: AUROC, AUPR (average "
         "precision),\n"
