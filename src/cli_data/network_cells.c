@@ -13,9 +13,9 @@ static const char *option_or(const struct tess_call *call, const char *name, con
     return given ? given : otherwise;
 }
 
-/* Every option is read even after an error; to be released either way. */
-static int read_cells(const struct tess_call *call, const char *path, struct tess_cell_options *out,
-                      struct tess_error *error)
+/* Every option is read even after an error: the first error's sentence stays. */
+int tess_network_cells_read(const struct tess_call *call, const char *path,
+                            struct tess_cell_options *out, struct tess_error *error)
 {
     double gigabytes = 1;
 
@@ -36,7 +36,7 @@ static int read_cells(const struct tess_call *call, const char *path, struct tes
     tess_call_double(call, "normalize-total", 1e-30, 1e30, &out->normalize_total, error);
     tess_call_double(call, "memory", 1e-6, 1e6, &gigabytes, error);
     out->memory = gigabytes * 1e9;
-    return error->code;
+    return tess_agree(call->comm, error); /* --keep may name a file */
 }
 
 int tess_network_cells_infer(const struct tess_call *call, struct tess_error *error)
@@ -47,12 +47,12 @@ int tess_network_cells_infer(const struct tess_call *call, struct tess_error *er
                                             .force = tess_call_option(call, "force") != NULL,
                                             .n_edges = 1000000};
 
-    read_cells(call, call->args[1], &cells, error);
+    tess_network_cells_read(call, call->args[1], &cells, error);
     tess_call_int(call, "edges", 1, 1000000000, &infer.n_edges, error);
     if (!infer.output || !infer.output[0])
         tess_error_set(error, TESS_EUSAGE,
                        "network infer needs -o EDGES.tsv; see tessera network --help");
-    if (tess_agree(call->comm, error) == TESS_OK) /* --keep may name a file */
+    if (error->code == TESS_OK) /* the same on every rank */
         tess_cell_edges_infer(&infer, call->comm, error);
     tess_cell_options_release(&cells);
     return error->code;

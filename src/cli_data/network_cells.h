@@ -23,4 +23,9 @@
 /* `network infer CELLS --method wasserstein`. Collective over call->comm. */
 int tess_network_cells_infer(const struct tess_call *call, struct tess_error *error);
 
+/* The options above, and --context; to be released in either case. Collective over call->comm. */
+struct tess_cell_options;
+int tess_network_cells_read(const struct tess_call *call, const char *path,
+                            struct tess_cell_options *cells, struct tess_error *error);
+
 #endif
