@@ -34,10 +34,11 @@ FOLDERS = {
     "simulate": ["writer"],
     "inspect": ["blend", "writer"],
     "networks": ["formats"],
+    "cells": ["networks"],
     "bench": ["train", "impute", "simulate"],
     "forecast": ["bench"],
     "options": ["blend", "writer"],
-    "cli_data": ["options", "import", "inspect", "simulate", "networks"],
+    "cli_data": ["options", "import", "inspect", "simulate", "cells"],
     "discover": ["linalg", "blend", "writer"],
     "cli": ["cli_data", "run", "evaluate", "forecast", "query", "export", "screen", "discover"],
 }
