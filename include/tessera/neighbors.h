@@ -43,8 +43,9 @@ struct tess_neighbors { /* all borrowed */
  * memory for a batch of queries and k neighbours of each. Pairs take 8 bytes for each of their
  * perturbations and each of their targets, up to three times, and measured profiles 50 numbers of
  * each perturbation, on every rank; all ranks together hold 1 GiB of measured values, and the
- * covariances of the readouts. TESS_EDATA if symbols are unknown, types do not exist, nothing is
- * left to compare, or a vector is not finite; TESS_ECREATE; TESS_EIO. Collective over comm. */
+ * covariances of the readouts, or of the profiles if these are fewer. TESS_EDATA if symbols are
+ * unknown, types do not exist, nothing is left to compare, or a vector is not finite; TESS_ECREATE;
+ * TESS_EIO. Collective over comm. */
 int tess_neighbors_run(const struct tess_neighbors *neighbors, const struct tess_model *model,
                        MPI_Comm comm, struct tess_error *error);
 

@@ -15,6 +15,7 @@
 
 #define AXES  200
 #define SHARE 0.1 /* of the variance that is spread evenly */
+#define MOST  10000 /* readouts: their covariances, 0.8 GB, lie on all ranks together, twice */
 
 /* Residuals: one row of each fold of an experiment that has several. */
 struct residuals {
@@ -123,6 +124,11 @@ int tess_noise_init(struct tess_noise *noise, const struct tess_store *store,
     int64_t k = made.width < AXES ? made.width : AXES;
 
     *noise = (struct tess_noise){.n = made.width};
+    if (made.width > MOST)
+        return tess_error_set(error, TESS_EDATA,
+                              "%s: has more than %d readouts, too many for the covariance of their "
+                              "noise: import fewer of them, or leave --vectors completed out",
+                              store->h5.path, MOST);
     list_rows(&rows);
     made.n = rows.n;
     k = k < made.n - 1 ? k : made.n - 1;

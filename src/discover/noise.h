@@ -17,7 +17,8 @@ struct tess_noise {
 
 /* The covariance of replicates (folds, less their experiment's mean) over the training experiments,
  * a tenth of it the same for all readouts in all directions: its 200 leading axes, and one variance
- * for all others. To be released in either case. Collective over the store's communicator. */
+ * for all others. TESS_EDATA if the store has more than 10 000
+ * readouts. To be released in either case. Collective over the store's communicator. */
 int tess_noise_init(struct tess_noise *noise, const struct tess_store *store,
                     struct tess_error *error);
 /* x (n), times the covariance to the power of -1/2. Local. */

@@ -10,9 +10,10 @@
 #include "tessera/rounds.h"
 #include "tessera/slices.h"
 
+#include <math.h>
 #include <string.h>
 
-#define MOST_READOUTS 10000 /* their covariances, 0.8 GB, lie on all ranks together, twice */
+#define MOST 10000 /* readouts or profiles: 0.8 GB of products lie on all ranks together, twice */
 
 struct source {
     struct tess_measurements *measured;
@@ -93,20 +94,84 @@ static int project(struct tess_profile_axes *measured, struct source *source,
     return error->code;
 }
 
+/* ---- fewer profiles than readouts ----
+ *
+ * The places of n profiles X (n, readouts), each readout less its mean, on the axes of X'X are the
+ * eigenvectors of X X' (n, n) times the roots of their eigenvalues. That is the sum over the
+ * readouts of what their columns make; each stands beside its negative, so that the mean is zero.
+ */
+
+/* Rows 2r and 2r + 1: readout r of all profiles, and its negative. */
+static int make_columns(void *closure, int64_t first, int64_t n, double *out,
+                        struct tess_error *error)
+{
+    const struct source *source = closure;
+    int64_t width = source->measured->store.index.readout.n, all = source->n;
+    double *profile = TESS_NEW(double, width);
+    float *room = TESS_NEW(float, width);
+
+    for (int64_t i = 0; i < all && error->code == TESS_OK; i++) {
+        make_profile(source, i, profile, room, error);
+        for (int64_t r = 0; r < n; r++)
+            out[r * all + i] = profile[(first + r) / 2];
+    }
+    for (int64_t r = 0; r < n; r++) {
+        double mean = 0, sign = (first + r) % 2 ? -1 : 1;
+
+        for (int64_t i = 0; i < all; i++)
+            mean += out[r * all + i] / (double)all;
+        for (int64_t i = 0; i < all; i++)
+            out[r * all + i] = sign * (out[r * all + i] - mean);
+    }
+    tess_free(profile);
+    tess_free(room);
+    return error->code;
+}
+
+static void place_profiles(struct tess_profile_axes *axes, const struct source *source,
+                           const struct tess_pca *pca)
+{
+    for (int64_t j = 0; j < pca->k; j++) {
+        double size = sqrt(fmax(pca->variance[j], 0));
+
+        for (int64_t i = 0; i < source->n; i++)
+            axes->value[source->number[i] * pca->k + j] =
+                (float)(pca->axis[j * source->n + i] * size);
+    }
+}
+
+/* Components of all readouts, or of the profiles among each other where these are fewer. */
+static int find_places(struct tess_profile_axes *axes, struct source *source, MPI_Comm comm,
+                       struct tess_error *error)
+{
+    int64_t width = source->measured->store.index.readout.n;
+    int across = source->n < width;
+    const struct tess_pca_rows rows = {across ? 2 * width : source->n, across ? source->n : width,
+                                       source, across ? make_columns : make};
+    struct tess_pca pca = {.width = 0};
+
+    if (tess_pca_init(&pca, &rows, axes->k, comm, error) == TESS_OK) {
+        if (across)
+            place_profiles(axes, source, &pca);
+        else
+            project(axes, source, &pca, comm, error);
+    }
+    tess_pca_release(&pca);
+    return error->code;
+}
+
 static int reduce(struct tess_profile_axes *measured, struct source *source, int64_t k,
                   MPI_Comm comm, struct tess_error *error)
 {
-    const struct tess_pca_rows rows = {source->n, source->measured->store.index.readout.n, source,
-                                       make};
-    struct tess_pca pca = {.width = 0};
+    int64_t width = source->measured->store.index.readout.n;
 
-    if (rows.width > MOST_READOUTS)
+    if (width > MOST && source->n > MOST)
         return tess_error_set(error, TESS_EDATA,
-                              "the store has more than %d readouts, too many for components of "
-                              "their covariances",
-                              MOST_READOUTS);
-    k = k < rows.width ? k : rows.width;
-    measured->k = k < rows.n - 1 ? k : rows.n - 1;
+                              "the store has more than %d readouts, and as many profiles, too many "
+                              "for components of their covariances",
+                              MOST);
+    k = k < width ? k : width;
+    measured->k = k < source->n - 1 ? k : source->n - 1;
     if (measured->k < 1)
         return tess_error_set(error, TESS_EDATA,
                               "there are not two profiles of single perturbations in the store");
@@ -114,10 +179,8 @@ static int reduce(struct tess_profile_axes *measured, struct source *source, int
                                        "measured profiles", error);
     for (int64_t i = 0; i < source->n; i++)
         measured->known[source->number[i]] = 1;
-    if (tess_agree(comm, error) == TESS_OK &&
-        tess_pca_init(&pca, &rows, measured->k, comm, error) == TESS_OK)
-        project(measured, source, &pca, comm, error);
-    tess_pca_release(&pca);
+    if (tess_agree(comm, error) == TESS_OK)
+        find_places(measured, source, comm, error);
     return error->code;
 }
 

@@ -161,6 +161,33 @@ compare_lists("shared", *shared, 2)
 check(np.mean(compare_pairs("shared", *shared)) < 10, "those that act alike are found")
 compare_lists("apart", *make_store("apart", "ab", "cd"), 0)
 
+def few_profiles():
+    """Fewer profiles than readouts: their components are those of a singular value decomposition all the same."""
+    names, readouts = [*(f"drug:{i}" for i in range(14)), *(f"KO_G{i}" for i in range(14))], 70
+    x = rng.normal(size=(14, readouts))
+    x = np.concatenate([x, x + rng.normal(size=x.shape)]).round(4)
+    pathlib.Path("few.csv").write_text(",".join(["perturbation", "context", *(f"r{j}" for j in range(readouts))]) + "\n" + "".join(
+        f"{n},a,{','.join(str(v) for v in row)}\n" for n, row in zip(names, x)))
+    fine("-q", "import", "few.csv", "-o", "few.prc.h5")
+    fine("-q", "train", f"{source}/config/quickstart.yaml", "--set", "data.store=few.prc.h5", "--set", "run.directory=few", "--set",
+         "train.epochs=1", "--set", "model.embedding_dim=4", "--set", "model.hidden_dim=4")
+    place = x.astype(np.float32).astype(float) - x.mean(0)
+    u, s, _ = np.linalg.svd(place, full_matrices=False)
+    place = (u * s)[:, :27]
+    place[:14] -= place[:14].mean(0)
+    place[14:] -= place[14:].mean(0)
+    place /= np.linalg.norm(place, axis=1, keepdims=True)
+    cosine = place[:14] @ place[14:].T
+    pathlib.Path("few.tsv").write_text("".join(f"drug:{i}\tKO_G{j}\n" for i in range(14) for j in range(14)))
+    for ranks in (1, 2, 3, 5):
+        fine("-q", "neighbors", "few", "--among", "KO", "--pairs", "few.tsv", "-o", "few_ranks.tsv", "--force", ranks=ranks)
+        with open("few_ranks.tsv", newline="") as file:
+            for line in csv.DictReader(file, delimiter="\t"):
+                i, j = (int(re.sub(r"\D", "", line[k])) for k in ("perturbation", "target"))
+                check(abs(float(line["profile_rank"]) - (cosine[i] > cosine[i, j] + 1e-9).sum() - 1) <= 1e-9, f"{line} on {ranks}")
+
+
+few_profiles()
 # One replicate of each says nothing of the noise; without the store there is nothing to complete.
 pathlib.Path("alone.csv").write_text("perturbation,context,r0,r1,r2\n" + "".join(
     f"{p},{c},{x:.3f},{y:.3f},{z:.3f}\n" for p in ("control", "drug:1", "drug:2", "drug:3") for c in "ab" for x, y, z in [rng.normal(size=3)]))
