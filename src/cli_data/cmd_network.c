@@ -15,7 +15,8 @@
 static const struct tess_option options[] = {
     {"context", 'c', "C", "context of the knock-outs and of the control (required)"},
     {"knockdown", 0, "C", "context of weaker perturbations of the same genes"},
-    {"method", 'm', "evidence|effect|correlation", "how edges are scored [evidence]"},
+    {"method", 'm', "evidence|effect|correlation|direct|partial",
+     "how edges are scored [evidence]"},
     {"output", 'o', "EDGES.tsv", "where to write (required)"},
     {"edges", 0, "N", "write the N best at most [1000000]"},
     {"cutoff", 0, "Z",
@@ -64,8 +65,9 @@ static int read_infer(const struct tess_call *call, struct tess_regulation_optio
                               "--knockdown: '%s' is the context of the knock-outs already",
                               out->knockdown);
     if (parsed < 0)
-        return tess_error_set(error, TESS_EUSAGE,
-                              "--method: '%s' is none of evidence, effect, correlation", method);
+        return tess_error_set(
+            error, TESS_EUSAGE,
+            "--method: '%s' is none of evidence, effect, correlation, direct, partial", method);
     out->method = (enum tess_regulation_method)parsed;
     tess_call_int(call, "edges", 1, 1000000000, &out->n_edges, error);
     return tess_call_double(call, "cutoff", 0, 100, &out->cutoff, error);
