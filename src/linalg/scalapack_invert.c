@@ -37,6 +37,8 @@ void pdpotrf_(const char *uplo, const int *n, double *a, const int *ia, const in
 void pdpotri_(const char *uplo, const int *n, double *a, const int *ia, const int *ja,
               const int *desc_a, int *info, size_t l1);
 
+#define NEARLY_SINGULAR 0.01 /* norms of a matrix and of its inverse, times eps */
+
 static const int one = 1; /* Fortran's first row and column */
 
 /* info < 0 is a mistake in a call, > 0 a singular matrix. */
@@ -151,7 +153,8 @@ static void judge(const struct tess_matrix *matrix, const struct tess_matrix *in
     about->product_rate = 2 * n * n * n / (MPI_Wtime() - began);
     MPI_Bcast(&about->product_rate, 1, MPI_DOUBLE, 0, matrix->grid->comm);
     about->residual = norm_of(room) / norm;
-    about->usable = about->residual <= 10 * DBL_EPSILON * n;
+    about->usable =
+        about->residual <= 10 * DBL_EPSILON * n && norm <= NEARLY_SINGULAR / DBL_EPSILON;
 }
 
 /* Time of everything on all ranks. */

@@ -118,19 +118,33 @@ static void write_edges(struct tess_sheet *sheet, const struct tess_effects *eff
 
 /* ---- all together ---- */
 
+/* Beside the rows and what is made of them. */
+static double inverse_bytes(const struct tess_effects *effects, enum tess_regulation_method method)
+{
+    int64_t t = (int64_t)effects->target.n,
+            genes = (int64_t)effects->regulator.n - effects->n_unread;
+
+    if (method == TESS_BY_PARTIAL)
+        return tess_inverse_bytes(t, t, effects->n_ranks);
+    return method == TESS_BY_DIRECT ? tess_inverse_bytes(genes, t, effects->n_ranks) : 0;
+}
+
 static void say_effects(const struct tess_effects *effects,
                         const struct tess_regulation_options *options)
 {
-    double m = (double)effects->regulator.n, n = (double)effects->n, rows = (double)effects->n_rows;
-    double matrices = options->method == TESS_BY_EVIDENCE ? 6 : 2, more = 0;
+    int is_partial = options->method == TESS_BY_PARTIAL;
+    double m = (double)(is_partial ? effects->target.n : effects->regulator.n);
+    double n = (double)effects->n, rows = (double)effects->n_rows;
+    double matrices = options->method == TESS_BY_EVIDENCE ? 6 : is_partial ? 1 : 2;
+    double bytes = m * n * 8 * matrices + rows * n * 13 + inverse_bytes(effects, options->method);
 
-    if (options->method == TESS_BY_DIRECT)
-        more = tess_inverse_bytes((int64_t)effects->regulator.n - effects->n_unread,
-                                  (int64_t)effects->target.n, effects->n_ranks);
-
-    tess_info("%s: %zu perturbed genes, %zu readouts, %" PRId64 " rows; about %.1f MB a rank",
-              options->input, effects->regulator.n, effects->target.n, effects->n_rows,
-              (m * n * 8 * matrices + rows * n * 13 + more) / 1e6);
+    if (is_partial)
+        tess_info("%s: %zu readouts, %" PRId64 " rows; about %.1f MB a rank", options->input,
+                  effects->target.n, effects->n_rows, bytes / 1e6);
+    else
+        tess_info("%s: %zu perturbed genes, %zu readouts, %" PRId64 " rows; about %.1f MB a rank",
+                  options->input, effects->regulator.n, effects->target.n, effects->n_rows,
+                  bytes / 1e6);
     if (effects->n_unread > 0)
         tess_info("%" PRId64 " of the perturbed genes are not read out: what regulates them, and "
                   "what passes through them, stays unknown",
