@@ -1,11 +1,11 @@
 /* regulation.c -- the order of `network infer`: effects, evidence, edges, the table. */
 #include "tessera/regulation.h"
 
-#include "edges.h"
 #include "evidence.h"
 #include "relative.h"
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/edges.h"
 #include "tessera/error.h"
 #include "tessera/inverse.h"
 #include "tessera/log.h"
