@@ -47,5 +47,7 @@ int tess_inverse_partial(const struct tess_samples *samples, double *out, struct
 
 /* Bytes of a rank beside what the caller has: `genes` are perturbed and read out. Local. */
 double tess_inverse_bytes(int64_t genes, int64_t readouts, int n_ranks);
+/* Operations of `direct`, of all ranks: each ridge's inverse and its check. Local. */
+double tess_inverse_work(int64_t genes);
 
 #endif

@@ -37,5 +37,9 @@ int tess_regulation_parse(const char *text);
  */
 int tess_regulation_infer(const struct tess_regulation_options *options, MPI_Comm comm,
                           struct tess_error *error);
+/* Of `direct`, if as many genes are perturbed as are read out: bytes of a rank, as they are said
+ * beforehand, and operations of all. Local. */
+double tess_regulation_direct_bytes(int64_t genes, int n_ranks);
+double tess_regulation_direct_work(int64_t genes);
 
 #endif

@@ -230,3 +230,9 @@ double tess_inverse_bytes(int64_t genes, int64_t readouts, int n_ranks)
 
     return 8 * n * (4 * n + (others > 0 ? 2 * others : 0)) / n_ranks;
 }
+
+/* The best ridge is inverted again, unless it was the last. */
+double tess_inverse_work(int64_t genes)
+{
+    return (N_RIDGES + 1) * 4 * (double)genes * (double)genes * (double)genes;
+}

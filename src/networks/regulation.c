@@ -129,6 +129,25 @@ static double inverse_bytes(const struct tess_effects *effects, enum tess_regula
     return method == TESS_BY_DIRECT ? tess_inverse_bytes(genes, t, effects->n_ranks) : 0;
 }
 
+/* z and what is made of it; values, marks and counts of rows; and more. */
+static double bytes_of(double pairs, double matrices, double values, double more)
+{
+    return pairs * sizeof(double) * matrices + values * (sizeof(double) + 1 + sizeof(uint32_t)) +
+           more;
+}
+
+double tess_regulation_direct_bytes(int64_t genes, int n_ranks)
+{
+    double pairs = (double)genes * ceil((double)genes / n_ranks);
+
+    return bytes_of(pairs, 2, pairs, tess_inverse_bytes(genes, genes, n_ranks));
+}
+
+double tess_regulation_direct_work(int64_t genes)
+{
+    return tess_inverse_work(genes);
+}
+
 static void say_effects(const struct tess_effects *effects,
                         const struct tess_regulation_options *options)
 {
@@ -136,7 +155,7 @@ static void say_effects(const struct tess_effects *effects,
     double m = (double)(is_partial ? effects->target.n : effects->regulator.n);
     double n = (double)effects->n, rows = (double)effects->n_rows;
     double matrices = options->method == TESS_BY_EVIDENCE ? 6 : is_partial ? 1 : 2;
-    double bytes = m * n * 8 * matrices + rows * n * 13 + inverse_bytes(effects, options->method);
+    double bytes = bytes_of(m * n, matrices, rows * n, inverse_bytes(effects, options->method));
 
     if (is_partial)
         tess_info("%s: %zu readouts, %" PRId64 " rows; about %.1f MB a rank", options->input,
