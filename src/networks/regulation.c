@@ -112,23 +112,6 @@ static void write_edges(struct tess_sheet *sheet, const struct tess_effects *eff
 
 /* ---- all together ---- */
 
-static void say_effects(const struct tess_effects *effects,
-                        const struct tess_regulation_options *options)
-{
-    double m = (double)effects->regulator.n, n = (double)effects->n, rows = (double)effects->n_rows;
-    double matrices = options->method == TESS_BY_EVIDENCE ? 6 : 2;
-
-    tess_info("%s: %zu perturbed genes, %zu readouts, %" PRId64 " rows; about %.1f MB a rank",
-              options->input, effects->regulator.n, effects->target.n, effects->n_rows,
-              (m * n * 8 * matrices + rows * n * 13) / 1e6);
-    if (effects->n_unread > 0)
-        tess_info("%" PRId64 " of the perturbed genes are not read out: what regulates them, and "
-                  "what passes through them, stays unknown",
-                  effects->n_unread);
-    if (effects->n_combinations > 0)
-        tess_info("%" PRId64 " rows of combinations were left out", effects->n_combinations);
-}
-
 static double cutoff_of(const struct tess_regulation_options *options,
                         const struct tess_effects *effects)
 {
@@ -137,15 +120,35 @@ static double cutoff_of(const struct tess_regulation_options *options,
     return effects->regulator.n > ALL_CAUSES || effects->target.n > ALL_CAUSES ? FEWER_CAUSE : 0;
 }
 
+/* Collective. */
+static void say_effects(const struct tess_evidence *evidence,
+                        const struct tess_regulation_options *options)
+{
+    const struct tess_effects *effects = evidence->effects;
+    double m = (double)effects->regulator.n, n = (double)effects->n, rows = (double)effects->n_rows;
+    int all = options->method == TESS_BY_EVIDENCE;
+    double lists = all ? tess_evidence_list_bytes(evidence, cutoff_of(options, effects)) : 0;
+
+    tess_info("%s: %zu perturbed genes, %zu readouts, %" PRId64 " rows; about %.1f MB a rank",
+              options->input, effects->regulator.n, effects->target.n, effects->n_rows,
+              (m * n * 8 * (all ? 6 : 2) + rows * n * 13 + lists) / 1e6);
+    if (effects->n_unread > 0)
+        tess_info("%" PRId64 " of the perturbed genes are not read out: what regulates them, and "
+                  "what passes through them, stays unknown",
+                  effects->n_unread);
+    if (effects->n_combinations > 0)
+        tess_info("%" PRId64 " rows of combinations were left out", effects->n_combinations);
+}
+
 static int weigh(const struct tess_regulation_options *options, struct tess_effects *effects,
                  struct tess_evidence *evidence, struct tess_error *error)
 {
     if (tess_effects_read(effects, options, effects->comm, error) != TESS_OK)
         return error->code;
-    say_effects(effects, options);
     if (tess_effects_standardise(effects, options->input, error) != TESS_OK ||
         tess_evidence_combine(evidence, effects, error) != TESS_OK)
         return error->code;
+    say_effects(evidence, options);
     if (options->method == TESS_BY_EFFECT)
         return TESS_OK;
     if (options->method == TESS_BY_CORRELATION)
