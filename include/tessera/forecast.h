@@ -31,6 +31,7 @@ struct tess_forecast {
     int64_t ranks, threads, nodes; /* of all; of a rank; that the ranks are spread over */
     int64_t steps; /* whose messages are counted, from the first on */
     double rate; /* observations a second of one core; 0: it is measured here */
+    int64_t genes; /* of a network, instead of a training; 0: none */
     struct tess_link network; /* between nodes; latency 0: a default */
     const char *directory; /* for simulated data; NULL: TMPDIR or /tmp. Borrowed */
     const char *json; /* write the numbers there; or NULL. Borrowed */
@@ -47,5 +48,10 @@ int tess_forecast_run(const struct tess_forecast *forecast, MPI_Comm comm,
  * tess_impute_write. Collective over comm. */
 int tess_forecast_imputation(const struct tess_forecast *forecast, const struct tess_impute *impute,
                              MPI_Comm comm, struct tess_error *error);
+/* Memory and hours of `network infer --method direct` on 1, 2, 4 and so on ranks. Of the forecast
+ * genes, ranks, rate (here: operations a second of one core) and json count. Collective over comm.
+ */
+int tess_forecast_network(const struct tess_forecast *forecast, MPI_Comm comm,
+                          struct tess_error *error);
 
 #endif

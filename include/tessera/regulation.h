@@ -8,7 +8,14 @@
 
 struct tess_error;
 
-enum tess_regulation_method { TESS_BY_EVIDENCE, TESS_BY_EFFECT, TESS_BY_CORRELATION };
+enum tess_regulation_method {
+    TESS_BY_EVIDENCE,
+    TESS_BY_EFFECT,
+    TESS_BY_CORRELATION,
+    TESS_BY_DIRECT,
+    TESS_BY_PARTIAL, /* every row is a sample: nothing need be perturbed */
+    TESS_BY_METHODS
+};
 
 struct tess_regulation_options {
     const char *input; /* a store, or a file with the columns perturbation and context */
@@ -22,12 +29,17 @@ struct tess_regulation_options {
                     */
 };
 
-/* "evidence", "effect", "correlation": which method, or -1. NULL is the first. Local. */
+/* Which method that is, by its name; or -1. NULL is the first. Local. */
 int tess_regulation_parse(const char *text);
 /* Reads, infers, writes the table; says on the way what was left out and how much memory it takes.
- * The same bytes on any number of ranks. TESS_EDATA, TESS_ECREATE, TESS_EIO. Collective over comm.
+ * The same bytes on any number of ranks, but for rounding of methods that invert a
+ * matrix (inverse.h). TESS_EDATA, TESS_ECREATE, TESS_EIO. Collective over comm.
  */
 int tess_regulation_infer(const struct tess_regulation_options *options, MPI_Comm comm,
                           struct tess_error *error);
+/* Of `direct`, if as many genes are perturbed as are read out: bytes of a rank, as they are said
+ * beforehand, and operations of all. Local. */
+double tess_regulation_direct_bytes(int64_t genes, int n_ranks);
+double tess_regulation_direct_work(int64_t genes);
 
 #endif

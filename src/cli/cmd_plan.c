@@ -36,6 +36,9 @@ static const struct tess_option options[] = {
     {"memory", 0, "SIZE", "at most so much of each rank (500M, 2G)"},
     {"blend", 0, "auto|on|off", "with the baseline that the training found best"},
     TESS_CALL_PRECISION,
+    {"genes", 0, "N",
+     "in place of a training: network infer --method direct, of N genes that are perturbed and "
+     "read out; --rate is then of additions and multiplications"},
     {"json", 0, "FILE", "write all numbers there"},
     {0},
 };
@@ -180,6 +183,18 @@ static int plan_imputation(struct tess_call *call, struct tess_forecast *forecas
     return error->code;
 }
 
+static int plan_network(struct tess_call *call, struct tess_forecast *forecast,
+                        struct tess_error *error)
+{
+    if (tess_call_int(call, "genes", 2, INT32_MAX, &forecast->genes, error) != TESS_OK)
+        return error->code;
+    if (call->n_args > 0)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "plan --genes is not about '%s': leave one of both out",
+                              call->args[0]);
+    return tess_forecast_network(forecast, call->comm, error);
+}
+
 static int run(struct tess_call *call, struct tess_error *error)
 {
     struct tess_forecast forecast = {.directory = tess_call_option(call, "directory"),
@@ -188,13 +203,20 @@ static int run(struct tess_call *call, struct tess_error *error)
     if (read_numbers(call, &forecast, error) != TESS_OK ||
         read_network(call, &forecast.network, error) != TESS_OK)
         return error->code;
+    if (tess_call_option(call, "genes"))
+        return plan_network(call, &forecast, error);
+    if (call->n_args == 0)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "plan needs a configuration, a run or --genes; see tessera plan "
+                              "--help");
     return tess_call_option(call, "impute") ? plan_imputation(call, &forecast, error)
                                             : plan_training(call, &forecast, error);
 }
 
 const struct tess_command tess_command_plan = {
     .name = "plan",
-    .usage = "plan CONFIG|RUN --ranks N --threads T [options]",
+    .usage = "plan CONFIG|RUN --ranks N --threads T [options]\n"
+             "       tessera plan --genes N [--ranks N] [--json FILE]",
     .summary = "what a training will take: memory, disk, messages, hours; which ranks suit it",
     .details =
         "Nothing is trained, and one process is enough. Memory and messages follow from the\n"
@@ -207,7 +229,7 @@ const struct tess_command tess_command_plan = {
         "1. docs/scaling.md\nexplains the formulas.",
     .options = options,
     .outputs = (const char *const[]){"json", NULL},
-    .min_args = 1,
+    .min_args = 0,
     .max_args = 1,
     .run = run,
 };

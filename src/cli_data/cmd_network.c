@@ -20,7 +20,9 @@ static const struct tess_option options[] = {
     {"context", 'c', "C",
      "context of the knock-outs and of the control (cells: needed if there are several)"},
     {"knockdown", 0, "C", "context of weaker perturbations of the same genes"},
-    {"method", 'm', "evidence|effect|correlation|wasserstein", "how edges are scored [evidence]"},
+    {"method", 'm', "NAME",
+     "how edges are scored: evidence, effect, correlation, wasserstein, direct, partial "
+     "[evidence]"},
     {"output", 'o', "EDGES.tsv", "where to write (required)"},
     {"edges", 0, "N", "write the N best at most [1000000]"},
     {"cutoff", 0, "Z",
@@ -89,7 +91,7 @@ static int read_infer(const struct tess_call *call, struct tess_regulation_optio
     if (parsed < 0)
         return tess_error_set(error, TESS_EUSAGE,
                               "--method: '%s' is none of evidence, effect, correlation, "
-                              "wasserstein",
+                              "wasserstein, direct, partial",
                               method);
     out->method = (enum tess_regulation_method)parsed;
     tess_call_int(call, "edges", 1, 1000000000, &out->n_edges, error);
@@ -225,8 +227,10 @@ const struct tess_command tess_command_network = {
         "follows\nthe last _ or : (CRISPRi_TP53). evidence adds six kinds of evidence; effect is "
         "the change in\nunits of the readout's noise; correlation that of both genes over all "
         "perturbations; wasserstein, of single cells, the distance between the target's values in "
-        "cells\nwithout the regulator and in control cells.\nThe table has the columns regulator, "
-        "target, score, sign (+ activates) "
+        "cells\nwithout the regulator and in control cells; direct inverts the effects, so that "
+        "paths over\nother genes are taken off (ScaLAPACK); partial is the partial correlation of "
+        "readouts over all\nrows, for matrices in which nothing is perturbed.\nThe table has the "
+        "columns regulator, target, score, sign (+ activates) "
         "and, of evidence, its\nparts.\n\n"
         "evaluate scores such a list beside a network that is known: AUROC, AUPR (average "
         "precision),\n"

@@ -2,7 +2,7 @@
  * every rank makes a block of rows, which is one of columns to ScaLAPACK. */
 #include "tessera/pca.h"
 
-#include "scalapack.h"
+#include "tessera/scalapack.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"

@@ -1,8 +1,9 @@
-/* scalapack.c -- the only file that knows ScaLAPACK.
+/* scalapack.c -- with scalapack_*.c, the only files that know ScaLAPACK: grids, what lies where,
+ * products, eigenvectors.
  *
  * Its interface counts in int: whatever could exceed that is computed in 64 bits and refused before
  * a call. A call's room is asked for, held against the documented formula, and agreed upon. */
-#include "scalapack.h"
+#include "tessera/scalapack.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
@@ -37,6 +38,9 @@ void pdsymm_(const char *side, const char *uplo, const int *m, const int *n, con
              const double *a, const int *ia, const int *ja, const int *desc_a, const double *b,
              const int *ib, const int *jb, const int *desc_b, const double *beta, double *c,
              const int *ic, const int *jc, const int *desc_c);
+void pdtran_(const int *m, const int *n, const double *alpha, const double *a, const int *ia,
+             const int *ja, const int *desc_a, const double *beta, double *c, const int *ic,
+             const int *jc, const int *desc_c);
 /* Fortran, with the hidden lengths of character arguments. */
 void pdsyevd_(const char *jobz, const char *uplo, const int *n, double *a, const int *ia,
               const int *ja, const int *desc_a, double *w, double *z, const int *iz, const int *jz,
@@ -178,6 +182,82 @@ void tess_matrix_add_gram(struct tess_matrix *gram, const struct tess_matrix *x)
             &one, gram->descriptor);
 }
 
+static void describe_block(const struct tess_matrix *matrix, int owner,
+                           const struct tess_corner *at, int descriptor[9])
+{
+    int rows = tess_int(at->n_rows), columns = tess_int(at->n_columns);
+    int block[9] = {1, matrix->grid->line, rows, columns, rows, columns, 0, owner, rows};
+
+    TESS_BUG_IF(at->row + rows > matrix->n_rows || at->column + columns > matrix->n_columns);
+    memcpy(descriptor, block, sizeof block);
+}
+
+void tess_matrix_put(struct tess_matrix *matrix, int owner, const struct tess_corner *at,
+                     const double *block)
+{
+    int from[9];
+
+    if (at->n_rows == 0 || at->n_columns == 0)
+        return;
+    describe_block(matrix, owner, at, from);
+    Cpdgemr2d(from[2], from[3], block, 1, 1, from, matrix->value, (int)at->row + 1,
+              (int)at->column + 1, matrix->descriptor, matrix->grid->context);
+}
+
+void tess_matrix_get(const struct tess_matrix *matrix, int owner, const struct tess_corner *at,
+                     double *block)
+{
+    int to[9];
+
+    if (at->n_rows == 0 || at->n_columns == 0)
+        return;
+    describe_block(matrix, owner, at, to);
+    Cpdgemr2d(to[2], to[3], matrix->value, (int)at->row + 1, (int)at->column + 1,
+              matrix->descriptor, block, 1, 1, to, matrix->grid->context);
+}
+
+int64_t tess_matrix_row(const struct tess_matrix *matrix, int64_t i)
+{
+    return place_of(i, matrix->descriptor[4], matrix->grid->row, matrix->grid->rows);
+}
+
+int64_t tess_matrix_column(const struct tess_matrix *matrix, int64_t j)
+{
+    return place_of(j, matrix->descriptor[5], matrix->grid->column, matrix->grid->columns);
+}
+
+void tess_matrix_diagonal(const struct tess_matrix *matrix, double *out)
+{
+    for (int64_t i = 0; i < matrix->n_rows; i++)
+        out[i] = 0;
+    for (int64_t j = 0; j < matrix->local_columns; j++)
+        for (int64_t i = 0; i < matrix->local_rows; i++)
+            if (tess_matrix_row(matrix, i) == tess_matrix_column(matrix, j))
+                out[tess_matrix_row(matrix, i)] = matrix->value[i + j * matrix->local_rows];
+    MPI_Allreduce(MPI_IN_PLACE, out, (int)matrix->n_rows, MPI_DOUBLE, MPI_SUM, matrix->grid->comm);
+}
+
+void tess_matrix_transpose(const struct tess_matrix *matrix, struct tess_matrix *out)
+{
+    int m = (int)out->n_rows, n = (int)out->n_columns;
+    double plus = 1, none = 0;
+
+    TESS_BUG_IF(m != matrix->n_columns || n != matrix->n_rows);
+    pdtran_(&m, &n, &plus, matrix->value, &one, &one, matrix->descriptor, &none, out->value, &one,
+            &one, out->descriptor);
+}
+
+void tess_matrix_multiply(const struct tess_matrix *a, const struct tess_matrix *b, double minus,
+                          struct tess_matrix *out)
+{
+    int m = (int)a->n_rows, n = (int)b->n_columns, k = (int)a->n_columns;
+    double plus = 1;
+
+    TESS_BUG_IF(k != b->n_rows || m != out->n_rows || n != out->n_columns);
+    pdgemm_("N", "N", &m, &n, &k, &plus, a->value, &one, &one, a->descriptor, b->value, &one, &one,
+            b->descriptor, &minus, out->value, &one, &one, out->descriptor);
+}
+
 /* Calls `add` with each element of this rank's and its place in the whole; the sum over all ranks.
  */
 static double sum_elements(const struct tess_matrix *matrix,
@@ -185,16 +265,13 @@ static double sum_elements(const struct tess_matrix *matrix,
                                          double x),
                            const void *closure)
 {
-    const struct tess_grid *grid = matrix->grid;
-    int64_t block = matrix->descriptor[4];
     double sum = 0;
 
     for (int64_t j = 0; j < matrix->local_columns; j++)
         for (int64_t i = 0; i < matrix->local_rows; i++)
-            sum += add(closure, place_of(i, block, grid->row, grid->rows),
-                       place_of(j, block, grid->column, grid->columns),
+            sum += add(closure, tess_matrix_row(matrix, i), tess_matrix_column(matrix, j),
                        matrix->value[i + j * matrix->local_rows]);
-    MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_DOUBLE, MPI_SUM, grid->comm);
+    MPI_Allreduce(MPI_IN_PLACE, &sum, 1, MPI_DOUBLE, MPI_SUM, matrix->grid->comm);
     return sum;
 }
 
@@ -239,7 +316,6 @@ static int check_residual(const struct spectrum *found, int k, struct tess_error
     const struct tess_matrix *v = &found->vector;
     const struct tess_grid *grid = v->grid;
     int n = (int)v->n_rows, first = n - k + 1;
-    int64_t block = v->descriptor[4];
     double plus = 1, none = 0, off, limit = 100 * DBL_EPSILON * sqrt((double)n) * found->norm;
     struct tess_matrix rest;
 
@@ -248,7 +324,7 @@ static int check_residual(const struct spectrum *found, int k, struct tess_error
                 v->value, &one, &first, v->descriptor, &none, rest.value, &one, &first,
                 rest.descriptor);
         for (int64_t j = 0; j < rest.local_columns; j++) {
-            int64_t column = place_of(j, block, grid->column, grid->columns);
+            int64_t column = tess_matrix_column(&rest, j);
 
             for (int64_t i = 0; i < rest.local_rows && column >= n - k; i++)
                 rest.value[i + j * rest.local_rows] -=

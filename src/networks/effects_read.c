@@ -193,6 +193,12 @@ struct plan {
     int64_t n_of[TESS_PERTURBED];
 };
 
+/* Is each row a row of its own, whatever was perturbed? */
+static int is_sampled(const struct reader *reader)
+{
+    return reader->options->method == TESS_BY_PARTIAL;
+}
+
 static void label_row(struct reader *reader, struct plan *plan, int64_t row,
                       struct tess_effects *effects)
 {
@@ -203,7 +209,12 @@ static void label_row(struct reader *reader, struct plan *plan, int64_t row,
     plan->kind[row] = (int8_t)kind;
     if (kind != LEFT_OUT)
         plan->n_of[kind]++;
-    if (text && is_control(text))
+    if (kind != LEFT_OUT && is_sampled(reader)) {
+        char name[24];
+        int length = snprintf(name, sizeof name, "%lld", (long long)row);
+
+        plan->regulator[row] = tess_intern_add(&plan->regulators, name, (size_t)length);
+    } else if (text && is_control(text))
         plan->regulator[row] = kind == TESS_KNOCKOUT ? -2 : -1;
     else if (text && strchr(text, '+') && tess_intern_find(&plan->readouts, text, strlen(text)) < 0)
         effects->n_combinations++;
@@ -254,8 +265,9 @@ static void match_columns(struct reader *reader, struct tess_effects *effects)
         reader->from[find_name(&effects->target, reader->readout[k])] = k;
     effects->column = TESS_NEW(int64_t, effects->regulator.n);
     for (size_t i = 0; i < effects->regulator.n; i++) {
-        effects->column[i] = find_name(&effects->target, effects->regulator.item[i]);
-        effects->n_unread += effects->column[i] < 0;
+        effects->column[i] =
+            is_sampled(reader) ? -1 : find_name(&effects->target, effects->regulator.item[i]);
+        effects->n_unread += effects->column[i] < 0 && !is_sampled(reader);
     }
 }
 
@@ -278,9 +290,10 @@ static int plan_rows(struct reader *reader, struct tess_effects *effects, struct
     match_columns(reader, effects);
     if (effects->regulator.n < 3 || effects->target.n < 3)
         tess_error_set(error, TESS_EDATA,
-                       "%s: %zu perturbed genes and %zu readouts in context '%s': a network needs "
+                       "%s: %zu %s and %zu readouts in context '%s': a network needs "
                        "at least 3 of each",
-                       reader->options->input, effects->regulator.n, effects->target.n, name[0]);
+                       reader->options->input, effects->regulator.n,
+                       is_sampled(reader) ? "rows" : "perturbed genes", effects->target.n, name[0]);
     tess_intern_release(&plan.readouts);
     tess_intern_release(&plan.regulators);
     tess_free(plan.regulator);

@@ -2,10 +2,12 @@
 #include "tessera/regulation.h"
 
 #include "evidence.h"
+#include "relative.h"
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/edges.h"
 #include "tessera/error.h"
+#include "tessera/inverse.h"
 #include "tessera/log.h"
 #include "tessera/sheet.h"
 
@@ -16,7 +18,7 @@
 #define ALL_CAUSES  1000 /* so many genes at most: every cause counts in the refit */
 #define FEWER_CAUSE 0.01 /* with more: those of at least so many units of noise */
 
-static const char *const methods[] = {"evidence", "effect", "correlation"};
+static const char *const methods[] = {"evidence", "effect", "correlation", "direct", "partial"};
 /* The parts of the evidence come behind the first EDGE_COLUMNS. */
 #define EDGE_COLUMNS 4
 static const char *const column[] = {"regulator", "target",      "score", "sign",        "effect",
@@ -24,7 +26,7 @@ static const char *const column[] = {"regulator", "target",      "score", "sign"
 
 int tess_regulation_parse(const char *text)
 {
-    for (int k = 0; k <= TESS_BY_CORRELATION; k++)
+    for (int k = 0; k < TESS_BY_METHODS; k++)
         if (!text || strcmp(text, methods[k]) == 0)
             return k;
     return -1;
@@ -67,6 +69,9 @@ static void add_edge(const struct tess_evidence *evidence, enum tess_regulation_
     else if (method == TESS_BY_EFFECT) {
         edge.score = fabs(evidence->z[at]) / effects->noise[effects->first + j];
         edge.sign = -sign_of(evidence->z[at]);
+    } else if (method == TESS_BY_DIRECT) {
+        edge.score = fabs(evidence->z[at]);
+        edge.sign = -sign_of(evidence->z[at]);
     } else {
         edge.score = fabs(evidence->c[at]);
         edge.sign = sign_of(evidence->c[at]);
@@ -83,7 +88,8 @@ static void collect(const struct tess_evidence *evidence, enum tess_regulation_m
 
     for (int64_t i = 0; i < (int64_t)effects->regulator.n; i++)
         for (int64_t j = 0; j < effects->n; j++)
-            if (effects->column[i] != effects->first + j && tess_effects_known(effects, i, j) &&
+            if (effects->column[i] != effects->first + j &&
+                (method == TESS_BY_PARTIAL || tess_effects_known(effects, i, j)) &&
                 (method != TESS_BY_CORRELATION || effects->column[i] >= 0))
                 add_edge(evidence, method, i, j, edges);
 }
@@ -112,15 +118,52 @@ static void write_edges(struct tess_sheet *sheet, const struct tess_effects *eff
 
 /* ---- all together ---- */
 
+/* Beside the rows and what is made of them. */
+static double inverse_bytes(const struct tess_effects *effects, enum tess_regulation_method method)
+{
+    int64_t t = (int64_t)effects->target.n,
+            genes = (int64_t)effects->regulator.n - effects->n_unread;
+
+    if (method == TESS_BY_PARTIAL)
+        return tess_inverse_bytes(t, t, effects->n_ranks);
+    return method == TESS_BY_DIRECT ? tess_inverse_bytes(genes, t, effects->n_ranks) : 0;
+}
+
+/* z and what is made of it; values, marks and counts of rows; and more. */
+static double bytes_of(double pairs, double matrices, double values, double more)
+{
+    return pairs * sizeof(double) * matrices + values * (sizeof(double) + 1 + sizeof(uint32_t)) +
+           more;
+}
+
+double tess_regulation_direct_bytes(int64_t genes, int n_ranks)
+{
+    double pairs = (double)genes * ceil((double)genes / n_ranks);
+
+    return bytes_of(pairs, 2, pairs, tess_inverse_bytes(genes, genes, n_ranks));
+}
+
+double tess_regulation_direct_work(int64_t genes)
+{
+    return tess_inverse_work(genes);
+}
+
 static void say_effects(const struct tess_effects *effects,
                         const struct tess_regulation_options *options)
 {
-    double m = (double)effects->regulator.n, n = (double)effects->n, rows = (double)effects->n_rows;
-    double matrices = options->method == TESS_BY_EVIDENCE ? 6 : 2;
+    int is_partial = options->method == TESS_BY_PARTIAL;
+    double m = (double)(is_partial ? effects->target.n : effects->regulator.n);
+    double n = (double)effects->n, rows = (double)effects->n_rows;
+    double matrices = options->method == TESS_BY_EVIDENCE ? 6 : is_partial ? 1 : 2;
+    double bytes = bytes_of(m * n, matrices, rows * n, inverse_bytes(effects, options->method));
 
-    tess_info("%s: %zu perturbed genes, %zu readouts, %" PRId64 " rows; about %.1f MB a rank",
-              options->input, effects->regulator.n, effects->target.n, effects->n_rows,
-              (m * n * 8 * matrices + rows * n * 13) / 1e6);
+    if (is_partial)
+        tess_info("%s: %zu readouts, %" PRId64 " rows; about %.1f MB a rank", options->input,
+                  effects->target.n, effects->n_rows, bytes / 1e6);
+    else
+        tess_info("%s: %zu perturbed genes, %zu readouts, %" PRId64 " rows; about %.1f MB a rank",
+                  options->input, effects->regulator.n, effects->target.n, effects->n_rows,
+                  bytes / 1e6);
     if (effects->n_unread > 0)
         tess_info("%" PRId64 " of the perturbed genes are not read out: what regulates them, and "
                   "what passes through them, stays unknown",
@@ -143,6 +186,8 @@ static int weigh(const struct tess_regulation_options *options, struct tess_effe
     if (tess_effects_read(effects, options, effects->comm, error) != TESS_OK)
         return error->code;
     say_effects(effects, options);
+    if (options->method == TESS_BY_PARTIAL)
+        return tess_relative_partial(evidence, effects, options->input, error);
     if (tess_effects_standardise(effects, options->input, error) != TESS_OK ||
         tess_evidence_combine(evidence, effects, error) != TESS_OK)
         return error->code;
@@ -150,6 +195,8 @@ static int weigh(const struct tess_regulation_options *options, struct tess_effe
         return TESS_OK;
     if (options->method == TESS_BY_CORRELATION)
         return tess_evidence_correlate(evidence, error);
+    if (options->method == TESS_BY_DIRECT)
+        return tess_relative_direct(evidence, options->input, error);
     tess_debug("effects less paths, competition, hubs");
     if (tess_evidence_direct(evidence, error) != TESS_OK)
         return error->code;

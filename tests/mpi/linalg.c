@@ -1,7 +1,7 @@
 /* linalg.c -- matrices of all sizes around the blocks of ScaLAPACK, on grids that are lines,
  * squares and larger than the matrix: there and back, and eigenvectors and principal components
  * against LAPACK's on one rank. */
-#include "linalg/scalapack.h"
+#include "tessera/scalapack.h"
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
@@ -110,6 +110,131 @@ static void eigen(const struct tess_grid *grid, int64_t n, int64_t k)
     tess_free(vector);
 }
 
+/* ||A X - 1|| of what rank 0 has of both, by columns; 0 on the others. */
+static double rest_of(int64_t n, const double *a, const double *x)
+{
+    double sum = 0;
+
+    for (int64_t i = 0; i < n && rank == 0; i++)
+        for (int64_t j = 0; j < n; j++) {
+            double rest = i == j ? -1 : 0;
+
+            for (int64_t k = 0; k < n; k++)
+                rest += a[i + k * n] * x[k + j * n];
+            sum += rest * rest;
+        }
+    return sqrt(sum);
+}
+
+/* By the last rank's whole matrix: inverse, and against a product of one's own. */
+static struct tess_inversion invert(const struct tess_grid *grid, int64_t n, const double *a,
+                                    int positive)
+{
+    const struct tess_corner all = {0, 0, n, n};
+    double *x = TESS_NEW(double, n *n), *diagonal = TESS_NEW(double, n), rest;
+    struct tess_error error = TESS_ERROR_INIT;
+    struct tess_matrix matrix, inverse;
+    struct tess_inversion about;
+
+    tess_matrix_init(&matrix, grid, n, n, "a matrix", &error);
+    expect(tess_matrix_init(&inverse, grid, n, n, "an inverse", &error) == TESS_OK, error.text, n);
+    tess_matrix_put(&matrix, n_ranks - 1, &all, a);
+    (positive ? tess_matrix_invert_positive(&matrix, &inverse, &about, &error)
+              : tess_matrix_invert(&matrix, &inverse, &about, &error));
+    expect(error.code == TESS_OK, error.text, n);
+    tess_matrix_get(&inverse, 0, &all, x);
+    tess_matrix_diagonal(&inverse, diagonal);
+    MPI_Bcast(x, (int)(n * n), MPI_DOUBLE, 0, MPI_COMM_WORLD);
+    for (int64_t i = 0; i < n; i++)
+        expect(diagonal[i] == x[i * n + i], "the diagonal", n);
+    rest = rest_of(n, a, x);
+    expect(!about.usable || rest < 1e-8, "an inverse is wrong", n);
+    tess_matrix_release(&matrix);
+    tess_matrix_release(&inverse);
+    tess_free(x);
+    tess_free(diagonal);
+    return about;
+}
+
+/* Of any matrix, of a symmetric one, of Wilkinson's (which LU fails at and QR does not), of none
+ * that has an inverse. */
+static void inverses(const struct tess_grid *grid, int64_t n)
+{
+    double *a = TESS_NEW(double, n *n);
+    struct tess_inversion about;
+
+    for (int64_t k = 0; k < n * n; k++)
+        a[k] = number(k % n, k / n) + 3 * (k % n == k / n);
+    about = invert(grid, n, a, 0);
+    expect(about.usable && !about.by_qr && about.residual < 1e-13, "LU", n);
+    for (int64_t k = 0; k < n * n; k++)
+        a[k] = (k % n == k / n) ? (double)n + 1 : 1 / (1.0 + (double)(k % n + k / n));
+    about = invert(grid, n, a, 1);
+    expect(about.usable && about.residual < 1e-14, "Cholesky", n);
+    for (int64_t k = 0; k < n * n; k++)
+        a[k] = k / n == n - 1   ? 1 + 0.3 * number(k % n, 7)
+               : k % n == k / n ? 1
+               : k % n > k / n  ? -1 + 1e-3 * fabs(number(k % n, k / n))
+                                : 0;
+    about = invert(grid, n, a, 0);
+    expect(about.usable && (about.by_qr || n < 60) && (!about.by_qr || n > 10),
+           "Wilkinson's matrix", n);
+    for (int64_t k = 0; k < n * n; k++)
+        a[k] = 1;
+    if (n > 1) {
+        expect(!invert(grid, n, a, 0).usable, "a singular matrix has an inverse", n);
+        a[0] = -1;
+        expect(!invert(grid, n, a, 1).usable, "it is not positive definite", n);
+    }
+    tess_free(a);
+}
+
+/* Blocks that each rank has of the rows, products and transposes of matrices of other shapes. */
+static void products(const struct tess_grid *grid, int64_t m, int64_t k, int64_t n)
+{
+    double *block = TESS_NEW(double, (m + k) * (k + n) + 1);
+    struct tess_error error = TESS_ERROR_INIT;
+    struct tess_matrix a, b, c, turned;
+
+    tess_matrix_init(&a, grid, m, k, "a", &error);
+    tess_matrix_init(&b, grid, k, n, "b", &error);
+    tess_matrix_init(&c, grid, m, n, "c", &error);
+    expect(tess_matrix_init(&turned, grid, k, m, "d", &error) == TESS_OK, error.text, m);
+    for (int r = 0; r < n_ranks; r++) {
+        const struct tess_corner own = {m * r / n_ranks, 0, m * (r + 1) / n_ranks - m * r / n_ranks,
+                                        k};
+
+        for (int64_t i = 0; i < own.n_rows * k; i++)
+            block[i] = number(own.row + i % own.n_rows, i / own.n_rows);
+        tess_matrix_put(&a, r, &own, block);
+    }
+    tess_matrix_transpose(&a, &turned);
+    for (int64_t i = 0; i < k * n; i++)
+        block[i] = number(9 + i % k, i / k);
+    tess_matrix_put(&b, 0, &(struct tess_corner){0, 0, k, n}, block);
+    tess_matrix_multiply(&a, &b, 0, &c);
+    tess_matrix_multiply(&a, &b, 1, &c);
+    tess_matrix_get(&c, 0, &(struct tess_corner){m / 2, 0, m - m / 2, n}, block);
+    for (int64_t i = m / 2; i < m && rank == 0; i++)
+        for (int64_t j = 0; j < n; j++) {
+            double sum = 0;
+
+            for (int64_t l = 0; l < k; l++)
+                sum += 2 * number(i, l) * number(9 + l, j);
+            expect(fabs(block[i - m / 2 + j * (m - m / 2)] - sum) < 1e-10, "a product", m);
+        }
+    for (int64_t j = 0; j < turned.local_columns; j++)
+        for (int64_t i = 0; i < turned.local_rows; i++)
+            expect(turned.value[i + j * turned.local_rows] ==
+                       number(tess_matrix_column(&turned, j), tess_matrix_row(&turned, i)),
+                   "a transpose", m);
+    tess_matrix_release(&a);
+    tess_matrix_release(&b);
+    tess_matrix_release(&c);
+    tess_matrix_release(&turned);
+    tess_free(block);
+}
+
 /* What is not finite is refused by all; nothing hangs. A matrix of zeroes has any eigenvectors. */
 static void strange(const struct tess_grid *grid)
 {
@@ -188,6 +313,9 @@ int main(int argc, char **argv)
         there_and_back(&grid, 3, sizes[i]);
         eigen(&grid, sizes[i], sizes[i]);
         eigen(&grid, sizes[i], (sizes[i] + 2) / 3);
+        inverses(&grid, sizes[i]);
+        products(&grid, sizes[i], 5, 70);
+        products(&grid, 3, sizes[i], sizes[i]);
     }
     strange(&grid);
     tess_grid_close(&grid);

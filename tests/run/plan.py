@@ -171,6 +171,16 @@ plan("missing.yaml", code=65, error="nowhere.prc.h5")
 plan("missing.yaml", code=65, error="nowhere.prc.h5", processes=2)
 plan("nothing.yaml", code=78, error="nothing.yaml")
 
+# A network's inverses: matrices and operations as their numbers say, for each number of ranks
+told = plan("--genes", "20000", "--rate", "1e10", ranks=6)
+check([one["ranks"] for one in told["layouts"]] == [1, 2, 4, 6, 12, 24, 48], f"layouts: {told['layouts']}")
+for one in told["layouts"]:
+    pairs = 20000 * -(-20000 // one["ranks"])
+    check(abs(one["memory_bytes"] / (pairs * (16 + 13) + 4 * 8 * 20000 ** 2 / one["ranks"]) - 1) < 1e-9, f"memory: {one}")
+    check(abs(one["hours"] * 3600 * 0.7e10 * one["ranks"] / (36 * 20000 ** 3) - 1) < 1e-9, f"hours: {one}")
+plan("config.yaml", "--genes", "20000", code=2, error="plan --genes is not about 'config.yaml'")
+plan(code=2, error="plan needs a configuration, a run or --genes")
+
 # Imputation: of everything, and of a selection; what impute itself says
 told = plan("run-tiles-2", "--impute", "--rate", "1000000", ranks=4)
 run = plan("run-tiles-2", "--impute", "--contexts", "c0,c1", "--perturbations", "p0*", "--dtype", "float16", "--blend", "off")

@@ -1,0 +1,178 @@
+#!/usr/bin/python3
+"""network_dense.py -- `tessera network infer` by methods that invert a matrix, against NumPy and against networks that are known.
+
+usage: network_dense.py TESSERA SOURCE_FOLDER [real]"""
+import json
+import os
+import re
+import sys
+import tempfile
+
+try:
+    import numpy as np
+    from scipy.stats import norm
+except ImportError as problem:
+    print(f"skipped: {problem}")
+    sys.exit(77)
+import checks
+from checks import check
+
+data = checks.real_data("dream4_net1.h5ad", "dream4_gold/net1.tsv")
+folder = tempfile.TemporaryDirectory(prefix="tess_dense_")
+os.chdir(folder.name)
+random = np.random.default_rng(7)
+RIDGES = (0, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
+RANKS = (1, 2, 3)
+
+
+def write(path, names, rows):
+    with open(path, "w") as out:
+        print("", "perturbation", "context", *names, sep=",", file=out)
+        for i, (perturbation, row) in enumerate(rows):
+            print(i, perturbation, "ko", *("" if np.isnan(x) else repr(float(x)) for x in row), sep=",", file=out)
+
+
+def infer(path, method, ranks=1):
+    done = checks.run("network", "infer", path, "-c", "ko", "-m", method, "-o", "edges.tsv", "--force", ranks=ranks)
+    assert done.returncode == 0, done.stderr
+    return open("edges.tsv").read(), done.stderr
+
+
+def matrix(text, regulators, targets):
+    score, sign = np.full((len(regulators), len(targets)), np.nan), np.zeros((len(regulators), len(targets)))
+    row, column = {g: i for i, g in enumerate(regulators)}, {g: j for j, g in enumerate(targets)}
+    for line in text.splitlines()[1:]:
+        regulator, target, x, s = line.split("\t")
+        score[row[regulator], column[target]] = float(x)
+        sign[row[regulator], column[target]] = {"+": 1, "-": -1, "0": 0}[s]
+    return score * np.where(sign == 0, 1, sign)
+
+
+def left_out_one_by_one(R, ridge):
+    """Each row of R predicted from its effects on other genes, by direct effects that are found without that row."""
+    n, left = len(R), 0
+    for i in range(n):
+        S = R + ridge * np.eye(n)
+        S[i] = (1 + ridge) * np.eye(n)[i]
+        V = np.linalg.inv(S)
+        B = np.eye(n) - V / np.diag(V)
+        for j in set(range(n)) - {i}:
+            left += (R[i, j] - sum(R[i, k] * B[k, j] for k in range(n) if k not in (i, j))) ** 2
+    return left
+
+
+def direct(R, at, column):
+    """R (m, t); at: perturbed genes that are read out, column: where. B and the ridge."""
+    square = R[np.ix_(at, column)]
+    ridge = min(RIDGES, key=lambda x: left_out_one_by_one(square, x))
+    V = np.linalg.inv(square + ridge * np.eye(len(at)))
+    B = np.zeros(R.shape)
+    B[at] = V @ R[at]
+    B[np.ix_(at, column)] = np.eye(len(at)) - V / np.diag(V)
+    others = [i for i in range(len(R)) if i not in at]
+    B[others] = R[others] - R[np.ix_(others, column)] @ B[at]
+    return B, ridge
+
+
+def case(n, unread, more, missing):
+    """n genes, of which the first `unread` are not read out and the last `missing` not perturbed; `more` readouts are no genes."""
+    names = [f"A{i + 1}" for i in range(n)] + [f"Z{i + 1}" for i in range(more)]
+    G = np.where(random.random((n, n + more)) < 2 / n, random.choice([-1, 1], (n, n + more)) * random.uniform(0.3, 0.7, (n, n + more)), 0)
+    G[:, :n][np.arange(n), np.arange(n)] = 0
+    total = np.linalg.inv(np.eye(n) - 0.5 * G[:, :n])
+    total = np.hstack([total, total @ G[:, n:]])
+    X = (random.normal(0, 1, total.shape) - 15 * total / np.diag(total)[:, None]).astype(np.float32)
+    genes, targets = names[:n - missing], names[unread:]
+    X, control = X[:n - missing, unread:].astype(float), random.normal(0, 1, len(targets)).astype(np.float32).astype(float)
+    if more:
+        X[4, -1] = np.nan
+    write("input.csv", targets, list(zip(genes, X)) + [("control", control)])
+    everything = np.vstack([X, control])
+    middle = np.nanmedian(everything, 0)
+    z = (X - middle) / np.median(1.4826 * np.nanmedian(abs(everything - middle), 0))
+    at = np.arange(unread, len(genes))
+    own = np.full(len(genes), np.nan)
+    own[at] = -z[at, at - unread]
+    own = np.maximum(np.where(np.isnan(own), np.nanmedian(own), own), 2)
+    R = np.where(abs(z) >= norm.isf(0.62 / max(z.shape)), np.clip(-z / own[:, None], -1, 1), 0)
+    R[at, at - unread] = 1
+    B, ridge = direct(R, at, at - unread)
+    expected = np.where(np.isnan(z), np.nan, B * own[:, None])
+    expected[at, at - unread] = np.nan
+    for ranks in RANKS:
+        text, said = infer("input.csv", "direct", ranks)
+        got = matrix(text, genes, targets)
+        what = f"direct, {n} genes, {unread} not read out, {more} more, {ranks} ranks"
+        check((np.isnan(got) == np.isnan(expected)).all(), f"{what}: other pairs")
+        check(np.nanmax(abs(got - expected)) < 1e-6, f"{what}: {np.nanmax(abs(got - expected))}")
+        found = re.search(r"(\d+) genes are perturbed and read out; ridge ([\d.]+); inverted by (LU|QR) .*residual ([\d.e+-]+)", said)
+        check(found and int(found[1]) == len(at) and float(found[2]) == ridge and float(found[4]) < 1e-14, f"{what}: ridge {ridge}, said {said}")
+
+
+def partial(n, t, lost):
+    """n samples, all of them controls but for two, whatever they are; some values are missing, one readout does not vary."""
+    X = (random.normal(0, 1, (n, t)) @ (np.eye(t) + (random.random((t, t)) < 1 / t) * 0.8)).astype(np.float32).astype(float)
+    X[:, 3] = 5
+    X[random.random(X.shape) < lost] = np.nan
+    names = [f"A{i + 1}" for i in range(t)]
+    write("input.csv", names, [("A1" if i == 2 else "A1+A2" if i == 3 else "control", X[i]) for i in range(n)])
+    x = np.nan_to_num(X - np.nanmean(X, 0))
+    length = np.sqrt((x ** 2).sum(0) / (n - 1))
+    x = x / np.where(length > 0, length, 1)
+    r = x.T @ x / (n - 1)
+    w = x[:, :, None] * x[:, None, :]
+    off = ~np.eye(t, dtype=bool)
+    variance = n / (n - 1) ** 3 * ((w - w.mean(0)) ** 2).sum(0)
+    weight = np.clip(variance[off].sum() / (r[off] ** 2).sum(), 0, 1)
+    P = np.linalg.inv(np.where(off, (1 - weight) * r, 1))
+    expected = np.where(off, -P / np.sqrt(np.outer(np.diag(P), np.diag(P))), np.nan)
+    for ranks in RANKS:
+        text, said = infer("input.csv", "partial", ranks)
+        got = matrix(text, names, names)
+        check((np.isnan(got) == np.isnan(expected)).all() and np.nanmax(abs(got - expected)) < 1e-7, f"partial, {n} x {t}, {ranks} ranks")
+        check(abs(float(re.search(r"shrunk by ([\d.e-]+)", said)[1]) - weight) < 1e-3 * weight, f"partial, {n} x {t}: weight {weight}, said {said}")
+
+
+def refused():
+    def refuse(method, words, ranks=2):
+        done = checks.run("network", "infer", "input.csv", "-c", "ko", "-m", method, "-o", "x.tsv", ranks=ranks)
+        check(done.returncode == 65 and words in done.stderr, f"{method}: {done.returncode} {done.stderr}")
+        check(not os.path.exists("x.tsv"), "a refused call wrote a table")
+
+    names = [f"A{i}" for i in range(1, 9)]
+    write("input.csv", names, [(f"B{i}", random.normal(0, 1, 8)) for i in range(5)])
+    refuse("direct", "0 of the perturbed genes are read out")
+    write("input.csv", names, [("control", random.normal(0, 1, 8)) for _ in range(2)])
+    refuse("partial", "2 rows and 8 readouts", 3)
+    one = np.array([1, -1, 1, -1])  # without noise nothing is shrunk, and two readouts are one
+    write("input.csv", ["A1", "A2", "A3"], [("control", [x, x, -x]) for x in one])
+    refuse("partial", "copies of others")
+
+
+def real():
+    """The challenge's networks: better than the changes themselves, and the same edges on other ranks."""
+    import anndata
+    for net in (1, 2, 3):
+        path, gold = data / f"dream4_net{net}.h5ad", data / f"dream4_gold/net{net}.tsv"
+        genes, aupr, tables = list(anndata.read_h5ad(path).var_names), {}, []
+        for method, ranks in (("effect", 1), ("direct", 1), ("direct", 2), ("direct", 3)):
+            done = checks.run("network", "infer", path, "-c", "knockout", "--knockdown", "knockdown", "-m", method, "-o", "real.tsv",
+                              "--force", ranks=ranks)
+            assert done.returncode == 0, done.stderr
+            if method == "direct":
+                tables.append(matrix(open("real.tsv").read(), genes, genes))
+            done = checks.run("network", "evaluate", "real.tsv", "--gold", gold, "--json", "real.json")
+            aupr[method] = json.load(open("real.json"))["aupr"]
+        check(all(np.nanmax(abs(x - tables[0])) < 1e-6 for x in tables[1:]), f"net {net}: other edges on other ranks")
+        check(aupr["direct"] > aupr["effect"], f"net {net}: {aupr}")
+
+
+if data:
+    real()
+else:
+    case(24, 0, 0, 0)
+    case(30, 3, 12, 2)
+    partial(40, 17, 0)
+    partial(12, 30, 0.05)
+    refused()
+checks.finish()
