@@ -38,8 +38,9 @@ struct tess_store {
     uint8_t *verified[2]; /* blocks that were once found intact; own */
 };
 
-/* Does the file say that it is one? Never fails. Local. */
-int tess_store_is(const char *path);
+/* Does the file say that it is one? TESS_EIO if it could not be read; what it is not is no error.
+ * Local. */
+int tess_store_is(const char *path, struct tess_error *error);
 /* Rank 0 reads the index, all get it; then every rank can read values. TESS_EDATA if it is no
  * store, of another version, or inconsistent; it is released then. Collective over comm. */
 int tess_store_open(struct tess_store *store, const char *path, MPI_Comm comm,

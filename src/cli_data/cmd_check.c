@@ -82,8 +82,10 @@ static int is_file(const char *path)
 
 static int run(struct tess_call *call, struct tess_error *error)
 {
-    int store = call->rank == 0 && is_file(call->args[0]) && tess_store_is(call->args[0]);
+    int store = call->rank == 0 && is_file(call->args[0]) && tess_store_is(call->args[0], error);
 
+    if (tess_agree(call->comm, error) != TESS_OK)
+        return error->code;
     MPI_Bcast(&store, 1, MPI_INT, 0, call->comm);
     if (store && call->n_args > 1)
         return tess_error_set(error, TESS_EUSAGE, "%s is a store: check stores one at a time",

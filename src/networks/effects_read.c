@@ -506,8 +506,9 @@ int tess_effects_read(struct tess_effects *effects, const struct tess_regulation
     MPI_Comm_rank(comm, &effects->rank);
     MPI_Comm_size(comm, &effects->n_ranks);
     if (effects->rank == 0) {
-        reader.is_store = tess_store_is(options->input);
-        if ((reader.is_store ? open_store : open_file)(&reader, error) == TESS_OK)
+        reader.is_store = tess_store_is(options->input, error);
+        if (error->code == TESS_OK &&
+            (reader.is_store ? open_store : open_file)(&reader, error) == TESS_OK)
             plan_rows(&reader, effects, error);
     }
     if (tess_agree(comm, error) == TESS_OK) {
