@@ -20,7 +20,7 @@ static const struct tess_option options[] = {
     {"context", 'c', "C",
      "context of the knock-outs and of the control (cells: needed if there are several)"},
     {"knockdown", 0, "C", "context of weaker perturbations of the same genes"},
-    {"method", 'm', "evidence|effect|correlation|wasserstein", "how edges are scored [evidence]"},
+    {"method", 'm', "METHOD", "evidence, effect, correlation or wasserstein [evidence]"},
     {"output", 'o', "EDGES.tsv", "where to write (required)"},
     {"edges", 0, "N", "write the N best at most [1000000]"},
     {"cutoff", 0, "Z",
@@ -224,18 +224,21 @@ const struct tess_command tess_command_network = {
         "a readout. A perturbation's gene is its whole name if that is a readout, else what "
         "follows\nthe last _ or : (CRISPRi_TP53). evidence adds six kinds of evidence; effect is "
         "the change in\nunits of the readout's noise; correlation that of both genes over all "
-        "perturbations; wasserstein, of single cells, the distance between the target's values in "
-        "cells\nwithout the regulator and in control cells.\nThe table has the columns regulator, "
-        "target, score, sign (+ activates) "
-        "and, of evidence, its\nparts.\n\n"
+        "perturbations;\nwasserstein, of a file of single cells, the distance between a readout's "
+        "values in cells\nwithout the gene and in control cells. The table has the columns "
+        "regulator, target, score,\nsign (+ activates) and, of evidence, its parts; of "
+        "wasserstein the change of the mean,\nMann-Whitney's p and how many cells lost the "
+        "gene.\n\n"
         "evaluate scores such a list beside a network that is known: AUROC, AUPR (average "
         "precision),\n"
         "precision at k. Pairs that the list lacks come last; equal scores count together.\n\n"
-        "evaluate --cells scores it by cells in which one gene was perturbed: the mean Wasserstein "
-        "distance\nof the edges, the share whose Mann-Whitney p is below 0.05, and that share of "
-        "pairs that are no\nedge (false omission rate), beside a random network of as many edges. "
-        "Take other cells than the\nedges are from: --keep @half=1 for infer, --keep @half=2 for "
-        "evaluate.",
+        "evaluate --cells scores it by cells in which one gene was perturbed: the mean "
+        "Wasserstein\n"
+        "distance of the edges, the share whose Mann-Whitney p is below 0.05, and that share of "
+        "pairs\n"
+        "that are no edge (false omission rate), beside a random network of as many edges. Take "
+        "other\ncells than the edges are from: infer with --keep @half=1, evaluate with --keep "
+        "@half=2.",
     .options = options,
     .outputs = (const char *const[]){"output", "json", NULL},
     .min_args = 2,

@@ -270,6 +270,12 @@ def commands():
     known.write_text("P01\tP02\nP02\tP03\n")
     yield Command("neighbors, pairs", 2, ["neighbors", run, "--pairs", known, "--resamples", "10", "-o", place / "ranks.tsv"])
     yield Command("network", 3, ["network", "infer", kept, "-c", "C1", "-o", place / "edges.tsv"])
+    cells, edges = place / "cells.h5ad", place / "cells.tsv"
+    plain("simulate", "-o", cells, "--network", "--readouts", 6, "--contexts", 1, "--cells", 8, "--controls", 1)
+    plain("network", "infer", cells, "-m", "wasserstein", "-o", edges)
+    yield Command("network, cells", 3, ["network", "infer", cells, "-m", "wasserstein", "-o", place / "scored.tsv"])
+    yield Command("network, judged by cells", 3, ["network", "evaluate", edges, "--cells", cells, "-o", place / "judged.tsv", "--json", place / "judged.json"],
+                  allowed=("judged.tsv",))
     yield Command("plan", 2, ["plan", run, "--rate", "1e6", "--json", place / "plan.json"])
     yield Command("evaluate predictions", 2, ["evaluate", kept, "--predictions", guess, "--resamples", "10"])
 
