@@ -30,7 +30,7 @@ FOLDERS = {
     "evaluate": ["blend", "formats"],
     "impute": ["blend", "writer"],
     "query": ["blend", "source"],
-    "screen": ["blend", "source"],
+    "screen": ["blend", "source", "writer"],
     "simulate": ["writer"],
     "inspect": ["blend", "writer"],
     "networks": ["formats"],
