@@ -266,7 +266,7 @@ def refused():
     refuse(["evaluate", "list.tsv", *cells, "--gold", "gold.tsv"], 2, "--gold does not belong to network evaluate --cells")
     refuse(["evaluate", "list.tsv", "--gold", "gold.tsv", "--path-length", "2"], 2, "--path-length does not belong")
     refuse(["evaluate", "list.tsv", *cells, "--path-length", "0"], 2, "path-length")
-    refuse(["evaluate", "list.tsv", *cells, "--keep", "@half=3"], 65, "context", 2)
+    refuse(["evaluate", "list.tsv", *cells, "--keep", "@half=3"], 65, "no cell with a context in column 'context' is left", 2)
     refuse(["evaluate", "list.tsv", *cells, "-o", "pairs1.tsv"], 73, "--force", 2)
 
 
