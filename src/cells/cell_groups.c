@@ -120,9 +120,13 @@ static int32_t find_context(struct tess_cell_groups *groups, const struct labels
             found = k;
     }
     list = tess_strings_join(&there, ", ", 10);
-    if (wanted && found < 0)
+    if (wanted && found < 0 && there.n > 0)
         tess_error_set(error, TESS_EDATA, "%s: no context '%s' in column '%s'; there are: %s",
                        groups->options->path, wanted, groups->options->context_column, list);
+    else if (there.n == 0)
+        tess_error_set(error, TESS_EDATA,
+                       "%s: no cell with a context in column '%s' is left (--keep, --drop)",
+                       groups->options->path, groups->options->context_column);
     else if (!wanted && there.n != 1)
         tess_error_set(error, TESS_EDATA,
                        "%s: column '%s' has %zu contexts: name one of them with --context: %s",

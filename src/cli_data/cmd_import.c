@@ -54,9 +54,10 @@ const struct tess_command tess_command_import = {
         "one\n"
         "experiment, whichever file they are from. Order: total count, log1p, aggregate, clip.\n"
         "A+B is a combination, the same as B+A; the control beside others is dropped.\n"
-        "Columns that every file has: @file, its name without endings, and @folder. A table's "
-        "first\n"
-        "column is called index if it has no name. Files may be pipes (/dev/stdin).",
+        "Columns that every file has: @file, its name without endings, @folder, and @half, 1 or 2: "
+        "a\n"
+        "random half of its rows. A table's first column is called index if it has no name. Files "
+        "may\nbe pipes (/dev/stdin).",
     .options = options,
     .outputs = (const char *const[]){"output", NULL},
     .min_args = 1,

@@ -139,7 +139,7 @@ def general():
     refuse(["infer", "csr.h5ad", *wasserstein, *options, "--log1p"], 65, "has no log1p", 2)
     refuse(["infer", "csr.h5ad", *wasserstein, *options[:-1], "c"], 65, "no context 'c' in column 'line'; there are: ", 2)
     refuse(["infer", "csr.h5ad", *wasserstein, *options[:-2]], 65, "2 contexts: name one of them with --context: ", 2)
-    refuse(["infer", "csr.h5ad", *wasserstein], 65, "no metadata column perturbation", 3)
+    refuse(["infer", "csr.h5ad", *wasserstein], 65, "no column 'perturbation'; there are: ", 3)
     refuse(["infer", "csr.h5ad", *wasserstein, *options, "--cutoff", "1"], 2, "--cutoff does not belong to network infer --method wasserstein")
     refuse(["infer", "csr.h5ad", "-c", "a", "-o", "x.tsv", "--keep", "@half=1"], 2, "--keep does not belong to network infer")
     refuse(["infer", "missing.h5ad", *wasserstein], 65, "missing.h5ad", 2)
@@ -266,7 +266,7 @@ def refused():
     refuse(["evaluate", "list.tsv", *cells, "--gold", "gold.tsv"], 2, "--gold does not belong to network evaluate --cells")
     refuse(["evaluate", "list.tsv", "--gold", "gold.tsv", "--path-length", "2"], 2, "--path-length does not belong")
     refuse(["evaluate", "list.tsv", *cells, "--path-length", "0"], 2, "path-length")
-    refuse(["evaluate", "list.tsv", *cells, "--keep", "@half=3"], 65, "context", 2)
+    refuse(["evaluate", "list.tsv", *cells, "--keep", "@half=3"], 65, "no cell with a context in column 'context' is left", 2)
     refuse(["evaluate", "list.tsv", *cells, "-o", "pairs1.tsv"], 73, "--force", 2)
 
 

@@ -94,6 +94,8 @@ def refused():
     yield ["simulate", *SMALL, "--mechanisms", "4", "-o", "a.h5ad", "--pairs", "place"], "directory"
     yield ["network", "infer", store, "-c", "line0", "-o", store], "input"
     yield ["network", "evaluate", "split.tsv", "--gold", "genes.txt", "--json", "genes.txt"], "input"
+    yield ["network", "evaluate", "split.tsv", "--cells", "own.csv", "-o", "own.csv", "--force"], "input"
+    yield ["network", "infer", "own.csv", "-m", "wasserstein", "-o", "own.csv", "--force"], "input"
     yield ["bench", "config.yaml", "--quick", "--json", "config.yaml"], "input"
     yield ["plan", "config.yaml", "--rate", "1e6", "--json", "config.yaml"], "input"
     yield ["plan", "config.yaml", "--rate", "1e6", "--json", store], "input"

@@ -273,6 +273,12 @@ def commands():
     yield Command("screen", 2, ["screen", run, "-r", "R1", "-o", place / "screen.h5ad"])
     yield Command("screen, pairs", 2, ["screen", run, "-r", "R1", "--pairs", "all", "--top", "5", "-o", place / "screen.tsv"])
     yield Command("network", 3, ["network", "infer", kept, "-c", "C1", "-o", place / "edges.tsv"])
+    cells, edges = place / "cells.h5ad", place / "cells.tsv"
+    plain("simulate", "-o", cells, "--network", "--readouts", 6, "--contexts", 1, "--cells", 8, "--controls", 1)
+    plain("network", "infer", cells, "-m", "wasserstein", "-o", edges)
+    yield Command("network, cells", 3, ["network", "infer", cells, "-m", "wasserstein", "-o", place / "scored.tsv"])
+    yield Command("network, judged by cells", 3, ["network", "evaluate", edges, "--cells", cells, "-o", place / "judged.tsv", "--json", place / "judged.json"],
+                  allowed=("judged.tsv",))
     yield Command("plan", 2, ["plan", run, "--rate", "1e6", "--json", place / "plan.json"])
     yield Command("evaluate predictions", 2, ["evaluate", kept, "--predictions", guess, "--resamples", "10"])
 
