@@ -33,7 +33,8 @@ struct tess_edges {
 };
 
 void tess_edges_add(struct tess_edges *edges, const struct tess_edge *edge); /* local */
-/* Rank 0 has the best of all ranks, in order; the others none. Collective. */
+/* Rank 0 has the best of all ranks, in order; the others none. Rank 0 has room for three times
+ * `most` meanwhile. Collective. */
 void tess_edges_gather(struct tess_edges *edges, MPI_Comm comm);
 void tess_edges_release(struct tess_edges *edges);
 

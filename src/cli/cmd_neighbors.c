@@ -15,8 +15,9 @@ static const struct tess_option options[] = {
     {"type", 0, "TYPE", "in place of --of: those of a type (compound, CRISPRi, …)"},
     {"among", 0, "TYPE", "neighbours of a type alone (default: any but control)"},
     {"neighbors", 'k', "K", "how many of each (default 10)"},
-    {"vectors", 0, "effective|raw",
-     "as the network sees them, or the rows themselves (default effective)"},
+    {"vectors", 0, "effective|raw|completed",
+     "as the network sees them; the rows themselves; measured changes, completed by the model "
+     "(default effective)"},
     {"center", 0, "type|all|none", "less the mean of their type, of all, or none (default type)"},
     {"pairs", 0, "FILE", "scores known pairs (perturbation<tab>target) in place of listing"},
     {"resamples", 0, "N", "of the intervals, and permutations (default 1000)"},
@@ -43,7 +44,7 @@ static int read_word(const struct tess_call *call, const char *name, const char 
 static int read_options(const struct tess_call *call, struct tess_neighbors *neighbors,
                         struct tess_error *error)
 {
-    static const char *const spaces[] = {"effective", "raw", NULL};
+    static const char *const spaces[] = {"effective", "raw", "completed", NULL};
     static const char *const centers[] = {"type", "all", "none", NULL};
 
     neighbors->type = tess_call_option(call, "type");
@@ -51,7 +52,7 @@ static int read_options(const struct tess_call *call, struct tess_neighbors *nei
     neighbors->pairs = tess_call_option(call, "pairs");
     neighbors->output = tess_call_option(call, "output");
     neighbors->force = tess_call_option(call, "force") != NULL;
-    neighbors->raw = read_word(call, "vectors", spaces, error);
+    neighbors->vectors = read_word(call, "vectors", spaces, error);
     neighbors->center = read_word(call, "center", centers, error);
     if (neighbors->pairs && (tess_call_option(call, "of") || neighbors->type))
         tess_error_set(error, TESS_EUSAGE,

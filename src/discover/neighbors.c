@@ -1,9 +1,10 @@
 /* neighbors.c -- who is asked for, and what is said of them. */
 #include "tessera/neighbors.h"
 
+#include "completed.h"
 #include "nearest.h"
-#include "profile_axes.h"
 #include "pairs.h"
+#include "profile_axes.h"
 #include "vectors.h"
 
 #include "tessera/agree.h"
@@ -30,16 +31,55 @@ struct work {
     int rank;
     struct tess_kinds kinds;
     struct tess_vectors vectors;
+    struct tess_measurements measured; /* open for completed vectors */
+    struct tess_completed completed;
     struct tess_directions directions;
     uint8_t *candidate; /* (perturbations) 0 or 1 */
     struct tess_sheet sheet; /* of rank 0 */
     int64_t *begin; /* of the members */
+    int is_completed;
 };
 
 static int make_vectors(const void *closure, int64_t first, int64_t n, float *out,
                         struct tess_error *error)
 {
     return tess_vectors_make(closure, first, n, out, error);
+}
+
+static int open_vectors(struct work *work, struct tess_origin *origin, struct tess_error *error)
+{
+    tess_vectors_open(&work->vectors, work->model, TESS_TABLE_P,
+                      work->neighbors->vectors == TESS_NEIGHBORS_EFFECTIVE, error);
+    if (tess_agree(work->comm, error) != TESS_OK)
+        return error->code;
+    work->begin = TESS_NEW(int64_t, work->vectors.n_members + 1);
+    for (int m = 0; m <= work->vectors.n_members; m++)
+        work->begin[m] = tess_vectors_begin(&work->vectors, m);
+    origin->width = work->vectors.width;
+    origin->n_parts = work->vectors.n_members;
+    origin->begin = work->begin;
+    origin->closure = &work->vectors;
+    origin->make = make_vectors;
+    return TESS_OK;
+}
+
+static int open_completed(struct work *work, struct tess_origin *origin, struct tess_error *error)
+{
+    struct tess_completed *completed = &work->completed;
+
+    if (tess_measurements_open(&work->measured, work->model, work->comm, error) != TESS_OK ||
+        tess_completed_init(completed, work->model, &work->measured, &work->kinds, error) !=
+            TESS_OK)
+        return error->code;
+    tess_info("changes in %" PRId64 " of %" PRId64 " contexts side by side, beside their mean over "
+              "those where each was measured; %" PRId64 " axes of noise",
+              completed->n_shared, work->measured.profiles.n_contexts, completed->noise.k);
+    origin->width = completed->begin[completed->n_parts];
+    origin->n_parts = completed->n_parts;
+    origin->begin = completed->begin;
+    origin->closure = completed;
+    origin->make = tess_completed_make;
+    return TESS_OK;
 }
 
 /* Those whose mean is themselves: nothing of them is left. */
@@ -62,7 +102,7 @@ static void warn_alone(const struct work *work)
 static int prepare(struct work *work, struct tess_error *error)
 {
     const struct tess_neighbors *neighbors = work->neighbors;
-    struct tess_origin origin = {.closure = &work->vectors, .make = make_vectors};
+    struct tess_origin origin = {.n = work->model->perturbation.n};
 
     tess_kinds_init(&work->kinds, work->model);
     work->candidate = TESS_NEW(uint8_t, work->kinds.n);
@@ -70,19 +110,13 @@ static int prepare(struct work *work, struct tess_error *error)
         work->candidate[i] = (uint8_t)tess_kinds_has(&work->kinds, i, neighbors->among);
     tess_kinds_check(&work->kinds, "--among", neighbors->among, error);
     tess_kinds_check(&work->kinds, "--type", neighbors->type, error);
-    if (error->code == TESS_OK)
-        tess_vectors_open(&work->vectors, work->model, TESS_TABLE_P, !neighbors->raw, error);
     if (tess_agree(work->comm, error) != TESS_OK)
         return error->code;
     if (work->rank == 0)
         warn_alone(work);
-    work->begin = TESS_NEW(int64_t, work->vectors.n_members + 1);
-    for (int m = 0; m <= work->vectors.n_members; m++)
-        work->begin[m] = tess_vectors_begin(&work->vectors, m);
-    origin.n = work->vectors.n;
-    origin.width = work->vectors.width;
-    origin.n_parts = work->vectors.n_members;
-    origin.begin = work->begin;
+    if ((work->is_completed ? open_completed(work, &origin, error)
+                            : open_vectors(work, &origin, error)) != TESS_OK)
+        return error->code;
     return tess_directions_init(&work->directions, &origin, &work->kinds, neighbors->center,
                                 work->comm, error);
 }
@@ -245,20 +279,26 @@ static int compare(struct ranking ranking[RANKINGS], const struct work *work,
 }
 
 /* Where there are no measured profiles, nothing is compared, with a warning. */
-static int rank_measured(struct ranking ranking[RANKINGS], const struct work *work,
+static int rank_measured(struct ranking ranking[RANKINGS], struct work *work,
                          const struct tess_pairs *pairs, struct tess_error *error)
 {
     struct tess_error why = TESS_ERROR_INIT;
-    struct tess_profile_axes measured;
-    int code = tess_profile_axes_init(&measured, work->model, COMPONENTS, work->comm, &why);
+    struct tess_profile_axes axes = {.k = 0};
+    struct tess_measurements own = {.combination = NULL}, *measured = &work->measured;
 
-    if (code == TESS_OK)
-        compare(ranking, work, pairs, &measured, error);
-    else if (code == TESS_EDATA)
+    if (!work->is_completed) {
+        measured = &own;
+        tess_measurements_open(measured, work->model, work->comm, &why);
+    }
+    if (why.code == TESS_OK && tess_profile_axes_init(&axes, measured, work->model->perturbation.n,
+                                                      COMPONENTS, &why) == TESS_OK)
+        compare(ranking, work, pairs, &axes, error);
+    if (why.code == TESS_EDATA)
         tess_warn("%s: measured profiles are not compared", why.text);
-    else
+    else if (why.code != TESS_OK)
         *error = why;
-    tess_profile_axes_release(&measured);
+    tess_profile_axes_release(&axes);
+    tess_measurements_release(&own);
     return error->code;
 }
 
@@ -288,12 +328,18 @@ static void print_counts(const struct tess_pairs *pairs, const struct ranking ra
 static int print_scores(const struct work *work, const struct tess_pairs *pairs,
                         const struct ranking ranking[RANKINGS], struct tess_error *error)
 {
-    struct tess_pairs_outcome outcome[RANKINGS], chance;
+    const struct ranking *ours = &ranking[ranking[SAME].rank ? SAME : MODEL],
+                         *theirs = &ranking[PROFILES];
+    struct tess_pairs_outcome outcome[RANKINGS], chance, difference;
     int64_t resamples = work->neighbors->resamples;
 
     for (int r = 0; r < RANKINGS; r++)
         if (ranking[r].rank)
             tess_pairs_score(pairs, ranking[r].rank, ranking[r].others, resamples, &outcome[r]);
+    if (theirs->rank)
+        tess_pairs_compare(pairs, &(struct tess_pairs_ranks){ours->rank, ours->others},
+                           &(struct tess_pairs_ranks){theirs->rank, theirs->others}, resamples,
+                           &difference);
     tess_pairs_permute(pairs, ranking[MODEL].rank, ranking[MODEL].others, resamples, &chance);
     print_counts(pairs, ranking);
     for (int s = 0; s < TESS_PAIRS_SCORES; s++) {
@@ -301,6 +347,8 @@ static int print_scores(const struct work *work, const struct tess_pairs *pairs,
         for (int r = 0; r < RANKINGS; r++)
             if (ranking[r].rank)
                 print_row(ranking_names[r], &outcome[r], s);
+        if (theirs->rank)
+            print_row("difference", &difference, s);
         print_row("chance", &chance, s);
         putchar('\n');
     }
@@ -348,7 +396,10 @@ static int score(struct work *work, struct tess_error *error)
 int tess_neighbors_run(const struct tess_neighbors *neighbors, const struct tess_model *model,
                        MPI_Comm comm, struct tess_error *error)
 {
-    struct work work = {.neighbors = neighbors, .model = model, .comm = comm};
+    struct work work = {.neighbors = neighbors,
+                        .model = model,
+                        .comm = comm,
+                        .is_completed = neighbors->vectors == TESS_NEIGHBORS_COMPLETED};
     struct tess_likeness likeness;
 
     MPI_Comm_rank(comm, &work.rank);
@@ -367,6 +418,8 @@ int tess_neighbors_run(const struct tess_neighbors *neighbors, const struct tess
     tess_sheet_release(&work.sheet);
     tess_directions_release(&work.directions);
     tess_vectors_release(&work.vectors);
+    tess_completed_release(&work.completed);
+    tess_measurements_release(&work.measured);
     tess_kinds_release(&work.kinds);
     tess_free(work.candidate);
     tess_free(work.begin);

@@ -46,6 +46,16 @@ extern const char *const tess_pairs_names[TESS_PAIRS_SCORES];
 struct tess_pairs_outcome {
     double value[TESS_PAIRS_SCORES], low[TESS_PAIRS_SCORES], high[TESS_PAIRS_SCORES];
 };
+/* Ranks, and with how many candidates beside each query; borrowed. */
+struct tess_pairs_ranks {
+    const double *rank; /* (queries, targets) */
+    const int64_t *others; /* (queries) */
+};
+/* Ours less theirs, over the pairs that have both ranks, with 95 % intervals: each resample takes
+ * the same queries for both. Local. */
+void tess_pairs_compare(const struct tess_pairs *pairs, const struct tess_pairs_ranks *ours,
+                        const struct tess_pairs_ranks *theirs, int64_t resamples,
+                        struct tess_pairs_outcome *out);
 /* others (queries): candidates beside each query. Means over the pairs that have a rank, with 95 %
  * intervals of resampled queries (all pairs of one stay together); NaN if there are none. Local. */
 void tess_pairs_score(const struct tess_pairs *pairs, const double *rank, const int64_t *others,

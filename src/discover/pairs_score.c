@@ -63,18 +63,23 @@ static double rank_of(const struct tess_pairs *pairs, const double *rank, int64_
     return rank[pairs->query[pair] * pairs->n_targets + target];
 }
 
-/* Sums of scores and their number of each query that has any: sum (result, scores + 1). */
-static int64_t add_up(const struct tess_pairs *pairs, const double *rank, const int64_t *others,
-                      double *sum)
+/* Sums of scores, less theirs if there are any, and their number of each query that has any: sum
+ * (result, scores + 1). */
+static int64_t add_up(const struct tess_pairs *pairs, const struct tess_pairs_ranks *ours,
+                      const struct tess_pairs_ranks *theirs, double *sum)
 {
     int64_t width = TESS_PAIRS_SCORES + 1, n = 0;
 
     for (int64_t i = 0; i < pairs->n; i++) {
-        double *one = sum + pairs->query[i] * width, r = rank_of(pairs, rank, i, pairs->target[i]);
+        int64_t q = pairs->query[i], t = pairs->target[i];
+        double *one = sum + q * width, r = rank_of(pairs, ours->rank, i, t);
+        double other = theirs ? rank_of(pairs, theirs->rank, i, t) : 0;
 
-        if (isnan(r))
+        if (isnan(r) || isnan(other))
             continue;
-        add(r, others[pairs->query[i]], 1, one);
+        add(r, ours->others[q], 1, one);
+        if (theirs)
+            add(other, theirs->others[q], -1, one);
         one[TESS_PAIRS_SCORES]++;
     }
     for (int64_t q = 0; q < pairs->n_queries; q++)
@@ -90,15 +95,16 @@ static void mean_of(const double *all, double *out)
         out[s] = all[s] / all[TESS_PAIRS_SCORES];
 }
 
-void tess_pairs_score(const struct tess_pairs *pairs, const double *rank, const int64_t *others,
-                      int64_t resamples, struct tess_pairs_outcome *out)
+void tess_pairs_compare(const struct tess_pairs *pairs, const struct tess_pairs_ranks *ours,
+                        const struct tess_pairs_ranks *theirs, int64_t resamples,
+                        struct tess_pairs_outcome *out)
 {
     int64_t n = pairs->n_queries, width = TESS_PAIRS_SCORES + 1;
     double *sum = TESS_NEW(double, n *width), *sample = TESS_NEW(double, resamples *width);
     double total[TESS_PAIRS_SCORES + 1] = {0};
 
     *out = (struct tess_pairs_outcome){{0}, {0}, {0}};
-    n = add_up(pairs, rank, others, sum);
+    n = add_up(pairs, ours, theirs, sum);
     for (int64_t i = 0; i < n; i++)
         for (int64_t s = 0; s < width; s++)
             total[s] += sum[i * width + s];
@@ -118,6 +124,12 @@ void tess_pairs_score(const struct tess_pairs *pairs, const double *rank, const 
     bound(resamples, sample, 0.95, out);
     tess_free(sum);
     tess_free(sample);
+}
+
+void tess_pairs_score(const struct tess_pairs *pairs, const double *rank, const int64_t *others,
+                      int64_t resamples, struct tess_pairs_outcome *out)
+{
+    tess_pairs_compare(pairs, &(struct tess_pairs_ranks){rank, others}, NULL, resamples, out);
 }
 
 /* A pair that a permutation makes of a perturbation and itself has no rank and is left out, and a

@@ -5,42 +5,37 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
-#include "tessera/baselines.h"
 #include "tessera/error.h"
-#include "tessera/mapping.h"
-#include "tessera/model.h"
 #include "tessera/pca.h"
 #include "tessera/rounds.h"
 #include "tessera/slices.h"
-#include "tessera/store.h"
 
+#include <math.h>
 #include <string.h>
 
-#define MOST_READOUTS 10000 /* their covariances, 0.8 GB, lie on all ranks together, twice */
+#define MOST 10000 /* readouts or profiles: 0.8 GB of products lie on all ranks together, twice */
 
 struct source {
-    struct tess_profiles *profiles;
-    const struct tess_baselines *baselines;
-    int64_t n, *combination, *number; /* (n) of the store; of the model */
+    struct tess_measurements *measured;
+    int64_t n, *number; /* (n) of the model */
 };
 
 /* The mean change of one perturbation: out (readouts), 0 where it was never measured. */
 static int make_profile(const struct source *source, int64_t i, double *out, float *room,
                         struct tess_error *error)
 {
-    struct tess_profiles *profiles = source->profiles;
-    int64_t combination = source->combination[i], n_readouts = profiles->store->index.readout.n;
-    int64_t *n = TESS_NEW(int64_t, n_readouts);
+    struct tess_profiles *profiles = &source->measured->profiles;
+    int64_t first = 0, units = tess_measurements_units(source->measured, source->number[i], &first);
+    int64_t n_readouts = profiles->store->index.readout.n, *n = TESS_NEW(int64_t, n_readouts);
 
     memset(out, 0, (size_t)n_readouts * sizeof *out);
-    for (int64_t u = profiles->trained_first[combination];
-         u < profiles->trained_first[combination + 1] && error->code == TESS_OK; u++) {
+    for (int64_t u = first; u < first + units && error->code == TESS_OK; u++) {
         int64_t context = profiles->trained_in[u];
         const int64_t *readout = profiles->readout + profiles->readout_first[context];
         const float *row = tess_profiles_row(profiles, profiles->trained[u], room, error);
 
         for (int64_t j = 0; row && j < tess_profiles_width(profiles, context); j++) {
-            double change = tess_profiles_change(source->baselines->mean, context, row, j);
+            double change = tess_profiles_change(source->measured->baselines.mean, context, row, j);
 
             out[readout[j]] += isnan(change) ? 0 : change;
             n[readout[j]] += !isnan(change);
@@ -55,7 +50,7 @@ static int make_profile(const struct source *source, int64_t i, double *out, flo
 static int make(void *closure, int64_t first, int64_t n, double *out, struct tess_error *error)
 {
     const struct source *source = closure;
-    int64_t width = source->profiles->store->index.readout.n;
+    int64_t width = source->measured->store.index.readout.n;
     float *room = TESS_NEW(float, width);
 
     for (int64_t i = 0; i < n && error->code == TESS_OK; i++)
@@ -65,24 +60,12 @@ static int make(void *closure, int64_t first, int64_t n, double *out, struct tes
 }
 
 /* Those of the model's perturbations that were trained on alone. */
-static void choose(struct source *source, const struct tess_model *model)
+static void choose(struct source *source, int64_t n)
 {
-    const struct tess_profiles *profiles = source->profiles;
-    const struct tess_index *index = &profiles->store->index;
-    struct tess_mapping to;
-
-    tess_mapping_init(&to, &model->perturbation, &index->perturbation, NULL);
-    source->combination = TESS_NEW(int64_t, model->perturbation.n);
-    source->number = TESS_NEW(int64_t, model->perturbation.n);
-    for (int64_t i = 0; i < model->perturbation.n; i++) {
-        int64_t found = to.to[i] < 0 ? -1 : tess_index_find(index, 1, &to.to[i]);
-
-        if (found < 0 || profiles->trained_first[found] == profiles->trained_first[found + 1])
-            continue;
-        source->combination[source->n] = found;
-        source->number[source->n++] = i;
-    }
-    tess_mapping_release(&to);
+    source->number = TESS_NEW(int64_t, n);
+    for (int64_t i = 0; i < n; i++)
+        if (source->measured->combination[i] >= 0)
+            source->number[source->n++] = i;
 }
 
 static int project(struct tess_profile_axes *measured, struct source *source,
@@ -111,20 +94,84 @@ static int project(struct tess_profile_axes *measured, struct source *source,
     return error->code;
 }
 
+/* ---- fewer profiles than readouts ----
+ *
+ * The places of n profiles X (n, readouts), each readout less its mean, on the axes of X'X are the
+ * eigenvectors of X X' (n, n) times the roots of their eigenvalues. That is the sum over the
+ * readouts of what their columns make; each stands beside its negative, so that the mean is zero.
+ */
+
+/* Rows 2r and 2r + 1: readout r of all profiles, and its negative. */
+static int make_columns(void *closure, int64_t first, int64_t n, double *out,
+                        struct tess_error *error)
+{
+    const struct source *source = closure;
+    int64_t width = source->measured->store.index.readout.n, all = source->n;
+    double *profile = TESS_NEW(double, width);
+    float *room = TESS_NEW(float, width);
+
+    for (int64_t i = 0; i < all && error->code == TESS_OK; i++) {
+        make_profile(source, i, profile, room, error);
+        for (int64_t r = 0; r < n; r++)
+            out[r * all + i] = profile[(first + r) / 2];
+    }
+    for (int64_t r = 0; r < n; r++) {
+        double mean = 0, sign = (first + r) % 2 ? -1 : 1;
+
+        for (int64_t i = 0; i < all; i++)
+            mean += out[r * all + i] / (double)all;
+        for (int64_t i = 0; i < all; i++)
+            out[r * all + i] = sign * (out[r * all + i] - mean);
+    }
+    tess_free(profile);
+    tess_free(room);
+    return error->code;
+}
+
+static void place_profiles(struct tess_profile_axes *axes, const struct source *source,
+                           const struct tess_pca *pca)
+{
+    for (int64_t j = 0; j < pca->k; j++) {
+        double size = sqrt(fmax(pca->variance[j], 0));
+
+        for (int64_t i = 0; i < source->n; i++)
+            axes->value[source->number[i] * pca->k + j] =
+                (float)(pca->axis[j * source->n + i] * size);
+    }
+}
+
+/* Components of all readouts, or of the profiles among each other where these are fewer. */
+static int find_places(struct tess_profile_axes *axes, struct source *source, MPI_Comm comm,
+                       struct tess_error *error)
+{
+    int64_t width = source->measured->store.index.readout.n;
+    int across = source->n < width;
+    const struct tess_pca_rows rows = {across ? 2 * width : source->n, across ? source->n : width,
+                                       source, across ? make_columns : make};
+    struct tess_pca pca = {.width = 0};
+
+    if (tess_pca_init(&pca, &rows, axes->k, comm, error) == TESS_OK) {
+        if (across)
+            place_profiles(axes, source, &pca);
+        else
+            project(axes, source, &pca, comm, error);
+    }
+    tess_pca_release(&pca);
+    return error->code;
+}
+
 static int reduce(struct tess_profile_axes *measured, struct source *source, int64_t k,
                   MPI_Comm comm, struct tess_error *error)
 {
-    const struct tess_pca_rows rows = {source->n, source->profiles->store->index.readout.n, source,
-                                       make};
-    struct tess_pca pca = {.width = 0};
+    int64_t width = source->measured->store.index.readout.n;
 
-    if (rows.width > MOST_READOUTS)
+    if (width > MOST && source->n > MOST)
         return tess_error_set(error, TESS_EDATA,
-                              "the store has more than %d readouts, too many for components of "
-                              "their covariances",
-                              MOST_READOUTS);
-    k = k < rows.width ? k : rows.width;
-    measured->k = k < rows.n - 1 ? k : rows.n - 1;
+                              "the store has more than %d readouts, and as many profiles, too many "
+                              "for components of their covariances",
+                              MOST);
+    k = k < width ? k : width;
+    measured->k = k < source->n - 1 ? k : source->n - 1;
     if (measured->k < 1)
         return tess_error_set(error, TESS_EDATA,
                               "there are not two profiles of single perturbations in the store");
@@ -132,49 +179,20 @@ static int reduce(struct tess_profile_axes *measured, struct source *source, int
                                        "measured profiles", error);
     for (int64_t i = 0; i < source->n; i++)
         measured->known[source->number[i]] = 1;
-    if (tess_agree(comm, error) == TESS_OK &&
-        tess_pca_init(&pca, &rows, measured->k, comm, error) == TESS_OK)
-        project(measured, source, &pca, comm, error);
-    tess_pca_release(&pca);
+    if (tess_agree(comm, error) == TESS_OK)
+        find_places(measured, source, comm, error);
     return error->code;
 }
 
-static int learn(struct tess_profile_axes *measured, const struct tess_model *model, int64_t k,
-                 const struct tess_store *store, struct tess_error *error)
+int tess_profile_axes_init(struct tess_profile_axes *axes, struct tess_measurements *measured,
+                           int64_t n, int64_t k, struct tess_error *error)
 {
-    const struct tess_baselines_options options = {NULL, NULL};
-    struct tess_baselines baselines = {.mean = NULL};
-    struct tess_profiles profiles;
-    struct source source = {&profiles, &baselines, 0, NULL, NULL};
-    int n_ranks;
+    struct source source = {.measured = measured};
 
-    MPI_Comm_size(store->comm, &n_ranks);
-    tess_profiles_init(&profiles, store, TESS_PROFILES_BYTES / (size_t)n_ranks);
-    choose(&source, model);
-    if (tess_baselines_init(&baselines, &profiles, &options, store->comm, error) == TESS_OK)
-        reduce(measured, &source, k, store->comm, error);
-    tess_baselines_release(&baselines);
-    tess_profiles_release(&profiles);
-    tess_free(source.combination);
+    *axes = (struct tess_profile_axes){.n = n, .known = TESS_NEW(uint8_t, n)};
+    choose(&source, n);
+    reduce(axes, &source, k, measured->store.comm, error);
     tess_free(source.number);
-    return error->code;
-}
-
-int tess_profile_axes_init(struct tess_profile_axes *measured, const struct tess_model *model,
-                           int64_t k, MPI_Comm comm, struct tess_error *error)
-{
-    struct tess_store store;
-
-    *measured = (struct tess_profile_axes){.n = model->perturbation.n,
-                                           .known = TESS_NEW(uint8_t, model->perturbation.n)};
-    if (tess_store_open(&store, model->store_path, comm, error) != TESS_OK)
-        return error->code;
-    if (store.index.hash != model->store_hash)
-        tess_error_set(error, TESS_EDATA, "%s: has other values than those that were trained on",
-                       model->store_path);
-    else
-        learn(measured, model, k, &store, error);
-    tess_store_release(&store);
     return error->code;
 }
 

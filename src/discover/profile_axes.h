@@ -3,11 +3,7 @@
 #ifndef PROFILE_AXES_H
 #define PROFILE_AXES_H
 
-#include <mpi.h>
-#include <stdint.h>
-
-struct tess_error;
-struct tess_model;
+#include "measurements.h"
 
 struct tess_profile_axes {
     int64_t n, k;
@@ -16,10 +12,11 @@ struct tess_profile_axes {
 };
 
 /* A profile is the mean of a perturbation's training changes against their contexts' means, alone
- * and not in combinations. k: at most so many components. Every rank gets all of it. TESS_EDATA if
- * the model's store cannot be read or has other values now. Collective over comm. */
-int tess_profile_axes_init(struct tess_profile_axes *measured, const struct tess_model *model,
-                           int64_t k, MPI_Comm comm, struct tess_error *error);
+ * and not in combinations. n: perturbations of the model; k: at most so many components. Every rank
+ * gets all of it. TESS_EDATA if there are not two profiles, or too many readouts. Collective over
+ * the store's communicator. */
+int tess_profile_axes_init(struct tess_profile_axes *axes, struct tess_measurements *measured,
+                           int64_t n, int64_t k, struct tess_error *error);
 void tess_profile_axes_release(struct tess_profile_axes *measured);
 
 #endif

@@ -39,21 +39,55 @@ void tess_edges_add(struct tess_edges *edges, const struct tess_edge *edge)
         cut(edges);
 }
 
-void tess_edges_gather(struct tess_edges *edges, MPI_Comm comm)
+/* n edges of another list, in order, are put among these. */
+static void merge(struct tess_edges *edges, int64_t n, const struct tess_edge *other)
 {
-    struct tess_edge *all;
-    int64_t total;
-    int rank;
+    int64_t both = edges->n + n, length = both < edges->most ? both : edges->most, mine = 0;
+    struct tess_edge *all = TESS_NEW(struct tess_edge, length);
 
-    MPI_Comm_rank(comm, &rank);
-    cut(edges);
-    MPI_Allreduce(&edges->n, &total, 1, MPI_INT64_T, MPI_SUM, comm);
-    all = TESS_NEW(struct tess_edge, rank == 0 ? total : 0);
-    tess_gather(comm, edges->edge, edges->n, sizeof *all, all);
+    for (int64_t i = 0; i < length; i++) {
+        int64_t theirs = i - mine;
+        int first =
+            theirs == n || (mine < edges->n && compare(&edges->edge[mine], &other[theirs]) < 0);
+
+        all[i] = first ? edges->edge[mine++] : other[theirs];
+    }
     tess_free(edges->edge);
     edges->edge = all;
-    edges->n = rank == 0 ? total : 0;
+    edges->room = (size_t)length;
+    edges->n = length;
+    edges->full = length == edges->most;
+    if (edges->full)
+        edges->worst = all[length - 1];
+}
+
+/* One rank after the other sends what is better than the worst that counts by then: rank 0 has
+ * three lists at most, however many ranks there are. */
+void tess_edges_gather(struct tess_edges *edges, MPI_Comm comm)
+{
+    int rank, n_ranks;
+
+    MPI_Comm_rank(comm, &rank);
+    MPI_Comm_size(comm, &n_ranks);
     cut(edges);
+    for (int r = 1; r < n_ranks; r++) {
+        struct tess_edges bound = {.full = edges->full, .worst = edges->worst};
+        struct tess_edge *other;
+        int64_t n = 0;
+
+        MPI_Bcast(&bound, (int)sizeof bound, MPI_BYTE, 0, comm);
+        while (rank == r && n < edges->n &&
+               !(bound.full && compare(&edges->edge[n], &bound.worst) > 0))
+            n++;
+        MPI_Bcast(&n, 1, MPI_INT64_T, r, comm);
+        other = TESS_NEW(struct tess_edge, rank == 0 ? n : 0);
+        tess_gather(comm, edges->edge, rank == r ? n : 0, sizeof *other, other);
+        if (rank == 0)
+            merge(edges, n, other);
+        tess_free(other);
+    }
+    if (rank != 0)
+        tess_edges_release(edges);
 }
 
 void tess_edges_release(struct tess_edges *edges)

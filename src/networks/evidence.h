@@ -35,9 +35,15 @@ int tess_evidence_direct(struct tess_evidence *evidence, struct tess_error *erro
 int tess_evidence_correlate(struct tess_evidence *evidence, struct tess_error *error);
 /* Step 6. Causes below `cutoff` units of noise are left out. */
 int tess_evidence_refit(struct tess_evidence *evidence, double cutoff, struct tess_error *error);
-/* How likely is it that an effect of z units is real? Local. */
-double tess_evidence_real(const struct tess_evidence *evidence, double z);
+/* What the lists of steps 2 and 6 take on each rank, while they are made. After step 1. */
+double tess_evidence_list_bytes(const struct tess_evidence *evidence, double cutoff);
 double tess_evidence_sigmoid(double x); /* local */
+/* Of a regulator moved by z units: how far it counts as a cause, z times how likely that is real.
+ * Local. */
+double tess_evidence_cause(const struct tess_evidence *evidence, double z);
+/* What regulator i does to this rank's target j, relative to its own effect; 0 if that is next to
+ * nothing. Local. */
+double tess_evidence_relative(const struct tess_evidence *evidence, int64_t i, int64_t j);
 void tess_evidence_release(struct tess_evidence *evidence);
 
 #endif

@@ -13,17 +13,6 @@
 
 #include <math.h>
 
-#define LEAST 1e-3 /* of a relative effect */
-
-static double relative(const struct tess_evidence *evidence, int64_t i, int64_t j)
-{
-    double z = evidence->z[i * evidence->effects->n + j];
-    double t = -tess_evidence_real(evidence, z) * z / evidence->effects->own[i];
-
-    t = fmin(fmax(t, -1), 1);
-    return fabs(t) < LEAST ? 0 : t;
-}
-
 /* List k: what every regulator does to regulator k. Collective. */
 static void list_columns(const struct tess_evidence *evidence, struct tess_lists *lists)
 {
@@ -35,7 +24,7 @@ static void list_columns(const struct tess_evidence *evidence, struct tess_lists
         int64_t j = effects->column[k] - effects->first;
 
         for (int64_t i = 0; effects->column[k] >= 0 && j >= 0 && j < effects->n && i < m; i++) {
-            double t = relative(evidence, i, j);
+            double t = tess_evidence_relative(evidence, i, j);
 
             if (t != 0)
                 tess_lists_add(lists, k, i, t);
@@ -71,7 +60,7 @@ static void find_paths(const struct tess_evidence *evidence, const struct tess_l
         if (lists->first[k] == lists->first[k + 1])
             continue;
         for (int64_t j = 0; j < n; j++) {
-            double t = relative(evidence, k, j);
+            double t = tess_evidence_relative(evidence, k, j);
 
             if (t != 0)
                 moved[n_moved++] = (struct tess_entry){t, j};

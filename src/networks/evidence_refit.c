@@ -2,7 +2,8 @@
  * or with one of some size (slab): how likely each is, all others given.
  *
  * Sweeps go through the regulators one after the other, busiest first: all at once diverges.
- * Targets are apart but for the end of the sweeps, which is the same for all. What a regulator
+ * Targets are apart but for the end of the sweeps, which is the same for all. So a strip of a few
+ * targets, copied together, goes through all regulators before the next one does. What a regulator
  * causes is a sparse list of rows: its own perturbations, and those of others that move it. */
 #include "evidence.h"
 
@@ -15,11 +16,15 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
+#define WIDE           16 /* targets of a strip: sums stay in registers, rows in the cache */
 #define SLAB_VARIANCE  (0.25 * 0.25) /* of a relative effect that is there */
 #define NOISE_VARIANCE (1.5 * 1.5) /* of what is left of z */
 #define SWEEPS         10
 #define SETTLED        1e-3 /* no probability moves by more: the end */
+
+typedef double four __attribute__((vector_size(32), aligned(8), may_alias));
 
 struct refit {
     struct tess_evidence *evidence;
@@ -28,6 +33,9 @@ struct refit {
     double *squares; /* (m, n) sum of squared causes where the target was measured; own */
     double *beta; /* (m, n) the effect expected; own */
     int64_t *order; /* (m) own */
+    int64_t first, width; /* of this rank's targets: those in the strip */
+    double *strip; /* (n_rows, WIDE) their part of `left`, 0 behind `width`; own */
+    uint8_t *whole; /* (n_rows) were all of them measured in the row? own */
 };
 
 /* ---- causes ---- */
@@ -42,7 +50,7 @@ static void list_causes_of(struct refit *refit, int64_t k, double cutoff)
         double z = effects->column[k] >= 0 ? effects->value[r * effects->n + j] : 0;
         double x = r == out    ? -effects->own[k]
                    : r == down ? -effects->weight * effects->own[k]
-                               : z * tess_evidence_real(refit->evidence, z);
+                               : tess_evidence_cause(refit->evidence, z);
 
         if (x != 0 && (fabs(x) >= cutoff || r == out || r == down))
             tess_lists_add(&refit->cause, k, r, x);
@@ -66,42 +74,89 @@ static void list_causes(struct refit *refit, double cutoff)
     tess_lists_share(&refit->cause, effects->comm);
 }
 
-/* ---- one regulator, one tile of targets ---- */
+/* ---- a strip of targets ---- */
 
-/* sum[j] += x y[j] */
-VECTORISED static void add(int64_t n, double x, const double *y, double *sum)
+static void fill_strip(struct refit *refit, int64_t first)
 {
-    for (int64_t j = 0; j < n; j++)
-        sum[j] += x * y[j];
+    const struct tess_effects *effects = refit->evidence->effects;
+    int64_t n = effects->n, width = n - first < WIDE ? n - first : WIDE;
+
+    refit->first = first;
+    refit->width = width;
+    for (int64_t r = 0; r < effects->n_rows; r++) {
+        refit->whole[r] = 1;
+        for (int64_t j = 0; j < width; j++)
+            refit->whole[r] &= effects->measured[r * n + first + j];
+        memcpy(refit->strip + r * WIDE, refit->left + r * n + first,
+               (size_t)width * sizeof(double));
+        memset(refit->strip + r * WIDE + width, 0, (size_t)(WIDE - width) * sizeof(double));
+    }
 }
 
-/* The same where it was measured. */
-VECTORISED static void add_measured(int64_t n, double x, const double *y, const uint8_t *measured,
-                                    double *sum)
-{
-    for (int64_t j = 0; j < n; j++)
-        sum[j] += measured[j] ? x * y[j] : 0;
-}
-
-VECTORISED static void count_squares(int64_t n, double x, const uint8_t *measured, double *sum)
-{
-    for (int64_t j = 0; j < n; j++)
-        sum[j] += measured[j] ? x * x : 0;
-}
-
-/* left -= cause k × change (width), of the targets from `first` on. */
-static void explain(struct refit *refit, int64_t k, int64_t first, int64_t width,
-                    const double *change)
+static void empty_strip(struct refit *refit)
 {
     const struct tess_effects *effects = refit->evidence->effects;
 
-    for (int64_t at = refit->cause.first[k]; at < refit->cause.first[k + 1]; at++) {
-        int64_t row = refit->cause.entry[at].row * effects->n + first;
+    for (int64_t r = 0; r < effects->n_rows; r++)
+        memcpy(refit->left + r * effects->n + refit->first, refit->strip + r * WIDE,
+               (size_t)refit->width * sizeof(double));
+}
 
-        add_measured(width, -refit->cause.entry[at].value, change, effects->measured + row,
-                     refit->left + row);
+/* sum (WIDE) = causes × their rows of the strip, added in the causes' order. */
+VECTORISED static void weigh_causes(int64_t n, const struct tess_entry *cause, const double *strip,
+                                    double *sum)
+{
+    four a = {0}, b = {0}, c = {0}, d = {0}, *out = (four *)sum;
+
+    for (int64_t i = 0; i < n; i++) {
+        const four *row = (const four *)(strip + cause[i].row * WIDE);
+
+        a += cause[i].value * row[0];
+        b += cause[i].value * row[1];
+        c += cause[i].value * row[2];
+        d += cause[i].value * row[3];
+    }
+    out[0] = a;
+    out[1] = b;
+    out[2] = c;
+    out[3] = d;
+}
+
+/* Rows of the strip -= causes × change (WIDE). */
+VECTORISED static void explain_causes(int64_t n, const struct tess_entry *cause,
+                                      const double *change, double *strip)
+{
+    const four *y = (const four *)change, a = y[0], b = y[1], c = y[2], d = y[3];
+
+    for (int64_t i = 0; i < n; i++) {
+        four *row = (four *)(strip + cause[i].row * WIDE);
+
+        row[0] -= cause[i].value * a;
+        row[1] -= cause[i].value * b;
+        row[2] -= cause[i].value * c;
+        row[3] -= cause[i].value * d;
     }
 }
+
+/* What was not measured says nothing: few rows lack any of a strip, and these are put right
+ * afterwards. */
+static void explain(struct refit *refit, int64_t k, const double *change)
+{
+    const struct tess_effects *effects = refit->evidence->effects;
+    const struct tess_entry *cause = refit->cause.entry + refit->cause.first[k];
+    int64_t n = refit->cause.first[k + 1] - refit->cause.first[k];
+
+    explain_causes(n, cause, change, refit->strip);
+    for (int64_t i = 0; i < n; i++) {
+        const uint8_t *measured = effects->measured + cause[i].row * effects->n + refit->first;
+
+        for (int64_t j = 0; !refit->whole[cause[i].row] && j < refit->width; j++)
+            if (!measured[j])
+                refit->strip[cause[i].row * WIDE + j] = 0;
+    }
+}
+
+/* ---- one regulator, one strip ---- */
 
 static double prior_of(const struct tess_evidence *evidence, int64_t k)
 {
@@ -109,24 +164,20 @@ static double prior_of(const struct tess_evidence *evidence, int64_t k)
 }
 
 /* New odds and effects of regulator k at these targets; how far a probability moved at most. */
-static double update(struct refit *refit, int64_t k, int64_t first, int64_t width, double *sum)
+static double update(struct refit *refit, int64_t k)
 {
     const struct tess_evidence *evidence = refit->evidence;
-    const struct tess_effects *effects = evidence->effects;
-    double prior = prior_of(evidence, k), most = 0;
+    double prior = prior_of(evidence, k), most = 0, sum[WIDE];
 
-    for (int64_t j = 0; j < width; j++)
-        sum[j] = 0;
-    for (int64_t at = refit->cause.first[k]; at < refit->cause.first[k + 1]; at++)
-        add(width, refit->cause.entry[at].value,
-            refit->left + refit->cause.entry[at].row * effects->n + first, sum);
-    for (int64_t j = 0; j < width; j++) {
-        int64_t at = k * effects->n + first + j;
+    weigh_causes(refit->cause.first[k + 1] - refit->cause.first[k],
+                 refit->cause.entry + refit->cause.first[k], refit->strip, sum);
+    for (int64_t j = 0; j < refit->width; j++) {
+        int64_t at = k * evidence->effects->n + refit->first + j;
         double q = refit->squares[at], v = 1 / (q / NOISE_VARIANCE + 1 / SLAB_VARIANCE);
         double mean = v * (sum[j] + q * refit->beta[at]) / NOISE_VARIANCE, now, before;
 
         sum[j] = 0; /* from here on: the change of the effect */
-        if (!tess_effects_known(effects, k, first + j))
+        if (!tess_effects_known(evidence->effects, k, refit->first + j))
             continue;
         before = tess_evidence_sigmoid(evidence->l[at]);
         evidence->l[at] = prior + 0.5 * log(v / SLAB_VARIANCE) + mean * mean / (2 * v);
@@ -135,61 +186,66 @@ static double update(struct refit *refit, int64_t k, int64_t first, int64_t widt
         refit->beta[at] = now * mean;
         most = fmax(most, fabs(now - before));
     }
-    explain(refit, k, first, width, sum);
+    explain(refit, k, sum);
     return most;
+}
+
+/* From what steps 1 to 4 say: probabilities, expected effects, and what these leave. */
+static void begin_regulator(struct refit *refit, int64_t k)
+{
+    const struct tess_evidence *evidence = refit->evidence;
+    const struct tess_effects *effects = evidence->effects;
+    int64_t place = k * effects->n + refit->first;
+    double beta[WIDE] = {0};
+
+    for (int64_t j = 0; j < refit->width; j++) {
+        double s = evidence->s[place + j];
+
+        evidence->l[place + j] = s * s / 2 + prior_of(evidence, k);
+        beta[j] = tess_evidence_sigmoid(evidence->l[place + j]) * -evidence->z[place + j] /
+                  effects->own[k];
+        refit->beta[place + j] = beta[j];
+    }
+    for (int64_t at = refit->cause.first[k]; at < refit->cause.first[k + 1]; at++) {
+        double x = refit->cause.entry[at].value;
+        int64_t row = refit->cause.entry[at].row;
+
+        for (int64_t j = 0; j < refit->width; j++)
+            if (refit->whole[row] || effects->measured[row * effects->n + refit->first + j])
+                refit->squares[place + j] += x * x;
+    }
+    explain(refit, k, beta);
 }
 
 /* ---- all ---- */
 
-static int64_t width_at(const struct tess_effects *effects, int64_t first)
-{
-    int64_t rest = effects->n - first;
-
-    return rest < effects->tile ? rest : effects->tile;
-}
-
-/* From what steps 1 to 4 say: probabilities, expected effects, and what these leave. */
 static void begin(struct refit *refit)
 {
-    const struct tess_evidence *evidence = refit->evidence;
-    const struct tess_effects *effects = evidence->effects;
-    int64_t n = effects->n;
-
-    for (int64_t first = 0; first < n; first += effects->tile)
-        for (int64_t k = 0; k < refit->cause.m; k++) {
-            int64_t width = width_at(effects, first), place = k * n + first;
-
-            for (int64_t j = place; j < place + width; j++) {
-                double s = evidence->s[j];
-
-                evidence->l[j] = s * s / 2 + prior_of(evidence, k);
-                refit->beta[j] =
-                    tess_evidence_sigmoid(evidence->l[j]) * -evidence->z[j] / effects->own[k];
-            }
-            for (int64_t at = refit->cause.first[k]; at < refit->cause.first[k + 1]; at++)
-                count_squares(width, refit->cause.entry[at].value,
-                              effects->measured + refit->cause.entry[at].row * n + first,
-                              refit->squares + place);
-            explain(refit, k, first, width, refit->beta + place);
-        }
+    for (int64_t first = 0; first < refit->evidence->effects->n; first += WIDE) {
+        fill_strip(refit, first);
+        for (int64_t k = 0; k < refit->cause.m; k++)
+            begin_regulator(refit, k);
+        empty_strip(refit);
+    }
 }
 
 /* Collective: all stop together. */
 static void sweep_all(struct refit *refit)
 {
     const struct tess_effects *effects = refit->evidence->effects;
-    double *sum = TESS_NEW(double, effects->tile), most = INFINITY;
+    double most = INFINITY;
 
     for (int sweep = 0; sweep < SWEEPS && most >= SETTLED; sweep++) {
         most = 0;
-        for (int64_t first = 0; first < effects->n; first += effects->tile)
+        for (int64_t first = 0; first < effects->n; first += WIDE) {
+            fill_strip(refit, first);
             for (int64_t i = 0; i < refit->cause.m; i++)
-                most = fmax(most,
-                            update(refit, refit->order[i], first, width_at(effects, first), sum));
+                most = fmax(most, update(refit, refit->order[i]));
+            empty_strip(refit);
+        }
         MPI_Allreduce(MPI_IN_PLACE, &most, 1, MPI_DOUBLE, MPI_MAX, effects->comm);
         tess_debug("refit, sweep %d: probabilities moved by %.2g at most", sweep + 1, most);
     }
-    tess_free(sum);
 }
 
 struct busy {
@@ -231,6 +287,8 @@ int tess_evidence_refit(struct tess_evidence *evidence, double cutoff, struct te
     refit.squares = tess_alloc_large(size, sizeof(double), "sums of squared causes", error);
     refit.beta = tess_alloc_large(size, sizeof(double), "expected effects", error);
     if (tess_agree(effects->comm, error) == TESS_OK) {
+        refit.strip = TESS_NEW(double, effects->n_rows *WIDE);
+        refit.whole = TESS_NEW(uint8_t, effects->n_rows);
         list_causes(&refit, cutoff);
         refit.order = busiest_first(evidence, m);
         begin(&refit);
@@ -240,5 +298,7 @@ int tess_evidence_refit(struct tess_evidence *evidence, double cutoff, struct te
     tess_free(refit.squares);
     tess_free(refit.beta);
     tess_free(refit.order);
+    tess_free(refit.strip);
+    tess_free(refit.whole);
     return error->code;
 }

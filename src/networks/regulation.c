@@ -119,17 +119,33 @@ static void write_edges(struct tess_sheet *sheet, const struct tess_effects *eff
 
 /* ---- all together ---- */
 
-/* Beside the rows and what is made of them. */
-static double inverse_bytes(const struct tess_effects *effects, enum tess_regulation_method method)
+static double cutoff_of(const struct tess_regulation_options *options,
+                        const struct tess_effects *effects)
+{
+    if (options->cutoff >= 0)
+        return options->cutoff;
+    return effects->regulator.n > ALL_CAUSES || effects->target.n > ALL_CAUSES ? FEWER_CAUSE : 0;
+}
+
+/* Beside the rows and what is made of them. Collective. */
+static double more_bytes(const struct tess_evidence *evidence, const struct tess_effects *effects,
+                         const struct tess_regulation_options *options)
 {
     int64_t t = (int64_t)effects->target.n,
             genes = (int64_t)effects->regulator.n - effects->n_unread;
 
-    if (method == TESS_BY_PARTIAL)
+    switch (options->method) {
+    case TESS_BY_EVIDENCE:
+        return tess_evidence_list_bytes(evidence, cutoff_of(options, effects));
+    case TESS_BY_DIRECT:
+        return tess_inverse_bytes(genes, t, effects->n_ranks);
+    case TESS_BY_PARTIAL:
         return tess_inverse_bytes(t, t, effects->n_ranks);
-    if (method == TESS_BY_INSPRE)
+    case TESS_BY_INSPRE:
         return tess_inverse_sparse_bytes(genes, effects->n_ranks);
-    return method == TESS_BY_DIRECT ? tess_inverse_bytes(genes, t, effects->n_ranks) : 0;
+    default:
+        return 0;
+    }
 }
 
 /* z and what is made of it; values, marks and counts of rows; and more. */
@@ -151,14 +167,15 @@ double tess_regulation_direct_work(int64_t genes)
     return tess_inverse_work(genes);
 }
 
-static void say_effects(const struct tess_effects *effects,
+/* Collective. */
+static void say_effects(const struct tess_evidence *evidence, const struct tess_effects *effects,
                         const struct tess_regulation_options *options)
 {
     int is_partial = options->method == TESS_BY_PARTIAL;
     double m = (double)(is_partial ? effects->target.n : effects->regulator.n);
     double n = (double)effects->n, rows = (double)effects->n_rows;
     double matrices = options->method == TESS_BY_EVIDENCE ? 6 : is_partial ? 1 : 2;
-    double bytes = bytes_of(m * n, matrices, rows * n, inverse_bytes(effects, options->method));
+    double bytes = bytes_of(m * n, matrices, rows * n, more_bytes(evidence, effects, options));
 
     if (is_partial)
         tess_info("%s: %zu readouts, %" PRId64 " rows; about %.1f MB a rank", options->input,
@@ -175,25 +192,19 @@ static void say_effects(const struct tess_effects *effects,
         tess_info("%" PRId64 " rows of combinations were left out", effects->n_combinations);
 }
 
-static double cutoff_of(const struct tess_regulation_options *options,
-                        const struct tess_effects *effects)
-{
-    if (options->cutoff >= 0)
-        return options->cutoff;
-    return effects->regulator.n > ALL_CAUSES || effects->target.n > ALL_CAUSES ? FEWER_CAUSE : 0;
-}
-
 static int weigh(const struct tess_regulation_options *options, struct tess_effects *effects,
                  struct tess_evidence *evidence, struct tess_error *error)
 {
     if (tess_effects_read(effects, options, effects->comm, error) != TESS_OK)
         return error->code;
-    say_effects(effects, options);
-    if (options->method == TESS_BY_PARTIAL)
+    if (options->method == TESS_BY_PARTIAL) {
+        say_effects(evidence, effects, options);
         return tess_relative_partial(evidence, effects, options->input, error);
+    }
     if (tess_effects_standardise(effects, options->input, error) != TESS_OK ||
         tess_evidence_combine(evidence, effects, error) != TESS_OK)
         return error->code;
+    say_effects(evidence, effects, options);
     if (options->method == TESS_BY_EFFECT)
         return TESS_OK;
     if (options->method == TESS_BY_CORRELATION)
