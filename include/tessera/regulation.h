@@ -13,6 +13,7 @@ enum tess_regulation_method {
     TESS_BY_EFFECT,
     TESS_BY_CORRELATION,
     TESS_BY_DIRECT,
+    TESS_BY_INSPRE,
     TESS_BY_PARTIAL, /* every row is a sample: nothing need be perturbed */
     TESS_BY_METHODS
 };

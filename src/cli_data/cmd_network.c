@@ -21,7 +21,7 @@ static const struct tess_option options[] = {
      "context of the knock-outs and of the control (cells: needed if there are several)"},
     {"knockdown", 0, "C", "context of weaker perturbations of the same genes"},
     {"method", 'm', "NAME",
-     "how edges are scored: evidence, effect, correlation, wasserstein, direct, partial "
+     "how edges are scored: evidence, effect, correlation, wasserstein, direct, inspre, partial "
      "[evidence]"},
     {"output", 'o', "EDGES.tsv", "where to write (required)"},
     {"edges", 0, "N", "write the N best at most [1000000]"},
@@ -91,7 +91,7 @@ static int read_infer(const struct tess_call *call, struct tess_regulation_optio
     if (parsed < 0)
         return tess_error_set(error, TESS_EUSAGE,
                               "--method: '%s' is none of evidence, effect, correlation, "
-                              "wasserstein, direct, partial",
+                              "wasserstein, direct, inspre, partial",
                               method);
     out->method = (enum tess_regulation_method)parsed;
     tess_call_int(call, "edges", 1, 1000000000, &out->n_edges, error);

@@ -18,7 +18,8 @@
 #define ALL_CAUSES  1000 /* so many genes at most: every cause counts in the refit */
 #define FEWER_CAUSE 0.01 /* with more: those of at least so many units of noise */
 
-static const char *const methods[] = {"evidence", "effect", "correlation", "direct", "partial"};
+static const char *const methods[] = {"evidence", "effect", "correlation",
+                                      "direct",   "inspre", "partial"};
 /* The parts of the evidence come behind the first EDGE_COLUMNS. */
 #define EDGE_COLUMNS 4
 static const char *const column[] = {"regulator", "target",      "score", "sign",        "effect",
@@ -69,7 +70,7 @@ static void add_edge(const struct tess_evidence *evidence, enum tess_regulation_
     else if (method == TESS_BY_EFFECT) {
         edge.score = fabs(evidence->z[at]) / effects->noise[effects->first + j];
         edge.sign = -sign_of(evidence->z[at]);
-    } else if (method == TESS_BY_DIRECT) {
+    } else if (method == TESS_BY_DIRECT || method == TESS_BY_INSPRE) {
         edge.score = fabs(evidence->z[at]);
         edge.sign = -sign_of(evidence->z[at]);
     } else {
@@ -140,6 +141,8 @@ static double more_bytes(const struct tess_evidence *evidence, const struct tess
         return tess_inverse_bytes(genes, t, effects->n_ranks);
     case TESS_BY_PARTIAL:
         return tess_inverse_bytes(t, t, effects->n_ranks);
+    case TESS_BY_INSPRE:
+        return tess_inverse_sparse_bytes(genes, effects->n_ranks);
     default:
         return 0;
     }
@@ -208,6 +211,8 @@ static int weigh(const struct tess_regulation_options *options, struct tess_effe
         return tess_evidence_correlate(evidence, error);
     if (options->method == TESS_BY_DIRECT)
         return tess_relative_direct(evidence, options->input, error);
+    if (options->method == TESS_BY_INSPRE)
+        return tess_relative_sparse(evidence, options->input, error);
     tess_debug("effects less paths, competition, hubs");
     if (tess_evidence_direct(evidence, error) != TESS_OK)
         return error->code;

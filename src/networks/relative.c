@@ -2,12 +2,16 @@
  * effect z is -z / own of that. */
 #include "relative.h"
 
+#include "median.h"
+
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/inverse.h"
 
 #include <math.h>
+
+#define HEAVIEST 10
 
 static struct tess_totals totals_of(const struct tess_evidence *evidence, const char *path)
 {
@@ -51,6 +55,44 @@ int tess_relative_direct(struct tess_evidence *evidence, const char *path, struc
     divide_by_own(&totals, own, evidence->survives);
     if (tess_inverse_direct(&totals, error) == TESS_OK)
         multiply_by_own(&totals, own);
+    return error->code;
+}
+
+/* 1 over the squared standard error of what is -z / own, in units of the median of all regulators;
+ * at most HEAVIEST of those. */
+static void weigh(const struct tess_evidence *evidence, double *weight)
+{
+    const struct tess_effects *effects = evidence->effects;
+    size_t m = effects->regulator.n;
+    double *own = TESS_NEW(double, m), middle;
+
+    for (size_t i = 0; i < m; i++)
+        own[i] = effects->own[i] * effects->own[i];
+    middle = tess_median((int64_t)m, own);
+    for (size_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < effects->n; j++) {
+            double w = effects->own[i] * effects->own[i] / middle;
+
+            weight[(int64_t)i * effects->n + j] =
+                tess_effects_known(effects, (int64_t)i, j) ? fmin(w, HEAVIEST) : 0;
+        }
+    tess_free(own);
+}
+
+int tess_relative_sparse(struct tess_evidence *evidence, const char *path, struct tess_error *error)
+{
+    struct tess_totals totals = totals_of(evidence, path);
+    const double *own = evidence->effects->own;
+    double *weight =
+        tess_alloc_large((size_t)(totals.m * totals.n), sizeof *weight, "weights", error);
+
+    if (tess_agree(totals.comm, error) == TESS_OK) {
+        weigh(evidence, weight);
+        divide_by_own(&totals, own, 0);
+        if (tess_inverse_sparse(&totals, weight, error) == TESS_OK)
+            multiply_by_own(&totals, own);
+    }
+    tess_free(weight);
     return error->code;
 }
 

@@ -9,6 +9,9 @@
  * for none first, those beyond the own change for that. Collective. */
 int tess_relative_direct(struct tess_evidence *evidence, const char *path,
                          struct tess_error *error);
+/* The same by `inspre`: nothing is left out, but a place counts as its standard error says. */
+int tess_relative_sparse(struct tess_evidence *evidence, const char *path,
+                         struct tess_error *error);
 /* evidence->c (t, n): partial correlations of the values as they were read; regulators become all
  * readouts. Collective. */
 int tess_relative_partial(struct tess_evidence *evidence, struct tess_effects *effects,

@@ -133,6 +133,68 @@ def partial(n, t, lost):
         check(abs(float(re.search(r"shrunk by ([\d.e-]+)", said)[1]) - weight) < 1e-3 * weight, f"partial, {n} x {t}: weight {weight}, said {said}")
 
 
+def gradient(R, w, V):
+    """Of 1/2 sum w (R - V^-1)^2."""
+    U = np.linalg.inv(V)
+    return U.T @ (w * (R - U)) @ U.T
+
+
+def sparse():
+    """Ten genes as inspre's example has them: a graph without cycles, 4 of 10 pairs an edge, effects of 0.2 to 0.6 up and down, total
+    effects measured with some noise. The answer must be a minimum (no method is assumed), and the graph."""
+    n, names = 10, [f"A{i + 1}" for i in range(10)]
+    G = np.triu(np.where(random.random((n, n)) < 0.4, random.choice([-1, 1], (n, n)) * random.uniform(0.2, 0.6, (n, n)), 0), 1)
+    total = np.linalg.inv(np.eye(n) - G)
+    total /= np.diag(total)[:, None]
+    targets = names + [f"Z{i + 1}" for i in range(14)]  # they see nothing: that tells how much noise there is
+    idle = [f"N{i + 1}" for i in range(30)]  # nor do these perturbations do anything: they tell the levels
+    X = random.normal(0, 1, (n, len(targets)))
+    strength = random.uniform(60, 90, n)
+    X[:, :n] -= strength[:, None] * total
+    X = X.astype(np.float32).astype(float)
+    rest = random.normal(0, 1, (len(idle) + 1, len(targets))).astype(np.float32).astype(float)
+    write("input.csv", targets, list(zip(names, X)) + list(zip(idle + ["control"], rest)))
+    everything = np.vstack([X, rest])
+    middle = np.median(everything, 0)
+    z = (X - middle) / np.median(1.4826 * np.median(abs(everything - middle), 0))
+    own = np.maximum(-np.diag(z[:, :n]), 2)
+    R = np.clip(-z / own[:, None], -1, 1)[:, :n]
+    R[np.arange(n), np.arange(n)] = 1
+    every = np.r_[own, [np.median(own)] * len(idle)]  # theirs is taken to be the middle one
+    w = np.minimum(own ** 2 / np.median(every ** 2), 10)[:, None] * np.ones((n, n))
+    np.fill_diagonal(w, 1)
+    off, tables = ~np.eye(n, dtype=bool), []
+    for ranks in RANKS:
+        text, said = infer("input.csv", "inspre", ranks)
+        tables.append(text)
+        B = matrix(text, names + idle, targets)[:n, :n] / own[:, None]
+        B[~off] = 0
+        penalty = float(re.search(r"penalty ([\d.]+)", said)[1])
+        first = (w * abs(R))[off].max()
+        at = 19 * np.log(penalty / first) / np.log(0.01)
+        check(abs(at - round(at)) < 1e-5, f"inspre: a penalty of {penalty} is not on the path from {first}")
+        # B is V but for a factor of each column: that which makes the diagonal of the gradient zero
+        scale = np.ones(n)
+        for _ in range(200):
+            g = np.diag(gradient(R, w, (np.eye(n) - B) * scale))
+            J = np.array([np.diag(gradient(R, w, (np.eye(n) - B) * (scale + 1e-6 * e))) - g for e in np.eye(n)]).T / 1e-6
+            step = np.linalg.solve(J, g)
+            scale -= step
+            if abs(step).max() < 1e-12:
+                break
+        g = gradient(R, w, (np.eye(n) - B) * scale)
+        zero = off & (B == 0)
+        check(abs(np.diag(g)).max() < 1e-8, "inspre: no such diagonal")
+        check(abs(g[zero]).max() < penalty * (1 + 1e-5), f"inspre: {abs(g[zero]).max()} without an edge, penalty {penalty}")
+        check(abs(g - penalty * np.sign(B))[off & (B != 0)].max() < 1e-4 * penalty,
+              f"inspre: not a minimum: {abs(g - penalty * np.sign(B))[off & (B != 0)].max()}, penalty {penalty}")
+        order = np.argsort(-abs(B[off]))[:int((G != 0).sum())]
+        check(np.mean(G[off][order] != 0) > 0.9, f"inspre: the graph is not found: {np.mean(G[off][order] != 0)}")
+        check(abs(B - G).max() < 0.25, f"inspre: an effect is wrong by {abs(B - G).max()}")
+    got = [matrix(text, names + idle, targets) for text in tables]
+    check(all(np.nanmax(abs(x - got[0])) < 1e-6 for x in got[1:]), "inspre: other edges on other ranks")
+
+
 def refused():
     def refuse(method, words, ranks=2):
         done = checks.run("network", "infer", "input.csv", "-c", "ko", "-m", method, "-o", "x.tsv", ranks=ranks)
@@ -174,5 +236,6 @@ else:
     case(30, 3, 12, 2)
     partial(40, 17, 0)
     partial(12, 30, 0.05)
+    sparse()
     refused()
 checks.finish()
