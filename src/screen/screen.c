@@ -20,7 +20,7 @@ void tess_screen_release(struct tess_screen *screen)
 
 int tess_screen_check(const struct tess_screen *screen, struct tess_error *error)
 {
-    if (tess_sheet_check(screen->output, "screens", error) != TESS_OK)
+    if (!screen->text && tess_sheet_check(screen->output, "screens", error) != TESS_OK)
         return error->code;
     if ((screen->signature != NULL) == (screen->readout.n > 0))
         return tess_error_set(error, TESS_EUSAGE,
@@ -52,7 +52,7 @@ static int choose(struct screening *work, struct tess_error *error)
     if (tess_screen_read_signature(work->screen, model, &work->signature, error) == TESS_OK &&
         choose_perturbations(work, error) == TESS_OK)
         tess_select(&context, &work->screen->context, &work->context, error);
-    if (error->code == TESS_OK)
+    if (error->code == TESS_OK && !work->screen->text)
         tess_sheet_check_new(work->screen->output, work->screen->force, error);
     return error->code;
 }
