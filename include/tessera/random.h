@@ -21,6 +21,8 @@ enum tess_random_purpose {
        importing */
     TESS_RANDOM_FOLD,
     TESS_RANDOM_SKETCH, /* a = 0: random subspaces of factorisations */
+    TESS_RANDOM_HALF, /* a = 0: which half of a file a row belongs to; the seed is 0 */
+    TESS_RANDOM_PAIRS, /* a = what for: pairs of genes, of a random network or without an edge */
 };
 
 struct tess_random {

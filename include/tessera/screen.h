@@ -28,25 +28,30 @@
 
 struct tess_error;
 
+#define TESS_SCREEN_PAIRS 1000000 /* of all pairs: how many are kept if nobody says */
+
 struct tess_screen {
     int n_models; /* more than one: an ensemble, with standard deviations */
     char *const *model; /* run directories or checkpoints. Borrowed */
-    const char *output; /* as sheet.h has it, or NULL: `text`. Borrowed */
+    const char *output; /* as sheet.h has it, or *.h5ad; or NULL: `text`. Borrowed */
     char **text; /* the table in memory, rank 0's; own of the caller (free). Borrowed */
     const char *store; /* or NULL: the one that the model was trained on. Borrowed */
     struct tess_strings readout; /* with weight 1; empty: the signature says. Own */
     const char *signature; /* a file of readouts and weights, or NULL. Borrowed */
     struct tess_strings context, perturbation; /* empty: all trained. Own */
+    const char *type; /* only perturbations all of whose components are of it, or NULL. Borrowed */
     const char *pairs; /* a file of pairs in place of perturbations, or NULL. Borrowed */
+    int all_pairs; /* in place of the perturbations all pairs of them */
     int cosine; /* the score; 0: sum */
     int down; /* the most negative scores come first */
-    int64_t top; /* only so many are written; 0: all */
+    int64_t top; /* only so many are written; 0: all, of all_pairs TESS_SCREEN_PAIRS */
     int64_t next; /* experiments that nobody ran, best first, in place of the table; 0: the table */
     int64_t hits; /* of a context, for `next`; 0: a tenth of what is screened */
     enum tess_blend_choice blend;
     int precision; /* enum tess_precision */
     int force; /* an output that exists may be replaced */
     int64_t threads; /* of a rank; 0: as OMP_NUM_THREADS says, else 1 */
+    const char *command; /* for uns. Borrowed */
 };
 
 void tess_screen_release(struct tess_screen *screen); /* local */
@@ -54,7 +59,9 @@ void tess_screen_release(struct tess_screen *screen); /* local */
  * given or both missing. Local. */
 int tess_screen_check(const struct tess_screen *screen, struct tess_error *error);
 /* Ranks share the perturbations; rank 0 writes the table, which appears whole or not at all and has
- * the same bytes on any number of ranks. TESS_EDATA for unknown symbols and a signature that is
+ * the same bytes on any number of ranks. A .h5ad has the table's columns in obs, and as X and layer
+ * std (several models) the score in each context and its deviation. Of all pairs only the best are
+ * kept. TESS_EDATA for unknown symbols and a signature that is
  * none, TESS_ECREATE for an output that is there already. Collective over comm. */
 int tess_screen_run(const struct tess_screen *screen, MPI_Comm comm, struct tess_error *error);
 

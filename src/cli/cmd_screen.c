@@ -2,6 +2,7 @@
  */
 #include "commands.h"
 
+#include "tessera/alloc.h"
 #include "tessera/call.h"
 #include "tessera/error.h"
 #include "tessera/screen.h"
@@ -10,7 +11,7 @@
 #include <string.h>
 
 static const struct tess_option options[] = {
-    {"output", 'o', "OUT.tsv|OUT.csv|-", "where to write (required); -: standard output"},
+    {"output", 'o', "OUT.tsv|OUT.csv|OUT.h5ad|-", "where to write (required); -: standard output"},
     {"readout", 'r', "LIST", "readouts that count alike: names, patterns, @FILE"},
     {"signature", 0, "FILE", "or readouts with weights: READOUT<TAB>WEIGHT, one a line"},
     {"score", 0, "sum|cosine",
@@ -20,8 +21,10 @@ static const struct tess_option options[] = {
     {"perturbations", 'p', "LIST",
      "which perturbations, combinations A+B among them (default: all single ones that were "
      "trained)"},
-    {"pairs", 0, "FILE", "pairs in their place, A<TAB>B or A+B, one a line"},
-    {"top", 0, "N", "only the first N (default: all)"},
+    {"type", 0, "TYPE", "only perturbations of a type (compound, CRISPRi, …)"},
+    {"pairs", 0, "FILE|all",
+     "pairs in their place, A<TAB>B or A+B, one a line; all: all pairs of them"},
+    {"top", 0, "N", "only the first N (default: all; of all pairs a million)"},
     {"next", 0, "N",
      "in place of the ranking: the N experiments that nobody ran and that would teach most"},
     {"hits", 0, "N", "with --next: how many of a context are hits (default: a tenth)"},
@@ -56,7 +59,10 @@ static int read_options(const struct tess_call *call, struct tess_screen *screen
 
     screen->output = tess_call_option(call, "output");
     screen->signature = tess_call_option(call, "signature");
+    screen->type = tess_call_option(call, "type");
     screen->pairs = tess_call_option(call, "pairs");
+    screen->all_pairs = screen->pairs && strcmp(screen->pairs, "all") == 0;
+    screen->pairs = screen->all_pairs ? NULL : screen->pairs;
     screen->store = tess_call_option(call, "store");
     screen->force = tess_call_option(call, "force") != NULL;
     read_word(call, "score", scores, &screen->cosine, error);
@@ -81,7 +87,8 @@ static int read_options(const struct tess_call *call, struct tess_screen *screen
 
 static int run(struct tess_call *call, struct tess_error *error)
 {
-    struct tess_screen screen = {0};
+    char *command = tess_call_text(call);
+    struct tess_screen screen = {.command = command};
     struct tess_strings member = {0};
 
     if (tess_call_models(call, call->n_args, &member, error) == TESS_OK) {
@@ -93,13 +100,14 @@ static int run(struct tess_call *call, struct tess_error *error)
         tess_screen_run(&screen, call->comm, error);
     tess_screen_release(&screen);
     tess_strings_release(&member);
+    tess_free(command);
     return error->code;
 }
 
 const struct tess_command tess_command_screen = {
     .name = "screen",
-    .usage =
-        "screen RUN|CHECKPOINT… --readout LIST|--signature FILE -o OUT.tsv|OUT.csv|- [options]",
+    .usage = "screen RUN|CHECKPOINT… --readout LIST|--signature FILE -o OUT.tsv|OUT.csv|OUT.h5ad|- "
+             "[options]",
     .summary = "perturbations ranked by the change predicted of some readouts",
     .details =
         "A perturbation's score in a context is the weighted mean of its readouts' changes "
@@ -112,7 +120,8 @@ const struct tess_command tess_command_screen = {
         "where it goes the way asked for; measured, the score as measured, over the contexts "
         "where\n"
         "it was (measured_in of them); trained, whether it was trained on in a context that is\n"
-        "screened (here), in others (elsewhere), or never.\n"
+        "screened (here), in others (elsewhere), or never. A .h5ad has these in obs, and the score "
+        "in each\ncontext as X.\n"
         "--next lists experiments that are not in the store by what measuring them would gain: "
         "large\nwhere models disagree (std) whether a perturbation is among a context's hits; "
         "docs/discovery.md\nhas the formula.",

@@ -4,6 +4,7 @@
 #include "tessera/clock.h"
 #include "tessera/text.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #define SAME_REQUEST  2.0 /* seconds */
+#define STALE_SECONDS 3600.0
 #define SPARE_SECONDS 5.0 /* between the last of the work and the end of time */
 
 static volatile sig_atomic_t received;
@@ -54,13 +56,18 @@ int tess_preempt_signal(void)
     return received;
 }
 
-/* Seconds until the batch system ends the job, negative if it does not say. */
+/* Seconds until the batch system ends the job, 0 if it is about to; negative if it does not say. A
+ * time long past is that of another job, whose environment was kept. */
 static double scheduler_left(void)
 {
     const char *text = getenv("SLURM_JOB_END_TIME");
     int64_t end;
+    double left;
 
-    return text && tess_text_int64(text, &end) ? (double)(end - (int64_t)time(NULL)) : -1;
+    if (!text || !tess_text_int64(text, &end))
+        return -1;
+    left = (double)end - (double)time(NULL);
+    return left < -STALE_SECONDS ? -1 : fmax(left, 0);
 }
 
 void tess_deadline_set(struct tess_deadline *deadline, double seconds)

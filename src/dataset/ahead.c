@@ -155,23 +155,37 @@ static int read_runs(const struct tess_ahead *ahead, const struct span *span,
     return error->code;
 }
 
-/* `value`: the store's, from value number `first` on. */
-static void deliver(const struct tess_ahead *ahead, const struct span *span, int64_t first,
-                    const float *value, int64_t *room)
+/* Are its columns neighbours in the store, in their order? */
+static int is_run(const struct tess_ahead *ahead, const struct tess_read *read)
 {
-    const struct tess_dataset *dataset = ahead->dataset;
-    const struct tess_index *index = &dataset->store->index;
-    const struct tess_read *read = span->read;
-    const int64_t *place = places_of(dataset, read);
-    const int64_t *readout =
-        dataset->panel_readout + dataset->panel_first[index->panel[read->experiment]];
-    int64_t at = index->value_first[read->experiment] - first;
+    const int64_t *place = places_of(ahead->dataset, read);
 
-    if (!read->column && place[read->first + read->n - 1] - place[read->first] == read->n - 1)
+    return !read->column && place[read->first + read->n - 1] - place[read->first] == read->n - 1;
+}
+
+/* `value`: the store's, from value number `first` on. */
+static void gather(const struct tess_ahead *ahead, const struct span *span, int64_t first,
+                   const float *value)
+{
+    const struct tess_read *read = span->read;
+    const int64_t *place = places_of(ahead->dataset, read);
+    int64_t at = ahead->dataset->store->index.value_first[read->experiment] - first;
+
+    if (is_run(ahead, read))
         memcpy(span->to, value + (at + place[read->first]), (size_t)read->n * sizeof *value);
     else
         for (int32_t k = 0; k < read->n; k++)
             span->to[k] = value[at + place[read->column ? read->column[k] : read->first + k]];
+}
+
+static void scale(const struct tess_ahead *ahead, const struct span *span, int64_t *room)
+{
+    const struct tess_dataset *dataset = ahead->dataset;
+    const struct tess_index *index = &dataset->store->index;
+    const struct tess_read *read = span->read;
+    const int64_t *readout =
+        dataset->panel_readout + dataset->panel_first[index->panel[read->experiment]];
+
     if (!ahead->scaled)
         return;
     for (int32_t k = 0; read->column && dataset->scaling.shift && k < read->n; k++)
@@ -185,21 +199,25 @@ static int read_piece(const struct tess_ahead *ahead, int64_t n, const struct sp
                       struct scratch *scratch, struct tess_error *error)
 {
     int64_t first = span[0].first, end = first, most = 0;
+    int direct = n == 1 && is_run(ahead, span->read); /* to where it is wanted, without a copy */
 
     for (int64_t i = 0; i < n; i++) {
         end = span[i].end > end ? span[i].end : end;
         most = span[i].read->n > most ? span[i].read->n : most;
     }
-    scratch->value = tess_grow(scratch->value, &scratch->room_value, (size_t)(end - first),
-                               sizeof *scratch->value);
+    scratch->value = tess_grow(scratch->value, &scratch->room_value,
+                               direct ? 0 : (size_t)(end - first), sizeof *scratch->value);
     scratch->place =
         tess_grow(scratch->place, &scratch->room_place, (size_t)most, sizeof *scratch->place);
     if (n == 1 && end - first > ROW && end - first > most * GAP)
         read_runs(ahead, span, scratch, error);
     else
-        read_values(ahead, first, end, scratch->value, error);
-    for (int64_t i = 0; i < n && error->code == TESS_OK; i++)
-        deliver(ahead, &span[i], first, scratch->value, scratch->place);
+        read_values(ahead, first, end, direct ? span->to : scratch->value, error);
+    for (int64_t i = 0; i < n && error->code == TESS_OK; i++) {
+        if (!direct)
+            gather(ahead, &span[i], first, scratch->value);
+        scale(ahead, &span[i], scratch->place);
+    }
     return error->code;
 }
 

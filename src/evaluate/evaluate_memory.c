@@ -21,6 +21,7 @@
 /* Doubles alone: they are reduced together. */
 struct memory {
     double program; /* now, with the store's index, the model and what was chosen */
+    double opening; /* the most that it was until now */
     double scoring; /* what is learned, held-out profiles, sums of scores */
     double rows; /* of the model's table of perturbations */
     double kept; /* profiles and sums of the baselines */
@@ -50,7 +51,7 @@ static struct memory measure(const struct tess_evaluation *evaluation)
     const struct tess_index *index = &evaluation->store->index;
     double largest = 0, width = 0, members = evaluation->model ? evaluation->model->n_members : 1;
     double sums = (double)evaluation->n * evaluation->n_methods * TESS_METRICS * 2 * sizeof(double);
-    struct memory memory = {.program = tess_platform_memory(0)};
+    struct memory memory = {.program = tess_platform_memory(0), .opening = tess_platform_memory(1)};
     int n_ranks;
 
     MPI_Comm_size(evaluation->comm, &n_ranks);
@@ -84,13 +85,13 @@ static int share(struct tess_evaluation *evaluation, struct memory *memory,
 
     if (given <= 0)
         return TESS_OK;
-    if (left < SHARES * memory->experiment)
+    if (left < SHARES * memory->experiment || given < memory->opening)
         return tess_error_set(
             error, TESS_EUSAGE,
             "--memory: %.4g MB are too little for a rank, which needs %.4g MB: %.3g of the program "
             "with store and model, %.3g of what the baselines learn and of held-out profiles",
-            given / 1e6, (fixed + SHARES * memory->experiment) / 1e6, memory->program / 1e6,
-            memory->scoring / 1e6);
+            given / 1e6, fmax(fixed + SHARES * memory->experiment, memory->opening) / 1e6,
+            memory->program / 1e6, memory->scoring / 1e6);
     memory->rows = fmin(memory->rows, left / SHARES);
     memory->kept = fmin(memory->kept, 2 * left / SHARES);
     evaluation->chunk =
@@ -103,7 +104,7 @@ int tess_evaluate_plan(struct tess_evaluation *evaluation, struct tess_model *mo
                        struct tess_error *error)
 {
     struct memory memory = measure(evaluation);
-    double chunk;
+    double chunk, total;
 
     /* Of the rank that needs most: chunks are alike on all. */
     MPI_Allreduce(MPI_IN_PLACE, &memory, sizeof memory / sizeof(double), MPI_DOUBLE, MPI_MAX,
@@ -114,11 +115,11 @@ int tess_evaluate_plan(struct tess_evaluation *evaluation, struct tess_model *mo
     if (model && evaluation->options.memory > 0)
         tess_model_allow(model, memory.rows);
     chunk = memory.experiment * (double)evaluation->chunk;
+    total = memory.program + memory.scoring + memory.kept + memory.rows + chunk;
     tess_info("memory: at most about %.3g MB a rank: %.3g of the program with store and model, "
               "%.3g of what the baselines learn and of held-out profiles, %.3g of profiles that "
               "are kept, %.3g of rows of perturbations, %.3g of %lld experiments at a time",
-              (memory.program + memory.scoring + memory.kept + memory.rows + chunk) / 1e6,
-              memory.program / 1e6, memory.scoring / 1e6, memory.kept / 1e6, memory.rows / 1e6,
-              chunk / 1e6, (long long)evaluation->chunk);
+              fmax(total, memory.opening) / 1e6, memory.program / 1e6, memory.scoring / 1e6,
+              memory.kept / 1e6, memory.rows / 1e6, chunk / 1e6, (long long)evaluation->chunk);
     return TESS_OK;
 }

@@ -1,5 +1,5 @@
 /* edges.c -- a list that is sorted and cut whenever it is twice as long as it may be. */
-#include "edges.h"
+#include "tessera/edges.h"
 
 #include "tessera/alloc.h"
 #include "tessera/gather.h"

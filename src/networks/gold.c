@@ -5,17 +5,15 @@
 #include "tessera/gold.h"
 
 #include "tessera/alloc.h"
+#include "tessera/edge_list.h"
 #include "tessera/error.h"
 #include "tessera/intern.h"
-#include "tessera/lines.h"
-#include "tessera/text.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define COLUMNS 64 /* of a line that are looked at */
 enum { OUTSIDE, FALSE_PAIR, TRUE_PAIR };
 
 struct work {
@@ -31,103 +29,16 @@ struct work {
     int has_false;
 };
 
-/* One file, line by line: two names and a number. */
-struct reader {
-    const char *path;
-    struct tess_lines lines;
-    struct tess_field field[COLUMNS];
-    int at[3]; /* columns */
-    int number_needed;
-};
-
-static int is_called(const struct tess_field *field, const char *name)
-{
-    return field->n == strlen(name) && strncasecmp(field->text, name, field->n) == 0;
-}
-
-static int64_t cut(char *text, size_t n, struct tess_field *field)
-{
-    char separator = memchr(text, '\t', n)  ? '\t'
-                     : memchr(text, ',', n) ? ','
-                     : memchr(text, ';', n) ? ';'
-                                            : ' ';
-
-    return tess_fields_split(text, n, separator, 0, COLUMNS, field);
-}
-
-static int read_number(const struct tess_field *field, double *x)
-{
-    char *text = tess_format("%.*s", (int)field->n, field->text);
-    int fine = tess_text_double(text, x) && !isnan(*x);
-
-    tess_free(text);
-    return fine;
-}
-
-/* The first line is one of names if its third field is no number, or its second is called
- * `target`. Then columns are found by their names, as far as these are there. */
-static int read_header(struct reader *reader, int64_t n)
-{
-    static const char *const names[] = {"regulator", "target", "score"};
-    double x;
-
-    if (n < 2 ||
-        (!is_called(&reader->field[1], "target") && (n < 3 || read_number(&reader->field[2], &x))))
-        return 0;
-    for (int k = 0; k < 3; k++)
-        for (int64_t c = 0; c < n && c < COLUMNS; c++)
-            if (is_called(&reader->field[c], names[k]))
-                reader->at[k] = (int)c;
-    return 1;
-}
-
-/* 1: the next edge, number 1 if there is none and none is needed; 0: no more; -1: the error. */
-static int next_edge(struct reader *reader, struct tess_field name[2], double *number,
-                     struct tess_error *error)
-{
-    char *text;
-    size_t length;
-    int more;
-
-    while ((more = tess_lines_next(&reader->lines, &text, &length, error)) == 1) {
-        int64_t n = length == 0 || text[0] == '#' ? 0 : cut(text, length, reader->field);
-
-        if (n == 0 || (reader->lines.number == 1 && read_header(reader, n)))
-            continue;
-        *number = 1;
-        if (n <= reader->at[0] || n <= reader->at[1] ||
-            (reader->number_needed && n <= reader->at[2]) ||
-            (n > reader->at[2] && !read_number(&reader->field[reader->at[2]], number))) {
-            tess_error_set(error, TESS_EDATA,
-                           "%s:%" PRId64 ": expected a regulator, a target and a number, with "
-                           "tabs between",
-                           reader->path, reader->lines.number);
-            return -1;
-        }
-        name[0] = reader->field[reader->at[0]];
-        name[1] = reader->field[reader->at[1]];
-        return 1;
-    }
-    return more;
-}
-
-static int open_reader(struct reader *reader, const char *path, int number_needed,
-                       struct tess_error *error)
-{
-    *reader = (struct reader){.path = path, .at = {0, 1, 2}, .number_needed = number_needed};
-    return tess_lines_open(&reader->lines, path, NULL, error);
-}
-
 /* ---- the standard ---- */
 
-static int add_pair(struct work *work, const struct reader *reader, const struct tess_field name[2],
-                    double number, struct tess_error *error)
+static int add_pair(struct work *work, const struct tess_edge_list *list,
+                    const struct tess_field name[2], double number, struct tess_error *error)
 {
     int64_t *pair;
 
     if (number != 0 && number != 1)
         return tess_error_set(error, TESS_EDATA, "%s:%" PRId64 ": an edge is 1 (true) or 0",
-                              reader->path, reader->lines.number);
+                              list->path, list->lines.number);
     work->pair = tess_grow(work->pair, &work->room, (size_t)work->n + 1, 3 * sizeof *pair);
     pair = work->pair + 3 * work->n++;
     for (int k = 0; k < 2; k++)
@@ -174,14 +85,14 @@ static int label_pairs(struct work *work, struct tess_error *error)
 
 static int read_standard(struct work *work, struct tess_error *error)
 {
-    struct reader reader;
+    struct tess_edge_list list;
     struct tess_field name[2];
     double number;
 
-    if (open_reader(&reader, work->gold->path, 0, error) == TESS_OK)
-        while (error->code == TESS_OK && next_edge(&reader, name, &number, error) == 1)
-            add_pair(work, &reader, name, number, error);
-    tess_lines_release(&reader.lines);
+    if (tess_edge_list_open(&list, work->gold->path, 0, error) == TESS_OK)
+        while (error->code == TESS_OK && tess_edge_list_next(&list, name, &number, error) == 1)
+            add_pair(work, &list, name, number, error);
+    tess_edge_list_release(&list);
     if (error->code == TESS_OK)
         label_pairs(work, error);
     work->gold->n_genes = work->gene.n;
@@ -190,8 +101,8 @@ static int read_standard(struct work *work, struct tess_error *error)
 
 /* ---- the list ---- */
 
-static int take_edge(struct work *work, const struct reader *reader, struct tess_field name[2],
-                     double score, struct tess_error *error)
+static int take_edge(struct work *work, const struct tess_edge_list *list,
+                     struct tess_field name[2], double score, struct tess_error *error)
 {
     int64_t a = tess_intern_find(&work->gene, name[0].text, name[0].n);
     int64_t b = tess_intern_find(&work->gene, name[1].text, name[1].n), at = a * work->gene.n + b;
@@ -203,8 +114,8 @@ static int take_edge(struct work *work, const struct reader *reader, struct tess
     else if (work->score[at] > -INFINITY)
         return tess_error_set(
             error, TESS_EDATA,
-            "%s:%" PRId64 ": '%s' to '%s' is there already: an edge has one score", reader->path,
-            reader->lines.number, work->gene.text[a], work->gene.text[b]);
+            "%s:%" PRId64 ": '%s' to '%s' is there already: an edge has one score", list->path,
+            list->lines.number, work->gene.text[a], work->gene.text[b]);
     else {
         work->score[at] = fmax(score, -1.7e308);
         work->gold->n_scored++;
@@ -214,14 +125,14 @@ static int take_edge(struct work *work, const struct reader *reader, struct tess
 
 static int read_list(struct work *work, struct tess_error *error)
 {
-    struct reader reader;
+    struct tess_edge_list list;
     struct tess_field name[2];
     double score;
 
-    if (open_reader(&reader, work->gold->edges, 1, error) == TESS_OK)
-        while (error->code == TESS_OK && next_edge(&reader, name, &score, error) == 1)
-            take_edge(work, &reader, name, score, error);
-    tess_lines_release(&reader.lines);
+    if (tess_edge_list_open(&list, work->gold->edges, 1, error) == TESS_OK)
+        while (error->code == TESS_OK && tess_edge_list_next(&list, name, &score, error) == 1)
+            take_edge(work, &list, name, score, error);
+    tess_edge_list_release(&list);
     if (error->code == TESS_OK && work->gold->n_scored == 0)
         tess_error_set(error, TESS_EDATA,
                        "%s: no edge of it is between genes of %s: are the names of one kind?",

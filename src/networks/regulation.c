@@ -1,10 +1,10 @@
 /* regulation.c -- the order of `network infer`: effects, evidence, edges, the table. */
 #include "tessera/regulation.h"
 
-#include "edges.h"
 #include "evidence.h"
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/edges.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/sheet.h"

@@ -184,8 +184,9 @@ static int plan_memory(struct work *work, struct tess_error *error)
     rows = tess_model_rows_bytes(&work->model);
     tess_info("memory: at most about %.3g MB a rank: %.3g of the program with its model, %.3g of "
               "lines and values on their way, %.3g of rows of perturbations",
-              (fixed + (double)work->round * value_bytes(work) + rows) / 1e6, program / 1e6,
-              (fixed - program + (double)work->round * value_bytes(work)) / 1e6, rows / 1e6);
+              fmax(fixed + (double)work->round * value_bytes(work) + rows, own[2]) / 1e6,
+              program / 1e6, (fixed - program + (double)work->round * value_bytes(work)) / 1e6,
+              rows / 1e6);
     return TESS_OK;
 }
 

@@ -20,7 +20,11 @@ void tess_screen_release(struct tess_screen *screen)
 
 int tess_screen_check(const struct tess_screen *screen, struct tess_error *error)
 {
-    if (!screen->text && tess_sheet_check(screen->output, "screens", error) != TESS_OK)
+    if (tess_screening_is_file(screen) && screen->next > 0)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--next lists experiments: give -o the ending .tsv, .txt or .csv");
+    if (!screen->text && !tess_screening_is_file(screen) &&
+        tess_sheet_check(screen->output, "screens", error) != TESS_OK)
         return error->code;
     if ((screen->signature != NULL) == (screen->readout.n > 0))
         return tess_error_set(error, TESS_EUSAGE,
@@ -35,7 +39,7 @@ static int choose_perturbations(struct screening *work, struct tess_error *error
 {
     const struct tess_model *model = &work->model;
     struct tess_choice choice = {&model->perturbation, model->trained_perturbation, "perturbation",
-                                 model->path, 1};
+                                 model->path, !work->screen->all_pairs};
 
     return work->screen->pairs
                ? tess_select_pairs(&choice, work->screen->pairs, &work->perturbation, error)
@@ -50,7 +54,8 @@ static int choose(struct screening *work, struct tess_error *error)
                                   0};
 
     if (tess_screen_read_signature(work->screen, model, &work->signature, error) == TESS_OK &&
-        choose_perturbations(work, error) == TESS_OK)
+        choose_perturbations(work, error) == TESS_OK &&
+        tess_screening_keep_type(work, error) == TESS_OK)
         tess_select(&context, &work->screen->context, &work->context, error);
     if (error->code == TESS_OK && !work->screen->text)
         tess_sheet_check_new(work->screen->output, work->screen->force, error);
@@ -79,13 +84,15 @@ static int open_work(struct screening *work, struct tess_error *error)
     tess_screen_signature_broadcast(&work->signature, work->comm);
     tess_sets_broadcast(work->comm, &work->perturbation);
     tess_sets_broadcast(work->comm, &work->context);
+    control = tess_vocab_find(&work->model.perturbation, TESS_CONTROL);
+    work->control = control >= 0 && work->model.trained_perturbation[control] ? control : -1;
+    if (screen->all_pairs && tess_screening_pair(work, error) != TESS_OK)
+        return error->code;
     if (screen->hits >= work->perturbation.n)
         return tess_error_set(error, TESS_EUSAGE,
                               "--hits: %lld are no choice among the %lld perturbations that are "
                               "screened",
                               (long long)screen->hits, (long long)work->perturbation.n);
-    control = tess_vocab_find(&work->model.perturbation, TESS_CONTROL);
-    work->control = control >= 0 && work->model.trained_perturbation[control] ? control : -1;
     tess_info("%lld perturbations by %lld readout%s in %lld context%s; %s",
               (long long)work->perturbation.n, (long long)work->signature.n,
               work->signature.n == 1 ? "" : "s", (long long)work->context.n,
@@ -101,7 +108,8 @@ static int open_work(struct screening *work, struct tess_error *error)
  * before the work begins. Collective. */
 static int make_room(struct screening *work, struct tess_error *error)
 {
-    int64_t n = work->perturbation.n, mine, contexts = work->screen->next > 0 ? work->context.n : 0;
+    int each = work->screen->next > 0 || tess_screening_is_file(work->screen);
+    int64_t n = work->perturbation.n, mine, contexts = each ? work->context.n : 0;
     double bytes = (double)n * (double)(sizeof *work->result + contexts * sizeof *work->cell);
 
     work->begin = n * work->rank / work->n_ranks;
@@ -155,7 +163,11 @@ int tess_screen_run(const struct tess_screen *screen, MPI_Comm comm, struct tess
             tess_screening_measure(&work, error);
         if (tess_agree(comm, error) == TESS_OK)
             gather(&work);
-        if (error->code == TESS_OK && work.rank == 0)
+        if (error->code == TESS_OK && work.rank == 0 && work.n_pairs == 0)
+            tess_screening_spread(&work);
+        if (error->code == TESS_OK && tess_screening_is_file(screen))
+            tess_screening_write_file(&work, error);
+        else if (error->code == TESS_OK && work.rank == 0)
             tess_screening_write(&work, error);
         tess_agree(comm, error);
     }

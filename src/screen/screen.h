@@ -32,7 +32,12 @@ struct screen_result {
     int64_t n_trained, n_elsewhere; /* contexts it was trained in: screened ones, others */
 };
 
-/* A perturbation in a context, for what to measure next. */
+/* Of all scores but the control's, which is 0 by definition. */
+struct screen_spread {
+    double n, mean, squares; /* sum of squared distances from the mean */
+};
+
+/* A perturbation in a context, for what to measure next, and for what is written of contexts. */
 struct screen_cell {
     double change, deviation; /* score, mean and standard deviation of the members */
     int64_t ran; /* is it in the store? */
@@ -47,6 +52,8 @@ struct screening {
     struct tess_blend_store learned;
     struct tess_sets perturbation, context;
     struct screen_signature signature;
+    int64_t n_pairs; /* of all that there are those were kept that are screened; 0: all are */
+    struct screen_spread spread; /* of all, on rank 0 in the end */
     int64_t control; /* number in the model; -1: values are changes */
     int64_t begin, end; /* this rank's perturbations */
     int knows_trained; /* does the store say what was trained on? */
@@ -55,11 +62,31 @@ struct screening {
     struct screen_result *result, *all_results; /* the same of perturbations; own */
 };
 
+/* Is the output an AnnData file? Local. */
+int tess_screening_is_file(const struct tess_screen *screen);
+/* Only what is of the type that is asked for stays among the perturbations. TESS_EDATA if that is
+ * nothing. Local: on rank 0. */
+int tess_screening_keep_type(struct screening *work, struct tess_error *error);
+/* From the single perturbations that were chosen, of which control does not count, all pairs of
+ * them, or the best `top`, and the spread of all. Collective. */
+int tess_screening_pair(struct screening *work, struct tess_error *error);
 /* Change, deviation and agreement of this rank's perturbations. Local. */
 int tess_screening_predict(struct screening *work, struct tess_error *error);
 /* What was measured of them, and trained on. Without a store, or with another than the model was
  * trained on, a warning, and nothing is known. Collective. */
 int tess_screening_measure(struct screening *work, struct tess_error *error);
+/* The perturbations in the order that is asked for; own of the caller. Local: on rank 0. */
+int64_t *tess_screening_order(const struct screening *work);
+/* One perturbation's column "z", and "trained" (0: here, 1: elsewhere, 2: never, -1: not known). */
+double tess_screening_z(const struct screening *work, int64_t set);
+int tess_screening_trained(const struct screening *work, int64_t set);
+extern const char *const tess_screening_trained_names[3];
+/* "A+B", of targets where that is asked for; own of the caller. Local. */
+char *tess_screening_name(const struct screening *work, int64_t set, int target);
+/* The spread of what is screened, on rank 0. Local. */
+void tess_screening_spread(struct screening *work);
+/* The AnnData file. Collective. */
+int tess_screening_write_file(const struct screening *work, struct tess_error *error);
 /* The table, of perturbations or of experiments to run next: rank 0's. Local. */
 int tess_screening_write(const struct screening *work, struct tess_error *error);
 /* The latter's lines, those that would teach most first. Local. */

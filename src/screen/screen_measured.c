@@ -152,6 +152,33 @@ static void count_trained(const struct measuring *measuring, int64_t combination
         }
 }
 
+/* Of a context where the control was never trained its change is against what the model makes of
+ * it. */
+static void warn_of_control(const struct measuring *measuring)
+{
+    const struct screening *work = measuring->work;
+    const struct tess_index *index = &measuring->store.index;
+    int64_t control = index->control < 0 ? -1 : tess_index_find(index, 1, &index->control);
+    struct tess_strings without = {0};
+
+    for (int64_t c = 0; c < work->context.n; c++) {
+        int64_t number = work->context.member[c], context = measuring->context.to[number];
+
+        if (control < 0 || context < 0 ||
+            tess_profiles_find(&measuring->profiles, context, control, TESS_TRAIN) < 0)
+            tess_strings_add(&without, work->model.context.symbol[number]);
+    }
+    if (without.n > 0) {
+        char *list = tess_strings_join(&without, ", ", 5);
+
+        tess_warn("%zu of the %lld contexts never had a control in training, so changes there are "
+                  "against one that the model extrapolates: %s",
+                  without.n, (long long)work->context.n, list);
+        tess_free(list);
+    }
+    tess_strings_release(&without);
+}
+
 /* With a store that is open. Local. */
 static int measure(struct measuring *measuring, struct tess_error *error)
 {
@@ -172,9 +199,11 @@ static int measure(struct measuring *measuring, struct tess_error *error)
             continue;
         measuring->screened[context] = 1;
         mark_context(measuring, c, context);
-        if (known && !work->cell)
+        if (known && work->screen->next == 0)
             measure_context(measuring, context, error);
     }
+    if (work->knows_trained && work->control >= 0)
+        warn_of_control(measuring);
     for (int64_t i = 0; i < work->end - work->begin && work->knows_trained; i++)
         count_trained(measuring, measuring->combination[i], &work->result[i]);
     return error->code;
@@ -187,7 +216,7 @@ int tess_screening_measure(struct screening *work, struct tess_error *error)
     struct tess_error mine = TESS_ERROR_INIT;
 
     if (!path[0] || tess_store_open(&measuring.store, path, work->comm, &mine) != TESS_OK) {
-        if (work->screen->store || work->cell)
+        if (work->screen->store || work->screen->next > 0)
             return path[0] ? tess_error_set(error, mine.code, "%s", mine.text)
                            : tess_error_set(error, TESS_EDATA,
                                             "%s: does not say which store it was trained on, which "

@@ -4,12 +4,13 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/sheet.h"
+#include "tessera/target.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-static const char *const column[] = {"rank",      "perturbation", "change",      "std",    "z",
-                                     "agreement", "measured",     "measured_in", "trained"};
+static const char *const column[] = {"rank", "perturbation", "target",   "change",      "std",
+                                     "z",    "agreement",    "measured", "measured_in", "trained"};
 
 struct ranked {
     double key; /* smallest first */
@@ -24,28 +25,28 @@ static int compare(const void *a, const void *b)
     return less ? less : (x->set > y->set) - (x->set < y->set);
 }
 
-static struct ranked *rank(const struct screening *work)
+int64_t *tess_screening_order(const struct screening *work)
 {
-    struct ranked *order = TESS_NEW(struct ranked, work->perturbation.n);
+    int64_t n = work->perturbation.n, *order = TESS_NEW(int64_t, n);
+    struct ranked *ranked = TESS_NEW(struct ranked, n);
 
-    for (int64_t i = 0; i < work->perturbation.n; i++) {
+    for (int64_t i = 0; i < n; i++) {
         double change = work->result[i].change;
 
-        order[i] = (struct ranked){work->screen->down ? change : -change, i};
+        ranked[i] = (struct ranked){work->screen->down ? change : -change, i};
     }
-    qsort(order, (size_t)work->perturbation.n, sizeof *order, compare);
+    qsort(ranked, (size_t)n, sizeof *ranked, compare);
+    for (int64_t i = 0; i < n; i++)
+        order[i] = ranked[i].set;
+    tess_free(ranked);
     return order;
 }
 
-/* Mean and standard deviation (n - 1) of all scores but the control's, which is 0 by definition. */
-struct spread {
-    double mean, deviation;
-};
-
-static struct spread spread_of(const struct screening *work)
+void tess_screening_spread(struct screening *work)
 {
     const struct tess_sets *sets = &work->perturbation;
-    double n = 0, sum = 0, squares = 0;
+    struct screen_spread *spread = &work->spread;
+    double sum = 0;
 
     for (int pass = 0; pass < 2; pass++) {
         for (int64_t i = 0; i < sets->n; i++) {
@@ -53,47 +54,77 @@ static struct spread spread_of(const struct screening *work)
 
             if (sets->member[sets->first[i]] == work->control)
                 continue;
-            n += pass == 0;
+            spread->n += pass == 0;
             sum += pass == 0 ? change : 0;
-            squares += pass == 0 ? 0 : (change - sum / n) * (change - sum / n);
+            spread->squares += pass == 0 ? 0 : (change - spread->mean) * (change - spread->mean);
         }
+        spread->mean = sum / spread->n;
     }
-    return (struct spread){sum / n, n > 1 ? sqrt(squares / (n - 1)) : NAN};
 }
 
-static const char *trained(const struct screen_result *result)
+double tess_screening_z(const struct screening *work, int64_t set)
 {
-    return result->n_trained > 0 ? "here" : result->n_elsewhere > 0 ? "elsewhere" : "never";
+    const struct screen_spread *spread = &work->spread;
+    double deviation = spread->n > 1 ? sqrt(spread->squares / (spread->n - 1)) : NAN;
+
+    return (work->result[set].change - spread->mean) / deviation;
 }
 
-static void write_line(struct tess_sheet *sheet, const struct screening *work,
-                       const struct spread *spread, int64_t place, int64_t set)
+const char *const tess_screening_trained_names[3] = {"here", "elsewhere", "never"};
+
+int tess_screening_trained(const struct screening *work, int64_t set)
 {
     const struct screen_result *result = &work->result[set];
-    char *name = tess_sets_name(&work->perturbation, set, &work->model.perturbation);
+
+    return !work->knows_trained ? -1 : result->n_trained > 0 ? 0 : result->n_elsewhere > 0 ? 1 : 2;
+}
+
+char *tess_screening_name(const struct screening *work, int64_t set, int target)
+{
+    const struct tess_sets *sets = &work->perturbation;
+    struct tess_strings part = {0};
+    char *name;
+
+    for (int64_t k = sets->first[set]; k < sets->first[set + 1]; k++) {
+        const char *symbol = work->model.perturbation.symbol[sets->member[k]];
+
+        tess_strings_add(&part, target ? tess_target_name(symbol) : symbol);
+    }
+    name = tess_strings_join(&part, "+", part.n);
+    tess_strings_release(&part);
+    return name;
+}
+
+static void write_line(struct tess_sheet *sheet, const struct screening *work, int64_t place,
+                       int64_t set)
+{
+    const struct screen_result *result = &work->result[set];
+    char *name = tess_screening_name(work, set, 0), *target = tess_screening_name(work, set, 1);
+    int trained = tess_screening_trained(work, set);
 
     tess_sheet_count(sheet, place + 1);
     tess_sheet_text(sheet, name);
+    tess_sheet_text(sheet, target);
     tess_sheet_number(sheet, result->change, 1);
     tess_sheet_number(sheet, work->model.n_members > 1 ? result->deviation : NAN, 1);
-    tess_sheet_number(sheet, (result->change - spread->mean) / spread->deviation, 1);
+    tess_sheet_number(sheet, tess_screening_z(work, set), 1);
     tess_sheet_number(sheet, (double)result->agreeing / (double)work->context.n, 1);
     tess_sheet_number(sheet, result->measured, 1);
     tess_sheet_count(sheet, result->n_measured);
-    tess_sheet_text(sheet, work->knows_trained ? trained(result) : "");
+    tess_sheet_text(sheet, trained < 0 ? "" : tess_screening_trained_names[trained]);
     tess_sheet_end(sheet);
     tess_free(name);
+    tess_free(target);
 }
 
 static void write_ranked(struct tess_sheet *sheet, const struct screening *work)
 {
-    struct spread spread = spread_of(work);
-    struct ranked *order = rank(work);
     int64_t top = work->screen->top, n = work->perturbation.n;
+    int64_t *order = tess_screening_order(work);
 
     tess_sheet_head(sheet, sizeof column / sizeof column[0], column);
     for (int64_t i = 0; i < n && (top == 0 || i < top); i++)
-        write_line(sheet, work, &spread, i, order[i].set);
+        write_line(sheet, work, i, order[i]);
     tess_free(order);
 }
 
@@ -108,7 +139,7 @@ int tess_screening_write(const struct screening *work, struct tess_error *error)
     else
         tess_sheet_open(&sheet, screen->output, screen->force, error);
     if (error->code == TESS_OK) {
-        if (work->cell)
+        if (screen->next > 0)
             tess_screening_write_next(work, &sheet);
         else
             write_ranked(&sheet, work);

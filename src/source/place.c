@@ -1,16 +1,32 @@
-/* place.c -- a file's own name and folder as metadata of its rows. */
+/* place.c -- a file's own name and folder, and halves of it, as metadata of its rows. */
 #include "place.h"
 
 #include "tessera/alloc.h"
 #include "tessera/column.h"
+#include "tessera/random.h"
 #include "tessera/text.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#define HALF "@half"
+
 int tess_place_is(const char *name)
 {
-    return strcmp(name, "@file") == 0 || strcmp(name, "@folder") == 0;
+    return strcmp(name, "@file") == 0 || strcmp(name, "@folder") == 0 || strcmp(name, HALF) == 0;
+}
+
+static void read_half(int64_t n_rows, struct tess_column *column)
+{
+    struct tess_random stream = tess_random_stream(0, TESS_RANDOM_HALF, 0);
+
+    column->n_levels = 2;
+    column->level = TESS_NEW(char *, 2);
+    column->level[0] = tess_strdup("1");
+    column->level[1] = tess_strdup("2");
+    column->code = TESS_NEW(int32_t, n_rows);
+    for (int64_t row = 0; row < n_rows; row++)
+        column->code[row] = (int32_t)tess_random_below(stream, (uint64_t)row, 2);
 }
 
 static char *place_of(const char *path, const char *name)
@@ -42,6 +58,10 @@ void tess_place_read(const char *path, const char *name, int64_t n_rows, struct 
 {
     char *utf8;
 
+    if (strcmp(name, HALF) == 0) {
+        read_half(n_rows, column);
+        return;
+    }
     column->n_levels = 1;
     column->level = TESS_NEW(char *, 1);
     column->level[0] = place_of(path, name);

@@ -11,7 +11,9 @@
 #include "tessera/h5_guard.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 int tess_store_is(const char *path)
@@ -163,10 +165,16 @@ static int check_split(const struct tess_store *store, struct tess_error *error)
     return error->code;
 }
 
-/* What the file is comes first: nothing of it is read before that. */
+/* What the file is comes first: nothing of it is read before that. Asked of an open file, as a
+ * network's file system may remember older answers about a path. */
 static int open_file(struct tess_store *store, const char *path, struct tess_error *error)
 {
-    int looked = stat(path, &store->about);
+    int file = open(path, O_RDONLY | O_CLOEXEC), looked = -1;
+
+    if (file >= 0) {
+        looked = fstat(file, &store->about);
+        close(file);
+    }
 
     if (tess_h5_open(&store->h5, path, MPI_COMM_NULL, 0, error) == TESS_OK && looked < 0)
         tess_error_set(error, TESS_EDATA, "%s: has just come: start again", path);

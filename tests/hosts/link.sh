@@ -16,7 +16,8 @@ throttle() {
         ip netns exec $host tc qdisc replace dev veth0 root tbf rate "$1mbit" burst 64kb latency 100ms || return 1
     done
 }
-across() { on_hosts timeout 300 mpirun -n 2 --hostfile "$work/hosts" --map-by node "$@"; }
+# Both "hosts" are one machine of which each mpirun daemon would bind its rank to the first core.
+across() { OMP_NUM_THREADS=1 on_hosts timeout 300 mpirun -n 2 --hostfile "$work/hosts" --map-by node --bind-to none -x OMP_NUM_THREADS "$@"; }
 # number FILE KEYS: what stands there in a JSON file.
 number() { python3 -c 'import json, sys
 at = json.load(open(sys.argv[1]))
@@ -31,7 +32,7 @@ for mbit in "${@:-1000}"; do
         bad "plan over $mbit Mbit/s" "$work/log"
     latency=$(number "$work/link.json" between_nodes latency)
     micro=$(python3 -c "print($latency * 1e6)")
-    "$tessera" -q plan "$work/study.yaml" --ranks 2 --nodes 2 --network "${micro}us,${mbit}Mbit/s" --json "$work/plan.json" \
+    "$tessera" -q plan "$work/study.yaml" --ranks 2 --threads 1 --nodes 2 --network "${micro}us,${mbit}Mbit/s" --json "$work/plan.json" \
         >"$work/log" 2>&1 || bad "plan" "$work/log"
     rm -rf "$work/run"
     across "$tessera" -q train "$work/study.yaml" --set run.directory="$work/run" >"$work/log" 2>&1 || bad "train" "$work/log"

@@ -24,7 +24,7 @@ import training
 tessera = os.path.abspath(sys.argv[1])
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
-COLUMNS = ["rank", "perturbation", "change", "std", "z", "agreement", "measured", "measured_in", "trained"]
+COLUMNS = ["rank", "perturbation", "target", "change", "std", "z", "agreement", "measured", "measured_in", "trained"]
 MEMBERS = 3
 
 
@@ -99,6 +99,7 @@ def compare(got, rows, down):
     assert [int(line["rank"]) for line in got] == list(range(1, len(got) + 1))
     for line in got:
         want = rows[line["perturbation"]]
+        assert line["target"] == "+".join(part.split(":")[-1] for part in line["perturbation"].split("+")), line
         for key in "change", "std", "z", "agreement", "measured":
             value = float(line[key]) if line[key] else math.nan
             assert (math.isnan(value) and math.isnan(want[key])) or abs(value - want[key]) < 1e-5 * max(1, abs(want[key])), \
@@ -212,12 +213,76 @@ for options, contexts, hits, down in ((["--hits", "4"], ["c0", "c1", "c2"], 4, F
     with open("next-1.tsv") as one, open("next-3.tsv") as three:
         assert one.read() == three.read()
 
-# A screen without a control has changes for values.
-bare = [row for row in made if row[1] != "control"]
+# The same as AnnData: obs has the columns, X the scores of each context, the layer their deviations.
+table = screen("as.tsv", "-r", "r03,r06", "-c", "c2,c0", "--direction", "down", "--top", "9", "--blend", "off")
+for ranks in 1, 2, 3, 5:
+    run("-q", "screen", "run", "-r", "r03,r06", "-c", "c2,c0", "--direction", "down", "--top", 9, "-o", f"as-{ranks}.h5ad", "--blend", "off",
+        ranks=ranks)
+    got = anndata.read_h5ad(f"as-{ranks}.h5ad")
+    assert list(got.var_names) == ["c0", "c2"] and list(got.obs_names) == [line["perturbation"] for line in table], got
+    assert list(got.obs.columns) == COLUMNS[1:] and got.uns["direction"] == "down" and got.uns["score"] == "sum", got
+    if ranks == 1:
+        first = got
+    assert got.obs.equals(first.obs) and (got.X == first.X).all() and (got.layers["std"] == first.layers["std"]).all(), ranks
+    for (name, row), line in zip(got.obs.iterrows() if ranks == 1 else (), table):
+        for key in COLUMNS[1:]:
+            value = line[key] if key in ("perturbation", "target", "trained") else float(line[key] or "nan")
+            same = row[key] == value if isinstance(value, str) else np.isclose(row[key], value, rtol=1e-6, equal_nan=True)
+            assert same, (name, key, row[key], value)
+        each = np.array([[np.mean([m[f"{name}@{c}", r].X[0, 0].astype(float) - m[f"control@{c}", r].X[0, 0] for r in ("r03", "r06")])
+                          for c in ("c0", "c2")] for m in members])
+        assert np.allclose(got[name].X, each.mean(0), atol=1e-5) and np.allclose(got[name].layers["std"], each.std(0, ddof=1), atol=1e-5)
+
+# A screen without a control has changes for values; types; all pairs, of few.
+bare = [(c, "+".join(p if p[-1] in "13579" else f"drug:{p}" for p in names.split("+")), split, values)
+        for c, names, split, values in made if names != "control"]
 members = prepare("bare", bare)
-single = [p for p in dict.fromkeys(members[0].obs["perturbation"]) if "+" not in p]
+every = list(dict.fromkeys(members[0].obs["perturbation"]))
+drugs = [p for p in every if all(part.startswith("drug:") for part in p.split("+"))]
+assert 0 < len(drugs) < len(every)
+for options, own in ([], [p for p in drugs if "+" not in p]), (["-p", ",".join(every)], drugs):
+    compare(screen("typed.tsv", "-r", "r03", "--type", "drug", "--blend", "off", *options, run_="bare"),
+            expected(members, bare, {"r03": 1.0}, ["c0", "c1", "c2"], own, False, False, False), False)
+single = [p for p in every if "+" not in p]
+names = [p for p in single if p.startswith("drug:")]
+with open("every.txt", "w") as file:
+    file.writelines(f"{a}\t{b}\n" for i, a in enumerate(names) for b in names[i + 1:])
+assert screen("all.tsv", "-r", "r03", "--type", "drug", "--pairs", "all", run_="bare") == \
+    screen("every.tsv", "-r", "r03", "--pairs", "every.txt", run_="bare")
+for which in "all", "every.txt":
+    run("-q", "screen", "bare", "-r", "r03", "--next", 4, "--type", "drug", "--pairs", which, "-o", f"next-{which[:3]}.tsv")
+with open("next-all.tsv") as one, open("next-eve.tsv") as other:
+    assert one.read() == other.read()
 compare(screen("bare.tsv", "-r", "r03,r04", "--blend", "off", run_="bare"),
         expected(members, bare, {"r03": 1.0, "r04": 1.0}, ["c0", "c1", "c2"], single, False, False, False), False)
+
+# The best of all pairs are what sorting all of them gives; some contexts have no control.
+rng = np.random.default_rng(5)
+wide = [(c, p, "train", {"a": float(rng.normal()), "b": float(rng.normal())}) for c in ("c0", "c1", "c2")
+        for p in ["control", *(f"drug:{i}" for i in range(200))] if (c, p) != ("c1", "control")]
+small_store.write(tessera, "wide.prc.h5", wide)
+training.write_config("wide.yaml", {"data.store": "wide.prc.h5", "run.directory": "wide", "model.embedding_dim": 4, "model.hidden_dim": 8,
+                                    "train.epochs": 2, "train.members": 2})
+run("-q", "train", "wide.yaml")
+for direction in "up", "down":
+    options = ["-r", "a", "--pairs", "all", "--direction", direction, "--blend", "off"]
+    whole = screen("whole.tsv", *options, "--top", "20000", run_="wide")
+    assert len(whole) == 200 * 199 // 2 and [float(line["change"]) for line in whole] == sorted(
+        (float(line["change"]) for line in whole), reverse=direction == "up")
+    best = screen("best.tsv", *options, "--top", "300", run_="wide")
+    for line, same in zip(best, whole):
+        assert {k: v for k, v in line.items() if k != "z"} == {k: v for k, v in same.items() if k != "z"}, (line, same)
+        assert abs(float(line["z"]) - float(same["z"])) < 1e-5 * abs(float(same["z"])), (line, same)
+    assert len(best) == 300
+    with open("best.tsv", "rb") as file:
+        plain = file.read()
+    for ranks in (2, 3, 5) if direction == "up" else ():
+        screen("again.tsv", *options, "--top", "300", run_="wide", ranks=ranks)
+        with open("again.tsv", "rb") as file:
+            assert file.read() == plain, (options, ranks)
+text = run("screen", "wide", "-r", "a", "-o", "c.tsv", ranks=2)
+assert "1 of the 3 contexts never had a control" in text and text.count("extrapolates: c1") == 1, text
+assert "control in training" not in run("screen", "wide", "-r", "a", "-o", "c.tsv", "-f", "-c", "c0,c2")
 
 # Another store than the training's: what was measured there, and nothing of what was trained.
 changed = [(c, p, s, {r: v + 1 for r, v in values.items()}) for c, p, s, values in made]
@@ -233,6 +298,7 @@ assert "nothing is said of what was measured" in text, text
 os.rename("away.prc.h5", "run.prc.h5")
 
 # Refusals: one sentence, nothing is left.
+open("taken.h5ad", "w").close()
 before = set(os.listdir("."))
 for name, text in (("twice", "r00\t1\nr00\t2\n"), ("words", "r00\tmuch\n"), ("three", "r00\t1\t2\n"), ("none", "readout\tweight\n"),
                    ("stranger", "r00\t1\nr0O\t1\n"), ("infinite", "r00\tinf\n")):
@@ -247,6 +313,10 @@ REFUSED = [
     (["-o", "x.tsv", "-r", "r03", "--hits", "3"], 2, "--hits is for --next"), (["-o", "x.tsv", "-r", "r03", "--next", "0"], 2, "--next"),
     (["-o", "x.tsv", "-r", "r03", "--next", "3", "--top", "2"], 2, "--top"),
     (["-o", "x.tsv", "-r", "r03", "--next", "3", "--hits", "99"], 2, "no choice"),
+    (["-o", "x.h5ad", "-r", "r03", "--next", "3"], 2, "--next lists"), (["-o", "x.tsv", "-r", "r03", "--type", "drug"], 65, "there are: "),
+    (["-o", "x.tsv", "-r", "r03", "--pairs", "all", "-p", "p01"], 65, "make no pair"),
+    (["-o", "x.tsv", "-r", "r03", "--pairs", "all", "-p", "p01+p02"], 65, "p01+p02"),
+    (["-o", "taken.h5ad", "-r", "r03"], 73, "is there already"),
     (["-o", "0.tsv", "-r", "r03"], 73, "is there already"), (["-o", "x.tsv", "-r", "r03", "--store", "gone.prc.h5"], 65, "gone.prc.h5"),
     (["-o", "x.tsv", "--signature", "twice.sig"], 65, "there twice"), (["-o", "x.tsv", "--signature", "words.sig"], 65, "words.sig:1"),
     (["-o", "x.tsv", "--signature", "three.sig"], 65, "three.sig:1"), (["-o", "x.tsv", "--signature", "none.sig"], 65, "holds no readout"),

@@ -1,6 +1,6 @@
-/* edges.h -- the best edges of all ranks, in order: a table of text. */
-#ifndef EDGES_H
-#define EDGES_H
+/* edges.h -- the best edges of all ranks, in order. */
+#ifndef TESSERA_EDGES_H
+#define TESSERA_EDGES_H
 
 #include <mpi.h>
 #include <stdint.h>

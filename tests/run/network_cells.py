@@ -1,0 +1,296 @@
+#!/usr/bin/python3
+"""network_cells.py -- `tessera network` on single cells: distances, tests and scores against SciPy, NumPy and scikit-learn.
+
+usage: network_cells.py TESSERA SOURCE_FOLDER [real]"""
+import csv
+import json
+import os
+import sys
+import tempfile
+
+try:
+    import anndata
+    import numpy as np
+    import scipy.sparse as sp
+    from scipy.stats import mannwhitneyu, wasserstein_distance
+    from sklearn.metrics import average_precision_score, roc_auc_score
+except ImportError as problem:
+    print(f"skipped: {problem}")
+    sys.exit(77)
+import checks
+from checks import check
+
+data = checks.real_data("perturbseq.h5ad")
+folder = tempfile.TemporaryDirectory(prefix="tess_network_cells_")
+os.chdir(folder.name)
+random = np.random.default_rng(11)
+RANKS = (1, 2, 3, 5)
+
+
+def run(*line, ranks=1):
+    done = checks.run("network", *line, ranks=ranks)
+    assert done.returncode == 0, f"{line}: {done.stderr}"
+    return done
+
+
+def refuse(line, code, words, ranks=1):
+    done = checks.run("network", *line, ranks=ranks)
+    check(done.returncode == code and words in done.stderr, f"{line}: {done.returncode} {done.stderr}")
+
+
+def table(path):
+    with open(path) as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def judge(control, sample):
+    """Distance, change of the mean and p; of what is measured; None if that are fewer than 3 cells."""
+    control, sample = control[~np.isnan(control)].astype(float), sample[~np.isnan(sample)].astype(float)
+    if min(len(control), len(sample)) < 3:
+        return None
+    with np.errstate(all="ignore"):
+        p = mannwhitneyu(control, sample, alternative="two-sided", method="asymptotic").pvalue
+    return wasserstein_distance(control, sample), sample.mean() - control.mean(), 1.0 if np.isnan(p) else p
+
+
+def judge_all(X, names, gene):
+    """gene[i]: what was perturbed in cell i, "" the control, None: it does not count."""
+    at = {g: [i for i, x in enumerate(gene) if x == g] for g in sorted({g for g in gene if g is not None})}
+    found = {}
+    for g, rows in at.items():
+        for k, name in enumerate(names):
+            if g and g != name and len(rows) >= 3:
+                found[g, name] = judge(X[at[""], k], X[rows, k])
+    return {pair: value for pair, value in found.items() if value is not None}, {g: len(rows) for g, rows in at.items()}
+
+
+def compare_edges(what, rows, expected, sizes, tolerance=1e-9):
+    got = {(r["regulator"], r["target"]): r for r in rows}
+    check(len(got) == len(rows) and set(got) == set(expected), f"{what}: other pairs: {len(rows)} and {len(expected)}, {set(got) ^ set(expected)}")
+    for pair in set(got) & set(expected):
+        r, (distance, change, p) = got[pair], expected[pair]
+        far = max(abs(float(r["score"]) - distance), abs(float(r["change"]) - change), abs(float(r["p"]) - p))
+        check(far < tolerance, f"{what}: {pair} is {r}, not {expected[pair]}")
+        check(r["sign"] == ("+" if float(r["change"]) < 0 else "-" if float(r["change"]) > 0 else "0") and int(r["cells"]) == sizes[pair[0]],
+              f"{what}: sign or cells of {pair}: {r}")
+    scores = [float(r["score"]) for r in rows]
+    check(scores == sorted(scores, reverse=True), f"{what}: not in the order of the scores")
+
+
+def infer(path, *options, ranks=1):
+    done = run("infer", path, "-m", "wasserstein", "-o", f"edges{ranks}.tsv", "--force", *options, ranks=ranks)
+    return open(f"edges{ranks}.tsv").read(), done.stderr
+
+
+def write_cells(path, X, names, labels, contexts, extra=None, sparse=None):
+    obs = {"guide": labels, "line": contexts, **(extra or {})}
+    file = anndata.AnnData(X=sparse(X) if sparse else X, obs={k: np.array(v, dtype=object) for k, v in obs.items()})
+    file.obs_names, file.var_names = [f"cell{i}" for i in range(len(X))], names
+    file.write_h5ad(path)
+
+
+def general():
+    """Prefixes, guides, combinations, cells without a label, other lines, genes with two cells, ties, missing and negative values."""
+    names = [f"G{k}" for k in range(9, 0, -1)]
+    labels = ["CRISPRi_G1"] * 9 + ["G2"] * 8 + ["guide:G2"] * 3 + ["OUT"] * 5 + ["G3"] * 2 + ["G1+G2"] * 4 + [""] * 2 + ["NT"] * 30 + ["G4"] * 3
+    gene = {"CRISPRi_G1": "G1", "G2": "G2", "guide:G2": "G2", "OUT": "OUT", "NT": "", "G4": "G4"}
+    order = random.permutation(len(labels))
+    labels = [labels[i] for i in order]
+    lines = ["a" if i % 7 else "b" for i in range(len(labels))]
+    X = np.round(random.normal(0, 1, (len(labels), len(names))) + np.array([x in ("G2", "OUT") for x in labels])[:, None], 1).astype(np.float32)
+    X[random.random(X.shape) < 0.5] = 0
+    X[:, 2] = 1  # constant
+    options = ["--perturbation", "guide", "--context-column", "line", "--control", "NT", "-c", "a"]
+    keep = [gene.get(l) if c == "a" else None for l, c in zip(labels, lines)]
+    missing = X.copy()
+    missing[[i for i, l in enumerate(labels) if l == "G4"], 4] = np.nan
+    missing[5:20, 0] = np.nan
+    for name, values, sparse in (("dense", missing, None), ("csr", X, sp.csr_matrix), ("csc", X, sp.csc_matrix)):
+        write_cells(f"{name}.h5ad", values, names, labels, lines, sparse=sparse)
+        expected, sizes = judge_all(values, names, keep)
+        text, said = infer(f"{name}.h5ad", *options)
+        compare_edges(name, table("edges1.tsv"), expected, sizes)
+        for ranks in RANKS[1:]:
+            few = ["--memory", "0.000001"] if ranks != 5 else []
+            check(infer(f"{name}.h5ad", *options, *few, ranks=ranks)[0] == text, f"{name}: other bytes on {ranks} ranks")
+        few = infer(f"{name}.h5ad", *options, "--memory", "0.000001")
+        check(few[0] == text and "times" in few[1], f"{name}: other bytes, or one pass, with little memory: {few[1]}")
+        inside = [l for l, c in zip(labels, lines) if c == "a"]
+        for words in (f"{lines.count('b')} cells of other contexts", f"{inside.count('G1+G2')} cells of combinations",
+                      f"{inside.count('')} cells without a perturbation", f"{inside.count('G3')} cells of 1 genes"):
+            check(words in said, f"{name}: not said: {words}: {said}")
+    best = infer("csr.h5ad", *options, "--edges", "5", ranks=2)[0].splitlines()
+    check(best == infer("csr.h5ad", *options)[0].splitlines()[:6], "--edges 5 are not the best 5")
+    counts = np.abs(X).round(0)
+    write_cells("counts.h5ad", counts, names, labels, lines, sparse=sp.csr_matrix)
+    total = counts.sum(1, keepdims=True, dtype=float)
+    expected, sizes = judge_all(np.log1p(counts * np.where(total > 0, 100 / np.maximum(total, 1), 1)).astype(np.float32), names, keep)
+    infer("counts.h5ad", *options, "--normalize-total", "100", "--log1p")
+    compare_edges("normalised", table("edges1.tsv"), expected, sizes, 1e-6)
+    bad = X.copy()
+    bad[lines.index("a"), 1] = np.inf
+    write_cells("infinite.h5ad", bad, names, labels, lines)
+    write_cells("none.h5ad", X, names, ["G1"] * len(labels), lines)
+    write_cells("few.h5ad", X[:6], names, ["G1", "G1", "G2", "NT", "NT", "NT"], ["a"] * 6)
+    wasserstein = ["-m", "wasserstein", "-o", "x.tsv"]
+    refuse(["infer", "infinite.h5ad", *wasserstein, *options], 65, "is infinite", 3)
+    refuse(["infer", "none.h5ad", *wasserstein, *options], 65, "0 control cells", 2)
+    refuse(["infer", "few.h5ad", *wasserstein, *options], 65, "no gene was perturbed alone in at least 3")
+    refuse(["infer", "csr.h5ad", *wasserstein, *options, "--log1p"], 65, "has no log1p", 2)
+    refuse(["infer", "csr.h5ad", *wasserstein, *options[:-1], "c"], 65, "no context 'c' in column 'line'; there are: ", 2)
+    refuse(["infer", "csr.h5ad", *wasserstein, *options[:-2]], 65, "2 contexts: name one of them with --context: ", 2)
+    refuse(["infer", "csr.h5ad", *wasserstein], 65, "no metadata column perturbation", 3)
+    refuse(["infer", "csr.h5ad", *wasserstein, *options, "--cutoff", "1"], 2, "--cutoff does not belong to network infer --method wasserstein")
+    refuse(["infer", "csr.h5ad", "-c", "a", "-o", "x.tsv", "--keep", "@half=1"], 2, "--keep does not belong to network infer")
+    refuse(["infer", "missing.h5ad", *wasserstein], 65, "missing.h5ad", 2)
+    refuse(["infer", "csr.h5ad", "-m", "wasserstein"], 2, "needs -o")
+    check(not os.path.exists("x.tsv"), "a refused call wrote a table")
+
+
+def connected(edges, genes, length):
+    """Pairs with a path of at most `length` edges, by products of matrices."""
+    names = sorted({g for edge in edges for g in edge} | set(genes))
+    A = np.zeros((len(names), len(names)), dtype=int)
+    for a, b in edges:
+        A[names.index(a), names.index(b)] = 1
+    power, all_of = np.eye(len(names), dtype=int), np.zeros_like(A)
+    for _ in range(length):
+        power = ((power @ A) > 0).astype(int)
+        all_of |= power
+    return {(names[i], names[j]) for i, j in zip(*np.nonzero(all_of)) if i != j}
+
+
+def evaluate(list_, *options, ranks=1):
+    run("evaluate", list_, "--cells", "cells.h5ad", "--json", f"scores{ranks}.json", "-o", f"pairs{ranks}.tsv", "--force", *options, ranks=ranks)
+    return json.load(open(f"scores{ranks}.json")), table(f"pairs{ranks}.tsv")
+
+
+def check_network(what, score, edges, omitted, expected):
+    """One network's scores against the pairs that it is made of."""
+    near = lambda a, b: (a is None and np.isnan(b)) or (a is not None and abs(a - b) < 1e-9)
+    values = np.array([expected[pair] for pair in edges])
+    check(near(score["distance"], values[:, 0].mean()) and near(score["changed"], (values[:, 2] < 0.05).mean()), f"{what}: {score}")
+    check(near(score["distance_error"], values[:, 0].std(ddof=1) / len(edges) ** 0.5), f"{what}: error {score}")
+    values = np.array([expected[pair] for pair in omitted]).reshape(-1, 3)
+    rate = (values[:, 2] < 0.05).mean() if len(omitted) else np.nan
+    check(score["omitted_pairs"] == len(omitted) and near(score["false_omission_rate"], rate), f"{what}: omitted {len(omitted)} {rate} {score}")
+
+
+def check_evaluation(what, got, pairs, ranked, expected, length, wanted):
+    """Everything that an evaluation says, against SciPy's distances (expected) and the ranked edges that count."""
+    genes = {a for a, _ in expected}
+    lists = {"network": ranked, "random": [(r["regulator"], r["target"]) for r in pairs if r["network"] == "random" and not r["omitted_by"]]}
+    check(len(set(lists["random"])) == len(ranked) and set(lists["random"]) <= set(expected), f"{what}: the random network")
+    for r in pairs:
+        found = expected[r["regulator"], r["target"]]
+        check(abs(float(r["distance"]) - found[0]) < 1e-9 and abs(float(r["p"]) - found[2]) < 1e-9, f"{what}: {r}, not {found}")
+    for network in got["networks"]:
+        k = network["edges"]
+        for kind, edges in lists.items():
+            if k > len(ranked):
+                check(network[kind]["distance"] is None and "fewer" in network["reason"], f"{what}: {k} edges: {network}")
+                continue
+            free = set(expected) - connected(edges[:k], genes, length)
+            omitted = [(r["regulator"], r["target"]) for r in pairs
+                       if r["omitted_by"] == str(k) and r["network"] == ("list" if kind == "network" else kind)]
+            check(set(omitted) <= free and len(set(omitted)) == len(omitted) == min(wanted, len(free)), f"{what}, {kind}, {k}: pairs that are connected")
+            check(network[kind]["pairs_without_path"] == len(free), f"{what}, {kind}, {k}: {network[kind]}, not {len(free)}")
+            check_network(f"{what}, {kind}, {k}", network[kind], edges[:k], omitted, expected)
+
+
+def square():
+    """A simulated experiment: every gene knocked out in some cells, its network known."""
+    done = checks.run("simulate", "-o", "cells.h5ad", "--network", "--gold", "gold.tsv", "--readouts", 24, "--contexts", 1, "--cells", 24,
+                      "--controls", 6, "--seed", 3, "--depth", 4000)
+    assert done.returncode == 0, done.stderr
+    file = anndata.read_h5ad("cells.h5ad")
+    X, names = np.asarray(file.X.todense()), list(file.var_names)
+    gene = [("" if p == "control" else p) for p in file.obs["perturbation"].astype(str)]
+    halves = {}
+    for half in (1, 2):
+        infer("cells.h5ad", "--keep", f"@half={half}")
+        halves[half] = table("edges1.tsv")
+    cells = [{r["regulator"]: int(r["cells"]) for r in halves[half]} for half in (1, 2)]
+    check(all(cells[0][g] + cells[1][g] == gene.count(g) for g in cells[0]), "the halves share cells, or lack some")
+    check(0.4 < sum(cells[0].values()) / (len(gene) - gene.count("")) < 0.6, f"halves: {cells}")
+    infer("cells.h5ad", "--drop", "@half=2")
+    check(table("edges1.tsv") == halves[1], "--drop @half=2 is not --keep @half=1")
+    expected, _ = judge_all(X, names, gene)
+    ranked = [(r["regulator"], r["target"]) for r in halves[1]]
+    lines = ["regulator\ttarget\tscore\n"] + [f"{a}\t{b}\t{1000 - i // 3}\n" for i, (a, b) in enumerate(ranked[:200])]
+    lines += ["G01\tG01\t5\n", "G01\tMARS\t5\n", "MARS\tG02\t5\n", "VENUS\tG02\t5\n"]
+    open("list.tsv", "w").writelines(lines)
+    for length, wanted in ((1, 100), (2, 500), (3, 10000)):
+        options = ["--path-length", length, "--pairs", wanted, "--at", "5,60,1000"]
+        got, pairs = evaluate("list.tsv", *options)
+        check_evaluation(f"paths of {length}", got, pairs, ranked[:200], expected, length, wanted)
+        check(got["counts"]["edges"] == 200 and got["counts"]["self"] == 1 and got["counts"]["unperturbed"] == 2 and got["counts"]["unread"] == 1,
+              f"counts: {got['counts']}")
+        for ranks in RANKS[1:]:
+            evaluate("list.tsv", *options, "--memory", "0.00001", ranks=ranks)
+            check(all(open(f"{n}{ranks}.{e}").read() == open(f"{n}1.{e}").read() for n, e in (("scores", "json"), ("pairs", "tsv"))),
+                  f"other bytes on {ranks} ranks")
+    check(evaluate("list.tsv", "--seed", 2)[1] != evaluate("list.tsv", "--seed", 3)[1], "--seed draws nothing else")
+    run("infer", "cells.h5ad", "-m", "wasserstein", "-o", "complete.tsv")
+    got, pairs = evaluate("complete.tsv", "--at", "100000")
+    last = got["networks"][-1]["network"]
+    check(last["pairs_without_path"] == 0 and last["false_omission_rate"] is None and last["omitted_pairs"] == 0, f"a complete network: {last}")
+    fair = [evaluate("list.tsv", "--at", 1, "--pairs", 1, "--seed", s)[1] for s in range(40)]
+    drawn = {(r["regulator"], r["target"]) for pairs in fair for r in pairs if r["omitted_by"] == "1"}
+    check(len(drawn) > 60, f"of 80 drawn pairs {len(drawn)} are distinct")  # of 551: 74 expected
+    known()
+    refused()
+
+
+def known():
+    """Beside the network that the cells are from: its column of weights is no label."""
+    gold = {(r["regulator"], r["target"]) for r in table("gold.tsv")}
+    run("evaluate", "complete.tsv", "--gold", "gold.tsv", "--json", "gold.json")
+    scores = json.load(open("gold.json"))
+    rows = table("complete.tsv")
+    regulators, named = {a for a, _ in gold}, {g for edge in gold for g in edge}
+    rows = [r for r in rows if r["regulator"] in regulators and r["target"] in named]
+    truth, score = [(r["regulator"], r["target"]) in gold for r in rows], [float(r["score"]) for r in rows]
+    check(abs(scores["auroc"] - roc_auc_score(truth, score)) < 1e-9 and abs(scores["aupr"] - average_precision_score(truth, score)) < 1e-9,
+          f"against scikit-learn: {scores}")
+
+
+def refused():
+    cells = ["--cells", "cells.h5ad"]
+    open("twice.tsv", "w").write("G01\tG02\t1\nG01\tG02\t2\n")
+    open("foreign.tsv", "w").write("A\tB\t1\n")
+    refuse(["evaluate", "twice.tsv", *cells], 65, "twice.tsv:2: 'G01' to 'G02' is there already", 2)
+    refuse(["evaluate", "foreign.tsv", *cells], 65, "names of one kind", 3)
+    refuse(["evaluate", "nowhere.tsv", *cells], 65, "nowhere.tsv", 2)
+    refuse(["evaluate", "list.tsv", "--cells", "nowhere.h5ad"], 65, "nowhere.h5ad", 2)
+    refuse(["evaluate", "list.tsv", *cells, "--gold", "gold.tsv"], 2, "--gold does not belong to network evaluate --cells")
+    refuse(["evaluate", "list.tsv", "--gold", "gold.tsv", "--path-length", "2"], 2, "--path-length does not belong")
+    refuse(["evaluate", "list.tsv", *cells, "--path-length", "0"], 2, "path-length")
+    refuse(["evaluate", "list.tsv", *cells, "--keep", "@half=3"], 65, "context", 2)
+    refuse(["evaluate", "list.tsv", *cells, "-o", "pairs1.tsv"], 73, "--force", 2)
+
+
+def real():
+    """Perturb-seq of four lines: distances against SciPy, and edges that other cells confirm."""
+    path = data / "perturbseq.h5ad"
+    options = ["--context-column", "cell_type", "-c", "k562"]
+    file = anndata.read_h5ad(path)
+    file = file[file.obs["cell_type"] == "k562"]
+    X, names = np.asarray(file.X.todense()).astype(np.float32), list(file.var_names)
+    gene = [None if "+" in p else "" if p == "control" else p for p in file.obs["perturbation"].astype(str)]
+    expected, sizes = judge_all(X, names, gene)
+    texts = {infer(path, *options, ranks=ranks)[0] for ranks in RANKS}
+    check(len(texts) == 1, "other bytes on other ranks")
+    compare_edges("real", table("edges1.tsv"), expected, sizes)
+    infer(path, *options, "--keep", "@half=1")
+    run("evaluate", "edges1.tsv", "--cells", path, *options, "--keep", "@half=2", "--at", "100", "--json", "real.json")
+    best = json.load(open("real.json"))["networks"][0]
+    check(best["network"]["distance"] > 10 * best["random"]["distance"], f"the best 100 edges: {best}")
+
+
+if data:
+    real()
+else:
+    general()
+    square()
+checks.finish()
