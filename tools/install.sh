@@ -6,7 +6,7 @@
 set -u
 
 usage() { sed -n '2,6s/^# //p' "$0"; }
-tests=0 extra="" judges="numpy scipy h5py anndata sklearn torch" layout=clang-format-14 mpi=openmpi
+tests=0 extra="" judges="numpy scipy h5py anndata sklearn matplotlib torch" layout="clang-format-14 chromium" mpi=openmpi
 for option in "$@"; do
     case $option in
     --tests) tests=1 ;;
@@ -65,6 +65,7 @@ has() {
     slurm-wlm) command -v slurmctld && command -v slurmd ;;
     munge) command -v munged ;;
     iproute2) command -v ip ;;
+    chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
     debootstrap | git) command -v "$1" ;;
     python3-*) python "${1#python3-}" ;;
     esac >/dev/null 2>&1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The main job from end to end: install what is missing, build, then import, split, train, evaluate and
-# impute, on the files given or on a simulated screen of single cells.
+# The main job from end to end: install what is missing, build, then import, split, train, evaluate,
+# impute and report, on the files given or on a simulated screen of single cells.
 # usage: tools/quickstart.sh [--output DIR] [FILE…] [-- OPTION… for 'tessera import']
 #   --output DIR   a new directory for everything (default: quickstart-DATE-TIME, here)
 # A column 'split' of the files is used; without one, random pairs of perturbation and context are held out.
@@ -61,6 +61,9 @@ step mpirun -n $ranks "$tessera" evaluate "$run" --json "$output/scores.json" >"
 say "Every experiment that nobody ran"
 step mpirun -n $ranks "$tessera" impute "$run" -o "$output/imputed.h5ad" --force
 
+say "Pictures"
+step mpirun -n $ranks "$tessera" report "$run" -o "$output/report.html"
+
 say "Done"
 cat "$output/scores.txt"
 cat <<END
@@ -70,4 +73,6 @@ Everything lies in $output:
   run/           checkpoints, log.jsonl, used.yaml (all settings)
   scores.txt     the table above; scores.json has everything
   imputed.h5ad   every perturbation x readout of every context (anndata.read_h5ad opens it)
+
+To look at, in any browser: $output/report.html
 END

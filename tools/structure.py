@@ -41,7 +41,8 @@ FOLDERS = {
     "options": ["blend", "writer"],
     "cli_data": ["options", "import", "inspect", "simulate", "cells"],
     "discover": ["linalg", "blend", "writer"],
-    "cli": ["cli_data", "run", "evaluate", "forecast", "query", "export", "screen", "discover"],
+    "report": ["evaluate", "inspect", "networks", "discover", "screen"],
+    "cli": ["cli_data", "run", "evaluate", "forecast", "query", "export", "screen", "discover", "report"],
 }
 # They know no other ranks.
 ALONE = {"base", "products", "kernel", "metrics"}

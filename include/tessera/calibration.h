@@ -38,6 +38,12 @@ double tess_calibration_apply(const struct tess_calibration *calibration, double
 struct tess_coverage tess_calibration_coverage(const struct tess_calibration *calibration,
                                                int64_t n, const double *error,
                                                const double *deviation);
+/* share[k]: of the values within the interval that is to hold (k + 1) / 20 of them; NaN: of no
+ * values. calibration: as above. */
+#define TESS_LEVELS 19
+void tess_calibration_curve(const struct tess_calibration *calibration, int64_t n,
+                            const double *error, const double *deviation,
+                            double share[TESS_LEVELS]);
 /* Spearman's, of the deviations with |error|; NaN: of fewer than three, or of constants. */
 double tess_calibration_rank(int64_t n, const double *error, const double *deviation);
 

@@ -30,6 +30,7 @@ struct tess_evaluate_options {
     struct tess_strings control; /* further names of the control in that file; own of the caller */
     enum tess_blend_choice blend; /* is the model blended with a baseline? */
     double memory; /* bytes that a rank may have; 0: as much as suits */
+    int keep_values; /* the spread has values of a single model, too, and what was measured */
 };
 
 enum { TESS_METHODS = 1 + TESS_BASELINES }; /* the model, if there is one, stands first */
@@ -45,10 +46,17 @@ struct tess_group { /* all experiments, or a context's; rank 0 */
     uint8_t above[TESS_DISCRIMINATION]; /* which */
 };
 
+/* A measured value and what was said of it. */
+struct tess_scored_value {
+    double measured, error; /* error: measured less predicted */
+    int64_t context, readout; /* numbers of the store */
+};
+
 /* How good the deviation of an ensemble's members is. Rank 0. */
 struct tess_spread {
     int64_t n_experiments, n; /* values of these experiments */
-    double *error, *deviation; /* (n) own */
+    double *error, *deviation; /* (n) NULL: there is no ensemble; own */
+    struct tess_scored_value *value; /* (n) NULL unless options.keep_values; own */
     const char *uncalibrated; /* why there is no calibration; NULL: there is one */
     struct tess_calibration calibration;
     double rank_correlation;
@@ -84,7 +92,7 @@ struct tess_evaluation {
     struct tess_strings unscored; /* "A+B in c": what the model says nothing about; own */
     int64_t *n_unscored; /* (contexts) how many those are; own */
 
-    struct tess_spread spread; /* n 0: there is no ensemble; own */
+    struct tess_spread spread; /* without `deviation`: there is no ensemble; own */
 
     int n_methods; /* has_model + TESS_BASELINES */
     int64_t n_groups;

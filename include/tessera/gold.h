@@ -10,6 +10,13 @@ struct tess_error;
 
 #define TESS_GOLD_DEPTHS 16
 
+/* Precision at each share of the true pairs that is found, of at most some 400 shares. */
+struct tess_gold_curve {
+    int64_t n;
+    size_t room;
+    double *point; /* (n, 2) recall, precision; own */
+};
+
 struct tess_gold {
     const char *edges, *path; /* the list, the standard; borrowed */
     int n_depths;
@@ -21,12 +28,14 @@ struct tess_gold {
     int64_t n_self; /* of both: genes with themselves */
     double auroc, aupr; /* aupr: average precision */
     double precision[TESS_GOLD_DEPTHS]; /* NaN: there are not so many pairs */
+    struct tess_gold_curve *curve; /* is filled if there is one; borrowed */
 };
 
 /* Scores the list. Pairs that it lacks come after all others, together; pairs of equal score are
  * taken together, whatever their order. TESS_EDATA naming file and line. Local. */
 int tess_gold_score(struct tess_gold *gold, struct tess_error *error);
 void tess_gold_print(const struct tess_gold *gold, FILE *out); /* local */
+void tess_gold_curve_release(struct tess_gold_curve *curve); /* local */
 json_t *tess_gold_json(const struct tess_gold *gold); /* own of the caller; local */
 
 #endif

@@ -33,7 +33,8 @@ struct tess_error;
 struct tess_screen {
     int n_models; /* more than one: an ensemble, with standard deviations */
     char *const *model; /* run directories or checkpoints. Borrowed */
-    const char *output; /* as sheet.h has it, or *.h5ad. Borrowed */
+    const char *output; /* as sheet.h has it, or *.h5ad; or NULL: `text`. Borrowed */
+    char **text; /* the table in memory, rank 0's; own of the caller (free). Borrowed */
     const char *store; /* or NULL: the one that the model was trained on. Borrowed */
     struct tess_strings readout; /* with weight 1; empty: the signature says. Own */
     const char *signature; /* a file of readouts and weights, or NULL. Borrowed */

@@ -17,7 +17,8 @@ struct tess_error;
 #define TESS_SHEET_PIPE "-" /* standard output */
 
 struct tess_sheet {
-    const char *path; /* NULL: standard output; borrowed */
+    const char *path; /* NULL: standard output, or memory; borrowed */
+    int memory; /* is it made in memory? */
     FILE *out;
     char between;
     int begun; /* has the line a field? */
@@ -33,6 +34,9 @@ int tess_sheet_check_new(const char *path, int force, struct tess_error *error);
  * replaced, or cannot be written. */
 int tess_sheet_open(struct tess_sheet *sheet, const char *path, int force,
                     struct tess_error *error);
+/* In memory: its text is at *text, own of the caller (free), once it is finished. */
+int tess_sheet_open_memory(struct tess_sheet *sheet, char **text, size_t *n,
+                           struct tess_error *error);
 /* A field of the line: a text; a number that reads back as the same double (`single`: float), empty
  * if it is NaN. */
 void tess_sheet_text(struct tess_sheet *sheet, const char *text);

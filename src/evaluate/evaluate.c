@@ -127,5 +127,6 @@ void tess_evaluate_release(struct tess_evaluation *evaluation)
     tess_free(evaluation->group);
     tess_free(evaluation->spread.error);
     tess_free(evaluation->spread.deviation);
+    tess_free(evaluation->spread.value);
     *evaluation = (struct tess_evaluation){0};
 }

@@ -213,7 +213,7 @@ static json_t *deviation_json(const struct tess_spread *spread)
 {
     json_t *object, *calibrated = NULL;
 
-    if (spread->n == 0)
+    if (!spread->deviation)
         return NULL;
     if (!spread->uncalibrated)
         calibrated =

@@ -63,9 +63,11 @@ static struct memory measure(const struct tess_evaluation *evaluation)
         memory.scoring += tess_model_working_bytes(evaluation->model, TESS_MODEL_ROWS);
         memory.rows = tess_model_rows_bytes(evaluation->model);
     }
-    if (evaluation->model && !evaluation->predicted && evaluation->model->n_members > 1)
+    if (evaluation->model && !evaluation->predicted &&
+        (evaluation->model->n_members > 1 || evaluation->options.keep_values))
         memory.scoring +=
-            40 * SPREAD_ROWS * width + 48 * fmin(SPREAD_VALUES, (double)evaluation->n * width);
+            72 * SPREAD_ROWS * width + (evaluation->options.keep_values ? 144 : 80) *
+                                           fmin(SPREAD_VALUES, (double)evaluation->n * width);
     memory.kept = 2 * fmin((double)TESS_PROFILES_BYTES, tess_profiles_bytes(&evaluation->profiles));
     memory.experiment = width * (8.0 * evaluation->n_methods + 24 * members) +
                         (n_ranks > 1 ? n_ranks + 1 : 1) * /* rank 0 has those of all, too */

@@ -193,7 +193,7 @@ static void print_spread(const struct tess_evaluation *evaluation, FILE *out)
     const struct tess_spread *spread = &evaluation->spread;
     const struct tess_coverage *raw = &spread->raw, *calibrated = &spread->calibrated;
 
-    if (spread->n == 0)
+    if (!spread->deviation)
         return;
     fprintf(out, "\n%-36s %13s %13s\n", "deviation of the members", "within 68 %", "within 95 %");
     fprintf(out, "%-36s %11.1f %% %11.1f %%\n", "as it is", 100 * raw->share[0],

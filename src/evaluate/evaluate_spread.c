@@ -19,7 +19,8 @@
 #define MOST_VALUES (1 << 20) /* about: enough for shares and correlations of three digits */
 
 struct pair {
-    double error, deviation;
+    struct tess_scored_value value;
+    double deviation;
 };
 
 static int64_t context_of(const struct tess_evaluation *evaluation, int64_t i)
@@ -60,13 +61,17 @@ static int take(struct tess_evaluation *evaluation, const int64_t *range, struct
     int64_t width = tess_profiles_width(profiles, context_of(evaluation, begin));
     float *measured = TESS_NEW(float, rows *width);
     double *value = TESS_NEW(double, rows *width), *deviation = TESS_NEW(double, rows *width);
+    int64_t context = context_of(evaluation, begin);
+    const int64_t *readout = profiles->readout + profiles->readout_first[context];
 
     *pair = TESS_NEW(struct pair, rows * width);
     if (tess_profiles_read(profiles, rows, evaluation->unit + begin, measured, error) == TESS_OK &&
         tess_evaluate_predict(evaluation, begin, range[1], value, deviation, error) == TESS_OK)
         for (int64_t i = 0; i < rows * width; i++)
             if (!isnan(measured[i]) && !isnan(value[i]))
-                (*pair)[(*n)++] = (struct pair){(double)measured[i] - value[i], deviation[i]};
+                (*pair)[(*n)++] = (struct pair){
+                    {measured[i], (double)measured[i] - value[i], context, readout[i % width]},
+                    deviation[i]};
     tess_free(measured);
     tess_free(value);
     tess_free(deviation);
@@ -75,7 +80,7 @@ static int take(struct tess_evaluation *evaluation, const int64_t *range, struct
 
 /* A round's pairs to the end of what rank 0 has. Collective. */
 static void add_round(struct tess_evaluation *evaluation, const struct pair *mine, int64_t n_mine,
-                      size_t room[2])
+                      size_t room[3])
 {
     struct tess_spread *spread = &evaluation->spread;
     struct pair *all;
@@ -86,11 +91,18 @@ static void add_round(struct tess_evaluation *evaluation, const struct pair *min
     tess_gather(evaluation->comm, mine, n_mine, sizeof *mine, all);
     spread->error =
         tess_grow(spread->error, &room[0], (size_t)(spread->n + n), sizeof *spread->error);
-    spread->deviation =
-        tess_grow(spread->deviation, &room[1], (size_t)(spread->n + n), sizeof *spread->deviation);
+    if (evaluation->model->n_members > 1)
+        spread->deviation = tess_grow(spread->deviation, &room[1], (size_t)(spread->n + n),
+                                      sizeof *spread->deviation);
+    if (evaluation->options.keep_values)
+        spread->value =
+            tess_grow(spread->value, &room[2], (size_t)(spread->n + n), sizeof *spread->value);
     for (int64_t i = 0; i < n; i++) {
-        spread->error[spread->n + i] = all[i].error;
-        spread->deviation[spread->n + i] = all[i].deviation;
+        spread->error[spread->n + i] = all[i].value.error;
+        if (spread->deviation)
+            spread->deviation[spread->n + i] = all[i].deviation;
+        if (spread->value)
+            spread->value[spread->n + i] = all[i].value;
     }
     spread->n += n;
     tess_free(all);
@@ -99,10 +111,11 @@ static void add_round(struct tess_evaluation *evaluation, const struct pair *min
 int tess_evaluate_spread(struct tess_evaluation *evaluation, struct tess_error *error)
 {
     int64_t n_chunks, *range;
-    size_t room[2] = {0, 0};
+    size_t room[3] = {0, 0, 0};
     int rank, n_ranks;
 
-    if (!evaluation->has_model || evaluation->predicted || evaluation->model->n_members < 2)
+    if (!evaluation->has_model || evaluation->predicted ||
+        (evaluation->model->n_members < 2 && !evaluation->options.keep_values))
         return TESS_OK;
     MPI_Comm_rank(evaluation->comm, &rank);
     MPI_Comm_size(evaluation->comm, &n_ranks);

@@ -122,6 +122,23 @@ struct tess_coverage tess_calibration_coverage(const struct tess_calibration *ca
     return coverage;
 }
 
+void tess_calibration_curve(const struct tess_calibration *calibration, int64_t n,
+                            const double *error, const double *deviation, double share[TESS_LEVELS])
+{
+    double within[TESS_LEVELS] = {0};
+
+    for (int64_t i = 0; i < n; i++) {
+        double of = calibration ? tess_calibration_apply(calibration, deviation[i]) : deviation[i];
+        /* The interval that ends at this error should hold so much. */
+        double level = error[i] == 0 ? 0 : erf(fabs(error[i]) / of / sqrt(2));
+
+        for (int k = 0; k < TESS_LEVELS; k++)
+            within[k] += level <= (k + 1) / (TESS_LEVELS + 1.0);
+    }
+    for (int k = 0; k < TESS_LEVELS; k++)
+        share[k] = n > 0 ? within[k] / (double)n : NAN;
+}
+
 double tess_calibration_rank(int64_t n, const double *error, const double *deviation)
 {
     double *rank[2] = {TESS_NEW(double, n), TESS_NEW(double, n)}, *size = TESS_NEW(double, n), r;

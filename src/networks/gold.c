@@ -174,6 +174,24 @@ static void add_group(struct tess_gold *gold, const int64_t before[2], int64_t h
     }
 }
 
+/* Steps of recall below 1/400 are left out, but not the last one. */
+static void add_point(const struct tess_gold *gold, int64_t hits, int64_t n)
+{
+    struct tess_gold_curve *curve = gold->curve;
+    double recall = (double)hits / (double)gold->n_true, last;
+
+    if (!curve)
+        return;
+    last = curve->n > 0 ? curve->point[2 * curve->n - 2] : 0;
+    if (curve->n > 0 && recall - last < 1.0 / 400 && (hits < gold->n_true || recall <= last))
+        return;
+    curve->point =
+        tess_grow(curve->point, &curve->room, (size_t)curve->n + 1, 2 * sizeof *curve->point);
+    curve->point[2 * curve->n] = recall;
+    curve->point[2 * curve->n + 1] = (double)hits / (double)n;
+    curve->n++;
+}
+
 static void score_pairs(struct tess_gold *gold, const struct pair *pair)
 {
     int64_t before[2] = {0, 0}; /* hits, pairs */
@@ -188,6 +206,7 @@ static void score_pairs(struct tess_gold *gold, const struct pair *pair)
         add_group(gold, before, hits, end - i);
         before[0] += hits;
         before[1] = end;
+        add_point(gold, before[0], end);
     }
 }
 
@@ -231,4 +250,10 @@ int tess_gold_score(struct tess_gold *gold, struct tess_error *error)
     tess_free(work.regulates);
     tess_free(work.pair);
     return error->code;
+}
+
+void tess_gold_curve_release(struct tess_gold_curve *curve)
+{
+    tess_free(curve->point);
+    *curve = (struct tess_gold_curve){.n = 0};
 }

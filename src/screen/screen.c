@@ -23,7 +23,7 @@ int tess_screen_check(const struct tess_screen *screen, struct tess_error *error
     if (tess_screening_is_file(screen) && screen->next > 0)
         return tess_error_set(error, TESS_EUSAGE,
                               "--next lists experiments: give -o the ending .tsv, .txt or .csv");
-    if (!tess_screening_is_file(screen) &&
+    if (!screen->text && !tess_screening_is_file(screen) &&
         tess_sheet_check(screen->output, "screens", error) != TESS_OK)
         return error->code;
     if ((screen->signature != NULL) == (screen->readout.n > 0))
@@ -57,7 +57,7 @@ static int choose(struct screening *work, struct tess_error *error)
         choose_perturbations(work, error) == TESS_OK &&
         tess_screening_keep_type(work, error) == TESS_OK)
         tess_select(&context, &work->screen->context, &work->context, error);
-    if (error->code == TESS_OK)
+    if (error->code == TESS_OK && !work->screen->text)
         tess_sheet_check_new(work->screen->output, work->screen->force, error);
     return error->code;
 }

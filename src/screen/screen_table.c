@@ -130,10 +130,16 @@ static void write_ranked(struct tess_sheet *sheet, const struct screening *work)
 
 int tess_screening_write(const struct screening *work, struct tess_error *error)
 {
+    const struct tess_screen *screen = work->screen;
     struct tess_sheet sheet = {0};
+    size_t n;
 
-    if (tess_sheet_open(&sheet, work->screen->output, work->screen->force, error) == TESS_OK) {
-        if (work->screen->next > 0)
+    if (screen->text)
+        tess_sheet_open_memory(&sheet, screen->text, &n, error);
+    else
+        tess_sheet_open(&sheet, screen->output, screen->force, error);
+    if (error->code == TESS_OK) {
+        if (screen->next > 0)
             tess_screening_write_next(work, &sheet);
         else
             write_ranked(&sheet, work);

@@ -61,6 +61,15 @@ int tess_sheet_open(struct tess_sheet *sheet, const char *path, int force, struc
     return sheet->out ? TESS_OK : fail(sheet, error);
 }
 
+int tess_sheet_open_memory(struct tess_sheet *sheet, char **text, size_t *n,
+                           struct tess_error *error)
+{
+    *sheet = (struct tess_sheet){.out = open_memstream(text, n), .between = '\t', .memory = 1};
+    return sheet->out
+               ? TESS_OK
+               : tess_error_set(error, TESS_EOS, "no memory for a table: %s", strerror(errno));
+}
+
 static void begin_field(struct tess_sheet *sheet)
 {
     if (sheet->begun)
@@ -125,7 +134,7 @@ int tess_sheet_finish(struct tess_sheet *sheet, struct tess_error *error)
 
     if (tess_fail_here(error, "the end of a table"))
         return error->code;
-    failed |= sheet->path ? fclose(sheet->out) : fflush(sheet->out);
+    failed |= sheet->path || sheet->memory ? fclose(sheet->out) : fflush(sheet->out);
     sheet->out = NULL;
     if (failed)
         return fail(sheet, error);
@@ -134,7 +143,7 @@ int tess_sheet_finish(struct tess_sheet *sheet, struct tess_error *error)
 
 void tess_sheet_release(struct tess_sheet *sheet)
 {
-    if (sheet->path && sheet->out)
+    if ((sheet->path || sheet->memory) && sheet->out)
         fclose(sheet->out);
     tess_commit_release(&sheet->commit);
     *sheet = (struct tess_sheet){.path = NULL};

@@ -86,6 +86,9 @@ def refused():
     yield ["impute", run, "-o", "folder.h5ad"], "directory"
     yield ["predict", run, "genes.txt", "-o", "genes.txt"], "input"
     yield ["embed", run, "-o", "folder.h5ad"], "directory"
+    for option in "--pairs", "--network", "--screen":
+        yield ["report", run, option, "genes.txt", "--json", "genes.txt", "--force"], "input"
+    yield ["report", run, "-o", "a.html", "--json", "./a.html"], "same file"
     yield ["neighbors", run, "--of", "@genes.txt", "-o", "genes.txt", "--force"], "input"
     yield ["predict", run, "split.tsv", "-o", "split.tsv", "--force"], "input"
     yield ["simulate", *SMALL, "-o", "a.h5ad", "--truth", "./a.h5ad"], "same file"

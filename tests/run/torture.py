@@ -266,6 +266,7 @@ def commands():
     yield Command("predict", 2, ["predict", run, queries, "-o", answers, "--unknown", "nan"])
     yield Command("embed", 2, ["embed", run, "-o", place / "tables.h5ad"])
     yield Command("neighbors", 2, ["neighbors", run, "-o", place / "near.tsv"])
+    yield Command("report", 2, ["report", run, "-o", place / "page.html", "--json", place / "page.json", "--resamples", "10"])
     known = place / "pairs.tsv"
     known.write_text("P01\tP02\nP02\tP03\n")
     yield Command("neighbors, pairs", 2, ["neighbors", run, "--pairs", known, "--resamples", "10", "-o", place / "ranks.tsv"])

@@ -1,0 +1,125 @@
+/* sections_network.c -- the strongest edges of a list, and how right the list is. */
+#include "sections.h"
+
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+#include "tessera/gold.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_EDGES 80
+
+enum { REGULATOR, TARGET, SCORE, SIGN, COLUMNS };
+static const char *const column[COLUMNS] = {"regulator", "target", "score", "sign"};
+
+struct edge {
+    double score;
+    int64_t line;
+    char *regulator, *target, *sign; /* own */
+};
+
+/* The strongest first, then in the order of the file. */
+static int compare(const void *a, const void *b)
+{
+    const struct edge *x = a, *y = b;
+
+    return x->score != y->score ? (x->score < y->score) - (x->score > y->score)
+                                : (x->line > y->line) - (x->line < y->line);
+}
+
+static void release_edge(struct edge *edge)
+{
+    tess_free(edge->regulator);
+    tess_free(edge->target);
+    tess_free(edge->sign);
+}
+
+/* Keeps the best of an ordered list; *n grows up to MOST_EDGES. */
+static void keep(struct edge *best, int *n, const struct tess_sections_table *table, int64_t line)
+{
+    struct edge edge = {tess_sections_table_number(table, SCORE), line, NULL, NULL, NULL};
+    int at = *n;
+
+    if (isnan(edge.score) || (at == MOST_EDGES && compare(&best[at - 1], &edge) <= 0))
+        return;
+    edge.regulator = tess_strdup(tess_sections_table_word(table, REGULATOR));
+    edge.target = tess_strdup(tess_sections_table_word(table, TARGET));
+    edge.sign = tess_strdup(tess_sections_table_word(table, SIGN));
+    if (at == MOST_EDGES)
+        release_edge(&best[--at]);
+    else
+        ++*n;
+    for (; at > 0 && compare(&best[at - 1], &edge) > 0; at--)
+        best[at] = best[at - 1];
+    best[at] = edge;
+}
+
+static json_t *edges_json(const char *path, int64_t *n_lines, struct tess_error *error)
+{
+    struct edge best[MOST_EDGES];
+    struct tess_sections_table table;
+    json_t *list = json_array();
+    int n = 0;
+
+    *n_lines = 0;
+    if (tess_sections_table_open(&table, path, NULL,
+                                 &(struct tess_sections_columns){COLUMNS, 3, column},
+                                 error) == TESS_OK)
+        while (tess_sections_table_next(&table, error) == 1)
+            keep(best, &n, &table, (*n_lines)++);
+    tess_sections_table_release(&table);
+    if (error->code == TESS_OK && n == 0)
+        tess_error_set(error, TESS_EDATA, "%s: has no edge with a score", path);
+    for (int i = 0; i < n; i++) {
+        json_array_append_new(list, json_pack("[s, s, f, s]", best[i].regulator, best[i].target,
+                                              best[i].score, best[i].sign));
+        release_edge(&best[i]);
+    }
+    return list;
+}
+
+static json_t *gold_json(const struct tess_report *report, struct tess_error *error)
+{
+    struct tess_gold_curve curve = {.n = 0};
+    struct tess_gold gold = {.edges = report->network,
+                             .path = report->gold,
+                             .n_depths = 3,
+                             .depth = {10, 100, 1000},
+                             .curve = &curve};
+    json_t *all = NULL, *points = json_array();
+
+    if (tess_gold_score(&gold, error) == TESS_OK) {
+        all = tess_gold_json(&gold);
+        for (int64_t i = 0; i < curve.n; i++)
+            json_array_append_new(points,
+                                  json_pack("[f, f]", curve.point[2 * i], curve.point[2 * i + 1]));
+        json_object_set(all, "curve", points);
+    }
+    json_decref(points);
+    tess_gold_curve_release(&curve);
+    return all;
+}
+
+json_t *tess_sections_network(const struct tess_report *report, struct tess_error *error)
+{
+    int64_t n;
+    json_t *edges, *all;
+
+    if (!report->network)
+        return tess_sections_missing("No network was given: make one (tessera network infer … -o "
+                                     "edges.tsv) and give it with --network edges.tsv.");
+    edges = edges_json(report->network, &n, error);
+    all = json_pack("{s:s, s:I, s:o}", "file", report->network, "in_all", (json_int_t)n, "edges",
+                    edges);
+    if (error->code == TESS_OK)
+        json_object_set_new(
+            all, "gold",
+            report->gold
+                ? gold_json(report, error)
+                : tess_sections_missing("No network that is known was given: with --gold FILE the "
+                                        "list is scored beside it, and its precision–recall curve "
+                                        "stands here."));
+    return all;
+}
