@@ -34,7 +34,7 @@ FOLDERS = {
     "simulate": ["writer"],
     "inspect": ["blend", "writer"],
     "inverse": ["linalg"],
-    "networks": ["formats", "inverse"],
+    "networks": ["formats", "blend", "inverse"],
     "cells": ["networks"],
     "bench": ["train", "impute", "simulate"],
     "forecast": ["bench", "networks"],

@@ -22,6 +22,7 @@ struct tess_regulation_options {
     const char *input; /* a store, or a file with the columns perturbation and context */
     const char *context; /* of the knock-outs, and of the control */
     const char *knockdown; /* context of further, weaker perturbations of the same genes; or NULL */
+    const char *complete; /* a run, or a checkpoint: its model completes what was not knocked out */
     const char *output;
     int force; /* replace an output that is there */
     enum tess_regulation_method method;

@@ -20,6 +20,7 @@ static const struct tess_option options[] = {
     {"context", 'c', "C",
      "context of the knock-outs and of the control (cells: needed if there are several)"},
     {"knockdown", 0, "C", "context of weaker perturbations of the same genes"},
+    {"complete", 0, "RUN", "perturbations that were not measured in C are imputed by this model"},
     {"method", 'm', "NAME",
      "how edges are scored: evidence, effect, correlation, wasserstein, direct, inspre, partial "
      "[evidence]"},
@@ -38,8 +39,8 @@ static const struct tess_option options[] = {
     TESS_NETWORK_CELL_OPTIONS,
     {0},
 };
-static const char *const of_infer[] = {"context", "knockdown", "method", "output",
-                                       "edges",   "cutoff",    "force",  NULL};
+static const char *const of_infer[] = {"context", "knockdown", "complete", "method", "output",
+                                       "edges",   "cutoff",    "force",    NULL};
 static const char *const of_cells[] = {
     "context", "method", "output", "edges", "force", TESS_NETWORK_CELL_NAMES, NULL};
 static const char *const of_judges[] = {
@@ -76,6 +77,7 @@ static int read_infer(const struct tess_call *call, struct tess_regulation_optio
     *out = (struct tess_regulation_options){.input = call->args[1],
                                             .context = tess_call_option(call, "context"),
                                             .knockdown = tess_call_option(call, "knockdown"),
+                                            .complete = tess_call_option(call, "complete"),
                                             .output = tess_call_option(call, "output"),
                                             .force = tess_call_option(call, "force") != NULL,
                                             .n_edges = 1000000,
@@ -94,6 +96,9 @@ static int read_infer(const struct tess_call *call, struct tess_regulation_optio
                               "wasserstein, direct, inspre, partial",
                               method);
     out->method = (enum tess_regulation_method)parsed;
+    if (out->complete && out->method == TESS_BY_PARTIAL)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--complete: a partial correlation takes measured rows alone");
     tess_call_int(call, "edges", 1, 1000000000, &out->n_edges, error);
     return tess_call_double(call, "cutoff", 0, 100, &out->cutoff, error);
 }
@@ -228,11 +233,14 @@ const struct tess_command tess_command_network = {
         "the change in\nunits of the readout's noise; correlation that of both genes over all "
         "perturbations;\nwasserstein, of a file of single cells, the distance between a readout's "
         "values in cells\nwithout the gene and in control cells; direct inverts the effects, so "
-        "that paths over other\ngenes are taken off (ScaLAPACK); partial is the partial "
-        "correlation of readouts over all rows,\nfor matrices in which nothing is perturbed. The "
-        "table has the columns regulator, target, score,\nsign (+ activates) and, of evidence, its "
-        "parts; of wasserstein the change of the mean,\nMann-Whitney's p and how many cells lost "
-        "the gene.\n\n"
+        "that paths over other\ngenes are taken off (ScaLAPACK); inspre finds few direct effects "
+        "by "
+        "a sparse inverse; partial\nis the partial correlation of readouts over all rows, for "
+        "matrices in which nothing is\nperturbed. The table has the columns regulator, target, "
+        "score, sign (+ activates) and, of\nevidence, its parts; of wasserstein the change of the "
+        "mean, Mann-Whitney's p and how many\ncells lost the gene. With --complete a model's "
+        "predictions, shrunk where its members disagree,\nstand in for perturbations that C lacks, "
+        "and a column row says measured, completed or other.\n\n"
         "evaluate scores such a list beside a network that is known: AUROC, AUPR (average "
         "precision),\n"
         "precision at k. Pairs that the list lacks come last; equal scores count together.\n\n"

@@ -4,6 +4,8 @@
 #include "tessera/alloc.h"
 #include "tessera/slices.h"
 
+#include <math.h>
+
 int tess_effects_owner(const struct tess_effects *effects, int64_t target)
 {
     int64_t n_tiles = ((int64_t)effects->target.n + effects->tile - 1) / effects->tile;
@@ -22,7 +24,23 @@ int tess_effects_known(const struct tess_effects *effects, int64_t regulator, in
         if (row >= 0 && effects->measured[row * effects->n + j])
             return 1;
     }
-    return 0;
+    return !isnan(tess_effects_added(effects, regulator, j));
+}
+
+double tess_effects_added(const struct tess_effects *effects, int64_t regulator, int64_t j)
+{
+    int64_t place = effects->completed ? effects->completed[regulator] : -1;
+
+    return place < 0 || effects->column[regulator] == effects->first + j
+               ? NAN
+               : effects->shrunk[place * effects->n + j];
+}
+
+double tess_effects_z(const struct tess_effects *effects, int64_t target, double value)
+{
+    double x = effects->power < 1 ? pow(fmax(value, 0), effects->power) : value;
+
+    return (x - effects->middle[target]) / effects->unit;
 }
 
 void tess_effects_release(struct tess_effects *effects)
@@ -36,5 +54,9 @@ void tess_effects_release(struct tess_effects *effects)
     tess_free(effects->measured);
     tess_free(effects->noise);
     tess_free(effects->own);
+    tess_free(effects->middle);
+    tess_free(effects->completed);
+    tess_free(effects->component);
+    tess_free(effects->shrunk);
     *effects = (struct tess_effects){.n = 0};
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct tess_error;
+struct tess_predicted;
 
 enum { TESS_KNOCKOUT, TESS_KNOCKDOWN, TESS_PERTURBED };
 
@@ -34,20 +35,37 @@ struct tess_effects {
     double *own; /* (m) how far a knock-out moves its own gene, at least 2; own */
     double weight; /* of a knock-down beside a knock-out */
     int64_t n_combinations, n_unread; /* rows left out; regulators that are not read out */
+    double *middle; /* (t) what is 0 units of each readout; own */
+    double power, unit; /* z = (value^power - middle) / unit */
+    /* Knock-outs that a model imputes: */
+    int64_t n_completed;
+    int64_t *completed; /* (m) which of them a regulator is, or -1; own; NULL: there are none */
+    int64_t *component; /* (n_completed) the model's numbers of the perturbations; own */
+    double *shrunk; /* (n_completed, n) what they add to z; NaN: unknown; own */
 };
 
-/* Rank 0 reads the store or file, every rank gets its targets. TESS_EDATA if there is no such
- * context, or fewer than 3 perturbed genes or readouts. Collective over comm. */
+/* Rank 0 reads the store or file, every rank gets its targets. With a model (or NULL) what that was
+ * trained on and nobody knocked out counts as perturbed. TESS_EDATA if there is no such context,
+ * or fewer than 3 perturbed genes or readouts. Collective over effects->comm. */
 int tess_effects_read(struct tess_effects *effects, const struct tess_regulation_options *options,
-                      MPI_Comm comm, struct tess_error *error);
+                      const struct tess_predicted *predicted, struct tess_error *error);
 /* Values to z. TESS_EDATA if the values are constant. Collective. */
 int tess_effects_standardise(struct tess_effects *effects, const char *path,
                              struct tess_error *error);
+/* What the model says of knock-outs that nobody measured, standardised as the others are.
+ * TESS_EDATA if it does not know the context. Collective. */
+int tess_effects_complete(struct tess_effects *effects, const struct tess_predicted *predicted,
+                          const char *context, struct tess_error *error);
+/* A readout's value in units of the noise. Local. */
+double tess_effects_z(const struct tess_effects *effects, int64_t target, double value);
+/* What the model adds at this rank's target number j; NaN: nothing is completed there. Local. */
+double tess_effects_added(const struct tess_effects *effects, int64_t regulator, int64_t j);
 void tess_effects_release(struct tess_effects *effects);
 
 /* Which rank has a target. Local. */
 int tess_effects_owner(const struct tess_effects *effects, int64_t target);
-/* Was a perturbation of this regulator measured at this rank's target number j? Local. */
+/* Was a perturbation of this regulator measured, or completed, at this rank's target number j?
+ * Local. */
 int tess_effects_known(const struct tess_effects *effects, int64_t regulator, int64_t j);
 
 #endif

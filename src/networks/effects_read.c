@@ -4,6 +4,7 @@
  * `:` (CRISPRi_TP53). Several rows of a gene in a context are averaged. */
 #include "effects.h"
 
+#include "tessera/predicted.h"
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/broadcast.h"
@@ -26,6 +27,7 @@ enum { LEFT_OUT = -1 };
 /* Either of both inputs, seen as rows with labels. Rank 0's. */
 struct reader {
     const struct tess_regulation_options *options;
+    const struct tess_model *model; /* that completes rows, or NULL; borrowed */
     int is_store, is_open;
     struct tess_store store;
     struct tess_source source;
@@ -255,6 +257,48 @@ static void number_rows(struct reader *reader, struct plan *plan, struct tess_ef
     tess_free(to);
 }
 
+/* Has a component of the model a gene that may be completed? It has, if it was trained. */
+static const char *component_gene(const struct reader *reader, int64_t component,
+                                  const struct tess_intern *readouts)
+{
+    const char *symbol = reader->model->perturbation.symbol[component];
+
+    return !reader->model->trained_perturbation[component] || is_control(symbol)
+               ? NULL
+               : gene_of(symbol, readouts);
+}
+
+static void label_components(const struct reader *reader, struct plan *plan)
+{
+    for (int64_t c = 0; reader->model && c < reader->model->perturbation.n; c++) {
+        const char *gene = component_gene(reader, c, &plan->readouts);
+
+        if (gene)
+            tess_intern_add(&plan->regulators, gene, strlen(gene));
+    }
+}
+
+/* Of several components of a gene the first completes its row. */
+static void match_components(const struct reader *reader, const struct tess_intern *readouts,
+                             struct tess_effects *effects)
+{
+    if (!reader->model)
+        return;
+    effects->completed = TESS_NEW(int64_t, effects->regulator.n);
+    effects->component = TESS_NEW(int64_t, effects->regulator.n);
+    for (size_t i = 0; i < effects->regulator.n; i++)
+        effects->completed[i] = -1;
+    for (int64_t c = 0; c < reader->model->perturbation.n; c++) {
+        const char *gene = component_gene(reader, c, readouts);
+        int64_t i = gene ? find_name(&effects->regulator, gene) : -1;
+
+        if (i < 0 || effects->row[TESS_KNOCKOUT][i] >= 0 || effects->completed[i] >= 0)
+            continue;
+        effects->completed[i] = effects->n_completed;
+        effects->component[effects->n_completed++] = c;
+    }
+}
+
 static void match_columns(struct reader *reader, struct tess_effects *effects)
 {
     for (int64_t k = 0; k < reader->n_readouts; k++)
@@ -282,12 +326,14 @@ static int plan_rows(struct reader *reader, struct tess_effects *effects, struct
         tess_intern_add(&plan.readouts, reader->readout[k], strlen(reader->readout[k]));
     for (int64_t row = 0; row < reader->n_rows; row++)
         label_row(reader, &plan, row, effects);
+    label_components(reader, &plan);
     for (int kind = 0; kind < TESS_PERTURBED; kind++)
         if (name[kind] && plan.n_of[kind] == 0)
             refuse_context(reader, name[kind], error);
     reader->place = TESS_NEW(int64_t, reader->n_rows);
     number_rows(reader, &plan, effects);
     match_columns(reader, effects);
+    match_components(reader, &plan.readouts, effects);
     if (effects->regulator.n < 3 || effects->target.n < 3)
         tess_error_set(error, TESS_EDATA,
                        "%s: %zu %s and %zu readouts in context '%s': a network needs "
@@ -450,17 +496,32 @@ static int64_t tile_width(int64_t t)
     return width < 8 ? 8 : width > 128 ? 128 : width;
 }
 
+/* Who is completed, from rank 0 to all. */
+static void share_completed(struct tess_effects *effects)
+{
+    size_t bytes = effects->regulator.n * sizeof(int64_t);
+
+    if (effects->rank != 0) {
+        effects->completed = tess_alloc(bytes, 1);
+        effects->component = tess_alloc(bytes, 1);
+    }
+    tess_broadcast(effects->comm, effects->completed, bytes);
+    tess_broadcast(effects->comm, effects->component, bytes);
+}
+
 static void share_plan(struct tess_effects *effects)
 {
-    int64_t number[] = {effects->n_rows, effects->n_combinations, effects->n_unread};
+    int64_t number[] = {effects->n_rows, effects->n_combinations, effects->n_unread,
+                        effects->n_completed};
     size_t bytes;
 
     tess_broadcast_strings(effects->comm, &effects->regulator);
     tess_broadcast_strings(effects->comm, &effects->target);
-    MPI_Bcast(number, 3, MPI_INT64_T, 0, effects->comm);
+    MPI_Bcast(number, 4, MPI_INT64_T, 0, effects->comm);
     effects->n_rows = number[0];
     effects->n_combinations = number[1];
     effects->n_unread = number[2];
+    effects->n_completed = number[3];
     bytes = effects->regulator.n * sizeof(int64_t);
     if (effects->rank != 0) {
         effects->column = tess_alloc(bytes, 1);
@@ -498,11 +559,11 @@ static int read_values(struct reader *reader, struct tess_effects *effects,
 }
 
 int tess_effects_read(struct tess_effects *effects, const struct tess_regulation_options *options,
-                      MPI_Comm comm, struct tess_error *error)
+                      const struct tess_predicted *predicted, struct tess_error *error)
 {
-    struct reader reader = {.options = options};
+    struct reader reader = {.options = options, .model = predicted ? &predicted->model : NULL};
+    MPI_Comm comm = effects->comm;
 
-    effects->comm = comm;
     MPI_Comm_rank(comm, &effects->rank);
     MPI_Comm_size(comm, &effects->n_ranks);
     if (effects->rank == 0) {
@@ -513,6 +574,8 @@ int tess_effects_read(struct tess_effects *effects, const struct tess_regulation
     }
     if (tess_agree(comm, error) == TESS_OK) {
         share_plan(effects);
+        if (predicted)
+            share_completed(effects);
         read_values(&reader, effects, error);
     }
     release(&reader);

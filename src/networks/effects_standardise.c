@@ -210,11 +210,11 @@ int tess_effects_standardise(struct tess_effects *effects, const char *path,
     double unit;
 
     measure_all(effects, &columns);
+    effects->power = 1;
     if (!any_negative(effects)) {
-        double power = stabilising_power(t, &columns);
-
-        if (power < 1) {
-            bend(effects, power);
+        effects->power = stabilising_power(t, &columns);
+        if (effects->power < 1) {
+            bend(effects, effects->power);
             measure_all(effects, &columns);
         }
     }
@@ -231,7 +231,8 @@ int tess_effects_standardise(struct tess_effects *effects, const char *path,
         for (size_t j = 0; j < t; j++)
             effects->noise[j] = columns.noise[j] > 0 ? columns.noise[j] / unit : 1;
     }
-    tess_free(columns.middle);
+    effects->middle = columns.middle;
+    effects->unit = unit;
     tess_free(columns.noise);
     return error->code;
 }

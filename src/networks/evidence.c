@@ -35,7 +35,8 @@ double tess_evidence_relative(const struct tess_evidence *evidence, int64_t i, i
     return fabs(t) < LEAST ? 0 : t;
 }
 
-/* By inverse variance; a place that was measured once takes that. */
+/* By inverse variance; a place that was measured once takes that. What is completed comes on top.
+ */
 static void combine_row(struct tess_evidence *evidence, int64_t i)
 {
     const struct tess_effects *effects = evidence->effects;
@@ -49,7 +50,10 @@ static void combine_row(struct tess_evidence *evidence, int64_t i)
         double k = has_out ? effects->value[out * n + j] : 0;
         double d = has_down ? effects->value[down * n + j] : 0;
 
-        evidence->z[i * n + j] = has_out && has_down ? (k + b * d) / sqrt(1 + b * b) : k + d;
+        double added = tess_effects_added(effects, i, j);
+
+        evidence->z[i * n + j] = (has_out && has_down ? (k + b * d) / sqrt(1 + b * b) : k + d) +
+                                 (isnan(added) ? 0 : added);
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include "evidence.h"
 #include "relative.h"
+#include "tessera/predicted.h"
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/edges.h"
@@ -97,13 +98,24 @@ static void collect(const struct tess_evidence *evidence, enum tess_regulation_m
 
 /* ---- the table ---- */
 
+/* Was the regulator's own row measured, or completed; or is there that of the other context alone?
+ */
+static int row_of(const struct tess_effects *effects, int64_t i)
+{
+    return effects->row[TESS_KNOCKOUT][i] >= 0 ? 0 : effects->completed[i] >= 0 ? 1 : 2;
+}
+
 static void write_edges(struct tess_sheet *sheet, const struct tess_effects *effects,
                         enum tess_regulation_method method, const struct tess_edges *edges)
 {
     static const char *const signs[] = {"-", "0", "+"};
+    static const char *const rows[] = {"measured", "completed", "other"};
     int n_parts = method == TESS_BY_EVIDENCE ? TESS_EDGE_PARTS : 0;
+    const char *names[EDGE_COLUMNS + TESS_EDGE_PARTS + 1];
 
-    tess_sheet_head(sheet, EDGE_COLUMNS + n_parts, column);
+    memcpy(names, column, sizeof column);
+    names[EDGE_COLUMNS + n_parts] = "row";
+    tess_sheet_head(sheet, EDGE_COLUMNS + n_parts + (effects->completed != NULL), names);
     for (int64_t e = 0; e < edges->n; e++) {
         const struct tess_edge *edge = &edges->edge[e];
 
@@ -113,6 +125,8 @@ static void write_edges(struct tess_sheet *sheet, const struct tess_effects *eff
         tess_sheet_text(sheet, signs[edge->sign + 1]);
         for (int k = 0; k < n_parts; k++)
             tess_sheet_number(sheet, edge->part[k], 0);
+        if (effects->completed)
+            tess_sheet_text(sheet, rows[row_of(effects, edge->regulator)]);
         tess_sheet_end(sheet);
     }
 }
@@ -167,6 +181,19 @@ double tess_regulation_direct_work(int64_t genes)
     return tess_inverse_work(genes);
 }
 
+static void say_completed(const struct tess_effects *effects,
+                          const struct tess_regulation_options *options)
+{
+    int64_t m = (int64_t)effects->regulator.n, measured = 0;
+
+    for (int64_t i = 0; i < m; i++)
+        measured += effects->row[TESS_KNOCKOUT][i] >= 0;
+    tess_info("%s: %" PRId64 " of the genes were perturbed in '%s', %" PRId64
+              " are completed by %s, %" PRId64 " have neither",
+              options->input, measured, options->context, effects->n_completed, options->complete,
+              m - measured - effects->n_completed);
+}
+
 /* Collective. */
 static void say_effects(const struct tess_evidence *evidence, const struct tess_effects *effects,
                         const struct tess_regulation_options *options)
@@ -175,7 +202,9 @@ static void say_effects(const struct tess_evidence *evidence, const struct tess_
     double m = (double)(is_partial ? effects->target.n : effects->regulator.n);
     double n = (double)effects->n, rows = (double)effects->n_rows;
     double matrices = options->method == TESS_BY_EVIDENCE ? 6 : is_partial ? 1 : 2;
-    double bytes = bytes_of(m * n, matrices, rows * n, more_bytes(evidence, effects, options));
+    double bytes = bytes_of(m * n, matrices, rows * n,
+                            more_bytes(evidence, effects, options) +
+                                (double)effects->n_completed * n * sizeof(double));
 
     if (is_partial)
         tess_info("%s: %zu readouts, %" PRId64 " rows; about %.1f MB a rank", options->input,
@@ -184,6 +213,8 @@ static void say_effects(const struct tess_evidence *evidence, const struct tess_
         tess_info("%s: %zu perturbed genes, %zu readouts, %" PRId64 " rows; about %.1f MB a rank",
                   options->input, effects->regulator.n, effects->target.n, effects->n_rows,
                   bytes / 1e6);
+    if (options->complete)
+        say_completed(effects, options);
     if (effects->n_unread > 0)
         tess_info("%" PRId64 " of the perturbed genes are not read out: what regulates them, and "
                   "what passes through them, stays unknown",
@@ -192,17 +223,33 @@ static void say_effects(const struct tess_evidence *evidence, const struct tess_
         tess_info("%" PRId64 " rows of combinations were left out", effects->n_combinations);
 }
 
+/* In units of the noise, with what a model completes. Collective. */
+static int read_effects(const struct tess_regulation_options *options, struct tess_effects *effects,
+                        struct tess_error *error)
+{
+    struct tess_predicted predicted = {.model = {.n_members = 0}};
+    const struct tess_predicted *model = options->complete ? &predicted : NULL;
+
+    if (model)
+        tess_predicted_open(&predicted, options->complete, effects->comm, error);
+    if (error->code == TESS_OK && tess_effects_read(effects, options, model, error) == TESS_OK &&
+        options->method != TESS_BY_PARTIAL &&
+        tess_effects_standardise(effects, options->input, error) == TESS_OK && model)
+        tess_effects_complete(effects, model, options->context, error);
+    tess_predicted_release(&predicted);
+    return error->code;
+}
+
 static int weigh(const struct tess_regulation_options *options, struct tess_effects *effects,
                  struct tess_evidence *evidence, struct tess_error *error)
 {
-    if (tess_effects_read(effects, options, effects->comm, error) != TESS_OK)
+    if (read_effects(options, effects, error) != TESS_OK)
         return error->code;
     if (options->method == TESS_BY_PARTIAL) {
         say_effects(evidence, effects, options);
         return tess_relative_partial(evidence, effects, options->input, error);
     }
-    if (tess_effects_standardise(effects, options->input, error) != TESS_OK ||
-        tess_evidence_combine(evidence, effects, error) != TESS_OK)
+    if (tess_evidence_combine(evidence, effects, error) != TESS_OK)
         return error->code;
     say_effects(evidence, effects, options);
     if (options->method == TESS_BY_EFFECT)

@@ -10,6 +10,7 @@ import sys
 import tempfile
 
 try:
+    import anndata
     import numpy as np
     from scipy.stats import norm
 except ImportError as problem:
@@ -19,6 +20,7 @@ import checks
 from checks import check
 
 TESSERA = os.path.abspath(sys.argv[1])
+QUICKSTART = os.path.abspath(os.path.join(sys.argv[2], "config", "quickstart.yaml"))
 data = checks.real_data("dream4_net1.h5ad", "dream4_gold/net1.tsv")
 folder = tempfile.TemporaryDirectory(prefix="tess_network_")
 os.chdir(folder.name)
@@ -70,12 +72,13 @@ def combine(zk, zd, b):
     return np.where(np.isnan(zk), zd, np.where(np.isnan(zd), zk, both))
 
 
-def evidence(zk, zd, column, own, b):
-    """The sum of the six kinds of evidence; NaN where a pair was not measured."""
+def evidence(zk, zd, column, own, b, added=np.nan):
+    """The sum of the six kinds of evidence; NaN where a pair was neither measured nor completed (`added`, or NaN)."""
     (m, t), larger = zk.shape, max(zk.shape)
     real_from, survives, rare = norm.isf(0.135 / larger), norm.isf(0.62 / larger), 0.105 - np.log(larger)
     real = lambda z: sigmoid((z * z - real_from ** 2) / 2)
     pair = combine(zk, zd, b)
+    pair = np.where(np.isnan(added), pair, np.nan_to_num(pair) + added)
     known, Z = ~np.isnan(pair), np.nan_to_num(pair)
     T = np.clip(-real(Z) * Z / own[:, None], -1, 1)
     T[abs(T) < 1e-3] = 0
@@ -155,7 +158,7 @@ def matrix(text, regulators, targets):
     for line in lines[1:]:
         score[row[line[0]], column[line[1]]] = float(line[2])
         sign[row[line[0]], column[line[1]]] = {"+": 1, "-": -1, "0": 0}[line[3]]
-        parts = sum(map(float, line[6:])) if len(line) > 4 else float(line[2])
+        parts = sum(map(float, line[6:10])) if len(line) > 4 else float(line[2])
         check(abs(parts - float(line[2])) < 1e-6, f"the parts of {line} are not its score")
     values = [float(line[2]) for line in lines[1:]]
     check(values == sorted(values, reverse=True), "edges are not in the order of their scores")
@@ -229,6 +232,58 @@ def check_methods(name, genes, targets, blocks, column, down):
     assert done.returncode == 0, done.stderr
     stored, _ = matrix(infer("store.prc.h5", *options, ranks=2), genes, targets)  # it averages replicates in single precision
     compare(f"{name}, from a store", stored, score, 0.01 if name.startswith("rectangular") else 1e-6)
+
+
+def completed():
+    """Knock-outs that are missing, from a model: against what `impute` says of each of its members."""
+    global with_row
+    n, missing, nowhere = 16, [2, 6, 9], 6  # A7 was perturbed in another context alone
+    K, D, control = make(n, 4, False)
+    genes = [f"A{i + 1}" for i in range(n)]
+    targets = genes + [f"Z{i + 1}" for i in range(4)]
+    with_row = [set(range(n)) - set(missing), set(range(n)) - {nowhere, 11}]
+    rows = [("ko", genes[i], K[i]) for i in sorted(with_row[0])] + [("kd", genes[i], D[i]) for i in sorted(with_row[1])]
+    write("some.csv", targets, rows + [("ko", "control", control[0])] + [("other", genes[i], K[i]) for i in (1, nowhere, 12)])
+    for line in (["import", "some.csv", "-o", "some.prc.h5"],
+                 ["train", QUICKSTART, *(word for s in (
+                     "data.store=some.prc.h5", "run.directory=run", "model.kind=dot", "model.embedding_dim=8", "model.hidden_dim=16",
+                     "train.members=2", "train.epochs=20") for word in ("--set", s))],
+                 *(["impute", f"run/member-{k}", "-o", f"m{k}.h5ad", "-c", "ko", "-p", ",".join(genes[i] for i in missing)] for k in (1, 2))):
+        done = checks.run("-q", *line)
+        assert done.returncode == 0, done.stderr
+    K, D = K.astype(float), D.astype(float)
+    for kind, Q in enumerate((K, D)):
+        Q[[i for i in range(n) if i not in with_row[kind]]] = np.nan
+    middle, noise = middle_and_noise(np.vstack([K, D, control]))
+    said = []
+    for k in (1, 2):
+        file = anndata.read_h5ad(f"m{k}.h5ad")[:, targets]
+        found = dict(zip(file.obs["perturbation"], np.asarray(file.X, float)))
+        said.append((np.array([found[genes[i]] for i in missing]) - middle) / np.median(noise))
+    p, sd = np.mean(said, 0), np.std(said, 0, ddof=1)
+    added = np.full((n, len(targets)), np.nan)
+    added[missing] = 0.5 * p ** 3 / (p * p + sd * sd)
+    column = np.arange(n)
+    added[column, column] = np.nan
+    zk, zd, _ = standardise(K, D, control)
+    own, b = own_effects(zk, zd, column)
+    score, _, pair = evidence(zk, zd, column, own, b, added)
+    check(np.nanmax(abs(added)) > 0.3, f"what is completed is next to nothing: {np.nanmax(abs(added))}")
+    options = ["--knockdown", "kd", "--complete", "run"]
+    for file in ("some.csv", "some.prc.h5"):
+        texts = {infer(file, *options, ranks=ranks) for ranks in (1, 2, 3, 5)}
+        check(len(texts) == 1, f"{file}, completed: other bytes on other ranks")
+        text = texts.pop()
+        got, sign = matrix(text, genes, targets)
+        compare(f"{file}, completed", got, score, 1e-5)  # values of the tables are in single precision
+        check((sign == np.where(np.isnan(score), 0, -np.sign(np.nan_to_num(pair)))).all(), f"{file}, completed: signs")
+        kinds = {(line.split("\t")[0], line.split("\t")[-1]) for line in text.splitlines()[1:]}
+        check(kinds == {(g, "completed" if i in missing else "measured") for i, g in enumerate(genes)}, f"{file}, completed: {kinds}")
+    done = checks.run("network", "infer", "some.csv", "-c", "other", "-o", "x.tsv", "--complete", "nowhere", ranks=2)
+    check(done.returncode == 65 and "nowhere" in done.stderr, f"no run: {done.stderr}")
+    write("mars.csv", targets, [("mars", g, x) for g, x in zip(genes, D)])
+    done = checks.run("network", "infer", "mars.csv", "-c", "mars", "-o", "x.tsv", "--complete", "run", ranks=3)
+    check(done.returncode == 65 and "'mars'" in done.stderr and not os.path.exists("x.tsv"), f"another context: {done.stderr}")
 
 
 def scores(score, truth, depths):
@@ -328,7 +383,6 @@ def refused():
 
 def real():
     """The challenge's networks: the table against NumPy, and against the truth."""
-    import anndata
     for net, least in ((1, (0.73, 0.96)), (2, (0.63, 0.95)), (3, (0.52, 0.90))):
         path = data / f"dream4_net{net}.h5ad"
         file = anndata.read_h5ad(path)
@@ -365,6 +419,7 @@ if data:
 else:
     case("square", 30, 0, True, False)
     case("rectangular", 25, 20, False, True)
+    completed()
     evaluated()
     refused()
 checks.finish()

@@ -1,0 +1,81 @@
+/* predicted.c -- a run opened, and its members' values kept apart. */
+#include "tessera/predicted.h"
+
+#include "tessera/agree.h"
+#include "tessera/alloc.h"
+#include "tessera/broadcast.h"
+#include "tessera/error.h"
+#include "tessera/rundir.h"
+#include "tessera/text.h"
+
+#include <string.h>
+
+int tess_predicted_open(struct tess_predicted *predicted, const char *run, MPI_Comm comm,
+                        struct tess_error *error)
+{
+    const struct tess_blend_request request = {&predicted->model, NULL, TESS_BLEND_AUTO, 0};
+    struct tess_strings member = {0};
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    if (rank == 0)
+        tess_rundir_expand(run, &member, error);
+    if (tess_agree(comm, error) == TESS_OK) {
+        tess_broadcast_strings(comm, &member);
+        if (tess_model_open_ensemble(&predicted->model, (int)member.n, member.item, 0, comm,
+                                     error) == TESS_OK)
+            tess_blender_open_store(&predicted->blender, &predicted->learned, &request, comm,
+                                    error);
+    }
+    tess_strings_release(&member);
+    return error->code;
+}
+
+int tess_predicted_context(const struct tess_predicted *predicted, const char *context,
+                           int64_t *number, struct tess_error *error)
+{
+    const struct tess_model *model = &predicted->model;
+
+    *number = tess_vocab_find(&model->context, context);
+    if (*number < 0 || !model->trained_context[*number])
+        return tess_error_set(error, TESS_EDATA,
+                              "%s: was not trained in a context '%s'; name one that it knows "
+                              "(tessera info)",
+                              model->path, context);
+    return TESS_OK;
+}
+
+struct apart {
+    int64_t n; /* values of a member */
+    float *out;
+};
+
+static void keep(const void *closure, int member, float *out)
+{
+    const struct apart *apart = closure;
+
+    memcpy(apart->out + member * apart->n, out, (size_t)apart->n * sizeof *out);
+}
+
+int tess_predicted_rows(const struct tess_predicted *predicted, const struct tess_rows *rows,
+                        int64_t n_readouts, const int64_t *readout, float *out,
+                        struct tess_error *error)
+{
+    const struct apart apart = {rows->n * n_readouts, out};
+    const struct tess_model_change then = {&apart, keep};
+    float *mean = TESS_NEW(float, apart.n);
+    const struct tess_model_columns columns = {
+        .n_readouts = n_readouts, .readout = readout, .out = mean, .then = &then};
+
+    if (apart.n > 0)
+        tess_blender_predict(&predicted->blender, rows, &columns, error);
+    tess_free(mean);
+    return error->code;
+}
+
+void tess_predicted_release(struct tess_predicted *predicted)
+{
+    tess_blender_release(&predicted->blender);
+    tess_blend_store_release(&predicted->learned);
+    tess_model_release(&predicted->model);
+}
