@@ -15,7 +15,7 @@
 #include <math.h>
 #include <string.h>
 
-#define BLOCK 64
+#define BLOCK 128
 
 /* BLACS, and what ScaLAPACK has in C. */
 int Csys2blacs_handle(MPI_Comm comm);
