@@ -16,6 +16,25 @@ int tess_effects_owner(const struct tess_effects *effects, int64_t target)
     return rank;
 }
 
+void tess_effects_targets(const struct tess_effects *effects, int rank, int64_t *first, int64_t *n)
+{
+    int64_t t = (int64_t)effects->target.n, n_tiles = (t + effects->tile - 1) / effects->tile;
+    int64_t end = tess_slice_first(n_tiles, rank + 1, effects->n_ranks) * effects->tile;
+
+    *first = tess_slice_first(n_tiles, rank, effects->n_ranks) * effects->tile;
+    *first = *first < t ? *first : t;
+    *n = (end < t ? end : t) - *first;
+}
+
+/* Enough tiles for many ranks, and wide enough for products; of t alone. */
+void tess_effects_deal(struct tess_effects *effects)
+{
+    int64_t width = ((int64_t)effects->target.n / 64 + 7) / 8 * 8;
+
+    effects->tile = width < 8 ? 8 : width > 128 ? 128 : width;
+    tess_effects_targets(effects, effects->rank, &effects->first, &effects->n);
+}
+
 int tess_effects_known(const struct tess_effects *effects, int64_t regulator, int64_t j)
 {
     for (int kind = 0; kind < TESS_PERTURBED; kind++) {
@@ -48,8 +67,10 @@ void tess_effects_release(struct tess_effects *effects)
     tess_strings_release(&effects->regulator);
     tess_strings_release(&effects->target);
     tess_free(effects->column);
-    for (int kind = 0; kind < TESS_PERTURBED; kind++)
+    for (int kind = 0; kind < TESS_PERTURBED; kind++) {
         tess_free(effects->row[kind]);
+        tess_free(effects->gained[kind]);
+    }
     tess_free(effects->value);
     tess_free(effects->measured);
     tess_free(effects->noise);
@@ -57,6 +78,7 @@ void tess_effects_release(struct tess_effects *effects)
     tess_free(effects->middle);
     tess_free(effects->completed);
     tess_free(effects->component);
+    tess_free(effects->turned);
     tess_free(effects->shrunk);
     *effects = (struct tess_effects){.n = 0};
 }

@@ -4,6 +4,8 @@
  * `:` (CRISPRi_TP53). Several rows of a gene in a context are averaged. */
 #include "effects.h"
 
+#include "genes.h"
+
 #include "tessera/predicted.h"
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
@@ -11,11 +13,9 @@
 #include "tessera/error.h"
 #include "tessera/gather.h"
 #include "tessera/intern.h"
-#include "tessera/slices.h"
 #include "tessera/source_open.h"
 #include "tessera/spool.h"
 #include "tessera/store.h"
-#include "tessera/target.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -119,39 +119,6 @@ static char *perturbation_of(const struct reader *reader, int64_t row)
     return code < 0 ? NULL : tess_strdup(reader->perturbation.level[code]);
 }
 
-static int is_control(const char *perturbation)
-{
-    return strcmp(perturbation, TESS_CONTROL) == 0 || strcmp(perturbation, "ctrl") == 0;
-}
-
-/* The gene within a perturbation's text. */
-static const char *gene_of(const char *perturbation, const struct tess_intern *readouts)
-{
-    int is_readout = tess_intern_find(readouts, perturbation, strlen(perturbation)) >= 0;
-
-    return is_readout ? perturbation : tess_target_name(perturbation);
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    const char *left = *(const char *const *)a, *right = *(const char *const *)b;
-    int order = strverscmp(left, right);
-
-    return order ? order : strcmp(left, right);
-}
-
-static void sort_names(struct tess_strings *names)
-{
-    qsort(names->item, names->n, sizeof names->item[0], compare_names);
-}
-
-static int64_t find_name(const struct tess_strings *names, const char *name)
-{
-    char **found = bsearch(&name, names->item, names->n, sizeof names->item[0], compare_names);
-
-    return found ? found - names->item : -1;
-}
-
 /* What a row is of: a knock-out, a knock-down, or neither (LEFT_OUT). */
 static int kind_of(const struct reader *reader, int64_t row)
 {
@@ -192,6 +159,7 @@ struct plan {
     struct tess_intern readouts, regulators;
     int64_t *regulator; /* (n_rows) of `regulators`; -1: left out; -2: the control; own */
     int8_t *kind; /* (n_rows) own */
+    uint8_t *gained; /* (n_rows) was there more of the gene? own */
     int64_t n_of[TESS_PERTURBED];
 };
 
@@ -216,44 +184,74 @@ static void label_row(struct reader *reader, struct plan *plan, int64_t row,
         int length = snprintf(name, sizeof name, "%lld", (long long)row);
 
         plan->regulator[row] = tess_intern_add(&plan->regulators, name, (size_t)length);
-    } else if (text && is_control(text))
+    } else if (text && tess_gene_is_control(text))
         plan->regulator[row] = kind == TESS_KNOCKOUT ? -2 : -1;
     else if (text && strchr(text, '+') && tess_intern_find(&plan->readouts, text, strlen(text)) < 0)
         effects->n_combinations++;
     else if (text) {
-        const char *gene = gene_of(text, &plan->readouts);
+        const char *gene = tess_gene_of(text, &plan->readouts);
 
         plan->regulator[row] = tess_intern_add(&plan->regulators, gene, strlen(gene));
+        plan->gained[row] = (uint8_t)tess_gene_is_gained(text, gene);
     }
     tess_free(text);
 }
 
-/* The names in order, each regulator's column and rows. */
-static void number_rows(struct reader *reader, struct plan *plan, struct tess_effects *effects)
-{
-    int64_t *to = TESS_NEW(int64_t, plan->regulators.n);
-    size_t m = (size_t)plan->regulators.n;
+enum { LOST = 1, GAINED = 2 };
 
-    for (int64_t i = 0; i < plan->regulators.n; i++)
-        tess_strings_add(&effects->regulator, plan->regulators.text[i]);
-    sort_names(&effects->regulator);
-    for (int64_t i = 0; i < plan->regulators.n; i++)
-        to[i] = find_name(&effects->regulator, plan->regulators.text[i]);
+/* Where each regulator has rows, and of what: of one that was lost and gained the losses count. */
+static void mark_rows(const struct reader *reader, const struct plan *plan, const int64_t *to,
+                      struct tess_effects *effects)
+{
+    size_t m = effects->regulator.n;
+
     for (int kind = 0; kind < TESS_PERTURBED; kind++) {
         effects->row[kind] = TESS_NEW(int64_t, m);
+        effects->gained[kind] = TESS_NEW(uint8_t, m);
         memset(effects->row[kind], 0, m * sizeof(int64_t));
     }
     for (int64_t row = 0; row < reader->n_rows; row++)
         if (plan->regulator[row] >= 0)
-            effects->row[plan->kind[row]][to[plan->regulator[row]]] = 1;
+            effects->row[plan->kind[row]][to[plan->regulator[row]]] |=
+                plan->gained[row] ? GAINED : LOST;
     for (int kind = 0; kind < TESS_PERTURBED; kind++)
-        for (size_t i = 0; i < m; i++)
+        for (size_t i = 0; i < m; i++) {
+            effects->gained[kind][i] = effects->row[kind][i] == GAINED;
+            effects->n_gained += effects->gained[kind][i];
             effects->row[kind][i] = effects->row[kind][i] ? effects->n_rows++ : -1;
+        }
+}
+
+static int64_t place_of(const struct plan *plan, const int64_t *to, int64_t row,
+                        struct tess_effects *effects)
+{
+    int kind = plan->kind[row];
+    int64_t i;
+
+    if (plan->regulator[row] == -2)
+        return effects->n_rows;
+    if (plan->regulator[row] < 0)
+        return LEFT_OUT;
+    i = to[plan->regulator[row]];
+    if (plan->gained[row] == effects->gained[kind][i])
+        return effects->row[kind][i];
+    effects->n_contrary++;
+    return LEFT_OUT;
+}
+
+/* The names in order, each regulator's rows. */
+static void number_rows(struct reader *reader, struct plan *plan, struct tess_effects *effects)
+{
+    int64_t *to = TESS_NEW(int64_t, plan->regulators.n);
+
+    for (int64_t i = 0; i < plan->regulators.n; i++)
+        tess_strings_add(&effects->regulator, plan->regulators.text[i]);
+    tess_genes_sort(&effects->regulator);
+    for (int64_t i = 0; i < plan->regulators.n; i++)
+        to[i] = tess_genes_find(&effects->regulator, plan->regulators.text[i]);
+    mark_rows(reader, plan, to, effects);
     for (int64_t row = 0; row < reader->n_rows; row++)
-        reader->place[row] = plan->regulator[row] == -2 ? effects->n_rows
-                             : plan->regulator[row] < 0
-                                 ? LEFT_OUT
-                                 : effects->row[plan->kind[row]][to[plan->regulator[row]]];
+        reader->place[row] = place_of(plan, to, row, effects);
     tess_free(to);
 }
 
@@ -263,9 +261,9 @@ static const char *component_gene(const struct reader *reader, int64_t component
 {
     const char *symbol = reader->model->perturbation.symbol[component];
 
-    return !reader->model->trained_perturbation[component] || is_control(symbol)
+    return !reader->model->trained_perturbation[component] || tess_gene_is_control(symbol)
                ? NULL
-               : gene_of(symbol, readouts);
+               : tess_gene_of(symbol, readouts);
 }
 
 static void label_components(const struct reader *reader, struct plan *plan)
@@ -278,23 +276,30 @@ static void label_components(const struct reader *reader, struct plan *plan)
     }
 }
 
-/* Of several components of a gene the first completes its row. */
+/* Of several components of a gene the first completes its row: a loss, if there is one. */
 static void match_components(const struct reader *reader, const struct tess_intern *readouts,
                              struct tess_effects *effects)
 {
+    int64_t n = reader->model ? reader->model->perturbation.n : 0;
+
     if (!reader->model)
         return;
     effects->completed = TESS_NEW(int64_t, effects->regulator.n);
     effects->component = TESS_NEW(int64_t, effects->regulator.n);
+    effects->turned = TESS_NEW(uint8_t, effects->regulator.n);
     for (size_t i = 0; i < effects->regulator.n; i++)
         effects->completed[i] = -1;
-    for (int64_t c = 0; c < reader->model->perturbation.n; c++) {
+    for (int64_t k = 0; k < 2 * n; k++) {
+        int64_t c = k % n;
         const char *gene = component_gene(reader, c, readouts);
-        int64_t i = gene ? find_name(&effects->regulator, gene) : -1;
+        int64_t i = gene ? tess_genes_find(&effects->regulator, gene) : -1;
+        int gained = gene && tess_gene_is_gained(reader->model->perturbation.symbol[c], gene);
 
-        if (i < 0 || effects->row[TESS_KNOCKOUT][i] >= 0 || effects->completed[i] >= 0)
+        if (i < 0 || gained != (k >= n) || effects->row[TESS_KNOCKOUT][i] >= 0 ||
+            effects->completed[i] >= 0)
             continue;
         effects->completed[i] = effects->n_completed;
+        effects->turned[effects->n_completed] = (uint8_t)gained;
         effects->component[effects->n_completed++] = c;
     }
 }
@@ -303,14 +308,14 @@ static void match_columns(struct reader *reader, struct tess_effects *effects)
 {
     for (int64_t k = 0; k < reader->n_readouts; k++)
         tess_strings_add(&effects->target, reader->readout[k]);
-    sort_names(&effects->target);
+    tess_genes_sort(&effects->target);
     reader->from = TESS_NEW(int64_t, reader->n_readouts);
     for (int64_t k = 0; k < reader->n_readouts; k++)
-        reader->from[find_name(&effects->target, reader->readout[k])] = k;
+        reader->from[tess_genes_find(&effects->target, reader->readout[k])] = k;
     effects->column = TESS_NEW(int64_t, effects->regulator.n);
     for (size_t i = 0; i < effects->regulator.n; i++) {
         effects->column[i] =
-            is_sampled(reader) ? -1 : find_name(&effects->target, effects->regulator.item[i]);
+            is_sampled(reader) ? -1 : tess_genes_find(&effects->target, effects->regulator.item[i]);
         effects->n_unread += effects->column[i] < 0 && !is_sampled(reader);
     }
 }
@@ -320,7 +325,8 @@ static int plan_rows(struct reader *reader, struct tess_effects *effects, struct
 {
     const char *name[TESS_PERTURBED] = {reader->options->context, reader->options->knockdown};
     struct plan plan = {.regulator = TESS_NEW(int64_t, reader->n_rows),
-                        .kind = TESS_NEW(int8_t, reader->n_rows)};
+                        .kind = TESS_NEW(int8_t, reader->n_rows),
+                        .gained = TESS_NEW(uint8_t, reader->n_rows)};
 
     for (int64_t k = 0; k < reader->n_readouts; k++)
         tess_intern_add(&plan.readouts, reader->readout[k], strlen(reader->readout[k]));
@@ -344,6 +350,7 @@ static int plan_rows(struct reader *reader, struct tess_effects *effects, struct
     tess_intern_release(&plan.regulators);
     tess_free(plan.regulator);
     tess_free(plan.kind);
+    tess_free(plan.gained);
     return error->code;
 }
 
@@ -408,16 +415,6 @@ static int64_t next_rows(const struct reader *reader, int64_t *first)
     return end - *first;
 }
 
-static void targets_of(const struct tess_effects *effects, int rank, int64_t *first, int64_t *n)
-{
-    int64_t t = (int64_t)effects->target.n, n_tiles = (t + effects->tile - 1) / effects->tile;
-    int64_t end = tess_slice_first(n_tiles, rank + 1, effects->n_ranks) * effects->tile;
-
-    *first = tess_slice_first(n_tiles, rank, effects->n_ranks) * effects->tile;
-    *first = *first < t ? *first : t;
-    *n = (end < t ? end : t) - *first;
-}
-
 /* What a rank gets of n rows: their places (int64), then their values in its targets (float). */
 static char *pack(const struct reader *reader, const struct tess_effects *effects, int rank,
                   int64_t first, int64_t n, int64_t *bytes)
@@ -425,7 +422,7 @@ static char *pack(const struct reader *reader, const struct tess_effects *effect
     int64_t begin, width, kept = 0;
     char *block;
 
-    targets_of(effects, rank, &begin, &width);
+    tess_effects_targets(effects, rank, &begin, &width);
     *bytes = n * (int64_t)sizeof(int64_t) + n * width * (int64_t)sizeof(float);
     block = tess_alloc((size_t)*bytes, 1);
     for (int64_t row = first; row < first + n; row++, kept++) {
@@ -488,14 +485,6 @@ static int deal_rows(struct reader *reader, struct tess_effects *effects, uint32
 
 /* ---- all together ---- */
 
-/* Enough tiles for many ranks, and wide enough for products; of t alone. */
-static int64_t tile_width(int64_t t)
-{
-    int64_t width = (t / 64 + 7) / 8 * 8;
-
-    return width < 8 ? 8 : width > 128 ? 128 : width;
-}
-
 /* Who is completed, from rank 0 to all. */
 static void share_completed(struct tess_effects *effects)
 {
@@ -504,35 +493,42 @@ static void share_completed(struct tess_effects *effects)
     if (effects->rank != 0) {
         effects->completed = tess_alloc(bytes, 1);
         effects->component = tess_alloc(bytes, 1);
+        effects->turned = tess_alloc(effects->regulator.n, 1);
     }
     tess_broadcast(effects->comm, effects->completed, bytes);
     tess_broadcast(effects->comm, effects->component, bytes);
+    tess_broadcast(effects->comm, effects->turned, effects->regulator.n);
 }
 
 static void share_plan(struct tess_effects *effects)
 {
-    int64_t number[] = {effects->n_rows, effects->n_combinations, effects->n_unread,
-                        effects->n_completed};
+    int64_t number[] = {effects->n_rows,      effects->n_combinations, effects->n_unread,
+                        effects->n_completed, effects->n_gained,       effects->n_contrary};
     size_t bytes;
 
     tess_broadcast_strings(effects->comm, &effects->regulator);
     tess_broadcast_strings(effects->comm, &effects->target);
-    MPI_Bcast(number, 4, MPI_INT64_T, 0, effects->comm);
+    MPI_Bcast(number, 6, MPI_INT64_T, 0, effects->comm);
     effects->n_rows = number[0];
     effects->n_combinations = number[1];
     effects->n_unread = number[2];
     effects->n_completed = number[3];
+    effects->n_gained = number[4];
+    effects->n_contrary = number[5];
     bytes = effects->regulator.n * sizeof(int64_t);
     if (effects->rank != 0) {
         effects->column = tess_alloc(bytes, 1);
-        for (int kind = 0; kind < TESS_PERTURBED; kind++)
+        for (int kind = 0; kind < TESS_PERTURBED; kind++) {
             effects->row[kind] = tess_alloc(bytes, 1);
+            effects->gained[kind] = tess_alloc(effects->regulator.n, 1);
+        }
     }
     tess_broadcast(effects->comm, effects->column, bytes);
-    for (int kind = 0; kind < TESS_PERTURBED; kind++)
+    for (int kind = 0; kind < TESS_PERTURBED; kind++) {
         tess_broadcast(effects->comm, effects->row[kind], bytes);
-    effects->tile = tile_width((int64_t)effects->target.n);
-    targets_of(effects, effects->rank, &effects->first, &effects->n);
+        tess_broadcast(effects->comm, effects->gained[kind], effects->regulator.n);
+    }
+    tess_effects_deal(effects);
 }
 
 /* Sums to means. Collective. */

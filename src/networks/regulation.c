@@ -219,6 +219,13 @@ static void say_effects(const struct tess_evidence *evidence, const struct tess_
         tess_info("%" PRId64 " of the perturbed genes are not read out: what regulates them, and "
                   "what passes through them, stays unknown",
                   effects->n_unread);
+    if (effects->n_gained > 0)
+        tess_info("%" PRId64 " of the perturbations are gains (CRISPRa, OE, ...): what they do "
+                  "counts the other way round",
+                  effects->n_gained);
+    if (effects->n_contrary > 0)
+        tess_info("%" PRId64 " rows of gains were left out: the same genes were lost, too",
+                  effects->n_contrary);
     if (effects->n_combinations > 0)
         tess_info("%" PRId64 " rows of combinations were left out", effects->n_combinations);
 }

@@ -234,21 +234,50 @@ def check_methods(name, genes, targets, blocks, column, down):
     compare(f"{name}, from a store", stored, score, 0.01 if name.startswith("rectangular") else 1e-6)
 
 
+def gained():
+    """Genes of which there is more: what they do counts the other way round; losses count before gains of the same gene."""
+    global with_row
+    n = 15
+    K, D, control = make(n, 3, False)
+    genes, gains = [f"A{i + 1}" for i in range(n)], np.arange(1, n, 3)
+    targets = genes + ["Z1", "Z2", "Z3"]
+    label = {genes[i]: word + genes[i] for i, word in zip(gains, ["OE_", "CRISPRa:", "orf_", "cDNA_", "overexpression_"])}
+    for Q in (K, D):
+        Q[gains] = 2 * np.median(Q, 0) - Q[gains]
+    rows = [("ko", label.get(g, f"CRISPRi_{g}"), x) for g, x in zip(genes, K)] + [("kd", label.get(g, g), x) for g, x in zip(genes, D)]
+    rows += [("ko", "control", control[0]), ("ko", "OE_A1", K[0] + 5), ("kd", "CRISPRa_A3", D[0])]
+    write("gained.csv", targets, rows)
+    K, D, column = K.astype(float), D.astype(float), np.arange(n)
+    with_row = [set(range(n)), set(range(n))]
+    zk, zd, _ = standardise(K, D, control)
+    zk[gains], zd[gains] = -zk[gains], -zd[gains]
+    own, b = own_effects(zk, zd, column)
+    score, _, pair = evidence(zk, zd, column, own, b)
+    text = infer("gained.csv", "--knockdown", "kd")
+    check(all(infer("gained.csv", "--knockdown", "kd", ranks=ranks) == text for ranks in (2, 3, 5)), "gains: other bytes on other ranks")
+    got, sign = matrix(text, genes, targets)
+    compare("gains", got, score)
+    check((sign == np.where(np.isnan(score), 0, -np.sign(np.nan_to_num(pair)))).all(), "gains: signs")
+    said = checks.run("network", "infer", "gained.csv", "-c", "ko", "--knockdown", "kd", "-o", "x.tsv", "--force").stderr
+    check("10 of the perturbations are gains" in said and "2 rows of gains were left out" in said, f"gains: {said}")
+
+
 def completed():
     """Knock-outs that are missing, from a model: against what `impute` says of each of its members."""
     global with_row
     n, missing, nowhere = 16, [2, 6, 9], 6  # A7 was perturbed in another context alone
     K, D, control = make(n, 4, False)
     genes = [f"A{i + 1}" for i in range(n)]
+    named = ["OE_A3" if g == "A3" else g for g in genes]  # what is missing of it is a gain, too
     targets = genes + [f"Z{i + 1}" for i in range(4)]
     with_row = [set(range(n)) - set(missing), set(range(n)) - {nowhere, 11}]
-    rows = [("ko", genes[i], K[i]) for i in sorted(with_row[0])] + [("kd", genes[i], D[i]) for i in sorted(with_row[1])]
+    rows = [("ko", genes[i], K[i]) for i in sorted(with_row[0])] + [("kd", named[i], D[i]) for i in sorted(with_row[1])]
     write("some.csv", targets, rows + [("ko", "control", control[0])] + [("other", genes[i], K[i]) for i in (1, nowhere, 12)])
     for line in (["import", "some.csv", "-o", "some.prc.h5"],
                  ["train", QUICKSTART, *(word for s in (
                      "data.store=some.prc.h5", "run.directory=run", "model.kind=dot", "model.embedding_dim=8", "model.hidden_dim=16",
                      "train.members=2", "train.epochs=20") for word in ("--set", s))],
-                 *(["impute", f"run/member-{k}", "-o", f"m{k}.h5ad", "-c", "ko", "-p", ",".join(genes[i] for i in missing)] for k in (1, 2))):
+                 *(["impute", f"run/member-{k}", "-o", f"m{k}.h5ad", "-c", "ko", "-p", ",".join(named[i] for i in missing)] for k in (1, 2))):
         done = checks.run("-q", *line)
         assert done.returncode == 0, done.stderr
     K, D = K.astype(float), D.astype(float)
@@ -259,13 +288,15 @@ def completed():
     for k in (1, 2):
         file = anndata.read_h5ad(f"m{k}.h5ad")[:, targets]
         found = dict(zip(file.obs["perturbation"], np.asarray(file.X, float)))
-        said.append((np.array([found[genes[i]] for i in missing]) - middle) / np.median(noise))
+        said.append((np.array([found[named[i]] for i in missing]) - middle) / np.median(noise))
+    said = np.array(said) * np.where(np.array(missing) == 2, -1, 1)[:, None]
     p, sd = np.mean(said, 0), np.std(said, 0, ddof=1)
     added = np.full((n, len(targets)), np.nan)
     added[missing] = 0.5 * p ** 3 / (p * p + sd * sd)
     column = np.arange(n)
     added[column, column] = np.nan
     zk, zd, _ = standardise(K, D, control)
+    zd[2] = -zd[2]
     own, b = own_effects(zk, zd, column)
     score, _, pair = evidence(zk, zd, column, own, b, added)
     check(np.nanmax(abs(added)) > 0.3, f"what is completed is next to nothing: {np.nanmax(abs(added))}")
@@ -419,6 +450,7 @@ if data:
 else:
     case("square", 30, 0, True, False)
     case("rectangular", 25, 20, False, True)
+    gained()
     completed()
     evaluated()
     refused()
