@@ -2,6 +2,7 @@
 #include "effects.h"
 
 #include "tessera/alloc.h"
+#include "tessera/error.h"
 #include "tessera/slices.h"
 
 #include <math.h>
@@ -33,6 +34,38 @@ void tess_effects_deal(struct tess_effects *effects)
 
     effects->tile = width < 8 ? 8 : width > 128 ? 128 : width;
     tess_effects_targets(effects, effects->rank, &effects->first, &effects->n);
+}
+
+int tess_effects_start(struct tess_effects *effects, uint32_t **count, struct tess_error *error)
+{
+    size_t size = (size_t)((effects->n_rows + 1) * effects->n);
+
+    *count = tess_alloc_large(size, sizeof **count, "the counts of values", error);
+    effects->value = tess_alloc_large(size, sizeof(double), "the effects", error);
+    effects->measured = tess_alloc_large(size, 1, "the effects' marks", error);
+    return error->code;
+}
+
+void tess_effects_add(struct tess_effects *effects, uint32_t *count, int64_t place, const float *x)
+{
+    for (int64_t j = 0; j < effects->n; j++) {
+        if (isnan(x[j]))
+            continue;
+        effects->value[place * effects->n + j] += (double)x[j];
+        count[place * effects->n + j]++;
+    }
+}
+
+void tess_effects_average(struct tess_effects *effects, uint32_t *count)
+{
+    int64_t size = (effects->n_rows + 1) * effects->n;
+
+    for (int64_t k = 0; effects->value && effects->measured && count && k < size; k++) {
+        effects->measured[k] = count[k] > 0;
+        if (count[k] > 1)
+            effects->value[k] /= (double)count[k];
+    }
+    tess_free(count);
 }
 
 int tess_effects_known(const struct tess_effects *effects, int64_t regulator, int64_t j)

@@ -52,6 +52,17 @@ struct tess_effects {
  * or fewer than 3 perturbed genes or readouts. Collective over effects->comm. */
 int tess_effects_read(struct tess_effects *effects, const struct tess_regulation_options *options,
                       const struct tess_predicted *predicted, struct tess_error *error);
+/* The same of a model's predictions, in place of an input: those of a member, or, of as many as
+ * there are members, their mean. Collective over effects->comm. */
+int tess_effects_predict(struct tess_effects *effects,
+                         const struct tess_regulation_options *options,
+                         const struct tess_predicted *predicted, int member,
+                         struct tess_error *error);
+/* Room for the rows' values, once rows and targets are known; rows are added to a place, and
+ * averaged; NaN does not count. average releases `count`, whatever came of it. Local. */
+int tess_effects_start(struct tess_effects *effects, uint32_t **count, struct tess_error *error);
+void tess_effects_add(struct tess_effects *effects, uint32_t *count, int64_t place, const float *x);
+void tess_effects_average(struct tess_effects *effects, uint32_t *count);
 /* Values to z. TESS_EDATA if the values are constant. Collective. */
 int tess_effects_standardise(struct tess_effects *effects, const char *path,
                              struct tess_error *error);

@@ -72,7 +72,7 @@ static int predict_block(struct tess_effects *effects, const struct tess_predict
     int64_t *one = TESS_NEW(int64_t, n + 1), *contexts = TESS_NEW(int64_t, n);
     const struct tess_rows rows = {n, one, effects->component + first, contexts};
     int n_members = predicted->model.n_members;
-    float *out = TESS_NEW(float, n_members *n * known->n);
+    float *out = TESS_NEW(float, (n_members + 1) * n * known->n);
 
     for (int64_t k = 0; k < n; k++) {
         one[k + 1] = k + 1;

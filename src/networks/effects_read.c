@@ -1,8 +1,5 @@
-/* effects_read.c -- rank 0 reads rows of a store or of a file and deals their columns out.
- *
- * A perturbation's gene is its whole name if that is a readout, else what follows the last `_` or
- * `:` (CRISPRi_TP53). Several rows of a gene in a context are averaged. */
-#include "effects.h"
+/* effects_read.c -- rank 0 reads rows of a store or of a file and deals their columns out. */
+#include "effects_plan.h"
 
 #include "genes.h"
 
@@ -22,7 +19,6 @@
 #include <string.h>
 
 #define ROWS_AT_ONCE 64 /* of a store */
-enum { LEFT_OUT = -1 };
 
 /* Either of both inputs, seen as rows with labels. Rank 0's. */
 struct reader {
@@ -38,7 +34,7 @@ struct reader {
     struct tess_block block;
     int64_t n_rows, rows_at_once, n_readouts;
     const char *const *readout; /* (n_readouts) borrowed */
-    int64_t *place; /* (n_rows) row of the effects, or LEFT_OUT; own */
+    int64_t *place; /* (n_rows) row of the effects, or TESS_LEFT_OUT; own */
     int64_t *from; /* (t) the input's readout of each target; own */
     float *dense; /* (rows_at_once, n_readouts) own */
 };
@@ -119,7 +115,7 @@ static char *perturbation_of(const struct reader *reader, int64_t row)
     return code < 0 ? NULL : tess_strdup(reader->perturbation.level[code]);
 }
 
-/* What a row is of: a knock-out, a knock-down, or neither (LEFT_OUT). */
+/* What a row is of: a knock-out, a knock-down, or neither (TESS_LEFT_OUT). */
 static int kind_of(const struct reader *reader, int64_t row)
 {
     const char *context = context_of(reader, row);
@@ -128,7 +124,7 @@ static int kind_of(const struct reader *reader, int64_t row)
         return TESS_KNOCKOUT;
     if (context && reader->options->knockdown && strcmp(context, reader->options->knockdown) == 0)
         return TESS_KNOCKDOWN;
-    return LEFT_OUT;
+    return TESS_LEFT_OUT;
 }
 
 static int refuse_context(const struct reader *reader, const char *name, struct tess_error *error)
@@ -155,104 +151,14 @@ static int refuse_context(const struct reader *reader, const char *name, struct 
 
 /* ---- which row goes where ---- */
 
-struct plan {
-    struct tess_intern readouts, regulators;
-    int64_t *regulator; /* (n_rows) of `regulators`; -1: left out; -2: the control; own */
-    int8_t *kind; /* (n_rows) own */
-    uint8_t *gained; /* (n_rows) was there more of the gene? own */
-    int64_t n_of[TESS_PERTURBED];
-};
-
-/* Is each row a row of its own, whatever was perturbed? */
-static int is_sampled(const struct reader *reader)
-{
-    return reader->options->method == TESS_BY_PARTIAL;
-}
-
-static void label_row(struct reader *reader, struct plan *plan, int64_t row,
+static void label_row(struct reader *reader, struct tess_effects_plan *plan, int64_t row,
                       struct tess_effects *effects)
 {
     int kind = kind_of(reader, row);
-    char *text = kind == LEFT_OUT ? NULL : perturbation_of(reader, row);
+    char *text = kind == TESS_LEFT_OUT ? NULL : perturbation_of(reader, row);
 
-    plan->regulator[row] = -1;
-    plan->kind[row] = (int8_t)kind;
-    if (kind != LEFT_OUT)
-        plan->n_of[kind]++;
-    if (kind != LEFT_OUT && is_sampled(reader)) {
-        char name[24];
-        int length = snprintf(name, sizeof name, "%lld", (long long)row);
-
-        plan->regulator[row] = tess_intern_add(&plan->regulators, name, (size_t)length);
-    } else if (text && tess_gene_is_control(text))
-        plan->regulator[row] = kind == TESS_KNOCKOUT ? -2 : -1;
-    else if (text && strchr(text, '+') && tess_intern_find(&plan->readouts, text, strlen(text)) < 0)
-        effects->n_combinations++;
-    else if (text) {
-        const char *gene = tess_gene_of(text, &plan->readouts);
-
-        plan->regulator[row] = tess_intern_add(&plan->regulators, gene, strlen(gene));
-        plan->gained[row] = (uint8_t)tess_gene_is_gained(text, gene);
-    }
+    tess_effects_plan_label(plan, row, kind, text, effects);
     tess_free(text);
-}
-
-enum { LOST = 1, GAINED = 2 };
-
-/* Where each regulator has rows, and of what: of one that was lost and gained the losses count. */
-static void mark_rows(const struct reader *reader, const struct plan *plan, const int64_t *to,
-                      struct tess_effects *effects)
-{
-    size_t m = effects->regulator.n;
-
-    for (int kind = 0; kind < TESS_PERTURBED; kind++) {
-        effects->row[kind] = TESS_NEW(int64_t, m);
-        effects->gained[kind] = TESS_NEW(uint8_t, m);
-        memset(effects->row[kind], 0, m * sizeof(int64_t));
-    }
-    for (int64_t row = 0; row < reader->n_rows; row++)
-        if (plan->regulator[row] >= 0)
-            effects->row[plan->kind[row]][to[plan->regulator[row]]] |=
-                plan->gained[row] ? GAINED : LOST;
-    for (int kind = 0; kind < TESS_PERTURBED; kind++)
-        for (size_t i = 0; i < m; i++) {
-            effects->gained[kind][i] = effects->row[kind][i] == GAINED;
-            effects->n_gained += effects->gained[kind][i];
-            effects->row[kind][i] = effects->row[kind][i] ? effects->n_rows++ : -1;
-        }
-}
-
-static int64_t place_of(const struct plan *plan, const int64_t *to, int64_t row,
-                        struct tess_effects *effects)
-{
-    int kind = plan->kind[row];
-    int64_t i;
-
-    if (plan->regulator[row] == -2)
-        return effects->n_rows;
-    if (plan->regulator[row] < 0)
-        return LEFT_OUT;
-    i = to[plan->regulator[row]];
-    if (plan->gained[row] == effects->gained[kind][i])
-        return effects->row[kind][i];
-    effects->n_contrary++;
-    return LEFT_OUT;
-}
-
-/* The names in order, each regulator's rows. */
-static void number_rows(struct reader *reader, struct plan *plan, struct tess_effects *effects)
-{
-    int64_t *to = TESS_NEW(int64_t, plan->regulators.n);
-
-    for (int64_t i = 0; i < plan->regulators.n; i++)
-        tess_strings_add(&effects->regulator, plan->regulators.text[i]);
-    tess_genes_sort(&effects->regulator);
-    for (int64_t i = 0; i < plan->regulators.n; i++)
-        to[i] = tess_genes_find(&effects->regulator, plan->regulators.text[i]);
-    mark_rows(reader, plan, to, effects);
-    for (int64_t row = 0; row < reader->n_rows; row++)
-        reader->place[row] = place_of(plan, to, row, effects);
-    tess_free(to);
 }
 
 /* Has a component of the model a gene that may be completed? It has, if it was trained. */
@@ -266,7 +172,7 @@ static const char *component_gene(const struct reader *reader, int64_t component
                : tess_gene_of(symbol, readouts);
 }
 
-static void label_components(const struct reader *reader, struct plan *plan)
+static void label_components(const struct reader *reader, struct tess_effects_plan *plan)
 {
     for (int64_t c = 0; reader->model && c < reader->model->perturbation.n; c++) {
         const char *gene = component_gene(reader, c, &plan->readouts);
@@ -304,32 +210,16 @@ static void match_components(const struct reader *reader, const struct tess_inte
     }
 }
 
-static void match_columns(struct reader *reader, struct tess_effects *effects)
-{
-    for (int64_t k = 0; k < reader->n_readouts; k++)
-        tess_strings_add(&effects->target, reader->readout[k]);
-    tess_genes_sort(&effects->target);
-    reader->from = TESS_NEW(int64_t, reader->n_readouts);
-    for (int64_t k = 0; k < reader->n_readouts; k++)
-        reader->from[tess_genes_find(&effects->target, reader->readout[k])] = k;
-    effects->column = TESS_NEW(int64_t, effects->regulator.n);
-    for (size_t i = 0; i < effects->regulator.n; i++) {
-        effects->column[i] =
-            is_sampled(reader) ? -1 : tess_genes_find(&effects->target, effects->regulator.item[i]);
-        effects->n_unread += effects->column[i] < 0 && !is_sampled(reader);
-    }
-}
-
 /* Rank 0. */
 static int plan_rows(struct reader *reader, struct tess_effects *effects, struct tess_error *error)
 {
-    const char *name[TESS_PERTURBED] = {reader->options->context, reader->options->knockdown};
-    struct plan plan = {.regulator = TESS_NEW(int64_t, reader->n_rows),
-                        .kind = TESS_NEW(int8_t, reader->n_rows),
-                        .gained = TESS_NEW(uint8_t, reader->n_rows)};
+    const struct tess_regulation_options *options = reader->options;
+    const char *name[TESS_PERTURBED] = {options->context, options->knockdown};
+    struct tess_effects_plan plan;
 
+    tess_effects_plan_init(&plan, reader->n_rows, options->method == TESS_BY_PARTIAL);
     for (int64_t k = 0; k < reader->n_readouts; k++)
-        tess_intern_add(&plan.readouts, reader->readout[k], strlen(reader->readout[k]));
+        tess_effects_plan_readout(&plan, reader->readout[k]);
     for (int64_t row = 0; row < reader->n_rows; row++)
         label_row(reader, &plan, row, effects);
     label_components(reader, &plan);
@@ -337,20 +227,12 @@ static int plan_rows(struct reader *reader, struct tess_effects *effects, struct
         if (name[kind] && plan.n_of[kind] == 0)
             refuse_context(reader, name[kind], error);
     reader->place = TESS_NEW(int64_t, reader->n_rows);
-    number_rows(reader, &plan, effects);
-    match_columns(reader, effects);
+    tess_effects_plan_finish(&plan, effects, options, reader->place, error);
+    reader->from = TESS_NEW(int64_t, reader->n_readouts);
+    for (int64_t k = 0; k < reader->n_readouts; k++)
+        reader->from[tess_genes_find(&effects->target, reader->readout[k])] = k;
     match_components(reader, &plan.readouts, effects);
-    if (effects->regulator.n < 3 || effects->target.n < 3)
-        tess_error_set(error, TESS_EDATA,
-                       "%s: %zu %s and %zu readouts in context '%s': a network needs "
-                       "at least 3 of each",
-                       reader->options->input, effects->regulator.n,
-                       is_sampled(reader) ? "rows" : "perturbed genes", effects->target.n, name[0]);
-    tess_intern_release(&plan.readouts);
-    tess_intern_release(&plan.regulators);
-    tess_free(plan.regulator);
-    tess_free(plan.kind);
-    tess_free(plan.gained);
+    tess_effects_plan_release(&plan);
     return error->code;
 }
 
@@ -406,11 +288,11 @@ static int64_t next_rows(const struct reader *reader, int64_t *first)
 {
     int64_t end;
 
-    while (*first < reader->n_rows && reader->place[*first] == LEFT_OUT)
+    while (*first < reader->n_rows && reader->place[*first] == TESS_LEFT_OUT)
         ++*first;
     end = *first + reader->rows_at_once;
     end = end < reader->n_rows ? end : reader->n_rows;
-    while (end > *first && reader->place[end - 1] == LEFT_OUT)
+    while (end > *first && reader->place[end - 1] == TESS_LEFT_OUT)
         end--;
     return end - *first;
 }
@@ -443,14 +325,8 @@ static void add_rows(struct tess_effects *effects, uint32_t *count, const char *
         int64_t place;
 
         memcpy(&place, block + k * (int64_t)sizeof(int64_t), sizeof place);
-        for (int64_t j = 0; place != LEFT_OUT && j < effects->n; j++) {
-            float x = value[k * effects->n + j];
-
-            if (isnan(x))
-                continue;
-            effects->value[place * effects->n + j] += (double)x;
-            count[place * effects->n + j]++;
-        }
+        if (place != TESS_LEFT_OUT)
+            tess_effects_add(effects, count, place, value + k * effects->n);
     }
 }
 
@@ -531,26 +407,19 @@ static void share_plan(struct tess_effects *effects)
     tess_effects_deal(effects);
 }
 
-/* Sums to means. Collective. */
+/* Collective. */
 static int read_values(struct reader *reader, struct tess_effects *effects,
                        struct tess_error *error)
 {
-    size_t size = (size_t)((effects->n_rows + 1) * effects->n);
-    uint32_t *count = tess_alloc_large(size, sizeof *count, "the counts of values", error);
+    uint32_t *count;
 
-    effects->value = tess_alloc_large(size, sizeof(double), "the effects", error);
-    effects->measured = tess_alloc_large(size, 1, "the effects' marks", error);
+    tess_effects_start(effects, &count, error);
     if (effects->rank == 0)
         reader->dense = tess_alloc_large((size_t)(reader->rows_at_once * reader->n_readouts),
                                          sizeof(float), "rows of the input", error);
     if (tess_agree(effects->comm, error) == TESS_OK)
         deal_rows(reader, effects, count, error);
-    for (size_t k = 0; error->code == TESS_OK && k < size; k++) {
-        effects->measured[k] = count[k] > 0;
-        if (count[k] > 1)
-            effects->value[k] /= (double)count[k];
-    }
-    tess_free(count);
+    tess_effects_average(effects, count);
     return error->code;
 }
 

@@ -258,7 +258,7 @@ def gained():
     got, sign = matrix(text, genes, targets)
     compare("gains", got, score)
     check((sign == np.where(np.isnan(score), 0, -np.sign(np.nan_to_num(pair)))).all(), "gains: signs")
-    said = checks.run("network", "infer", "gained.csv", "-c", "ko", "--knockdown", "kd", "-o", "x.tsv", "--force").stderr
+    said = checks.run("network", "infer", "gained.csv", "-c", "ko", "--knockdown", "kd", "-o", "said.tsv").stderr
     check("10 of the perturbations are gains" in said and "2 rows of gains were left out" in said, f"gains: {said}")
 
 
@@ -315,6 +315,49 @@ def completed():
     write("mars.csv", targets, [("mars", g, x) for g, x in zip(genes, D)])
     done = checks.run("network", "infer", "mars.csv", "-c", "mars", "-o", "x.tsv", "--complete", "run", ranks=3)
     check(done.returncode == 65 and "'mars'" in done.stderr and not os.path.exists("x.tsv"), f"another context: {done.stderr}")
+
+
+def predicted():
+    """A run in place of an input: against what `impute` says of each member and of all, by NumPy and by `infer` of that file."""
+    global with_row
+    names = [f"A{i + 1}" for i in range(16)]
+    trained = ["OE_A3" if g == "A3" else g for g in names] + ["control"]
+    targets = names + [f"Z{i + 1}" for i in range(4)]
+    scored = []
+    for source, out in (("run", "all"), ("run/member-1", "m1"), ("run/member-2", "m2")):
+        done = checks.run("-q", "impute", source, "-o", f"{out}.h5ad", "-c", "ko,kd", "-p", ",".join(trained), "--force")
+        assert done.returncode == 0, done.stderr
+        file = anndata.read_h5ad(f"{out}.h5ad")[:, targets]
+        found = {(c, p): np.asarray(x, float) for c, p, x in zip(file.obs["context"], file.obs["perturbation"], file.X)}
+        K, D = (np.array([found[c, p] for p in trained[:-1]]) for c in ("ko", "kd"))
+        with_row = [set(range(16)), set(range(16))]
+        zk, zd, _ = standardise(K, D, found["ko", "control"][None])
+        zk[2], zd[2] = -zk[2], -zd[2]
+        own, b = own_effects(zk, zd, np.arange(16))
+        scored.append(evidence(zk, zd, np.arange(16), own, b)[0])
+    texts = {infer("run", "--knockdown", "kd", ranks=ranks) for ranks in (1, 2, 3, 5)}
+    check(len(texts) == 1, "a run: other bytes on other ranks")
+    text = texts.pop()
+    got, _ = matrix(text, names, targets)
+    compare("a run", got, scored[0], 1e-4)  # its values are in single precision
+    std = np.full(got.shape, np.nan)
+    check(text.splitlines()[0].split("\t")[-1] == "std", "a run: no column std")
+    for line in map(lambda x: x.split("\t"), text.splitlines()[1:]):
+        std[names.index(line[0]), targets.index(line[1])] = float(line[-1])
+    compare("a run, std", std, np.std(scored[1:], axis=0, ddof=1), 1e-4)
+    check(np.nanmax(std) > 0.1, "a run: the members agree")
+    for method in ("evidence", "effect", "correlation", "direct"):
+        options = ["--knockdown", "kd", "--method", method]
+        lines = [line.rsplit("\t", 1)[0] for line in infer("run", *options, ranks=2).splitlines()]
+        check(lines == infer("all.h5ad", *options, ranks=2).splitlines(), f"a run, {method}: other edges than by impute")
+    one = infer("run/member-1", "--knockdown", "kd", ranks=3)
+    check(one == infer("m1.h5ad", "--knockdown", "kd"), "a single model: other edges than by impute")
+    files = sorted(name for name in os.listdir("run/member-1") if name.endswith(".h5"))  # best-… before checkpoint-…
+    check(infer(f"run/member-1/{files[0]}", "--knockdown", "kd") == one, f"a checkpoint, of {files}: other edges than its run's")
+    for line, code, word in ((["run", "-c", "ko", "--complete", "run"], 2, "--complete"), (["run", "-c", "mars"], 65, "'mars'"),
+                             (["run", "-c", "ko", "--knockdown", "mars"], 65, "'mars'")):
+        done = checks.run("network", "infer", *line, "-o", "x.tsv", "--force", ranks=3)
+        check(done.returncode == code and word in done.stderr and done.stderr.count(word) == 1, f"{line}: {done.returncode} {done.stderr}")
 
 
 def scores(score, truth, depths):
@@ -452,6 +495,7 @@ else:
     case("rectangular", 25, 20, False, True)
     gained()
     completed()
+    predicted()
     evaluated()
     refused()
 checks.finish()
