@@ -35,13 +35,14 @@ FOLDERS = {
     "inspect": ["blend", "writer"],
     "inverse": ["linalg"],
     "networks": ["formats", "blend", "inverse"],
-    "cells": ["networks"],
+    "gold": ["source"],
+    "cells": ["networks", "gold"],
     "bench": ["train", "impute", "simulate"],
     "forecast": ["bench", "networks"],
     "options": ["blend", "writer"],
     "cli_data": ["options", "import", "inspect", "simulate", "cells"],
     "discover": ["linalg", "blend", "writer"],
-    "report": ["evaluate", "inspect", "networks", "discover", "screen"],
+    "report": ["evaluate", "inspect", "networks", "gold", "discover", "screen"],
     "cli": ["cli_data", "run", "evaluate", "forecast", "query", "export", "screen", "discover", "report"],
 }
 # They know no other ranks.

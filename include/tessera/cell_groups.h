@@ -32,6 +32,7 @@ struct tess_cell_groups {
     const struct tess_cell_options *options; /* borrowed */
     int rank, n_ranks;
     struct tess_vocab gene, readout;
+    uint8_t *gained; /* (gene.n) have its cells more of it, and not less? own */
     int64_t *self; /* (gene.n) the readout that a gene is, or -1; own */
     int64_t *column; /* (readout.n) of the file; own */
     int64_t *first; /* (gene.n + 2) group g has the places [first[g], first[g + 1]); own */
@@ -41,6 +42,7 @@ struct tess_cell_groups {
      * perturbations, without a label, of genes with too few; and how many genes these are. Rank
      * 0's */
     int64_t n_elsewhere, n_combined, n_unlabelled, n_sparse, n_sparse_genes;
+    int64_t n_contrary; /* and those that gained a gene which others lost */
     /* this rank's handle on the file */
     struct tess_source source;
     struct tess_source_options source_options;

@@ -19,6 +19,7 @@ enum tess_edge_part {
 
 struct tess_edge {
     double score, part[TESS_EDGE_PARTS];
+    double std; /* of the score, over the members of an ensemble; else 0 */
     int32_t regulator, target; /* their numbers */
     int32_t sign; /* 1 activates, -1 represses, 0 unknown */
 };

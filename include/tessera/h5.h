@@ -123,6 +123,8 @@ int tess_h5_read_attribute(const struct tess_h5 *h5, struct tess_h5_attribute at
                            int64_t n, void *out, struct tess_error *error);
 int tess_h5_read_string(const struct tess_h5 *h5, const char *name, const char *attribute,
                         char **string, struct tess_error *error);
+/* Is that a file of ours whose root says this format? TESS_EIO alone is an error. Local. */
+int tess_h5_is(const char *path, const char *format, struct tess_error *error);
 int tess_h5_write_attribute(struct tess_h5 *h5, struct tess_h5_attribute attribute, hid_t type,
                             int64_t n, const void *data, struct tess_error *error);
 /* Fixed-length UTF-8 scalar. */

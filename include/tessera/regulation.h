@@ -19,7 +19,9 @@ enum tess_regulation_method {
 };
 
 struct tess_regulation_options {
-    const char *input; /* a store, or a file with the columns perturbation and context */
+    /* a store; a file with the columns perturbation and context; a run or a checkpoint, whose
+     * predictions are taken */
+    const char *input;
     const char *context; /* of the knock-outs, and of the control */
     const char *knockdown; /* context of further, weaker perturbations of the same genes; or NULL */
     const char *complete; /* a run, or a checkpoint: its model completes what was not knocked out */
@@ -35,7 +37,8 @@ struct tess_regulation_options {
 int tess_regulation_parse(const char *text);
 /* Reads, infers, writes the table; says on the way what was left out and how much memory it takes.
  * The same bytes on any number of ranks, but for rounding of methods that invert a
- * matrix (inverse.h). TESS_EDATA, TESS_ECREATE, TESS_EIO. Collective over comm.
+ * matrix (inverse.h). TESS_EUSAGE if a model is to complete another's predictions, TESS_EDATA,
+ * TESS_ECREATE, TESS_EIO. Collective over comm.
  */
 int tess_regulation_infer(const struct tess_regulation_options *options, MPI_Comm comm,
                           struct tess_error *error);

@@ -11,4 +11,8 @@ const char *tess_target_name(const char *symbol);
  */
 char *tess_target_type(const char *symbol);
 
+/* Is there more of the target then, and not less? By its type: CRISPRa, OE, ORF, cDNA,
+ * overexpression, in any case of the letters. */
+int tess_target_is_gain(const char *symbol);
+
 #endif

@@ -5,10 +5,19 @@
 #include "tessera/alloc.h"
 #include "tessera/broadcast.h"
 #include "tessera/error.h"
+#include "tessera/h5_guard.h"
 #include "tessera/rundir.h"
+#include "tessera/state.h"
 #include "tessera/text.h"
 
 #include <string.h>
+
+int tess_predicted_is(const char *path)
+{
+    struct tess_error ignored = TESS_ERROR_INIT;
+
+    return tess_rundir_is(path) || tess_h5_is(path, TESS_STATE_FORMAT, &ignored);
+}
 
 int tess_predicted_open(struct tess_predicted *predicted, const char *run, MPI_Comm comm,
                         struct tess_error *error)
@@ -62,14 +71,13 @@ int tess_predicted_rows(const struct tess_predicted *predicted, const struct tes
                         struct tess_error *error)
 {
     const struct apart apart = {rows->n * n_readouts, out};
+    float *mean = out + predicted->model.n_members * apart.n;
     const struct tess_model_change then = {&apart, keep};
-    float *mean = TESS_NEW(float, apart.n);
     const struct tess_model_columns columns = {
         .n_readouts = n_readouts, .readout = readout, .out = mean, .then = &then};
 
     if (apart.n > 0)
         tess_blender_predict(&predicted->blender, rows, &columns, error);
-    tess_free(mean);
     return error->code;
 }
 

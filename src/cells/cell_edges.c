@@ -22,7 +22,8 @@ struct work {
     struct tess_edges edges;
 };
 
-/* All edges to one readout. A gene that rises where its regulator is lost was held down by it. */
+/* All edges to one readout. A gene that rises where its regulator is lost, or falls where that
+ * is gained, is held down by it. */
 static void take(void *closure, int64_t k, float *value)
 {
     struct work *work = closure;
@@ -41,6 +42,7 @@ static void take(void *closure, int64_t k, float *value)
             continue;
         edge.score = found.distance;
         edge.sign = (found.change < 0) - (found.change > 0);
+        edge.sign = groups->gained[g] ? -edge.sign : edge.sign;
         edge.part[CHANGE] = found.change;
         edge.part[P_VALUE] = found.p;
         tess_edges_add(&work->edges, &edge);

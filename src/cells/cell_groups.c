@@ -17,13 +17,15 @@
 #include <string.h>
 
 /* What a row is, where it is no gene's. */
-enum { UNLABELLED = -1, COMBINED = -2, ELSEWHERE = -3, CONTROL = -4 };
+enum { UNLABELLED = -1, COMBINED = -2, ELSEWHERE = -3, CONTROL = -4, CONTRARY = -5 };
 
 /* Rank 0's, while it reads labels. */
 struct labels {
     struct tess_column perturbation, context;
     struct tess_intern readout, gene;
     int64_t *of_level; /* what a level of the perturbation's column is; own */
+    uint8_t *gain; /* of that level: is there more of the gene? own */
+    uint8_t *lost; /* (gene.n) is there a cell that has less of it? own */
     int64_t *kind; /* (n_rows) own */
 };
 
@@ -94,8 +96,14 @@ static void label_levels(struct tess_cell_groups *groups, struct labels *labels)
         tess_intern_add(&labels->readout, groups->source.readout.item[k],
                         strlen(groups->source.readout.item[k]));
     labels->of_level = TESS_NEW(int64_t, column->n_levels);
-    for (int64_t k = 0; k < column->n_levels; k++)
+    labels->gain = TESS_NEW(uint8_t, column->n_levels);
+    for (int64_t k = 0; k < column->n_levels; k++) {
         labels->of_level[k] = kind_of(groups, labels, column->level[k]);
+        labels->gain[k] = labels->of_level[k] >= 0 &&
+                          strcmp(labels->gene.text[labels->of_level[k]], column->level[k]) != 0 &&
+                          tess_target_is_gain(column->level[k]);
+    }
+    labels->lost = TESS_NEW(uint8_t, labels->gene.n);
 }
 
 /* The context that is asked for, or the only one of the rows that count: its level. */
@@ -146,10 +154,25 @@ static void label_rows(struct tess_cell_groups *groups, struct labels *labels, i
 
         if (groups->left_out[row] || labels->context.code[row] != context)
             kind = ELSEWHERE;
+        if (kind >= 0 && !labels->gain[level])
+            labels->lost[kind] = 1;
         labels->kind[row] = kind;
         groups->n_elsewhere += kind == ELSEWHERE;
         groups->n_unlabelled += kind == UNLABELLED;
         groups->n_combined += kind == COMBINED;
+    }
+}
+
+/* Of a gene that was lost and gained the losses count. */
+static void leave_contrary(struct tess_cell_groups *groups, struct labels *labels)
+{
+    for (int64_t row = 0; row < groups->source.n_rows; row++) {
+        int64_t kind = labels->kind[row];
+
+        if (kind < 0 || !labels->gain[labels->perturbation.code[row]] || !labels->lost[kind])
+            continue;
+        labels->kind[row] = CONTRARY;
+        groups->n_contrary++;
     }
 }
 
@@ -177,8 +200,11 @@ static void number_genes(struct tess_cell_groups *groups, const struct labels *l
         groups->n_sparse += count[i];
     }
     tess_vocab_init(&groups->gene, kept, name, order);
-    for (int64_t g = 0; g < kept; g++)
+    groups->gained = TESS_NEW(uint8_t, kept);
+    for (int64_t g = 0; g < kept; g++) {
         group[which[order[g]]] = g;
+        groups->gained[g] = !labels->lost[which[order[g]]];
+    }
     tess_free(count);
     tess_free(order);
     tess_free(which);
@@ -250,6 +276,7 @@ static int read_labels(struct tess_cell_groups *groups, struct tess_error *error
         context = find_context(groups, &labels, error);
         label_levels(groups, &labels);
         label_rows(groups, &labels, context);
+        leave_contrary(groups, &labels);
         group = TESS_NEW(int64_t, labels.gene.n);
         number_genes(groups, &labels, group, &n_control);
         place_rows(groups, &labels, group);
@@ -261,6 +288,8 @@ static int read_labels(struct tess_cell_groups *groups, struct tess_error *error
     tess_intern_release(&labels.readout);
     tess_intern_release(&labels.gene);
     tess_free(labels.of_level);
+    tess_free(labels.gain);
+    tess_free(labels.lost);
     tess_free(labels.kind);
     return error->code;
 }
@@ -272,8 +301,11 @@ static void share(struct tess_cell_groups *groups)
     size_t n_rows = (size_t)groups->source.n_rows;
 
     tess_broadcast_vocab(groups->comm, &groups->gene);
-    if (groups->rank != 0)
+    if (groups->rank != 0) {
         groups->first = TESS_NEW(int64_t, groups->gene.n + 2);
+        groups->gained = TESS_NEW(uint8_t, groups->gene.n);
+    }
+    tess_broadcast(groups->comm, groups->gained, (size_t)groups->gene.n);
     tess_broadcast(groups->comm, groups->first, (size_t)(groups->gene.n + 2) * sizeof(int64_t));
     tess_broadcast(groups->comm, groups->place, n_rows * sizeof(int64_t));
     groups->n_cells = groups->first[groups->gene.n + 1];
@@ -339,6 +371,9 @@ void tess_cell_groups_say(const struct tess_cell_groups *groups)
                   groups->n_elsewhere);
     if (groups->n_combined > 0)
         tess_info("left out: %" PRId64 " cells of combinations", groups->n_combined);
+    if (groups->n_contrary > 0)
+        tess_info("left out: %" PRId64 " cells that gained a gene which others lost",
+                  groups->n_contrary);
     if (groups->n_unlabelled > 0)
         tess_info("left out: %" PRId64 " cells without a perturbation", groups->n_unlabelled);
     if (groups->n_sparse_genes > 0)
@@ -356,6 +391,7 @@ void tess_cell_groups_release(struct tess_cell_groups *groups)
     tess_problems_release(&groups->problems);
     tess_vocab_release(&groups->gene);
     tess_vocab_release(&groups->readout);
+    tess_free(groups->gained);
     tess_free(groups->self);
     tess_free(groups->column);
     tess_free(groups->first);

@@ -219,10 +219,11 @@ static int run(struct tess_call *call, struct tess_error *error)
 
 const struct tess_command tess_command_network = {
     .name = "network",
-    .usage = "network infer STORE|FILE.h5ad --context C [--knockdown C2] -o EDGES.tsv [options]\n"
-             "       tessera network infer CELLS.h5ad --method wasserstein -o EDGES.tsv [options]\n"
-             "       tessera network evaluate EDGES.tsv --gold GOLD.tsv [--json FILE]\n"
-             "       tessera network evaluate EDGES.tsv --cells CELLS.h5ad [--json FILE] [options]",
+    .usage =
+        "network infer STORE|FILE.h5ad|RUN --context C [--knockdown C2] -o EDGES.tsv [options]\n"
+        "       tessera network infer CELLS.h5ad --method wasserstein -o EDGES.tsv [options]\n"
+        "       tessera network evaluate EDGES.tsv --gold GOLD.tsv [--json FILE]\n"
+        "       tessera network evaluate EDGES.tsv --cells CELLS.h5ad [--json FILE] [options]",
     .summary = "which gene regulates which, from what perturbing each does to all",
     .details =
         "infer reads the perturbations of one context (a store, or any file with the columns\n"
@@ -240,7 +241,9 @@ const struct tess_command tess_command_network = {
         "score, sign (+ activates) and, of\nevidence, its parts; of wasserstein the change of the "
         "mean, Mann-Whitney's p and how many\ncells lost the gene. With --complete a model's "
         "predictions, shrunk where its members disagree,\nstand in for perturbations that C lacks, "
-        "and a column row says measured, completed or other.\n\n"
+        "and a column row says measured, completed or other.\nOf a RUN (or a checkpoint) all is "
+        "predicted, for every perturbation that it was trained on; several\nmembers: the scores "
+        "of their mean, and the standard deviation over them in a column std.\n\n"
         "evaluate scores such a list beside a network that is known: AUROC, AUPR (average "
         "precision),\n"
         "precision at k. Pairs that the list lacks come last; equal scores count together.\n\n"

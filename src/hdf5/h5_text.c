@@ -292,3 +292,22 @@ int tess_h5_write_string_list(struct tess_h5 *h5, const char *name, const char *
     tess_free(block);
     return error->code;
 }
+
+int tess_h5_is(const char *path, const char *format, struct tess_error *error)
+{
+    struct tess_error mine = TESS_ERROR_INIT;
+    struct tess_h5 h5 = TESS_H5_INIT;
+    char *found = NULL;
+    int is;
+
+    tess_h5_guard_start(path);
+    if (tess_h5_open(&h5, path, MPI_COMM_NULL, 0, &mine) == TESS_OK)
+        tess_h5_read_string(&h5, "/", "format", &found, &mine);
+    tess_h5_guard_finish();
+    if (mine.code == TESS_EIO)
+        *error = mine;
+    is = found && strcmp(found, format) == 0;
+    tess_free(found);
+    tess_h5_close(&h5, &mine);
+    return is;
+}

@@ -24,6 +24,7 @@ struct tess_effects {
     struct tess_strings regulator, target; /* (m), (t), the same on every rank; own */
     int64_t *column; /* (m) the target that a regulator itself is, or -1; own */
     int64_t *row[TESS_PERTURBED]; /* (m) its row, or -1; own */
+    uint8_t *gained[TESS_PERTURBED]; /* (m) is that of a gain? Its z is turned round; own */
     int64_t n_rows;
     int64_t tile; /* targets of a tile */
     int64_t first, n; /* this rank's targets: whole tiles, but for the last */
@@ -35,12 +36,14 @@ struct tess_effects {
     double *own; /* (m) how far a knock-out moves its own gene, at least 2; own */
     double weight; /* of a knock-down beside a knock-out */
     int64_t n_combinations, n_unread; /* rows left out; regulators that are not read out */
+    int64_t n_gained, n_contrary; /* rows of gains; those left out for losses of the same gene */
     double *middle; /* (t) what is 0 units of each readout; own */
     double power, unit; /* z = (value^power - middle) / unit */
     /* Knock-outs that a model imputes: */
     int64_t n_completed;
     int64_t *completed; /* (m) which of them a regulator is, or -1; own; NULL: there are none */
     int64_t *component; /* (n_completed) the model's numbers of the perturbations; own */
+    uint8_t *turned; /* (m) of which n_completed say whether it is a gain; own */
     double *shrunk; /* (n_completed, n) what they add to z; NaN: unknown; own */
 };
 
@@ -49,6 +52,17 @@ struct tess_effects {
  * or fewer than 3 perturbed genes or readouts. Collective over effects->comm. */
 int tess_effects_read(struct tess_effects *effects, const struct tess_regulation_options *options,
                       const struct tess_predicted *predicted, struct tess_error *error);
+/* The same of a model's predictions, in place of an input: those of a member, or, of as many as
+ * there are members, their mean. Collective over effects->comm. */
+int tess_effects_predict(struct tess_effects *effects,
+                         const struct tess_regulation_options *options,
+                         const struct tess_predicted *predicted, int member,
+                         struct tess_error *error);
+/* Room for the rows' values, once rows and targets are known; rows are added to a place, and
+ * averaged; NaN does not count. average releases `count`, whatever came of it. Local. */
+int tess_effects_start(struct tess_effects *effects, uint32_t **count, struct tess_error *error);
+void tess_effects_add(struct tess_effects *effects, uint32_t *count, int64_t place, const float *x);
+void tess_effects_average(struct tess_effects *effects, uint32_t *count);
 /* Values to z. TESS_EDATA if the values are constant. Collective. */
 int tess_effects_standardise(struct tess_effects *effects, const char *path,
                              struct tess_error *error);
@@ -62,6 +76,10 @@ double tess_effects_z(const struct tess_effects *effects, int64_t target, double
 double tess_effects_added(const struct tess_effects *effects, int64_t regulator, int64_t j);
 void tess_effects_release(struct tess_effects *effects);
 
+/* Deals the targets out, once their number is known. Local. */
+void tess_effects_deal(struct tess_effects *effects);
+/* Those of a rank: [*first, *first + *n). Local. */
+void tess_effects_targets(const struct tess_effects *effects, int rank, int64_t *first, int64_t *n);
 /* Which rank has a target. Local. */
 int tess_effects_owner(const struct tess_effects *effects, int64_t target);
 /* Was a perturbation of this regulator measured, or completed, at this rank's target number j?

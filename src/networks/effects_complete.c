@@ -52,13 +52,13 @@ static double shrink(const double *p, int n)
 static void fill_row(struct tess_effects *effects, int64_t place, const struct known *known,
                      const float *out, int n_members, int64_t stride)
 {
-    double *p = TESS_NEW(double, n_members);
+    double *p = TESS_NEW(double, n_members), way = effects->turned[place] ? -1 : 1;
 
     for (int64_t k = 0; k < known->n; k++) {
         int64_t j = known->target[k];
 
         for (int m = 0; m < n_members; m++)
-            p[m] = tess_effects_z(effects, effects->first + j, (double)out[m * stride + k]);
+            p[m] = way * tess_effects_z(effects, effects->first + j, (double)out[m * stride + k]);
         effects->shrunk[place * effects->n + j] = GAMMA * shrink(p, n_members);
     }
     tess_free(p);
@@ -72,7 +72,7 @@ static int predict_block(struct tess_effects *effects, const struct tess_predict
     int64_t *one = TESS_NEW(int64_t, n + 1), *contexts = TESS_NEW(int64_t, n);
     const struct tess_rows rows = {n, one, effects->component + first, contexts};
     int n_members = predicted->model.n_members;
-    float *out = TESS_NEW(float, n_members *n * known->n);
+    float *out = TESS_NEW(float, (n_members + 1) * n * known->n);
 
     for (int64_t k = 0; k < n; k++) {
         one[k + 1] = k + 1;

@@ -1,8 +1,7 @@
-/* effects_read.c -- rank 0 reads rows of a store or of a file and deals their columns out.
- *
- * A perturbation's gene is its whole name if that is a readout, else what follows the last `_` or
- * `:` (CRISPRi_TP53). Several rows of a gene in a context are averaged. */
-#include "effects.h"
+/* effects_read.c -- rank 0 reads rows of a store or of a file and deals their columns out. */
+#include "effects_plan.h"
+
+#include "genes.h"
 
 #include "tessera/predicted.h"
 #include "tessera/agree.h"
@@ -11,18 +10,15 @@
 #include "tessera/error.h"
 #include "tessera/gather.h"
 #include "tessera/intern.h"
-#include "tessera/slices.h"
 #include "tessera/source_open.h"
 #include "tessera/spool.h"
 #include "tessera/store.h"
-#include "tessera/target.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ROWS_AT_ONCE 64 /* of a store */
-enum { LEFT_OUT = -1 };
 
 /* Either of both inputs, seen as rows with labels. Rank 0's. */
 struct reader {
@@ -38,7 +34,7 @@ struct reader {
     struct tess_block block;
     int64_t n_rows, rows_at_once, n_readouts;
     const char *const *readout; /* (n_readouts) borrowed */
-    int64_t *place; /* (n_rows) row of the effects, or LEFT_OUT; own */
+    int64_t *place; /* (n_rows) row of the effects, or TESS_LEFT_OUT; own */
     int64_t *from; /* (t) the input's readout of each target; own */
     float *dense; /* (rows_at_once, n_readouts) own */
 };
@@ -119,40 +115,7 @@ static char *perturbation_of(const struct reader *reader, int64_t row)
     return code < 0 ? NULL : tess_strdup(reader->perturbation.level[code]);
 }
 
-static int is_control(const char *perturbation)
-{
-    return strcmp(perturbation, TESS_CONTROL) == 0 || strcmp(perturbation, "ctrl") == 0;
-}
-
-/* The gene within a perturbation's text. */
-static const char *gene_of(const char *perturbation, const struct tess_intern *readouts)
-{
-    int is_readout = tess_intern_find(readouts, perturbation, strlen(perturbation)) >= 0;
-
-    return is_readout ? perturbation : tess_target_name(perturbation);
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    const char *left = *(const char *const *)a, *right = *(const char *const *)b;
-    int order = strverscmp(left, right);
-
-    return order ? order : strcmp(left, right);
-}
-
-static void sort_names(struct tess_strings *names)
-{
-    qsort(names->item, names->n, sizeof names->item[0], compare_names);
-}
-
-static int64_t find_name(const struct tess_strings *names, const char *name)
-{
-    char **found = bsearch(&name, names->item, names->n, sizeof names->item[0], compare_names);
-
-    return found ? found - names->item : -1;
-}
-
-/* What a row is of: a knock-out, a knock-down, or neither (LEFT_OUT). */
+/* What a row is of: a knock-out, a knock-down, or neither (TESS_LEFT_OUT). */
 static int kind_of(const struct reader *reader, int64_t row)
 {
     const char *context = context_of(reader, row);
@@ -161,7 +124,7 @@ static int kind_of(const struct reader *reader, int64_t row)
         return TESS_KNOCKOUT;
     if (context && reader->options->knockdown && strcmp(context, reader->options->knockdown) == 0)
         return TESS_KNOCKDOWN;
-    return LEFT_OUT;
+    return TESS_LEFT_OUT;
 }
 
 static int refuse_context(const struct reader *reader, const char *name, struct tess_error *error)
@@ -188,73 +151,14 @@ static int refuse_context(const struct reader *reader, const char *name, struct 
 
 /* ---- which row goes where ---- */
 
-struct plan {
-    struct tess_intern readouts, regulators;
-    int64_t *regulator; /* (n_rows) of `regulators`; -1: left out; -2: the control; own */
-    int8_t *kind; /* (n_rows) own */
-    int64_t n_of[TESS_PERTURBED];
-};
-
-/* Is each row a row of its own, whatever was perturbed? */
-static int is_sampled(const struct reader *reader)
-{
-    return reader->options->method == TESS_BY_PARTIAL;
-}
-
-static void label_row(struct reader *reader, struct plan *plan, int64_t row,
+static void label_row(struct reader *reader, struct tess_effects_plan *plan, int64_t row,
                       struct tess_effects *effects)
 {
     int kind = kind_of(reader, row);
-    char *text = kind == LEFT_OUT ? NULL : perturbation_of(reader, row);
+    char *text = kind == TESS_LEFT_OUT ? NULL : perturbation_of(reader, row);
 
-    plan->regulator[row] = -1;
-    plan->kind[row] = (int8_t)kind;
-    if (kind != LEFT_OUT)
-        plan->n_of[kind]++;
-    if (kind != LEFT_OUT && is_sampled(reader)) {
-        char name[24];
-        int length = snprintf(name, sizeof name, "%lld", (long long)row);
-
-        plan->regulator[row] = tess_intern_add(&plan->regulators, name, (size_t)length);
-    } else if (text && is_control(text))
-        plan->regulator[row] = kind == TESS_KNOCKOUT ? -2 : -1;
-    else if (text && strchr(text, '+') && tess_intern_find(&plan->readouts, text, strlen(text)) < 0)
-        effects->n_combinations++;
-    else if (text) {
-        const char *gene = gene_of(text, &plan->readouts);
-
-        plan->regulator[row] = tess_intern_add(&plan->regulators, gene, strlen(gene));
-    }
+    tess_effects_plan_label(plan, row, kind, text, effects);
     tess_free(text);
-}
-
-/* The names in order, each regulator's column and rows. */
-static void number_rows(struct reader *reader, struct plan *plan, struct tess_effects *effects)
-{
-    int64_t *to = TESS_NEW(int64_t, plan->regulators.n);
-    size_t m = (size_t)plan->regulators.n;
-
-    for (int64_t i = 0; i < plan->regulators.n; i++)
-        tess_strings_add(&effects->regulator, plan->regulators.text[i]);
-    sort_names(&effects->regulator);
-    for (int64_t i = 0; i < plan->regulators.n; i++)
-        to[i] = find_name(&effects->regulator, plan->regulators.text[i]);
-    for (int kind = 0; kind < TESS_PERTURBED; kind++) {
-        effects->row[kind] = TESS_NEW(int64_t, m);
-        memset(effects->row[kind], 0, m * sizeof(int64_t));
-    }
-    for (int64_t row = 0; row < reader->n_rows; row++)
-        if (plan->regulator[row] >= 0)
-            effects->row[plan->kind[row]][to[plan->regulator[row]]] = 1;
-    for (int kind = 0; kind < TESS_PERTURBED; kind++)
-        for (size_t i = 0; i < m; i++)
-            effects->row[kind][i] = effects->row[kind][i] ? effects->n_rows++ : -1;
-    for (int64_t row = 0; row < reader->n_rows; row++)
-        reader->place[row] = plan->regulator[row] == -2 ? effects->n_rows
-                             : plan->regulator[row] < 0
-                                 ? LEFT_OUT
-                                 : effects->row[plan->kind[row]][to[plan->regulator[row]]];
-    tess_free(to);
 }
 
 /* Has a component of the model a gene that may be completed? It has, if it was trained. */
@@ -263,12 +167,12 @@ static const char *component_gene(const struct reader *reader, int64_t component
 {
     const char *symbol = reader->model->perturbation.symbol[component];
 
-    return !reader->model->trained_perturbation[component] || is_control(symbol)
+    return !reader->model->trained_perturbation[component] || tess_gene_is_control(symbol)
                ? NULL
-               : gene_of(symbol, readouts);
+               : tess_gene_of(symbol, readouts);
 }
 
-static void label_components(const struct reader *reader, struct plan *plan)
+static void label_components(const struct reader *reader, struct tess_effects_plan *plan)
 {
     for (int64_t c = 0; reader->model && c < reader->model->perturbation.n; c++) {
         const char *gene = component_gene(reader, c, &plan->readouts);
@@ -278,52 +182,44 @@ static void label_components(const struct reader *reader, struct plan *plan)
     }
 }
 
-/* Of several components of a gene the first completes its row. */
+/* Of several components of a gene the first completes its row: a loss, if there is one. */
 static void match_components(const struct reader *reader, const struct tess_intern *readouts,
                              struct tess_effects *effects)
 {
+    int64_t n = reader->model ? reader->model->perturbation.n : 0;
+
     if (!reader->model)
         return;
     effects->completed = TESS_NEW(int64_t, effects->regulator.n);
     effects->component = TESS_NEW(int64_t, effects->regulator.n);
+    effects->turned = TESS_NEW(uint8_t, effects->regulator.n);
     for (size_t i = 0; i < effects->regulator.n; i++)
         effects->completed[i] = -1;
-    for (int64_t c = 0; c < reader->model->perturbation.n; c++) {
+    for (int64_t k = 0; k < 2 * n; k++) {
+        int64_t c = k % n;
         const char *gene = component_gene(reader, c, readouts);
-        int64_t i = gene ? find_name(&effects->regulator, gene) : -1;
+        int64_t i = gene ? tess_genes_find(&effects->regulator, gene) : -1;
+        int gained = gene && tess_gene_is_gained(reader->model->perturbation.symbol[c], gene);
 
-        if (i < 0 || effects->row[TESS_KNOCKOUT][i] >= 0 || effects->completed[i] >= 0)
+        if (i < 0 || gained != (k >= n) || effects->row[TESS_KNOCKOUT][i] >= 0 ||
+            effects->completed[i] >= 0)
             continue;
         effects->completed[i] = effects->n_completed;
+        effects->turned[effects->n_completed] = (uint8_t)gained;
         effects->component[effects->n_completed++] = c;
-    }
-}
-
-static void match_columns(struct reader *reader, struct tess_effects *effects)
-{
-    for (int64_t k = 0; k < reader->n_readouts; k++)
-        tess_strings_add(&effects->target, reader->readout[k]);
-    sort_names(&effects->target);
-    reader->from = TESS_NEW(int64_t, reader->n_readouts);
-    for (int64_t k = 0; k < reader->n_readouts; k++)
-        reader->from[find_name(&effects->target, reader->readout[k])] = k;
-    effects->column = TESS_NEW(int64_t, effects->regulator.n);
-    for (size_t i = 0; i < effects->regulator.n; i++) {
-        effects->column[i] =
-            is_sampled(reader) ? -1 : find_name(&effects->target, effects->regulator.item[i]);
-        effects->n_unread += effects->column[i] < 0 && !is_sampled(reader);
     }
 }
 
 /* Rank 0. */
 static int plan_rows(struct reader *reader, struct tess_effects *effects, struct tess_error *error)
 {
-    const char *name[TESS_PERTURBED] = {reader->options->context, reader->options->knockdown};
-    struct plan plan = {.regulator = TESS_NEW(int64_t, reader->n_rows),
-                        .kind = TESS_NEW(int8_t, reader->n_rows)};
+    const struct tess_regulation_options *options = reader->options;
+    const char *name[TESS_PERTURBED] = {options->context, options->knockdown};
+    struct tess_effects_plan plan;
 
+    tess_effects_plan_init(&plan, reader->n_rows, options->method == TESS_BY_PARTIAL);
     for (int64_t k = 0; k < reader->n_readouts; k++)
-        tess_intern_add(&plan.readouts, reader->readout[k], strlen(reader->readout[k]));
+        tess_effects_plan_readout(&plan, reader->readout[k]);
     for (int64_t row = 0; row < reader->n_rows; row++)
         label_row(reader, &plan, row, effects);
     label_components(reader, &plan);
@@ -331,19 +227,12 @@ static int plan_rows(struct reader *reader, struct tess_effects *effects, struct
         if (name[kind] && plan.n_of[kind] == 0)
             refuse_context(reader, name[kind], error);
     reader->place = TESS_NEW(int64_t, reader->n_rows);
-    number_rows(reader, &plan, effects);
-    match_columns(reader, effects);
+    tess_effects_plan_finish(&plan, effects, options, reader->place, error);
+    reader->from = TESS_NEW(int64_t, reader->n_readouts);
+    for (int64_t k = 0; k < reader->n_readouts; k++)
+        reader->from[tess_genes_find(&effects->target, reader->readout[k])] = k;
     match_components(reader, &plan.readouts, effects);
-    if (effects->regulator.n < 3 || effects->target.n < 3)
-        tess_error_set(error, TESS_EDATA,
-                       "%s: %zu %s and %zu readouts in context '%s': a network needs "
-                       "at least 3 of each",
-                       reader->options->input, effects->regulator.n,
-                       is_sampled(reader) ? "rows" : "perturbed genes", effects->target.n, name[0]);
-    tess_intern_release(&plan.readouts);
-    tess_intern_release(&plan.regulators);
-    tess_free(plan.regulator);
-    tess_free(plan.kind);
+    tess_effects_plan_release(&plan);
     return error->code;
 }
 
@@ -399,23 +288,13 @@ static int64_t next_rows(const struct reader *reader, int64_t *first)
 {
     int64_t end;
 
-    while (*first < reader->n_rows && reader->place[*first] == LEFT_OUT)
+    while (*first < reader->n_rows && reader->place[*first] == TESS_LEFT_OUT)
         ++*first;
     end = *first + reader->rows_at_once;
     end = end < reader->n_rows ? end : reader->n_rows;
-    while (end > *first && reader->place[end - 1] == LEFT_OUT)
+    while (end > *first && reader->place[end - 1] == TESS_LEFT_OUT)
         end--;
     return end - *first;
-}
-
-static void targets_of(const struct tess_effects *effects, int rank, int64_t *first, int64_t *n)
-{
-    int64_t t = (int64_t)effects->target.n, n_tiles = (t + effects->tile - 1) / effects->tile;
-    int64_t end = tess_slice_first(n_tiles, rank + 1, effects->n_ranks) * effects->tile;
-
-    *first = tess_slice_first(n_tiles, rank, effects->n_ranks) * effects->tile;
-    *first = *first < t ? *first : t;
-    *n = (end < t ? end : t) - *first;
 }
 
 /* What a rank gets of n rows: their places (int64), then their values in its targets (float). */
@@ -425,7 +304,7 @@ static char *pack(const struct reader *reader, const struct tess_effects *effect
     int64_t begin, width, kept = 0;
     char *block;
 
-    targets_of(effects, rank, &begin, &width);
+    tess_effects_targets(effects, rank, &begin, &width);
     *bytes = n * (int64_t)sizeof(int64_t) + n * width * (int64_t)sizeof(float);
     block = tess_alloc((size_t)*bytes, 1);
     for (int64_t row = first; row < first + n; row++, kept++) {
@@ -446,14 +325,8 @@ static void add_rows(struct tess_effects *effects, uint32_t *count, const char *
         int64_t place;
 
         memcpy(&place, block + k * (int64_t)sizeof(int64_t), sizeof place);
-        for (int64_t j = 0; place != LEFT_OUT && j < effects->n; j++) {
-            float x = value[k * effects->n + j];
-
-            if (isnan(x))
-                continue;
-            effects->value[place * effects->n + j] += (double)x;
-            count[place * effects->n + j]++;
-        }
+        if (place != TESS_LEFT_OUT)
+            tess_effects_add(effects, count, place, value + k * effects->n);
     }
 }
 
@@ -488,14 +361,6 @@ static int deal_rows(struct reader *reader, struct tess_effects *effects, uint32
 
 /* ---- all together ---- */
 
-/* Enough tiles for many ranks, and wide enough for products; of t alone. */
-static int64_t tile_width(int64_t t)
-{
-    int64_t width = (t / 64 + 7) / 8 * 8;
-
-    return width < 8 ? 8 : width > 128 ? 128 : width;
-}
-
 /* Who is completed, from rank 0 to all. */
 static void share_completed(struct tess_effects *effects)
 {
@@ -504,57 +369,57 @@ static void share_completed(struct tess_effects *effects)
     if (effects->rank != 0) {
         effects->completed = tess_alloc(bytes, 1);
         effects->component = tess_alloc(bytes, 1);
+        effects->turned = tess_alloc(effects->regulator.n, 1);
     }
     tess_broadcast(effects->comm, effects->completed, bytes);
     tess_broadcast(effects->comm, effects->component, bytes);
+    tess_broadcast(effects->comm, effects->turned, effects->regulator.n);
 }
 
 static void share_plan(struct tess_effects *effects)
 {
-    int64_t number[] = {effects->n_rows, effects->n_combinations, effects->n_unread,
-                        effects->n_completed};
+    int64_t number[] = {effects->n_rows,      effects->n_combinations, effects->n_unread,
+                        effects->n_completed, effects->n_gained,       effects->n_contrary};
     size_t bytes;
 
     tess_broadcast_strings(effects->comm, &effects->regulator);
     tess_broadcast_strings(effects->comm, &effects->target);
-    MPI_Bcast(number, 4, MPI_INT64_T, 0, effects->comm);
+    MPI_Bcast(number, 6, MPI_INT64_T, 0, effects->comm);
     effects->n_rows = number[0];
     effects->n_combinations = number[1];
     effects->n_unread = number[2];
     effects->n_completed = number[3];
+    effects->n_gained = number[4];
+    effects->n_contrary = number[5];
     bytes = effects->regulator.n * sizeof(int64_t);
     if (effects->rank != 0) {
         effects->column = tess_alloc(bytes, 1);
-        for (int kind = 0; kind < TESS_PERTURBED; kind++)
+        for (int kind = 0; kind < TESS_PERTURBED; kind++) {
             effects->row[kind] = tess_alloc(bytes, 1);
+            effects->gained[kind] = tess_alloc(effects->regulator.n, 1);
+        }
     }
     tess_broadcast(effects->comm, effects->column, bytes);
-    for (int kind = 0; kind < TESS_PERTURBED; kind++)
+    for (int kind = 0; kind < TESS_PERTURBED; kind++) {
         tess_broadcast(effects->comm, effects->row[kind], bytes);
-    effects->tile = tile_width((int64_t)effects->target.n);
-    targets_of(effects, effects->rank, &effects->first, &effects->n);
+        tess_broadcast(effects->comm, effects->gained[kind], effects->regulator.n);
+    }
+    tess_effects_deal(effects);
 }
 
-/* Sums to means. Collective. */
+/* Collective. */
 static int read_values(struct reader *reader, struct tess_effects *effects,
                        struct tess_error *error)
 {
-    size_t size = (size_t)((effects->n_rows + 1) * effects->n);
-    uint32_t *count = tess_alloc_large(size, sizeof *count, "the counts of values", error);
+    uint32_t *count;
 
-    effects->value = tess_alloc_large(size, sizeof(double), "the effects", error);
-    effects->measured = tess_alloc_large(size, 1, "the effects' marks", error);
+    tess_effects_start(effects, &count, error);
     if (effects->rank == 0)
         reader->dense = tess_alloc_large((size_t)(reader->rows_at_once * reader->n_readouts),
                                          sizeof(float), "rows of the input", error);
     if (tess_agree(effects->comm, error) == TESS_OK)
         deal_rows(reader, effects, count, error);
-    for (size_t k = 0; error->code == TESS_OK && k < size; k++) {
-        effects->measured[k] = count[k] > 0;
-        if (count[k] > 1)
-            effects->value[k] /= (double)count[k];
-    }
-    tess_free(count);
+    tess_effects_average(effects, count);
     return error->code;
 }
 

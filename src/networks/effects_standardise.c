@@ -113,6 +113,18 @@ static void scale(struct tess_effects *effects, const double *middle, double uni
         }
 }
 
+/* A gain does the contrary of a loss. */
+static void turn_gains(struct tess_effects *effects)
+{
+    for (int kind = 0; kind < TESS_PERTURBED; kind++)
+        for (size_t i = 0; i < effects->regulator.n; i++)
+            for (int64_t j = 0; effects->gained[kind][i] && j < effects->n; j++) {
+                double *z = &effects->value[effects->row[kind][i] * effects->n + j];
+
+                *z = -*z;
+            }
+}
+
 /* ---- own effects ---- */
 
 /* out[i]: how far regulator i falls in its own row of this kind; NaN: not measured. The places are
@@ -226,6 +238,7 @@ int tess_effects_standardise(struct tess_effects *effects, const char *path,
                        path);
     else {
         scale(effects, columns.middle, unit);
+        turn_gains(effects);
         own_effects(effects);
         effects->noise = TESS_NEW(double, t);
         for (size_t j = 0; j < t; j++)

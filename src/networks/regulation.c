@@ -59,8 +59,8 @@ static void score_by_evidence(const struct tess_evidence *evidence, int64_t i, i
     edge->sign = -sign_of(evidence->z[at]);
 }
 
-static void add_edge(const struct tess_evidence *evidence, enum tess_regulation_method method,
-                     int64_t i, int64_t j, struct tess_edges *edges)
+static struct tess_edge edge_of(const struct tess_evidence *evidence,
+                                enum tess_regulation_method method, int64_t i, int64_t j)
 {
     const struct tess_effects *effects = evidence->effects;
     int64_t at = i * effects->n + j;
@@ -78,23 +78,80 @@ static void add_edge(const struct tess_evidence *evidence, enum tess_regulation_
         edge.score = fabs(evidence->c[at]);
         edge.sign = sign_of(evidence->c[at]);
     }
-    tess_edges_add(edges, &edge);
+    return edge;
 }
 
 /* Pairs without a measurement are no edges, nor is a gene its own regulator; a correlation needs
  * the regulator read out. */
+static int is_pair(const struct tess_effects *effects, enum tess_regulation_method method,
+                   int64_t i, int64_t j)
+{
+    return effects->column[i] != effects->first + j &&
+           (method == TESS_BY_PARTIAL || tess_effects_known(effects, i, j)) &&
+           (method != TESS_BY_CORRELATION || effects->column[i] >= 0);
+}
+
+/* ---- over the members of an ensemble ---- */
+
+/* Scores of the members so far, (m, n) as the evidence; NULL before the first. */
+struct spread {
+    int n_members;
+    double *mean, *squares; /* own; squares: of deviations from the mean */
+};
+
+static int spread_add(struct spread *spread, const struct tess_evidence *evidence,
+                      enum tess_regulation_method method, struct tess_error *error)
+{
+    const struct tess_effects *effects = evidence->effects;
+    int64_t m = (int64_t)effects->regulator.n;
+    size_t size = (size_t)(m * effects->n);
+
+    if (spread->n_members == 0) {
+        spread->mean = tess_alloc_large(size, sizeof(double), "the members' scores", error);
+        spread->squares = tess_alloc_large(size, sizeof(double), "the members' scores", error);
+    }
+    if (tess_agree(effects->comm, error) != TESS_OK)
+        return error->code;
+    spread->n_members++;
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < effects->n; j++) {
+            int64_t at = i * effects->n + j;
+            double score, off;
+
+            if (!is_pair(effects, method, i, j))
+                continue;
+            score = edge_of(evidence, method, i, j).score;
+            off = score - spread->mean[at];
+            spread->mean[at] += off / spread->n_members;
+            spread->squares[at] += off * (score - spread->mean[at]);
+        }
+    return TESS_OK;
+}
+
 static void collect(const struct tess_evidence *evidence, enum tess_regulation_method method,
-                    struct tess_edges *edges)
+                    const struct spread *spread, struct tess_edges *edges)
 {
     const struct tess_effects *effects = evidence->effects;
 
     for (int64_t i = 0; i < (int64_t)effects->regulator.n; i++)
-        for (int64_t j = 0; j < effects->n; j++)
-            if (effects->column[i] != effects->first + j &&
-                (method == TESS_BY_PARTIAL || tess_effects_known(effects, i, j)) &&
-                (method != TESS_BY_CORRELATION || effects->column[i] >= 0))
-                add_edge(evidence, method, i, j, edges);
+        for (int64_t j = 0; j < effects->n; j++) {
+            struct tess_edge edge;
+
+            if (!is_pair(effects, method, i, j))
+                continue;
+            edge = edge_of(evidence, method, i, j);
+            if (spread->n_members > 1)
+                edge.std = sqrt(spread->squares[i * effects->n + j] / (spread->n_members - 1));
+            tess_edges_add(edges, &edge);
+        }
 }
+
+struct inference {
+    const struct tess_regulation_options *options;
+    int is_model; /* are the effects a model's predictions? */
+    struct tess_predicted predicted; /* that model, or the one that completes */
+    struct spread spread;
+};
 
 /* ---- the table ---- */
 
@@ -106,16 +163,18 @@ static int row_of(const struct tess_effects *effects, int64_t i)
 }
 
 static void write_edges(struct tess_sheet *sheet, const struct tess_effects *effects,
-                        enum tess_regulation_method method, const struct tess_edges *edges)
+                        const struct inference *inference, const struct tess_edges *edges)
 {
+    enum tess_regulation_method method = inference->options->method;
+    int has_std = inference->spread.n_members > 1;
     static const char *const signs[] = {"-", "0", "+"};
     static const char *const rows[] = {"measured", "completed", "other"};
     int n_parts = method == TESS_BY_EVIDENCE ? TESS_EDGE_PARTS : 0;
     const char *names[EDGE_COLUMNS + TESS_EDGE_PARTS + 1];
 
     memcpy(names, column, sizeof column);
-    names[EDGE_COLUMNS + n_parts] = "row";
-    tess_sheet_head(sheet, EDGE_COLUMNS + n_parts + (effects->completed != NULL), names);
+    names[EDGE_COLUMNS + n_parts] = has_std ? "std" : "row";
+    tess_sheet_head(sheet, EDGE_COLUMNS + n_parts + (has_std || effects->completed), names);
     for (int64_t e = 0; e < edges->n; e++) {
         const struct tess_edge *edge = &edges->edge[e];
 
@@ -125,6 +184,8 @@ static void write_edges(struct tess_sheet *sheet, const struct tess_effects *eff
         tess_sheet_text(sheet, signs[edge->sign + 1]);
         for (int k = 0; k < n_parts; k++)
             tess_sheet_number(sheet, edge->part[k], 0);
+        if (has_std)
+            tess_sheet_number(sheet, edge->std, 0);
         if (effects->completed)
             tess_sheet_text(sheet, rows[row_of(effects, edge->regulator)]);
         tess_sheet_end(sheet);
@@ -196,12 +257,12 @@ static void say_completed(const struct tess_effects *effects,
 
 /* Collective. */
 static void say_effects(const struct tess_evidence *evidence, const struct tess_effects *effects,
-                        const struct tess_regulation_options *options)
+                        const struct tess_regulation_options *options, int n_spread)
 {
     int is_partial = options->method == TESS_BY_PARTIAL;
     double m = (double)(is_partial ? effects->target.n : effects->regulator.n);
     double n = (double)effects->n, rows = (double)effects->n_rows;
-    double matrices = options->method == TESS_BY_EVIDENCE ? 6 : is_partial ? 1 : 2;
+    double matrices = (options->method == TESS_BY_EVIDENCE ? 6 : is_partial ? 1 : 2) + n_spread;
     double bytes = bytes_of(m * n, matrices, rows * n,
                             more_bytes(evidence, effects, options) +
                                 (double)effects->n_completed * n * sizeof(double));
@@ -219,39 +280,50 @@ static void say_effects(const struct tess_evidence *evidence, const struct tess_
         tess_info("%" PRId64 " of the perturbed genes are not read out: what regulates them, and "
                   "what passes through them, stays unknown",
                   effects->n_unread);
+    if (effects->n_gained > 0)
+        tess_info("%" PRId64 " of the perturbations are gains (CRISPRa, OE, ...): what they do "
+                  "counts the other way round",
+                  effects->n_gained);
+    if (effects->n_contrary > 0)
+        tess_info("%" PRId64 " rows of gains were left out: the same genes were lost, too",
+                  effects->n_contrary);
     if (effects->n_combinations > 0)
         tess_info("%" PRId64 " rows of combinations were left out", effects->n_combinations);
 }
 
-/* In units of the noise, with what a model completes. Collective. */
-static int read_effects(const struct tess_regulation_options *options, struct tess_effects *effects,
+/* In units of the noise, with what a model completes; of a model in place of an input a member's,
+ * or the mean's. Collective. */
+static int read_effects(const struct inference *inference, int member, struct tess_effects *effects,
                         struct tess_error *error)
 {
-    struct tess_predicted predicted = {.model = {.n_members = 0}};
-    const struct tess_predicted *model = options->complete ? &predicted : NULL;
+    const struct tess_regulation_options *options = inference->options;
+    const struct tess_predicted *model = &inference->predicted;
 
-    if (model)
-        tess_predicted_open(&predicted, options->complete, effects->comm, error);
-    if (error->code == TESS_OK && tess_effects_read(effects, options, model, error) == TESS_OK &&
-        options->method != TESS_BY_PARTIAL &&
-        tess_effects_standardise(effects, options->input, error) == TESS_OK && model)
+    if (inference->is_model)
+        tess_effects_predict(effects, options, model, member, error);
+    else
+        tess_effects_read(effects, options, options->complete ? model : NULL, error);
+    if (error->code == TESS_OK && options->method != TESS_BY_PARTIAL &&
+        tess_effects_standardise(effects, options->input, error) == TESS_OK && options->complete)
         tess_effects_complete(effects, model, options->context, error);
-    tess_predicted_release(&predicted);
     return error->code;
 }
 
-static int weigh(const struct tess_regulation_options *options, struct tess_effects *effects,
+static int weigh(const struct inference *inference, int member, struct tess_effects *effects,
                  struct tess_evidence *evidence, struct tess_error *error)
 {
-    if (read_effects(options, effects, error) != TESS_OK)
+    const struct tess_regulation_options *options = inference->options;
+    int n_spread = inference->is_model && inference->predicted.model.n_members > 1 ? 2 : 0;
+
+    if (read_effects(inference, member, effects, error) != TESS_OK)
         return error->code;
     if (options->method == TESS_BY_PARTIAL) {
-        say_effects(evidence, effects, options);
+        say_effects(evidence, effects, options, n_spread);
         return tess_relative_partial(evidence, effects, options->input, error);
     }
     if (tess_evidence_combine(evidence, effects, error) != TESS_OK)
         return error->code;
-    say_effects(evidence, effects, options);
+    say_effects(evidence, effects, options, n_spread);
     if (options->method == TESS_BY_EFFECT)
         return TESS_OK;
     if (options->method == TESS_BY_CORRELATION)
@@ -271,9 +343,60 @@ static int weigh(const struct tess_regulation_options *options, struct tess_effe
     return error->code;
 }
 
+/* One inference of each member, whose scores go into the spread. Collective. */
+static int weigh_members(struct inference *inference, MPI_Comm comm, struct tess_error *error)
+{
+    int n = inference->is_model ? inference->predicted.model.n_members : 1;
+
+    for (int member = 0; n > 1 && member < n && error->code == TESS_OK; member++) {
+        struct tess_effects effects = {.comm = comm};
+        struct tess_evidence evidence = {.z = NULL};
+
+        tess_info("member %d of %d", member + 1, n);
+        if (weigh(inference, member, &effects, &evidence, error) == TESS_OK)
+            spread_add(&inference->spread, &evidence, inference->options->method, error);
+        tess_evidence_release(&evidence);
+        tess_effects_release(&effects);
+    }
+    if (n > 1 && error->code == TESS_OK)
+        tess_info("the members' mean");
+    return error->code;
+}
+
+/* Is the input a model; which is opened, as is one that completes. Collective. */
+static int open_model(struct inference *inference, MPI_Comm comm, struct tess_error *error)
+{
+    const struct tess_regulation_options *options = inference->options;
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    if (rank == 0)
+        inference->is_model = tess_predicted_is(options->input);
+    MPI_Bcast(&inference->is_model, 1, MPI_INT, 0, comm);
+    if (inference->is_model && options->complete)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--complete: %s is a model itself, and predicts every perturbation "
+                              "that it knows",
+                              options->input);
+    if (inference->is_model || options->complete)
+        tess_predicted_open(&inference->predicted,
+                            inference->is_model ? options->input : options->complete, comm, error);
+    return error->code;
+}
+
+static void write_table(const struct inference *inference, const struct tess_effects *effects,
+                        const struct tess_edges *edges, struct tess_sheet *sheet,
+                        struct tess_error *error)
+{
+    write_edges(sheet, effects, inference, edges);
+    if (tess_sheet_finish(sheet, error) == TESS_OK)
+        tess_info("%s: %" PRId64 " edges", inference->options->output, edges->n);
+}
+
 int tess_regulation_infer(const struct tess_regulation_options *options, MPI_Comm comm,
                           struct tess_error *error)
 {
+    struct inference inference = {.options = options};
     struct tess_effects effects = {.comm = comm};
     struct tess_evidence evidence = {.z = NULL};
     struct tess_edges edges = {.most = options->n_edges};
@@ -283,19 +406,22 @@ int tess_regulation_infer(const struct tess_regulation_options *options, MPI_Com
     MPI_Comm_rank(comm, &rank);
     if (rank == 0)
         tess_sheet_open(&sheet, options->output, options->force, error);
-    if (tess_agree(comm, error) == TESS_OK &&
-        weigh(options, &effects, &evidence, error) == TESS_OK) {
-        collect(&evidence, options->method, &edges);
+    if (tess_agree(comm, error) == TESS_OK && open_model(&inference, comm, error) == TESS_OK &&
+        weigh_members(&inference, comm, error) == TESS_OK &&
+        weigh(&inference, inference.predicted.model.n_members, &effects, &evidence, error) ==
+            TESS_OK) {
+        collect(&evidence, options->method, &inference.spread, &edges);
         tess_edges_gather(&edges, comm);
         if (rank == 0)
-            write_edges(&sheet, &effects, options->method, &edges);
-        if (rank == 0 && tess_sheet_finish(&sheet, error) == TESS_OK)
-            tess_info("%s: %" PRId64 " edges", options->output, edges.n);
+            write_table(&inference, &effects, &edges, &sheet, error);
         tess_agree(comm, error);
     }
     tess_sheet_release(&sheet);
     tess_edges_release(&edges);
     tess_evidence_release(&evidence);
     tess_effects_release(&effects);
+    tess_free(inference.spread.mean);
+    tess_free(inference.spread.squares);
+    tess_predicted_release(&inference.predicted);
     return error->code;
 }

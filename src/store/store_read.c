@@ -18,21 +18,7 @@
 
 int tess_store_is(const char *path, struct tess_error *error)
 {
-    struct tess_error mine = TESS_ERROR_INIT;
-    struct tess_h5 h5 = TESS_H5_INIT;
-    char *format = NULL;
-    int is;
-
-    tess_h5_guard_start(path);
-    if (tess_h5_open(&h5, path, MPI_COMM_NULL, 0, &mine) == TESS_OK)
-        tess_h5_read_string(&h5, "/", "format", &format, &mine);
-    tess_h5_guard_finish();
-    if (mine.code == TESS_EIO)
-        *error = mine;
-    is = format && strcmp(format, "tessera-store") == 0;
-    tess_free(format);
-    tess_h5_close(&h5, &mine);
-    return is;
+    return tess_h5_is(path, "tessera-store", error);
 }
 
 static int read_format(const struct tess_h5 *h5, struct tess_error *error)

@@ -7,9 +7,11 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const words[] = {"CRISPR", "CRISPRi", "CRISPRa",  "CRISPRko", "KO",  "KD",
-                                    "OE",     "ORF",     "cDNA",     "sh",       "si",  "sg",
-                                    "shRNA",  "siRNA",   "compound", "drug",     "cpd", "ligand"};
+static const char *const words[] = {"CRISPR", "CRISPRi", "CRISPRa", "CRISPRko",      "KO",
+                                    "KD",     "OE",      "ORF",     "cDNA",          "sh",
+                                    "si",     "sg",      "shRNA",   "siRNA",         "compound",
+                                    "drug",   "cpd",     "ligand",  "overexpression"};
+static const char *const gains[] = {"CRISPRa", "OE", "ORF", "cDNA", "overexpression"};
 
 const char *tess_target_name(const char *symbol)
 {
@@ -32,4 +34,15 @@ char *tess_target_type(const char *symbol)
         if (strlen(words[i]) == line && strncasecmp(words[i], symbol, line) == 0)
             return tess_format("%.*s", (int)line, symbol);
     return tess_strdup("perturbation");
+}
+
+int tess_target_is_gain(const char *symbol)
+{
+    char *type = tess_target_type(symbol);
+    int is = 0;
+
+    for (size_t i = 0; i < sizeof gains / sizeof gains[0]; i++)
+        is |= strcasecmp(type, gains[i]) == 0;
+    tess_free(type);
+    return is;
 }

@@ -234,21 +234,50 @@ def check_methods(name, genes, targets, blocks, column, down):
     compare(f"{name}, from a store", stored, score, 0.01 if name.startswith("rectangular") else 1e-6)
 
 
+def gained():
+    """Genes of which there is more: what they do counts the other way round; losses count before gains of the same gene."""
+    global with_row
+    n = 15
+    K, D, control = make(n, 3, False)
+    genes, gains = [f"A{i + 1}" for i in range(n)], np.arange(1, n, 3)
+    targets = genes + ["Z1", "Z2", "Z3"]
+    label = {genes[i]: word + genes[i] for i, word in zip(gains, ["OE_", "CRISPRa:", "orf_", "cDNA_", "overexpression_"])}
+    for Q in (K, D):
+        Q[gains] = 2 * np.median(Q, 0) - Q[gains]
+    rows = [("ko", label.get(g, f"CRISPRi_{g}"), x) for g, x in zip(genes, K)] + [("kd", label.get(g, g), x) for g, x in zip(genes, D)]
+    rows += [("ko", "control", control[0]), ("ko", "OE_A1", K[0] + 5), ("kd", "CRISPRa_A3", D[0])]
+    write("gained.csv", targets, rows)
+    K, D, column = K.astype(float), D.astype(float), np.arange(n)
+    with_row = [set(range(n)), set(range(n))]
+    zk, zd, _ = standardise(K, D, control)
+    zk[gains], zd[gains] = -zk[gains], -zd[gains]
+    own, b = own_effects(zk, zd, column)
+    score, _, pair = evidence(zk, zd, column, own, b)
+    text = infer("gained.csv", "--knockdown", "kd")
+    check(all(infer("gained.csv", "--knockdown", "kd", ranks=ranks) == text for ranks in (2, 3, 5)), "gains: other bytes on other ranks")
+    got, sign = matrix(text, genes, targets)
+    compare("gains", got, score)
+    check((sign == np.where(np.isnan(score), 0, -np.sign(np.nan_to_num(pair)))).all(), "gains: signs")
+    said = checks.run("network", "infer", "gained.csv", "-c", "ko", "--knockdown", "kd", "-o", "said.tsv").stderr
+    check("10 of the perturbations are gains" in said and "2 rows of gains were left out" in said, f"gains: {said}")
+
+
 def completed():
     """Knock-outs that are missing, from a model: against what `impute` says of each of its members."""
     global with_row
     n, missing, nowhere = 16, [2, 6, 9], 6  # A7 was perturbed in another context alone
     K, D, control = make(n, 4, False)
     genes = [f"A{i + 1}" for i in range(n)]
+    named = ["OE_A3" if g == "A3" else g for g in genes]  # what is missing of it is a gain, too
     targets = genes + [f"Z{i + 1}" for i in range(4)]
     with_row = [set(range(n)) - set(missing), set(range(n)) - {nowhere, 11}]
-    rows = [("ko", genes[i], K[i]) for i in sorted(with_row[0])] + [("kd", genes[i], D[i]) for i in sorted(with_row[1])]
+    rows = [("ko", genes[i], K[i]) for i in sorted(with_row[0])] + [("kd", named[i], D[i]) for i in sorted(with_row[1])]
     write("some.csv", targets, rows + [("ko", "control", control[0])] + [("other", genes[i], K[i]) for i in (1, nowhere, 12)])
     for line in (["import", "some.csv", "-o", "some.prc.h5"],
                  ["train", QUICKSTART, *(word for s in (
                      "data.store=some.prc.h5", "run.directory=run", "model.kind=dot", "model.embedding_dim=8", "model.hidden_dim=16",
                      "train.members=2", "train.epochs=20") for word in ("--set", s))],
-                 *(["impute", f"run/member-{k}", "-o", f"m{k}.h5ad", "-c", "ko", "-p", ",".join(genes[i] for i in missing)] for k in (1, 2))):
+                 *(["impute", f"run/member-{k}", "-o", f"m{k}.h5ad", "-c", "ko", "-p", ",".join(named[i] for i in missing)] for k in (1, 2))):
         done = checks.run("-q", *line)
         assert done.returncode == 0, done.stderr
     K, D = K.astype(float), D.astype(float)
@@ -259,13 +288,15 @@ def completed():
     for k in (1, 2):
         file = anndata.read_h5ad(f"m{k}.h5ad")[:, targets]
         found = dict(zip(file.obs["perturbation"], np.asarray(file.X, float)))
-        said.append((np.array([found[genes[i]] for i in missing]) - middle) / np.median(noise))
+        said.append((np.array([found[named[i]] for i in missing]) - middle) / np.median(noise))
+    said = np.array(said) * np.where(np.array(missing) == 2, -1, 1)[:, None]
     p, sd = np.mean(said, 0), np.std(said, 0, ddof=1)
     added = np.full((n, len(targets)), np.nan)
     added[missing] = 0.5 * p ** 3 / (p * p + sd * sd)
     column = np.arange(n)
     added[column, column] = np.nan
     zk, zd, _ = standardise(K, D, control)
+    zd[2] = -zd[2]
     own, b = own_effects(zk, zd, column)
     score, _, pair = evidence(zk, zd, column, own, b, added)
     check(np.nanmax(abs(added)) > 0.3, f"what is completed is next to nothing: {np.nanmax(abs(added))}")
@@ -284,6 +315,49 @@ def completed():
     write("mars.csv", targets, [("mars", g, x) for g, x in zip(genes, D)])
     done = checks.run("network", "infer", "mars.csv", "-c", "mars", "-o", "x.tsv", "--complete", "run", ranks=3)
     check(done.returncode == 65 and "'mars'" in done.stderr and not os.path.exists("x.tsv"), f"another context: {done.stderr}")
+
+
+def predicted():
+    """A run in place of an input: against what `impute` says of each member and of all, by NumPy and by `infer` of that file."""
+    global with_row
+    names = [f"A{i + 1}" for i in range(16)]
+    trained = ["OE_A3" if g == "A3" else g for g in names] + ["control"]
+    targets = names + [f"Z{i + 1}" for i in range(4)]
+    scored = []
+    for source, out in (("run", "all"), ("run/member-1", "m1"), ("run/member-2", "m2")):
+        done = checks.run("-q", "impute", source, "-o", f"{out}.h5ad", "-c", "ko,kd", "-p", ",".join(trained), "--force")
+        assert done.returncode == 0, done.stderr
+        file = anndata.read_h5ad(f"{out}.h5ad")[:, targets]
+        found = {(c, p): np.asarray(x, float) for c, p, x in zip(file.obs["context"], file.obs["perturbation"], file.X)}
+        K, D = (np.array([found[c, p] for p in trained[:-1]]) for c in ("ko", "kd"))
+        with_row = [set(range(16)), set(range(16))]
+        zk, zd, _ = standardise(K, D, found["ko", "control"][None])
+        zk[2], zd[2] = -zk[2], -zd[2]
+        own, b = own_effects(zk, zd, np.arange(16))
+        scored.append(evidence(zk, zd, np.arange(16), own, b)[0])
+    texts = {infer("run", "--knockdown", "kd", ranks=ranks) for ranks in (1, 2, 3, 5)}
+    check(len(texts) == 1, "a run: other bytes on other ranks")
+    text = texts.pop()
+    got, _ = matrix(text, names, targets)
+    compare("a run", got, scored[0], 1e-4)  # its values are in single precision
+    std = np.full(got.shape, np.nan)
+    check(text.splitlines()[0].split("\t")[-1] == "std", "a run: no column std")
+    for line in map(lambda x: x.split("\t"), text.splitlines()[1:]):
+        std[names.index(line[0]), targets.index(line[1])] = float(line[-1])
+    compare("a run, std", std, np.std(scored[1:], axis=0, ddof=1), 1e-4)
+    check(np.nanmax(std) > 0.1, "a run: the members agree")
+    for method in ("evidence", "effect", "correlation", "direct"):
+        options = ["--knockdown", "kd", "--method", method]
+        lines = [line.rsplit("\t", 1)[0] for line in infer("run", *options, ranks=2).splitlines()]
+        check(lines == infer("all.h5ad", *options, ranks=2).splitlines(), f"a run, {method}: other edges than by impute")
+    one = infer("run/member-1", "--knockdown", "kd", ranks=3)
+    check(one == infer("m1.h5ad", "--knockdown", "kd"), "a single model: other edges than by impute")
+    files = sorted(name for name in os.listdir("run/member-1") if name.endswith(".h5"))  # best-… before checkpoint-…
+    check(infer(f"run/member-1/{files[0]}", "--knockdown", "kd") == one, f"a checkpoint, of {files}: other edges than its run's")
+    for line, code, word in ((["run", "-c", "ko", "--complete", "run"], 2, "--complete"), (["run", "-c", "mars"], 65, "'mars'"),
+                             (["run", "-c", "ko", "--knockdown", "mars"], 65, "'mars'")):
+        done = checks.run("network", "infer", *line, "-o", "x.tsv", "--force", ranks=3)
+        check(done.returncode == code and word in done.stderr and done.stderr.count(word) == 1, f"{line}: {done.returncode} {done.stderr}")
 
 
 def scores(score, truth, depths):
@@ -419,7 +493,9 @@ if data:
 else:
     case("square", 30, 0, True, False)
     case("rectangular", 25, 20, False, True)
+    gained()
     completed()
+    predicted()
     evaluated()
     refused()
 checks.finish()

@@ -89,6 +89,23 @@ def write_cells(path, X, names, labels, contexts, extra=None, sparse=None):
     file.write_h5ad(path)
 
 
+def gained():
+    """Cells that have more of a gene: an edge's sign is the other way round, and cells that lost the same gene count before them."""
+    names = [f"G{k}" for k in range(5)] + ["OE_G0"]
+    labels = ["CRISPRa_G0"] * 6 + ["orf:G1"] * 6 + ["KO_G2"] * 6 + ["OE_G2"] * 6 + ["OE_G0"] * 6 + ["control"] * 9
+    X = np.round(random.normal(0, 1, (len(labels), len(names))), 2).astype(np.float32)
+    write_cells("gained.h5ad", X, names, labels, ["a"] * len(labels))
+    gene = {"CRISPRa_G0": "G0", "orf:G1": "G1", "KO_G2": "G2", "OE_G0": "OE_G0", "control": ""}  # OE_G0 is a readout as it is
+    expected, _ = judge_all(X, names, [gene.get(l) for l in labels])
+    texts = [infer("gained.h5ad", "--perturbation", "guide", "--context-column", "line", ranks=ranks) for ranks in RANKS]
+    check(len({text for text, _ in texts}) == 1, "gains: other bytes on other ranks")
+    check("6 cells that gained a gene which others lost" in texts[0][1], f"gains: {texts[0][1]}")
+    for r in table("edges1.tsv"):
+        change = expected[r["regulator"], r["target"]][1] * (-1 if r["regulator"] in ("G0", "G1") else 1)
+        check(r["sign"] == ("+" if change < 0 else "-" if change > 0 else "0"), f"gains: {r}")
+    check(len(table("edges1.tsv")) == len(expected) == 4 * 6 - 4, "gains: other pairs")
+
+
 def general():
     """Prefixes, guides, combinations, cells without a label, other lines, genes with two cells, ties, missing and negative values."""
     names = [f"G{k}" for k in range(9, 0, -1)]
@@ -291,6 +308,7 @@ def real():
 if data:
     real()
 else:
+    gained()
     general()
     square()
 checks.finish()
