@@ -38,10 +38,10 @@ struct tess_cell_groups {
     int64_t *first; /* (gene.n + 2) group g has the places [first[g], first[g + 1]); own */
     int64_t *place; /* (n_rows of the file) or -1: it does not count; own */
     int64_t n_cells; /* that have a place */
-    /* cells left out, for one reason each: of another context or filtered, of several
-     * perturbations, without a label, of genes with too few; and how many genes these are. Rank
-     * 0's */
-    int64_t n_elsewhere, n_combined, n_unlabelled, n_sparse, n_sparse_genes;
+    /* cells left out, for one reason each: of another context or filtered, without a context, of
+     * several perturbations, without a label, of genes with too few; and how many genes these are.
+     * Rank 0's */
+    int64_t n_elsewhere, n_nowhere, n_combined, n_unlabelled, n_sparse, n_sparse_genes;
     int64_t n_contrary; /* and those that gained a gene which others lost */
     /* this rank's handle on the file */
     struct tess_source source;

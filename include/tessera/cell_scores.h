@@ -19,6 +19,8 @@ struct tess_cell_options;
 
 /* Of one network: NaN where there is nothing to be averaged. */
 struct tess_cell_score {
+    int64_t n_measured, n_omitted_measured; /* edges, omitted pairs with enough measured values:
+                                               what is averaged */
     double distance, error; /* mean Wasserstein distance over the edges; its standard error */
     double changed; /* share of the edges whose Mann-Whitney p is below TESS_CELL_P */
     int64_t n_omitted; /* sampled pairs that no path connects */
@@ -44,7 +46,8 @@ struct tess_cell_scores {
     struct tess_cell_score list[TESS_CELL_DEPTHS], random[TESS_CELL_DEPTHS];
 };
 
-/* Scores the list; results are rank 0's. A network deeper than the list is scored NaN. TESS_EDATA,
+/* Scores the list; results are rank 0's. A network deeper than the list is scored NaN. TESS_EDATA
+ * (also if no pair that is looked at has enough measured values),
  * TESS_ECREATE, TESS_EIO. The same on any number of ranks. Collective over comm. */
 int tess_cell_scores_make(struct tess_cell_scores *scores, MPI_Comm comm, struct tess_error *error);
 void tess_cell_scores_print(const struct tess_cell_scores *scores, FILE *out); /* local */

@@ -1,5 +1,7 @@
 /* edge_list.h -- a file of edges, line by line: a regulator, a target and a number, with tabs,
- * commas or semicolons between. A first line of names says which columns these are. Local. */
+ * commas or semicolons between. A first line of names, one of
+ * which is known (regulator, target, score, weight, gene1 …), says which columns these are. Local.
+ */
 #ifndef TESSERA_EDGE_LIST_H
 #define TESSERA_EDGE_LIST_H
 

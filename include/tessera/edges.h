@@ -38,5 +38,7 @@ void tess_edges_add(struct tess_edges *edges, const struct tess_edge *edge); /* 
  * `most` meanwhile. Collective. */
 void tess_edges_gather(struct tess_edges *edges, MPI_Comm comm);
 void tess_edges_release(struct tess_edges *edges);
+/* What that takes at most, n edges being added by all ranks together. Local. */
+double tess_edges_bytes(int64_t n, int64_t most, int n_ranks);
 
 #endif

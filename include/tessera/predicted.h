@@ -25,6 +25,10 @@ int tess_predicted_context(const struct tess_predicted *predicted, const char *c
 int tess_predicted_rows(const struct tess_predicted *predicted, const struct tess_rows *rows,
                         int64_t n_readouts, const int64_t *readout, float *out,
                         struct tess_error *error);
+/* What the model, the rows that it keeps, and `rows` rows of values of each member take: bytes.
+ * Local. */
+double tess_predicted_bytes(const struct tess_predicted *predicted, int64_t rows,
+                            int64_t n_readouts);
 void tess_predicted_release(struct tess_predicted *predicted); /* local */
 
 #endif

@@ -81,6 +81,17 @@ int tess_predicted_rows(const struct tess_predicted *predicted, const struct tes
     return error->code;
 }
 
+double tess_predicted_bytes(const struct tess_predicted *predicted, int64_t rows,
+                            int64_t n_readouts)
+{
+    const struct tess_model *model = &predicted->model;
+    double value =
+        (model->n_members + 1.0) * sizeof(float) + tess_blender_value_bytes(&predicted->blender, 0);
+
+    return tess_model_rows_bytes(model) + tess_model_working_bytes(model, TESS_MODEL_ROWS) +
+           tess_blender_growth(&predicted->blender) + (double)rows * (double)n_readouts * value;
+}
+
 void tess_predicted_release(struct tess_predicted *predicted)
 {
     tess_blender_release(&predicted->blender);

@@ -47,8 +47,9 @@ static double total_of(const float *value, int64_t n)
     return total;
 }
 
-/* As `import` does: every cell's total, then log(1 + x). Values without a logarithm are an error.
- */
+/* As `import` does: every cell's total, then log(1 + x). What is scaled are counts: a negative
+ * value is an error, as it could make a total near 0 and others as large as can be. So is one
+ * without a logarithm. */
 static int normalise(const struct tess_cell_groups *groups, struct tess_block *block,
                      struct tess_error *error)
 {
@@ -66,12 +67,15 @@ static int normalise(const struct tess_cell_groups *groups, struct tess_block *b
             continue;
         for (int64_t k = 0; k < n; k++) {
             double x = (double)value[k] * scale;
+            int is_count = value[k] >= 0 || !(options->normalize_total > 0) || isnan(value[k]);
 
-            if (options->log1p && x <= -1)
+            if (!is_count || (options->log1p && x <= -1))
                 return tess_error_set(
-                    error, TESS_EDATA, "%s: row %" PRId64 ", readout '%s': %g has no log1p",
-                    options->path, tess_source_place(&groups->source, block->first + i),
-                    groups->source.readout.item[block->dense ? k : block->index[from + k]], x);
+                    error, TESS_EDATA, "%s: row %" PRId64 ", readout '%s': %g %s", options->path,
+                    tess_source_place(&groups->source, block->first + i),
+                    groups->source.readout.item[block->dense ? k : block->index[from + k]],
+                    is_count ? x : (double)value[k],
+                    is_count ? "has no log1p" : "is no count (--normalize-total)");
             value[k] = (float)(options->log1p ? log1p(x) : x);
         }
     }
@@ -240,16 +244,19 @@ static int64_t columns_at_once(const struct tess_cell_groups *groups, int64_t n)
     return fit >= (double)all ? (all > 0 ? all : 1) : fit >= 1 ? (int64_t)fit : 1;
 }
 
-static void say(const struct tess_cell_groups *groups, int64_t n, int64_t width)
+/* Codes and kinds of cells, rank 0's, are gone before there are values. */
+static void say(const struct tess_cell_groups *groups, int64_t n, int64_t width, double beside)
 {
+    double rows = (double)groups->source.n_rows, labels = rows * 16;
     double block = (double)groups->source.rows_at_once * (double)groups->source.n_readouts * 8;
     double room = (double)width * (double)groups->n_cells * sizeof(float);
     double sent = 2.0 * (double)PIECE_VALUES * sizeof(struct entry);
+    double values = room + block + sent + beside;
     int64_t wide = width * groups->n_ranks, passes = (n + wide - 1) / wide;
 
     tess_info("%s: values of %" PRId64 " readouts, read %" PRId64 " time%s; up to %.1f MB a rank",
               groups->options->path, n, passes, passes == 1 ? "" : "s",
-              (room + block + sent + (double)groups->source.n_rows * 9) / 1e6);
+              (fmax(values, labels) + rows * 9) / 1e6);
 }
 
 static int start(struct pass *pass, int64_t width, struct tess_error *error)
@@ -291,7 +298,7 @@ int tess_cell_columns_visit(struct tess_cell_groups *groups, int64_t n, const in
     int64_t width = columns_at_once(groups, n), step = width * groups->n_ranks;
     struct tess_progress progress;
 
-    say(groups, n, width);
+    say(groups, n, width, visitor->bytes);
     tess_progress_init(&progress, "comparing cells", "readouts", n);
     start(&pass, width, error);
     for (int64_t begin = 0; begin < n && error->code == TESS_OK; begin += step) {

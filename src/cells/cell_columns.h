@@ -11,6 +11,7 @@
 
 struct tess_cell_visitor {
     void *closure;
+    double bytes; /* that a rank takes beside the values, for what is said of memory */
     /* The values of readout[k]: (n_cells) by place, NaN: not measured; the visitor's to reorder.
      * Local. */
     void (*take)(void *closure, int64_t k, float *value);

@@ -20,6 +20,7 @@ struct work {
     const struct tess_cell_groups *groups;
     struct tess_reference reference;
     struct tess_edges edges;
+    int64_t n_unmeasured; /* pairs with too few measured values; in the end rank 0's, of all */
 };
 
 /* All edges to one readout. A gene that rises where its regulator is lost, or falls where that
@@ -36,10 +37,13 @@ static void take(void *closure, int64_t k, float *value)
         struct tess_edge edge = {.regulator = (int32_t)g, .target = (int32_t)k};
         struct tess_comparison found;
 
-        if (groups->self[g] == k ||
-            !tess_reference_compare(&work->reference, tess_cell_groups_size(groups, g),
-                                    value + groups->first[g], &found))
+        if (groups->self[g] == k)
             continue;
+        if (!tess_reference_compare(&work->reference, tess_cell_groups_size(groups, g),
+                                    value + groups->first[g], &found)) {
+            work->n_unmeasured++;
+            continue;
+        }
         edge.score = found.distance;
         edge.sign = (found.change < 0) - (found.change > 0);
         edge.sign = groups->gained[g] ? -edge.sign : edge.sign;
@@ -71,17 +75,43 @@ static void write_edges(struct tess_sheet *sheet, const struct work *work)
     }
 }
 
+/* Rank 0's. */
+static int check_edges(const struct work *work, struct tess_error *error)
+{
+    const char *path = work->groups->options->path;
+
+    if (work->edges.n == 0)
+        return tess_error_set(error, TESS_EDATA,
+                              "%s: no readout has %d measured values both in cells without a gene "
+                              "and in control cells: there is no edge",
+                              path, TESS_SAMPLES_LEAST);
+    if (work->n_unmeasured > 0)
+        tess_info("left out: %" PRId64 " pairs with fewer than %d measured values",
+                  work->n_unmeasured, TESS_SAMPLES_LEAST);
+    return TESS_OK;
+}
+
 static int score(struct work *work, struct tess_cell_groups *groups, struct tess_error *error)
 {
-    struct tess_cell_visitor visitor = {work, take};
-    int64_t *all = TESS_NEW(int64_t, groups->readout.n);
+    int64_t control = tess_cell_groups_size(groups, tess_cell_groups_control(groups));
+    struct tess_cell_visitor visitor = {
+        work,
+        tess_edges_bytes(groups->gene.n * groups->readout.n, work->edges.most, groups->n_ranks) +
+            tess_reference_bytes(control),
+        take};
+    int64_t mine, *all = TESS_NEW(int64_t, groups->readout.n);
 
     for (int64_t k = 0; k < groups->readout.n; k++)
         all[k] = k;
-    if (tess_cell_columns_visit(groups, groups->readout.n, all, &visitor, error) == TESS_OK)
+    if (tess_cell_columns_visit(groups, groups->readout.n, all, &visitor, error) == TESS_OK) {
         tess_edges_gather(&work->edges, groups->comm);
+        mine = work->n_unmeasured;
+        MPI_Reduce(&mine, &work->n_unmeasured, 1, MPI_INT64_T, MPI_SUM, 0, groups->comm);
+        if (groups->rank == 0)
+            check_edges(work, error);
+    }
     tess_free(all);
-    return error->code;
+    return tess_agree(groups->comm, error);
 }
 
 int tess_cell_edges_infer(const struct tess_cell_edges_options *options, MPI_Comm comm,

@@ -17,7 +17,7 @@
 #include <string.h>
 
 /* What a row is, where it is no gene's. */
-enum { UNLABELLED = -1, COMBINED = -2, ELSEWHERE = -3, CONTROL = -4, CONTRARY = -5 };
+enum { UNLABELLED = -1, COMBINED = -2, ELSEWHERE = -3, CONTROL = -4, CONTRARY = -5, NOWHERE = -6 };
 
 /* Rank 0's, while it reads labels. */
 struct labels {
@@ -153,11 +153,12 @@ static void label_rows(struct tess_cell_groups *groups, struct labels *labels, i
         int64_t kind = level < 0 ? UNLABELLED : labels->of_level[level];
 
         if (groups->left_out[row] || labels->context.code[row] != context)
-            kind = ELSEWHERE;
+            kind = !groups->left_out[row] && labels->context.code[row] < 0 ? NOWHERE : ELSEWHERE;
         if (kind >= 0 && !labels->gain[level])
             labels->lost[kind] = 1;
         labels->kind[row] = kind;
         groups->n_elsewhere += kind == ELSEWHERE;
+        groups->n_nowhere += kind == NOWHERE;
         groups->n_unlabelled += kind == UNLABELLED;
         groups->n_combined += kind == COMBINED;
     }
@@ -369,6 +370,8 @@ void tess_cell_groups_say(const struct tess_cell_groups *groups)
     if (groups->n_elsewhere > 0)
         tess_info("left out: %" PRId64 " cells of other contexts, or by --keep and --drop",
                   groups->n_elsewhere);
+    if (groups->n_nowhere > 0)
+        tess_info("left out: %" PRId64 " cells without a context", groups->n_nowhere);
     if (groups->n_combined > 0)
         tess_info("left out: %" PRId64 " cells of combinations", groups->n_combined);
     if (groups->n_contrary > 0)

@@ -26,6 +26,9 @@ struct request {
     int64_t number;
 };
 
+/* Of a pair: itself, in a list that may have grown to twice that, a request, two numbers. */
+#define PAIR_BYTES (2 * sizeof(struct tess_cell_pair) + sizeof(struct request) + 2 * sizeof(double))
+
 /* Pairs lie one after the other: the list, a random network, those that each depth omits. */
 struct work {
     struct tess_cell_scores *scores;
@@ -163,7 +166,9 @@ static void take(void *closure, int64_t k, float *value)
 
 static int measure(struct work *work, struct tess_error *error)
 {
-    struct tess_cell_visitor visitor = {work, take};
+    struct tess_cell_groups *groups = &work->groups;
+    int64_t control = tess_cell_groups_size(groups, tess_cell_groups_control(groups));
+    struct tess_cell_visitor visitor = {work, 0, take};
     size_t bytes;
 
     MPI_Bcast(&work->n, 1, MPI_INT64_T, 0, work->groups.comm);
@@ -173,6 +178,7 @@ static int measure(struct work *work, struct tess_error *error)
     work->distance = TESS_NEW(double, work->n);
     work->p = TESS_NEW(double, work->n);
     sort_pairs(work);
+    visitor.bytes = (double)work->n * PAIR_BYTES + tess_reference_bytes(control);
     if (tess_cell_columns_visit(&work->groups, work->n_readouts, work->readout, &visitor, error) ==
         TESS_OK) {
         tess_slices_join(work->groups.comm, work->distance, bytes);
@@ -185,6 +191,7 @@ static int measure(struct work *work, struct tess_error *error)
 
 struct average {
     double mean, error, changed; /* NaN: of nothing */
+    int64_t n; /* of so many, those with enough measured values */
 };
 
 static struct average average(const struct work *work, int64_t from, int64_t n)
@@ -204,13 +211,18 @@ static struct average average(const struct work *work, int64_t from, int64_t n)
             squares += (work->distance[k] - mean) * (work->distance[k] - mean);
     return (struct average){count > 0 ? mean : NAN,
                             count > 1 ? sqrt(squares / (count - 1) / count) : NAN,
-                            count > 0 ? below / count : NAN};
+                            count > 0 ? below / count : NAN, (int64_t)count};
 }
 
-static void summarise(struct work *work)
+static int summarise(struct work *work, struct tess_error *error)
 {
     struct tess_cell_scores *scores = work->scores;
 
+    if (average(work, 0, work->n).n == 0)
+        return tess_error_set(error, TESS_EDATA,
+                              "%s: no pair that was looked at has %d measured values both in cells "
+                              "without the gene and in control cells: there is nothing to score by",
+                              scores->cells->path, TESS_SAMPLES_LEAST);
     for (int d = 0; d < scores->n_depths; d++)
         for (int which = 0; which < NETWORKS; which++) {
             struct tess_cell_score *score = score_of(scores, which, d);
@@ -219,12 +231,15 @@ static void summarise(struct work *work)
                 average(work, which * scores->n_edges, there ? scores->depth[d] : 0);
             struct average omitted = average(work, work->omitted[d][which], score->n_omitted);
 
+            score->n_measured = edges.n;
+            score->n_omitted_measured = omitted.n;
             score->distance = edges.mean;
             score->error = edges.error;
             score->changed = edges.changed;
             score->omission = omitted.changed;
             score->omitted_distance = omitted.mean;
         }
+    return TESS_OK;
 }
 
 /* ---- the table of pairs ---- */
@@ -274,11 +289,8 @@ static int make(struct work *work, struct tess_sheet *sheet, struct tess_error *
         choose_pairs(work, error);
     if (tess_agree(groups->comm, error) != TESS_OK || measure(work, error) != TESS_OK)
         return error->code;
-    if (groups->rank == 0) {
-        summarise(work);
-        if (work->scores->output)
-            write_table(work, sheet, error);
-    }
+    if (groups->rank == 0 && summarise(work, error) == TESS_OK && work->scores->output)
+        write_table(work, sheet, error);
     return tess_agree(groups->comm, error);
 }
 

@@ -11,7 +11,7 @@ static void print_number(FILE *out, double x)
     if (isnan(x))
         fprintf(out, "         -");
     else
-        fprintf(out, "%10.4f", x);
+        fprintf(out, fabs(x) < 1000 ? "%10.4f" : "%10.4g", x);
 }
 
 static void print_score(FILE *out, const struct tess_cell_score *score)
@@ -20,6 +20,24 @@ static void print_score(FILE *out, const struct tess_cell_score *score)
     print_number(out, score->error);
     print_number(out, score->changed);
     print_number(out, score->omission);
+}
+
+/* Averages are of fewer pairs where values are missing. */
+static void print_unmeasured(const struct tess_cell_scores *scores, FILE *out)
+{
+    for (int d = 0; d < scores->n_depths; d++)
+        for (int which = 0; which < 2 && scores->depth[d] <= scores->n_edges; which++) {
+            const struct tess_cell_score *score = which ? &scores->random[d] : &scores->list[d];
+
+            if (score->n_measured == scores->depth[d] &&
+                score->n_omitted_measured == score->n_omitted)
+                continue;
+            fprintf(out,
+                    "%s: %" PRId64 " of the best %" PRId64 " edges and %" PRId64 " of %" PRId64
+                    " omitted pairs have enough measured values and count\n",
+                    which ? "random network" : "network", score->n_measured, scores->depth[d],
+                    score->n_omitted_measured, score->n_omitted);
+        }
 }
 
 void tess_cell_scores_print(const struct tess_cell_scores *scores, FILE *out)
@@ -53,11 +71,12 @@ void tess_cell_scores_print(const struct tess_cell_scores *scores, FILE *out)
             "left out: %" PRId64 " edges of genes that too few cells lost, %" PRId64
             " to genes that are not read out, %" PRId64 " of a gene with itself\n",
             scores->n_unperturbed, scores->n_unread, scores->n_self);
+    print_unmeasured(scores, out);
 }
 
 static void set(json_t *object, const char *name, double x)
 {
-    json_object_set_new(object, name, isnan(x) ? json_null() : json_real(x));
+    json_object_set_new(object, name, isfinite(x) ? json_real(x) : json_null());
 }
 
 /* Undefined is null. */
@@ -65,12 +84,15 @@ static json_t *score_json(const struct tess_cell_score *score)
 {
     json_t *object = json_object();
 
+    json_object_set_new(object, "measured_edges", json_integer((json_int_t)score->n_measured));
     set(object, "distance", score->distance);
     set(object, "distance_error", score->error);
     set(object, "changed", score->changed);
     set(object, "false_omission_rate", score->omission);
     set(object, "omitted_distance", score->omitted_distance);
     json_object_set_new(object, "omitted_pairs", json_integer((json_int_t)score->n_omitted));
+    json_object_set_new(object, "omitted_pairs_measured",
+                        json_integer((json_int_t)score->n_omitted_measured));
     json_object_set_new(object, "pairs_without_path", json_integer((json_int_t)score->n_free));
     return object;
 }

@@ -171,6 +171,11 @@ int tess_reference_compare(const struct tess_reference *reference, int64_t n, fl
     return 1;
 }
 
+double tess_reference_bytes(int64_t n)
+{
+    return 2 * (double)n * (2 * sizeof(double) + sizeof(int64_t)); /* lists that have grown */
+}
+
 void tess_reference_release(struct tess_reference *reference)
 {
     tess_free(reference->value);

@@ -32,6 +32,7 @@ void tess_reference_take(struct tess_reference *reference, int64_t n, float *val
  * left in another order. */
 int tess_reference_compare(const struct tess_reference *reference, int64_t n, float *value,
                            struct tess_comparison *out);
+double tess_reference_bytes(int64_t n); /* of n values, at most */
 void tess_reference_release(struct tess_reference *reference);
 
 #endif

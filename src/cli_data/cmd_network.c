@@ -12,19 +12,21 @@
 #include "tessera/error.h"
 #include "tessera/gold.h"
 #include "tessera/regulation.h"
+#include "tessera/sheet.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static const struct tess_option options[] = {
     {"context", 'c', "C",
-     "context of the knock-outs and of the control (cells: needed if there are several)"},
+     "context of the knock-outs and of the control (required; cells: if there are several)"},
     {"knockdown", 0, "C", "context of weaker perturbations of the same genes"},
     {"complete", 0, "RUN", "perturbations that were not measured in C are imputed by this model"},
     {"method", 'm', "NAME",
      "how edges are scored: evidence, effect, correlation, wasserstein, direct, inspre, partial "
      "[evidence]"},
-    {"output", 'o', "EDGES.tsv", "where to write (required)"},
+    {"output", 'o', "FILE.tsv",
+     "infer: where to write edges (required); evaluate --cells: the pairs that were looked at"},
     {"edges", 0, "N", "write the N best at most [1000000]"},
     {"cutoff", 0, "Z",
      "causes below so many units of noise are left out of the refit [0; beyond 1000 genes 0.01]"},
@@ -46,7 +48,7 @@ static const char *const of_cells[] = {
 static const char *const of_judges[] = {
     "context", "cells", "path-length",           "pairs", "seed", "at", "json",
     "output",  "force", TESS_NETWORK_CELL_NAMES, NULL};
-static const char *const of_gold[] = {"gold", "at", "json", NULL};
+static const char *const of_gold[] = {"gold", "at", "json", "force", NULL};
 
 static int is_among(const char *name, const char *const *names)
 {
@@ -86,6 +88,8 @@ static int read_infer(const struct tess_call *call, struct tess_regulation_optio
         return tess_error_set(error, TESS_EUSAGE,
                               "network infer needs --context C and -o EDGES.tsv; see tessera "
                               "network --help");
+    if (tess_sheet_check(out->output, "edges", error) != TESS_OK)
+        return error->code;
     if (out->knockdown && strcmp(out->knockdown, out->context) == 0)
         return tess_error_set(error, TESS_EUSAGE,
                               "--knockdown: '%s' is the context of the knock-outs already",
@@ -119,6 +123,14 @@ static int run_infer(struct tess_call *call, struct tess_error *error)
     return error->code;
 }
 
+static int is_there(int64_t x, int n, const int64_t *list)
+{
+    while (n > 0 && list[n - 1] != x)
+        n--;
+    return n > 0;
+}
+
+/* Those that are given twice count once. */
 static int read_depths(const struct tess_call *call, int *n_depths, int64_t *depth,
                        struct tess_error *error)
 {
@@ -130,8 +142,10 @@ static int read_depths(const struct tess_call *call, int *n_depths, int64_t *dep
     if (at.n > TESS_GOLD_DEPTHS)
         tess_error_set(error, TESS_EUSAGE, "--at: at most %d numbers", TESS_GOLD_DEPTHS);
     for (size_t k = 0; k < at.n && error->code == TESS_OK; k++)
-        if (!tess_text_int64(at.item[k], &depth[(*n_depths)++]) || depth[*n_depths - 1] < 1)
+        if (!tess_text_int64(at.item[k], &depth[*n_depths]) || depth[*n_depths] < 1)
             tess_error_set(error, TESS_EUSAGE, "--at: '%s' is no number from 1 on", at.item[k]);
+        else if (!is_there(depth[*n_depths], *n_depths, depth))
+            ++*n_depths;
     tess_strings_release(&at);
     return error->code;
 }
@@ -145,6 +159,16 @@ static int read_gold(const struct tess_call *call, struct tess_gold *gold, struc
                               "network evaluate needs --gold GOLD.tsv or --cells CELLS.h5ad; see "
                               "tessera network --help");
     return read_depths(call, &gold->n_depths, gold->depth, error);
+}
+
+/* Before any work. Collective over call->comm. */
+static int check_json(const struct tess_call *call, struct tess_error *error)
+{
+    const char *json = tess_call_option(call, "json");
+
+    if (json && call->rank == 0)
+        tess_sheet_check_new(json, tess_call_option(call, "force") != NULL, error);
+    return tess_agree(call->comm, error);
 }
 
 /* 17 digits: doubles are read back as they were. */
@@ -177,7 +201,10 @@ static int run_judges(struct tess_call *call, struct tess_error *error)
     tess_call_int(call, "path-length", 1, INT32_MAX, &scores.path_length, error);
     tess_call_int(call, "pairs", 1, 1000000000, &scores.n_pairs, error);
     tess_call_int(call, "seed", 0, INT64_MAX, &scores.seed, error);
+    if (scores.output)
+        tess_sheet_check(scores.output, "pairs", error);
     if (tess_network_cells_read(call, tess_call_option(call, "cells"), &cells, error) == TESS_OK &&
+        check_json(call, error) == TESS_OK &&
         tess_cell_scores_make(&scores, call->comm, error) == TESS_OK && call->rank == 0) {
         tess_cell_scores_print(&scores, stdout);
         if (json)
@@ -196,7 +223,8 @@ static int run_evaluate(struct tess_call *call, struct tess_error *error)
     if (tess_call_option(call, "cells"))
         return run_judges(call, error);
     if (refuse_others(call, of_gold, "", error) != TESS_OK ||
-        read_gold(call, &gold, error) != TESS_OK) /* the same on every rank */
+        read_gold(call, &gold, error) != TESS_OK || /* the same on every rank */
+        check_json(call, error) != TESS_OK)
         return error->code;
     if (call->rank == 0 && tess_gold_score(&gold, error) == TESS_OK) {
         tess_gold_print(&gold, stdout);
@@ -219,11 +247,12 @@ static int run(struct tess_call *call, struct tess_error *error)
 
 const struct tess_command tess_command_network = {
     .name = "network",
-    .usage =
-        "network infer STORE|FILE.h5ad|RUN --context C [--knockdown C2] -o EDGES.tsv [options]\n"
-        "       tessera network infer CELLS.h5ad --method wasserstein -o EDGES.tsv [options]\n"
-        "       tessera network evaluate EDGES.tsv --gold GOLD.tsv [--json FILE]\n"
-        "       tessera network evaluate EDGES.tsv --cells CELLS.h5ad [--json FILE] [options]",
+    .usage = "network infer STORE|FILE.h5ad|RUN --context C [--knockdown C2]\n"
+             "                                  -o EDGES.tsv [options]\n"
+             "       tessera network infer CELLS.h5ad --method wasserstein -o EDGES.tsv [options]\n"
+             "       tessera network evaluate EDGES.tsv --gold GOLD.tsv [--json FILE] [options]\n"
+             "       tessera network evaluate EDGES.tsv --cells CELLS.h5ad [--json FILE]\n"
+             "                                          [-o PAIRS.tsv] [options]",
     .summary = "which gene regulates which, from what perturbing each does to all",
     .details =
         "infer reads the perturbations of one context (a store, or any file with the columns\n"

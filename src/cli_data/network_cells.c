@@ -5,6 +5,7 @@
 #include "tessera/cell_edges.h"
 #include "tessera/cell_groups.h"
 #include "tessera/error.h"
+#include "tessera/sheet.h"
 
 static const char *option_or(const struct tess_call *call, const char *name, const char *otherwise)
 {
@@ -52,6 +53,7 @@ int tess_network_cells_infer(const struct tess_call *call, struct tess_error *er
     if (!infer.output || !infer.output[0])
         tess_error_set(error, TESS_EUSAGE,
                        "network infer needs -o EDGES.tsv; see tessera network --help");
+    tess_sheet_check(infer.output, "edges", error);
     if (error->code == TESS_OK) /* the same on every rank */
         tess_cell_edges_infer(&infer, call->comm, error);
     tess_cell_options_release(&cells);

@@ -34,15 +34,32 @@ static int read_number(const struct tess_field *field, double *x)
     return fine;
 }
 
-/* The first line is one of names if its third field is no number, or its second is called
- * `target`. Then columns are found by their names, as far as these are there. */
+/* Names of columns that lists of others have, too. */
+static int is_name(const struct tess_field *field)
+{
+    static const char *const known[] = {"regulator",      "target",     "score",      "weight",
+                                        "gene1",          "gene2",      "edgeweight", "importance",
+                                        "regulatorygene", "targetgene", "source",     "label"};
+
+    for (size_t k = 0; k < sizeof known / sizeof known[0]; k++)
+        if (is_called(field, known[k]))
+            return 1;
+    return 0;
+}
+
+/* The first line is one of names if its third field is no number and one of its fields is such a
+ * name, or its second is called `target`. Then columns are found by their names, as far as these
+ * are there. */
 static int read_header(struct tess_edge_list *list, int64_t n)
 {
     static const char *const names[] = {"regulator", "target", "score"};
+    int known = 0;
     double x;
 
-    if (n < 2 ||
-        (!is_called(&list->field[1], "target") && (n < 3 || read_number(&list->field[2], &x))))
+    for (int64_t c = 0; c < n && c < TESS_EDGE_LIST_COLUMNS; c++)
+        known = known || is_name(&list->field[c]);
+    if (n < 2 || (!is_called(&list->field[1], "target") &&
+                  (n < 3 || !known || read_number(&list->field[2], &x))))
         return 0;
     for (int k = 0; k < 3; k++)
         for (int64_t c = 0; c < n && c < TESS_EDGE_LIST_COLUMNS; c++)

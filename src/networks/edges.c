@@ -4,6 +4,7 @@
 #include "tessera/alloc.h"
 #include "tessera/gather.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* Negative: a comes first. */
@@ -88,6 +89,23 @@ void tess_edges_gather(struct tess_edges *edges, MPI_Comm comm)
     }
     if (rank != 0)
         tess_edges_release(edges);
+}
+
+static double least(double a, double b)
+{
+    return a < b ? a : b;
+}
+
+/* A list that grows has room for up to twice what is in it; with other ranks' two more on rank 0.
+ */
+double tess_edges_bytes(int64_t n, int64_t most, int n_ranks)
+{
+    double all = (double)n, bound = (double)most, share = ceil(all / n_ranks);
+    double room = 2 * least(share, 2 * bound), merged = least(all, bound);
+
+    if (n_ranks > 1)
+        room = (room > merged ? room : merged) + merged + least(share, bound);
+    return room * sizeof(struct tess_edge);
 }
 
 void tess_edges_release(struct tess_edges *edges)

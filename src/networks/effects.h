@@ -66,6 +66,7 @@ void tess_effects_average(struct tess_effects *effects, uint32_t *count);
 /* Values to z. TESS_EDATA if the values are constant. Collective. */
 int tess_effects_standardise(struct tess_effects *effects, const char *path,
                              struct tess_error *error);
+#define TESS_EFFECTS_ROWS 256 /* that a model predicts at a time */
 /* What the model says of knock-outs that nobody measured, standardised as the others are.
  * TESS_EDATA if it does not know the context. Collective. */
 int tess_effects_complete(struct tess_effects *effects, const struct tess_predicted *predicted,

@@ -12,8 +12,7 @@
 
 #include <math.h>
 
-#define GAMMA        0.5 /* of what the models agree upon */
-#define ROWS_AT_ONCE 256
+#define GAMMA 0.5 /* of what the models agree upon */
 
 /* The readouts that the model knows among this rank's targets. */
 struct known {
@@ -68,7 +67,8 @@ static int predict_block(struct tess_effects *effects, const struct tess_predict
                          int64_t context, int64_t first, const struct known *known,
                          struct tess_error *error)
 {
-    int64_t rest = effects->n_completed - first, n = rest < ROWS_AT_ONCE ? rest : ROWS_AT_ONCE;
+    int64_t rest = effects->n_completed - first,
+            n = rest < TESS_EFFECTS_ROWS ? rest : TESS_EFFECTS_ROWS;
     int64_t *one = TESS_NEW(int64_t, n + 1), *contexts = TESS_NEW(int64_t, n);
     const struct tess_rows rows = {n, one, effects->component + first, contexts};
     int n_members = predicted->model.n_members;
@@ -97,7 +97,7 @@ int tess_effects_complete(struct tess_effects *effects, const struct tess_predic
     effects->shrunk = tess_alloc_large((size_t)size, sizeof(double), "completed rows", error);
     for (int64_t k = 0; k < size && error->code == TESS_OK; k++)
         effects->shrunk[k] = NAN;
-    for (int64_t k = 0; k < effects->n_completed && error->code == TESS_OK; k += ROWS_AT_ONCE)
+    for (int64_t k = 0; k < effects->n_completed && error->code == TESS_OK; k += TESS_EFFECTS_ROWS)
         predict_block(effects, predicted, number, k, &known, error);
     tess_free(known.target);
     tess_free(known.readout);

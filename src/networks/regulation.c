@@ -291,6 +291,21 @@ static void say_effects(const struct tess_evidence *evidence, const struct tess_
         tess_info("%" PRId64 " rows of combinations were left out", effects->n_combinations);
 }
 
+/* Before rows are predicted: values, what is completed, the model with the rows that it keeps, and
+ * values on their way. */
+static void say_completing(const struct tess_effects *effects, const struct tess_predicted *model,
+                           const struct tess_regulation_options *options)
+{
+    double n = (double)effects->n, rows = (double)effects->n_rows;
+    int64_t at_once =
+        effects->n_completed < TESS_EFFECTS_ROWS ? effects->n_completed : TESS_EFFECTS_ROWS;
+    double bytes = bytes_of(0, 0, rows * n, (double)effects->n_completed * n * sizeof(double)) +
+                   tess_predicted_bytes(model, at_once, effects->n);
+
+    tess_info("%s: %" PRId64 " rows are predicted by %s; meanwhile about %.1f MB a rank",
+              options->input, effects->n_completed, options->complete, bytes / 1e6);
+}
+
 /* In units of the noise, with what a model completes; of a model in place of an input a member's,
  * or the mean's. Collective. */
 static int read_effects(const struct inference *inference, int member, struct tess_effects *effects,
@@ -304,8 +319,10 @@ static int read_effects(const struct inference *inference, int member, struct te
     else
         tess_effects_read(effects, options, options->complete ? model : NULL, error);
     if (error->code == TESS_OK && options->method != TESS_BY_PARTIAL &&
-        tess_effects_standardise(effects, options->input, error) == TESS_OK && options->complete)
+        tess_effects_standardise(effects, options->input, error) == TESS_OK && options->complete) {
+        say_completing(effects, model, options);
         tess_effects_complete(effects, model, options->context, error);
+    }
     return error->code;
 }
 

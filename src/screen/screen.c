@@ -18,13 +18,29 @@ void tess_screen_release(struct tess_screen *screen)
     *screen = (struct tess_screen){.n_models = 0};
 }
 
+/* Text, whose endings sheet.h knows, or AnnData. */
+static int check_output(const struct tess_screen *screen, struct tess_error *error)
+{
+    struct tess_error unknown = TESS_ERROR_INIT;
+
+    if (screen->text || tess_screening_is_file(screen))
+        return TESS_OK;
+    if (!screen->output || !screen->output[0])
+        return tess_sheet_check(screen->output, "screens", error);
+    if (tess_sheet_check(screen->output, "screens", &unknown) != TESS_OK)
+        tess_error_set(error, TESS_EUSAGE,
+                       "-o '%s': screens are written as text or as AnnData: give it the ending "
+                       ".tsv, .txt, .csv or .h5ad, or - for standard output",
+                       screen->output);
+    return error->code;
+}
+
 int tess_screen_check(const struct tess_screen *screen, struct tess_error *error)
 {
     if (tess_screening_is_file(screen) && screen->next > 0)
         return tess_error_set(error, TESS_EUSAGE,
                               "--next lists experiments: give -o the ending .tsv, .txt or .csv");
-    if (!screen->text && !tess_screening_is_file(screen) &&
-        tess_sheet_check(screen->output, "screens", error) != TESS_OK)
+    if (check_output(screen, error) != TESS_OK)
         return error->code;
     if ((screen->signature != NULL) == (screen->readout.n > 0))
         return tess_error_set(error, TESS_EUSAGE,

@@ -16,7 +16,7 @@ int tess_screening_is_file(const struct tess_screen *screen)
 {
     const char *end = screen->output ? strrchr(screen->output, '.') : NULL;
 
-    return end && strcmp(end, ".h5ad") == 0;
+    return end && strcmp(end, ".h5ad") == 0 && end > screen->output && end[-1] != '/';
 }
 
 /* Rows of the file; order, result and cells are rank 0's. */

@@ -310,6 +310,9 @@ def completed():
         check((sign == np.where(np.isnan(score), 0, -np.sign(np.nan_to_num(pair)))).all(), f"{file}, completed: signs")
         kinds = {(line.split("\t")[0], line.split("\t")[-1]) for line in text.splitlines()[1:]}
         check(kinds == {(g, "completed" if i in missing else "measured") for i, g in enumerate(genes)}, f"{file}, completed: {kinds}")
+    said = checks.run("network", "infer", "some.csv", "-c", "ko", "-o", "said.tsv", *options).stderr
+    told = re.search(r"some.csv: (\d+) rows are predicted by run; meanwhile about ([0-9.]+) MB a rank", said)
+    check(told and int(told[1]) == len(missing) and float(told[2]) > 2 * 4096 * 4 * 3 * 8 / 1e6, f"memory of completing: {said}")  # two members' batches
     done = checks.run("network", "infer", "some.csv", "-c", "other", "-o", "x.tsv", "--complete", "nowhere", ranks=2)
     check(done.returncode == 65 and "nowhere" in done.stderr, f"no run: {done.stderr}")
     write("mars.csv", targets, [("mars", g, x) for g, x in zip(genes, D)])
@@ -378,7 +381,7 @@ def scores(score, truth, depths):
 def evaluate(edges, gold, *options, ranks=1):
     open("edges.tsv", "w").write(edges)
     open("gold.tsv", "w").write(gold)
-    done = checks.run("network", "evaluate", "edges.tsv", "--gold", "gold.tsv", "--json", "scores.json", *options, ranks=ranks)
+    done = checks.run("network", "evaluate", "edges.tsv", "--gold", "gold.tsv", "--json", "scores.json", "--force", *options, ranks=ranks)
     return json.load(open("scores.json")) if done.returncode == 0 else (done.returncode, done.stderr)
 
 
@@ -402,7 +405,7 @@ def evaluated():
     depths = [1, 10, 50, 160, 10000]
     at = ["--at", ",".join(map(str, depths))]
     gold = "".join(f"{a}\t{b}\t{int(t)}\n" for (a, b), t in zip(pairs, truth)) + "A3\tA3\t1\n"
-    for header, ranks in (("regulator\ttarget\tscore\n", 1), ("", 3)):
+    for header, ranks in (("regulator\ttarget\tscore\n", 1), ("", 3), ("TF,target,importance\n".replace(",", "\t"), 1), ("Gene1\tGene2\tEdgeWeight\n", 2)):
         got = evaluate(header + "".join(random.permutation(listed)), gold, *at, ranks=ranks)
         compare_scores("all pairs", got, score, truth, depths)
         check(got["counts"] == {"genes": 14, "pairs": len(pairs), "true": int(truth.sum()), "scored": len(listed) - 3,
@@ -415,7 +418,9 @@ def evaluated():
     compare_scores("true edges alone", got, score[some], np.array([pairs[i] in edges for i in some]), depths)
     for list_, standard, words in (
             ("A1\tA2\t1\nA1\tA2\t2\n", gold, "edges.tsv:2: 'A1' to 'A2' is there already"),
-            ("A1\tA2\n", gold, "edges.tsv:1: expected"), ("A1\tA2\tnan\nA1\tA3\tnan\n", gold, "edges.tsv"),
+            ("A1\tA2\n", gold, "edges.tsv:1: expected"), ("A1\tA2\tnan\nA1\tA3\t1\n", gold, "edges.tsv:1: expected a regulator, a target and a number"),
+            ("A1\tA2\tabc\n" + "".join(listed), gold, "edges.tsv:1: expected"),
+            ("".join(listed), "A1\tA2\tyes\nA2\tA1\t0\n", "gold.tsv:1: expected"),
             ("B1\tB2\t1\n", gold, "names of one kind"), ("".join(listed), "A1\tA2\t0\nA2\tA1\t0\n", "both edges and others"),
             ("".join(listed), "A1\tA2\t0\nA1\tA2\t1\n", "both 1 and 0"), ("".join(listed), "A1\tA2\t2\n", "gold.tsv:1: an edge is"),
             ("".join(listed), "A1\n", "gold.tsv:1: expected")):
@@ -441,6 +446,8 @@ def refused():
     refuse(["infer", "input.csv", "-c", "ko", "-m", "magic", "-o", "x.tsv"], 2, "none of evidence")
     refuse(["infer", "input.csv", "-o", "x.tsv"], 2, "needs --context")
     refuse(["infer", "none.csv", "-c", "ko", "-o", "x.tsv"], 65, "none.csv", 2)
+    for method in "evidence", "effect", "partial":
+        refuse(["infer", "input.csv", "-c", "ko", "-m", method, "-o", "x.h5ad"], 2, ".tsv, .txt or .csv", 2)
     refuse(["guess", "input.csv"], 2, "'guess'")
     refuse(["infer", "input.csv", "-c", "ko", "-o", "x.tsv", "--gold", "gold.tsv"], 2, "--gold does not belong")
     refuse(["evaluate", "input.csv"], 2, "needs --gold")
@@ -476,7 +483,8 @@ def real():
         check(len(texts) == 1, f"net {net}: other bytes on other ranks")
         got, _ = matrix(texts.pop(), genes, genes)
         compare(f"net {net}", got, score)
-        done = checks.run("network", "evaluate", "real.tsv", "--gold", data / f"dream4_gold/net{net}.tsv", "--json", "real.json")
+        done = checks.run("network", "evaluate", "real.tsv", "--gold", data / f"dream4_gold/net{net}.tsv", "--json", "real.json",
+                          "--force")
         assert done.returncode == 0, done.stderr
         truth = np.zeros(got.shape, dtype=bool)
         for line in open(data / f"dream4_gold/net{net}.tsv"):

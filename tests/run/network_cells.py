@@ -5,6 +5,7 @@ usage: network_cells.py TESSERA SOURCE_FOLDER [real]"""
 import csv
 import json
 import os
+import re
 import sys
 import tempfile
 
@@ -144,6 +145,7 @@ def general():
     expected, sizes = judge_all(np.log1p(counts * np.where(total > 0, 100 / np.maximum(total, 1), 1)).astype(np.float32), names, keep)
     infer("counts.h5ad", *options, "--normalize-total", "100", "--log1p")
     compare_edges("normalised", table("edges1.tsv"), expected, sizes, 1e-6)
+    unmeasured(X, missing, names, labels, lines, options, keep)
     bad = X.copy()
     bad[lines.index("a"), 1] = np.inf
     write_cells("infinite.h5ad", bad, names, labels, lines)
@@ -162,6 +164,48 @@ def general():
     refuse(["infer", "missing.h5ad", *wasserstein], 65, "missing.h5ad", 2)
     refuse(["infer", "csr.h5ad", "-m", "wasserstein"], 2, "needs -o")
     check(not os.path.exists("x.tsv"), "a refused call wrote a table")
+
+
+def unmeasured(X, missing, names, labels, lines, options, keep):
+    """Values, contexts and whole files that nobody measured: counted, or refused."""
+    expected, _ = judge_all(missing, names, keep)
+    genes = {g for g, _ in judge_all(X, names, keep)[0]}
+    lacking = sum(g != name and (g, name) not in expected for g in genes for name in names)
+    check(lacking > 0 and f"{lacking} pairs with fewer than 3 measured values" in infer("dense.h5ad", *options, ranks=3)[1], f"not said: {lacking} pairs")
+    write_cells("empty.h5ad", X * np.nan, names, labels, lines)
+    refuse(["infer", "empty.h5ad", "-m", "wasserstein", "-o", "x.tsv", *options], 65, "there is no edge", 3)
+    pairs = [("G4", "G6"), ("G1", "G2"), ("G4", "G5")]  # the last is missing
+    open("three.tsv", "w").writelines(f"{a}\t{b}\t1\n" for a, b in pairs)
+    refuse(["evaluate", "three.tsv", "--cells", "empty.h5ad", *options], 65, "no pair that was looked at has 3 measured values", 3)
+    done = run("evaluate", "three.tsv", "--cells", "dense.h5ad", *options, "--json", "three.json", "-o", "three.pairs.tsv", "--at", "2,3")
+    two, three = [network["network"] for network in json.load(open("three.json"))["networks"]]
+    omitted = [r for r in table("three.pairs.tsv") if r["network"] == "list" and r["omitted_by"] == "2"]
+    check(two["measured_edges"] == 2 and three["measured_edges"] == 2, f"measured edges: {two} {three}")
+    check(two["omitted_pairs_measured"] == sum(r["distance"] != "" for r in omitted) == two["omitted_pairs"] - 1, f"measured: {two}")
+    check(three["omitted_pairs_measured"] == three["omitted_pairs"], f"measured: {three}")
+    check("network: 2 of the best 3 edges and " in done.stdout, f"not said: {done.stdout}")
+    # contexts: None in some cells
+    file = anndata.read_h5ad("dense.h5ad")
+    none = [i for i in range(len(lines)) if i % 11 == 3]
+    file.obs["line"] = file.obs["line"].astype(str).where(~np.isin(np.arange(len(lines)), none)).astype("category")
+    file.write_h5ad("nowhere.h5ad")
+    said = infer("nowhere.h5ad", *options, ranks=2)[1]
+    others = sum(l == "b" and i not in none for i, l in enumerate(lines))
+    check(f"{len(none)} cells without a context" in said and f"{others} cells of other contexts" in said, f"contexts: {said}")
+    # what is scaled are counts
+    cancel = np.ones_like(X)
+    row = next(i for i, l in enumerate(labels) if l == "NT" and lines[i] == "a")
+    cancel[row] = [1e5, -1e5, 1e-20] + [0] * (len(names) - 3)
+    write_cells("cancel.h5ad", cancel, names, labels, lines)
+    for more in ([], ["--log1p"]):
+        refuse(["infer", "cancel.h5ad", "-m", "wasserstein", "-o", "x.tsv", *options, "--normalize-total", "1e20", *more], 65,
+               f"cancel.h5ad: row {row + 1}, readout 'G8': -100000 is no count (--normalize-total)", 2)
+    # large values keep the columns apart
+    write_cells("large.h5ad", np.abs(X) * 1e7, names, labels, lines)
+    printed = run("evaluate", "three.tsv", "--cells", "large.h5ad", *options, "--at", "1,2").stdout.splitlines()
+    rows = [line.split() for line in printed if re.match(r" +[123]  ", line)]
+    check(len(rows) == 3 and all(len(r) == 9 and (x == "-" or float(x) >= 0 for x in r) for r in rows) and any(float(r[1]) > 1e5 for r in rows),
+          f"columns: {rows}")
 
 
 def connected(edges, genes, length):
@@ -247,6 +291,8 @@ def square():
             evaluate("list.tsv", *options, "--memory", "0.00001", ranks=ranks)
             check(all(open(f"{n}{ranks}.{e}").read() == open(f"{n}1.{e}").read() for n, e in (("scores", "json"), ("pairs", "tsv"))),
                   f"other bytes on {ranks} ranks")
+    got, _ = evaluate("list.tsv", "--at", "60,5,60,5")
+    check([n["edges"] for n in got["networks"]] == [60, 5, 200], f"equal numbers of edges: {got}")
     check(evaluate("list.tsv", "--seed", 2)[1] != evaluate("list.tsv", "--seed", 3)[1], "--seed draws nothing else")
     run("infer", "cells.h5ad", "-m", "wasserstein", "-o", "complete.tsv")
     got, pairs = evaluate("complete.tsv", "--at", "100000")
@@ -285,6 +331,17 @@ def refused():
     refuse(["evaluate", "list.tsv", *cells, "--path-length", "0"], 2, "path-length")
     refuse(["evaluate", "list.tsv", *cells, "--keep", "@half=3"], 65, "no cell with a context in column 'context' is left", 2)
     refuse(["evaluate", "list.tsv", *cells, "-o", "pairs1.tsv"], 73, "--force", 2)
+    refuse(["evaluate", "list.tsv", *cells, "-o", "pairs.h5ad"], 2, ".tsv, .txt or .csv")
+    refuse(["infer", "cells.h5ad", "-m", "wasserstein", "-o", "x.h5ad"], 2, ".tsv, .txt or .csv")
+    for judge in (cells, ["--gold", "gold.tsv"]):
+        open("mine.json", "w").write("mine")
+        refuse(["evaluate", "list.tsv", *judge, "--json", "mine.json"], 73, "--force", 2)
+        check(open("mine.json").read() == "mine", "a file was replaced without --force")
+        refuse(["evaluate", "list.tsv", *judge, "--json", "nowhere/x.json"], 73, "directory")
+        run("evaluate", "list.tsv", *judge, "--json", "mine.json", "--force")
+        check("edges" in json.load(open("mine.json")), "--force replaces nothing")
+    wide = [line for line in checks.run("network", "--help").stdout.splitlines() if len(line) > 100 and not re.match(" +-", line)]
+    check(not wide, f"wide lines of --help: {wide}")
 
 
 def real():
@@ -300,7 +357,7 @@ def real():
     check(len(texts) == 1, "other bytes on other ranks")
     compare_edges("real", table("edges1.tsv"), expected, sizes)
     infer(path, *options, "--keep", "@half=1")
-    run("evaluate", "edges1.tsv", "--cells", path, *options, "--keep", "@half=2", "--at", "100", "--json", "real.json")
+    run("evaluate", "edges1.tsv", "--cells", path, *options, "--keep", "@half=2", "--at", "100", "--json", "real.json", "--force")
     best = json.load(open("real.json"))["networks"][0]
     check(best["network"]["distance"] > 10 * best["random"]["distance"], f"the best 100 edges: {best}")
 

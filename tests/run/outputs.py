@@ -99,6 +99,15 @@ def refused():
     yield ["network", "evaluate", "split.tsv", "--gold", "genes.txt", "--json", "genes.txt"], "input"
     yield ["network", "evaluate", "split.tsv", "--cells", "own.csv", "-o", "own.csv", "--force"], "input"
     yield ["network", "infer", "own.csv", "-m", "wasserstein", "-o", "own.csv", "--force"], "input"
+    for method in "direct", "inspre", "partial", "wasserstein":
+        yield ["network", "infer", "own.csv", "-c", "line0", "-m", method, "-o", "own.csv", "--force"], "input"
+        yield ["network", "infer", "own.csv", "-c", "line0", "-m", method, "-o", "nowhere/x.tsv"], "directory"
+        yield ["network", "infer", "own.csv", "-c", "line0", "-m", method, "-o", "a.h5ad"], ".tsv"
+    for judge in (["--cells", "own.csv"], ["--gold", "genes.txt"]):
+        yield ["network", "evaluate", "split.tsv", *judge, "--json", "split.tsv", "--force"], "input"
+        yield ["network", "evaluate", "split.tsv", *judge, "--json", "nowhere/x.json"], "directory"
+        yield ["network", "evaluate", "split.tsv", *judge, "--json", "config.yaml"], "--force"
+    yield ["network", "evaluate", "split.tsv", "--cells", "own.csv", "--json", "a.tsv", "-o", "./a.tsv"], "same file"
     yield ["bench", "config.yaml", "--quick", "--json", "config.yaml"], "input"
     yield ["plan", "config.yaml", "--rate", "1e6", "--json", "config.yaml"], "input"
     yield ["plan", "config.yaml", "--rate", "1e6", "--json", store], "input"

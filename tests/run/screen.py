@@ -306,7 +306,10 @@ for name, text in (("twice", "r00\t1\nr00\t2\n"), ("words", "r00\tmuch\n"), ("th
         file.write(text)
     before.add(f"{name}.sig")
 REFUSED = [
-    (["-r", "r03"], 2, "-o OUT"), (["-o", "x.pdf", "-r", "r03"], 2, "ending"), (["-o", "x.tsv"], 2, "--readout LIST or --signature"),
+    (["-r", "r03"], 2, "-o OUT"), (["-o", "x.pdf", "-r", "r03"], 2, "the ending .tsv, .txt, .csv or .h5ad"),
+    (["-o", "x.H5AD", "-r", "r03"], 2, "the ending .tsv, .txt, .csv or .h5ad"), (["-o", ".h5ad", "-r", "r03"], 2, "the ending .tsv, .txt, .csv or .h5ad"),
+    (["-o", "./.h5ad", "-r", "r03"], 2, "the ending .tsv, .txt, .csv or .h5ad"),
+    (["-o", "x.tsv"], 2, "--readout LIST or --signature"),
     (["-o", "x.tsv", "-r", "r03", "--signature", "signature.tsv"], 2, "not both"), (["-o", "x.tsv", "-r", "r3"], 65, "r03"),
     (["-o", "x.tsv", "-r", "r03", "--direction", "left"], 2, "neither up nor down"), (["-o", "x.tsv", "-r", "r03", "-c", "c9"], 65, "c9"),
     (["-o", "x.tsv", "-r", "r03", "-p", "p77"], 65, "p77"), (["-o", "x.tsv", "-r", "r03", "--pairs", "pairs.txt", "-p", "p01"], 2, "--pairs"),

@@ -274,9 +274,12 @@ def commands():
     yield Command("screen", 2, ["screen", run, "-r", "R1", "-o", place / "screen.h5ad"])
     yield Command("screen, pairs", 2, ["screen", run, "-r", "R1", "--pairs", "all", "--top", "5", "-o", place / "screen.tsv"])
     yield Command("network", 3, ["network", "infer", kept, "-c", "C1", "-o", place / "edges.tsv"])
+    yield Command("network, completed", 2, ["network", "infer", kept, "-c", "C1", "--complete", run, "-o", place / "completed.tsv"])
     cells, edges = place / "cells.h5ad", place / "cells.tsv"
     plain("simulate", "-o", cells, "--network", "--readouts", 6, "--contexts", 1, "--cells", 8, "--controls", 1)
     plain("network", "infer", cells, "-m", "wasserstein", "-o", edges)
+    for method in "direct", "inspre", "partial":
+        yield Command(f"network, {method}", 3, ["network", "infer", cells, "-c", "C1", "-m", method, "-o", place / f"{method}.tsv"])
     yield Command("network, cells", 3, ["network", "infer", cells, "-m", "wasserstein", "-o", place / "scored.tsv"])
     yield Command("network, judged by cells", 3, ["network", "evaluate", edges, "--cells", cells, "-o", place / "judged.tsv", "--json", place / "judged.json"],
                   allowed=("judged.tsv",))
