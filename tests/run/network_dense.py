@@ -201,6 +201,9 @@ def refused():
         check(done.returncode == 65 and words in done.stderr, f"{method}: {done.returncode} {done.stderr}")
         check(not os.path.exists("x.tsv"), "a refused call wrote a table")
 
+    for method in ("direct", "partial", "effect", "correlation", "inspre"):
+        done = checks.run("network", "infer", "nowhere.csv", "-c", "ko", "-m", method, "--cutoff", "1", "-o", "x.tsv")
+        check(done.returncode == 2 and "--cutoff belongs to --method evidence" in done.stderr, f"{method} --cutoff: {done.stderr}")
     names = [f"A{i}" for i in range(1, 9)]
     write("input.csv", names, [(f"B{i}", random.normal(0, 1, 8)) for i in range(5)])
     refuse("direct", "0 of the perturbed genes are read out")
