@@ -81,7 +81,7 @@ static int read_infer(const struct tess_call *call, struct tess_regulation_optio
                                             .complete = tess_call_option(call, "complete"),
                                             .output = tess_call_option(call, "output"),
                                             .force = tess_call_option(call, "force") != NULL,
-                                            .n_edges = 1000000,
+                                            .n_edges = TESS_REGULATION_EDGES,
                                             .cutoff = -1};
     if (!out->context || !out->output || !out->output[0])
         return tess_error_set(error, TESS_EUSAGE,
