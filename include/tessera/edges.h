@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+struct tess_error;
+
 /* What a score is made of, in the order of the table's columns. */
 enum tess_edge_part {
     TESS_EDGE_EFFECT, /* Z */
@@ -33,12 +35,15 @@ struct tess_edges {
     struct tess_edge worst;
 };
 
+/* Room for all that there can be at a time, of this rank's `pairs`; without it the list grows by
+ * itself. TESS_EOS without memory. Local. */
+int tess_edges_reserve(struct tess_edges *edges, int64_t pairs, struct tess_error *error);
+/* Bytes of a rank, at most: sorting, and rank 0's gathering of `pairs` of all ranks. Local. */
+double tess_edges_bytes(int64_t most, double own_pairs, double pairs);
 void tess_edges_add(struct tess_edges *edges, const struct tess_edge *edge); /* local */
 /* Rank 0 has the best of all ranks, in order; the others none. Rank 0 has room for three times
  * `most` meanwhile. Collective. */
 void tess_edges_gather(struct tess_edges *edges, MPI_Comm comm);
 void tess_edges_release(struct tess_edges *edges);
-/* What that takes at most, n edges being added by all ranks together. Local. */
-double tess_edges_bytes(int64_t n, int64_t most, int n_ranks);
 
 #endif

@@ -8,6 +8,8 @@
 
 struct tess_error;
 
+#define TESS_REGULATION_EDGES 1000000 /* that are written, if no number is given */
+
 enum tess_regulation_method {
     TESS_BY_EVIDENCE,
     TESS_BY_EFFECT,

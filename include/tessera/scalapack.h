@@ -80,8 +80,8 @@ int tess_matrix_eigen(struct tess_matrix *matrix, int64_t k, double *value, doub
 
 /* What became of an inversion; the same on every rank. */
 struct tess_inversion {
-    int usable; /* 0: singular, or so near to it that few digits would be right; or the residual is
-                 * too large */
+    int usable; /* 0: singular, or so near to it that ||A X - 1|| is above 1e-6 or few digits would
+                 * be right; or the residual is above 10 sqrt(n) eps */
     int by_qr; /* by orthogonal factors, as those of LU left a large residual */
     double residual; /* ||A X - 1|| / (||A|| ||X||), Frobenius; INFINITY: exactly singular */
     double seconds, rate; /* of factors and inverse; 2 n^3 (Cholesky: n^3) over the time */

@@ -94,11 +94,13 @@ static int check_edges(const struct work *work, struct tess_error *error)
 static int score(struct work *work, struct tess_cell_groups *groups, struct tess_error *error)
 {
     int64_t control = tess_cell_groups_size(groups, tess_cell_groups_control(groups));
-    struct tess_cell_visitor visitor = {
-        work,
-        tess_edges_bytes(groups->gene.n * groups->readout.n, work->edges.most, groups->n_ranks) +
-            tess_reference_bytes(control),
-        take};
+    double genes = (double)groups->gene.n, readouts = (double)groups->readout.n;
+    struct tess_cell_visitor visitor = {work,
+                                        tess_edges_bytes(work->edges.most,
+                                                         genes * ceil(readouts / groups->n_ranks),
+                                                         genes * readouts) +
+                                            tess_reference_bytes(control),
+                                        take};
     int64_t mine, *all = TESS_NEW(int64_t, groups->readout.n);
 
     for (int64_t k = 0; k < groups->readout.n; k++)

@@ -183,9 +183,34 @@ static int plan_imputation(struct tess_call *call, struct tess_forecast *forecas
     return error->code;
 }
 
+/* Options of a training or an imputation, which a network does not have. */
+static int refuse_others(const struct tess_call *call, struct tess_error *error)
+{
+    static const char own[] = " genes ranks rate json ";
+    char *named = tess_format("%s", "");
+
+    for (const struct tess_option *option = options; option->name; option++) {
+        char *word = tess_format(" %s ", option->name), *more;
+
+        if (tess_call_option(call, option->name) && !strstr(own, word)) {
+            more = tess_format("%s%s--%s", named, named[0] ? ", " : "", option->name);
+            tess_free(named);
+            named = more;
+        }
+        tess_free(word);
+    }
+    if (named[0])
+        tess_error_set(error, TESS_EUSAGE,
+                       "plan --genes takes --ranks, --rate and --json alone: leave out %s", named);
+    tess_free(named);
+    return error->code;
+}
+
 static int plan_network(struct tess_call *call, struct tess_forecast *forecast,
                         struct tess_error *error)
 {
+    if (refuse_others(call, error) != TESS_OK)
+        return error->code;
     if (tess_call_int(call, "genes", 2, INT32_MAX, &forecast->genes, error) != TESS_OK)
         return error->code;
     if (call->n_args > 0)

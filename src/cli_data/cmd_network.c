@@ -29,7 +29,8 @@ static const struct tess_option options[] = {
      "infer: where to write edges (required); evaluate --cells: the pairs that were looked at"},
     {"edges", 0, "N", "write the N best at most [1000000]"},
     {"cutoff", 0, "Z",
-     "causes below so many units of noise are left out of the refit [0; beyond 1000 genes 0.01]"},
+     "evidence: causes below so many units of noise are left out of the refit [0; beyond 1000 "
+     "genes 0.01]"},
     {"force", 'f', NULL, "replace an output that is there already"},
     {"gold", 0, "GOLD.tsv", "evaluate: the network that is known: regulator, target, 1 or 0"},
     {"cells", 0, "CELLS.h5ad", "evaluate: instead of a network, single cells are the judge"},
@@ -82,7 +83,7 @@ static int read_infer(const struct tess_call *call, struct tess_regulation_optio
                                             .complete = tess_call_option(call, "complete"),
                                             .output = tess_call_option(call, "output"),
                                             .force = tess_call_option(call, "force") != NULL,
-                                            .n_edges = 1000000,
+                                            .n_edges = TESS_REGULATION_EDGES,
                                             .cutoff = -1};
     if (!out->context || !out->output || !out->output[0])
         return tess_error_set(error, TESS_EUSAGE,
@@ -100,6 +101,9 @@ static int read_infer(const struct tess_call *call, struct tess_regulation_optio
                               "wasserstein, direct, inspre, partial",
                               method);
     out->method = (enum tess_regulation_method)parsed;
+    if (tess_call_option(call, "cutoff") && out->method != TESS_BY_EVIDENCE)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--cutoff belongs to --method evidence: the others have no refit");
     if (out->complete && out->method == TESS_BY_PARTIAL)
         return tess_error_set(error, TESS_EUSAGE,
                               "--complete: a partial correlation takes measured rows alone");

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 
 #define SIDE       1024 /* of the product that is measured */
-#define EFFICIENT  0.7 /* of its rate is what inverses on all ranks reach (docs/scaling.md) */
+#define EFFICIENT  0.7 /* of its rate is assumed of inverses on all ranks (docs/scaling.md) */
 #define MOST_RANKS 64 /* of the table, if no more are asked for */
 
 /* Operations a second of one core: the best of three. */
@@ -42,7 +42,11 @@ static double measure(void)
 /* Numbers of ranks: 1, 2, 4 and so on, and the one that is asked for. */
 static int64_t next_ranks(int64_t ranks, int64_t asked)
 {
-    return ranks < asked && 2 * ranks > asked ? asked : 2 * ranks;
+    int64_t power = 1;
+
+    while (power <= ranks)
+        power *= 2;
+    return ranks < asked && power > asked ? asked : power;
 }
 
 static json_t *print(const struct tess_forecast *forecast, double rate)

@@ -171,6 +171,7 @@ static int spread(struct direct *direct, struct tess_error *error)
         tess_matrix_release(&b);
     }
     normalise(direct);
+    tess_matrix_release(&direct->inverse);
     if (error->code == TESS_OK && slabs->n_unread > 0)
         explain(direct, &square, &direct->total, error);
     if (error->code == TESS_OK)
@@ -197,6 +198,7 @@ static int solve(struct direct *direct, struct tess_error *error)
               "%.1f Gflop/s, %.0f %% of the product's rate; residual %.1e",
               n, ridge[direct->made], about.by_qr ? "QR" : "LU", about.seconds, about.rate / 1e9,
               100 * about.rate / about.product_rate, about.residual);
+    tess_matrix_release(&direct->room); /* effects on their way back need room */
     return spread(direct, error);
 }
 

@@ -2,8 +2,9 @@
  *
  * The residual is that of Higham (Accuracy and Stability of Numerical Algorithms, chapter 14): of a
  * stable method ||A X - 1|| / (||A|| ||X||) is a small multiple of n eps, however near to singular
- * the matrix is. The growth of LU's factors is not bounded: matrices of effects that are all 1 or
- * -1 can be Wilkinson's, where it doubles with each row. QR has no growth. */
+ * the matrix is, and of random errors of sqrt(n) eps. The growth of LU's factors is not bounded:
+ * matrices of effects that are all 1 or -1 can be Wilkinson's, where it doubles with each row. QR
+ * has no growth. */
 #include "tessera/scalapack.h"
 
 #include "tessera/agree.h"
@@ -38,6 +39,7 @@ void pdpotri_(const char *uplo, const int *n, double *a, const int *ia, const in
               const int *desc_a, int *info, size_t l1);
 
 #define NEARLY_SINGULAR 0.01 /* norms of a matrix and of its inverse, times eps */
+#define MOST_LEFT       1e-6 /* ||A X - 1|| of an inverse that is used */
 
 static const int one = 1; /* Fortran's first row and column */
 
@@ -139,11 +141,17 @@ static int invert_by_qr(struct tess_matrix *a, struct tess_matrix *x, int *info,
     return tess_agree(a->grid->comm, error);
 }
 
+/* A stable method leaves less. */
+static double bound_of(double n)
+{
+    return 10 * sqrt(n) * DBL_EPSILON;
+}
+
 /* What it is held against; `room` is overwritten. */
 static void judge(const struct tess_matrix *matrix, const struct tess_matrix *inverse,
                   struct tess_matrix *room, struct tess_inversion *about)
 {
-    double n = (double)matrix->n_rows, norm = norm_of(matrix) * norm_of(inverse), began;
+    double n = (double)matrix->n_rows, norm = norm_of(matrix) * norm_of(inverse), began, left;
 
     MPI_Barrier(matrix->grid->comm);
     began = MPI_Wtime();
@@ -152,9 +160,10 @@ static void judge(const struct tess_matrix *matrix, const struct tess_matrix *in
     MPI_Barrier(matrix->grid->comm);
     about->product_rate = 2 * n * n * n / (MPI_Wtime() - began);
     MPI_Bcast(&about->product_rate, 1, MPI_DOUBLE, 0, matrix->grid->comm);
-    about->residual = norm_of(room) / norm;
-    about->usable =
-        about->residual <= 10 * DBL_EPSILON * n && norm <= NEARLY_SINGULAR / DBL_EPSILON;
+    left = norm_of(room);
+    about->residual = left / norm;
+    about->usable = about->residual <= bound_of(n) && left <= MOST_LEFT &&
+                    norm <= NEARLY_SINGULAR / DBL_EPSILON;
 }
 
 /* Time of everything on all ranks. */
@@ -176,6 +185,13 @@ static int check_finite(const struct tess_matrix *matrix, struct tess_error *err
     return error->code;
 }
 
+/* By QR if LU left a large residual: what is nearly singular stays so. */
+static int is_done(const struct tess_matrix *matrix, const struct tess_inversion *about)
+{
+    return about->by_qr > 1 ||
+           (about->by_qr == 1 && about->residual <= bound_of((double)matrix->n_rows));
+}
+
 int tess_matrix_invert(const struct tess_matrix *matrix, struct tess_matrix *inverse,
                        struct tess_inversion *about, struct tess_error *error)
 {
@@ -187,7 +203,7 @@ int tess_matrix_invert(const struct tess_matrix *matrix, struct tess_matrix *inv
     if (check_finite(matrix, error) != TESS_OK ||
         tess_matrix_init(&room, matrix->grid, n, n, "the check of an inverse", error) != TESS_OK)
         return error->code;
-    for (; about->by_qr < 2 && !about->usable && error->code == TESS_OK; about->by_qr++) {
+    for (; !is_done(matrix, about) && error->code == TESS_OK; about->by_qr++) {
         double began = MPI_Wtime();
         int info = 0;
 

@@ -2,10 +2,36 @@
 #include "tessera/edges.h"
 
 #include "tessera/alloc.h"
+#include "tessera/error.h"
 #include "tessera/gather.h"
 
 #include <math.h>
 #include <stdlib.h>
+
+static double longest(int64_t most, double pairs)
+{
+    return fmin(2 * (double)most + 1, pairs);
+}
+
+int tess_edges_reserve(struct tess_edges *edges, int64_t pairs, struct tess_error *error)
+{
+    int64_t room = (int64_t)longest(edges->most, (double)pairs);
+
+    edges->edge = tess_alloc_large((size_t)room, sizeof *edges->edge, "edges", error);
+    edges->room = edges->edge ? (size_t)room : 0;
+    return error->code;
+}
+
+/* Sorting takes two pointers an edge in some libraries; of two ranks or more rank 0 has another's
+ * list and a new one beside its own. */
+double tess_edges_bytes(int64_t most, double own_pairs, double pairs)
+{
+    double own = longest(most, own_pairs), written = fmin((double)most, pairs), size, other;
+
+    size = sizeof(struct tess_edge);
+    other = own_pairs < pairs ? fmin((double)most, own_pairs) + written : 0;
+    return fmax(own * (size + 2 * sizeof(void *)), (own + other) * size);
+}
 
 /* Negative: a comes first. */
 static int compare(const void *left, const void *right)
@@ -89,23 +115,6 @@ void tess_edges_gather(struct tess_edges *edges, MPI_Comm comm)
     }
     if (rank != 0)
         tess_edges_release(edges);
-}
-
-static double least(double a, double b)
-{
-    return a < b ? a : b;
-}
-
-/* A list that grows has room for up to twice what is in it; with other ranks' two more on rank 0.
- */
-double tess_edges_bytes(int64_t n, int64_t most, int n_ranks)
-{
-    double all = (double)n, bound = (double)most, share = ceil(all / n_ranks);
-    double room = 2 * least(share, 2 * bound), merged = least(all, bound);
-
-    if (n_ranks > 1)
-        room = (room > merged ? room : merged) + merged + least(share, bound);
-    return room * sizeof(struct tess_edge);
 }
 
 void tess_edges_release(struct tess_edges *edges)

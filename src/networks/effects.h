@@ -37,6 +37,7 @@ struct tess_effects {
     double weight; /* of a knock-down beside a knock-out */
     int64_t n_combinations, n_unread; /* rows left out; regulators that are not read out */
     int64_t n_gained, n_contrary; /* rows of gains; those left out for losses of the same gene */
+    int64_t n_weak; /* regulators whose `own` was measured to be less than 2 */
     double *middle; /* (t) what is 0 units of each readout; own */
     double power, unit; /* z = (value^power - middle) / unit */
     /* Knock-outs that a model imputes: */

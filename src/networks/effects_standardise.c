@@ -179,6 +179,7 @@ static void find_own(struct tess_effects *effects, const double *out, const doub
                                                    : NAN;
         if (!isnan(effects->own[i]))
             known[n++] = effects->own[i];
+        effects->n_weak += effects->own[i] < 2; /* not of NaN */
     }
     middle = tess_median(n, known);
     middle = isnan(middle) ? CLEAR : middle;

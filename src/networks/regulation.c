@@ -128,11 +128,14 @@ static int spread_add(struct spread *spread, const struct tess_evidence *evidenc
     return TESS_OK;
 }
 
-static void collect(const struct tess_evidence *evidence, enum tess_regulation_method method,
-                    const struct spread *spread, struct tess_edges *edges)
+static int collect(const struct tess_evidence *evidence, enum tess_regulation_method method,
+                   const struct spread *spread, struct tess_edges *edges, struct tess_error *error)
 {
     const struct tess_effects *effects = evidence->effects;
 
+    tess_edges_reserve(edges, (int64_t)effects->regulator.n * effects->n, error);
+    if (tess_agree(effects->comm, error) != TESS_OK)
+        return error->code;
     for (int64_t i = 0; i < (int64_t)effects->regulator.n; i++)
         for (int64_t j = 0; j < effects->n; j++) {
             struct tess_edge edge;
@@ -144,6 +147,7 @@ static void collect(const struct tess_evidence *evidence, enum tess_regulation_m
                 edge.std = sqrt(spread->squares[i * effects->n + j] / (spread->n_members - 1));
             tess_edges_add(edges, &edge);
         }
+    return TESS_OK;
 }
 
 struct inference {
@@ -223,18 +227,18 @@ static double more_bytes(const struct tess_evidence *evidence, const struct tess
     }
 }
 
-/* z and what is made of it; values, marks and counts of rows; and more. */
-static double bytes_of(double pairs, double matrices, double values, double more)
+/* z and what is made of it; values, marks and counts of rows. */
+static double bytes_of(double pairs, double matrices, double values)
 {
-    return pairs * sizeof(double) * matrices + values * (sizeof(double) + 1 + sizeof(uint32_t)) +
-           more;
+    return pairs * sizeof(double) * matrices + values * (sizeof(double) + 1 + sizeof(uint32_t));
 }
 
 double tess_regulation_direct_bytes(int64_t genes, int n_ranks)
 {
     double pairs = (double)genes * ceil((double)genes / n_ranks);
+    double edges = tess_edges_bytes(TESS_REGULATION_EDGES, pairs, (double)genes * (double)genes);
 
-    return bytes_of(pairs, 2, pairs, tess_inverse_bytes(genes, genes, n_ranks));
+    return bytes_of(pairs, 2, pairs) + fmax(tess_inverse_bytes(genes, genes, n_ranks), edges);
 }
 
 double tess_regulation_direct_work(int64_t genes)
@@ -263,9 +267,10 @@ static void say_effects(const struct tess_evidence *evidence, const struct tess_
     double m = (double)(is_partial ? effects->target.n : effects->regulator.n);
     double n = (double)effects->n, rows = (double)effects->n_rows;
     double matrices = (options->method == TESS_BY_EVIDENCE ? 6 : is_partial ? 1 : 2) + n_spread;
-    double bytes = bytes_of(m * n, matrices, rows * n,
-                            more_bytes(evidence, effects, options) +
-                                (double)effects->n_completed * n * sizeof(double));
+    double edges = tess_edges_bytes(options->n_edges, m * n, m * (double)effects->target.n);
+    double bytes = bytes_of(m * n, matrices, rows * n) +
+                   fmax(more_bytes(evidence, effects, options), edges) +
+                   (double)effects->n_completed * n * sizeof(double);
 
     if (is_partial)
         tess_info("%s: %zu readouts, %" PRId64 " rows; about %.1f MB a rank", options->input,
@@ -287,6 +292,10 @@ static void say_effects(const struct tess_evidence *evidence, const struct tess_
     if (effects->n_contrary > 0)
         tess_info("%" PRId64 " rows of gains were left out: the same genes were lost, too",
                   effects->n_contrary);
+    if (effects->n_weak > 0)
+        tess_info("%" PRId64 " of the perturbed genes fall by less than 2 units of noise in their "
+                  "own readout: they are taken to fall by 2",
+                  effects->n_weak);
     if (effects->n_combinations > 0)
         tess_info("%" PRId64 " rows of combinations were left out", effects->n_combinations);
 }
@@ -426,8 +435,8 @@ int tess_regulation_infer(const struct tess_regulation_options *options, MPI_Com
     if (tess_agree(comm, error) == TESS_OK && open_model(&inference, comm, error) == TESS_OK &&
         weigh_members(&inference, comm, error) == TESS_OK &&
         weigh(&inference, inference.predicted.model.n_members, &effects, &evidence, error) ==
-            TESS_OK) {
-        collect(&evidence, options->method, &inference.spread, &edges);
+            TESS_OK &&
+        collect(&evidence, options->method, &inference.spread, &edges, error) == TESS_OK) {
         tess_edges_gather(&edges, comm);
         if (rank == 0)
             write_table(&inference, &effects, &edges, &sheet, error);

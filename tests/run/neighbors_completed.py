@@ -180,7 +180,8 @@ def few_profiles():
     cosine = place[:14] @ place[14:].T
     pathlib.Path("few.tsv").write_text("".join(f"drug:{i}\tKO_G{j}\n" for i in range(14) for j in range(14)))
     for ranks in (1, 2, 3, 5):
-        fine("-q", "neighbors", "few", "--among", "KO", "--pairs", "few.tsv", "-o", "few_ranks.tsv", "--force", ranks=ranks)
+        said = fine("-v", "neighbors", "few", "--among", "KO", "--pairs", "few.tsv", "-o", "few_ranks.tsv", "--force", ranks=ranks).stderr
+        check("components of 28 measured profiles, of which 28 were made" in said, f"a profile is made again on {ranks}: {said}")
         with open("few_ranks.tsv", newline="") as file:
             for line in csv.DictReader(file, delimiter="\t"):
                 i, j = (int(re.sub(r"\D", "", line[k])) for k in ("perturbation", "target"))

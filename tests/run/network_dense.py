@@ -5,6 +5,7 @@ usage: network_dense.py TESSERA SOURCE_FOLDER [real]"""
 import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
 
@@ -19,6 +20,7 @@ from checks import check
 
 data = checks.real_data("dream4_net1.h5ad", "dream4_gold/net1.tsv")
 folder = tempfile.TemporaryDirectory(prefix="tess_dense_")
+here = os.getcwd()
 os.chdir(folder.name)
 random = np.random.default_rng(7)
 RIDGES = (0, 0.01, 0.03, 0.1, 0.3, 1, 3, 10)
@@ -86,6 +88,7 @@ def case(n, unread, more, missing):
     X, control = X[:n - missing, unread:].astype(float), random.normal(0, 1, len(targets)).astype(np.float32).astype(float)
     if more:
         X[4, -1] = np.nan
+        X[6, 6 - unread] = 1  # it does not fall
     write("input.csv", targets, list(zip(genes, X)) + [("control", control)])
     everything = np.vstack([X, control])
     middle = np.nanmedian(everything, 0)
@@ -93,6 +96,7 @@ def case(n, unread, more, missing):
     at = np.arange(unread, len(genes))
     own = np.full(len(genes), np.nan)
     own[at] = -z[at, at - unread]
+    weak = (own < 2).sum()
     own = np.maximum(np.where(np.isnan(own), np.nanmedian(own), own), 2)
     R = np.where(abs(z) >= norm.isf(0.62 / max(z.shape)), np.clip(-z / own[:, None], -1, 1), 0)
     R[at, at - unread] = 1
@@ -104,6 +108,8 @@ def case(n, unread, more, missing):
         got = matrix(text, genes, targets)
         what = f"direct, {n} genes, {unread} not read out, {more} more, {ranks} ranks"
         check((np.isnan(got) == np.isnan(expected)).all(), f"{what}: other pairs")
+        told = re.search(r"(\d+) of the perturbed genes fall by less than 2 units", said)
+        check(int(told[1]) == weak if told else weak == 0, f"{what}: {weak} weak ones, said {said}")
         check(np.nanmax(abs(got - expected)) < 1e-6, f"{what}: {np.nanmax(abs(got - expected))}")
         found = re.search(r"(\d+) genes are perturbed and read out; ridge ([\d.]+); inverted by (LU|QR) .*residual ([\d.e+-]+)", said)
         check(found and int(found[1]) == len(at) and float(found[2]) == ridge and float(found[4]) < 1e-14, f"{what}: ridge {ridge}, said {said}")
@@ -201,6 +207,9 @@ def refused():
         check(done.returncode == 65 and words in done.stderr, f"{method}: {done.returncode} {done.stderr}")
         check(not os.path.exists("x.tsv"), "a refused call wrote a table")
 
+    for method in ("direct", "partial", "effect", "correlation", "inspre"):
+        done = checks.run("network", "infer", "nowhere.csv", "-c", "ko", "-m", method, "--cutoff", "1", "-o", "x.tsv")
+        check(done.returncode == 2 and "--cutoff belongs to --method evidence" in done.stderr, f"{method} --cutoff: {done.stderr}")
     names = [f"A{i}" for i in range(1, 9)]
     write("input.csv", names, [(f"B{i}", random.normal(0, 1, 8)) for i in range(5)])
     refuse("direct", "0 of the perturbed genes are read out")
@@ -209,6 +218,27 @@ def refused():
     one = np.array([1, -1, 1, -1])  # without noise nothing is shrunk, and two readouts are one
     write("input.csv", ["A1", "A2", "A3"], [("control", [x, x, -x]) for x in one])
     refuse("partial", "copies of others")
+
+
+def peak(n):
+    """Megabytes that `effect` takes of n genes, and what it says."""
+    X = random.normal(0, 1, (n, n)).round(3)
+    X[np.arange(n), np.arange(n)] -= 20
+    names = [f"A{i}" for i in range(n)]
+    write("input.csv", names, [*zip(names, X), ("control", random.normal(0, 1, n))])
+    at_work = subprocess.Popen([os.path.join(here, sys.argv[1]), "network", "infer", "input.csv", "-c", "ko", "-m", "effect", "-o",
+                                "edges.tsv", "--force"], stderr=subprocess.PIPE, text=True)
+    said = at_work.stderr.read()
+    code, used = os.wait4(at_work.pid, 0)[1:]
+    check(code == 0, f"effect of {n} genes: {said}")
+    return used.ru_maxrss / 1e3, float(re.search(r"about ([\d.]+) MB a rank", said)[1])
+
+
+def memory():
+    """What is announced holds for small jobs, too, in which the list of edges is the largest."""
+    (small, _), (large, told) = peak(4), peak(900)
+    print(f"{large - small:.1f} MB beside what 4 genes take, {told} announced")
+    check(large - small < 1.15 * told, f"{large - small} MB taken, {told} announced")
 
 
 def real():
@@ -238,4 +268,5 @@ else:
     partial(12, 30, 0.05)
     sparse()
     refused()
+    memory()
 checks.finish()
