@@ -35,7 +35,7 @@ function format(x, digits = 4) {
 function ticks(low, high, n) {
   const raw = (high - low) / Math.max(1, n), size = 10 ** Math.floor(Math.log10(raw));
   const step = size * [1, 2, 5, 10].find(f => f * size >= raw * 0.999), out = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) out.push(Number((i * step).toPrecision(12)));
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9 && out.length < 100; i++) out.push(Number((i * step).toPrecision(12)));
   return out;
 }
 
@@ -386,7 +386,7 @@ function drawValues() {
       `predicted ${format(v.low + v.cells[i][1] * step, 3)} to ${format(v.low + (v.cells[i][1] + 1) * step, 3)}`);
     c.svg.style.maxWidth = `${size}px`;
     return c.svg;
-  }, `Each field counts held-out values, ${v.values} in all of ${v.experiments} experiments${scores && v.values < scores.all.observations ? ` (of ${scores.all.observations}: every so many experiments of a context are taken)` : ""}; the darkest holds ${most}, shades are logarithmic. Dashed: predicted is measured.`);
+  }, `Each field counts held-out values, ${v.values} in all of ${v.experiments} experiments${scores && v.values < scores.all.observations ? ` (of ${scores.all.observations}: every so many experiments of a context are taken)` : ""}${v.not_finite ? ` (left out: ${v.not_finite} whose prediction is no finite number)` : ""}; the darkest holds ${most}, shades are logarithmic. Dashed: predicted is measured.`);
   numbers(node, "predicted_and_measured", ["measured_from", "measured_to", "predicted_from", "predicted_to", "values"],
     v.cells.map(([m, p, n]) => [v.low + m * step, v.low + (m + 1) * step, v.low + p * step, v.low + (p + 1) * step, n]));
 }
@@ -426,14 +426,14 @@ function drawMap() {
   if (missing(node, v)) return;
   const full = { x: extent(v.x), y: extent(v.y) }, n = v.perturbation.length;
   let view = { x: [...full.x], y: [...full.y] }, words = "", found = [], joined = true, marks = [], c;
-  const hidden = new Set();
+  const hidden = new Set(), least = 20e-4 * Math.max(...[...v.x, ...v.y].map(Math.abs), 1e-30); // coordinates are rounded to 1/10 000
   const tools = add(node, "div", { class: "tools", role: "group", "aria-label": "Map" });
   const search = add(null, "input", { type: "search", id: "map-search", autocomplete: "off", size: 22, oninput: () => { words = search.value.trim().toLowerCase(); find(); shown.again(); } });
   add(tools, "label", {}, "Search ", search);
   const said = add(tools, "span", { role: "status", id: "map-found" });
   const zoom = (f, at) => {
     for (const a of ["x", "y"]) {
-      const middle = at ? at[a] : (view[a][0] + view[a][1]) / 2, size = Math.min((view[a][1] - view[a][0]) * f, full[a][1] - full[a][0]);
+      const middle = at ? at[a] : (view[a][0] + view[a][1]) / 2, size = Math.min(Math.max(least, (view[a][1] - view[a][0]) * f), full[a][1] - full[a][0]);
       const share = (middle - view[a][0]) / (view[a][1] - view[a][0]), low = Math.max(full[a][0], Math.min(full[a][1] - size, middle - share * size));
       view[a] = [low, low + size];
     }
@@ -576,7 +576,8 @@ function drawNetwork() {
   const hasSign = v.edges.some(e => e[3]);
   if (hasSign) key(node, [["activates (+)", COLOURS[0], "line"], ["represses (−)", COLOURS[1], "dash"]]);
   const shown = figure(node, "figure-network", width => networkSvg(width, v.edges.slice(0, count)),
-    `The strongest of ${v.in_all} edges of ${v.file}, genes on a circle; an arrow goes from a regulator to its target, wider and darker with its score. ${v.edges.length} edges are in this page.`);
+    `The strongest of ${v.in_all} edges of ${v.file}, genes on a circle; an arrow goes from a regulator to its target, wider and darker with its score. ${v.edges.length} edges are in this page.` +
+      (v.without_score ? ` Left out: ${v.without_score} whose score is no finite number.` : ""));
   numbers(node, "network", ["regulator", "target", "score", "sign"], v.edges);
   add(node, "h3", {}, "How right it is");
   if (missing(node, v.gold)) return;
@@ -634,7 +635,11 @@ function lead() {
     (best ? `; the best baseline's, ${methodName(scores.methods[best])}, ${format(value(best))}` : "") + (value(C) !== null ? `; a perfect model's would be ${format(value(C))}` : "") + ".";
 }
 
-lead();
-for (const draw of [drawTrained, drawCurve, drawScores, drawValues, drawCoverage, drawMap, drawScreen, drawNetwork, drawCommands]) draw();
+// A section that cannot be drawn says so, and the others are drawn.
+for (const draw of [lead, drawTrained, drawCurve, drawScores, drawValues, drawCoverage, drawMap, drawScreen, drawNetwork, drawCommands]) {
+  try { draw(); } catch (problem) {
+    add([...main.querySelectorAll("section")].pop() || main, "p", { class: "missing" }, `This could not be drawn (${problem.message}): the numbers are in the page's source, as JSON.`);
+  }
+}
 document.getElementById("foot").textContent = `Made by ${data.versions[0]}. The page needs no network; its numbers are inside it.`;
 new ResizeObserver(() => requestAnimationFrame(() => redraw.forEach(again => again(false)))).observe(main);

@@ -105,7 +105,7 @@ static json_int_t type_of(json_t *types, const char *symbol)
     for (i = 0; i < n && strcmp(json_string_value(json_array_get(types, i)), type) != 0;)
         i++;
     if (i == n)
-        json_array_append_new(types, json_string(type));
+        json_array_append_new(types, tess_sections_text(type));
     tess_free(type);
     return (json_int_t)i;
 }
@@ -124,7 +124,7 @@ static json_t *points_json(const struct chart *chart, int64_t n_pairs)
         if (!chart->shown[i])
             continue;
         at[i] = n++;
-        json_array_append_new(names, json_string(symbol));
+        json_array_append_new(names, tess_sections_text(symbol));
         json_array_append_new(type, json_integer(type_of(types, symbol)));
         for (int a = 0; a < TESS_MAP_AXES; a++) {
             double x = (double)map->place[i * TESS_MAP_AXES + a];

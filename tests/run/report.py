@@ -199,6 +199,55 @@ def check_network(page, order):
     assert curve[-1][0] == 1 and len(curve) >= hits[-1]
 
 
+def check_infinite():
+    """Edges without a finite score are counted; none but such are refused."""
+    pathlib.Path("inf.tsv").write_text("regulator\ttarget\tscore\na\tb\tinf\na\tc\t2.5\nb\tc\tnan\nb\ta\t1e999\nc\ta\t7\n")
+    run("-q", "report", "run/member-1", "--json", "inf.json", "--network", "inf.tsv", "--resamples", "10")
+    got = json.load(open("inf.json"))["network"]
+    assert [edge[:3] for edge in got["edges"]] == [["c", "a", 7], ["a", "c", 2.5]], got
+    assert got["in_all"] == 5 and got["without_score"] == 3, got
+    pathlib.Path("allinf.tsv").write_text("regulator\ttarget\tscore\na\tb\tinf\n")
+    assert "finite" in run("report", "run/member-1", "--json", "no.json", "--network", "allinf.tsv", "--resamples", "10", code=65)
+    assert not os.path.exists("no.json")
+
+
+def check_latin():
+    """A path that is no UTF-8 is readable in the page, and takes nothing away."""
+    name = os.fsdecode(b"caf\xe9")
+    shutil.copytree("run/member-1", name)
+    os.link("edges.tsv", f"{name}/edges.tsv")
+    os.link("gold.tsv", f"{name}/gold.tsv")
+    run("-q", "report", name, "--json", "latin.json", "--resamples", "10", "--network", f"{name}/edges.tsv", "--gold", f"{name}/gold.tsv")
+    page = json.load(open("latin.json"))
+    assert page["run"] == "caf\u00e9" and page["trained"]["run"] == "caf\u00e9" and page["network"]["file"] == "caf\u00e9/edges.tsv"
+    assert page["trained"]["members"][0]["file"].startswith("caf\u00e9/") and page["curve"]["members"][0]["member"] == "caf\u00e9"
+    assert len(page["network"]["edges"]) == 80 and page["network"]["gold"]["curve"]
+    assert all(len(line) == 2 and "caf" in line[1] for line in page["commands"] if "tessera screen" not in line[1]), page["commands"]
+
+
+def check_commands():
+    """A shell takes the page's commands, and they make its numbers again."""
+    os.link("data.prc.h5", "it's there.prc.h5")
+    shutil.copytree("run/member-2", "a run")
+    os.mkdir("bin")
+    os.symlink(tessera, "bin/tessera")
+    run("-q", "report", "run/member-1", "a run", "--json", "several.json", "--resamples", "20", "--blend", "off", "--split", "val",
+        "--store", "it's there.prc.h5", "--readout", "r00,r01")
+    page = json.load(open("several.json"))
+    lines = [line for _, line in page["commands"]]
+    assert [line.split()[1] for line in lines] == ["train", "train", "evaluate", "report"], lines
+    environment = {**os.environ, "PATH": f"{os.path.abspath('bin')}:{os.environ['PATH']}"}
+    for line in [*lines[:3], lines[3].replace("several.json", "second.json"), page["screen"]["command"].replace("screen.tsv", "made.tsv")]:
+        subprocess.run(["sh", "-c", line], check=True, env=environment, timeout=120, capture_output=True)
+    assert os.path.exists("again/used.yaml") and os.path.exists("again-2/used.yaml")
+    second, scores = json.load(open("second.json")), json.load(open("scores.json"))
+    for part in page:
+        assert part == "commands" or second[part] == page[part], part
+    assert close(page["scores"]["all"]["values"][0][0], scores["model"]["rmse"]) and scores["split"] == "val" and scores["source"]["blend"] is None
+    with open("made.tsv", newline="") as file:
+        assert [line["perturbation"] for line in csv.DictReader(file, delimiter="\t")] == page["screen"]["rows"]["perturbation"]
+
+
 def check_rest(page):
     trained = page["trained"]
     assert len(trained["members"]) == MEMBERS and trained["settings"]["model.hidden_dim"] == "16"
@@ -266,6 +315,9 @@ def main():
     check_screen(page)
     check_network(page, order)
     check_rest(page)
+    check_infinite()
+    check_commands()
+    check_latin()
     check_missing()
     check_refusals()
     print("fine")

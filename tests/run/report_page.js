@@ -70,11 +70,13 @@ async function searching(win, name) {
   doc.querySelector("#figure-map svg").dispatchEvent(new win.WheelEvent("wheel", { ctrlKey: true, deltaY: -100, clientX: 400, clientY: 300, bubbles: true, cancelable: true })); note();
   const svg = doc.querySelector("#figure-map svg"), drag = (kind, x, target) => target.dispatchEvent(new win.PointerEvent(kind, { clientX: x, clientY: 300, bubbles: true }));
   drag("pointerdown", 400, svg); drag("pointermove", 340, win); drag("pointerup", 340, win); note();
+  for (let i = 0; i < 100; i++) doc.getElementById("map-in").click();
+  const deep = { ticks: ticks().split(" ").length, spread: distances() };
   doc.getElementById("map-all").click(); note();
   type("no such perturbation");
   const none = { found: marks().length, said: doc.getElementById("map-found").textContent };
   type("");
-  return { one, zoom, none, after: doc.querySelectorAll("#figure-map .mark.faint").length };
+  return { one, zoom, none, deep, after: doc.querySelectorAll("#figure-map .mark.faint").length };
 }
 
 function keyboard(win) {

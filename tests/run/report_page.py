@@ -136,6 +136,20 @@ def check_search(found, page):
     assert ticks[4] == ticks[0] and abs(spread[4] - spread[0]) < 1 and ticks[1] != ticks[0], ticks
 
 
+    assert 3 < s["deep"]["ticks"] < 40 and s["deep"]["spread"] > spread[2], s["deep"]  # a hundred times "+"
+
+
+def check_broken():
+    """A section that cannot be drawn takes no other with it."""
+    text = pathlib.Path("page.html").read_text()
+    broken = re.sub(r'"cells":\[', '"cells":7,"was":[', text, count=1)
+    assert broken != text
+    pathlib.Path("broken.html").write_text(broken)
+    found = look("broken.html", [1000])
+    assert found["missing"] == [text for text in found["missing"] if "could not be drawn" in text] and len(found["missing"]) == 1, found["missing"]
+    assert set(found["1000"]["figures"]) == FIGURES - {"figure-values"} and "H2 Commands and versions" in found["headings"], found["headings"]
+
+
 def check_keyboard(found):
     assert set(found["keyboard"]) == FIGURES
     for name, one in found["keyboard"].items():
@@ -183,6 +197,7 @@ def main():
     check_search(found, page)
     check_keyboard(found)
     check_saved(found, page)
+    check_broken()
     assert found["links"] and found["labels"] and not found["missing"], found["missing"]
     assert [h[:2] for h in found["headings"]].count("H1") == 1 and "H2 Map of perturbations" in found["headings"]
     dark = look("page.html", [1000, 400], "--force-dark-mode", "--blink-settings=preferredColorScheme=0")
