@@ -231,16 +231,20 @@ function facts(parent, pairs) {
 }
 
 function drawTrained() {
-  const node = section("trained", "What was trained on what"), { trained, store } = data, s = trained.settings;
+  const node = section("trained", "What was trained on what"), { trained, store } = data, s = trained.settings, first = trained.members[0];
   facts(node, [["Model", `${s["model.kind"]}, ${trained.members.length} member${trained.members.length > 1 ? "s" : ""}`],
     ["Symbols", `${trained.perturbations} perturbations, ${trained.readouts} readouts, ${trained.contexts} contexts`],
     ["Store", trained.store],
-    ["Held out by", store.split_method],
-    ["Experiments", store.experiments],
-    ["Hash of the values", store.hash], ["Hash of the split", store.split_hash], ["Written by", store.created_by]]);
-  if (store.missing) missing(node, store);
+    ["Hash of its values", first.store_hash], ["Hash of its split", first.split_hash]]);
+  add(node, "h3", {}, "Store that is scored");
+  if (!missing(node, store)) {
+    facts(node, [["File", store.file], ["Held out by", store.split_method], ["Experiments", store.experiments],
+      ["Hash of the values", store.hash], ["Hash of the split", store.split_hash], ["Written by", store.created_by]]);
+    if (trained.members.some(m => m.store_hash !== store.hash || m.split_hash !== store.split_hash))
+      add(node, "p", { class: "warning" }, "This is not what the model was trained on: what is held out here may have been trained on.");
+  }
   add(node, "h3", {}, "Models");
-  const head = ["file", "kind", "seed", "step", "epoch", "best_epoch", "best_validation_rmse", "created_by", "hash"];
+  const head = ["file", "kind", "seed", "step", "best_epoch", "best_validation_rmse", "created_by", "hash"];
   const rows = trained.members.map(m => head.map(name => (name === "seed" ? String(m[name]) : m[name])));
   fill(add(add(node, "div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Models" }), "table"), head.map(h => h.replaceAll("_", " ")), rows);
   tables.models = { head, rows };
@@ -289,18 +293,24 @@ function drawCurve() {
     return c.svg;
   }, `Error over the training, of ${members.length} of ${curve.in_all} member${curve.in_all > 1 ? "s" : ""}` +
      `${members.some(m => m.epochs > m.epoch.length) ? `; every ${Math.ceil(members[0].epochs / members[0].epoch.length)}th epoch is shown` : ""}. ` +
-     "The member that is used is that of its best epoch. Scores below are of held-out experiments, in the units of the store.");
+     "The member that is used is that of its best epoch. Scores below are in the units of the store.");
   numbers(node, "curve", ["member", "epoch", "train_rmse", "val_rmse", "learning_rate"], rows);
 }
 
 // ---- scores ----
 const scores = data.scores && !data.scores.missing ? data.scores : null;
+// What the scored experiments are: only those of the test split were kept from the training altogether.
+const KIND = { train: "trained", val: "validation", test: "held-out" }, split = scores ? scores.split : "test", kind = KIND[split] || "scored";
+const WARNING = { train: "These experiments were trained on: the scores say how well the model repeats them, not how well it predicts others.",
+  val: "These experiments chose the epoch, the blend and the calibration: scores on them are somewhat too good." }[split];
+const ceilingOf = group => (group.ceiling_experiments ? (group.ceiling_experiments === group.experiments ? "" : `, of ${group.ceiling_experiments} of the ${group.experiments} experiments alone: those with replicates`) : "");
 const metricChoices = () => scores.metrics.filter((_, k) => scores.all.values.some(v => v[k] !== null)).map(name => [name, label(name)]);
 const methodName = m => (m === "noise ceiling" ? m : m.replaceAll("_", " "));
 
 function drawScores() {
-  const node = section("scores", "Scores on held-out experiments");
+  const node = section("scores", `Scores on ${kind} experiments`);
   if (missing(node, data.scores)) return;
+  if (WARNING) add(node, "p", {}, WARNING);
   const C = scores.methods.length - 1;
   let metric = "rmse";
   const tools = add(node, "div", { class: "tools" });
@@ -327,7 +337,7 @@ function drawScores() {
     return c.svg;
   }, `The model beside every baseline on the ${scores.all.experiments} experiments of split ‘${scores.split}’ (${scores.all.perturbations} perturbations, ` +
      `${scores.all.observations} values). Bars: 95 % intervals of ${scores.resamples} resamples of perturbations. ` +
-     (scores.all.values[C].some(v => v !== null) ? "Dashed: the noise ceiling, what a perfect model would reach against these replicates." :
+     (scores.all.values[C].some(v => v !== null) ? "Dashed: the noise ceiling, what a perfect model would reach against these replicates" + ceilingOf(scores.all) + "." :
        "Without replicates there is no noise ceiling.") +
      (scores.blend ? ` The model is blended: ${scores.blend.map(b => `${format(b.weight, 2)} of the model with ${b.baseline.replaceAll("_", " ")}`).join("; ")}.` : ""));
   const flat = group => scores.methods.flatMap((m, i) => scores.metrics.map((name, k) => [group.name, m, name, group.values[i][k], ...(group.intervals[i][k] || [null, null])]))
@@ -364,8 +374,8 @@ function drawContexts(C, flat) {
     });
     speak(c.svg, marks, i => said[i]);
     return c.svg;
-  }, `Scores within each context that has held-out experiments${list.length < scores.contexts_in_all ? `: the ${list.length} of ${scores.contexts_in_all} with most experiments` : ""}. ` +
-     "Bars: 95 % intervals of the model. Where experiments have no replicates there is no ceiling.");
+  }, `Scores within each context that has ${kind} experiments${list.length < scores.contexts_in_all ? `: the ${list.length} of ${scores.contexts_in_all} with most experiments` : ""}. ` +
+     "Bars: 95 % intervals of the model. The ceiling is of the experiments with replicates alone.");
   numbers(node, "scores_by_context", ["context", "method", "metric", "value", "low", "high"], list.flatMap(flat));
 }
 
@@ -386,7 +396,7 @@ function drawValues() {
       `predicted ${format(v.low + v.cells[i][1] * step, 3)} to ${format(v.low + (v.cells[i][1] + 1) * step, 3)}`);
     c.svg.style.maxWidth = `${size}px`;
     return c.svg;
-  }, `Each field counts held-out values, ${v.values} in all of ${v.experiments} experiments${scores && v.values < scores.all.observations ? ` (of ${scores.all.observations}: every so many experiments of a context are taken)` : ""}${v.not_finite ? ` (left out: ${v.not_finite} whose prediction is no finite number)` : ""}; the darkest holds ${most}, shades are logarithmic. Dashed: predicted is measured.`);
+  }, `Each field counts ${kind} values, ${v.values} in all of ${v.experiments} experiments${scores && v.values < scores.all.observations ? ` (of ${scores.all.observations}: every so many experiments of a context are taken)` : ""}${v.not_finite ? ` (left out: ${v.not_finite} whose prediction is no finite number)` : ""}; the darkest holds ${most}, shades are logarithmic. Dashed: predicted is measured.`);
   numbers(node, "predicted_and_measured", ["measured_from", "measured_to", "predicted_from", "predicted_to", "values"],
     v.cells.map(([m, p, n]) => [v.low + m * step, v.low + (m + 1) * step, v.low + p * step, v.low + (p + 1) * step, n]));
 }
@@ -414,8 +424,8 @@ function drawCoverage() {
     speak(c.svg, marks, i => said[i]);
     c.svg.style.maxWidth = `${size}px`;
     return c.svg;
-  }, "How many of the held-out values lie within the intervals that the deviation of the members gives, normal, around the prediction. " +
-     (v.calibrated ? "Calibrated: scaled, with the noise of measuring, as fitted to validation values at the end of the training."
+  }, `How many of the ${kind} values lie within the intervals that the deviation of the members gives, normal, around the prediction. ` +
+     (v.calibrated ? "Calibrated: scaled, with the noise of measuring, as fitted to validation values at the end of the training." + (split === "val" ? " These are the very values that it was fitted to: that it is right on them says nothing." : "")
        : "They are not calibrated: " + ((v.scores && v.scores.reasons && v.scores.reasons.calibrated) || "there is no calibration") + "."));
   numbers(node, "coverage", ["level", "raw", ...(v.calibrated ? ["calibrated"] : [])], v.level.map((l, i) => [l, v.raw[i], ...(v.calibrated ? [v.calibrated[i]] : [])]));
 }
@@ -529,12 +539,13 @@ function drawScreen() {
   const r = v.rows, n = r.rank.length, some = list => list.some(x => x !== null);
   const say = i => `${r.rank[i]}. ${r.perturbation[i]}: ${format(r.change[i])}${r.std[i] !== null ? ` ± ${format(r.std[i], 2)}` : ""}` +
     `${r.measured[i] !== null ? `\nmeasured ${format(r.measured[i])}` : ""}${r.trained[i] ? `\ntrained: ${r.trained[i]}` : ""}`;
-  add(node, "p", {}, v.command ? `All perturbations by the change that the model predicts of ${v.file}.` : `From ${v.file}.`);
+  add(node, "p", {}, v.command ? `All perturbations by the change that the model predicts of ${v.file}.` : `The rows of ${v.file}.`);
   if (v.command) add(node, "pre", {}, v.command);
+  const unit = v.command ? "change (store's units)" : "change, as the file has it";
   key(node, [["predicted change", COLOURS[0]]].concat(some(r.measured) ? [["measured", COLOURS[1], "hollow"]] : []));
   const values = r.change.flatMap((x, i) => [x, r.measured[i], r.std[i] === null ? x : x - r.std[i], r.std[i] === null ? x : x + r.std[i]]).filter(x => x !== null).concat(0);
   figure(node, "figure-waterfall", width => {
-    const c = chart({ width, height: 300, x: [0, v.in_all + 1], y: extent(values), xLabel: "rank", yLabel: "change (store's units)", title: "Waterfall of a screen" });
+    const c = chart({ width, height: 300, x: [0, v.in_all + 1], y: extent(values), xLabel: "rank", yLabel: unit, title: "Waterfall of a screen" });
     const bar = Math.max(1, Math.min(14, (c.w - c.left - c.right) / v.in_all * 0.8)), zero = c.Y(0);
     const marks = r.rank.map((rank, i) => add(c.svg, "rect", { class: "mark", x: c.X(rank) - bar / 2, width: bar, y: Math.min(zero, c.Y(r.change[i])), height: Math.max(0.8, Math.abs(c.Y(r.change[i]) - zero)),
       style: `fill:${COLOURS[0]};fill-opacity:0.6` }));
@@ -542,12 +553,12 @@ function drawScreen() {
     add(c.svg, "line", { class: "axis", x1: c.left, x2: c.w - c.right, y1: zero, y2: zero });
     speak(c.svg, marks, say);
     return c.svg;
-  }, `The whole ranking: predicted change by rank${some(r.measured) ? ", with what was measured where there is a measurement" : ""}. ${n < v.in_all ?
+  }, `${v.command ? "The whole ranking: predicted change by rank" : `The ${v.in_all} rows of ${v.file}, in its order`}${some(r.measured) ? ", with what was measured where there is a measurement" : ""}. ${n < v.in_all ?
      `Shown are ${n} of ${v.in_all}: the first and last 150, and every so many between.` : `All ${n} are shown.`}`);
   const ends = [...Array(n).keys()].filter(i => i < 15 || i >= n - 15);
   figure(node, "figure-hits", width => {
     const left = Math.min(width * 0.5, Math.max(...ends.map(i => widthOf(r.perturbation[i]))) + 14), gap = ends.length < n ? 1 : 0;
-    const c = chart({ width, height: 60 + 19 * (ends.length + gap), left, y: [0, 1], xLabel: "change (store's units)", title: "Both ends of the screen",
+    const c = chart({ width, height: 60 + 19 * (ends.length + gap), left, y: [0, 1], xLabel: unit, title: "Both ends of the screen",
       x: extent(ends.flatMap(i => [r.change[i], r.measured[i], r.std[i] === null ? null : r.change[i] - r.std[i], r.std[i] === null ? null : r.change[i] + r.std[i]]).concat(0)) });
     add(c.svg, "line", { class: "axis", x1: c.X(0), x2: c.X(0), y1: c.top, y2: c.h - c.bottom });
     const marks = ends.map((i, k) => {
@@ -560,7 +571,7 @@ function drawScreen() {
     if (gap) add(c.svg, "text", { class: "soft", x: c.left - 8, y: c.top + 15.5 * (c.h - c.top - c.bottom) / (ends.length + gap) + 4, "text-anchor": "end" }, "⋮");
     speak(c.svg, marks, k => say(ends[k]));
     return c.svg;
-  }, "Both ends of the ranking by name: 15 perturbations each. Bars: one standard deviation of the members.");
+  }, `${ends.length < n ? `The first and last 15 of the ${v.in_all} ${v.command ? "perturbations" : "rows"}` : `All ${n} ${v.command ? "perturbations" : "rows"}`}, by name.${some(r.std) ? " Bars: one standard deviation of the members." : ""}`);
   const head = ["rank", "perturbation", "change", "std", "z", "measured", "trained"];
   numbers(node, "screen", head, r.rank.map((_, i) => head.map(name => r[name][i])));
 }
@@ -631,8 +642,8 @@ function lead() {
   if (!scores) { text.textContent = `A model of ${data.trained.perturbations} perturbations, ${data.trained.readouts} readouts and ${data.trained.contexts} contexts.`; return; }
   const C = scores.methods.length - 1, value = m => scores.all.values[m][0];
   const best = scores.methods.slice(1, C).map((_, b) => b + 1).filter(b => value(b) !== null).sort((a, b) => value(a) - value(b))[0];
-  text.textContent = `On ${scores.all.experiments} held-out experiments the model's root mean squared error is ${format(value(0))}` +
-    (best ? `; the best baseline's, ${methodName(scores.methods[best])}, ${format(value(best))}` : "") + (value(C) !== null ? `; a perfect model's would be ${format(value(C))}` : "") + ".";
+  text.textContent = `On ${scores.all.experiments} ${kind} experiments the ${scores.blend ? "blended model" : "model"}'s root mean squared error is ${format(value(0))}` +
+    (best ? `; the best baseline's, ${methodName(scores.methods[best])}, ${format(value(best))}` : "") + (value(C) !== null && scores.all.ceiling_experiments === scores.all.experiments ? `; a perfect model's would be ${format(value(C))}` : "") + "." + (WARNING ? ` ${WARNING}` : "");
 }
 
 // A section that cannot be drawn says so, and the others are drawn.

@@ -88,9 +88,27 @@ static void add_epoch(json_t *curve, const char *text)
     json_decref(line);
 }
 
-/* Every step-th epoch, counted back from the last one. */
+/* The epoch of the least error of validation; -1: there is none. */
+static int64_t best_of(const json_t *curve, int64_t n)
+{
+    const json_t *list = json_object_get(curve, "val_rmse");
+    int64_t best = -1;
+
+    for (int64_t i = 0; i < n; i++) {
+        const json_t *value = json_array_get(list, (size_t)i);
+
+        if (json_is_number(value) &&
+            (best < 0 ||
+             json_number_value(value) < json_number_value(json_array_get(list, (size_t)best))))
+            best = i;
+    }
+    return best;
+}
+
+/* Every step-th epoch, counted back from the last one, and the best one. */
 static void thin(json_t *curve, int64_t n, int64_t step)
 {
+    int64_t best = best_of(curve, n);
     const char *key;
     json_t *list;
 
@@ -98,8 +116,9 @@ static void thin(json_t *curve, int64_t n, int64_t step)
     {
         json_t *kept = json_array();
 
-        for (int64_t i = (n - 1) % step; i < n; i += step)
-            json_array_append(kept, json_array_get(list, (size_t)i));
+        for (int64_t i = 0; i < n; i++)
+            if (i == best || i % step == (n - 1) % step)
+                json_array_append(kept, json_array_get(list, (size_t)i));
         json_array_clear(list);
         json_array_extend(list, kept);
         json_decref(kept);

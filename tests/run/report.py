@@ -85,6 +85,8 @@ def check_scores(page):
     run("-q", "evaluate", "run", "--json", "scores.json", "--resamples", "50")
     scores, ours = json.load(open("scores.json")), page["scores"]
     groups = [(scores, ours["all"])] + [(scores["contexts"][g["name"]], g) for g in ours["contexts"]]
+    for theirs, group in groups:
+        assert group["ceiling_experiments"] == (theirs["ceiling"] or {}).get("experiments"), group["name"]
     assert len(ours["contexts"]) == len(scores["contexts"]) > 1
     n = 0
     for theirs, group in groups:
@@ -181,6 +183,7 @@ def check_screen(page):
             assert close(s["rows"][name][i], float(line[name] or "nan"), 1e-5), (name, line)
     run("-q", "report", "run", "--json", "given.json", "--screen", "screen.tsv", "--resamples", "10")
     given = json.load(open("given.json"))["screen"]
+    assert given["command"] == "" and s["command"].startswith("tessera screen ")
     assert given["rows"]["perturbation"] == s["rows"]["perturbation"] and given["file"] == "screen.tsv"
 
 
@@ -248,6 +251,28 @@ def check_commands():
         assert [line["perturbation"] for line in csv.DictReader(file, delimiter="\t")] == page["screen"]["rows"]["perturbation"]
 
 
+def check_limits():
+    """Long inputs are thinned as the page says, the best epoch is kept, and the page stays small."""
+    shutil.copytree("run/member-1", "long")
+    with open("long/log.jsonl", "w") as log:
+        for i in range(1, 2001):
+            print(json.dumps({"epoch": i, "train_rmse": 2 / i, "val_rmse": 0.5 if i == 1232 else 1 + i / 4000, "learning_rate": 0.01}), file=log)
+    rows = [(f"p{i:05d}", 10 - i / 1000) for i in range(20000)]
+    pathlib.Path("large.tsv").write_text("perturbation\tchange\n" + "".join(f"{name}\t{x}\n" for name, x in rows))
+    pathlib.Path("many.tsv").write_text("regulator\ttarget\tscore\n" + "".join(f"g{i}\tg{i + 1}\t{i * 7 % 300}\n" for i in range(300)))
+    run("-q", "report", "long", "-o", "long.html", "--json", "long.json", "--screen", "large.tsv", "--network", "many.tsv", "--resamples", "10")
+    page = json.load(open("long.json"))
+    curve, screen = page["curve"]["members"][0], page["screen"]
+    assert curve["epochs"] == 2000 and curve["epoch"] == [i for i in range(1, 2001) if i % 5 == 0 or i == 1232], len(curve["epoch"])
+    assert min(curve["val_rmse"]) == 0.5 and len(curve["train_rmse"]) == len(curve["val_rmse"]) == 401
+    ranks = screen["rows"]["rank"]
+    assert screen["in_all"] == 20000 and ranks[:150] == list(range(1, 151)) and ranks[-150:] == list(range(19851, 20001)) and 900 < len(ranks) <= 1000
+    assert screen["rows"]["perturbation"] == [rows[rank - 1][0] for rank in ranks]
+    assert all(close(x, rows[rank - 1][1]) for x, rank in zip(screen["rows"]["change"], ranks))
+    assert [edge[2] for edge in page["network"]["edges"]] == list(range(299, 219, -1)) and page["network"]["in_all"] == 300
+    assert os.path.getsize("long.html") < 400e3, os.path.getsize("long.html")
+
+
 def check_rest(page):
     trained = page["trained"]
     assert len(trained["members"]) == MEMBERS and trained["settings"]["model.hidden_dim"] == "16"
@@ -256,6 +281,7 @@ def check_rest(page):
         assert curve["epoch"] == [line["epoch"] for line in log] and all(map(close, curve["val_rmse"], [l["val_rmse"] for l in log]))
         assert member["file"].startswith(curve["member"])
     info = json.loads(run("-q", "info", "data.prc.h5", "--json"))
+    assert all(member["store_hash"] == info["hash"] and member["split_hash"] == info["split_hash"] for member in trained["members"])
     assert page["store"]["hash"] == info["hash"] and page["store"]["context"] == info["context"]
     assert page["commands"][-1][1].startswith("tessera report run ") and page["versions"][0].startswith("tessera ")
 
@@ -316,6 +342,7 @@ def main():
     check_network(page, order)
     check_rest(page)
     check_infinite()
+    check_limits()
     check_commands()
     check_latin()
     check_missing()

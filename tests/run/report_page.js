@@ -115,7 +115,8 @@ function choices(win) {
       const win = await open(width);
       all[width] = { figures: figures(win.document), layout: layout(win) };
       if (width === FRAME.widths[0]) {
-        Object.assign(all, { search: await searching(win, FRAME.name), keyboard: keyboard(win), choices: choices(win), saved: await saved(win),
+        Object.assign(all, { lead: win.document.getElementById("lead").textContent, facts: [...win.document.querySelectorAll("#trained dd")].map(d => d.textContent),
+          warnings: [...win.document.querySelectorAll(".warning")].map(p => p.textContent), search: await searching(win, FRAME.name), keyboard: keyboard(win), choices: choices(win), saved: await saved(win),
           headings: [...win.document.querySelectorAll("h1, h2, h3")].map(h => h.tagName + " " + h.textContent), missing: [...win.document.querySelectorAll(".missing")].map(p => p.textContent),
           links: [...win.document.querySelectorAll("nav a")].every(a => win.document.querySelector(a.getAttribute("href"))),
           labels: [...win.document.querySelectorAll("input, select")].every(i => i.closest("label") || i.getAttribute("aria-label")) });
