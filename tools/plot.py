@@ -14,7 +14,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
-COLOURS = ["#0072b2", "#d55e00", "#007a5a", "#aa4499", "#56b4e9", "#b8860b", "#882255", "#6e7781"]
+COLOURS = ["#0072b2", "#d55e00", "#007a5a", "#aa4499", "#3796d2", "#b8860b", "#882255", "#6e7781"]
 MARKERS = ["o", "^", "s", "D", "v"]
 GREY = COLOURS[7]
 LABELS = {"rmse": "root mean squared error", "r2": "R²", "pearson": "Pearson correlation", "mae": "mean absolute error"}
@@ -218,6 +218,8 @@ def missing(data, keys):
     """Why there is nothing to draw; None: there is."""
     for key in keys:
         data = data.get(key) or {"missing": "the report has no such part"}
+        if data.get("edges") == []:
+            return "the list has no edge"
         if "missing" in data:
             return data["missing"]
     return None

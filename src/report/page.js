@@ -114,7 +114,7 @@ function showTip(node, text) {
 
 // Marks of a figure are one stop of the Tab key; arrow keys, Home and End go from one to the next.
 function speak(svg, marks, say) {
-  if (!marks.length) return;
+  if (!marks.length) return null;
   const number = new Map(marks.map((mark, i) => [mark, i]));
   const set = i => {
     for (const mark of svg.querySelectorAll("[tabindex='0']")) mark.setAttribute("tabindex", "-1");
@@ -122,6 +122,7 @@ function speak(svg, marks, say) {
     marks[i].setAttribute("role", "img");
     marks[i].setAttribute("aria-label", say(i));
   };
+  const go = i => { set(i); marks[i].focus(); };
   set(0);
   svg.addEventListener("pointerover", event => number.has(event.target) && showTip(event.target, say(number.get(event.target))));
   svg.addEventListener("pointerout", () => { tip.hidden = true; });
@@ -134,9 +135,9 @@ function speak(svg, marks, say) {
     if (event.key === "Escape") tip.hidden = true;
     if (to === undefined || to < 0 || to > last) return;
     event.preventDefault();
-    set(to);
-    marks[to].focus();
+    go(to);
   });
+  return go;
 }
 
 // ---- tables, and files of them ----
@@ -435,7 +436,7 @@ function drawMap() {
   const node = section("map", "Map of perturbations"), v = data.map;
   if (missing(node, v)) return;
   const full = { x: extent(v.x), y: extent(v.y) }, n = v.perturbation.length;
-  let view = { x: [...full.x], y: [...full.y] }, words = "", found = [], joined = true, marks = [], c;
+  let view = { x: [...full.x], y: [...full.y] }, words = "", found = [], joined = true, marks = [], c, go;
   const hidden = new Set(), least = 20e-4 * Math.max(...[...v.x, ...v.y].map(Math.abs), 1e-30); // coordinates are rounded to 1/10 000
   const tools = add(node, "div", { class: "tools", role: "group", "aria-label": "Map" });
   const search = add(null, "input", { type: "search", id: "map-search", autocomplete: "off", size: 22, oninput: () => { words = search.value.trim().toLowerCase(); find(); shown.again(); } });
@@ -453,7 +454,7 @@ function drawMap() {
   add(tools, "button", { type: "button", id: "map-out", "aria-label": "Zoom out", onclick: () => zoom(1 / 0.6) }, "−");
   add(tools, "button", { type: "button", id: "map-all", onclick: () => { view = { x: [...full.x], y: [...full.y] }; shown.again(); } }, "Whole map");
   if (v.pairs.length) add(tools, "label", {}, add(null, "input", { type: "checkbox", checked: true, onchange: event => { joined = event.target.checked; shown.again(); } }), " join pairs");
-  const legend = add(node, "div", { class: "tools", role: "group", "aria-label": "Types" });
+  const legend = add(node, "div", { class: "tools types", role: "group", "aria-label": "Types" });
   v.types.forEach((type, t) => {
     const text = add(legend, "label");
     add(text, "input", { type: "checkbox", checked: true, onchange: event => { if (event.target.checked) hidden.delete(t); else hidden.add(t); shown.again(); } });
@@ -486,7 +487,7 @@ function drawMap() {
       return mark;
     });
     label_found(inside, found.filter(visible));
-    speak(c.svg, marks, k => `${v.perturbation[out[k]]}\n${v.types[v.type[out[k]]]}` + (partners.has(out[k]) ? `\npaired with ${partners.get(out[k]).slice(0, 5).map(i => v.perturbation[i]).join(", ")}` : ""));
+    go = speak(c.svg, marks, k => `${v.perturbation[out[k]]}\n${v.types[v.type[out[k]]]}` + (partners.has(out[k]) ? `\npaired with ${partners.get(out[k]).slice(0, 5).map(i => v.perturbation[i]).join(", ")}` : ""));
     drag(c.svg);
     return c.svg;
   }, `Effective vectors of perturbations, the members in one space, along their two leading principal components. ${n < v.trained ? `Shown are ${n} of ${v.trained} trained perturbations: every so many in the order of their names, and all that are in pairs.` : `All ${n} trained perturbations are shown.`}` +
@@ -510,7 +511,11 @@ function drawMap() {
     svg.addEventListener("wheel", event => { if (event.ctrlKey) { event.preventDefault(); zoom(event.deltaY < 0 ? 0.8 : 1.25, value(to(event))); } }, { passive: false });
     svg.addEventListener("keydown", event => {
       const f = { "+": 0.7, "=": 0.7, "-": 1 / 0.7 }[event.key];
-      if (f) { event.preventDefault(); zoom(f, middleOfFound()); }
+      if (!f) return;
+      event.preventDefault();
+      const mark = marks.indexOf(event.target); // the picture is a new one: the same mark keeps the focus
+      zoom(f, middleOfFound());
+      if (mark >= 0) go(mark);
     });
     svg.addEventListener("pointerdown", event => {
       const from = value(to(event)), start = { x: [...view.x], y: [...view.y] };

@@ -122,6 +122,7 @@ def check_theme(layout, dark):
     assert layout["dark"] == dark, layout
     for text in "ink", "soft":
         assert contrast(layout[text], layout["ground"]) >= 4.5, (text, layout)
+    assert contrast(layout["edge"], layout["ground"]) >= 3, layout
     assert (contrast(layout["ground"], "rgb(0, 0, 0)") < 2) == dark, layout
 
 
@@ -136,6 +137,7 @@ def check_search(found, page):
     assert ticks[4] == ticks[0] and abs(spread[4] - spread[0]) < 1 and ticks[1] != ticks[0], ticks
 
 
+    assert s["kept"], "the focus is lost"
     assert 3 < s["deep"]["ticks"] < 40 and s["deep"]["spread"] > spread[2], s["deep"]  # a hundred times "+"
 
 
