@@ -14,7 +14,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 
-COLOURS = ["#0072b2", "#d55e00", "#007a5a", "#aa4499", "#56b4e9", "#b8860b", "#882255", "#6e7781"]
+COLOURS = ["#0072b2", "#d55e00", "#007a5a", "#aa4499", "#3796d2", "#b8860b", "#882255", "#6e7781"]
 MARKERS = ["o", "^", "s", "D", "v"]
 GREY = COLOURS[7]
 LABELS = {"rmse": "root mean squared error", "r2": "R²", "pearson": "Pearson correlation", "mae": "mean absolute error"}
@@ -32,6 +32,11 @@ def read(path):
 
 def label(name):
     return LABELS.get(name, name.replace("_", " "))
+
+
+def plain(name):
+    """A name that matplotlib does not take as a formula."""
+    return name.replace("$", r"\$")
 
 
 def number(list_):
@@ -94,7 +99,7 @@ def draw_contexts(data, options):
         values = number([group["values"][m][k] for group in groups])
         if np.isfinite(values).any():
             ax.plot(values, y, ls="", label=text, **style)
-    ax.set(yticks=y, yticklabels=[group["name"] for group in groups], xlabel=label(options.metric))
+    ax.set(yticks=y, yticklabels=[plain(group["name"]) for group in groups], xlabel=label(options.metric))
     ax.legend(frameon=False)
     return figure
 
@@ -132,11 +137,16 @@ def draw_map(data, options):
     for a, b in v["pairs"]:
         ax.plot(x[[a, b]], y[[a, b]], color=GREY, lw=0.4, alpha=0.6, zorder=1)
     for t, name in enumerate(v["types"]):
-        ax.scatter(x[types == t], y[types == t], s=9 if len(x) < 2000 else 4, color=COLOURS[t % 8], marker=MARKERS[t % 5], lw=0, label=f"{name} ({(types == t).sum()})")
+        ax.scatter(x[types == t], y[types == t], s=9 if len(x) < 2000 else 4, color=COLOURS[t % 8], marker=MARKERS[t % 5], lw=0, label=f"{plain(name)} ({(types == t).sum()})")
     share = [f"principal component {a + 1} ({100 * s:.1f} %)" for a, s in enumerate(v["variance_share"])]
     ax.set(xlabel=share[0], ylabel=share[1])
     ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1), markerscale=1.5)
     return figure
+
+
+def change_label(screen):
+    """A file that was given may hold anything: its numbers have no unit that is known."""
+    return "change (store's units)" if screen["command"] else "change, as the file has it"
 
 
 def draw_screen(data, options):
@@ -148,7 +158,7 @@ def draw_screen(data, options):
     if np.isfinite(measured).any():
         ax.plot(r["rank"], measured, "o", ms=2, mfc="none", mew=0.6, color=COLOURS[1], label="measured")
     ax.axhline(0, color="black", lw=0.7)
-    ax.set(xlabel="rank", ylabel="change (store's units)", title=v["file"])
+    ax.set(xlabel="rank", ylabel=change_label(v), title=plain(v["file"]))
     ax.legend(frameon=False)
     return figure
 
@@ -162,7 +172,7 @@ def draw_hits(data, options):
     ax.axvline(0, color="black", lw=0.7)
     ax.plot(number([r["measured"][i] for i in shown]), range(len(shown)), "o", ms=4, mfc="white", color=COLOURS[1], label="measured")
     ax.errorbar(change, range(len(shown)), xerr=spread, fmt="o", ms=4, lw=1.1, color=COLOURS[0], label="predicted")
-    ax.set(yticks=range(len(shown)), yticklabels=[r["perturbation"][i] for i in shown], xlabel="change (store's units)", title=data["screen"]["file"])
+    ax.set(yticks=range(len(shown)), yticklabels=[plain(r["perturbation"][i]) for i in shown], xlabel=change_label(data["screen"]), title=plain(data["screen"]["file"]))
     ax.legend(frameon=False)
     return figure
 
@@ -182,7 +192,7 @@ def draw_network(data, options):
         ax.plot(*at, "o", ms=3, color="black")
         turn = np.degrees(np.arctan2(at[1], at[0]))
         left = at[0] < -1e-9
-        ax.text(*(1.04 * at), name, rotation=turn + 180 if left else turn, rotation_mode="anchor", ha="right" if left else "left", va="center", fontsize=7)
+        ax.text(*(1.04 * at), plain(name), rotation=turn + 180 if left else turn, rotation_mode="anchor", ha="right" if left else "left", va="center", fontsize=7)
     ax.set(xlim=(-1.4, 1.4), ylim=(-1.4, 1.4), aspect="equal")
     ax.axis("off")
     return figure
@@ -208,6 +218,8 @@ def missing(data, keys):
     """Why there is nothing to draw; None: there is."""
     for key in keys:
         data = data.get(key) or {"missing": "the report has no such part"}
+        if data.get("edges") == []:
+            return "the list has no edge"
         if "missing" in data:
             return data["missing"]
     return None

@@ -59,7 +59,7 @@ int tess_call_blend(const struct tess_call *call, enum tess_blend_choice *choice
 int tess_call_models(const struct tess_call *call, int n, struct tess_strings *out,
                      struct tess_error *error);
 
-/* The command with its options and arguments, as it could be given again; own of the caller. */
+/* The command with its options and arguments, as a shell takes it again; own of the caller. */
 char *tess_call_text(const struct tess_call *call);
 
 /* Before any work: every output may be written and is none of the files that the command is given,

@@ -13,6 +13,9 @@ struct tess_error;
 struct tess_report { /* all borrowed but the lists */
     const char *run; /* as it was given: what the page is called */
     const char *command; /* that makes this page */
+    char **given; /* (n_given) runs and checkpoints as they were given */
+    int n_given;
+    const char *options; /* given ones of `evaluate` and `screen`, too: " --store=d.prc.h5" or "" */
     const char *output; /* .html, or NULL */
     const char *json; /* the page's numbers alone, or NULL */
     struct tess_strings model; /* run directories or checkpoints; own */

@@ -25,6 +25,8 @@ int tess_strings_read(struct tess_strings *strings, const char *path, struct tes
 char *tess_text_trimmed(const char *text);
 /* The directory of a file's path: "." of one without a slash; own of the caller. */
 char *tess_text_directory(const char *path);
+/* As one word of a shell, in quotes if it has to be; own of the caller. */
+char *tess_text_quoted(const char *text);
 /* Index of `text`, or -1. */
 int64_t tess_strings_find(const struct tess_strings *strings, const char *text);
 /* Joined by `separator`, at most `limit` items and then "… (N in all)"; own. */

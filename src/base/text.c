@@ -53,6 +53,25 @@ char *tess_text_directory(const char *path)
     return directory;
 }
 
+char *tess_text_quoted(const char *text)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "@%+=:,./_-";
+    char *quoted = TESS_NEW(char, 4 * strlen(text) + 3), *to = quoted;
+
+    if (*text && text[strspn(text, plain)] == '\0')
+        return memcpy(quoted, text, strlen(text) + 1);
+    *to++ = '\'';
+    for (; *text; text++)
+        if (*text == '\'') { /* the quote ends, one stands alone, it begins again */
+            memcpy(to, "'\\''", 4);
+            to += 4;
+        } else
+            *to++ = *text;
+    memcpy(to, "'", 2);
+    return quoted;
+}
+
 char *tess_text_trimmed(const char *text)
 {
     const char *end = text + strlen(text);

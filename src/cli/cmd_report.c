@@ -28,12 +28,32 @@ static const struct tess_option options[] = {
     {0},
 };
 
+/* The options that tessera evaluate and tessera screen have, too, as they were given. */
+static char *shared_text(const struct tess_call *call)
+{
+    static const char *const name[] = {"store", "blend", "precision"};
+    char *all = tess_strdup("");
+
+    for (size_t i = 0; i < sizeof name / sizeof name[0]; i++) {
+        const char *value = tess_call_option(call, name[i]);
+        char *quoted = value ? tess_text_quoted(value) : NULL,
+             *longer = value ? tess_format("%s --%s=%s", all, name[i], quoted) : tess_strdup(all);
+
+        tess_free(quoted);
+        tess_free(all);
+        all = longer;
+    }
+    return all;
+}
+
 static int read_options(const struct tess_call *call, struct tess_report *report,
                         struct tess_error *error)
 {
     const char *split = tess_call_option(call, "split");
 
     report->run = call->args[0];
+    report->given = call->args;
+    report->n_given = call->n_args;
     report->output = tess_call_option(call, "output");
     report->json = tess_call_option(call, "json");
     report->pairs = tess_call_option(call, "pairs");
@@ -57,14 +77,16 @@ static int read_options(const struct tess_call *call, struct tess_report *report
 static int run(struct tess_call *call, struct tess_error *error)
 {
     struct tess_report report = {.run = NULL};
-    char *command = tess_call_text(call);
+    char *command = tess_call_text(call), *shared = shared_text(call);
 
     report.command = command;
+    report.options = shared;
     if (read_options(call, &report, error) == TESS_OK && /* the same on every rank */
         tess_call_models(call, call->n_args, &report.model, error) == TESS_OK)
         tess_report_make(&report, call->comm, error);
     tess_report_release(&report);
     tess_free(command);
+    tess_free(shared);
     return error->code;
 }
 

@@ -13,7 +13,8 @@
 #include <math.h>
 #include <string.h>
 
-#define PART 4096 /* rows whose sum is one part */
+#define PART       4096 /* rows whose sum is one part, or fewer: */
+#define PART_BYTES ((int64_t)64 << 20) /* of their vectors at most */
 
 void tess_kinds_init(struct tess_kinds *kinds, const struct tess_model *model)
 {
@@ -90,12 +91,20 @@ static int refuse(const struct tess_directions *directions, int64_t row, struct 
                           kinds->model, kinds->vocab->symbol[row]);
 }
 
+/* By the vectors alone, so that the bits do not depend on the ranks. */
+static int64_t rows_of_part(const struct tess_origin *origin)
+{
+    int64_t n = PART_BYTES / (int64_t)sizeof(float) / (origin->width > 0 ? origin->width : 1);
+
+    return n < 1 ? 1 : n < PART ? n : PART;
+}
+
 static int sum_rows(void *closure, int64_t part, double *out, struct tess_error *error)
 {
     const struct tess_directions *directions = closure;
     const struct tess_origin *origin = &directions->origin;
-    int64_t first = part * PART, width = origin->width,
-            n = origin->n - first < PART ? origin->n - first : PART;
+    int64_t rows = rows_of_part(origin), first = part * rows, width = origin->width,
+            n = origin->n - first < rows ? origin->n - first : rows;
     float *x = tess_alloc_large((size_t)(n * width), sizeof *x, "vectors", error);
 
     if (x && origin->make(origin->closure, first, n, x, error) == TESS_OK)
@@ -117,8 +126,9 @@ int tess_directions_init(struct tess_directions *directions, const struct tess_o
                          const struct tess_kinds *kinds, int center, MPI_Comm comm,
                          struct tess_error *error)
 {
-    int64_t types = (int64_t)kinds->name.n, all = types * origin->width;
-    const struct tess_parts parts = {comm, (origin->n + PART - 1) / PART, directions, place_sums,
+    int64_t types = (int64_t)kinds->name.n, all = types * origin->width,
+            rows = rows_of_part(origin);
+    const struct tess_parts parts = {comm, (origin->n + rows - 1) / rows, directions, place_sums,
                                      sum_rows};
     int64_t *n = TESS_NEW(int64_t, types);
 

@@ -3,6 +3,7 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/log.h"
 #include "tessera/mapping.h"
 #include "tessera/model.h"
 
@@ -28,16 +29,24 @@ int tess_measurements_open(struct tess_measurements *measured, const struct tess
                            MPI_Comm comm, struct tess_error *error)
 {
     const struct tess_baselines_options options = {NULL, NULL};
+    const struct tess_model *other;
     int n_ranks;
 
     *measured = (struct tess_measurements){.combination = NULL};
     MPI_Comm_size(comm, &n_ranks);
     if (tess_store_open(&measured->store, model->store_path, comm, error) != TESS_OK)
         return error->code;
-    if (measured->store.index.hash != model->store_hash)
+    other = tess_model_trained_elsewhere(model, measured->store.index.hash,
+                                         measured->store.index.split_hash);
+    if (other && measured->store.index.hash != other->store_hash)
         return tess_error_set(error, TESS_EDATA,
                               "%s: has other values than those that were trained on",
                               model->store_path);
+    if (other)
+        tess_warn(
+            "%s: its split changed since %s was trained: what is measured there may have been "
+            "held out from it, and held out now what it was trained on",
+            model->store_path, other->path);
     tess_profiles_init(&measured->profiles, &measured->store,
                        TESS_PROFILES_BYTES / (size_t)n_ranks);
     find_combinations(measured, model);

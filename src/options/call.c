@@ -141,6 +141,16 @@ int tess_call_models(const struct tess_call *call, int n, struct tess_strings *o
     return error->code;
 }
 
+static void add_quoted(struct tess_strings *part, const char *option, const char *value)
+{
+    char *quoted = tess_text_quoted(value),
+         *one = tess_format("%s%s", option, *option && !*value ? "" : quoted);
+
+    tess_strings_add(part, one);
+    tess_free(one);
+    tess_free(quoted);
+}
+
 /* In the order of the table, whatever the order given: the same call gives the same text. */
 char *tess_call_text(const struct tess_call *call)
 {
@@ -150,15 +160,14 @@ char *tess_call_text(const struct tess_call *call)
     tess_strings_add(&part, "tessera");
     tess_strings_add(&part, call->command->name);
     for (int i = 0; i < call->n_args; i++)
-        tess_strings_add(&part, call->args[i]);
+        add_quoted(&part, "", call->args[i]);
     for (int i = 0; i < tess_command_n_options(call->command); i++)
         for (size_t k = 0; k < call->value[i].n; k++) {
             const char *value = call->value[i].item[k];
-            char *one =
-                tess_format("--%s%s%s", call->command->options[i].name, *value ? "=" : "", value);
+            char *option = tess_format("--%s%s", call->command->options[i].name, *value ? "=" : "");
 
-            tess_strings_add(&part, one);
-            tess_free(one);
+            add_quoted(&part, option, value);
+            tess_free(option);
         }
     text = tess_strings_join(&part, " ", part.n);
     tess_strings_release(&part);

@@ -35,7 +35,7 @@ function format(x, digits = 4) {
 function ticks(low, high, n) {
   const raw = (high - low) / Math.max(1, n), size = 10 ** Math.floor(Math.log10(raw));
   const step = size * [1, 2, 5, 10].find(f => f * size >= raw * 0.999), out = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) out.push(Number((i * step).toPrecision(12)));
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9 && out.length < 100; i++) out.push(Number((i * step).toPrecision(12)));
   return out;
 }
 
@@ -114,7 +114,7 @@ function showTip(node, text) {
 
 // Marks of a figure are one stop of the Tab key; arrow keys, Home and End go from one to the next.
 function speak(svg, marks, say) {
-  if (!marks.length) return;
+  if (!marks.length) return null;
   const number = new Map(marks.map((mark, i) => [mark, i]));
   const set = i => {
     for (const mark of svg.querySelectorAll("[tabindex='0']")) mark.setAttribute("tabindex", "-1");
@@ -122,6 +122,7 @@ function speak(svg, marks, say) {
     marks[i].setAttribute("role", "img");
     marks[i].setAttribute("aria-label", say(i));
   };
+  const go = i => { set(i); marks[i].focus(); };
   set(0);
   svg.addEventListener("pointerover", event => number.has(event.target) && showTip(event.target, say(number.get(event.target))));
   svg.addEventListener("pointerout", () => { tip.hidden = true; });
@@ -134,9 +135,9 @@ function speak(svg, marks, say) {
     if (event.key === "Escape") tip.hidden = true;
     if (to === undefined || to < 0 || to > last) return;
     event.preventDefault();
-    set(to);
-    marks[to].focus();
+    go(to);
   });
+  return go;
 }
 
 // ---- tables, and files of them ----
@@ -231,16 +232,20 @@ function facts(parent, pairs) {
 }
 
 function drawTrained() {
-  const node = section("trained", "What was trained on what"), { trained, store } = data, s = trained.settings;
+  const node = section("trained", "What was trained on what"), { trained, store } = data, s = trained.settings, first = trained.members[0];
   facts(node, [["Model", `${s["model.kind"]}, ${trained.members.length} member${trained.members.length > 1 ? "s" : ""}`],
     ["Symbols", `${trained.perturbations} perturbations, ${trained.readouts} readouts, ${trained.contexts} contexts`],
     ["Store", trained.store],
-    ["Held out by", store.split_method],
-    ["Experiments", store.experiments],
-    ["Hash of the values", store.hash], ["Hash of the split", store.split_hash], ["Written by", store.created_by]]);
-  if (store.missing) missing(node, store);
+    ["Hash of its values", first.store_hash], ["Hash of its split", first.split_hash]]);
+  add(node, "h3", {}, "Store that is scored");
+  if (!missing(node, store)) {
+    facts(node, [["File", store.file], ["Held out by", store.split_method], ["Experiments", store.experiments],
+      ["Hash of the values", store.hash], ["Hash of the split", store.split_hash], ["Written by", store.created_by]]);
+    if (trained.members.some(m => m.store_hash !== store.hash || m.split_hash !== store.split_hash))
+      add(node, "p", { class: "warning" }, "This is not what the model was trained on: what is held out here may have been trained on.");
+  }
   add(node, "h3", {}, "Models");
-  const head = ["file", "kind", "seed", "step", "epoch", "best_epoch", "best_validation_rmse", "created_by", "hash"];
+  const head = ["file", "kind", "seed", "step", "best_epoch", "best_validation_rmse", "created_by", "hash"];
   const rows = trained.members.map(m => head.map(name => (name === "seed" ? String(m[name]) : m[name])));
   fill(add(add(node, "div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Models" }), "table"), head.map(h => h.replaceAll("_", " ")), rows);
   tables.models = { head, rows };
@@ -289,18 +294,24 @@ function drawCurve() {
     return c.svg;
   }, `Error over the training, of ${members.length} of ${curve.in_all} member${curve.in_all > 1 ? "s" : ""}` +
      `${members.some(m => m.epochs > m.epoch.length) ? `; every ${Math.ceil(members[0].epochs / members[0].epoch.length)}th epoch is shown` : ""}. ` +
-     "The member that is used is that of its best epoch. Scores below are of held-out experiments, in the units of the store.");
+     "The member that is used is that of its best epoch. Scores below are in the units of the store.");
   numbers(node, "curve", ["member", "epoch", "train_rmse", "val_rmse", "learning_rate"], rows);
 }
 
 // ---- scores ----
 const scores = data.scores && !data.scores.missing ? data.scores : null;
+// What the scored experiments are: only those of the test split were kept from the training altogether.
+const KIND = { train: "trained", val: "validation", test: "held-out" }, split = scores ? scores.split : "test", kind = KIND[split] || "scored";
+const WARNING = { train: "These experiments were trained on: the scores say how well the model repeats them, not how well it predicts others.",
+  val: "These experiments chose the epoch, the blend and the calibration: scores on them are somewhat too good." }[split];
+const ceilingOf = group => (group.ceiling_experiments ? (group.ceiling_experiments === group.experiments ? "" : `, of ${group.ceiling_experiments} of the ${group.experiments} experiments alone: those with replicates`) : "");
 const metricChoices = () => scores.metrics.filter((_, k) => scores.all.values.some(v => v[k] !== null)).map(name => [name, label(name)]);
 const methodName = m => (m === "noise ceiling" ? m : m.replaceAll("_", " "));
 
 function drawScores() {
-  const node = section("scores", "Scores on held-out experiments");
+  const node = section("scores", `Scores on ${kind} experiments`);
   if (missing(node, data.scores)) return;
+  if (WARNING) add(node, "p", {}, WARNING);
   const C = scores.methods.length - 1;
   let metric = "rmse";
   const tools = add(node, "div", { class: "tools" });
@@ -327,7 +338,7 @@ function drawScores() {
     return c.svg;
   }, `The model beside every baseline on the ${scores.all.experiments} experiments of split ‘${scores.split}’ (${scores.all.perturbations} perturbations, ` +
      `${scores.all.observations} values). Bars: 95 % intervals of ${scores.resamples} resamples of perturbations. ` +
-     (scores.all.values[C].some(v => v !== null) ? "Dashed: the noise ceiling, what a perfect model would reach against these replicates." :
+     (scores.all.values[C].some(v => v !== null) ? "Dashed: the noise ceiling, what a perfect model would reach against these replicates" + ceilingOf(scores.all) + "." :
        "Without replicates there is no noise ceiling.") +
      (scores.blend ? ` The model is blended: ${scores.blend.map(b => `${format(b.weight, 2)} of the model with ${b.baseline.replaceAll("_", " ")}`).join("; ")}.` : ""));
   const flat = group => scores.methods.flatMap((m, i) => scores.metrics.map((name, k) => [group.name, m, name, group.values[i][k], ...(group.intervals[i][k] || [null, null])]))
@@ -364,8 +375,8 @@ function drawContexts(C, flat) {
     });
     speak(c.svg, marks, i => said[i]);
     return c.svg;
-  }, `Scores within each context that has held-out experiments${list.length < scores.contexts_in_all ? `: the ${list.length} of ${scores.contexts_in_all} with most experiments` : ""}. ` +
-     "Bars: 95 % intervals of the model. Where experiments have no replicates there is no ceiling.");
+  }, `Scores within each context that has ${kind} experiments${list.length < scores.contexts_in_all ? `: the ${list.length} of ${scores.contexts_in_all} with most experiments` : ""}. ` +
+     "Bars: 95 % intervals of the model. The ceiling is of the experiments with replicates alone.");
   numbers(node, "scores_by_context", ["context", "method", "metric", "value", "low", "high"], list.flatMap(flat));
 }
 
@@ -386,7 +397,7 @@ function drawValues() {
       `predicted ${format(v.low + v.cells[i][1] * step, 3)} to ${format(v.low + (v.cells[i][1] + 1) * step, 3)}`);
     c.svg.style.maxWidth = `${size}px`;
     return c.svg;
-  }, `Each field counts held-out values, ${v.values} in all of ${v.experiments} experiments${scores && v.values < scores.all.observations ? ` (of ${scores.all.observations}: every so many experiments of a context are taken)` : ""}; the darkest holds ${most}, shades are logarithmic. Dashed: predicted is measured.`);
+  }, `Each field counts ${kind} values, ${v.values} in all of ${v.experiments} experiments${scores && v.values < scores.all.observations ? ` (of ${scores.all.observations}: every so many experiments of a context are taken)` : ""}${v.not_finite ? ` (left out: ${v.not_finite} whose prediction is no finite number)` : ""}; the darkest holds ${most}, shades are logarithmic. Dashed: predicted is measured.`);
   numbers(node, "predicted_and_measured", ["measured_from", "measured_to", "predicted_from", "predicted_to", "values"],
     v.cells.map(([m, p, n]) => [v.low + m * step, v.low + (m + 1) * step, v.low + p * step, v.low + (p + 1) * step, n]));
 }
@@ -414,8 +425,8 @@ function drawCoverage() {
     speak(c.svg, marks, i => said[i]);
     c.svg.style.maxWidth = `${size}px`;
     return c.svg;
-  }, "How many of the held-out values lie within the intervals that the deviation of the members gives, normal, around the prediction. " +
-     (v.calibrated ? "Calibrated: scaled, with the noise of measuring, as fitted to validation values at the end of the training."
+  }, `How many of the ${kind} values lie within the intervals that the deviation of the members gives, normal, around the prediction. ` +
+     (v.calibrated ? "Calibrated: scaled, with the noise of measuring, as fitted to validation values at the end of the training." + (split === "val" ? " These are the very values that it was fitted to: that it is right on them says nothing." : "")
        : "They are not calibrated: " + ((v.scores && v.scores.reasons && v.scores.reasons.calibrated) || "there is no calibration") + "."));
   numbers(node, "coverage", ["level", "raw", ...(v.calibrated ? ["calibrated"] : [])], v.level.map((l, i) => [l, v.raw[i], ...(v.calibrated ? [v.calibrated[i]] : [])]));
 }
@@ -425,15 +436,15 @@ function drawMap() {
   const node = section("map", "Map of perturbations"), v = data.map;
   if (missing(node, v)) return;
   const full = { x: extent(v.x), y: extent(v.y) }, n = v.perturbation.length;
-  let view = { x: [...full.x], y: [...full.y] }, words = "", found = [], joined = true, marks = [], c;
-  const hidden = new Set();
+  let view = { x: [...full.x], y: [...full.y] }, words = "", found = [], joined = true, marks = [], c, go;
+  const hidden = new Set(), least = 20e-4 * Math.max(...[...v.x, ...v.y].map(Math.abs), 1e-30); // coordinates are rounded to 1/10 000
   const tools = add(node, "div", { class: "tools", role: "group", "aria-label": "Map" });
   const search = add(null, "input", { type: "search", id: "map-search", autocomplete: "off", size: 22, oninput: () => { words = search.value.trim().toLowerCase(); find(); shown.again(); } });
   add(tools, "label", {}, "Search ", search);
   const said = add(tools, "span", { role: "status", id: "map-found" });
   const zoom = (f, at) => {
     for (const a of ["x", "y"]) {
-      const middle = at ? at[a] : (view[a][0] + view[a][1]) / 2, size = Math.min((view[a][1] - view[a][0]) * f, full[a][1] - full[a][0]);
+      const middle = at ? at[a] : (view[a][0] + view[a][1]) / 2, size = Math.min(Math.max(least, (view[a][1] - view[a][0]) * f), full[a][1] - full[a][0]);
       const share = (middle - view[a][0]) / (view[a][1] - view[a][0]), low = Math.max(full[a][0], Math.min(full[a][1] - size, middle - share * size));
       view[a] = [low, low + size];
     }
@@ -443,7 +454,7 @@ function drawMap() {
   add(tools, "button", { type: "button", id: "map-out", "aria-label": "Zoom out", onclick: () => zoom(1 / 0.6) }, "−");
   add(tools, "button", { type: "button", id: "map-all", onclick: () => { view = { x: [...full.x], y: [...full.y] }; shown.again(); } }, "Whole map");
   if (v.pairs.length) add(tools, "label", {}, add(null, "input", { type: "checkbox", checked: true, onchange: event => { joined = event.target.checked; shown.again(); } }), " join pairs");
-  const legend = add(node, "div", { class: "tools", role: "group", "aria-label": "Types" });
+  const legend = add(node, "div", { class: "tools types", role: "group", "aria-label": "Types" });
   v.types.forEach((type, t) => {
     const text = add(legend, "label");
     add(text, "input", { type: "checkbox", checked: true, onchange: event => { if (event.target.checked) hidden.delete(t); else hidden.add(t); shown.again(); } });
@@ -476,7 +487,7 @@ function drawMap() {
       return mark;
     });
     label_found(inside, found.filter(visible));
-    speak(c.svg, marks, k => `${v.perturbation[out[k]]}\n${v.types[v.type[out[k]]]}` + (partners.has(out[k]) ? `\npaired with ${partners.get(out[k]).slice(0, 5).map(i => v.perturbation[i]).join(", ")}` : ""));
+    go = speak(c.svg, marks, k => `${v.perturbation[out[k]]}\n${v.types[v.type[out[k]]]}` + (partners.has(out[k]) ? `\npaired with ${partners.get(out[k]).slice(0, 5).map(i => v.perturbation[i]).join(", ")}` : ""));
     drag(c.svg);
     return c.svg;
   }, `Effective vectors of perturbations, the members in one space, along their two leading principal components. ${n < v.trained ? `Shown are ${n} of ${v.trained} trained perturbations: every so many in the order of their names, and all that are in pairs.` : `All ${n} trained perturbations are shown.`}` +
@@ -500,7 +511,11 @@ function drawMap() {
     svg.addEventListener("wheel", event => { if (event.ctrlKey) { event.preventDefault(); zoom(event.deltaY < 0 ? 0.8 : 1.25, value(to(event))); } }, { passive: false });
     svg.addEventListener("keydown", event => {
       const f = { "+": 0.7, "=": 0.7, "-": 1 / 0.7 }[event.key];
-      if (f) { event.preventDefault(); zoom(f, middleOfFound()); }
+      if (!f) return;
+      event.preventDefault();
+      const mark = marks.indexOf(event.target); // the picture is a new one: the same mark keeps the focus
+      zoom(f, middleOfFound());
+      if (mark >= 0) go(mark);
     });
     svg.addEventListener("pointerdown", event => {
       const from = value(to(event)), start = { x: [...view.x], y: [...view.y] };
@@ -529,12 +544,13 @@ function drawScreen() {
   const r = v.rows, n = r.rank.length, some = list => list.some(x => x !== null);
   const say = i => `${r.rank[i]}. ${r.perturbation[i]}: ${format(r.change[i])}${r.std[i] !== null ? ` ± ${format(r.std[i], 2)}` : ""}` +
     `${r.measured[i] !== null ? `\nmeasured ${format(r.measured[i])}` : ""}${r.trained[i] ? `\ntrained: ${r.trained[i]}` : ""}`;
-  add(node, "p", {}, v.command ? `All perturbations by the change that the model predicts of ${v.file}.` : `From ${v.file}.`);
+  add(node, "p", {}, v.command ? `All perturbations by the change that the model predicts of ${v.file}.` : `The rows of ${v.file}.`);
   if (v.command) add(node, "pre", {}, v.command);
+  const unit = v.command ? "change (store's units)" : "change, as the file has it";
   key(node, [["predicted change", COLOURS[0]]].concat(some(r.measured) ? [["measured", COLOURS[1], "hollow"]] : []));
   const values = r.change.flatMap((x, i) => [x, r.measured[i], r.std[i] === null ? x : x - r.std[i], r.std[i] === null ? x : x + r.std[i]]).filter(x => x !== null).concat(0);
   figure(node, "figure-waterfall", width => {
-    const c = chart({ width, height: 300, x: [0, v.in_all + 1], y: extent(values), xLabel: "rank", yLabel: "change (store's units)", title: "Waterfall of a screen" });
+    const c = chart({ width, height: 300, x: [0, v.in_all + 1], y: extent(values), xLabel: "rank", yLabel: unit, title: "Waterfall of a screen" });
     const bar = Math.max(1, Math.min(14, (c.w - c.left - c.right) / v.in_all * 0.8)), zero = c.Y(0);
     const marks = r.rank.map((rank, i) => add(c.svg, "rect", { class: "mark", x: c.X(rank) - bar / 2, width: bar, y: Math.min(zero, c.Y(r.change[i])), height: Math.max(0.8, Math.abs(c.Y(r.change[i]) - zero)),
       style: `fill:${COLOURS[0]};fill-opacity:0.6` }));
@@ -542,12 +558,12 @@ function drawScreen() {
     add(c.svg, "line", { class: "axis", x1: c.left, x2: c.w - c.right, y1: zero, y2: zero });
     speak(c.svg, marks, say);
     return c.svg;
-  }, `The whole ranking: predicted change by rank${some(r.measured) ? ", with what was measured where there is a measurement" : ""}. ${n < v.in_all ?
+  }, `${v.command ? "The whole ranking: predicted change by rank" : `The ${v.in_all} rows of ${v.file}, in its order`}${some(r.measured) ? ", with what was measured where there is a measurement" : ""}. ${n < v.in_all ?
      `Shown are ${n} of ${v.in_all}: the first and last 150, and every so many between.` : `All ${n} are shown.`}`);
   const ends = [...Array(n).keys()].filter(i => i < 15 || i >= n - 15);
   figure(node, "figure-hits", width => {
     const left = Math.min(width * 0.5, Math.max(...ends.map(i => widthOf(r.perturbation[i]))) + 14), gap = ends.length < n ? 1 : 0;
-    const c = chart({ width, height: 60 + 19 * (ends.length + gap), left, y: [0, 1], xLabel: "change (store's units)", title: "Both ends of the screen",
+    const c = chart({ width, height: 60 + 19 * (ends.length + gap), left, y: [0, 1], xLabel: unit, title: "Both ends of the screen",
       x: extent(ends.flatMap(i => [r.change[i], r.measured[i], r.std[i] === null ? null : r.change[i] - r.std[i], r.std[i] === null ? null : r.change[i] + r.std[i]]).concat(0)) });
     add(c.svg, "line", { class: "axis", x1: c.X(0), x2: c.X(0), y1: c.top, y2: c.h - c.bottom });
     const marks = ends.map((i, k) => {
@@ -560,7 +576,7 @@ function drawScreen() {
     if (gap) add(c.svg, "text", { class: "soft", x: c.left - 8, y: c.top + 15.5 * (c.h - c.top - c.bottom) / (ends.length + gap) + 4, "text-anchor": "end" }, "⋮");
     speak(c.svg, marks, k => say(ends[k]));
     return c.svg;
-  }, "Both ends of the ranking by name: 15 perturbations each. Bars: one standard deviation of the members.");
+  }, `${ends.length < n ? `The first and last 15 of the ${v.in_all} ${v.command ? "perturbations" : "rows"}` : `All ${n} ${v.command ? "perturbations" : "rows"}`}, by name.${some(r.std) ? " Bars: one standard deviation of the members." : ""}`);
   const head = ["rank", "perturbation", "change", "std", "z", "measured", "trained"];
   numbers(node, "screen", head, r.rank.map((_, i) => head.map(name => r[name][i])));
 }
@@ -576,7 +592,8 @@ function drawNetwork() {
   const hasSign = v.edges.some(e => e[3]);
   if (hasSign) key(node, [["activates (+)", COLOURS[0], "line"], ["represses (−)", COLOURS[1], "dash"]]);
   const shown = figure(node, "figure-network", width => networkSvg(width, v.edges.slice(0, count)),
-    `The strongest of ${v.in_all} edges of ${v.file}, genes on a circle; an arrow goes from a regulator to its target, wider and darker with its score. ${v.edges.length} edges are in this page.`);
+    `The strongest of ${v.in_all} edges of ${v.file}, genes on a circle; an arrow goes from a regulator to its target, wider and darker with its score. ${v.edges.length} edges are in this page.` +
+      (v.without_score ? ` Left out: ${v.without_score} whose score is no finite number.` : ""));
   numbers(node, "network", ["regulator", "target", "score", "sign"], v.edges);
   add(node, "h3", {}, "How right it is");
   if (missing(node, v.gold)) return;
@@ -630,11 +647,15 @@ function lead() {
   if (!scores) { text.textContent = `A model of ${data.trained.perturbations} perturbations, ${data.trained.readouts} readouts and ${data.trained.contexts} contexts.`; return; }
   const C = scores.methods.length - 1, value = m => scores.all.values[m][0];
   const best = scores.methods.slice(1, C).map((_, b) => b + 1).filter(b => value(b) !== null).sort((a, b) => value(a) - value(b))[0];
-  text.textContent = `On ${scores.all.experiments} held-out experiments the model's root mean squared error is ${format(value(0))}` +
-    (best ? `; the best baseline's, ${methodName(scores.methods[best])}, ${format(value(best))}` : "") + (value(C) !== null ? `; a perfect model's would be ${format(value(C))}` : "") + ".";
+  text.textContent = `On ${scores.all.experiments} ${kind} experiments the ${scores.blend ? "blended model" : "model"}'s root mean squared error is ${format(value(0))}` +
+    (best ? `; the best baseline's, ${methodName(scores.methods[best])}, ${format(value(best))}` : "") + (value(C) !== null && scores.all.ceiling_experiments === scores.all.experiments ? `; a perfect model's would be ${format(value(C))}` : "") + "." + (WARNING ? ` ${WARNING}` : "");
 }
 
-lead();
-for (const draw of [drawTrained, drawCurve, drawScores, drawValues, drawCoverage, drawMap, drawScreen, drawNetwork, drawCommands]) draw();
+// A section that cannot be drawn says so, and the others are drawn.
+for (const draw of [lead, drawTrained, drawCurve, drawScores, drawValues, drawCoverage, drawMap, drawScreen, drawNetwork, drawCommands]) {
+  try { draw(); } catch (problem) {
+    add([...main.querySelectorAll("section")].pop() || main, "p", { class: "missing" }, `This could not be drawn (${problem.message}): the numbers are in the page's source, as JSON.`);
+  }
+}
 document.getElementById("foot").textContent = `Made by ${data.versions[0]}. The page needs no network; its numbers are inside it.`;
 new ResizeObserver(() => requestAnimationFrame(() => redraw.forEach(again => again(false)))).observe(main);

@@ -12,7 +12,6 @@
 #include "tessera/log.h"
 #include "tessera/screen.h"
 #include "tessera/sheet.h"
-#include "tessera/split_name.h"
 #include "tessera/version.h"
 
 #include <stdlib.h>
@@ -164,31 +163,14 @@ static json_t *versions_json(void)
     return list;
 }
 
-static json_t *commands_json(const struct work *work)
-{
-    const struct tess_report *report = work->report;
-    json_t *list = json_array();
-
-    json_array_append_new(list, json_pack("[s, o]", "The training, with the settings below",
-                                          json_sprintf("tessera train %s/used.yaml", report->run)));
-    if (!work->unscored)
-        json_array_append_new(list,
-                              json_pack("[s, o]", "The scores",
-                                        json_sprintf("tessera evaluate %s --split %s --json "
-                                                     "scores.json",
-                                                     report->run, tess_split_name(report->split))));
-    json_array_append_new(list, json_pack("[s, s]", "This page", report->command));
-    return list;
-}
-
 static int make_sections(struct work *work, struct tess_error *error)
 {
     const struct tess_report *report = work->report;
 
     add(work, "report", json_integer(1));
-    add(work, "run", json_string(report->run));
+    add(work, "run", tess_sections_text(report->run));
     add(work, "versions", versions_json());
-    add(work, "commands", commands_json(work));
+    add(work, "commands", tess_sections_commands(report, !work->unscored));
     add(work, "store",
         work->has_store
             ? tess_sections_store(&work->store)
@@ -231,7 +213,7 @@ static int run_screen(struct work *work, struct tess_error *error)
     if (work->readout)
         tess_strings_add(&screen.readout, work->readout);
     names = tess_strings_join(&screen.readout, ",", 20);
-    command = tess_format("tessera screen %s --readout '%s' -o screen.tsv", report->run, names);
+    command = tess_sections_screen_command(report, &screen.readout);
     if (tess_screen_run(&screen, work->comm, error) == TESS_OK && work->rank == 0)
         add(work, "screen", tess_sections_screen(names, text, command, error));
     else
@@ -277,11 +259,27 @@ static int check_new(const struct work *work, struct tess_error *error)
     return tess_agree(work->comm, error);
 }
 
+/* A part that JSON cannot hold would be gone without a word. */
+static int check_parts(const struct work *work, struct tess_error *error)
+{
+    const char *name;
+    json_t *part;
+
+    json_object_foreach(work->page, name, part)
+    {
+        if (json_is_null(part))
+            tess_error_set(error, TESS_EBUG,
+                           "the report's part '%s' holds what JSON cannot: nothing is written",
+                           name);
+    }
+    return error->code;
+}
+
 static int write_files(const struct work *work, struct tess_error *error)
 {
     const struct tess_report *report = work->report;
 
-    if (report->json) {
+    if (check_parts(work, error) == TESS_OK && report->json) {
         char *text = json_dumps(work->page, TESS_SECTIONS_JSON), *line = tess_format("%s\n", text);
 
         tess_commit_text(report->json, line, error);

@@ -1,18 +1,31 @@
 /* sections.c -- what all sections of a report share. */
 #include "sections.h"
 
+#include "tessera/alloc.h"
+#include "tessera/error.h"
+
 #include <math.h>
 #include <stdarg.h>
+#include <stdio.h>
 
 json_t *tess_sections_missing(const char *format, ...)
 {
+    char text[TESS_ERROR_TEXT];
     va_list arguments;
-    json_t *text;
 
     va_start(arguments, format);
-    text = json_vsprintf(format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    return json_pack("{s:o}", "missing", text);
+    return json_pack("{s:o}", "missing", tess_sections_text(text));
+}
+
+json_t *tess_sections_text(const char *text)
+{
+    char *repaired = tess_text_utf8(text);
+    json_t *string = json_string(repaired ? repaired : text);
+
+    tess_free(repaired);
+    return string;
 }
 
 json_t *tess_sections_number(double x)

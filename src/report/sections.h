@@ -10,6 +10,8 @@
 #include "tessera/report.h"
 
 json_t *tess_sections_missing(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Text of other places, such as a path: what is no UTF-8 is taken as Windows-1252. */
+json_t *tess_sections_text(const char *text);
 /* Numbers that are not finite are null. */
 json_t *tess_sections_number(double x);
 /* Of n things in order, at most `most`: every step-th counts. */
@@ -38,6 +40,11 @@ json_t *tess_sections_map(const struct tess_report *report, const struct tess_mo
  * by `command`. */
 json_t *tess_sections_screen(const char *path, char *text, const char *command,
                              struct tess_error *error);
+/* What makes the numbers again: [what, line] each. */
+json_t *tess_sections_commands(const struct tess_report *report, int scored);
+/* The same of a screen; own (tess_free). */
+char *tess_sections_screen_command(const struct tess_report *report,
+                                   const struct tess_strings *readout);
 json_t *tess_sections_network(const struct tess_report *report, struct tess_error *error);
 /* How numbers are printed: as many digits as a picture or a table needs. */
 #define TESS_SECTIONS_JSON (JSON_COMPACT | JSON_REAL_PRECISION(7))

@@ -8,10 +8,12 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MOST_POINTS 6000
 #define MOST_PAIRS  2000
+#define MOST_TYPES  12 /* of their own; the others are "other" */
 #define GRID        1e-4 /* of the map's size: finer than a screen shows */
 
 struct chart {
@@ -105,9 +107,51 @@ static json_int_t type_of(json_t *types, const char *symbol)
     for (i = 0; i < n && strcmp(json_string_value(json_array_get(types, i)), type) != 0;)
         i++;
     if (i == n)
-        json_array_append_new(types, json_string(type));
+        json_array_append_new(types, tess_sections_text(type));
     tess_free(type);
     return (json_int_t)i;
+}
+
+/* How many there are of a type, and where it is in the list. */
+struct frequency {
+    int64_t n, at;
+};
+
+static int compare(const void *a, const void *b)
+{
+    const struct frequency *x = a, *y = b;
+
+    return x->n != y->n ? (x->n < y->n) - (x->n > y->n) : (x->at > y->at) - (x->at < y->at);
+}
+
+/* The most frequent keep their names, in order of their frequency. */
+static void limit_types(json_t *types, json_t *type)
+{
+    size_t n = json_array_size(types);
+    struct frequency *list = TESS_NEW(struct frequency, n);
+    int64_t *to = TESS_NEW(int64_t, n);
+    json_t *kept = json_array();
+
+    for (size_t t = 0; t < n; t++)
+        list[t].at = (int64_t)t;
+    for (size_t i = 0; i < json_array_size(type); i++)
+        list[json_integer_value(json_array_get(type, i))].n++;
+    if (n > MOST_TYPES)
+        qsort(list, n, sizeof *list, compare);
+    for (size_t t = 0; t < n; t++) {
+        to[list[t].at] = n > MOST_TYPES && t > MOST_TYPES ? MOST_TYPES : (int64_t)t;
+        if (n <= MOST_TYPES || t < MOST_TYPES)
+            json_array_append(kept, json_array_get(types, (size_t)list[t].at));
+        else if (t == MOST_TYPES)
+            json_array_append_new(kept, json_string("other"));
+    }
+    for (size_t i = 0; i < json_array_size(type); i++)
+        json_array_set_new(type, i, json_integer(to[json_integer_value(json_array_get(type, i))]));
+    json_array_clear(types);
+    json_array_extend(types, kept);
+    json_decref(kept);
+    tess_free(list);
+    tess_free(to);
 }
 
 static json_t *points_json(const struct chart *chart, int64_t n_pairs)
@@ -124,7 +168,7 @@ static json_t *points_json(const struct chart *chart, int64_t n_pairs)
         if (!chart->shown[i])
             continue;
         at[i] = n++;
-        json_array_append_new(names, json_string(symbol));
+        json_array_append_new(names, tess_sections_text(symbol));
         json_array_append_new(type, json_integer(type_of(types, symbol)));
         for (int a = 0; a < TESS_MAP_AXES; a++) {
             double x = (double)map->place[i * TESS_MAP_AXES + a];
@@ -132,6 +176,7 @@ static json_t *points_json(const struct chart *chart, int64_t n_pairs)
             json_array_append_new(axis[a], json_real(step > 0 ? step * round(x / step) : 0));
         }
     }
+    limit_types(types, type);
     pairs = json_array();
     for (int64_t k = 0; k < n_pairs; k++)
         json_array_append_new(pairs, json_pack("[I, I]", (json_int_t)at[chart->pair[2 * k]],

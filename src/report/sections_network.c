@@ -36,14 +36,17 @@ static void release_edge(struct edge *edge)
     tess_free(edge->sign);
 }
 
-/* Keeps the best of an ordered list; *n grows up to MOST_EDGES. */
-static void keep(struct edge *best, int *n, const struct tess_sections_table *table, int64_t line)
+/* Keeps the best of an ordered list; *n grows up to MOST_EDGES. 0: its score is no finite number.
+ */
+static int keep(struct edge *best, int *n, const struct tess_sections_table *table, int64_t line)
 {
     struct edge edge = {tess_sections_table_number(table, SCORE), line, NULL, NULL, NULL};
     int at = *n;
 
-    if (isnan(edge.score) || (at == MOST_EDGES && compare(&best[at - 1], &edge) <= 0))
-        return;
+    if (!isfinite(edge.score))
+        return 0;
+    if (at == MOST_EDGES && compare(&best[at - 1], &edge) <= 0)
+        return 1;
     edge.regulator = tess_strdup(tess_sections_table_word(table, REGULATOR));
     edge.target = tess_strdup(tess_sections_table_word(table, TARGET));
     edge.sign = tess_strdup(tess_sections_table_word(table, SIGN));
@@ -54,27 +57,30 @@ static void keep(struct edge *best, int *n, const struct tess_sections_table *ta
     for (; at > 0 && compare(&best[at - 1], &edge) > 0; at--)
         best[at] = best[at - 1];
     best[at] = edge;
+    return 1;
 }
 
-static json_t *edges_json(const char *path, int64_t *n_lines, struct tess_error *error)
+/* lines: of the file, and those of them whose score is no finite number. */
+static json_t *edges_json(const char *path, int64_t lines[2], struct tess_error *error)
 {
     struct edge best[MOST_EDGES];
     struct tess_sections_table table;
     json_t *list = json_array();
     int n = 0;
 
-    *n_lines = 0;
+    lines[0] = lines[1] = 0;
     if (tess_sections_table_open(&table, path, NULL,
                                  &(struct tess_sections_columns){COLUMNS, 3, column},
                                  error) == TESS_OK)
         while (tess_sections_table_next(&table, error) == 1)
-            keep(best, &n, &table, (*n_lines)++);
+            lines[1] += !keep(best, &n, &table, lines[0]++);
     tess_sections_table_release(&table);
     if (error->code == TESS_OK && n == 0)
-        tess_error_set(error, TESS_EDATA, "%s: has no edge with a score", path);
+        tess_error_set(error, TESS_EDATA, "%s: has no edge whose score is a finite number", path);
     for (int i = 0; i < n; i++) {
-        json_array_append_new(list, json_pack("[s, s, f, s]", best[i].regulator, best[i].target,
-                                              best[i].score, best[i].sign));
+        json_array_append_new(list, json_pack("[o, o, f, o]", tess_sections_text(best[i].regulator),
+                                              tess_sections_text(best[i].target), best[i].score,
+                                              tess_sections_text(best[i].sign)));
         release_edge(&best[i]);
     }
     return list;
@@ -89,8 +95,11 @@ static json_t *gold_json(const struct tess_report *report, struct tess_error *er
                              .depth = {10, 100, 1000},
                              .curve = &curve};
     json_t *all = NULL, *points = json_array();
+    char *said[2] = {tess_text_utf8(report->network), tess_text_utf8(report->gold)};
 
     if (tess_gold_score(&gold, error) == TESS_OK) {
+        gold.edges = said[0] ? said[0] : gold.edges;
+        gold.path = said[1] ? said[1] : gold.path;
         all = tess_gold_json(&gold);
         for (int64_t i = 0; i < curve.n; i++)
             json_array_append_new(points,
@@ -98,21 +107,23 @@ static json_t *gold_json(const struct tess_report *report, struct tess_error *er
         json_object_set(all, "curve", points);
     }
     json_decref(points);
+    tess_free(said[0]);
+    tess_free(said[1]);
     tess_gold_curve_release(&curve);
     return all;
 }
 
 json_t *tess_sections_network(const struct tess_report *report, struct tess_error *error)
 {
-    int64_t n;
+    int64_t lines[2];
     json_t *edges, *all;
 
     if (!report->network)
         return tess_sections_missing("No network was given: make one (tessera network infer … -o "
                                      "edges.tsv) and give it with --network edges.tsv.");
-    edges = edges_json(report->network, &n, error);
-    all = json_pack("{s:s, s:I, s:o}", "file", report->network, "in_all", (json_int_t)n, "edges",
-                    edges);
+    edges = edges_json(report->network, lines, error);
+    all = json_pack("{s:o, s:I, s:I, s:o}", "file", tess_sections_text(report->network), "in_all",
+                    (json_int_t)lines[0], "without_score", (json_int_t)lines[1], "edges", edges);
     if (error->code == TESS_OK)
         json_object_set_new(
             all, "gold",

@@ -42,7 +42,8 @@ static json_t *group_json(const json_t *from, const char *name)
     for (int b = 0; b < TESS_BASELINES; b++)
         add_method(json_object_get(baselines, tess_baseline_name(b)), values, intervals);
     add_method(json_object_get(from, "ceiling"), values, intervals);
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "name", name, "experiments",
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "name", name, "ceiling_experiments",
+                     copy(json_object_get(from, "ceiling"), "experiments"), "experiments",
                      copy(counts, "experiments"), "perturbations", copy(counts, "perturbations"),
                      "observations", copy(counts, "observations"), "values", values, "intervals",
                      intervals);

@@ -19,7 +19,7 @@ static void add_row(json_t *rows, const struct tess_sections_table *table, int64
     for (int k = 0; k < COLUMNS; k++)
         json_array_append_new(json_object_get(rows, column[k]),
                               k == PERTURBATION || k == TRAINED
-                                  ? json_string(tess_sections_table_word(table, k))
+                                  ? tess_sections_text(tess_sections_table_word(table, k))
                                   : tess_sections_number(tess_sections_table_number(table, k)));
 }
 
@@ -64,6 +64,6 @@ json_t *tess_sections_screen(const char *path, char *text, const char *command,
 
     if (error->code == TESS_OK && n == 0)
         tess_error_set(error, TESS_EDATA, "%s: ranks nothing", path);
-    return json_pack("{s:s, s:s, s:I, s:o}", "file", path, "command", command, "in_all",
-                     (json_int_t)n, "rows", rows);
+    return json_pack("{s:o, s:o, s:I, s:o}", "file", tess_sections_text(path), "command",
+                     tess_sections_text(command), "in_all", (json_int_t)n, "rows", rows);
 }

@@ -17,10 +17,11 @@
 static json_t *member_json(const struct tess_model *model, json_t **config,
                            struct tess_error *error)
 {
-    static const char *const kept[] = {"file",  "created_by", "step",
-                                       "epoch", "best_epoch", "best_validation_rmse"};
+    static const char *const kept[] = {"created_by",           "step",       "best_epoch",
+                                       "best_validation_rmse", "store_hash", "split_hash"};
     json_t *found = tess_checkpoint_info(model->path, error), *one = json_object();
 
+    json_object_set_new(one, "file", tess_sections_text(model->path));
     for (size_t i = 0; found && i < sizeof kept / sizeof kept[0]; i++)
         json_object_set(one, kept[i], json_object_get(found, kept[i]));
     json_object_set_new(one, "hash", json_sprintf("%016llx", (unsigned long long)model->own_hash));
@@ -48,10 +49,11 @@ json_t *tess_sections_trained(const struct tess_report *report, const struct tes
         json_decref(config);
         return NULL;
     }
-    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "run", report->run, "store",
-                     model->store_path, "perturbations", (json_int_t)model->perturbation.n,
-                     "readouts", (json_int_t)model->readout.n, "contexts",
-                     (json_int_t)model->context.n, "members", members, "settings", config);
+    return json_pack("{s:o, s:o, s:I, s:I, s:I, s:o, s:o}", "run", tess_sections_text(report->run),
+                     "store", tess_sections_text(model->store_path), "perturbations",
+                     (json_int_t)model->perturbation.n, "readouts", (json_int_t)model->readout.n,
+                     "contexts", (json_int_t)model->context.n, "members", members, "settings",
+                     config);
 }
 
 json_t *tess_sections_store(const struct tess_store *store)
@@ -59,6 +61,7 @@ json_t *tess_sections_store(const struct tess_store *store)
     json_t *all = tess_info_store(store), *contexts = json_object_get(all, "context");
     size_t n = json_array_size(contexts);
 
+    json_object_set_new(all, "file", tess_sections_text(store->h5.path));
     json_object_set_new(all, "contexts_in_all", json_integer((json_int_t)n));
     while (json_array_size(contexts) > MOST_CONTEXTS)
         json_array_remove(contexts, json_array_size(contexts) - 1);
@@ -85,9 +88,27 @@ static void add_epoch(json_t *curve, const char *text)
     json_decref(line);
 }
 
-/* Every step-th epoch, counted back from the last one. */
+/* The epoch of the least error of validation; -1: there is none. */
+static int64_t best_of(const json_t *curve, int64_t n)
+{
+    const json_t *list = json_object_get(curve, "val_rmse");
+    int64_t best = -1;
+
+    for (int64_t i = 0; i < n; i++) {
+        const json_t *value = json_array_get(list, (size_t)i);
+
+        if (json_is_number(value) &&
+            (best < 0 ||
+             json_number_value(value) < json_number_value(json_array_get(list, (size_t)best))))
+            best = i;
+    }
+    return best;
+}
+
+/* Every step-th epoch, counted back from the last one, and the best one. */
 static void thin(json_t *curve, int64_t n, int64_t step)
 {
+    int64_t best = best_of(curve, n);
     const char *key;
     json_t *list;
 
@@ -95,8 +116,9 @@ static void thin(json_t *curve, int64_t n, int64_t step)
     {
         json_t *kept = json_array();
 
-        for (int64_t i = (n - 1) % step; i < n; i += step)
-            json_array_append(kept, json_array_get(list, (size_t)i));
+        for (int64_t i = 0; i < n; i++)
+            if (i == best || i % step == (n - 1) % step)
+                json_array_append(kept, json_array_get(list, (size_t)i));
         json_array_clear(list);
         json_array_extend(list, kept);
         json_decref(kept);
@@ -133,7 +155,7 @@ json_t *tess_sections_curve(const struct tess_model *model, struct tess_error *e
         if (access(path, R_OK) == 0 && json_array_size(members) < MOST_MEMBERS) {
             json_t *curve = read_curve(path, error);
 
-            json_object_set_new(curve, "member", json_string(directory));
+            json_object_set_new(curve, "member", tess_sections_text(directory));
             json_array_append_new(members, curve);
         }
         tess_free(path);

@@ -24,6 +24,8 @@ static json_t *cells_json(const struct tess_spread *spread, double low, double w
         const double at[2] = {spread->value[i].measured, predicted(&spread->value[i])};
         int bin[2];
 
+        if (!isfinite(at[1]))
+            continue;
         for (int k = 0; k < 2; k++)
             bin[k] = (int)fmin(BINS - 1, width > 0 ? (at[k] - low) / width * BINS : 0);
         count[bin[0] * BINS + bin[1]]++;
@@ -38,24 +40,32 @@ static json_t *cells_json(const struct tess_spread *spread, double low, double w
 
 json_t *tess_sections_values(const struct tess_spread *spread)
 {
-    double low = INFINITY, high = -INFINITY, n = (double)spread->n, sum[2] = {0}, square[3] = {0};
+    double low = INFINITY, high = -INFINITY, n = 0, sum[2] = {0}, square = 0;
 
     if (spread->n == 0)
-        return tess_sections_missing("No held-out value is known to both the store and the model.");
+        return tess_sections_missing("No scored value is known to both the store and the model.");
+    for (int64_t i = 0; i < spread->n; i++)
+        n += isfinite(predicted(&spread->value[i])) != 0;
+    if (n == 0)
+        return tess_sections_missing("The model predicts no finite number: choose another "
+                                     "checkpoint.");
     for (int64_t i = 0; i < spread->n; i++) {
         const double at[2] = {spread->value[i].measured, predicted(&spread->value[i])};
 
+        if (!isfinite(at[1]))
+            continue;
         for (int k = 0; k < 2; k++) {
             low = fmin(low, at[k]);
             high = fmax(high, at[k]);
             sum[k] += at[k] / n;
         }
-        square[2] += spread->value[i].error * spread->value[i].error / n;
+        square += spread->value[i].error * spread->value[i].error / n;
     }
-    return json_pack("{s:I, s:I, s:f, s:f, s:i, s:f, s:f, s:f, s:o}", "experiments",
-                     (json_int_t)spread->n_experiments, "values", (json_int_t)spread->n, "low", low,
-                     "high", high, "bins", BINS, "mean_measured", sum[0], "mean_predicted", sum[1],
-                     "rmse", sqrt(square[2]), "cells", cells_json(spread, low, high - low));
+    return json_pack("{s:I, s:I, s:I, s:f, s:f, s:i, s:f, s:f, s:f, s:o}", "experiments",
+                     (json_int_t)spread->n_experiments, "values", (json_int_t)n, "not_finite",
+                     (json_int_t)spread->n - (json_int_t)n, "low", low, "high", high, "bins", BINS,
+                     "mean_measured", sum[0], "mean_predicted", sum[1], "rmse", sqrt(square),
+                     "cells", cells_json(spread, low, high - low));
 }
 
 /* ---- deviations ---- */

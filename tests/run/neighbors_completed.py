@@ -197,6 +197,10 @@ fine("-q", "train", f"{source}/config/quickstart.yaml", "--set", "data.store=alo
      "train.epochs=1", "--set", "model.embedding_dim=4", "--set", "model.hidden_dim=4")
 done = fine("neighbors", "alone", "--vectors", "completed", ranks=2)
 check(done.stderr.count("no replicates that differ") == 1 and done.stdout.count("\n") == 7, f"{done.stderr} {done.stdout}")
+check("its split changed" not in done.stderr, done.stderr)
+fine("-q", "split", "alone.prc.h5", "--random")
+done = fine("neighbors", "alone", "--vectors", "completed", ranks=2)
+check(done.stderr.count("its split changed") == 1, done.stderr)
 os.rename("alone.prc.h5", "moved")
 for ranks in 1, 3:
     done = run("-q", "neighbors", "alone", "--vectors", "completed", ranks=ranks)

@@ -85,6 +85,8 @@ def check_scores(page):
     run("-q", "evaluate", "run", "--json", "scores.json", "--resamples", "50")
     scores, ours = json.load(open("scores.json")), page["scores"]
     groups = [(scores, ours["all"])] + [(scores["contexts"][g["name"]], g) for g in ours["contexts"]]
+    for theirs, group in groups:
+        assert group["ceiling_experiments"] == (theirs["ceiling"] or {}).get("experiments"), group["name"]
     assert len(ours["contexts"]) == len(scores["contexts"]) > 1
     n = 0
     for theirs, group in groups:
@@ -181,6 +183,7 @@ def check_screen(page):
             assert close(s["rows"][name][i], float(line[name] or "nan"), 1e-5), (name, line)
     run("-q", "report", "run", "--json", "given.json", "--screen", "screen.tsv", "--resamples", "10")
     given = json.load(open("given.json"))["screen"]
+    assert given["command"] == "" and s["command"].startswith("tessera screen ")
     assert given["rows"]["perturbation"] == s["rows"]["perturbation"] and given["file"] == "screen.tsv"
 
 
@@ -199,6 +202,77 @@ def check_network(page, order):
     assert curve[-1][0] == 1 and len(curve) >= hits[-1]
 
 
+def check_infinite():
+    """Edges without a finite score are counted; none but such are refused."""
+    pathlib.Path("inf.tsv").write_text("regulator\ttarget\tscore\na\tb\tinf\na\tc\t2.5\nb\tc\tnan\nb\ta\t1e999\nc\ta\t7\n")
+    run("-q", "report", "run/member-1", "--json", "inf.json", "--network", "inf.tsv", "--resamples", "10")
+    got = json.load(open("inf.json"))["network"]
+    assert [edge[:3] for edge in got["edges"]] == [["c", "a", 7], ["a", "c", 2.5]], got
+    assert got["in_all"] == 5 and got["without_score"] == 3, got
+    pathlib.Path("allinf.tsv").write_text("regulator\ttarget\tscore\na\tb\tinf\n")
+    assert "finite" in run("report", "run/member-1", "--json", "no.json", "--network", "allinf.tsv", "--resamples", "10", code=65)
+    assert not os.path.exists("no.json")
+
+
+def check_latin():
+    """A path that is no UTF-8 is readable in the page, and takes nothing away."""
+    name = os.fsdecode(b"caf\xe9")
+    shutil.copytree("run/member-1", name)
+    os.link("edges.tsv", f"{name}/edges.tsv")
+    os.link("gold.tsv", f"{name}/gold.tsv")
+    run("-q", "report", name, "--json", "latin.json", "--resamples", "10", "--network", f"{name}/edges.tsv", "--gold", f"{name}/gold.tsv")
+    page = json.load(open("latin.json"))
+    assert page["run"] == "caf\u00e9" and page["trained"]["run"] == "caf\u00e9" and page["network"]["file"] == "caf\u00e9/edges.tsv"
+    assert page["trained"]["members"][0]["file"].startswith("caf\u00e9/") and page["curve"]["members"][0]["member"] == "caf\u00e9"
+    assert len(page["network"]["edges"]) == 80 and page["network"]["gold"]["curve"]
+    assert all(len(line) == 2 and "caf" in line[1] for line in page["commands"] if "tessera screen" not in line[1]), page["commands"]
+
+
+def check_commands():
+    """A shell takes the page's commands, and they make its numbers again."""
+    os.link("data.prc.h5", "it's there.prc.h5")
+    shutil.copytree("run/member-2", "a run")
+    os.mkdir("bin")
+    os.symlink(tessera, "bin/tessera")
+    run("-q", "report", "run/member-1", "a run", "--json", "several.json", "--resamples", "20", "--blend", "off", "--split", "val",
+        "--store", "it's there.prc.h5", "--readout", "r00,r01")
+    page = json.load(open("several.json"))
+    lines = [line for _, line in page["commands"]]
+    assert [line.split()[1] for line in lines] == ["train", "train", "evaluate", "report"], lines
+    environment = {**os.environ, "PATH": f"{os.path.abspath('bin')}:{os.environ['PATH']}"}
+    for line in [*lines[:3], lines[3].replace("several.json", "second.json"), page["screen"]["command"].replace("screen.tsv", "made.tsv")]:
+        subprocess.run(["sh", "-c", line], check=True, env=environment, timeout=120, capture_output=True)
+    assert os.path.exists("again/used.yaml") and os.path.exists("again-2/used.yaml")
+    second, scores = json.load(open("second.json")), json.load(open("scores.json"))
+    for part in page:
+        assert part == "commands" or second[part] == page[part], part
+    assert close(page["scores"]["all"]["values"][0][0], scores["model"]["rmse"]) and scores["split"] == "val" and scores["source"]["blend"] is None
+    with open("made.tsv", newline="") as file:
+        assert [line["perturbation"] for line in csv.DictReader(file, delimiter="\t")] == page["screen"]["rows"]["perturbation"]
+
+
+def check_limits():
+    """Long inputs are thinned as the page says, the best epoch is kept, and the page stays small."""
+    shutil.copytree("run/member-1", "long")
+    with open("long/log.jsonl", "w") as log:
+        for i in range(1, 2001):
+            print(json.dumps({"epoch": i, "train_rmse": 2 / i, "val_rmse": 0.5 if i == 1232 else 1 + i / 4000, "learning_rate": 0.01}), file=log)
+    rows = [(f"p{i:05d}", 10 - i / 1000) for i in range(20000)]
+    pathlib.Path("large.tsv").write_text("perturbation\tchange\n" + "".join(f"{name}\t{x}\n" for name, x in rows))
+    pathlib.Path("many.tsv").write_text("regulator\ttarget\tscore\n" + "".join(f"g{i}\tg{i + 1}\t{i * 7 % 300}\n" for i in range(300)))
+    run("-q", "report", "long", "-o", "long.html", "--json", "long.json", "--screen", "large.tsv", "--network", "many.tsv", "--resamples", "10")
+    page = json.load(open("long.json"))
+    curve, screen = page["curve"]["members"][0], page["screen"]
+    assert curve["epochs"] == 2000 and curve["epoch"] == [i for i in range(1, 2001) if i % 5 == 0 or i == 1232], len(curve["epoch"])
+    assert min(curve["val_rmse"]) == 0.5 and len(curve["train_rmse"]) == len(curve["val_rmse"]) == 401
+    ranks = screen["rows"]["rank"]
+    assert screen["in_all"] == 20000 and ranks[:150] == list(range(1, 151)) and ranks[-150:] == list(range(19851, 20001)) and 900 < len(ranks) <= 1000
+    assert screen["rows"]["perturbation"] == [rows[rank - 1][0] for rank in ranks]
+    assert all(close(x, rows[rank - 1][1]) for x, rank in zip(screen["rows"]["change"], ranks))
+    assert [edge[2] for edge in page["network"]["edges"]] == list(range(299, 219, -1)) and page["network"]["in_all"] == 300
+    assert os.path.getsize("long.html") < 400e3, os.path.getsize("long.html")
+
+
 def check_rest(page):
     trained = page["trained"]
     assert len(trained["members"]) == MEMBERS and trained["settings"]["model.hidden_dim"] == "16"
@@ -207,6 +281,7 @@ def check_rest(page):
         assert curve["epoch"] == [line["epoch"] for line in log] and all(map(close, curve["val_rmse"], [l["val_rmse"] for l in log]))
         assert member["file"].startswith(curve["member"])
     info = json.loads(run("-q", "info", "data.prc.h5", "--json"))
+    assert all(member["store_hash"] == info["hash"] and member["split_hash"] == info["split_hash"] for member in trained["members"])
     assert page["store"]["hash"] == info["hash"] and page["store"]["context"] == info["context"]
     assert page["commands"][-1][1].startswith("tessera report run ") and page["versions"][0].startswith("tessera ")
 
@@ -266,6 +341,10 @@ def main():
     check_screen(page)
     check_network(page, order)
     check_rest(page)
+    check_infinite()
+    check_limits()
+    check_commands()
+    check_latin()
     check_missing()
     check_refusals()
     print("fine")

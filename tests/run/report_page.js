@@ -40,7 +40,7 @@ function layout(win) {
   const wide = [...doc.querySelectorAll("body *")].filter(n => !n.closest("svg, .scroll, .skip") && n.getBoundingClientRect().right > root.clientWidth + 1).map(n => n.outerHTML.slice(0, 80));
   const style = win.getComputedStyle(doc.body);
   return { scroll: root.scrollWidth - root.clientWidth, wide, ground: style.backgroundColor, ink: style.color,
-    soft: win.getComputedStyle(doc.querySelector("figcaption")).color, dark: win.matchMedia("(prefers-color-scheme: dark)").matches };
+    soft: win.getComputedStyle(doc.querySelector("figcaption")).color, edge: win.getComputedStyle(doc.querySelector("button")).borderTopColor, dark: win.matchMedia("(prefers-color-scheme: dark)").matches };
 }
 
 // Every table as its button saves it.
@@ -70,11 +70,17 @@ async function searching(win, name) {
   doc.querySelector("#figure-map svg").dispatchEvent(new win.WheelEvent("wheel", { ctrlKey: true, deltaY: -100, clientX: 400, clientY: 300, bubbles: true, cancelable: true })); note();
   const svg = doc.querySelector("#figure-map svg"), drag = (kind, x, target) => target.dispatchEvent(new win.PointerEvent(kind, { clientX: x, clientY: 300, bubbles: true }));
   drag("pointerdown", 400, svg); drag("pointermove", 340, win); drag("pointerup", 340, win); note();
+  const point = doc.querySelector("#figure-map svg [tabindex='0']"), label = point.getAttribute("aria-label");
+  point.focus();
+  point.dispatchEvent(new win.KeyboardEvent("keydown", { key: "-", bubbles: true, cancelable: true }));
+  const kept = doc.activeElement !== point && doc.activeElement.getAttribute("aria-label") === label;
+  for (let i = 0; i < 100; i++) doc.getElementById("map-in").click();
+  const deep = { ticks: ticks().split(" ").length, spread: distances() };
   doc.getElementById("map-all").click(); note();
   type("no such perturbation");
   const none = { found: marks().length, said: doc.getElementById("map-found").textContent };
   type("");
-  return { one, zoom, none, after: doc.querySelectorAll("#figure-map .mark.faint").length };
+  return { one, zoom, none, deep, kept, after: doc.querySelectorAll("#figure-map .mark.faint").length };
 }
 
 function keyboard(win) {
@@ -113,7 +119,8 @@ function choices(win) {
       const win = await open(width);
       all[width] = { figures: figures(win.document), layout: layout(win) };
       if (width === FRAME.widths[0]) {
-        Object.assign(all, { search: await searching(win, FRAME.name), keyboard: keyboard(win), choices: choices(win), saved: await saved(win),
+        Object.assign(all, { lead: win.document.getElementById("lead").textContent, facts: [...win.document.querySelectorAll("#trained dd")].map(d => d.textContent),
+          warnings: [...win.document.querySelectorAll(".warning")].map(p => p.textContent), search: await searching(win, FRAME.name), keyboard: keyboard(win), choices: choices(win), saved: await saved(win),
           headings: [...win.document.querySelectorAll("h1, h2, h3")].map(h => h.tagName + " " + h.textContent), missing: [...win.document.querySelectorAll(".missing")].map(p => p.textContent),
           links: [...win.document.querySelectorAll("nav a")].every(a => win.document.querySelector(a.getAttribute("href"))),
           labels: [...win.document.querySelectorAll("input, select")].every(i => i.closest("label") || i.getAttribute("aria-label")) });

@@ -122,6 +122,7 @@ def check_theme(layout, dark):
     assert layout["dark"] == dark, layout
     for text in "ink", "soft":
         assert contrast(layout[text], layout["ground"]) >= 4.5, (text, layout)
+    assert contrast(layout["edge"], layout["ground"]) >= 3, layout
     assert (contrast(layout["ground"], "rgb(0, 0, 0)") < 2) == dark, layout
 
 
@@ -134,6 +135,42 @@ def check_search(found, page):
     assert spread[1] > spread[0] * 1.4 and spread[2] > spread[1] * 1.1, spread  # a button, the wheel
     assert s["zoom"]["place"][3] != s["zoom"]["place"][2] and abs(spread[3] - spread[2]) < 1, s["zoom"]  # dragged
     assert ticks[4] == ticks[0] and abs(spread[4] - spread[0]) < 1 and ticks[1] != ticks[0], ticks
+
+
+    assert s["kept"], "the focus is lost"
+    assert 3 < s["deep"]["ticks"] < 40 and s["deep"]["spread"] > spread[2], s["deep"]  # a hundred times "+"
+
+
+def check_broken():
+    """A section that cannot be drawn takes no other with it."""
+    text = pathlib.Path("page.html").read_text()
+    broken = re.sub(r'"cells":\[', '"cells":7,"was":[', text, count=1)
+    assert broken != text
+    pathlib.Path("broken.html").write_text(broken)
+    found = look("broken.html", [1000])
+    assert found["missing"] == [text for text in found["missing"] if "could not be drawn" in text] and len(found["missing"]) == 1, found["missing"]
+    assert set(found["1000"]["figures"]) == FIGURES - {"figure-values"} and "H2 Commands and versions" in found["headings"], found["headings"]
+
+
+def check_words():
+    """Experiments that were trained on are not called held out, nor a file's rows a ranking; hashes are of the store they stand by."""
+    pathlib.Path("top.tsv").write_text("perturbation\tchange\n" + "".join(f"KO:{i:02d}\t{0.9 - i / 10}\n" for i in range(8)))
+    text = pathlib.Path("data.tsv").read_text()
+    pathlib.Path("other.tsv").write_text(text[:-1].rpartition("\n")[0] + "\n")
+    run("-q", "import", "other.tsv", "--split-column", "split", "-o", "other.prc.h5")
+    hashes = [json.loads(run("-q", "info", store, "--json")) for store in ("data.prc.h5", "other.prc.h5")]
+    for split in "train", "val":
+        run("-q", "report", "run", "-o", f"{split}.html", "--split", split, "--screen", "top.tsv", "--resamples", "10",
+            *(["--store", "other.prc.h5"] if split == "val" else []))
+        found = look(f"{split}.html", [1000])
+        captions = {name: figure["caption"] for name, figure in found["1000"]["figures"].items()}
+        assert f"H2 Scores on {'trained' if split == 'train' else 'validation'} experiments" in found["headings"], found["headings"]
+        assert not any("held-out" in words for words in [found["lead"], *captions.values(), *found["headings"]]), (found["lead"], captions)
+        assert ("trained on" if split == "train" else "somewhat too good") in found["lead"], found["lead"]
+        assert ("very values" in captions["figure-coverage"]) == (split == "val"), captions
+        assert captions["figure-waterfall"].startswith("Figure") and "The 8 rows of top.tsv" in captions["figure-waterfall"] and "All 8 rows" in captions["figure-hits"], captions
+        assert [hashes[0]["hash"] in found["facts"], hashes[1]["hash"] in found["facts"]] == [True, split == "val"], found["facts"]
+        assert len(found["warnings"]) == (split == "val"), found["warnings"]
 
 
 def check_keyboard(found):
@@ -183,6 +220,8 @@ def main():
     check_search(found, page)
     check_keyboard(found)
     check_saved(found, page)
+    check_broken()
+    check_words()
     assert found["links"] and found["labels"] and not found["missing"], found["missing"]
     assert [h[:2] for h in found["headings"]].count("H1") == 1 and "H2 Map of perturbations" in found["headings"]
     dark = look("page.html", [1000, 400], "--force-dark-mode", "--blink-settings=preferredColorScheme=0")

@@ -3,6 +3,7 @@
 JSON; what a report lacks is said, what it does not know is refused.
 
 usage: report_plot.py TESSERA SOURCE_FOLDER"""
+import json
 import os
 import pathlib
 import subprocess
@@ -84,6 +85,11 @@ def main():
         assert any(line.startswith(f"{name}: left out: ") and word in line for line in said.splitlines()), said
         assert not os.path.exists(f"bare/{name}.pdf")
     assert os.path.exists("bare/map.pdf")
+    names = json.load(open("page.json"))
+    names["network"]["edges"] = [["a$_1$", "b$\\nonsense{$", 1.0, "+"], ["$", "a$_1$", 0.5, "-"]]
+    pathlib.Path("names.json").write_text(json.dumps(names))
+    plot("names.json", "-o", "names", "--format", "svg", "--only", "network")
+    assert all(f"<!-- {name} -->" in pathlib.Path("names/network.svg").read_text() for name, *_ in names["network"]["edges"])  # as they are
     assert "no figure nonsense" in plot("page.json", "--only", "nonsense", code=1)
     assert "no score nonsense" in plot("page.json", "--metric", "nonsense", code=1)
     assert "nowhere.json" in plot("nowhere.json", code=1)
