@@ -12,6 +12,7 @@
 #include "tessera/sheet.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 /* What the parts of an edge are here. */
 enum { CHANGE, P_VALUE };

@@ -308,7 +308,7 @@ static void say_completing(const struct tess_effects *effects, const struct tess
     double n = (double)effects->n, rows = (double)effects->n_rows;
     int64_t at_once =
         effects->n_completed < TESS_EFFECTS_ROWS ? effects->n_completed : TESS_EFFECTS_ROWS;
-    double bytes = bytes_of(0, 0, rows * n, (double)effects->n_completed * n * sizeof(double)) +
+    double bytes = bytes_of(0, 0, rows * n) + (double)effects->n_completed * n * sizeof(double) +
                    tess_predicted_bytes(model, at_once, effects->n);
 
     tess_info("%s: %" PRId64 " rows are predicted by %s; meanwhile about %.1f MB a rank",

@@ -310,7 +310,7 @@ def completed():
         check((sign == np.where(np.isnan(score), 0, -np.sign(np.nan_to_num(pair)))).all(), f"{file}, completed: signs")
         kinds = {(line.split("\t")[0], line.split("\t")[-1]) for line in text.splitlines()[1:]}
         check(kinds == {(g, "completed" if i in missing else "measured") for i, g in enumerate(genes)}, f"{file}, completed: {kinds}")
-    said = checks.run("network", "infer", "some.csv", "-c", "ko", "-o", "said.tsv", *options).stderr
+    said = checks.run("network", "infer", "some.csv", "-c", "ko", "-o", "completed.tsv", *options).stderr
     told = re.search(r"some.csv: (\d+) rows are predicted by run; meanwhile about ([0-9.]+) MB a rank", said)
     check(told and int(told[1]) == len(missing) and float(told[2]) > 2 * 4096 * 4 * 3 * 8 / 1e6, f"memory of completing: {said}")  # two members' batches
     done = checks.run("network", "infer", "some.csv", "-c", "other", "-o", "x.tsv", "--complete", "nowhere", ranks=2)

@@ -109,6 +109,7 @@ def gained():
 
 def general():
     """Prefixes, guides, combinations, cells without a label, other lines, genes with two cells, ties, missing and negative values."""
+    random = np.random.default_rng(11)
     names = [f"G{k}" for k in range(9, 0, -1)]
     labels = ["CRISPRi_G1"] * 9 + ["G2"] * 8 + ["guide:G2"] * 3 + ["OUT"] * 5 + ["G3"] * 2 + ["G1+G2"] * 4 + [""] * 2 + ["NT"] * 30 + ["G4"] * 3
     gene = {"CRISPRi_G1": "G1", "G2": "G2", "guide:G2": "G2", "OUT": "OUT", "NT": "", "G4": "G4"}
