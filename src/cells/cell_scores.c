@@ -67,7 +67,10 @@ static void omit_pairs(struct work *work, int d, int which)
                                         .edge = work->pair + which * scores->n_edges,
                                         .path_length = scores->path_length,
                                         .seed = (uint64_t)scores->seed,
-                                        .number = (uint64_t)(d * NETWORKS + which)};
+                                        /* what is drawn for so many edges is the same whatever
+                                         * other numbers are asked for */
+                                        .number = (uint64_t)scores->depth[d] * NETWORKS +
+                                                  (uint64_t)which};
 
     score->n_omitted =
         tess_cell_pairs_omitted(&work->groups, &network, scores->n_pairs, out, &score->n_free);
