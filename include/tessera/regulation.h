@@ -44,6 +44,8 @@ int tess_regulation_parse(const char *text);
  */
 int tess_regulation_infer(const struct tess_regulation_options *options, MPI_Comm comm,
                           struct tess_error *error);
+/* Has each of so many ranks fewer numbers of a matrix than ScaLAPACK counts? Local. */
+int tess_regulation_direct_fits(int64_t genes, int n_ranks);
 /* Of `direct`, if as many genes are perturbed as are read out: bytes of a rank, as they are said
  * beforehand, and operations of all. Local. */
 double tess_regulation_direct_bytes(int64_t genes, int n_ranks);

@@ -63,10 +63,14 @@ static json_t *print(const struct tess_forecast *forecast, double rate)
         double hours = tess_regulation_direct_work(forecast->genes) /
                        (rate * EFFICIENT * (double)ranks) / 3600;
 
-        printf("%5lld  %8.4g GB     %8.4g GB  %.3g%s\n", (long long)ranks, bytes / 1e9,
-               bytes * (double)ranks / 1e9, hours, ranks == forecast->ranks ? "  (asked)" : "");
-        json_array_append_new(all, json_pack("{s:I, s:f, s:f}", "ranks", (json_int_t)ranks,
-                                             "memory_bytes", bytes, "hours", hours));
+        int fits = tess_regulation_direct_fits(forecast->genes, (int)ranks);
+
+        printf("%5lld  %8.4g GB     %8.4g GB  %.3g%s%s\n", (long long)ranks, bytes / 1e9,
+               bytes * (double)ranks / 1e9, hours, ranks == forecast->ranks ? "  (asked)" : "",
+               fits ? "" : "  refused: ScaLAPACK counts up to 2^31 numbers a rank");
+        json_array_append_new(all,
+                              json_pack("{s:I, s:f, s:f, s:b}", "ranks", (json_int_t)ranks,
+                                        "memory_bytes", bytes, "hours", hours, "possible", fits));
     }
     fflush(stdout);
     return json_pack("{s:I, s:f, s:o}", "genes", (json_int_t)forecast->genes, "flop_per_s", rate,

@@ -13,6 +13,7 @@
 #include "tessera/sheet.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -239,6 +240,11 @@ double tess_regulation_direct_bytes(int64_t genes, int n_ranks)
     double edges = tess_edges_bytes(TESS_REGULATION_EDGES, pairs, (double)genes * (double)genes);
 
     return bytes_of(pairs, 2, pairs) + fmax(tess_inverse_bytes(genes, genes, n_ranks), edges);
+}
+
+int tess_regulation_direct_fits(int64_t genes, int n_ranks)
+{
+    return (double)genes * ceil((double)genes / n_ranks) <= INT_MAX;
 }
 
 double tess_regulation_direct_work(int64_t genes)

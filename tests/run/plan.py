@@ -183,6 +183,8 @@ for more in (["--threads", "2"], ["--network", "2us,12GB/s"], ["--impute"], ["--
              ["--set", "train.lanes=4"], ["--memory", "1G"], ["--dtype", "float16"]):
     plan("--genes", "20000", *more, code=2, error=f"leave out {more[0]}\n")
 plan("--genes", "20000", "--memory", "1G", "--threads", "2", code=2, error="leave out --threads, --memory\n")
+wide = plan("--genes", "100000", "--rate", "1e10", ranks=4)
+check([one["ranks"] for one in wide["layouts"] if not one["possible"]] == [1, 2, 4], f"beyond what ScaLAPACK counts: {wide}")
 plan("config.yaml", "--genes", "20000", code=2, error="plan --genes is not about 'config.yaml'")
 plan(code=2, error="plan needs a configuration, a run or --genes")
 
