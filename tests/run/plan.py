@@ -176,7 +176,7 @@ told = plan("--genes", "20000", "--rate", "1e10", ranks=6)
 check([one["ranks"] for one in told["layouts"]] == [1, 2, 4, 6, 8, 16, 32, 64], f"layouts: {told['layouts']}")
 for one in told["layouts"]:
     pairs = 20000 * -(-20000 // one["ranks"])
-    edges = 72 * (min(pairs, 2000001) + (one["ranks"] > 1) * (min(pairs, 10 ** 6) + 10 ** 6)) if one["ranks"] > 1 else 88 * 2000001
+    edges = 80 * (min(pairs, 2000001) + (one["ranks"] > 1) * (min(pairs, 10 ** 6) + 10 ** 6)) if one["ranks"] > 1 else 96 * 2000001
     check(abs(one["memory_bytes"] / (pairs * (16 + 13) + max(4 * 8 * 20000 ** 2 / one["ranks"], edges)) - 1) < 1e-9, f"memory: {one}")
     check(abs(one["hours"] * 3600 * 0.7e10 * one["ranks"] / (36 * 20000 ** 3) - 1) < 1e-9, f"hours: {one}")
 for more in (["--threads", "2"], ["--network", "2us,12GB/s"], ["--impute"], ["--perturbations", "9"], ["--nodes", "1"], ["--steps", "9"],
