@@ -10,6 +10,8 @@
 #include "tessera/sheet.h"
 #include "tessera/store.h"
 
+#define QUIET_BYTES 1e7 /* of which nothing is said */
+
 void tess_screen_release(struct tess_screen *screen)
 {
     tess_strings_release(&screen->readout);
@@ -124,17 +126,15 @@ static int open_work(struct screening *work, struct tess_error *error)
  * before the work begins. Collective. */
 static int make_room(struct screening *work, struct tess_error *error)
 {
-    int each = work->screen->next > 0 || tess_screening_is_file(work->screen);
-    int64_t n = work->perturbation.n, mine, contexts = each ? work->context.n : 0;
-    double bytes = (double)n * (double)(sizeof *work->result + contexts * sizeof *work->cell);
+    int64_t n = work->perturbation.n, mine, contexts = tess_screening_contexts(work);
+    double bytes = tess_screening_bytes(work, n);
 
     work->begin = n * work->rank / work->n_ranks;
     work->end = n * (work->rank + 1) / work->n_ranks;
     mine = work->end - work->begin;
-    if (bytes > 1e8)
+    if (bytes > QUIET_BYTES)
         tess_info("memory: %.3g MB on rank 0, beside the model's, for what is known of %s",
-                  bytes * (1 + 1.0 / work->n_ranks) / 1e6,
-                  contexts ? "experiments" : "perturbations");
+                  bytes / 1e6, contexts ? "experiments" : "perturbations");
     work->result = tess_alloc_large((size_t)mine, sizeof *work->result, "a screen", error);
     if (contexts && error->code == TESS_OK)
         work->cell =

@@ -62,6 +62,8 @@ struct screening {
     struct screen_result *result, *all_results; /* the same of perturbations; own */
 };
 
+/* Numbers of a set in a list that may have grown to twice what is in it. */
+#define TESS_SCREENING_PAIR_BYTES (2 * 3 * sizeof(int64_t))
 /* Is the output an AnnData file? Local. */
 int tess_screening_is_file(const struct tess_screen *screen);
 /* Only what is of the type that is asked for stays among the perturbations. TESS_EDATA if that is
@@ -72,6 +74,11 @@ int tess_screening_keep_type(struct screening *work, struct tess_error *error);
 int tess_screening_pair(struct screening *work, struct tess_error *error);
 /* Change, deviation and agreement of this rank's perturbations. Local. */
 int tess_screening_predict(struct screening *work, struct tess_error *error);
+/* What predicting n perturbations takes beside the model, and what is known of n in the end on rank
+ * 0, their predictions included: bytes. Local. */
+double tess_screening_predict_bytes(const struct screening *work, int64_t n);
+int64_t tess_screening_contexts(const struct screening *work); /* of which something is kept */
+double tess_screening_bytes(const struct screening *work, int64_t n);
 /* What was measured of them, and trained on. Without a store, or with another than the model was
  * trained on, a warning, and nothing is known. Collective. */
 int tess_screening_measure(struct screening *work, struct tess_error *error);

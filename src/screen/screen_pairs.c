@@ -211,6 +211,21 @@ static int by_number(const void *a, const void *b)
     return (x->pair > y->pair) - (x->pair < y->pair);
 }
 
+/* The most of three phases: blocks are screened; the best are merged, MPI's copy and one of ours
+ * beside them, and become sets; those are screened. */
+static double bytes_of(const struct pairing *pairing, int64_t n_parts)
+{
+    const struct screening *work = pairing->work;
+    int64_t block = pairing->n_pairs < BLOCK ? pairing->n_pairs : BLOCK;
+    double most = (double)pairing->most, kept = (most + BLOCK) * sizeof *pairing->kept;
+    double screened = (double)block * (double)(sizeof *work->result + TESS_SCREENING_PAIR_BYTES) +
+                      tess_screening_predict_bytes(work, block);
+    double merged = most * fmax(2.0 * sizeof *pairing->kept, (double)TESS_SCREENING_PAIR_BYTES);
+
+    return fmax(kept + fmax(screened, merged), tess_screening_bytes(work, pairing->most)) +
+           (double)n_parts * 3 * sizeof(double);
+}
+
 static int keep_best(struct pairing *pairing, struct tess_sets *sets, struct tess_error *error)
 {
     struct screening *work = pairing->work;
@@ -222,7 +237,7 @@ static int keep_best(struct pairing *pairing, struct tess_sets *sets, struct tes
         "all %lld pairs of %lld perturbations, of which the best %lld are kept; about %.3g MB "
         "of memory on each rank beside the model's",
         (long long)pairing->n_pairs, (long long)pairing->n, (long long)pairing->most,
-        (double)(2 * (pairing->most + parts.n) + BLOCK) * sizeof *pairing->kept / 1e6);
+        bytes_of(pairing, parts.n) / 1e6);
     pairing->kept =
         tess_alloc_large((size_t)(pairing->most + BLOCK), sizeof *pairing->kept, "pairs", error);
     if (tess_agree(work->comm, error) == TESS_OK &&
@@ -262,9 +277,13 @@ int tess_screening_pair(struct screening *work, struct tess_error *error)
                        "--top, or fewer --perturbations",
                        (long long)(work->screen->next > 0 ? pairing.n_pairs : pairing.most),
                        MOST_KEPT);
-    else if (work->screen->next > 0 || pairing.most == pairing.n_pairs)
+    else if (work->screen->next > 0 || pairing.most == pairing.n_pairs) {
+        tess_info("all %lld pairs of %lld perturbations; about %.3g MB of memory on each rank "
+                  "beside the model's",
+                  (long long)pairing.n_pairs, (long long)pairing.n,
+                  tess_screening_bytes(work, pairing.n_pairs) / 1e6);
         add_pairs(&pairing, 0, pairing.n_pairs, &pairs);
-    else
+    } else
         keep_best(&pairing, &pairs, error);
     tess_sets_release(&singles);
     work->perturbation = pairs;

@@ -8,7 +8,8 @@
 #include <math.h>
 #include <string.h>
 
-#define VALUES ((int64_t)1 << 21) /* predicted at a time */
+#define RANKED_BYTES 24 /* of a perturbation that is ranked: its key, its number, twice */
+#define VALUES       ((int64_t)1 << 21) /* predicted at a time */
 
 /* The scores of a block, taken from each member's values on their way into the mean. */
 struct scores {
@@ -109,10 +110,45 @@ static int add_block(struct screening *work, int64_t place, int64_t first, struc
     return error->code;
 }
 
+static int64_t rows_at_once(const struct screening *work)
+{
+    int64_t n = VALUES / work->signature.n;
+
+    return n < 1 ? 1 : n < 4096 ? n : 4096;
+}
+
+double tess_screening_predict_bytes(const struct screening *work, int64_t n)
+{
+    int64_t most = rows_at_once(work), rows = n < most ? n : most;
+    double members = work->model.n_members, values = (double)rows * (double)work->signature.n;
+
+    return values * (sizeof(float) + tess_blender_value_bytes(&work->blender, 0)) +
+           members * (double)(most + n) * sizeof(double) + (double)rows * sizeof(int64_t) +
+           (members + 1) * (double)work->signature.n * sizeof(float);
+}
+
+int64_t tess_screening_contexts(const struct screening *work)
+{
+    int each = work->screen->next > 0 || tess_screening_is_file(work->screen);
+
+    return each ? work->context.n : 0;
+}
+
+/* Rank 0 has its own results and those of all; predictions are gone before they are ranked. */
+double tess_screening_bytes(const struct screening *work, int64_t n)
+{
+    double all = (double)n, mine = ceil(all / work->n_ranks);
+    double each =
+        sizeof *work->result + (double)tess_screening_contexts(work) * (double)sizeof *work->cell;
+    double predicting = tess_screening_predict_bytes(work, (int64_t)mine);
+
+    return all * TESS_SCREENING_PAIR_BYTES + (all + mine) * each +
+           fmax(predicting, all * RANKED_BYTES);
+}
+
 int tess_screening_predict(struct screening *work, struct tess_error *error)
 {
-    int64_t all = work->end - work->begin, K = work->signature.n;
-    int64_t most = VALUES / K < 1 ? 1 : VALUES / K < 4096 ? VALUES / K : 4096;
+    int64_t all = work->end - work->begin, K = work->signature.n, most = rows_at_once(work);
     struct scores scores = {.work = work,
                             .control = TESS_NEW(float, work->model.n_members *K),
                             .change = TESS_NEW(float, K),

@@ -106,6 +106,30 @@ for output, words in (("free.json", []), ("kept.json", ["--memory", f"{ALLOWED}M
     print(f"evaluate {words}: {peak:.1f} MB")
     assert peak < ALLOWED or not words, peak
 assert open("free.json").read() == open("kept.json").read()
+
+
+# All pairs of perturbations: what is kept of them, on any rank.
+def screened(*words):
+    """Megabytes announced (0: nothing is said) and measured."""
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen([tessera, "screen", "wide", "-r", "R1", "--blend", "off", "-o", "pairs.tsv", "--force", *words],
+                                   stdout=output, stderr=output)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        said = output.read().decode()
+        assert process.returncode == 0, said
+    told = re.findall(r"([0-9.e+]+) MB", said)
+    return max(map(float, told), default=0), usage.ru_maxrss * 1024 / 1e6
+
+
+with open("names.txt", "w") as file:
+    file.writelines(f"P{i + 1:06d}\n" for i in range(1000))
+_, base = screened("-p", "@names.txt")  # the model, and rows of its table
+for top in 5, 400000, 499500:
+    announced, peak = screened("-p", "@names.txt", "--pairs", "all", "--top", str(top))
+    print(f"screen --pairs all --top {top}: {announced:.1f} MB announced, {peak - base:.1f} taken")
+    assert 0.8 * (peak - base) - 4 <= announced <= 2.5 * (peak - base) + 8, (announced, peak, base)
 peak = peak_of("-q", "impute", "wide", "-o", "kept.h5ad", "--blend", "off", "--memory", f"{ALLOWED}M")
 print(f"impute: {peak:.1f} MB")
 assert peak < ALLOWED, peak
