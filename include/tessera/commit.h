@@ -2,9 +2,10 @@
  *
  * Every writer has a temporary file of its own in the same directory, `PATH.xxxxxxxx.part` with
  * eight drawn hexadecimal digits, created exclusively: two programs that write one file never touch
- * each other's bytes, and none removes what is another's. The one that finishes first has the name;
- * the other finds that PATH is not what it was at its start, and ends with TESS_ECREATE. Signals
- * that end the program (Ctrl-C, TERM, HUP …) remove what is unfinished; SIGKILL cannot be caught.
+ * each other's bytes, and none removes what is another's while that is at work. The one that
+ * finishes first has the name; the other finds that PATH is not what it was at its start, and ends
+ * with TESS_ECREATE. Signals that end the program (Ctrl-C, TERM, HUP …) remove what is unfinished;
+ * SIGKILL cannot be caught.
  *
  * Local; of a file that many ranks write, one begins and finishes, and shares the names
  * (broadcast.h).
@@ -70,6 +71,10 @@ void tess_commit_abandon(void);
 
 /* Is NAME one of a temporary file? Then how long the name is that it is to have, else 0. */
 size_t tess_commit_is_aside(const char *name);
+
+/* Removes temporary files for PATH that programs left which were killed. The caller knows that
+ * nobody writes PATH now. */
+void tess_commit_sweep(const char *path);
 
 /* Bytes that are free in the directory of PATH for whoever is not root; negative where the file
  * system does not say. */

@@ -6,6 +6,7 @@
 #include "tessera/output.h"
 #include "tessera/text.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -135,6 +136,22 @@ size_t tess_commit_is_aside(const char *name)
     if (length <= SUFFIX || strcmp(name + length - 5, ".part") != 0 || name[length - SUFFIX] != '.')
         return 0;
     return strspn(name + length - SUFFIX + 1, "0123456789abcdef") == DIGITS ? length - SUFFIX : 0;
+}
+
+void tess_commit_sweep(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char *directory = tess_text_directory(path);
+    DIR *folder = opendir(directory);
+    struct dirent *entry;
+
+    while (folder && (entry = readdir(folder)))
+        if (tess_commit_is_aside(entry->d_name) == strlen(name) &&
+            strncmp(entry->d_name, name, strlen(name)) == 0)
+            unlinkat(dirfd(folder), entry->d_name, 0);
+    if (folder)
+        closedir(folder);
+    tess_free(directory);
 }
 
 /* Not for secrecy: names have to differ, mostly, and O_EXCL decides. */

@@ -240,6 +240,8 @@ int tess_checksums_write(struct tess_commit *commit, const struct tess_sums *kno
         keep_current(commit->path, comm, &record[1]);
         if (rank == 0 && tess_commit_claim(commit, error) == TESS_OK) {
             text = to_text(record);
+            if (commit->n_locks) /* under which alone it is written */
+                tess_commit_sweep(name);
             tess_commit_text(name, text, error);
             tess_free(text);
         }

@@ -2,6 +2,7 @@
 #include "tessera/unfinished.h"
 
 #include "tessera/alloc.h"
+#include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/lock.h"
 #include "tessera/log.h"
@@ -35,6 +36,16 @@ static void remove_beside(const char *part, const char *ending)
     char *path = beside(part, ending);
 
     unlink(path);
+    tess_free(path);
+}
+
+/* Who has the lock alone writes it: what is left of it is a killed program's. */
+static void remove_record(const char *part)
+{
+    char *path = beside(part, "json");
+
+    unlink(path);
+    tess_commit_sweep(path);
     tess_free(path);
 }
 
@@ -150,7 +161,7 @@ static void begin(struct tess_unfinished *unfinished, const struct tess_unfinish
     snprintf(record->machine, sizeof record->machine, "%s", wish->machine);
     record->key = json_deep_copy(wish->key);
     if (wish->fresh)
-        remove_beside(unfinished->part, "json");
+        remove_record(unfinished->part);
     remove_beside(unfinished->part, TESS_UNFINISHED_DEFLATED);
     if (unlink(unfinished->part) < 0 && errno != ENOENT)
         tess_error_set(error, TESS_ECREATE, "%s: cannot be removed: %s", unfinished->part,
@@ -182,7 +193,7 @@ static void clear_up(struct tess_unfinished *unfinished, const struct tess_unfin
         tess_record_release(&record);
     }
     if (!is_there(unfinished->part)) {
-        remove_beside(unfinished->part, "json");
+        remove_record(unfinished->part);
         remove_beside(unfinished->part, TESS_UNFINISHED_DEFLATED);
     }
     tess_free(differs);
@@ -214,7 +225,7 @@ void tess_unfinished_finish(struct tess_unfinished *unfinished)
 {
     unfinished->begun = 0;
     unlink(unfinished->part); /* where another file has the name, with what was in this one */
-    remove_beside(unfinished->part, "json");
+    remove_record(unfinished->part);
 }
 
 void tess_unfinished_release(struct tess_unfinished *unfinished)
@@ -223,7 +234,7 @@ void tess_unfinished_release(struct tess_unfinished *unfinished)
         return;
     if (unfinished->begun) {
         unlink(unfinished->part);
-        remove_beside(unfinished->part, "json");
+        remove_record(unfinished->part);
     }
     if (unfinished->lock >= 0) {
         remove_beside(unfinished->part, "lock"); /* who waits for it looks whether it is there */

@@ -11,6 +11,12 @@ import time
 from imputing import RUNS, beside, h5py, impute, run, same, tessera, training
 
 impute("plain.a.h5ad", "--observed", "keep")
+# What programs left that were killed while they wrote a sidecar or a record is swept up; what is another file's is not.
+mine, others = ["swept.h5ad.sum.0123abcd.part", "swept.h5ad.part.json.0123abcd.part"], ["swept.h5ad.0123abcd.part", "xswept.h5ad.sum.0123abcd.part"]
+for left in mine + others:
+    open(left, "w").close()
+impute("swept.h5ad", "--observed", "keep", ranks=2)
+assert not any(map(os.path.exists, mine)) and all(map(os.path.exists, others)), os.listdir(".")
 impute("a.h5ad", "--compress", "--observed", "keep")
 
 # Stopped while it is computed: other ranks go on; stopped while it is put together: that is done again
