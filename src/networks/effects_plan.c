@@ -4,9 +4,9 @@
  * `:` (CRISPRi_TP53). Several rows of a gene in a context are averaged. */
 #include "effects_plan.h"
 
-#include "genes.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/genes.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -40,7 +40,7 @@ void tess_effects_plan_label(struct tess_effects_plan *plan, int64_t row, int ki
         plan->regulator[row] = tess_intern_add(&plan->regulators, name, (size_t)length);
     } else if (text && tess_gene_is_control(text))
         plan->regulator[row] = kind == TESS_KNOCKOUT ? -2 : -1;
-    else if (text && strchr(text, '+') && tess_intern_find(&plan->readouts, text, strlen(text)) < 0)
+    else if (text && tess_gene_is_combination(text, &plan->readouts))
         effects->n_combinations++;
     else if (text) {
         const char *gene = tess_gene_of(text, &plan->readouts);
