@@ -36,6 +36,8 @@ struct tess_matrix {
 int tess_matrix_init(struct tess_matrix *matrix, const struct tess_grid *grid, int64_t n_rows,
                      int64_t n_columns, const char *what, struct tess_error *error);
 void tess_matrix_release(struct tess_matrix *matrix); /* Local. */
+/* Has each of so many ranks no more elements of such a matrix than ScaLAPACK counts? Local. */
+int tess_matrix_fits(int64_t n_rows, int64_t n_columns, int n_ranks);
 
 struct tess_corner { /* where a block lies in the whole */
     int64_t row, column, n_rows, n_columns;

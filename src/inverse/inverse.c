@@ -226,6 +226,14 @@ int tess_inverse_direct(struct tess_totals *totals, struct tess_error *error)
     return error->code;
 }
 
+int tess_inverse_fits(int64_t n_read, int64_t n_unread, int64_t n_other, int n_ranks)
+{
+    return tess_matrix_fits(n_read, n_read, n_ranks) &&
+           tess_matrix_fits(n_other, n_read, n_ranks) &&
+           tess_matrix_fits(n_read, n_unread, n_ranks) &&
+           tess_matrix_fits(n_other, n_unread, n_ranks);
+}
+
 double tess_inverse_bytes(int64_t genes, int64_t readouts, int n_ranks)
 {
     double n = (double)genes, others = (double)(readouts - genes);

@@ -49,14 +49,21 @@ void pdsyevd_(const char *jobz, const char *uplo, const int *n, double *a, const
 
 static const int one = 1; /* Fortran's first row and column */
 
-void tess_grid_open(struct tess_grid *grid, MPI_Comm comm)
+/* As square as the number of ranks permits. */
+static void shape(struct tess_grid *grid)
 {
-    *grid = (struct tess_grid){.comm = comm, .rows = 1};
-    MPI_Comm_rank(comm, &grid->rank);
-    MPI_Comm_size(comm, &grid->n_ranks);
+    grid->rows = 1;
     for (int i = 1; i <= grid->n_ranks / i; i++)
         grid->rows = grid->n_ranks % i == 0 ? i : grid->rows;
     grid->columns = grid->n_ranks / grid->rows;
+}
+
+void tess_grid_open(struct tess_grid *grid, MPI_Comm comm)
+{
+    *grid = (struct tess_grid){.comm = comm};
+    MPI_Comm_rank(comm, &grid->rank);
+    MPI_Comm_size(comm, &grid->n_ranks);
+    shape(grid);
     grid->handle = grid->context = grid->line = Csys2blacs_handle(comm);
     Cblacs_gridinit(&grid->context, "R", grid->rows, grid->columns);
     Cblacs_gridinit(&grid->line, "R", 1, grid->n_ranks);
@@ -97,6 +104,18 @@ static int block_of(const struct tess_grid *grid, int64_t n)
     return (int)(most < 1 ? 1 : most < BLOCK ? most : BLOCK);
 }
 
+int tess_matrix_fits(int64_t n_rows, int64_t n_columns, int n_ranks)
+{
+    struct tess_grid grid = {.n_ranks = n_ranks};
+    int64_t rows, columns, block;
+
+    shape(&grid);
+    block = block_of(&grid, n_rows);
+    rows = share(n_rows, block, 0, grid.rows); /* the first place has most */
+    columns = share(n_columns, block, 0, grid.columns);
+    return n_rows <= INT_MAX && n_columns <= INT_MAX && (rows == 0 || columns <= INT_MAX / rows);
+}
+
 static void describe(struct tess_matrix *matrix, int block)
 {
     int64_t lead = matrix->local_rows > 0 ? matrix->local_rows : 1;
@@ -125,7 +144,7 @@ int tess_matrix_init(struct tess_matrix *matrix, const struct tess_grid *grid, i
                                    .n_columns = n_columns,
                                    .local_rows = rows,
                                    .local_columns = columns};
-    if (n_rows > INT_MAX || n_columns > INT_MAX || rows * columns > INT_MAX)
+    if (!tess_matrix_fits(n_rows, n_columns, grid->n_ranks)) /* the same on every rank */
         tess_error_set(error, TESS_EOS,
                        "%s: %" PRId64 " x %" PRId64 " numbers on %d ranks are more than ScaLAPACK "
                        "counts (2^31 a rank): use more ranks",

@@ -13,7 +13,6 @@
 #include "tessera/sheet.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -244,7 +243,7 @@ double tess_regulation_direct_bytes(int64_t genes, int n_ranks)
 
 int tess_regulation_direct_fits(int64_t genes, int n_ranks)
 {
-    return (double)genes * ceil((double)genes / n_ranks) <= INT_MAX;
+    return tess_inverse_fits(genes, 0, 0, n_ranks);
 }
 
 double tess_regulation_direct_work(int64_t genes)
