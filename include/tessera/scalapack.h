@@ -19,6 +19,8 @@ struct tess_grid {
     int context, line; /* of the grid, and of the same ranks in one line */
     int rows, columns; /* of the grid: as square as the number of ranks permits */
     int row, column; /* this rank's place */
+    int64_t
+        piece; /* bytes of a matrix that are on their way at a time: fewer than MPI's int counts */
 };
 /* One grid is open at a time: what BLACS keeps goes with it. MPI goes on. Cannot fail. */
 void tess_grid_open(struct tess_grid *grid, MPI_Comm comm);
