@@ -101,9 +101,10 @@ def likeness(values, imputed):
         return np.where(np.isnan(value), predicted, value) - base[context]
 
     every = {(n, c): change(n, c) for n in names for c in contexts}
-    parts = [np.array([np.mean([every[n, c] for c in own[n] or contexts], axis=0) @ divide for n in names])]
+    every = {key: x @ divide for key, x in every.items()}
+    parts = [np.array([np.mean([every[n, c] / np.linalg.norm(every[n, c]) for c in own[n] or contexts], axis=0) for n in names])]
     if shared:
-        parts.append(np.array([np.concatenate([every[n, c] @ divide for c in shared]) for n in names]))
+        parts.append(np.array([np.concatenate([every[n, c] for c in shared]) for n in names]))
     cosine = 0
     for x in parts:
         for kind in ("drug", "KO"):
