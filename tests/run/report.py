@@ -192,6 +192,7 @@ def check_network(page, order):
     assert got["in_all"] == len(order) and len(got["edges"]) == min(80, len(order))
     for (a, b, score, _), (pair, want, _) in zip(got["edges"], order):
         assert (a, b) == pair and close(score, want)
+    assert got["gold"]["known"] == [bool(true) for *_, true in order[:80]]
     hits = np.cumsum([true for *_, true in order])
     want = np.column_stack([hits / hits[-1], hits / np.arange(1, len(order) + 1)])
     curve, at = np.array(got["gold"]["curve"]), 0
