@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 import machine  # noqa: F401 -- the environment
-from checks import check, finish, run
+from checks import check, fine, finish, run
 
 try:
     import numpy as np
@@ -26,12 +26,6 @@ DRUGS, GENES = [f"drug:{i}" for i in range(330)], [f"KO_G{i}" for i in range(290
 TOGETHER = ("drug:6", "KO_G20")
 EFFECT = rng.normal(size=(len(DRUGS) + len(GENES), 6))
 EFFECT[0] = 0
-
-
-def fine(*line, ranks=1):
-    done = run(*line, ranks=ranks)
-    assert done.returncode == 0, (line, ranks, done.stdout, done.stderr)
-    return done
 
 
 def make_store():
