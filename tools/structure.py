@@ -38,7 +38,7 @@ FOLDERS = {
     "networks": ["formats", "blend", "inverse"],
     "gold": ["source"],
     "cells": ["networks", "gold"],
-    "bench": ["train", "impute", "simulate"],
+    "bench": ["train", "impute", "simulate", "linalg"],
     "forecast": ["bench", "networks"],
     "options": ["blend", "writer"],
     "cli_data": ["options", "import", "inspect", "simulate", "cells"],
