@@ -7,11 +7,21 @@
 
 struct tess_config;
 struct tess_error;
+struct tess_groups;
+
+/* What a run is a part of: an ensemble, a sweep. */
+struct tess_member {
+    const char *directory; /* which holds all of them: a file STOP there counts; borrowed */
+    struct tess_groups *groups; /* of ranks that train them side by side; borrowed */
+    const struct tess_member *of; /* what that is a part of, or NULL; borrowed */
+};
 
 struct tess_train_options {
     int fresh; /* move an earlier run aside and start over */
     int dry_run; /* say what would be done, and stop */
     double time_limit; /* seconds until it must have stopped; 0: none */
+    const struct tess_member *of; /* NULL: a run by itself; borrowed */
+    int *diverged; /* out: it ended because its numbers are not finite any more; or NULL */
 };
 
 /* The whole of `train`: run directory, log, epochs, checkpoints, resuming. TESS_EINTERRUPTED after
