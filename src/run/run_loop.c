@@ -225,7 +225,11 @@ int tess_run_train(const struct tess_config *config, const struct tess_train_opt
         tess_trainer_release(&trainer);
         return error->code;
     }
-    tess_trainer_announce(&trainer);
+    if (options->need)
+        *options->need = (struct tess_train_need){tess_trainer_most_bytes(&trainer),
+                                                  tess_trainer_save_bytes(&trainer)};
+    else
+        tess_trainer_announce(&trainer);
     if (options->dry_run) {
         tess_trainer_release(&trainer);
         return TESS_OK;

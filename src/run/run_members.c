@@ -162,13 +162,15 @@ static int train_member(void *closure, int64_t i, struct tess_error *error)
     struct tess_member member = {members->run.directory, &members->groups, members->options->of};
     struct tess_train_options options = {.dry_run = members->options->dry_run,
                                          .of = &member,
+                                         .need = members->options->need,
                                          .diverged = members->options->diverged};
     struct tess_config config;
 
     if (settings_of(members, i, &config, error) != TESS_OK)
         return error->code;
-    tess_info("member %lld of %lld: run.seed %lld, model.kind %s", (long long)i + 1,
-              (long long)members->n, (long long)config.run.seed, kinds[config.model.kind]);
+    if (!options.need)
+        tess_info("member %lld of %lld: run.seed %lld, model.kind %s", (long long)i + 1,
+                  (long long)members->n, (long long)config.run.seed, kinds[config.model.kind]);
     if (members->options->time_limit > 0)
         options.time_limit =
             fmax(members->options->time_limit - (tess_clock() - members->started), 1e-3);
