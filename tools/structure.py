@@ -29,6 +29,7 @@ FOLDERS = {
     "blend": ["model", "baselines"],
     "run": ["train", "blend"],
     "evaluate": ["blend", "formats"],
+    "sweep": ["run", "evaluate"],
     "impute": ["blend", "writer"],
     "query": ["blend", "source"],
     "screen": ["blend", "source", "writer"],
@@ -44,7 +45,7 @@ FOLDERS = {
     "cli_data": ["options", "import", "inspect", "simulate", "cells"],
     "discover": ["linalg", "blend", "writer"],
     "report": ["evaluate", "inspect", "networks", "gold", "discover", "screen"],
-    "cli": ["cli_data", "run", "evaluate", "forecast", "query", "export", "screen", "discover", "report"],
+    "cli": ["cli_data", "sweep", "evaluate", "forecast", "query", "export", "screen", "discover", "report"],
 }
 # They know no other ranks.
 ALONE = {"base", "products", "kernel", "compose", "metrics"}
