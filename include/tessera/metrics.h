@@ -28,7 +28,8 @@ enum tess_metric {
     TESS_R2,
     TESS_PEARSON,
     TESS_CHANGE, /* measures of the change: see tess_metric_change */
-    TESS_DISCRIMINATION = TESS_CHANGE + TESS_MEASURES * TESS_REFERENCES * TESS_PANELS,
+    TESS_WEIGHTED = TESS_CHANGE + TESS_MEASURES * TESS_REFERENCES * TESS_PANELS, /* by reference */
+    TESS_DISCRIMINATION = TESS_WEIGHTED + TESS_REFERENCES,
     TESS_CENTROID = TESS_DISCRIMINATION + 3, /* after l1, l2, cosine */
     TESS_OVERLAP,
     TESS_DIRECTION = TESS_OVERLAP + TESS_CUTS,
@@ -59,6 +60,11 @@ static inline int tess_metric_change(int panel, int reference, int measure)
 {
     return TESS_CHANGE + (panel * TESS_REFERENCES + reference) * TESS_MEASURES + measure;
 }
+/* The enum tess_measure of a metric from TESS_CHANGE up to TESS_DISCRIMINATION. */
+static inline int tess_metric_measure(int metric)
+{
+    return metric >= TESS_WEIGHTED ? TESS_M_MSE : (metric - TESS_CHANGE) % TESS_MEASURES;
+}
 
 /* Sums over observations, of values less a common shift (against cancellation). */
 struct tess_pool {
@@ -83,6 +89,7 @@ struct tess_change {
     double *change; /* (n) measured - reference */
     double *rank; /* (n) of the changes, ties averaged */
     int64_t *top; /* (n) into at: largest |change| first, ties by place */
+    double *weight; /* (n) of the squared errors, sum 1; all NaN if all changes are as large */
     enum tess_reason reason; /* why n is 0 */
 };
 struct tess_measured {

@@ -106,7 +106,7 @@ static double best_r2(const struct tess_pool *pool)
  * errors are halved and squared ones quartered. */
 static double halving_value(const struct tess_ceiling_sum *sum, int metric, int *reason)
 {
-    int measure = (metric - TESS_CHANGE) % TESS_MEASURES;
+    int measure;
     double x;
 
     if (metric < TESS_CHANGE) {
@@ -115,6 +115,7 @@ static double halving_value(const struct tess_ceiling_sum *sum, int metric, int 
                : metric == TESS_PEARSON ? reliability(x)
                                         : x / 2;
     }
+    measure = tess_metric_measure(metric);
     *reason = sum->reason[metric] ? sum->reason[metric] : TESS_NO_REPLICATES;
     x = sum->n[metric] > 0 ? sum->sum[metric] / sum->n[metric] : NAN;
     return measure == TESS_M_MSE ? x / 4 : measure == TESS_M_MAE ? x / 2 : reliability(x);

@@ -23,6 +23,8 @@ static const char *const names[TESS_METRICS] = {
     CHANGE("_delta_ctxmean_top20"),
     CHANGE("_delta_top50"),
     CHANGE("_delta_ctxmean_top50"),
+    "wmse_delta",
+    "wmse_delta_ctxmean",
     "discrimination_l1",
     "discrimination_l2",
     "discrimination_cosine",
@@ -64,10 +66,11 @@ const char *tess_reason_text(int reason)
 
 int tess_metric_is_error(int metric)
 {
-    int measure = (metric - TESS_CHANGE) % TESS_MEASURES;
+    int measure;
 
     if (metric < TESS_CHANGE || metric >= TESS_DISCRIMINATION)
         return metric == TESS_RMSE || metric == TESS_MAE;
+    measure = tess_metric_measure(metric);
     return measure == TESS_M_MSE || measure == TESS_M_MAE;
 }
 

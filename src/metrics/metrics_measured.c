@@ -94,6 +94,28 @@ static void set(struct tess_scores *scores, int metric, double value, int reason
     scores->reason[metric] = (uint8_t)(isnan(value) ? reason : TESS_DEFINED);
 }
 
+/* Weights of squared errors by the size of the measured change, as Mejia et al. 2025 (Diversity by
+ * design, wMSE) have them: its magnitude, brought to 0 … 1, squared, and then to a sum of 1. Theirs
+ * is the magnitude of a t statistic over cells; profiles have the change itself. */
+static void find_weights(struct tess_change *by)
+{
+    double most = 0, least = INFINITY, sum = 0;
+
+    by->weight = TESS_NEW(double, by->n);
+    for (int64_t i = 0; i < by->n; i++) {
+        most = fmax(most, fabs(by->change[i]));
+        least = fmin(least, fabs(by->change[i]));
+    }
+    for (int64_t i = 0; i < by->n; i++) {
+        double share = (fabs(by->change[i]) - least) / (most - least); /* 0 / 0: NaN */
+
+        by->weight[i] = share * share;
+        sum += share * share;
+    }
+    for (int64_t i = 0; i < by->n; i++)
+        by->weight[i] /= sum;
+}
+
 static void find_changes(struct tess_change *by, const struct tess_measured *truth,
                          const double *reference, enum tess_reason none)
 {
@@ -117,6 +139,7 @@ static void find_changes(struct tess_change *by, const struct tess_measured *tru
     for (int64_t i = 0; i < by->n; i++)
         by->top[i] = item[i].at;
     tess_free(item);
+    find_weights(by);
 }
 
 void tess_measured_init(struct tess_measured *truth, int64_t n_panel, const float *measured,
@@ -137,6 +160,7 @@ void tess_measured_release(struct tess_measured *truth)
         tess_free(truth->by[i].reference);
         tess_free(truth->by[i].change);
         tess_free(truth->by[i].rank);
+        tess_free(truth->by[i].weight);
     }
     *truth = (struct tess_measured){0};
 }
@@ -213,6 +237,20 @@ static void score_reference(const struct tess_change *by, int reference, const d
     }
 }
 
+static void score_weighted(const struct tess_change *by, int reference, const double *change,
+                           struct tess_scores *scores)
+{
+    int reason = by->n == 0 ? (int)by->reason : by->n < 3 ? TESS_FEW_READOUTS : TESS_CONSTANT;
+    double sum = 0;
+
+    for (int64_t i = 0; i < by->n; i++) {
+        double e = change[i] - by->change[i];
+
+        sum += by->weight[i] * (e * e);
+    }
+    set(scores, TESS_WEIGHTED + reference, by->n < 3 ? NAN : sum, reason);
+}
+
 /* Membership in the k largest where equal magnitudes share the last places: 1 above `least`,
  * `share` at it. A prediction without any order then scores what chance would. */
 struct cut {
@@ -283,6 +321,7 @@ void tess_measured_score(const struct tess_measured *truth, const double *predic
         for (int64_t i = 0; i < by->n; i++)
             change[i] = predicted[by->at[i]] - by->reference[i];
         score_reference(by, reference, change, scores);
+        score_weighted(by, reference, change, scores);
         if (reference == main)
             score_overlap(by, change, scores);
         tess_free(change);

@@ -144,6 +144,13 @@ def of_change(guess, truth, reference, suffix, out):
             out[metric + suffix + name] = value
 
 
+def of_weight(guess, truth, reference, suffix, out):
+    keep = ~np.isnan(truth) if reference is None else ~np.isnan(truth + reference)
+    if reference is not None and keep.sum() > 2:
+        size = np.abs(truth - reference)[keep]
+        out["wmse" + suffix] = np.average((guess - truth)[keep] ** 2, weights=((size - size.min()) / np.ptp(size)) ** 2)
+
+
 def of_overlap(guess, truth, reference, out):
     keep = ~np.isnan(truth + reference)
     x, m = guess[keep] - reference[keep], truth[keep] - reference[keep]
@@ -186,6 +193,8 @@ def score_all(plain, method):
         control, mean, out = plain.train.get(("control", c)), plain.mean.get(c), {}
         of_change(guess, truth, control, "_delta", out)
         of_change(guess, truth, mean, "_delta_ctxmean", out)
+        of_weight(guess, truth, control, "_delta", out)
+        of_weight(guess, truth, mean, "_delta_ctxmean", out)
         reference = mean if control is None else control
         of_overlap(guess, truth, reference, out)
         inside = [k for k in plain.test if k[1] == c]

@@ -33,6 +33,7 @@ static void metrics__names_are_distinct(void **state)
     assert_true(tess_metric_is_error(TESS_RMSE) && !tess_metric_is_error(TESS_R2));
     assert_true(tess_metric_is_error(tess_metric_change(1, 0, TESS_M_MSE)));
     assert_false(tess_metric_is_error(tess_metric_change(2, 1, TESS_M_COSINE)));
+    assert_true(tess_metric_is_error(TESS_WEIGHTED) && tess_metric_is_error(TESS_WEIGHTED + 1));
     assert_false(tess_metric_is_error(TESS_DISCRIMINATION));
     for (int i = 0; i < TESS_REASONS; i++)
         assert_non_null(tess_reason_text(i));
@@ -86,6 +87,9 @@ static void metrics__of_a_change(void **state)
     NEAR(value(&scores, TESS_BY_MEAN, TESS_M_PEARSON), 0);
     NEAR(value(&scores, TESS_BY_MEAN, TESS_M_SPEARMAN), 0);
     assert_int_equal(scores.reason[TESS_OVERLAP], TESS_SMALL_PANEL);
+    /* weights (0, 4, 1) / 5 of the squared errors (1, 1, 4); too few against control */
+    NEAR(scores.value[TESS_WEIGHTED + TESS_BY_MEAN], 8.0 / 5);
+    assert_int_equal(scores.reason[TESS_WEIGHTED + TESS_BY_CONTROL], TESS_FEW_READOUTS);
     tess_measured_release(&truth);
 }
 
@@ -106,6 +110,7 @@ static void metrics__undefined_has_a_reason(void **state)
     assert_int_equal(scores.reason[tess_metric_change(0, TESS_BY_MEAN, TESS_M_COSINE)],
                      TESS_CONSTANT);
     assert_int_equal(scores.reason[tess_metric_change(1, TESS_BY_MEAN, 0)], TESS_SMALL_PANEL);
+    assert_int_equal(scores.reason[TESS_WEIGHTED], TESS_NO_CONTROL);
     for (int k = TESS_CHANGE; k < TESS_DISCRIMINATION; k++)
         assert_int_equal(isnan(scores.value[k]), scores.reason[k] != TESS_DEFINED);
     tess_measured_release(&truth);
