@@ -33,7 +33,8 @@ enum tess_metric {
     TESS_CENTROID = TESS_DISCRIMINATION + 3, /* after l1, l2, cosine */
     TESS_OVERLAP,
     TESS_DIRECTION = TESS_OVERLAP + TESS_CUTS,
-    TESS_METRICS = TESS_DIRECTION + TESS_CUTS
+    TESS_NO_TARGETS = TESS_DIRECTION + TESS_CUTS, /* discrimination: l1, l2, cosine */
+    TESS_METRICS = TESS_NO_TARGETS + 3
 };
 
 enum tess_reason {
@@ -114,9 +115,12 @@ struct tess_candidates {
     const double
         *reference; /* (n_panel) of the changes (cosine), NaN where there is none, or NULL */
     const uint8_t *silent; /* (n_panel) what is not predicted, left out for all methods; or NULL */
+    const uint8_t *targets; /* (n_panel) of any candidate; NULL: `excluded` alone */
 };
-/* discrimination_{l1,l2,cosine} and centroid_accuracy. Distances are means over the readouts that a
- * candidate has, so that missing values do not bring it nearer. Local. */
+/* discrimination_{l1,l2,cosine}, the same without the targets of any candidate (what a model knows
+ * of one gene's target must not tell that gene from the others), and centroid_accuracy. Distances
+ * are means over the readouts that a candidate has, so that missing values do not bring it nearer.
+ * Local. */
 void tess_candidates_score(const struct tess_candidates *candidates, const double *predicted,
                            struct tess_scores *scores);
 

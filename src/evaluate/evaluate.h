@@ -45,6 +45,8 @@ struct tess_held_out {
     int64_t context, begin, end, width; /* experiments begin … end - 1 of the evaluation */
     float *value; /* (end - begin, width) NaN where nothing is said; own */
     int64_t *left_out; /* (end - begin) measured values that nothing is said about; own */
+    uint8_t *target; /* (end - begin, width) of the experiment's perturbation; own */
+    uint8_t *targets; /* (width) of any of them; own */
 };
 void tess_held_out_release(struct tess_held_out *held_out);
 /* Scores of experiments [begin, end), all of one context: (end - begin, n_methods). held_out: of

@@ -42,7 +42,7 @@ static void find_largest(const struct tess_evaluation *evaluation, double *profi
         if (i == 0 || of->context_of[evaluation->unit[i - 1]] != context)
             begin = i;
         *width = fmax(*width, columns);
-        *profiles = fmax(*profiles, (double)(i + 1 - begin) * (4 * columns + 8));
+        *profiles = fmax(*profiles, (double)(i + 1 - begin) * (5 * columns + 8));
     }
 }
 

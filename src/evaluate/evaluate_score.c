@@ -16,7 +16,38 @@ void tess_held_out_release(struct tess_held_out *held_out)
 {
     tess_free(held_out->value);
     tess_free(held_out->left_out);
+    tess_free(held_out->target);
+    tess_free(held_out->targets);
     *held_out = (struct tess_held_out){0};
+}
+
+/* The readouts that are targets of experiment i: target (width), of zeroes. */
+static void find_targets(const struct tess_evaluation *evaluation, int64_t i, uint8_t *target)
+{
+    const struct tess_profiles *profiles = &evaluation->profiles;
+    const struct tess_index *index = &evaluation->store->index;
+    int64_t context = context_of(evaluation, i), width = tess_profiles_width(profiles, context);
+    int64_t combination = profiles->combination[evaluation->unit[i]];
+
+    for (int64_t k = index->combination_first[combination];
+         k < index->combination_first[combination + 1]; k++)
+        for (int64_t r = 0; r < width; r++)
+            target[r] |= (uint8_t)tess_is_target(
+                index->perturbation.symbol[index->combination_member[k]],
+                index->readout.symbol[profiles->readout[profiles->readout_first[context] + r]]);
+}
+
+static void held_out_targets(struct tess_held_out *held_out,
+                             const struct tess_evaluation *evaluation)
+{
+    int64_t n = held_out->end - held_out->begin, width = held_out->width;
+
+#pragma omp parallel for schedule(dynamic) num_threads(evaluation->n_threads)
+    for (int64_t i = 0; i < n; i++)
+        find_targets(evaluation, held_out->begin + i, held_out->target + i * width);
+    held_out->targets = TESS_NEW(uint8_t, width);
+    for (int64_t i = 0; i < n * width; i++)
+        held_out->targets[i % width] |= held_out->target[i];
 }
 
 /* All of the context, other ranks' experiments too: a prediction must find its own among them, and
@@ -35,10 +66,13 @@ static int held_out_read(struct tess_held_out *held_out, struct tess_evaluation 
         begin--;
     while (end < evaluation->n && context_of(evaluation, end) == context)
         end++;
-    *held_out = (struct tess_held_out){context, begin, end, width, NULL, NULL};
+    *held_out =
+        (struct tess_held_out){.context = context, .begin = begin, .end = end, .width = width};
     held_out->left_out = TESS_NEW(int64_t, end - begin);
     held_out->value = tess_alloc_large((size_t)((end - begin) * width), sizeof(float),
                                        "a context's held-out profiles", error);
+    held_out->target = tess_alloc_large((size_t)((end - begin) * width), sizeof(uint8_t),
+                                        "a context's targets", error);
     if (error->code != TESS_OK ||
         tess_profiles_read(profiles, end - begin, evaluation->unit + begin, held_out->value,
                            error) != TESS_OK)
@@ -46,24 +80,8 @@ static int held_out_read(struct tess_held_out *held_out, struct tess_evaluation 
     for (int64_t i = begin; i < end; i++)
         held_out->left_out[i - begin] = tess_evaluate_mask(evaluation, evaluation->unit[i],
                                                            held_out->value + (i - begin) * width);
+    held_out_targets(held_out, evaluation);
     return TESS_OK;
-}
-
-static uint8_t *targets_of(const struct tess_evaluation *evaluation, int64_t i)
-{
-    const struct tess_profiles *profiles = &evaluation->profiles;
-    const struct tess_index *index = &evaluation->store->index;
-    int64_t context = context_of(evaluation, i), width = tess_profiles_width(profiles, context);
-    int64_t combination = profiles->combination[evaluation->unit[i]];
-    uint8_t *target = TESS_NEW(uint8_t, width);
-
-    for (int64_t k = index->combination_first[combination];
-         k < index->combination_first[combination + 1]; k++)
-        for (int64_t r = 0; r < width; r++)
-            target[r] |= (uint8_t)tess_is_target(
-                index->perturbation.symbol[index->combination_member[k]],
-                index->readout.symbol[profiles->readout[profiles->readout_first[context] + r]]);
-    return target;
 }
 
 /* What the predictions file leaves out of experiment i; NULL: nothing can be left out. */
@@ -140,11 +158,17 @@ static void score_experiment(const struct tess_evaluation *evaluation, const str
     const double *mean = baselines->mean[held_out->context];
     double shift = isnan(baselines->global_mean) ? 0 : baselines->global_mean;
     int64_t width = held_out->width, at = (i - batch->begin) * width;
-    uint8_t *target = targets_of(evaluation, i), *silent = silent_of(evaluation, i);
+    uint8_t *silent = silent_of(evaluation, i);
     struct tess_measured truth;
-    struct tess_candidates candidates = {
-        held_out->end - held_out->begin, width, i - held_out->begin, held_out->value, target,
-        control ? control : mean,        silent};
+    struct tess_candidates candidates = {.n = held_out->end - held_out->begin,
+                                         .n_panel = width,
+                                         .own = i - held_out->begin,
+                                         .measured = held_out->value,
+                                         .excluded =
+                                             held_out->target + (i - held_out->begin) * width,
+                                         .targets = held_out->targets,
+                                         .reference = control ? control : mean,
+                                         .silent = silent};
 
     tess_measured_init(&truth, width, held_out->value + (i - held_out->begin) * width, control,
                        mean);
@@ -161,7 +185,6 @@ static void score_experiment(const struct tess_evaluation *evaluation, const str
             baseline >= 0 && batch->fallback[(i - batch->begin) * TESS_BASELINES + baseline];
     }
     tess_measured_release(&truth);
-    tess_free(target);
     tess_free(silent);
 }
 

@@ -37,6 +37,9 @@ static const char *const names[TESS_METRICS] = {
     "direction_match_at_50",
     "direction_match_at_100",
     "direction_match_at_200",
+    "discrimination_l1_no_targets",
+    "discrimination_l2_no_targets",
+    "discrimination_cosine_no_targets",
 };
 
 static const char *const reasons[TESS_REASONS] = {

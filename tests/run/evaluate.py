@@ -167,20 +167,23 @@ def stem(symbol):
     return last if re.search("[A-Za-z]", last) else symbol
 
 
-def of_rank(guess, others, own, targets, reference, out):
+def of_rank(guess, others, own, targets, everyones, reference, out, suffix=""):
     def score(distance):
         rank = rankdata(distance)[own]
         return 1 - (rank - 1) / (len(distance) - 1)
 
-    if len(others) < 2 or len(guess) < 3:
+    if len(others) < 2 or len(guess) - targets.sum() < 3:
         return
-    out["centroid_accuracy"] = np.mean([d > ((guess - others[own]) ** 2).sum()
-                                        for i, d in enumerate(((guess - others) ** 2).sum(1)) if i != own])
+    if not suffix:
+        out["centroid_accuracy"] = np.mean([d > ((guess - others[own]) ** 2).sum()
+                                            for i, d in enumerate(((guess - others) ** 2).sum(1)) if i != own])
     g, o, z = guess[~targets], others[:, ~targets], reference[~targets]
-    out["discrimination_l1"] = score(np.round(cdist([g], o, "cityblock")[0], 9))
-    out["discrimination_l2"] = score(np.round(cdist([g], o)[0], 9))
+    out["discrimination_l1" + suffix] = score(np.round(cdist([g], o, "cityblock")[0], 9))
+    out["discrimination_l2" + suffix] = score(np.round(cdist([g], o)[0], 9))
     if np.any(np.abs(g - z) > 1e-9):
-        out["discrimination_cosine"] = score(np.round(cdist([g - z], o - z, "cosine")[0], 9))
+        out["discrimination_cosine" + suffix] = score(np.round(cdist([g - z], o - z, "cosine")[0], 9))
+    if not suffix:
+        of_rank(guess, others, own, everyones, everyones, reference, out, "_no_targets")
 
 
 def score_all(plain, method):
@@ -200,8 +203,9 @@ def score_all(plain, method):
         inside = [k for k in plain.test if k[1] == c]
         others = np.array([plain.test[k] for k in inside])
         if not np.isnan(others).any():
-            targets = np.array([any(stem(r) == stem(q) for q in p.split("+")) for r in plain.readouts])
-            of_rank(guess, others, inside.index((p, c)), targets, reference, out)
+            targets, everyones = (np.array([any(stem(r) == stem(q) for p in of for q in p.split("+")) for r in plain.readouts])
+                                  for of in ([p], [p for p, _ in inside]))
+            of_rank(guess, others, inside.index((p, c)), targets, everyones, reference, out)
         single.append(out)
     x, y = (np.concatenate([pair[i] for pair in pairs]) for i in (0, 1))
     result = {"rmse": math.sqrt(((x - y) ** 2).mean()), "mae": mean_absolute_error(y, x), "r2": r2_score(y, x)}

@@ -171,7 +171,7 @@ static void candidates__ranked_with_ties(void **state)
     const float measured[] = {0, 0, 0, 0, /**/ 1, 1, 1, 1, /**/ 1, 1, 1, 1, /**/ 5, 5, 5, NAN};
     const double predicted[] = {1, 1, 1, 0}, zero[4] = {0};
     const uint8_t target[] = {0, 0, 0, 1};
-    struct tess_candidates candidates = {4, 4, 1, measured, target, zero, NULL};
+    struct tess_candidates candidates = {4, 4, 1, measured, target, zero, NULL, NULL};
     struct tess_scores scores = {0};
 
     (void)state; /* own at distance 0, one as near, two farther; the target is left out */
@@ -195,7 +195,7 @@ static void candidates__need_three_readouts(void **state)
 {
     const float measured[] = {0, 0, 1, 1};
     const double predicted[] = {1, 1};
-    struct tess_candidates candidates = {2, 2, 1, measured, NULL, NULL, NULL};
+    struct tess_candidates candidates = {2, 2, 1, measured, NULL, NULL, NULL, NULL};
     struct tess_scores scores = {0};
 
     (void)state;
@@ -209,13 +209,51 @@ static void candidates__what_is_not_predicted(void **state)
     const float measured[] = {0, 1, 2, 3, 4, /**/ 9, 1, 2, 3, 5, /**/ 0, 7, 7, 7, 7};
     const double predicted[] = {NAN, 1, 2, 3, 4};
     const uint8_t silent[] = {1, 0, 0, 0, 0};
-    struct tess_candidates candidates = {3, 5, 0, measured, NULL, NULL, silent};
+    struct tess_candidates candidates = {3, 5, 0, measured, NULL, NULL, silent, NULL};
     struct tess_scores scores = {0};
 
     (void)state; /* all candidates are compared, over the four readouts that are predicted */
     tess_candidates_score(&candidates, predicted, &scores);
     NEAR(scores.value[TESS_DISCRIMINATION], 1);
     NEAR(scores.value[TESS_CENTROID], 1);
+}
+
+/* The own one differs in another's target alone, which counts for the usual score. */
+static void candidates__without_any_targets(void **state)
+{
+    enum { WIDTH = 11, PLAIN = WIDTH - 2 }; /* more than a vector's lanes */
+    float measured[3][WIDTH] = {{0}};
+    double predicted[WIDTH] = {0}, zero[WIDTH] = {0};
+    uint8_t own[WIDTH] = {0, 1}, any[WIDTH] = {0, 1, 0, 1};
+    struct tess_candidates candidates = {3, WIDTH, 0, measured[0], own, zero, NULL, any};
+    struct tess_scores scores = {0};
+
+    (void)state;
+    measured[0][1] = -9;
+    measured[0][3] = 5;
+    measured[1][3] = -5;
+    for (int i = 4; i < WIDTH; i++) {
+        predicted[i] = measured[0][i] = (float)(i % 3);
+        measured[1][i] = measured[0][i] + 0.01F;
+        measured[2][i] = 1 - measured[0][i];
+    }
+    predicted[3] = -5;
+    tess_candidates_score(&candidates, predicted, &scores);
+    for (int d = 0; d < 3; d++) {
+        assert_true(scores.value[TESS_DISCRIMINATION + d] < 1);
+        NEAR(scores.value[TESS_NO_TARGETS + d], 1);
+    }
+    for (int i = 0; i < PLAIN; i++)
+        any[i] = 1;
+    tess_candidates_score(&candidates, predicted, &scores);
+    for (int d = 0; d < 3; d++) {
+        assert_true(isnan(scores.value[TESS_NO_TARGETS + d]));
+        assert_int_equal(scores.reason[TESS_NO_TARGETS + d], TESS_FEW_READOUTS);
+    }
+    candidates.targets = candidates.excluded = NULL;
+    tess_candidates_score(&candidates, predicted, &scores);
+    for (int d = 0; d < 3; d++)
+        NEAR(scores.value[TESS_NO_TARGETS + d], scores.value[TESS_DISCRIMINATION + d]);
 }
 
 static void metrics__targets(void **state)
@@ -384,6 +422,7 @@ int main(void)
         cmocka_unit_test(candidates__ranked_with_ties),
         cmocka_unit_test(candidates__need_three_readouts),
         cmocka_unit_test(candidates__what_is_not_predicted),
+        cmocka_unit_test(candidates__without_any_targets),
         cmocka_unit_test(metrics__targets),
         cmocka_unit_test(bootstrap__pairs_and_intervals),
         cmocka_unit_test(bootstrap__one_perturbation),
