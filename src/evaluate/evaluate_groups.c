@@ -26,8 +26,7 @@ struct scoring {
     int64_t n_chunks, *first; /* (n_chunks + 1) experiments; own */
     struct tess_held_out held_out;
     struct sums all, context;
-    struct tess_scores *mine, *half; /* of this rank's chunk; own */
-    int64_t n_mine, n_half;
+    struct tess_evaluate_chunk mine; /* this rank's */
     struct tess_scores *round, *round_half; /* of all ranks' chunks; rank 0; own */
     int64_t at, at_half; /* how far they are used up */
 };
@@ -83,27 +82,50 @@ static void scoring_release(struct scoring *scoring)
     tess_free(scoring->first);
 }
 
+static void chunk_release(struct tess_evaluate_chunk *chunk)
+{
+    tess_free(chunk->score);
+    tess_free(chunk->half);
+    tess_free(chunk->noise);
+    *chunk = (struct tess_evaluate_chunk){0};
+}
+
+/* Room for what is found of chunk `number`, of nothing if there is no such. */
+static int chunk_init(struct scoring *scoring, int64_t number, struct tess_error *error)
+{
+    const struct tess_evaluation *evaluation = scoring->evaluation;
+    struct tess_evaluate_chunk *chunk = &scoring->mine;
+    int64_t n, width = 0, folds = 0;
+
+    if (number < scoring->n_chunks) {
+        chunk->begin = scoring->first[number];
+        chunk->end = scoring->first[number + 1];
+        width = tess_profiles_width(&evaluation->profiles, context_of(evaluation, chunk->begin));
+    }
+    n = chunk->end - chunk->begin;
+    for (int64_t i = chunk->begin; i < chunk->end; i++)
+        folds += tess_evaluate_has_folds(evaluation, i);
+    chunk->n_half = folds * evaluation->options.n_halvings;
+    chunk->score = tess_alloc_large((size_t)(n * evaluation->n_methods), sizeof *chunk->score,
+                                    "scores", error);
+    chunk->half =
+        tess_alloc_large((size_t)chunk->n_half, sizeof *chunk->half, "the ceiling", error);
+    chunk->noise = tess_alloc_large((size_t)(n * width), sizeof(double), "noise", error);
+    return error->code;
+}
+
 /* This rank's chunk of a round. Local. */
-static int score_chunk(struct scoring *scoring, int64_t chunk, struct tess_error *error)
+static int score_chunk(struct scoring *scoring, int64_t number, struct tess_error *error)
 {
     struct tess_evaluation *evaluation = scoring->evaluation;
-    int64_t begin = chunk < scoring->n_chunks ? scoring->first[chunk] : 0;
-    int64_t end = chunk < scoring->n_chunks ? scoring->first[chunk + 1] : 0, folds = 0;
+    struct tess_evaluate_chunk *chunk = &scoring->mine;
 
-    for (int64_t i = begin; i < end; i++)
-        folds += tess_evaluate_has_folds(evaluation, i);
-    scoring->n_mine = (end - begin) * evaluation->n_methods;
-    scoring->n_half = folds * evaluation->options.n_halvings;
-    scoring->mine =
-        tess_alloc_large((size_t)scoring->n_mine, sizeof *scoring->mine, "scores", error);
-    scoring->half =
-        tess_alloc_large((size_t)scoring->n_half, sizeof *scoring->half, "the ceiling", error);
-    if (end > begin && error->code == TESS_OK)
-        tess_evaluate_score(evaluation, &scoring->held_out, begin, end, scoring->mine, error);
-    for (int64_t i = begin; i < end && error->code == TESS_OK; i++)
+    if (chunk_init(scoring, number, error) != TESS_OK || chunk->end == chunk->begin)
+        return error->code;
+    if (tess_evaluate_halve(evaluation, chunk, error) == TESS_OK)
+        tess_evaluate_score(evaluation, &scoring->held_out, chunk, error);
+    for (int64_t i = chunk->begin; i < chunk->end && error->code == TESS_OK; i++)
         evaluation->n_left_out += scoring->held_out.left_out[i - scoring->held_out.begin];
-    if (error->code == TESS_OK)
-        tess_evaluate_halve(evaluation, begin, end, scoring->half, error);
     return error->code;
 }
 
@@ -111,20 +133,22 @@ static int score_chunk(struct scoring *scoring, int64_t chunk, struct tess_error
 static void gather_round(struct scoring *scoring)
 {
     MPI_Comm comm = scoring->evaluation->comm;
-    int64_t mine[2] = {scoring->n_mine, scoring->n_half}, all[2];
+    struct tess_evaluate_chunk *chunk = &scoring->mine;
+    int64_t mine[2] = {(chunk->end - chunk->begin) * scoring->evaluation->n_methods, chunk->n_half};
+    int64_t all[2];
 
     scoring->at = scoring->at_half = 0;
     if (scoring->n_ranks == 1) { /* it is all there */
-        scoring->round = scoring->mine;
-        scoring->round_half = scoring->half;
-        scoring->mine = scoring->half = NULL;
+        scoring->round = chunk->score;
+        scoring->round_half = chunk->half;
+        chunk->score = chunk->half = NULL;
         return;
     }
     MPI_Reduce(mine, all, 2, MPI_INT64_T, MPI_SUM, 0, comm);
     scoring->round = TESS_NEW(struct tess_scores, scoring->rank == 0 ? all[0] : 0);
     scoring->round_half = TESS_NEW(struct tess_scores, scoring->rank == 0 ? all[1] : 0);
-    tess_gather(comm, scoring->mine, mine[0], sizeof *scoring->mine, scoring->round);
-    tess_gather(comm, scoring->half, mine[1], sizeof *scoring->half, scoring->round_half);
+    tess_gather(comm, chunk->score, mine[0], sizeof *chunk->score, scoring->round);
+    tess_gather(comm, chunk->half, mine[1], sizeof *chunk->half, scoring->round_half);
 }
 
 static void add_experiment(struct scoring *scoring, int64_t i, struct tess_group *group)
@@ -254,8 +278,7 @@ int tess_evaluate_groups(struct tess_evaluation *evaluation, struct tess_error *
             tess_free(scoring.round);
             tess_free(scoring.round_half);
         }
-        tess_free(scoring.mine);
-        tess_free(scoring.half);
+        chunk_release(&scoring.mine);
     }
     tess_progress_release(&progress);
     if (error->code == TESS_OK) {

@@ -69,7 +69,7 @@ static struct memory measure(const struct tess_evaluation *evaluation)
             72 * SPREAD_ROWS * width + (evaluation->options.keep_values ? 144 : 80) *
                                            fmin(SPREAD_VALUES, (double)evaluation->n * width);
     memory.kept = 2 * fmin((double)TESS_PROFILES_BYTES, tess_profiles_bytes(&evaluation->profiles));
-    memory.experiment = width * (8.0 * evaluation->n_methods + 24 * members) +
+    memory.experiment = width * (8.0 * evaluation->n_methods + 8 + 24 * members) +
                         (n_ranks > 1 ? n_ranks + 1 : 1) * /* rank 0 has those of all, too */
                             (double)(evaluation->n_methods + evaluation->options.n_halvings) *
                             sizeof(struct tess_scores);

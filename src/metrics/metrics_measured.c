@@ -145,7 +145,7 @@ static void find_changes(struct tess_change *by, const struct tess_measured *tru
 void tess_measured_init(struct tess_measured *truth, int64_t n_panel, const float *measured,
                         const double *control, const double *mean)
 {
-    *truth = (struct tess_measured){.n_panel = n_panel, .measured = measured};
+    *truth = (struct tess_measured){.n_panel = n_panel, .measured = measured, .control = control};
     for (int64_t i = 0; i < n_panel; i++)
         truth->n += !isnan(measured[i]);
     find_changes(&truth->by[TESS_BY_CONTROL], truth, control, TESS_NO_CONTROL);
@@ -182,6 +182,32 @@ static void score_pool(const struct tess_measured *truth, const double *predicte
         pool->p += p;
         pool->p2 += p * p;
         pool->py += p * y;
+    }
+}
+
+/* Noise is in both squared distances, whoever predicts: it is taken out of them. */
+static void score_noisy(const struct tess_measured *truth, const double *predicted,
+                        struct tess_pool *pool)
+{
+    const struct tess_noise *noise = truth->noise;
+    double n = 0, error = 0, effect = 0;
+
+    for (int64_t i = 0; noise && truth->control && i < truth->n_panel; i++) {
+        double y = (double)truth->measured[i], own = noise->own[i];
+        double e = predicted[i] - y, change = y - truth->control[i];
+
+        if (isnan(change) || isnan(own) || (noise->target && noise->target[i]))
+            continue;
+        n += 1;
+        error += e * e - own;
+        effect += change * change - own;
+        if (noise->control && !isnan(noise->control[i]))
+            effect -= noise->control[i];
+    }
+    if (n > 0) {
+        pool->noisy = 1;
+        pool->error = error / n;
+        pool->effect = effect / n;
     }
 }
 
@@ -314,6 +340,7 @@ void tess_measured_score(const struct tess_measured *truth, const double *predic
 
     *scores = (struct tess_scores){0};
     score_pool(truth, predicted, shift, &scores->pool);
+    score_noisy(truth, predicted, &scores->pool);
     for (int reference = 0; reference < TESS_REFERENCES; reference++) {
         const struct tess_change *by = &truth->by[reference];
         double *change = TESS_NEW(double, by->n);

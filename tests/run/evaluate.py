@@ -162,6 +162,26 @@ def of_overlap(guess, truth, reference, out):
         out["direction_match" + (f"_at_{k}" if k > 20 else "")] = (np.sign(x[theirs]) == np.sign(m[theirs])).mean()
 
 
+def jackknife(rows):
+    """Variance of the mean of each column, leaving out one row at a time; NaN of fewer than two values."""
+    out = np.full(rows.shape[1], np.nan)
+    for i, x in enumerate(rows.T):
+        x = x[~np.isnan(x)]
+        if len(x) > 1:
+            without = np.array([np.delete(x, k).mean() for k in range(len(x))])
+            out[i] = (len(x) - 1) * without.var()
+    return out
+
+
+def of_noise(guess, truth, rows, control, control_rows, targets):
+    """Squared error and squared change, less the noise in them; None where it is not known."""
+    if control is None or not np.isfinite(noise := jackknife(rows)).any():
+        return None
+    keep = ~np.isnan(noise + truth + control) & ~targets
+    error = (guess - truth)[keep] ** 2 - noise[keep]
+    return error.mean(), ((truth - control)[keep] ** 2 - noise[keep] - np.nan_to_num(jackknife(control_rows))[keep]).mean()
+
+
 def stem(symbol):
     last = re.split("[_:]", symbol)[-1]
     return last if re.search("[A-Za-z]", last) else symbol
@@ -188,7 +208,7 @@ def of_rank(guess, others, own, targets, everyones, reference, out, suffix=""):
 
 def score_all(plain, method):
     """Overall scores and, by metric, in how many experiments it is defined."""
-    pairs, single = [], []
+    pairs, single, noisy = [], [], []
     for (p, c), truth in plain.test.items():
         guess = method(p, c)
         keep = ~np.isnan(truth)
@@ -200,17 +220,21 @@ def score_all(plain, method):
         of_weight(guess, truth, mean, "_delta_ctxmean", out)
         reference = mean if control is None else control
         of_overlap(guess, truth, reference, out)
+        own = np.array([any(stem(r) == stem(q) for q in p.split("+")) for r in plain.readouts])
+        noisy.append(of_noise(guess, truth, plain.rows[p, c, "test"], control, plain.rows.get(("control", c, "train")), own))
         inside = [k for k in plain.test if k[1] == c]
         others = np.array([plain.test[k] for k in inside])
         if not np.isnan(others).any():
-            targets, everyones = (np.array([any(stem(r) == stem(q) for p in of for q in p.split("+")) for r in plain.readouts])
-                                  for of in ([p], [p for p, _ in inside]))
-            of_rank(guess, others, inside.index((p, c)), targets, everyones, reference, out)
+            everyones = np.array([any(stem(r) == stem(q) for p, _ in inside for q in p.split("+")) for r in plain.readouts])
+            of_rank(guess, others, inside.index((p, c)), own, everyones, reference, out)
         single.append(out)
     x, y = (np.concatenate([pair[i] for pair in pairs]) for i in (0, 1))
     result = {"rmse": math.sqrt(((x - y) ** 2).mean()), "mae": mean_absolute_error(y, x), "r2": r2_score(y, x)}
     if np.ptp(x) > 1e-9:
         result["pearson"] = pearsonr(x, y)[0]
+    error, effect = np.sum([x for x in noisy if x] or [(0, 0)], axis=0)
+    if effect > 0:
+        result["mse_ratio"] = error / effect
     for name in sorted({name for out in single for name in out}):
         values = [out[name] for out in single if not np.isnan(out.get(name, np.nan))]
         if values:

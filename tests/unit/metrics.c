@@ -146,9 +146,57 @@ static void metrics__top_and_overlap(void **state)
     tess_measured_release(&truth);
 }
 
+/* Squared errors 1, 4 (the target's 100 is left out, and the readout without noise) and changes 4,
+ * 9, less the noise of both. */
+static void metrics__noise_is_taken_out(void **state)
+{
+    const float measured[] = {2, 3, 10, 7};
+    const double control[] = {0, 0, 0, 0}, predicted[] = {1, 5, 0, 0};
+    const double own[] = {0.5, 1, 1, NAN}, of_control[] = {0.25, NAN, 1, 1};
+    const uint8_t target[] = {0, 0, 1, 0};
+    struct tess_noise noise = {own, of_control, target};
+    struct tess_measured truth;
+    struct tess_scores scores;
+    int reason;
+
+    (void)state;
+    tess_measured_init(&truth, 4, measured, control, NULL);
+    tess_measured_score(&truth, predicted, 0, &scores);
+    assert_true(isnan(tess_pool_score(&scores.pool, TESS_MSE_RATIO, &reason)));
+    assert_int_equal(reason, TESS_NO_NOISE);
+    truth.noise = &noise;
+    tess_measured_score(&truth, predicted, 0, &scores);
+    NEAR(scores.pool.error, (0.5 + 3) / 2);
+    NEAR(scores.pool.effect, (3.25 + 8) / 2);
+    NEAR(tess_pool_score(&scores.pool, TESS_MSE_RATIO, &reason), 3.5 / 11.25);
+    scores.pool.effect = -1;
+    assert_true(isnan(tess_pool_score(&scores.pool, TESS_MSE_RATIO, &reason)));
+    assert_int_equal(reason, TESS_NO_EFFECT);
+    tess_measured_release(&truth);
+}
+
+/* Of n equal replicates the variance of their mean: sums of squares / n (n - 1). */
+static void ceiling__jackknife(void **state)
+{
+    float value[] = {1, 2, NAN, /**/ 3, NAN, NAN, /**/ 5, NAN, NAN};
+    int64_t replicates[] = {1, 1, 1};
+    struct tess_folds folds = {3, 3, value, replicates};
+    double noise[3];
+
+    (void)state;
+    tess_folds_noise(&folds, noise);
+    NEAR(noise[0], (4 + 0 + 4) / 6.0);
+    assert_true(isnan(noise[1]) && isnan(noise[2]));
+    replicates[2] = 2; /* the mean is 3.5 */
+    tess_folds_noise(&folds, noise);
+    NEAR(noise[0], (6.25 / 3 + 0.25 / 3 + 2.25 * 2 / 2) / 3);
+}
+
 static void metrics__pool(void **state)
 {
-    struct tess_pool pool = {3, 2, 2, 6, 14, 6, 14, 13}; /* y 1 2 3, p 2 1 3 */
+    /* y 1 2 3, p 2 1 3 */
+    struct tess_pool pool = {
+        .n = 3, .e2 = 2, .abs_e = 2, .y = 6, .y2 = 14, .p = 6, .p2 = 14, .py = 13};
     int reason;
 
     (void)state;
@@ -419,6 +467,8 @@ int main(void)
         cmocka_unit_test(metrics__undefined_has_a_reason),
         cmocka_unit_test(metrics__top_and_overlap),
         cmocka_unit_test(metrics__pool),
+        cmocka_unit_test(metrics__noise_is_taken_out),
+        cmocka_unit_test(ceiling__jackknife),
         cmocka_unit_test(candidates__ranked_with_ties),
         cmocka_unit_test(candidates__need_three_readouts),
         cmocka_unit_test(candidates__what_is_not_predicted),
