@@ -52,6 +52,7 @@ enum tess_reason {
     TESS_NO_RESAMPLES,
     TESS_NO_NOISE,
     TESS_NO_EFFECT,
+    TESS_NO_ROOM,
     TESS_REASONS
 };
 

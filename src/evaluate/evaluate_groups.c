@@ -223,6 +223,25 @@ static double *resample(const struct scoring *scoring, struct tess_sample *sampl
     return all;
 }
 
+/* Every score between that of the context's mean and the noise ceiling; what has no ceiling (ranks,
+ * shares) is perfect at 1. Of contexts the model's alone. */
+static void scale(const struct tess_evaluation *evaluation, struct tess_group *group,
+                  const struct tess_sample *sample, const double *resamples)
+{
+    double perfect[TESS_METRICS];
+    struct tess_ends ends = {.bad = evaluation->has_model + TESS_READOUT_MEAN,
+                             .n_methods =
+                                 group->context < 0 ? evaluation->n_methods : evaluation->has_model,
+                             .perfect = perfect,
+                             .reason = group->ceiling.reason};
+
+    for (int k = 0; k < TESS_METRICS; k++)
+        perfect[k] = k < TESS_DISCRIMINATION ? tess_ceiling_value(&group->ceiling, k) : 1;
+    tess_bootstrap_scale(&group->outcome, sample,
+                         sample->n_groups > 1 ? evaluation->options.n_resamples : 0, resamples,
+                         &ends);
+}
+
 /* A group whose experiments have all been added; context -1: all of them. Collective. */
 static void finish_group(struct scoring *scoring, struct sums *sums, int64_t context)
 {
@@ -242,6 +261,7 @@ static void finish_group(struct scoring *scoring, struct sums *sums, int64_t con
         tess_bootstrap_init(&group->outcome, &sums->tally, &sample,
                             sample.n_groups > 1 ? evaluation->options.n_resamples : 0, resamples);
         tess_ceiling_parts_finish(evaluation, &sums->ceiling, group);
+        scale(evaluation, group, &sample, resamples);
         tess_tally_clear(&sums->tally);
     }
     tess_sample_release(&sample);

@@ -56,17 +56,24 @@ static void print_method(FILE *out, int width, const char *name, const struct te
     fputc('\n', out);
 }
 
+/* How wide the names of methods are; its titles follow. */
+static int print_titles(FILE *out, const char *corner, const char *name)
+{
+    int width = name && strlen(name) > NAME_WIDTH ? (int)strlen(name) : NAME_WIDTH;
+
+    fprintf(out, "%-*s", width, corner);
+    for (size_t i = 0; i < N_COLUMNS; i++)
+        fprintf(out, " %11s", columns[i].title);
+    fputc('\n', out);
+    return width;
+}
+
 static void print_group(const struct tess_evaluation *evaluation, const struct tess_group *group,
                         FILE *out)
 {
     char *name = first_name(evaluation);
-    int first = evaluation->has_model;
-    int width = first && strlen(name) > NAME_WIDTH ? (int)strlen(name) : NAME_WIDTH;
+    int first = evaluation->has_model, width = print_titles(out, "", first ? name : NULL);
 
-    fprintf(out, "%-*s", width, "");
-    for (size_t i = 0; i < N_COLUMNS; i++)
-        fprintf(out, " %11s", columns[i].title);
-    fputc('\n', out);
     if (first)
         print_method(out, width, name, group->outcome.own);
     tess_free(name);
@@ -86,6 +93,28 @@ static void print_group(const struct tess_evaluation *evaluation, const struct t
         fprintf(out, "  (%lld experiments with replicates)\n",
                 (long long)group->ceiling.n_experiments);
     }
+}
+
+/* The same between the ends, where there is a ceiling. */
+static void print_scaled(const struct tess_evaluation *evaluation, const struct tess_group *group,
+                         FILE *out)
+{
+    const struct tess_estimate *scaled = group->outcome.scaled;
+    int first = evaluation->has_model, width;
+    char *name;
+
+    if (group->ceiling.n_experiments == 0)
+        return;
+    name = first_name(evaluation);
+    fprintf(out, "\n0: the mean of the context's perturbations; 1: the noise ceiling, or a perfect "
+                 "score of what has none\n");
+    width = print_titles(out, "scaled", first ? name : NULL);
+    if (first)
+        print_method(out, width, name, scaled);
+    for (int b = 0; b < TESS_BASELINES; b++)
+        if (b != TESS_READOUT_MEAN && !tess_evaluate_excuse(evaluation, group, b))
+            print_method(out, width, tess_baseline_name(b), scaled + (first + b) * TESS_METRICS);
+    tess_free(name);
 }
 
 /* rmse, and the difference to each baseline: does the interval leave out zero? */
@@ -223,6 +252,7 @@ void tess_evaluate_print(const struct tess_evaluation *evaluation, FILE *out)
     fputc('\n', out);
     print_group(evaluation, all, out);
     print_above(evaluation, all, out);
+    print_scaled(evaluation, all, out);
     if (evaluation->has_model)
         print_differences(evaluation, out);
     print_spread(evaluation, out);
