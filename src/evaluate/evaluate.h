@@ -84,6 +84,11 @@ void tess_ceiling_parts_finish(const struct tess_evaluation *evaluation,
                                struct tess_ceiling_parts *parts, struct tess_group *group);
 /* Scores of all experiments, shared out to the ranks, into the groups on rank 0. Collective. */
 int tess_evaluate_groups(struct tess_evaluation *evaluation, struct tess_error *error);
+/* The strata of all scored experiments, if options.strata asks for them. Collective. */
+int tess_evaluate_stratify(struct tess_evaluation *evaluation, struct tess_error *error);
+/* Their names: "known_in" or "strength", and in that. Local. */
+const char *tess_stratum_kind(int stratum);
+const char *tess_stratum_name(int stratum);
 extern const char *const tess_evaluate_above; /* what it means to be above the ceiling */
 /* Why a baseline that never had anything of its own to say has no scores; NULL: it has. Rank 0. */
 const char *tess_evaluate_excuse(const struct tess_evaluation *evaluation,

@@ -279,6 +279,44 @@ static json_t *deviation_json(const struct tess_spread *spread)
     return object;
 }
 
+/* From which measured change to which one a stratum of strength goes. */
+static void put_range(json_t *object, const struct tess_evaluation *evaluation, int stratum)
+{
+    double low = INFINITY, high = 0;
+
+    for (int64_t i = 0; i < evaluation->n; i++)
+        if (evaluation->strength[i] == stratum) {
+            low = fmin(low, evaluation->change[i]);
+            high = fmax(high, evaluation->change[i]);
+        }
+    json_object_set_new(object, "change", json_pack("[f, f]", low, high));
+}
+
+/* {KIND: {STRATUM: group, …}, …}; NULL: nobody asked. */
+static json_t *strata_json(const struct tess_evaluation *evaluation)
+{
+    json_t *object, *kind = NULL;
+
+    if (!evaluation->stratum)
+        return NULL;
+    object = json_object();
+    for (int s = 0; s < TESS_STRATA; s++) {
+        const struct tess_group *group = &evaluation->stratum[s];
+        json_t *one = group->n > 0 ? json_object() : NULL;
+
+        if (s == 0 || s == TESS_WEAK) {
+            kind = json_object();
+            json_object_set_new(object, tess_stratum_kind(s), kind);
+        }
+        if (one)
+            put_group(one, evaluation, group);
+        if (one && s >= TESS_WEAK)
+            put_range(one, evaluation, s);
+        put_object(kind, tess_stratum_name(s), one, tess_reason_text(TESS_NO_EXPERIMENTS));
+    }
+    return object;
+}
+
 json_t *tess_evaluate_json(const struct tess_evaluation *evaluation)
 {
     const struct tess_evaluate_options *options = &evaluation->options;
@@ -302,5 +340,6 @@ json_t *tess_evaluate_json(const struct tess_evaluation *evaluation)
         json_object_set_new(contexts, evaluation->store->index.context.symbol[context], one);
     }
     json_object_set_new(object, "contexts", contexts);
+    put_object(object, "strata", strata_json(evaluation), "--strata was not given");
     return object;
 }

@@ -59,6 +59,9 @@ static struct memory measure(const struct tess_evaluation *evaluation)
     memory.scoring = THREAD_BYTES * evaluation->n_threads + largest +
                      tess_baselines_bytes(&evaluation->profiles) + 3 * sums +
                      8.0 * (double)index->n_combinations;
+    if (evaluation->options.strata)
+        memory.scoring += 2 * sums + 4.0 * TESS_STRATA * (double)index->n_combinations +
+                          36 * (double)evaluation->n;
     if (evaluation->model && !evaluation->predicted) {
         memory.scoring += tess_model_working_bytes(evaluation->model, TESS_MODEL_ROWS);
         memory.rows = tess_model_rows_bytes(evaluation->model);

@@ -143,6 +143,36 @@ def test_interval(plain, store):
     assert max(abs(mine[0] - low), abs(mine[1] - high)) < 0.15 * (high - low), (mine, low, high)
 
 
+def test_strata(plain, store):
+    path = os.path.join(folder, "guess.tsv")
+    scores = evaluate(store, "--predictions", path, "--strata")
+    frame = pd.read_csv(path, sep="\t", index_col=[0, 1])
+    guess = {k: v.to_numpy() for k, v in frame.iterrows()}
+    known = {k: sum(p == k[0] for p, _ in plain.train) for k in plain.test}
+    change = {k: np.sqrt(((v - plain.train["control", k[1]]) ** 2).mean()) for k, v in plain.test.items()}
+    third = {k: i * 3 // len(change) for i, k in enumerate(sorted(change, key=change.get))}
+    parts = {("known_in", "0"): lambda k: known[k] == 0, ("known_in", "1"): lambda k: known[k] == 1,
+             ("known_in", "2-4"): lambda k: 2 <= known[k] <= 4, ("known_in", "5+"): lambda k: known[k] >= 5,
+             **{("strength", name): lambda k, i=i: third[k] == i for i, name in enumerate(("weak", "middle", "strong"))}}
+    for (kind, name), inside in parts.items():
+        keys, part = [k for k in plain.test if inside(k)], scores["strata"][kind][name]
+        assert part["counts"]["experiments"] == len(keys) > 0, (kind, name, part["counts"], len(keys))
+        for who, of in (("model", guess.get), ("readout_mean", lambda k: plain.mean[k[1]])):
+            got = part["model"] if who == "model" else part["baselines"][who]
+            assert close(got["rmse"], np.sqrt(np.mean([(of(k) - plain.test[k]) ** 2 for k in keys])), 1e-5), (kind, name, who)
+        r = np.mean([np.corrcoef(guess[k] - plain.mean[k[1]], plain.test[k] - plain.mean[k[1]])[0, 1] for k in keys])
+        assert close(part["model"]["pearson_delta_ctxmean"], r, 1e-5), (kind, name)
+        assert part["ceiling"]["experiments"] == len(keys) and part["scaled"]["model"]["rmse"] is not None
+        if kind == "strength":
+            assert np.allclose(part["change"], [min(change[k] for k in keys), max(change[k] for k in keys)], rtol=1e-5)
+    text = run("evaluate", store, "--predictions", path, "--strata", ranks=2)
+    assert "trained in 2-4 contexts" in text and "strong effect" in text, text
+    whole = evaluate(store, "--predictions", path)
+    assert whole["strata"] is None and whole["reasons"]["strata"]
+    assert {k: v for k, v in whole.items() if k not in ("strata", "reasons")} == \
+        {k: v for k, v in scores.items() if k not in ("strata", "reasons")}
+
+
 with tempfile.TemporaryDirectory() as folder:
     store = os.path.join(folder, "screen.prc.h5")
     path = screen()
@@ -154,4 +184,5 @@ with tempfile.TemporaryDirectory() as folder:
     run("-q", "train", config, "--set", f"data.store={store}", "--set", f"run.directory={model}")
     test_scaled(model)
     test_interval(plain, store)
+    test_strata(plain, store)
 print("ok")
