@@ -28,6 +28,7 @@ FOLDERS = {
     "blend": ["model", "baselines"],
     "run": ["train", "blend"],
     "evaluate": ["blend", "formats"],
+    "scorecard": ["evaluate"],
     "impute": ["blend", "writer"],
     "query": ["blend", "source"],
     "screen": ["blend", "source", "writer"],
@@ -42,8 +43,8 @@ FOLDERS = {
     "options": ["blend", "writer"],
     "cli_data": ["options", "import", "inspect", "simulate", "cells"],
     "discover": ["linalg", "blend", "writer"],
-    "report": ["evaluate", "inspect", "networks", "gold", "discover", "screen"],
-    "cli": ["cli_data", "run", "evaluate", "forecast", "query", "export", "screen", "discover", "report"],
+    "report": ["scorecard", "inspect", "networks", "gold", "discover", "screen"],
+    "cli": ["cli_data", "run", "scorecard", "forecast", "query", "export", "screen", "discover", "report"],
 }
 # They know no other ranks.
 ALONE = {"base", "products", "kernel", "metrics"}

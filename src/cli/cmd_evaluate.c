@@ -11,6 +11,7 @@
 #include "tessera/h5.h"
 #include "tessera/log.h"
 #include "tessera/model.h"
+#include "tessera/scorecard.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,9 @@ static const struct tess_option options[] = {
     {"strata", 0, NULL,
      "scores by the number of contexts that a perturbation is trained in, and by the strength of "
      "its measured effect, too"},
+    {"epistasis", 0, NULL,
+     "how well it is predicted by how much combinations deviate from the sum of their components' "
+     "changes, too"},
     {"memory", 0, "SIZE", "at most so much of each rank (500M, 2G); default: what suits"},
     {0},
 };
@@ -147,6 +151,7 @@ static int read_options(const struct tess_call *call, struct tess_evaluate_optio
                                           .n_resamples = 1000,
                                           .n_halvings = 20};
     out->predictions = tess_call_option(call, "predictions");
+    out->epistasis = tess_call_option(call, "epistasis") != NULL;
     out->strata = tess_call_option(call, "strata") != NULL;
     if (tess_call_blend(call, &out->blend, error) != TESS_OK)
         return error->code;
@@ -176,11 +181,11 @@ static int report(const struct tess_evaluation *evaluation, const char *path,
 
     for (size_t i = 0; i < evaluation->unscored.n && i < 20; i++)
         tess_debug("not scored: %s", evaluation->unscored.item[i]);
-    tess_evaluate_print(evaluation, stdout);
+    tess_scorecard_print(evaluation, stdout);
     fflush(stdout);
     if (!path)
         return TESS_OK;
-    json = tess_evaluate_json(evaluation);
+    json = tess_scorecard_json(evaluation);
     text = json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
     lines = tess_format("%s\n", text);
     tess_commit_text(path, lines, error);

@@ -173,6 +173,44 @@ def test_strata(plain, store):
         {k: v for k, v in scores.items() if k not in ("strata", "reasons")}
 
 
+def test_epistasis(plain, store):
+    """Deviations of measured pairs from control + the changes of both, and of what is predicted from the same."""
+    rng = np.random.default_rng(4)
+    path = os.path.join(folder, "pairs.tsv")
+    guess, truth, found, sign, names = {}, {}, {"model": {}, "mean_components": {}, "readout_mean": {}}, {}, {}
+    for (p, c), v in plain.test.items():
+        single = [plain.train.get((q, c), plain.test.get((q, c))) for q in p.split("+")]
+        control = plain.train["control", c]
+        guess[p, c] = v + rng.normal(size=len(v))
+        if len(single) < 2 or any(x is None for x in single):
+            continue
+        change = sum(x - control for x in single)
+        truth[p, c], sign[p, c] = v - control - change, np.sign(change)
+        found["model"][p, c] = guess[p, c] - control - change
+        found["mean_components"][p, c] = change / 2 - change
+        found["readout_mean"][p, c] = plain.mean[c] - control - change
+    write_table(path, plain, guess)
+    scores = evaluate(store, "--predictions", path, "--epistasis")["epistasis"]
+    keys = list(truth)
+    assert scores["experiments"] == len(keys) > 8 and scores["contexts"] == 3 and scores["values"] == len(keys) * len(plain.readouts)
+    assert scores["combinations"] == len({p for p, _ in keys})
+    y, s = (np.concatenate([of[k] for k in keys]) for of in (truth, sign))
+    for name, of in found.items():
+        x, got = np.concatenate([of[k] for k in keys]), scores["model"] if name == "model" else scores["baselines"][name]
+        assert close(got["rmse"], np.sqrt(((x - y) ** 2).mean()), 1e-5) and close(got["pearson"], np.corrcoef(x, y)[0, 1], 1e-5), name
+        assert close(got["pearson_each"], np.mean([np.corrcoef(of[k], truth[k])[0, 1] for k in keys]), 1e-5), name
+        assert got["intervals"]["pearson"][0] < got["pearson"] < got["intervals"]["pearson"][1]
+        for way, key in ((1, "synergy_precision"), (-1, "antagonism_precision")):
+            for k in (20, 50, 100, 200):
+                mine, theirs = (set(np.argsort(-way * s * z, kind="stable")[:k]) for z in (x, y))
+                assert close(got[key][str(k)], len(mine & theirs) / k), (name, key, k, got[key], len(mine & theirs) / k)
+    zero = scores["baselines"]["additive_components"]
+    assert close(zero["rmse"], np.sqrt((y ** 2).mean()), 1e-5) and zero["pearson"] is None and zero["synergy_precision"]["20"] is None
+    skill = scores["differences"]["additive_components"]["rmse"]["skill"]
+    assert close(skill, 1 - scores["model"]["rmse"] / zero["rmse"])
+    assert "synergy 50" in run("evaluate", store, "--predictions", path, "--epistasis", ranks=3)
+
+
 with tempfile.TemporaryDirectory() as folder:
     store = os.path.join(folder, "screen.prc.h5")
     path = screen()
@@ -185,4 +223,5 @@ with tempfile.TemporaryDirectory() as folder:
     test_scaled(model)
     test_interval(plain, store)
     test_strata(plain, store)
+    test_epistasis(plain, store)
 print("ok")
