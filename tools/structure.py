@@ -28,7 +28,7 @@ FOLDERS = {
     "blend": ["model", "baselines"],
     "run": ["train", "blend"],
     "evaluate": ["blend", "formats"],
-    "scorecard": ["evaluate"],
+    "scorecard": ["evaluate", "writer"],
     "impute": ["blend", "writer"],
     "query": ["blend", "source"],
     "screen": ["blend", "source", "writer"],

@@ -144,6 +144,11 @@ void tess_evaluate_release(struct tess_evaluation *evaluation);
  * TESS_EINTERRUPTED if a rank was asked to stop before it began. Collective over comm. */
 int tess_evaluate_calibrate(const char *directory, MPI_Comm comm, struct tess_error *stopped);
 
+/* What the model predicts for the scored experiments [begin, end) of one context: (end - begin,
+ * readouts of the context), NaN where it cannot; deviation: of its members, the same, or NULL.
+ * Local. */
+int tess_evaluate_predict(const struct tess_evaluation *evaluation, int64_t begin, int64_t end,
+                          double *out, double *deviation, struct tess_error *error);
 /* Why a baseline that never had anything of its own to say has no scores; NULL: it has. Rank 0. */
 const char *tess_evaluate_excuse(const struct tess_evaluation *evaluation,
                                  const struct tess_group *group, int baseline);

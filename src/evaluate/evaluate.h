@@ -15,11 +15,6 @@ int tess_evaluate_begin(struct tess_evaluation *evaluation, const struct tess_st
  * and the chunks. Before values are read. TESS_EUSAGE if that is too little. Collective. */
 int tess_evaluate_plan(struct tess_evaluation *evaluation, struct tess_model *model,
                        struct tess_error *error);
-/* What the model predicts for the scored experiments [begin, end) of one context: (end - begin,
- * readouts of the context), NaN where it cannot; deviation: of its members, the same, or NULL.
- * Local. */
-int tess_evaluate_predict(const struct tess_evaluation *evaluation, int64_t begin, int64_t end,
-                          double *out, double *deviation, struct tess_error *error);
 /* Errors and deviations of an ensemble into evaluation->spread on rank 0, in the order of the
  * experiments: of all of them, or of some if there are more than a million values. Collective. */
 int tess_evaluate_spread(struct tess_evaluation *evaluation, struct tess_error *error);

@@ -211,6 +211,44 @@ def test_epistasis(plain, store):
     assert "synergy 50" in run("evaluate", store, "--predictions", path, "--epistasis", ranks=3)
 
 
+def test_cell_eval(plain, store, model):
+    """The two files: labels alike, control in both, predictions as `impute` has them, truth as measured."""
+    whole = os.path.join(folder, "whole.h5ad")
+    trained = {q for p, _ in plain.train for q in p.split("+")}
+    names = sorted({p for p, _ in plain.test if trained.issuperset(p.split("+"))})
+    run("-q", "impute", model, "-o", whole, "-p", ",".join(names))
+    imputed = anndata.read_h5ad(whole)[:, plain.readouts].copy()
+    wanted = {(sorted_name(p), c): x for p, c, x in zip(imputed.obs["perturbation"], imputed.obs["context"], np.asarray(imputed.X))}
+    seen = set()
+    for ranks in RANKS:
+        files = [os.path.join(folder, name) for name in ("pred.h5ad", "real.h5ad")]
+        run("-q", "evaluate", model, "--profile", "cell-eval", "-o", files[0], "--real", files[1], ranks=ranks)
+        predicted, real = map(anndata.read_h5ad, files)
+        seen.add((np.asarray(predicted.X).tobytes(), np.asarray(real.X).tobytes(), tuple(predicted.obs_names)))
+    assert len(seen) == 1, "files depend on the number of ranks"
+    assert list(predicted.var_names) == list(real.var_names) and sorted(real.var_names) == sorted(plain.readouts)
+    assert list(predicted.obs_names) == list(real.obs_names)
+    predicted, real = (a[:, plain.readouts].copy() for a in (predicted, real))
+    keys = list(zip(real.obs["target_gene"].astype(str), real.obs["celltype"].astype(str)))
+    assert keys == list(zip(predicted.obs["target_gene"].astype(str), predicted.obs["celltype"].astype(str)))
+    tests = {k for k in plain.test if k in wanted}
+    assert {(sorted_name(p), c) for p, c in keys if p != "non-targeting"} == tests and len(tests) > 20
+    assert {c for p, c in keys if p == "non-targeting"} == {c for _, c in tests} and len(set(keys)) == len(keys) == len(tests) + 3
+    for (p, c), x, y in zip(keys, np.asarray(predicted.X), np.asarray(real.X)):
+        if p == "non-targeting":
+            assert np.array_equal(x, y) and np.allclose(x, plain.train["control", c], atol=1e-5)
+        else:
+            assert np.array_equal(x, wanted[sorted_name(p), c]), (p, c)
+            assert np.allclose(y, plain.test[sorted_name(p), c], atol=1e-5)
+    for words, why in ((["--profile", "vcc"], "is not cell-eval"), (["--profile", "cell-eval", "-o", files[0]], "--real"),
+                       (["-o", files[0]], "needs --profile"),
+                       (["--profile", "cell-eval", "-o", files[0], "--real", files[0]], "same file")):
+        done = checks.run("evaluate", model, *words, ranks=2)
+        assert done.returncode == 2 and why in done.stderr, (words, done.returncode, done.stderr)
+    done = checks.run("evaluate", store, "--profile", "cell-eval", "-o", files[0], "--real", files[1], ranks=2)
+    assert done.returncode == 2 and "no model was given" in done.stderr, done.stderr
+
+
 with tempfile.TemporaryDirectory() as folder:
     store = os.path.join(folder, "screen.prc.h5")
     path = screen()
@@ -224,4 +262,5 @@ with tempfile.TemporaryDirectory() as folder:
     test_interval(plain, store)
     test_strata(plain, store)
     test_epistasis(plain, store)
+    test_cell_eval(plain, store, model)
 print("ok")
