@@ -23,6 +23,12 @@ struct tess_error;
 #define TESS_STATE_FORMAT  "tessera-checkpoint"
 #define TESS_STATE_VERSION 2 /* raised when the table changes: other files are refused */
 
+enum {
+    TESS_UNTRAINED,
+    TESS_TRAINED,
+    TESS_TRAINED_NEW = 3
+}; /* of a symbol; NEW: since train.init */
+
 #define TESS_STATE_WORD   32 /* bytes of a text, with its NUL */
 #define TESS_CHECK_FLOATS 4096 /* floats of the MLP under one checksum */
 

@@ -27,8 +27,10 @@ static void view_init(struct view *view, const struct tess_trainer *trainer)
 
     view->readouts = TESS_NEW(float, r->n_rows * r->dim);
     view->contexts = TESS_NEW(float, c->n_rows * c->dim);
-    tess_shard_gather(r, &trainer->optimizer, step, view->readouts);
-    tess_shard_gather(c, &trainer->optimizer, step, view->contexts);
+    tess_shard_gather(r, tess_optimizer_of(&trainer->optimizer, TESS_TABLE_R), step,
+                      view->readouts);
+    tess_shard_gather(c, tess_optimizer_of(&trainer->optimizer, TESS_TABLE_C), step,
+                      view->contexts);
     tess_predictor_init(&view->predictor, trainer->shape, &trainer->mlp,
                         tess_precision_is_low(TESS_PRECISION_AUTO),
                         (struct tess_embeddings){r->n_rows, view->readouts},
@@ -54,7 +56,8 @@ static float *fetch_members(const struct tess_trainer *trainer)
 
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < route->n_serve; i++)
-        tess_shard_copy(shard, &trainer->optimizer, route->serve[i], trainer->optimizer.step,
+        tess_shard_copy(shard, tess_optimizer_of(&trainer->optimizer, TESS_TABLE_P),
+                        route->serve[i], trainer->optimizer.step,
                         tess_route_place(route, i, dim, serve, want));
     tess_routes_fetch(&trainer->validation_routes, 0, dim, serve, want);
     tess_free(serve);
