@@ -18,7 +18,8 @@ FOLDERS = {
     "writer": ["formats"],
     "import": ["formats"],
     "products": ["config"],
-    "kernel": ["products"],
+    "kernel": ["products", "compose"],
+    "compose": ["config"],
     "model": ["kernel", "hdf5"],
     "export": ["model"],
     "dataset": ["kernel", "store"],
@@ -47,7 +48,7 @@ FOLDERS = {
     "cli": ["cli_data", "run", "evaluate", "forecast", "query", "export", "screen", "discover", "report"],
 }
 # They know no other ranks.
-ALONE = {"base", "products", "kernel", "metrics"}
+ALONE = {"base", "products", "kernel", "compose", "metrics"}
 MPI_ALONE = {"MPI_Abort", "MPI_Get_library_version", "MPI_MAX_LIBRARY_VERSION_STRING", "MPI_COMM_WORLD"}
 # Headers without functions, which no .c file gives a folder.
 HEADER_FOLDER = {"vectorised": "base", "command": "options", "cli_data": "cli_data"}

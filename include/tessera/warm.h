@@ -26,7 +26,8 @@ struct tess_warm {
     char hash[TESS_WARM_HASH]; /* of the file */
     struct tess_h5 h5;
     struct tess_state state; /* its head */
-    struct tess_mapping to[TESS_N_TABLES]; /* the trainer's symbols in it; -1: not trained there */
+    struct tess_mapping to[TESS_N_TABLES]; /* the trainer's rows in it; -1: not trained there */
+    int64_t n_symbols[TESS_N_TABLES]; /* the trainer's; rows of parts lie behind theirs */
     int64_t n_known[TESS_N_TABLES];
 };
 

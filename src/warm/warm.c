@@ -59,6 +59,7 @@ static int compare_shape(const struct tess_warm *warm, const struct tess_trainer
         {"model.hidden_dim", a.hidden != b.hidden},
         {"model.activation", a.kind == b.kind && a.silu != b.silu},
         {"model.combination", was->model.combination != is->model.combination},
+        {"model.context_parts", was->model.context_parts != is->model.context_parts},
         {"data.normalize", was->data.normalize != is->data.normalize},
         {"data.scale", was->data.scale != is->data.scale},
     };
@@ -87,6 +88,24 @@ static int compare_shape(const struct tess_warm *warm, const struct tess_trainer
     return error->code;
 }
 
+/* Rows of symbols, and behind them those of parts, by name. */
+static void map_rows(struct tess_mapping *to, const struct tess_state *mine,
+                     const struct tess_state *from, int table)
+{
+    struct tess_mapping symbols, parts;
+    int64_t n = mine->vocab[table].n;
+
+    tess_mapping_init(&symbols, &mine->vocab[table], &from->vocab[table], from->trained[table]);
+    tess_mapping_init(&parts, &mine->composition[table].part, &from->composition[table].part, NULL);
+    *to = (struct tess_mapping){n + mine->n_parts[table],
+                                TESS_NEW(int64_t, n + mine->n_parts[table])};
+    memcpy(to->to, symbols.to, (size_t)n * sizeof *to->to);
+    for (int64_t i = 0; i < mine->n_parts[table]; i++)
+        to->to[n + i] = parts.to[i] >= 0 ? from->vocab[table].n + parts.to[i] : -1;
+    tess_mapping_release(&symbols);
+    tess_mapping_release(&parts);
+}
+
 /* What is known of the trainer's symbols. */
 static int map_symbols(struct tess_warm *warm, const struct tess_trainer *trainer,
                        struct tess_error *error)
@@ -95,9 +114,9 @@ static int map_symbols(struct tess_warm *warm, const struct tess_trainer *traine
     int64_t control = tess_vocab_find(&mine.vocab[TESS_TABLE_P], TESS_CONTROL);
 
     for (int t = 0; t < TESS_N_TABLES; t++) {
-        tess_mapping_init(&warm->to[t], &mine.vocab[t], &warm->state.vocab[t],
-                          warm->state.trained[t]);
-        for (int64_t i = 0; i < warm->to[t].n; i++)
+        map_rows(&warm->to[t], &mine, &warm->state, t);
+        warm->n_symbols[t] = mine.vocab[t].n;
+        for (int64_t i = 0; i < mine.vocab[t].n; i++)
             warm->n_known[t] += warm->to[t].to[i] >= 0;
     }
     if (warm->n_known[TESS_TABLE_R] == 0 &&
@@ -178,13 +197,13 @@ static void say(const struct tess_warm *warm, const struct tess_trainer *trainer
     int64_t new = 0;
 
     for (int t = 0; t < TESS_N_TABLES; t++)
-        new += warm->to[t].n - warm->n_known[t];
+        new += warm->n_symbols[t] - warm->n_known[t];
     tess_info("begins from %s: it knows %lld of %lld perturbations, %lld of %lld readouts, %lld of "
               "%lld contexts%s%s",
               warm->path, (long long)warm->n_known[TESS_TABLE_P],
-              (long long)warm->to[TESS_TABLE_P].n, (long long)warm->n_known[TESS_TABLE_R],
-              (long long)warm->to[TESS_TABLE_R].n, (long long)warm->n_known[TESS_TABLE_C],
-              (long long)warm->to[TESS_TABLE_C].n, new > 0 ? "; new ones begin as " : "",
+              (long long)warm->n_symbols[TESS_TABLE_P], (long long)warm->n_known[TESS_TABLE_R],
+              (long long)warm->n_symbols[TESS_TABLE_R], (long long)warm->n_known[TESS_TABLE_C],
+              (long long)warm->n_symbols[TESS_TABLE_C], new > 0 ? "; new ones begin as " : "",
               new == 0                                               ? ""
               : trainer->config.train.init_new == TESS_INIT_NEW_MEAN ? "the mean of their kind"
                                                                      : "random numbers");
@@ -231,7 +250,7 @@ int tess_warm_scale(struct tess_warm *warm, struct tess_dataset *dataset, struct
         return error->code;
     to->center = from->center;
     to->spread = from->spread;
-    for (int64_t c = 0; to->shift && c < warm->to[TESS_TABLE_C].n; c++)
+    for (int64_t c = 0; to->shift && c < warm->n_symbols[TESS_TABLE_C]; c++)
         for (int64_t r = 0; context[c] >= 0 && r < to->n_readouts; r++)
             if (readout[r] >= 0) {
                 int64_t at = context[c] * from->n_readouts + readout[r];

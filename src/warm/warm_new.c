@@ -14,11 +14,16 @@ void tess_warm_mark(const struct tess_warm *warm, struct tess_trainer *trainer)
     struct tess_state mine = tess_trainer_state(trainer);
 
     for (int t = 0; t < TESS_N_TABLES; t++)
-        for (int64_t i = 0; i < warm->to[t].n; i++)
-            if (warm->to[t].to[i] >= 0)
-                mine.trained[t][i] = TESS_TRAINED;
-            else if (mine.trained[t][i])
-                mine.trained[t][i] = TESS_TRAINED_NEW;
+        for (int64_t i = 0; i < warm->n_symbols[t]; i++) {
+            int64_t there = warm->to[t].to[i];
+            uint8_t *flag = &mine.trained[t][i];
+
+            if (there < 0 && *flag == TESS_TRAINED)
+                *flag = TESS_TRAINED_NEW;
+            else if (there >= 0 && *flag != TESS_TRAINED)
+                *flag =
+                    warm->state.trained[t][there] == TESS_BY_PARTS ? TESS_BY_PARTS : TESS_TRAINED;
+        }
 }
 
 /* Is any of these numbers' symbols new? */

@@ -27,14 +27,14 @@ struct means {
 
 static struct tess_state_range block_of(const struct tess_state *state, int table, int64_t block)
 {
-    int64_t n = state->vocab[table].n, first = block * BLOCK;
+    int64_t n = state->vocab[table].n + state->n_parts[table], first = block * BLOCK;
 
     return (struct tess_state_range){first, n - first < BLOCK ? n - first : BLOCK};
 }
 
 static int64_t blocks_of(const struct tess_state *state, int table)
 {
-    return (state->vocab[table].n + BLOCK - 1) / BLOCK;
+    return (state->vocab[table].n + state->n_parts[table] + BLOCK - 1) / BLOCK;
 }
 
 /* The kind of a symbol (target.h), or 0. */
@@ -57,6 +57,11 @@ static void place(void *closure, int64_t part, int64_t *first, int64_t *n)
     *n = (int64_t)means->kind.n * (means->dim + 1);
 }
 
+static int is_trained(uint8_t flag)
+{
+    return flag == TESS_TRAINED || flag == TESS_TRAINED_NEW;
+}
+
 static void add(const float *row, int dim, double *sum)
 {
     for (int d = 0; d < dim; d++)
@@ -75,7 +80,7 @@ static int compute(void *closure, int64_t part, double *out, struct tess_error *
     for (int64_t i = 0; i < block.n && error->code == TESS_OK; i++) {
         int64_t at = block.first + i, kind;
 
-        if (!state->trained[means->table][at])
+        if (at >= state->vocab[means->table].n || !is_trained(state->trained[means->table][at]))
             continue;
         kind = kind_of(means, state->vocab[means->table].symbol[at]);
         add(row + i * means->dim, means->dim, out);
@@ -95,7 +100,7 @@ static int means_init(struct means *means, const struct tess_warm *warm,
 
     *means = (struct means){.warm = warm, .table = table, .dim = warm->state.shape.dim};
     tess_strings_add(&means->kind, "");
-    for (int64_t i = 0; i < to->n && table == TESS_TABLE_P && means->kind.n <= KINDS; i++) {
+    for (int64_t i = 0; i < vocab->n && table == TESS_TABLE_P && means->kind.n <= KINDS; i++) {
         char *type = to->to[i] < 0 ? tess_target_type(vocab->symbol[i]) : NULL;
 
         if (type && tess_strings_find(&means->kind, type) < 0)
@@ -148,23 +153,22 @@ static int take_known(const struct tess_warm *warm, struct tess_shard *shard, in
     return error->code;
 }
 
-/* Random ones are there already. Collective. */
+/* Random ones are there already, and parts of compositions begin as they always do. Collective. */
 static int take_new(const struct tess_warm *warm, struct tess_trainer *trainer, int table,
                     struct tess_error *error)
 {
     const struct tess_state mine = tess_trainer_state(trainer);
     struct tess_shard *shard = &trainer->shard[table];
-    const int64_t *to = warm->to[table].to + shard->first[shard->rank];
-    const char **symbol = mine.vocab[table].symbol + shard->first[shard->rank];
+    int64_t first = shard->first[shard->rank], n = warm->n_symbols[table] - first;
     struct means means;
 
-    if (trainer->config.train.init_new != TESS_INIT_NEW_MEAN ||
-        warm->n_known[table] == warm->to[table].n)
+    if (trainer->config.train.init_new != TESS_INIT_NEW_MEAN || warm->n_known[table] == n + first)
         return error->code;
     if (means_init(&means, warm, &mine.vocab[table], table, error) == TESS_OK)
-        for (int64_t i = 0; i < shard->n_local; i++)
-            if (to[i] < 0)
-                put_mean(&means, symbol[i], shard->rows.value + i * shard->dim);
+        for (int64_t i = 0; i < shard->n_local && i < n; i++)
+            if (warm->to[table].to[first + i] < 0)
+                put_mean(&means, mine.vocab[table].symbol[first + i],
+                         shard->rows.value + i * shard->dim);
     means_release(&means);
     return error->code;
 }
