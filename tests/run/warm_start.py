@@ -117,6 +117,20 @@ for t in TABLES:
     warm, cold = arrays("random")[0][t], arrays("cold")[0][t]
     check(all(np.array_equal(warm[s], cold[s]) for s in NEW[t]), f"random {t}s are not those of a training from nothing")
 
+# Contexts made of parts: the model's parts, and what is a context's own, are kept, whatever the numbers of their rows.
+PLACES = {"k": "L_2h", "m": "M_8h", "a": "A_2h"}
+small_store.write(tessera, "parts_known.prc.h5", [(PLACES[c], p, s, v) for c, p, s, v in known])
+small_store.write(tessera, "parts_all.prc.h5", [(PLACES[c], p, s, v) for c, p, s, v in everything])
+with open("queries.tsv", "w") as file:
+    print("context", "perturbation", "readout", sep="\t", file=file)
+    for c, p, r in trained:
+        print(PLACES[c], p, r, sep="\t", file=file)
+train("parts", "parts_known", "model.context_parts=true")
+train("parts0", "parts_all", "model.context_parts=true", "train.learning_rate=0", "train.epochs=1", options=("--init", "parts"), ranks=2)
+before, after = predictions("parts"), predictions("parts0")
+check(abs(before - after).max() < 1e-6 * max(1, np.ptp(before)), f"parts: off by {abs(before - after).max()}")
+refused(78, "model.context_parts: true (now false)", *words("no", "parts_all", options=("--init", "parts")))
+
 # The same bits on any number of ranks, and across an interruption, without the model that it began from.
 HOW = ("train.freeze=readouts, network", "train.rate_perturbations=0.5", "train.epochs=4")
 for name, more in (("all", ()), ("new", ("train.experiments=new",))):
