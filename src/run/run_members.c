@@ -133,6 +133,39 @@ static int open_directory(struct members *members, struct tess_error *error)
     return tess_agree(members->comm, error);
 }
 
+/* What member i begins from: the same member of the run that train.init names; of a single model,
+ * that. Rank 0 of the group looks. Collective over it. */
+static int begin_from(const struct members *members, int64_t i, struct tess_config *config,
+                      struct tess_error *error)
+{
+    const char *init = members->config->train.init;
+    char *one = tess_rundir_member(init, i + 1);
+    int64_t *number, n = 0;
+    int holds = 0, rank;
+
+    MPI_Comm_rank(members->groups.group, &rank);
+    if (rank == 0 && init[0]) {
+        holds = tess_rundir_holds_members(init);
+        n = tess_rundir_members(init, &number);
+        if (holds && i + 1 > n && n > 0)
+            tess_error_set(error, TESS_ECONFIG,
+                           "train.init: %s holds %lld members, but train.members is %lld: member k "
+                           "begins from member k; lower train.members, or name one member",
+                           init, (long long)n, (long long)members->n);
+        tess_free(number);
+    }
+    MPI_Bcast(&holds, 1, MPI_INT, 0, members->groups.group);
+    if (init[0] && !holds && i == 0)
+        tess_warn(
+            "train.init: %s is a single model, from which all members begin: they will differ "
+            "less, and their deviation say less, than those of members that begin apart",
+            init);
+    if (holds && tess_agree(members->groups.group, error) == TESS_OK)
+        tess_config_set(config, "train.init", one, "a member", error);
+    tess_free(one);
+    return error->code;
+}
+
 /* A member's own settings: those of a run that is this member alone. */
 static int settings_of(const struct members *members, int64_t i, struct tess_config *config,
                        struct tess_error *error)
@@ -166,7 +199,8 @@ static int train_member(void *closure, int64_t i, struct tess_error *error)
                                          .diverged = members->options->diverged};
     struct tess_config config;
 
-    if (settings_of(members, i, &config, error) != TESS_OK)
+    if (settings_of(members, i, &config, error) != TESS_OK ||
+        begin_from(members, i, &config, error) != TESS_OK)
         return error->code;
     if (!options.need)
         tess_info("member %lld of %lld: run.seed %lld, model.kind %s", (long long)i + 1,
