@@ -18,7 +18,8 @@ FOLDERS = {
     "writer": ["formats"],
     "import": ["formats"],
     "products": ["config"],
-    "kernel": ["products"],
+    "kernel": ["products", "compose"],
+    "compose": ["config"],
     "model": ["kernel", "hdf5"],
     "export": ["model"],
     "dataset": ["kernel", "store"],
@@ -29,6 +30,7 @@ FOLDERS = {
     "run": ["train", "blend"],
     "evaluate": ["blend", "formats"],
     "sweep": ["run", "evaluate"],
+    "scorecard": ["evaluate", "writer"],
     "impute": ["blend", "writer"],
     "query": ["blend", "source"],
     "screen": ["blend", "source", "writer"],
@@ -38,16 +40,16 @@ FOLDERS = {
     "networks": ["formats", "blend", "inverse"],
     "gold": ["source"],
     "cells": ["networks", "gold"],
-    "bench": ["train", "impute", "simulate"],
+    "bench": ["train", "impute", "simulate", "linalg"],
     "forecast": ["bench", "networks"],
     "options": ["blend", "writer"],
     "cli_data": ["options", "import", "inspect", "simulate", "cells"],
     "discover": ["linalg", "blend", "writer"],
-    "report": ["evaluate", "inspect", "networks", "gold", "discover", "screen"],
-    "cli": ["cli_data", "sweep", "evaluate", "forecast", "query", "export", "screen", "discover", "report"],
+    "report": ["scorecard", "inspect", "networks", "gold", "discover", "screen"],
+    "cli": ["cli_data", "sweep", "scorecard", "forecast", "query", "export", "screen", "discover", "report"],
 }
 # They know no other ranks.
-ALONE = {"base", "products", "kernel", "metrics"}
+ALONE = {"base", "products", "kernel", "compose", "metrics"}
 MPI_ALONE = {"MPI_Abort", "MPI_Get_library_version", "MPI_MAX_LIBRARY_VERSION_STRING", "MPI_COMM_WORLD"}
 # Headers without functions, which no .c file gives a folder.
 HEADER_FOLDER = {"vectorised": "base", "command": "options", "cli_data": "cli_data"}

@@ -38,6 +38,11 @@ int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_state 
  * checksums verified. Local. */
 int tess_checkpoint_read_mlp(const struct tess_h5 *h5, const struct tess_state *state,
                              struct tess_error *error);
+/* out (part.n, D): the vectors of the symbols of that range as they stand at the checkpoint's step,
+ * made of the rows that the state's composition says. Local. */
+int tess_checkpoint_read_vectors(const struct tess_h5 *h5, const struct tess_state *state,
+                                 enum tess_embedding table, struct tess_state_range part,
+                                 float *out, struct tess_error *error);
 /* The scaling; stays NULL if the checkpoint has none. Local. */
 int tess_checkpoint_read_scaling(const struct tess_h5 *h5, struct tess_state *state,
                                  struct tess_error *error);

@@ -43,6 +43,7 @@ struct tess_config {
         int64_t activation; /* enum tess_activation */
         double dropout;
         int64_t combination; /* enum tess_combination_rule */
+        int64_t context_parts; /* 1: contexts are sums of parts (composition.h) */
     } model;
     struct {
         int64_t epochs, batch;

@@ -5,6 +5,7 @@
 #ifndef TESSERA_DATASET_H
 #define TESSERA_DATASET_H
 
+#include "tessera/composition.h"
 #include "tessera/config.h"
 #include "tessera/scaling.h"
 #include "tessera/store.h"
@@ -22,7 +23,9 @@ struct tess_dataset {
     struct tess_scaling scaling; /* of the values that the model learns; own */
     double statistics_bytes; /* of memory, that estimating took for a while */
     int64_t n_training; /* training experiments with any value */
-    uint8_t *trained_perturbation, *trained_readout, *trained_context; /* own */
+    /* 0, TESS_TRAINED, or TESS_BY_PARTS of composition.h; own */
+    uint8_t *trained_perturbation, *trained_readout, *trained_context;
+    struct tess_composition composition[TESS_N_TABLES]; /* what vectors are made of; own */
 };
 
 /* Collective over comm. TESS_EDATA if there is nothing to train on. */

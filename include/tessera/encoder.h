@@ -1,5 +1,6 @@
 /* encoder.h -- the vector that stands for a perturbation, made of the rows of its components, and
- * the gradient on its way back.
+ * the gradient on its way back; likewise of whatever else is a weighted sum of rows
+ * (composition.h).
  *
  * A perturbation is one component (A) or a combination of several (A+B+…), each with a row of the
  * embedding table. The encoder makes one vector of them, which the network takes. Training,
@@ -25,8 +26,12 @@ struct tess_perturbations {
     int64_t n;
     const int64_t *first; /* (n + 1) */
     const int64_t *component;
+    /* What each of them counts in the sum, whatever the rule; NULL: as the rule says. */
+    const float *weight;
 };
 
+/* What each of n rows counts in a vector by the rule: 1/n of a mean, all of a sum. */
+float tess_encoder_weight(const struct tess_encoder *encoder, int64_t n);
 /* As the settings say. */
 void tess_encoder_init(struct tess_encoder *encoder, const struct tess_config *config);
 

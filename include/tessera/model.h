@@ -6,6 +6,7 @@
 #ifndef TESSERA_MODEL_H
 #define TESSERA_MODEL_H
 
+#include "tessera/composition.h"
 #include "tessera/config.h"
 #include "tessera/encoder.h"
 #include "tessera/network.h"
@@ -21,7 +22,9 @@ struct tess_model {
     struct tess_config config; /* numeric settings as trained */
     struct tess_vocab perturbation; /* components */
     struct tess_vocab readout, context;
-    uint8_t *trained_perturbation, *trained_readout, *trained_context; /* any training data? own */
+    /* Any training data (TESS_TRAINED), or known by its parts (TESS_BY_PARTS)? own */
+    uint8_t *trained_perturbation, *trained_readout, *trained_context;
+    struct tess_composition composition[TESS_N_TABLES]; /* what vectors are made of; own */
     struct tess_encoder encoder; /* of perturbations */
     struct tess_network network; /* the MLP; its tables are not kept; own */
     struct tess_table_reader

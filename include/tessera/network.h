@@ -15,11 +15,11 @@
 #ifndef TESSERA_NETWORK_H
 #define TESSERA_NETWORK_H
 
+#include "tessera/composition.h"
+
 #include <stdint.h>
 
 struct tess_packed;
-
-enum tess_embedding { TESS_TABLE_P, TESS_TABLE_R, TESS_TABLE_C, TESS_N_TABLES };
 
 /* Shape of the network. */
 struct tess_shape {

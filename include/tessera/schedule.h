@@ -42,6 +42,14 @@ struct tess_lane {
     int64_t n_steps; /* steps until this lane has run out */
 };
 
+/* Rows that vectors are made of: each row once, vectors by places in `row` (mix.row). Of marks each
+ * holds the place of a row, -1: it is not there. */
+struct tess_gathered {
+    int32_t n, room;
+    int64_t *row; /* (n) own */
+    struct tess_mix mix;
+};
+
 /* What a lane computes at one step: observations as (left row, right row, target), or as dense
  * blocks (tile.h), and the rows. All numbers are the model's. */
 struct tess_work {
@@ -56,19 +64,22 @@ struct tess_work {
     struct tess_reads reads; /* data.streaming: what fills y, which has no values before */
     int32_t n_u, room_u, *u_p, *u_c;
     int64_t *experiment; /* (n_u) place in the lane's loaded experiments */
-    int32_t n_p, room_p;
-    int64_t *member_first, *member; /* (n_p + 1), (·) members: places in component */
-    int64_t room_member;
-    int64_t *combination; /* (n_p) */
-    int32_t n_component, room_component, n_r, room_r, n_c, room_c;
-    int64_t *component, *readout, *context; /* row numbers */
+    int32_t n_p, room_p, n_r, room_r, n_c, room_c;
+    int64_t *combination, *readout, *context; /* (n_p), (n_r), (n_c) numbers */
+    /* Rows of the tables that these are made of; of readouts and contexts only where they are
+     * composed, else their numbers are the rows. */
+    struct tess_gathered gathered[TESS_N_TABLES];
 };
+/* The rows that a work asks for of a table, in order. Local. */
+int32_t tess_work_rows(const struct tess_work *work, const struct tess_dataset *dataset,
+                       enum tess_embedding table, const int64_t **row);
 void tess_work_release(struct tess_work *work);
 
 /* Where something stands in the lists of the work that is being made, -1: nowhere yet; all -1
  * between two calls. One a thread; n_experiments: the most that a lane has. Local. */
 struct tess_marks {
-    int32_t *experiment, *combination, *component, *readout, *context;
+    int32_t *experiment, *combination, *readout, *context;
+    int32_t *row[TESS_N_TABLES]; /* of tables whose rows are gathered, else NULL */
 };
 void tess_marks_init(struct tess_marks *marks, const struct tess_dataset *dataset,
                      int64_t n_experiments);
@@ -77,6 +88,7 @@ void tess_marks_release(struct tess_marks *marks);
 struct tess_schedule {
     const struct tess_config *config; /* borrowed */
     const struct tess_dataset *dataset; /* borrowed */
+    struct tess_encoder encoder; /* how vectors are made of rows */
     int64_t batch; /* observations a step, all lanes: the setting, or chosen from the data */
     int64_t lanes; /* the setting, or chosen from the batch */
     int64_t *lane_first; /* (lanes + 1) experiments of the store where each lane starts; own */

@@ -8,6 +8,7 @@
 #ifndef TESSERA_STATE_H
 #define TESSERA_STATE_H
 
+#include "tessera/composition.h"
 #include "tessera/config.h"
 #include "tessera/h5.h"
 #include "tessera/network.h"
@@ -65,6 +66,10 @@ struct tess_state {
     uint64_t store_hash, split_hash;
     struct tess_vocab vocab[TESS_N_TABLES];
     uint8_t *trained[TESS_N_TABLES]; /* (n) */
+    /* Vectors of more than a row each follow from settings and symbols, too: so many rows of parts
+     * lie behind the symbols' own. */
+    struct tess_composition composition[TESS_N_TABLES];
+    int64_t n_parts[TESS_N_TABLES];
     struct tess_row_state rows[TESS_N_TABLES];
     struct tess_mlp_state mlp;
     struct tess_scaling scaling; /* of the targets */
@@ -146,6 +151,8 @@ void tess_state_check_name(const struct tess_state_field *field, int table,
 hid_t tess_state_hdf5_type(enum tess_state_type type);
 size_t tess_state_size(enum tess_state_type type); /* bytes of an element */
 
+/* Rows of a table: of its symbols, and of parts behind them. */
+int64_t tess_state_rows(const struct tess_state *state, int table);
 /* The shape of a whole array, as symbols, settings and steps of the state imply. */
 struct tess_h5_extent tess_state_extent(const struct tess_state *state,
                                         const struct tess_state_field *field, int table);

@@ -60,7 +60,9 @@ struct tess_times {
 struct tess_lane_buffer { /* rows of one lane at one step, and their gradients */
     size_t room;
     float *block; /* own */
-    float *component, *p, *r, *c, *dcomponent, *dp, *dr, *dc;
+    /* Rows of each table, vectors made of them (rows themselves where they are none), gradients. */
+    float *row[TESS_N_TABLES], *vector[TESS_N_TABLES];
+    float *drow[TESS_N_TABLES], *dvector[TESS_N_TABLES];
     double largest; /* of the MLP's finite gradients, if the loss was not finite */
 };
 
@@ -77,7 +79,7 @@ struct tess_trainer {
     struct tess_loaded validation; /* this rank's share; with data.streaming listed only */
     struct tess_ahead *ahead; /* data.streaming: reads values; else NULL; own */
     struct tess_routes validation_routes; /* one step: its P rows, each once */
-    int64_t *validation_entry; /* (perturbations) the entry of each row there, or -1; own */
+    int64_t *validation_entry; /* (rows of P) the entry of each there, or -1; own */
     int64_t steps_per_epoch;
 
     struct tess_shape shape;

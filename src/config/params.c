@@ -76,6 +76,10 @@ const struct tess_param tess_params[] = {
          "Share of hidden units dropped in each training step."),
     CHOICE(model.combination, "mean", "mean|sum|max",
            "How the components of a perturbation A+B+... become one embedding."),
+    CHOICE(model.context_parts, "false", "false|true",
+           "true: a context whose name is parts joined by _, as A549_24h, is the sum of its parts' "
+           "embeddings and one of its own, so that parts that were never measured together can be "
+           "predicted. All contexts must have as many parts."),
 
     INT(train.epochs, "60", 1, 1e6, "epochs",
         "Passes over the training data."),

@@ -61,6 +61,22 @@ static int64_t mark_trained(struct tess_dataset *dataset)
     return n;
 }
 
+/* What vectors are made of, and who is known by that. */
+static int compose(struct tess_dataset *dataset, const struct tess_config *config,
+                   struct tess_error *error)
+{
+    const struct tess_index *index = &dataset->store->index;
+    const struct tess_vocab *symbols[] = {&index->perturbation, &dataset->readout, &index->context};
+    uint8_t *trained[] = {dataset->trained_perturbation, dataset->trained_readout,
+                          dataset->trained_context};
+
+    for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)
+        if (tess_composition_init(&dataset->composition[t], t, config, symbols[t],
+                                  dataset->store->h5.path, error) == TESS_OK)
+            tess_composition_known(&dataset->composition[t], trained[t]);
+    return error->code;
+}
+
 /* Why there is nothing to train on. */
 static int refuse_untrained(const struct tess_store *store, struct tess_error *error)
 {
@@ -122,6 +138,8 @@ int tess_dataset_init(struct tess_dataset *dataset, const struct tess_store *sto
         dataset->n_training = mark_trained(dataset);
         if (dataset->n_training == 0)
             refuse_untrained(store, error);
+        else
+            compose(dataset, config, error);
     }
     tess_free(keep);
     return error->code;
@@ -137,6 +155,8 @@ void tess_dataset_release(struct tess_dataset *dataset)
     tess_free(dataset->trained_perturbation);
     tess_free(dataset->trained_readout);
     tess_free(dataset->trained_context);
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        tess_composition_release(&dataset->composition[t]);
     *dataset = (struct tess_dataset){0};
 }
 

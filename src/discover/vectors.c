@@ -110,8 +110,8 @@ static int make_member(const struct tess_vectors *vectors, const struct tess_vec
     float *tile = TESS_NEW(float, TILE * member->width), *row;
 
     row = tess_alloc_large((size_t)((last - begin) * dim), sizeof *row, "rows of a table", error);
-    if (row && tess_checkpoint_read_rows(&member->h5, &member->state, member->table, whole, row,
-                                         error) == TESS_OK)
+    if (row && tess_checkpoint_read_vectors(&member->h5, &member->state, member->table, whole, row,
+                                            error) == TESS_OK)
         for (int64_t t = begin; t < end; t += TILE) {
             project(member, row + (t - begin) * dim, tile);
             take_tile(vectors, member, range, t, tile, out);

@@ -1,5 +1,5 @@
-/* vectors.h -- the rows of a model's table as vectors, those of an ensemble's members side by side.
- * Local to the folder.
+/* vectors.h -- the rows of a model's table (or what is made of them, composition.h) as vectors,
+ * those of an ensemble's members side by side. Local to the folder.
  *
  * Raw they are the rows themselves; effective they are what the network sees of them: projected by
  * the table's block of the first layer (W_p p; cp: of the left side, W_c c of a context). Rows of a

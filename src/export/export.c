@@ -88,7 +88,7 @@ static int put_symbols(struct tess_arrays *arrays, const char *what, const struc
     return error->code;
 }
 
-/* A table as it stands at the checkpoint's step, a part at a time. */
+/* The vectors of a table's symbols as they stand at the checkpoint's step, a part at a time. */
 static int put_table(struct tess_arrays *arrays, const struct tess_h5 *h5,
                      const struct tess_state *state, int table, struct tess_error *error)
 {
@@ -100,7 +100,7 @@ static int put_table(struct tess_arrays *arrays, const struct tess_h5 *h5,
     for (int64_t first = 0; first < n && error->code == TESS_OK; first += PART) {
         const struct tess_state_range some = {first, n - first < PART ? n - first : PART};
 
-        if (tess_checkpoint_read_rows(h5, state, table, some, part, error) == TESS_OK)
+        if (tess_checkpoint_read_vectors(h5, state, table, some, part, error) == TESS_OK)
             tess_arrays_put(arrays, part, (size_t)(some.n * dim) * sizeof *part, error);
     }
     tess_free(part);

@@ -9,16 +9,18 @@
 
 /* In the order in which they are asked for (tess_trainer_prepare). */
 static void add_rows(const struct demand *demand, struct demand_lane *lane, int64_t step,
-                     size_t *room, const struct tess_work *work)
+                     const struct tess_dataset *dataset, const struct tess_work *work)
 {
-    const int64_t *row[] = {work->component, work->readout, work->context};
-    const int64_t n[] = {work->n_component, work->n_r, work->n_c};
     int64_t at = lane->first[step];
 
-    lane->row = tess_grow(lane->row, room, (size_t)(at + n[0] + n[1] + n[2]), sizeof *lane->row);
-    for (int t = 0; t < TESS_N_TABLES; t++)
-        for (int64_t i = 0; i < n[t]; i++)
-            lane->row[at++] = demand->table_first[t] + row[t][i];
+    for (int t = 0; t < TESS_N_TABLES; t++) {
+        const int64_t *row;
+        int32_t n = tess_work_rows(work, dataset, t, &row);
+
+        lane->row = tess_grow(lane->row, &lane->room, (size_t)(at + n), sizeof *lane->row);
+        for (int32_t i = 0; i < n; i++)
+            lane->row[at++] = demand->table_first[t] + row[i];
+    }
     lane->first[step + 1] = at;
 }
 
@@ -28,7 +30,6 @@ static void follow(struct demand *demand, const struct tess_trainer *trainer, in
 {
     struct demand_lane *lane = &demand->lane[number];
     struct tess_work work = {.n = 0};
-    size_t room = 0;
     int64_t n;
 
     tess_lane_shuffle(held, &trainer->schedule, 0);
@@ -37,7 +38,7 @@ static void follow(struct demand *demand, const struct tess_trainer *trainer, in
     lane->first = TESS_NEW(int64_t, n + 1);
     for (int64_t step = 0; step < n; step++) {
         tess_lane_work(held, &trainer->schedule, step, marks, &work);
-        add_rows(demand, lane, step, &room, &work);
+        add_rows(demand, lane, step, &trainer->dataset, &work);
     }
     tess_work_release(&work);
 }
@@ -45,16 +46,14 @@ static void follow(struct demand *demand, const struct tess_trainer *trainer, in
 int tess_demand_init(struct demand *demand, const struct tess_trainer *trainer, int64_t most,
                      struct tess_error *error)
 {
-    const int64_t rows[] = {trainer->store.index.perturbation.n, trainer->dataset.readout.n,
-                            trainer->store.index.context.n};
-
     const int64_t *begin = trainer->schedule.lane_first;
     struct tess_marks marks;
     int64_t longest = 0;
 
     *demand = (struct demand){.n_lanes = tess_int(trainer->schedule.lanes)};
     for (int t = 0; t < TESS_N_TABLES; t++)
-        demand->table_first[t + 1] = demand->table_first[t] + rows[t];
+        demand->table_first[t + 1] =
+            demand->table_first[t] + trainer->dataset.composition[t].n_rows;
     demand->lane = TESS_NEW(struct demand_lane, demand->n_lanes);
     for (int l = 0; l < demand->n_lanes; l++)
         longest = begin[l + 1] - begin[l] > longest ? begin[l + 1] - begin[l] : longest;

@@ -12,6 +12,7 @@ struct demand_lane {
     int64_t n_steps; /* until it has run out; counted are as many as demand.n_steps */
     int64_t *first; /* (steps counted + 1) into row; own */
     int64_t *row; /* own */
+    size_t room;
 };
 
 struct demand {

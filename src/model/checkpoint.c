@@ -180,10 +180,20 @@ static void check_extents(const struct tess_h5 *h5, const struct tess_state *sta
             if (name[0] != '\0' && error->code == TESS_OK)
                 tess_h5_check(h5, name,
                               TESS_H5_LINE(group == TESS_STATE_MLP ? tess_state_blocks(state)
-                                                                   : state->vocab[t].n),
+                                                                   : tess_state_rows(state, t)),
                               error);
         }
     }
+}
+
+/* What vectors are made of. */
+static int compose(const struct tess_h5 *h5, struct tess_state *state, struct tess_error *error)
+{
+    for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)
+        if (tess_composition_init(&state->composition[t], t, &state->config, &state->vocab[t],
+                                  h5->path, error) == TESS_OK)
+            state->n_parts[t] = state->composition[t].n_rows - state->vocab[t].n;
+    return error->code;
 }
 
 /* In this order: symbols and settings say how large everything else must be. */
@@ -201,7 +211,8 @@ int tess_checkpoint_read_head(const struct tess_h5 *h5, struct tess_state *state
                                   h5->path);
         state->shape = tess_shape_of(&state->config, state->vocab[TESS_TABLE_R].n);
         replay_rates(state);
-        check_extents(h5, state, error);
+        if (compose(h5, state, error) == TESS_OK)
+            check_extents(h5, state, error);
     }
     return error->code;
 }
@@ -235,7 +246,7 @@ static int check_rows(const struct tess_h5 *h5, const struct tess_state *state,
                       enum tess_embedding table, struct tess_state_range part,
                       const struct tess_row_state *rows, struct tess_error *error)
 {
-    struct tess_h5_rows some = {TESS_H5_LINE(state->vocab[table].n), part.first, part.n};
+    struct tess_h5_rows some = {TESS_H5_LINE(tess_state_rows(state, table)), part.first, part.n};
     uint64_t *sum = TESS_NEW(uint64_t, part.n);
     char name[TESS_STATE_NAME];
 

@@ -61,7 +61,7 @@ static void check_row(struct look *look, const struct tess_row_state *rows,
 static int check_table(struct look *look, enum tess_embedding table, int rank, int n_ranks,
                        struct tess_error *error)
 {
-    int64_t rows = look->state->vocab[table].n, dim = look->state->shape.dim;
+    int64_t rows = tess_state_rows(look->state, table), dim = look->state->shape.dim;
     int64_t first = rows * rank / n_ranks, end = rows * (rank + 1) / n_ranks;
     int64_t step = PIECE_FLOATS / dim < 1 ? 1 : PIECE_FLOATS / dim;
     struct tess_row_state piece = {.value = NULL};

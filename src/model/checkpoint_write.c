@@ -87,7 +87,7 @@ static void write_row_sums(struct tess_h5 *h5, const struct tess_state *state, i
     struct tess_state_range part = state->row_range[table];
     uint64_t *sum = TESS_NEW(uint64_t, part.n);
     struct dataset set = {.type = H5T_NATIVE_UINT64,
-                          .extent = TESS_H5_LINE(state->vocab[table].n),
+                          .extent = TESS_H5_LINE(tess_state_rows(state, table)),
                           .part = part,
                           .data = sum};
 
@@ -203,7 +203,7 @@ double tess_checkpoint_bytes(const struct tess_state *state)
             bytes += bytes_of(state, field, t);
     }
     for (int t = 0; t < TESS_N_TABLES; t++)
-        bytes += (double)state->vocab[t].n * sizeof(uint64_t); /* checksums of rows */
+        bytes += (double)tess_state_rows(state, t) * sizeof(uint64_t); /* checksums of rows */
     return bytes;
 }
 

@@ -23,20 +23,29 @@
 
 #define BATCH TESS_MODEL_ROWS /* predicted at a time */
 
+/* What sizes follow from: moved. */
+static void take_shape(struct tess_model *model, struct tess_state *state)
+{
+    model->network.shape = state->shape;
+    for (int t = 0; t < TESS_N_TABLES; t++) {
+        model->composition[t] = state->composition[t];
+        state->composition[t] = (struct tess_composition){.n = 0};
+    }
+}
+
 /* Tables grow with the data and may be refused; the MLP is small beside them. That of
  * perturbations stays in the file. */
-static int allocate(struct tess_model *model, const struct tess_vocab vocab[TESS_N_TABLES],
-                    struct tess_error *error)
+static int allocate(struct tess_model *model, struct tess_error *error)
 {
     struct tess_network *network = &model->network;
 
     network->parameter = TESS_NEW(float, tess_shape_size(network->shape));
     tess_mlp_point(&network->mlp, network->shape, network->parameter);
     for (int t = 0; t < TESS_N_TABLES; t++) {
-        network->rows[t] = vocab[t].n;
+        network->rows[t] = model->composition[t].n_rows;
         if (t == TESS_TABLE_P)
             continue;
-        network->table[t] = tess_alloc_large((size_t)vocab[t].n * (size_t)network->shape.dim,
+        network->table[t] = tess_alloc_large((size_t)network->rows[t] * (size_t)network->shape.dim,
                                              sizeof(float), "the model's tables", error);
     }
     return error->code;
@@ -91,7 +100,8 @@ static void narrow(struct tess_model *model, const struct tess_model *member)
 
     for (int t = 0; t < TESS_N_TABLES; t++)
         for (int64_t i = 0; i < n[t]; i++)
-            trained[t][i] &= other[t][i];
+            if (trained[t][i] != other[t][i])
+                trained[t][i] = trained[t][i] && other[t][i] ? TESS_BY_PARTS : TESS_UNTRAINED;
 }
 
 int tess_model_open_ensemble(struct tess_model *model, int n, char *const *path, int precision,
@@ -126,6 +136,7 @@ static void release_parameters(struct tess_model *model)
 
     for (int t = 0; t < TESS_N_TABLES; t++) {
         tess_vocab_release(vocab[t]);
+        tess_composition_release(&model->composition[t]);
         tess_free(*trained[t]);
         *trained[t] = NULL;
         tess_free(model->network.table[t]);
@@ -141,7 +152,7 @@ static void release_parameters(struct tess_model *model)
 static uint64_t hash_table(const struct tess_h5 *h5, const struct tess_state *state,
                            struct tess_error *error)
 {
-    int64_t n = state->vocab[TESS_TABLE_P].n, dim = state->shape.dim;
+    int64_t n = tess_state_rows(state, TESS_TABLE_P), dim = state->shape.dim;
     XXH3_state_t *sum = XXH3_createState();
     float *part = TESS_NEW(float, (n < BATCH ? n : BATCH) * dim);
     uint64_t hash;
@@ -168,7 +179,7 @@ static int read_model(struct tess_model *model, struct tess_state *state, struct
     tess_h5_guard_start(model->path);
     if (tess_h5_open(&h5, model->path, MPI_COMM_NULL, 0, error) == TESS_OK &&
         tess_checkpoint_read_head(&h5, state, error) == TESS_OK &&
-        (model->network.shape = state->shape, allocate(model, state->vocab, error)) == TESS_OK) {
+        (take_shape(model, state), allocate(model, error)) == TESS_OK) {
         model->table_hash = hash_table(&h5, state, error);
         for (int t = TESS_TABLE_P + 1; t < TESS_N_TABLES && error->code == TESS_OK; t++)
             tess_checkpoint_read_rows(&h5, state, t,
@@ -221,9 +232,11 @@ static int broadcast_model(struct tess_model *model, MPI_Comm comm, struct tess_
     }
     n = model->context.n * model->readout.n;
     if (rank != 0) {
-        allocate(model,
-                 (const struct tess_vocab[]){model->perturbation, model->readout, model->context},
-                 error);
+        for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)
+            tess_composition_init(&model->composition[t], t, &model->config, vocab[t], model->path,
+                                  error);
+        if (error->code == TESS_OK)
+            allocate(model, error);
         if (scaled) {
             scaling->shift = tess_alloc_large((size_t)n, sizeof(float), "the scaling", error);
             scaling->scale = tess_alloc_large((size_t)n, sizeof(float), "the scaling", error);
@@ -293,11 +306,28 @@ static int read_first_intact(struct tess_model *model, struct tess_state *state,
     return error->code;
 }
 
+/* A table's rows become the vectors of its symbols. */
+static void make_vectors(struct tess_model *model, int table)
+{
+    const struct tess_composition *composition = &model->composition[table];
+    float **rows = &model->network.table[table], *vectors;
+    int dim = model->network.shape.dim;
+
+    if (!composition->first)
+        return;
+    vectors = TESS_NEW(float, composition->n *dim);
+    tess_composition_vectors(composition, dim, *rows, vectors);
+    tess_free(*rows);
+    *rows = vectors;
+}
+
 /* What is projected once from the tables of readouts and contexts, which are then done with. */
 static void project(struct tess_model *model, int precision)
 {
     struct tess_network *network = &model->network;
 
+    make_vectors(model, TESS_TABLE_R);
+    make_vectors(model, TESS_TABLE_C);
     model->predictor = TESS_NEW(struct tess_predictor, 1);
     tess_predictor_init(model->predictor, network->shape, &network->mlp,
                         tess_precision_is_low(precision),
@@ -388,22 +418,26 @@ static void check_numbers(const struct tess_model *model, const struct tess_rows
 static int encode(const struct tess_model *model, const struct tess_rows *rows, int64_t first,
                   struct tess_predict_rows *out, struct tess_error *error)
 {
-    int64_t n = out->n, begin = rows->first[first], m = rows->first[first + n] - begin;
-    int64_t *at = TESS_NEW(int64_t, n + 1), *component = TESS_NEW(int64_t, m);
-    float *row = TESS_NEW(float, m * model->network.shape.dim);
+    struct tess_mix mix = {.n = 0};
+    struct tess_perturbations vectors;
+    int64_t m;
+    float *row;
 
-    for (int64_t i = 0; i <= n; i++)
-        at[i] = rows->first[first + i] - begin;
-    for (int64_t k = 0; k < m; k++)
-        component[k] = k;
-    if (tess_table_reader_rows(model->rows, m, rows->member + begin, row, error) == TESS_OK) {
-        tess_encoder_forward(&model->encoder, &(struct tess_perturbations){n, at, component}, row,
-                             (float *)(uintptr_t)out->p);
-        tess_predict_number(&(struct tess_perturbations){n, rows->first + first, rows->member},
-                            (int64_t *)(uintptr_t)out->number);
+    for (int64_t i = first; i < first + out->n; i++)
+        tess_mix_add(&mix, &model->composition[TESS_TABLE_P], &model->encoder,
+                     rows->first[i + 1] - rows->first[i], rows->member + rows->first[i]);
+    m = out->n ? mix.first[out->n] : 0;
+    row = TESS_NEW(float, m * model->network.shape.dim);
+    if (tess_table_reader_rows(model->rows, m, mix.row, row, error) == TESS_OK) {
+        for (int64_t k = 0; k < m; k++)
+            mix.row[k] = k;
+        vectors = tess_mix_of(&mix);
+        tess_encoder_forward(&model->encoder, &vectors, row, (float *)(uintptr_t)out->p);
+        tess_predict_number(
+            &(struct tess_perturbations){out->n, rows->first + first, rows->member, NULL},
+            (int64_t *)(uintptr_t)out->number);
     }
-    tess_free(at);
-    tess_free(component);
+    tess_mix_release(&mix);
     tess_free(row);
     return error->code;
 }

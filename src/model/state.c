@@ -54,7 +54,8 @@ const struct tess_state_field tess_state_fields[] = {
     PIECE("store_hash", NUMBER, UINT64, store_hash, any, RESTS, "of the store it was trained on"),
     PIECE("split_hash", NUMBER, UINT64, split_hash, any, RESTS, "of the store's split"),
     PIECE("symbol", NAMES, STRING, vocab[0], any, RESTS, "the vocabulary, in byte order"),
-    PIECE("trained", FLAGS, UINT8, trained[0], flag, RESTS, "1: the symbol has training data"),
+    PIECE("trained", FLAGS, UINT8, trained[0], flag, RESTS,
+          "1: the symbol has training data; 2: it has none, but all of its parts have"),
     PIECE("value", MATRIX, FLOAT, rows[0].value, finite, MOVES,
           "embeddings, as of the step in `last`"),
     PIECE("m", MATRIX, FLOAT, rows[0].m, first_moment, MOVES,
@@ -179,18 +180,22 @@ hid_t tess_state_hdf5_type(enum tess_state_type type)
     }
 }
 
+int64_t tess_state_rows(const struct tess_state *state, int table)
+{
+    return state->vocab[table].n + state->n_parts[table];
+}
+
 struct tess_h5_extent tess_state_extent(const struct tess_state *state,
                                         const struct tess_state_field *field, int table)
 {
-    int64_t rows = state->vocab[table].n;
-
     switch (field->kind) {
     case TESS_STATE_NAMES:
     case TESS_STATE_FLAGS:
+        return TESS_H5_LINE(state->vocab[table].n);
     case TESS_STATE_COLUMN:
-        return TESS_H5_LINE(rows);
+        return TESS_H5_LINE(tess_state_rows(state, table));
     case TESS_STATE_MATRIX:
-        return TESS_H5_MATRIX(rows, state->shape.dim);
+        return TESS_H5_MATRIX(tess_state_rows(state, table), state->shape.dim);
     case TESS_STATE_WHOLE:
     case TESS_STATE_SLICE:
         return TESS_H5_LINE(tess_shape_size(state->shape));
@@ -283,6 +288,8 @@ int64_t tess_state_moving_bytes(const struct tess_state *state, enum tess_state_
 void tess_state_release(struct tess_state *state)
 {
     tess_optimizer_release(&state->optimizer);
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        tess_composition_release(&state->composition[t]);
     for (int i = 0; i < tess_n_state_fields; i++) {
         const struct tess_state_field *field = &tess_state_fields[i];
 

@@ -28,14 +28,17 @@ static void share_state(struct tess_state *mine, const struct tess_state *state,
     if (rank == 0) {
         mine->config = state->config;
         mine->shape = state->shape;
-        for (int t = 0; t < TESS_N_TABLES; t++)
+        for (int t = 0; t < TESS_N_TABLES; t++) {
             mine->vocab[t].n = state->vocab[t].n;
+            mine->n_parts[t] = state->n_parts[t];
+        }
     }
     tess_broadcast(comm, &step, sizeof step);
     tess_broadcast(comm, &mine->config, sizeof mine->config);
     tess_broadcast(comm, &mine->shape, sizeof mine->shape);
     for (int t = 0; t < TESS_N_TABLES; t++)
         tess_broadcast(comm, &mine->vocab[t].n, sizeof mine->vocab[t].n);
+    tess_broadcast(comm, mine->n_parts, sizeof mine->n_parts);
     rate = TESS_NEW(double, step + 1);
     if (rank == 0)
         memcpy(rate, state->optimizer.rate, (size_t)(step + 1) * sizeof *rate);
@@ -52,7 +55,7 @@ int tess_table_reader_open(struct tess_table_reader *reader, const char *path,
 {
     *reader = (struct tess_table_reader){.h5 = TESS_H5_INIT, .table = table};
     share_state(&reader->state, state, comm);
-    reader->n_pages = (reader->state.vocab[table].n + PAGE - 1) / PAGE;
+    reader->n_pages = (tess_state_rows(&reader->state, table) + PAGE - 1) / PAGE;
     reader->slot_of = TESS_NEW(int64_t, reader->n_pages);
     tess_table_reader_allow(reader, TESS_TABLE_READER_BYTES);
     tess_h5_guard_start(path);
@@ -168,15 +171,14 @@ static int64_t read_run(struct tess_table_reader *reader, int64_t n, const struc
                         float *out, struct tess_error *error)
 {
     int64_t dim = reader->state.shape.dim, first = asked[0].row / PAGE, end = first + 1, took = 0;
+    int64_t n_rows = tess_state_rows(&reader->state, reader->table);
     struct tess_state_range part = {first * PAGE, 0};
     float *run;
 
     for (; took < n && asked[took].row / PAGE <= end && asked[took].row / PAGE < first + RUN;
          took++)
         end = asked[took].row / PAGE + 1;
-    part.n = end * PAGE < reader->state.vocab[reader->table].n
-                 ? (end - first) * PAGE
-                 : reader->state.vocab[reader->table].n - part.first;
+    part.n = end * PAGE < n_rows ? (end - first) * PAGE : n_rows - part.first;
     run = TESS_NEW(float, (end - first) * page_floats(reader));
     tess_checkpoint_read_rows(&reader->h5, &reader->state, reader->table, part, run, error);
     for (int64_t i = 0; i < took; i++)

@@ -92,6 +92,7 @@ void tess_schedule_init(struct tess_schedule *schedule, const struct tess_config
             schedule->lane_first[lane++] = e + 1;
     }
     schedule->lane_first[lanes] = index->n_experiments;
+    tess_encoder_init(&schedule->encoder, config);
 }
 
 void tess_schedule_release(struct tess_schedule *schedule)

@@ -5,29 +5,53 @@
 
 #include <string.h>
 
+/* Are its vectors made of rows that are looked up first? */
+static int is_gathered(const struct tess_dataset *dataset, int table)
+{
+    return table == TESS_TABLE_P || dataset->composition[table].first;
+}
+
+static int32_t *no_marks(int64_t n)
+{
+    int32_t *mark = TESS_NEW(int32_t, n);
+
+    memset(mark, -1, (size_t)n * sizeof *mark);
+    return mark;
+}
+
 void tess_marks_init(struct tess_marks *marks, const struct tess_dataset *dataset,
                      int64_t n_experiments)
 {
     const struct tess_index *index = &dataset->store->index;
-    int32_t **array[] = {&marks->experiment, &marks->combination, &marks->component,
-                         &marks->readout, &marks->context};
-    int64_t n[] = {n_experiments, index->n_combinations, index->perturbation.n, dataset->readout.n,
-                   index->context.n};
 
-    for (int i = 0; i < 5; i++) {
-        *array[i] = TESS_NEW(int32_t, n[i]);
-        memset(*array[i], -1, (size_t)n[i] * sizeof **array[i]);
-    }
+    marks->experiment = no_marks(n_experiments);
+    marks->combination = no_marks(index->n_combinations);
+    marks->readout = no_marks(dataset->readout.n);
+    marks->context = no_marks(index->context.n);
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        marks->row[t] = is_gathered(dataset, t) ? no_marks(dataset->composition[t].n_rows) : NULL;
 }
 
 void tess_marks_release(struct tess_marks *marks)
 {
     tess_free(marks->experiment);
     tess_free(marks->combination);
-    tess_free(marks->component);
     tess_free(marks->readout);
     tess_free(marks->context);
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        tess_free(marks->row[t]);
     *marks = (struct tess_marks){0};
+}
+
+int32_t tess_work_rows(const struct tess_work *work, const struct tess_dataset *dataset,
+                       enum tess_embedding table, const int64_t **row)
+{
+    int gathered = is_gathered(dataset, table);
+
+    *row = gathered                ? work->gathered[table].row
+           : table == TESS_TABLE_R ? work->readout
+                                   : work->context;
+    return gathered ? work->gathered[table].n : table == TESS_TABLE_R ? work->n_r : work->n_c;
 }
 
 void tess_work_release(struct tess_work *work)
@@ -41,12 +65,13 @@ void tess_work_release(struct tess_work *work)
     tess_free(work->u_p);
     tess_free(work->u_c);
     tess_free(work->experiment);
-    tess_free(work->member_first);
-    tess_free(work->member);
     tess_free(work->combination);
-    tess_free(work->component);
     tess_free(work->readout);
     tess_free(work->context);
+    for (int t = 0; t < TESS_N_TABLES; t++) {
+        tess_free(work->gathered[t].row);
+        tess_mix_release(&work->gathered[t].mix);
+    }
     *work = (struct tess_work){0};
 }
 
@@ -71,41 +96,53 @@ static int32_t row_of(int32_t *mark, int64_t number, int32_t *n, int32_t *room, 
     return mark[number] = (*n)++;
 }
 
-/* The row of a combination at this step; its components get rows of their own, and it lists them.
- */
-static int32_t combination_row(struct tess_work *work, struct tess_marks *marks,
-                               const struct tess_index *index, int64_t q)
+/* One more vector of a table, of n symbols; the rows that it is made of get places of their own,
+ * and it lists these. */
+static void gather(struct tess_work *work, struct tess_marks *marks,
+                   const struct tess_schedule *schedule, enum tess_embedding table, int64_t n,
+                   const int64_t *symbol)
 {
+    struct tess_gathered *to = &work->gathered[table];
+    struct tess_mix *mix = &to->mix;
+
+    tess_mix_add(mix, &schedule->dataset->composition[table], &schedule->encoder, n, symbol);
+    for (int64_t k = mix->first[mix->n - 1]; k < mix->first[mix->n]; k++)
+        mix->row[k] = row_of(marks->row[table], mix->row[k], &to->n, &to->room, &to->row);
+}
+
+/* The row of a combination at this step. */
+static int32_t combination_row(struct tess_work *work, struct tess_marks *marks,
+                               const struct tess_schedule *schedule, int64_t q)
+{
+    const struct tess_index *index = &schedule->dataset->store->index;
     int64_t first = index->combination_first[q], n = index->combination_first[q + 1] - first;
-    int32_t at = work->n_p, room = work->room_p;
-    int64_t used;
 
     if (marks->combination[q] >= 0)
         return marks->combination[q];
-    row_of(marks->combination, q, &work->n_p, &work->room_p, &work->combination);
-    if (work->room_p != room)
-        work->member_first = tess_realloc(work->member_first, (size_t)(room ? room + 1 : 0),
-                                          (size_t)work->room_p + 1, sizeof(int64_t));
-    used = work->member_first[at];
-    if (used + n > work->room_member) {
-        int64_t now = 2 * (used + n) + 64;
+    gather(work, marks, schedule, TESS_TABLE_P, n, index->combination_member + first);
+    return row_of(marks->combination, q, &work->n_p, &work->room_p, &work->combination);
+}
 
-        work->member = tess_realloc(work->member, (size_t)used, (size_t)now, sizeof(int64_t));
-        work->room_member = now;
-    }
-    for (int64_t k = 0; k < n; k++)
-        work->member[used + k] =
-            row_of(marks->component, index->combination_member[first + k], &work->n_component,
-                   &work->room_component, &work->component);
-    work->member_first[at + 1] = used + n;
-    return at;
+/* The row of a readout or context. */
+static int32_t single_row(struct tess_work *work, struct tess_marks *marks,
+                          const struct tess_schedule *schedule, enum tess_embedding table,
+                          int64_t symbol)
+{
+    int is_context = table == TESS_TABLE_C;
+    int32_t *mark = is_context ? marks->context : marks->readout;
+
+    if (mark[symbol] < 0 && is_gathered(schedule->dataset, table))
+        gather(work, marks, schedule, table, 1, &symbol);
+    return is_context ? row_of(mark, symbol, &work->n_c, &work->room_c, &work->context)
+                      : row_of(mark, symbol, &work->n_r, &work->room_r, &work->readout);
 }
 
 /* A left row of its own for the lane's i-th experiment, whose combination has row p. */
 static int32_t add_left(struct tess_work *work, struct tess_marks *marks,
-                        const struct tess_index *index, const struct tess_lane *lane, int64_t i,
-                        int32_t p)
+                        const struct tess_schedule *schedule, const struct tess_lane *lane,
+                        int64_t i, int32_t p)
 {
+    const struct tess_index *index = &schedule->dataset->store->index;
     int32_t at = work->n_u++, room = work->room_u;
 
     if (at == room) {
@@ -117,21 +154,24 @@ static int32_t add_left(struct tess_work *work, struct tess_marks *marks,
     }
     work->experiment[at] = i;
     work->u_p[at] = p;
-    work->u_c[at] = row_of(marks->context, index->context_of[lane->loaded.experiment[i]],
-                           &work->n_c, &work->room_c, &work->context);
+    work->u_c[at] = single_row(work, marks, schedule, TESS_TABLE_C,
+                               index->context_of[lane->loaded.experiment[i]]);
     return at;
 }
 
 /* The left row of an experiment: its combination in its context. Two experiments of one
  * (combination, context) have a row each: marks are by experiment. */
 static int32_t left_row(struct tess_work *work, struct tess_marks *marks,
-                        const struct tess_index *index, const struct tess_lane *lane, int64_t i)
+                        const struct tess_schedule *schedule, const struct tess_lane *lane,
+                        int64_t i)
 {
+    const struct tess_index *index = &schedule->dataset->store->index;
     int64_t e = lane->loaded.experiment[i];
 
     if (marks->experiment[i] < 0)
-        marks->experiment[i] = add_left(work, marks, index, lane, i,
-                                        combination_row(work, marks, index, index->combination[e]));
+        marks->experiment[i] =
+            add_left(work, marks, schedule, lane, i,
+                     combination_row(work, marks, schedule, index->combination[e]));
     return marks->experiment[i];
 }
 
@@ -174,8 +214,7 @@ static const int32_t *tile_columns(struct tess_work *work, struct tess_marks *ma
     const int32_t *column = cut->readouts < 0 ? NULL : lane->readouts + cut->readouts + cut->column;
 
     for (int t = 0; t < cut->T; t++)
-        v[t] = row_of(marks->readout, readout[column ? column[t] : t], &work->n_r, &work->room_r,
-                      &work->readout);
+        v[t] = single_row(work, marks, schedule, TESS_TABLE_R, readout[column ? column[t] : t]);
     return column;
 }
 
@@ -184,7 +223,6 @@ static void work_tile(struct tess_work *work, struct tess_marks *marks,
                       const struct tess_lane *lane, const struct tess_schedule *schedule,
                       const struct tess_cut *cut)
 {
-    const struct tess_index *index = &schedule->dataset->store->index;
     int32_t *v = TESS_NEW(int32_t, cut->T);
     const int32_t *column = tile_columns(work, marks, lane, schedule, cut, v);
 
@@ -192,7 +230,7 @@ static void work_tile(struct tess_work *work, struct tess_marks *marks,
         int64_t i = lane->order[k];
         const float *row =
             lane->loaded.value ? lane->loaded.value + lane->loaded.value_first[i] : NULL;
-        int32_t u = left_row(work, marks, index, lane, i);
+        int32_t u = left_row(work, marks, schedule, lane, i);
 
         if (!row)
             read_later(work, lane, i, (struct tess_read){0, work->n, column, 0, cut->T});
@@ -211,7 +249,7 @@ static void work_perturbation(struct tess_work *work, struct tess_marks *marks,
     const struct tess_index *index = &schedule->dataset->store->index;
     const struct tess_loaded *loaded = &lane->loaded;
     int64_t q = index->combination[loaded->experiment[lane->order[cut->first]]];
-    int32_t p = combination_row(work, marks, index, q), v;
+    int32_t p = combination_row(work, marks, schedule, q), v;
 
     tile_columns(work, marks, lane, schedule, cut, &v);
     for (int64_t k = cut->first; k < cut->first + cut->E; k++) {
@@ -219,7 +257,7 @@ static void work_perturbation(struct tess_work *work, struct tess_marks *marks,
 
         if (!loaded->value)
             read_later(work, lane, i, (struct tess_read){0, work->n, NULL, 0, 1});
-        observe(work, add_left(work, marks, index, lane, i, p), v,
+        observe(work, add_left(work, marks, schedule, lane, i, p), v,
                 loaded->value ? loaded->value[loaded->value_first[i]] : 0);
     }
 }
@@ -241,7 +279,6 @@ static void work_dense(struct tess_work *work, struct tess_marks *marks,
                        const struct tess_lane *lane, const struct tess_schedule *schedule,
                        const struct tess_cut *cut)
 {
-    const struct tess_index *index = &schedule->dataset->store->index;
     int64_t rows = work->n_rows, columns = work->n_columns, room = work->room_rows;
     struct tess_dense *dense;
 
@@ -256,7 +293,7 @@ static void work_dense(struct tess_work *work, struct tess_marks *marks,
     for (int32_t k = 0; k < cut->E; k++) {
         int64_t i = lane->order[cut->first + k];
 
-        work->u[rows + k] = left_row(work, marks, index, lane, i);
+        work->u[rows + k] = left_row(work, marks, schedule, lane, i);
         if (lane->loaded.value)
             work->row[rows + k] = lane->loaded.value + lane->loaded.value_first[i];
         else
@@ -319,9 +356,8 @@ static void work_picks(struct tess_work *work, struct tess_marks *marks,
         int64_t place = lane->pick[k], i = experiment_of(&lane->loaded, place);
         int64_t panel = index->panel[lane->loaded.experiment[i]];
         int64_t column = dataset->panel_first[panel] + place - lane->loaded.value_first[i];
-        int32_t u = left_row(work, marks, index, lane, i);
-        int32_t v = row_of(marks->readout, dataset->panel_readout[column], &work->n_r,
-                           &work->room_r, &work->readout);
+        int32_t u = left_row(work, marks, schedule, lane, i);
+        int32_t v = single_row(work, marks, schedule, TESS_TABLE_R, dataset->panel_readout[column]);
 
         if (!lane->loaded.value)
             read_later(work, lane, i,
@@ -361,8 +397,9 @@ static void forget(struct tess_marks *marks, const struct tess_work *work, int e
         marks->experiment[work->experiment[i]] = -1;
     for (int32_t i = 0; i < work->n_p; i++)
         marks->combination[work->combination[i]] = -1;
-    for (int32_t i = 0; i < work->n_component; i++)
-        marks->component[work->component[i]] = -1;
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        for (int32_t i = 0; i < work->gathered[t].n; i++)
+            marks->row[t][work->gathered[t].row[i]] = -1;
     for (int32_t i = 0; i < work->n_r; i++)
         marks->readout[work->readout[i]] = -1;
     for (int32_t i = 0; i < work->n_c; i++)
@@ -374,7 +411,11 @@ void tess_lane_work(const struct tess_lane *lane, const struct tess_schedule *sc
 {
     work->n = work->n_rows = work->n_columns = 0;
     work->reads.n = 0;
-    work->n_u = work->n_p = work->n_component = work->n_r = work->n_c = work->n_dense = 0;
+    work->n_u = work->n_p = work->n_r = work->n_c = work->n_dense = 0;
+    for (int t = 0; t < TESS_N_TABLES; t++) {
+        work->gathered[t].n = 0;
+        tess_mix_clear(&work->gathered[t].mix);
+    }
     if (step >= lane->n_steps)
         return;
     if (schedule->config->train.sampling == TESS_SAMPLING_OBSERVATIONS)

@@ -35,17 +35,20 @@ int64_t *tess_trainer_slices(int64_t n, int n_ranks)
  * nothing is sent. Moments are of the rank's slice only. */
 static int init_parameters(struct tess_trainer *trainer, struct tess_error *error)
 {
-    const struct tess_index *index = &trainer->store.index;
-    int64_t rows[] = {index->perturbation.n, trainer->dataset.readout.n, index->context.n};
     uint64_t seed = (uint64_t)trainer->config.run.seed;
     int64_t n;
 
     for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++) {
         struct tess_shard *shard = &trainer->shard[t];
+        const struct tess_composition *composition = &trainer->dataset.composition[t];
 
-        if (tess_shard_init(shard, trainer->comm, rows[t], trainer->shape.dim, error) == TESS_OK)
-            tess_network_init_rows(seed, t, shard->dim, shard->first[shard->rank], shard->n_local,
-                                   shard->rows.value);
+        if (tess_shard_init(shard, trainer->comm, composition->n_rows, trainer->shape.dim, error) !=
+            TESS_OK)
+            break;
+        tess_network_init_rows(seed, t, shard->dim, shard->first[shard->rank], shard->n_local,
+                               shard->rows.value);
+        tess_composition_start(composition, shard->dim, shard->first[shard->rank], shard->n_local,
+                               shard->rows.value);
     }
     trainer->n_parameters = tess_shape_size(trainer->shape);
     trainer->parameter = TESS_NEW(float, trainer->n_parameters);
@@ -112,15 +115,21 @@ void tess_trainer_validation(const struct tess_trainer *trainer, int64_t *first,
 static void route_validation(struct tess_trainer *trainer)
 {
     const struct tess_index *index = &trainer->store.index;
-    int64_t *entry = TESS_NEW(int64_t, index->perturbation.n), n = 0;
+    const struct tess_composition *composition = &trainer->dataset.composition[TESS_TABLE_P];
+    int64_t *entry = TESS_NEW(int64_t, composition->n_rows), n = 0;
     struct tess_request request = {0};
+    struct tess_mix mix = {.n = 0};
 
-    memset(entry, -1, (size_t)index->perturbation.n * sizeof *entry);
+    memset(entry, -1, (size_t)composition->n_rows * sizeof *entry);
     for (int64_t i = 0; i < trainer->validation.n; i++) {
         int64_t q = index->combination[trainer->validation.experiment[i]];
+        int64_t first = index->combination_first[q];
 
-        for (int64_t k = index->combination_first[q]; k < index->combination_first[q + 1]; k++) {
-            int64_t row = index->combination_member[k];
+        tess_mix_clear(&mix);
+        tess_mix_add(&mix, composition, &trainer->encoder, index->combination_first[q + 1] - first,
+                     index->combination_member + first);
+        for (int64_t k = 0; k < mix.first[1]; k++) {
+            int64_t row = mix.row[k];
 
             if (entry[row] >= 0)
                 continue;
@@ -128,6 +137,7 @@ static void route_validation(struct tess_trainer *trainer)
             tess_request_add(&request, row, tess_shard_owner(&trainer->shard[TESS_TABLE_P], row));
         }
     }
+    tess_mix_release(&mix);
     trainer->validation_entry = entry;
     tess_routes_init(&trainer->validation_routes, trainer->comm, 1, &request);
     tess_request_release(&request);

@@ -123,7 +123,8 @@ static double model_bytes(const struct tess_trainer *trainer)
                    gradient + (double)trainer->kept_bytes;
 
     for (int t = 0; t < TESS_N_TABLES; t++)
-        bytes += (double)tess_shard_bytes(state.vocab[t].n, state.shape.dim, trainer->n_ranks);
+        bytes +=
+            (double)tess_shard_bytes(tess_state_rows(&state, t), state.shape.dim, trainer->n_ranks);
     return bytes;
 }
 
@@ -213,6 +214,8 @@ static double index_bytes(const struct tess_trainer *trainer)
 
     for (int i = 0; i < 4; i++)
         bytes += (double)vocab[i]->n * (vocab[i]->width + 10);
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        bytes += tess_composition_bytes(&trainer->dataset.composition[t]);
     return bytes;
 }
 

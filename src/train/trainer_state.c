@@ -30,6 +30,10 @@ struct tess_state tess_trainer_state(const struct tess_trainer *trainer)
     /* Validation uses it, whatever the steps do. */
     int with_unit = trainer->shape.layers > 1 && tess_unit() != TESS_UNIT_SGEMM;
 
+    for (int t = 0; t < TESS_N_TABLES; t++) {
+        state.composition[t] = dataset->composition[t];
+        state.n_parts[t] = dataset->composition[t].n_rows - dataset->composition[t].n;
+    }
     snprintf(state.created_by, sizeof state.created_by, "%s", tess_version);
     snprintf(state.blas_core, sizeof state.blas_core, "%s%s%s", tess_platform_blas_core(),
              with_unit ? "+" : "", with_unit ? tess_unit_name(tess_unit()) : "");

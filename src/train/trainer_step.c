@@ -68,24 +68,73 @@ static void fetch_rows(struct tess_trainer *trainer, int at)
     tess_routes_fetch(&trainer->routes, at, dim, serve, want);
 }
 
-static void reserve(struct tess_lane_buffer *buffer, const struct tess_work *work, int dim)
-{
-    size_t rows = (size_t)(work->n_component + work->n_p + work->n_r + work->n_c);
-    size_t d = (size_t)dim;
+/* How much of each table a work has: rows, and vectors made of them (0: rows are the vectors). */
+struct sizes {
+    int64_t rows[TESS_N_TABLES], vectors[TESS_N_TABLES], all_rows;
+};
 
-    if (2 * rows * d > buffer->room) {
+static struct sizes sizes_of(const struct tess_trainer *trainer, const struct tess_work *work)
+{
+    struct sizes sizes = {.all_rows = 0};
+
+    for (int t = 0; t < TESS_N_TABLES; t++) {
+        const int64_t *row;
+
+        sizes.rows[t] = tess_work_rows(work, &trainer->dataset, t, &row);
+        sizes.vectors[t] = work->gathered[t].mix.n;
+        sizes.all_rows += sizes.rows[t];
+    }
+    return sizes;
+}
+
+/* First the rows of all tables, as they come in a message, then vectors; gradients likewise. */
+static void reserve(struct tess_lane_buffer *buffer, const struct sizes *sizes, int dim)
+{
+    size_t d = (size_t)dim, n = 0;
+    float *at;
+
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        n += (size_t)(sizes->rows[t] + sizes->vectors[t]);
+    if (2 * n * d > buffer->room) {
         tess_free(buffer->block);
-        buffer->room = 3 * rows * d;
+        buffer->room = 3 * n * d;
         buffer->block = TESS_NEW(float, buffer->room);
     }
-    buffer->component = buffer->block;
-    buffer->r = buffer->component + (size_t)work->n_component * d;
-    buffer->c = buffer->r + (size_t)work->n_r * d;
-    buffer->p = buffer->c + (size_t)work->n_c * d;
-    buffer->dcomponent = buffer->p + (size_t)work->n_p * d;
-    buffer->dr = buffer->dcomponent + (size_t)work->n_component * d;
-    buffer->dc = buffer->dr + (size_t)work->n_r * d;
-    buffer->dp = buffer->dc + (size_t)work->n_c * d;
+    at = buffer->block;
+    for (int half = 0; half < 2; half++) {
+        float **row = half ? buffer->drow : buffer->row;
+        float **vector = half ? buffer->dvector : buffer->vector;
+
+        for (int t = 0; t < TESS_N_TABLES; at += (size_t)sizes->rows[t++] * d)
+            vector[t] = row[t] = at;
+        for (int t = 0; t < TESS_N_TABLES; at += (size_t)sizes->vectors[t++] * d)
+            if (sizes->vectors[t] > 0)
+                vector[t] = at;
+    }
+}
+
+/* Vectors of all tables from their rows; the gradient from vectors to rows. */
+static void make_vectors(const struct tess_trainer *trainer, const struct tess_work *work,
+                         const struct tess_lane_buffer *buffer)
+{
+    for (int t = 0; t < TESS_N_TABLES; t++) {
+        const struct tess_perturbations made = tess_mix_of(&work->gathered[t].mix);
+
+        if (made.n > 0)
+            tess_encoder_forward(&trainer->encoder, &made, buffer->row[t], buffer->vector[t]);
+    }
+}
+
+static void make_row_gradients(const struct tess_trainer *trainer, const struct tess_work *work,
+                               const struct tess_lane_buffer *buffer)
+{
+    for (int t = 0; t < TESS_N_TABLES; t++) {
+        const struct tess_perturbations made = tess_mix_of(&work->gathered[t].mix);
+
+        if (made.n > 0)
+            tess_encoder_backward(&trainer->encoder, &made, buffer->row[t], buffer->dvector[t],
+                                  work->gathered[t].n, buffer->drow[t]);
+    }
 }
 
 /* The largest finite one, for the sentence. */
@@ -102,7 +151,7 @@ static double largest(int64_t n, const float *gradient)
 }
 
 /* One lane: its rows out of the message, the tile, its rows' gradients into the message. `entry` is
- * the lane's first entry of the step: components, readouts, contexts, in the order they were asked
+ * the lane's first entry of the step: rows of the tables, in the order they were asked
  * for. Every entry has a slot of its own, even if two lanes ask for one row: lanes write side by
  * side. */
 static void compute_lane(struct tess_trainer *trainer, int at, int64_t step, int lane,
@@ -111,9 +160,8 @@ static void compute_lane(struct tess_trainer *trainer, int at, int64_t step, int
     const struct tess_route_step *route = &trainer->routes.step[at];
     const struct tess_work *work = work_of(trainer, step, lane);
     struct tess_lane_buffer *buffer = &trainer->buffer[lane];
-    const struct tess_perturbations perturbations = {work->n_p, work->member_first, work->member};
+    const struct sizes sizes = sizes_of(trainer, work);
     int dim = trainer->shape.dim;
-    int64_t n = work->n_component + work->n_r + work->n_c;
     size_t bytes = (size_t)dim * sizeof(float);
     int number = trainer->lane[lane].number;
     struct tess_dropout dropout = {trainer->config.model.dropout,
@@ -128,26 +176,24 @@ static void compute_lane(struct tess_trainer *trainer, int at, int64_t step, int
     if (work->n == 0) {
         memset(gradient, 0, (size_t)trainer->n_parameters * sizeof(float));
     } else {
-        reserve(buffer, work, dim);
-        for (int64_t i = 0; i < n; i++) /* components, readouts, contexts lie behind each other */
-            memcpy(buffer->component + i * dim, trainer->want + route->slot[entry + i] * dim,
-                   bytes);
-        tess_encoder_forward(&trainer->encoder, &perturbations, buffer->component, buffer->p);
+        reserve(buffer, &sizes, dim);
+        for (int64_t i = 0; i < sizes.all_rows; i++) /* rows of all tables lie behind each other */
+            memcpy(buffer->row[0] + i * dim, trainer->want + route->slot[entry + i] * dim, bytes);
+        make_vectors(trainer, work, buffer);
         tess_mlp_point(&grad.mlp, trainer->shape, gradient);
-        grad.dp = buffer->dp;
-        grad.dr = buffer->dr;
-        grad.dc = buffer->dc;
+        grad.dp = buffer->dvector[TESS_TABLE_P];
+        grad.dr = buffer->dvector[TESS_TABLE_R];
+        grad.dc = buffer->dvector[TESS_TABLE_C];
         tess_tile_train(&trainer->mlp,
                         &(struct tess_tile){work->n, work->u, work->v, work->y, work->n_p,
-                                            work->n_r, work->n_c, buffer->p, buffer->r, buffer->c,
-                                            work->n_u, work->u_p, work->u_c, work->n_dense,
-                                            work->dense},
+                                            work->n_r, work->n_c, buffer->vector[TESS_TABLE_P],
+                                            buffer->vector[TESS_TABLE_R],
+                                            buffer->vector[TESS_TABLE_C], work->n_u, work->u_p,
+                                            work->u_c, work->n_dense, work->dense},
                         &dropout, &trainer->workspace[omp_get_thread_num()], &grad);
-        tess_encoder_backward(&trainer->encoder, &perturbations, buffer->component, buffer->dp,
-                              work->n_component, buffer->dcomponent);
-        for (int64_t i = 0; i < n; i++)
-            memcpy(trainer->want + route->slot[entry + i] * dim, buffer->dcomponent + i * dim,
-                   bytes);
+        make_row_gradients(trainer, work, buffer);
+        for (int64_t i = 0; i < sizes.all_rows; i++)
+            memcpy(trainer->want + route->slot[entry + i] * dim, buffer->drow[0] + i * dim, bytes);
     }
     trainer->pulse.lane_loss[number] = grad.loss;
     trainer->pulse.lane_measured[number] = (double)grad.n_measured;
@@ -172,11 +218,8 @@ static void compute_lanes(struct tess_trainer *trainer, int at, int64_t step)
 {
     int64_t *entry = TESS_NEW(int64_t, trainer->n_local + 1);
 
-    for (int l = 0; l < trainer->n_local; l++) {
-        const struct tess_work *work = work_of(trainer, step, l);
-
-        entry[l + 1] = entry[l] + work->n_component + work->n_r + work->n_c;
-    }
+    for (int l = 0; l < trainer->n_local; l++)
+        entry[l + 1] = entry[l] + sizes_of(trainer, work_of(trainer, step, l)).all_rows;
 #pragma omp parallel for schedule(dynamic)
     for (int l = 0; l < trainer->n_local; l++)
         compute_lane(trainer, at, step, l, entry[l]);

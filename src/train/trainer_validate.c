@@ -17,22 +17,35 @@
 /* The predictor at the current step: whole tables of readouts and contexts on every rank. */
 struct view {
     struct tess_predictor predictor;
-    float *readouts, *contexts;
+    float *readouts, *contexts; /* vectors */
 };
+
+/* The vectors of all symbols of a table, (n, D); own of the caller. Collective. */
+static float *gather_vectors(const struct tess_trainer *trainer, enum tess_embedding table)
+{
+    const struct tess_shard *shard = &trainer->shard[table];
+    const struct tess_composition *composition = &trainer->dataset.composition[table];
+    float *row = TESS_NEW(float, shard->n_rows * shard->dim), *vector;
+
+    tess_shard_gather(shard, &trainer->optimizer, trainer->optimizer.step, row);
+    if (!composition->first)
+        return row;
+    vector = TESS_NEW(float, composition->n * shard->dim);
+    tess_composition_vectors(composition, shard->dim, row, vector);
+    tess_free(row);
+    return vector;
+}
 
 static void view_init(struct view *view, const struct tess_trainer *trainer)
 {
-    const struct tess_shard *r = &trainer->shard[TESS_TABLE_R], *c = &trainer->shard[TESS_TABLE_C];
-    int64_t step = trainer->optimizer.step;
+    const struct tess_composition *composition = trainer->dataset.composition;
 
-    view->readouts = TESS_NEW(float, r->n_rows * r->dim);
-    view->contexts = TESS_NEW(float, c->n_rows * c->dim);
-    tess_shard_gather(r, &trainer->optimizer, step, view->readouts);
-    tess_shard_gather(c, &trainer->optimizer, step, view->contexts);
+    view->readouts = gather_vectors(trainer, TESS_TABLE_R);
+    view->contexts = gather_vectors(trainer, TESS_TABLE_C);
     tess_predictor_init(&view->predictor, trainer->shape, &trainer->mlp,
                         tess_precision_is_low(TESS_PRECISION_AUTO),
-                        (struct tess_embeddings){r->n_rows, view->readouts},
-                        (struct tess_embeddings){c->n_rows, view->contexts});
+                        (struct tess_embeddings){composition[TESS_TABLE_R].n, view->readouts},
+                        (struct tess_embeddings){composition[TESS_TABLE_C].n, view->contexts});
     view->predictor.scaling = &trainer->dataset.scaling;
 }
 
@@ -98,14 +111,15 @@ static int64_t *queue_up(const struct tess_trainer *trainer)
     return place;
 }
 
-/* Some experiments that are predicted together: what the predictor takes of them. The components of
- * their perturbations are listed twice, as numbers of the model and as places in the message that
- * brought their rows. */
+/* Some experiments that are predicted together: what the predictor takes of them. Their
+ * perturbations are listed twice, as numbers of components and as rows of the message that brought
+ * what these are made of. */
 struct batch {
     struct tess_predict_rows rows;
     float *p;
-    int64_t *first, *number, *context, *component, *slot;
-    size_t room; /* of component and slot */
+    int64_t *first, *number, *context, *component;
+    size_t room; /* of component */
+    struct tess_mix mix;
     struct tess_observed observed;
 };
 
@@ -124,7 +138,7 @@ static void batch_release(struct batch *batch)
     tess_free(batch->number);
     tess_free(batch->context);
     tess_free(batch->component);
-    tess_free(batch->slot);
+    tess_mix_release(&batch->mix);
     tess_observed_release(&batch->observed);
 }
 
@@ -134,28 +148,29 @@ static void batch_fill(struct batch *batch, const struct tess_trainer *trainer, 
 {
     const struct tess_index *index = &trainer->store.index;
     const int64_t *slot = trainer->validation_routes.step[0].slot;
+    struct tess_perturbations vectors;
 
+    tess_mix_clear(&batch->mix);
     for (int64_t i = 0; i < n; i++) {
         int64_t e = trainer->validation.experiment[place[i]];
         const int64_t *of = index->combination_first + index->combination[e];
         int64_t size = of[1] - of[0], at = batch->first[i];
-        size_t room = batch->room;
 
         batch->component =
             tess_grow(batch->component, &batch->room, (size_t)(at + size), sizeof(int64_t));
-        batch->slot = tess_grow(batch->slot, &room, (size_t)(at + size), sizeof(int64_t));
         memcpy(batch->component + at, index->combination_member + of[0],
                (size_t)size * sizeof(int64_t));
-        for (int64_t k = 0; k < size; k++)
-            batch->slot[at + k] = slot[trainer->validation_entry[batch->component[at + k]]];
+        tess_mix_add(&batch->mix, &trainer->dataset.composition[TESS_TABLE_P], &trainer->encoder,
+                     size, batch->component + at);
         batch->first[i + 1] = at + size;
         batch->context[i] = index->context_of[e];
     }
-    tess_predict_number(&(struct tess_perturbations){n, batch->first, batch->component},
+    for (int64_t k = 0; n > 0 && k < batch->mix.first[n]; k++)
+        batch->mix.row[k] = slot[trainer->validation_entry[batch->mix.row[k]]];
+    vectors = tess_mix_of(&batch->mix);
+    tess_predict_number(&(struct tess_perturbations){n, batch->first, batch->component, NULL},
                         batch->number);
-    tess_encoder_forward(&trainer->encoder,
-                         &(struct tess_perturbations){n, batch->first, batch->slot}, want,
-                         batch->p);
+    tess_encoder_forward(&trainer->encoder, &vectors, want, batch->p);
     batch->rows = (struct tess_predict_rows){n, batch->p, batch->number, batch->context};
 }
 

@@ -73,12 +73,17 @@ static void take_window(struct tess_trainer *trainer, int64_t first)
         read_window(trainer, first + TESS_WINDOW);
 }
 
-static void request_rows(const struct tess_trainer *trainer, enum tess_embedding table, int n,
-                         const int64_t *row, struct tess_request *request)
+static void request_rows(const struct tess_trainer *trainer, const struct tess_work *work,
+                         struct tess_request *request)
 {
-    for (int i = 0; i < n; i++)
-        tess_request_add(request, TESS_ROW(table, row[i]),
-                         tess_shard_owner(&trainer->shard[table], row[i]));
+    for (int t = 0; t < TESS_N_TABLES; t++) {
+        const int64_t *row;
+        int32_t n = tess_work_rows(work, &trainer->dataset, t, &row);
+
+        for (int32_t i = 0; i < n; i++)
+            tess_request_add(request, TESS_ROW(t, row[i]),
+                             tess_shard_owner(&trainer->shard[t], row[i]));
+    }
 }
 
 /* Rows are asked for in the order of the lanes, which is the order in which owners add gradients
@@ -97,13 +102,8 @@ void tess_trainer_prepare(struct tess_trainer *trainer, int64_t first)
 #pragma omp parallel for schedule(static)
     for (int s = 0; s < n; s++) {
         request[s].n = 0;
-        for (int l = 0; l < trainer->n_local; l++) {
-            const struct tess_work *work = &trainer->work[s * trainer->n_local + l];
-
-            request_rows(trainer, TESS_TABLE_P, work->n_component, work->component, &request[s]);
-            request_rows(trainer, TESS_TABLE_R, work->n_r, work->readout, &request[s]);
-            request_rows(trainer, TESS_TABLE_C, work->n_c, work->context, &request[s]);
-        }
+        for (int l = 0; l < trainer->n_local; l++)
+            request_rows(trainer, &trainer->work[s * trainer->n_local + l], &request[s]);
     }
     tess_routes_init(&trainer->routes, trainer->comm, n, request);
 }

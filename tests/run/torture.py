@@ -267,6 +267,8 @@ def commands():
                   allowed=("swept", "swept/*", "swept/*/*"), always=swept_bits, kills=True)
     yield Command("verify", 2, ["verify", run, kept])
     yield Command("evaluate", 2, ["evaluate", run, "--json", place / "scores.json", "--resamples", "10"])
+    yield Command("evaluate, more", 2, ["evaluate", run, "--strata", "--epistasis", "--resamples", "10", "--profile", "cell-eval", "-o",
+                                        place / "predicted.h5ad", "--real", place / "measured.h5ad"], allowed=("predicted.h5ad", "measured.h5ad"))
     imputed, guess = place / "imputed.h5ad", place / "guess.h5ad"
     plain("impute", run, "-o", guess)
     yield Command("impute", 2, ["impute", run, "-o", imputed], always=lambda: again_whole(imputed, guess, "impute", run, "--force"),

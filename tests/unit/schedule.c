@@ -96,15 +96,16 @@ static void check_left(const struct tess_lane *lane, const struct tess_work *wor
     const struct tess_index *index = &store.index;
     int64_t e = lane->loaded.experiment[work->experiment[u]], q = index->combination[e];
     int32_t p = work->u_p[u];
-    int64_t first = work->member_first[p];
+    const struct tess_gathered *made = &work->gathered[TESS_TABLE_P];
+    int64_t first = made->mix.first[p];
 
     assert_true(u >= 0 && u < work->n_u && p < work->n_p);
     assert_int_equal(work->combination[p], q);
     assert_int_equal(work->context[work->u_c[u]], index->context_of[e]);
-    assert_int_equal(work->member_first[p + 1] - first,
+    assert_int_equal(made->mix.first[p + 1] - first,
                      index->combination_first[q + 1] - index->combination_first[q]);
-    for (int64_t k = first; k < work->member_first[p + 1]; k++)
-        assert_int_equal(work->component[work->member[k]],
+    for (int64_t k = first; k < made->mix.first[p + 1]; k++)
+        assert_int_equal(made->row[made->mix.row[k]],
                          index->combination_member[index->combination_first[q] + k - first]);
 }
 
@@ -179,7 +180,9 @@ static void check_marks(const struct tess_marks *marks, const struct tess_datase
 {
     assert_unmarked(marks->experiment, n_experiments);
     assert_unmarked(marks->combination, store.index.n_combinations);
-    assert_unmarked(marks->component, store.index.perturbation.n);
+    assert_unmarked(marks->row[TESS_TABLE_P], store.index.perturbation.n);
+    assert_null(marks->row[TESS_TABLE_R]);
+    assert_null(marks->row[TESS_TABLE_C]);
     assert_unmarked(marks->readout, dataset->readout.n);
     assert_unmarked(marks->context, store.index.context.n);
 }

@@ -213,7 +213,7 @@ static void mlp_of(struct problem *q, struct tess_mlp *mlp)
 static void train_by(struct problem *q, int n_dense)
 {
     const struct tess_encoder encoder = {q->shape.dim, q->rule};
-    const struct tess_perturbations perturbations = {q->n_p, q->member_first, q->member};
+    const struct tess_perturbations perturbations = {q->n_p, q->member_first, q->member, NULL};
     struct tess_tile_grad grad = {.dp = q->d_p, .dr = q->d_r, .dc = q->d_c};
     struct tess_dense dense[MOST];
     struct tess_tile tile = q->tile;

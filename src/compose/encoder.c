@@ -12,10 +12,9 @@ void tess_encoder_init(struct tess_encoder *encoder, const struct tess_config *c
                                      .rule = (int)config->model.combination};
 }
 
-/* What each of n rows counts in the vector: 1/n of a mean, all of a sum. */
-static float weight(int rule, int64_t n)
+float tess_encoder_weight(const struct tess_encoder *encoder, int64_t n)
 {
-    return rule == TESS_COMBINE_MEAN ? 1.0f / (float)n : 1.0f;
+    return encoder->rule == TESS_COMBINE_MEAN ? 1.0f / (float)n : 1.0f;
 }
 
 /* The row that holds the maximum of column d: of equals the first, forward and backward alike. */
@@ -33,7 +32,7 @@ static void combine(const struct tess_encoder *encoder, int64_t n, const int64_t
                     const float *row, float *vector)
 {
     int dim = encoder->dim;
-    float factor = weight(encoder->rule, n);
+    float factor = tess_encoder_weight(encoder, n);
 
     for (int d = 0; d < dim; d++) {
         float sum = 0;
@@ -52,7 +51,7 @@ static void combine_back(const struct tess_encoder *encoder, int64_t n, const in
                          const float *row, const float *dvector, float *drow)
 {
     int dim = encoder->dim;
-    float factor = weight(encoder->rule, n);
+    float factor = tess_encoder_weight(encoder, n);
 
     /* A maximum passes its gradient to the row that it was taken from, and nothing to the
      * others. */
@@ -66,6 +65,24 @@ static void combine_back(const struct tess_encoder *encoder, int64_t n, const in
             drow[component[k] * dim + d] += dvector[d] * factor;
 }
 
+/* A sum with given weights, and its gradient. */
+static void add_up(int dim, int64_t n, const int64_t *component, const float *weight,
+                   const float *row, float *vector)
+{
+    memset(vector, 0, (size_t)dim * sizeof *vector);
+    for (int64_t k = 0; k < n; k++)
+        for (int d = 0; d < dim; d++)
+            vector[d] += weight[k] * row[component[k] * dim + d];
+}
+
+static void add_up_back(int dim, int64_t n, const int64_t *component, const float *weight,
+                        const float *dvector, float *drow)
+{
+    for (int64_t k = 0; k < n; k++)
+        for (int d = 0; d < dim; d++)
+            drow[component[k] * dim + d] += weight[k] * dvector[d];
+}
+
 void tess_encoder_forward(const struct tess_encoder *encoder,
                           const struct tess_perturbations *perturbations, const float *row,
                           float *vector)
@@ -76,8 +93,11 @@ void tess_encoder_forward(const struct tess_encoder *encoder,
         const int64_t *component = perturbations->component + perturbations->first[i];
         int64_t n = perturbations->first[i + 1] - perturbations->first[i];
 
+        if (perturbations->weight)
+            add_up(dim, n, component, perturbations->weight + perturbations->first[i], row,
+                   vector + i * dim);
         /* Copied, not summed from 0: a sum would make -0 a +0. */
-        if (n == 1)
+        else if (n == 1)
             memcpy(vector + i * dim, row + component[0] * dim, (size_t)dim * sizeof *vector);
         else
             combine(encoder, n, component, row, vector + i * dim);
@@ -93,8 +113,13 @@ void tess_encoder_backward(const struct tess_encoder *encoder,
     memset(drow, 0, (size_t)n_rows * (size_t)dim * sizeof *drow);
     /* A component of several perturbations gets their gradients in the order of the
      * perturbations. */
-    for (int64_t i = 0; i < perturbations->n; i++)
-        combine_back(encoder, perturbations->first[i + 1] - perturbations->first[i],
-                     perturbations->component + perturbations->first[i], row, dvector + i * dim,
-                     drow);
+    for (int64_t i = 0; i < perturbations->n; i++) {
+        int64_t first = perturbations->first[i], n = perturbations->first[i + 1] - first;
+        const int64_t *component = perturbations->component + first;
+
+        if (perturbations->weight)
+            add_up_back(dim, n, component, perturbations->weight + first, dvector + i * dim, drow);
+        else
+            combine_back(encoder, n, component, row, dvector + i * dim, drow);
+    }
 }

@@ -1,0 +1,13 @@
+/* context_parts.h -- contexts as sums of the parts of their names. Local. */
+#ifndef CONTEXT_PARTS_H
+#define CONTEXT_PARTS_H
+
+#include "tessera/composition.h"
+
+/* Fills a composition of which n and n_rows are set, with model.context_parts; else leaves it. The
+ * codes of tess_composition_init. */
+int tess_context_parts(struct tess_composition *composition, const struct tess_config *config,
+                       const struct tess_vocab *symbols, const char *where,
+                       struct tess_error *error);
+
+#endif

@@ -1,0 +1,148 @@
+#!/usr/bin/python3
+"""Contexts as sums of parts (model.context_parts): pairs of a cell and a time that nobody measured are predicted, far better than
+by a model without parts; a context's vector is the sum of rows, by the checkpoint; the same bits on any number of ranks and after
+a stop; every command takes such a context; names without parts are refused."""
+import csv
+import glob
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+
+import machine  # noqa: F401 -- the environment
+
+try:
+    import h5py
+    import numpy as np
+except ImportError as problem:
+    print(f"skipped: {problem}")
+    sys.exit(77)
+
+tessera, source = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+folder = tempfile.TemporaryDirectory()
+os.chdir(folder.name)
+CELLS, TIMES = ["A", "B", "C", "D"], ["2h", "8h", "24h"]
+HIDDEN = {"A_8h", "C_24h"}
+OWN = 0.3  # weight of a context's own row
+
+
+def run(*arguments, ranks=1, code=0, **more):
+    line = [*(["mpirun", "-n", str(ranks)] if ranks > 1 else []), tessera, *map(str, arguments)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, **more)
+    assert done.returncode == code, (arguments, ranks, done.returncode, done.stdout, done.stderr)
+    return done.stdout + done.stderr
+
+
+def truth():
+    """Effects that a cell and a time share out: (perturbation, context, readout)."""
+    rng = np.random.default_rng(5)
+    readout = rng.normal(size=(3, 30))
+    effect, cell, time = (rng.normal(size=(n, 3)) @ readout for n in (40, 4, 3))
+    strength = 1 + 0.5 * rng.normal(size=3)
+    return {f"{c}_{t}": cell[i] + time[k] + strength[k] * effect for i, c in enumerate(CELLS) for k, t in enumerate(TIMES)}
+
+
+def write_table(values, path):
+    """Whole contexts are in the test split."""
+    rng = np.random.default_rng(6)
+    with open(path, "w") as file:
+        file.write("perturbation\tcell\ttime\tsplit\t" + "\t".join(f"R{r}" for r in range(30)) + "\n")
+        for context, matrix in values.items():
+            cell, time = context.split("_")
+            for p, row in enumerate(matrix):
+                split = "test" if context in HIDDEN else "val" if rng.random() < 0.1 else "train"
+                noisy = row + 0.05 * rng.normal(size=30)
+                file.write(f"P{p:02}\t{cell}\t{time}\t{split}\t" + "\t".join(f"{x:.4f}" for x in noisy) + "\n")
+
+
+def train(directory, *settings, ranks=1, options=(), **more):
+    keys = [x for setting in settings for x in ("--set", setting)]
+    return run("-q", "train", f"{source}/config/quickstart.yaml", "--set", "data.store=store.prc.h5", "--set",
+               f"run.directory={directory}", "--set", "model.kind=mlp", "--set", "train.epochs=40", "--set", "model.embedding_dim=8",
+               "--set", "model.hidden_dim=32", *keys, *options, ranks=ranks, **more)
+
+
+def error_of(directory, values):
+    """RMSE of imputed contexts that were never measured."""
+    run("-q", "impute", directory, "-o", f"{directory}.h5ad", "--contexts", ",".join(sorted(HIDDEN)), "--blend", "off", "--force")
+    with h5py.File(f"{directory}.h5ad") as file:
+        def column(name):
+            group = file["obs"][name]
+            if isinstance(group, h5py.Group):
+                return [group["categories"].asstr()[i] for i in group["codes"][:]]
+            return list(group.asstr()[:])
+        index = file["var"].attrs["_index"]
+        readouts = [int(name[1:]) for name in file["var"][index].asstr()[:]]
+        rows = list(zip(column("perturbation"), column("context")))
+        wanted = np.array([values[c][int(p[1:])][readouts] for p, c in rows])
+        return float(np.sqrt(np.mean((file["X"][:] - wanted) ** 2)))
+
+
+def digest(directory):
+    return [hashlib.sha256(open(path, "rb").read()).hexdigest() for path in sorted(glob.glob(f"{directory}/best-*.h5"))]
+
+
+def check_vectors():
+    """What is exported as a context's vector, against the rows in the checkpoint."""
+    run("-q", "export", "parts", "-o", "parts.npz")
+    arrays = np.load("parts.npz")
+    names = [name.decode().rstrip("\0") for name in arrays["context_symbols"]]
+    parts = sorted({f"{k + 1}:{part}" for name in names for k, part in enumerate(name.split("_"))})
+    with h5py.File(glob.glob("parts/best-*.h5")[0]) as file:
+        table, trained = file["table/context/value"][:], file["context/trained"][:]
+        assert table.shape[0] == len(names) + len(parts)
+        for i, name in enumerate(names):
+            assert trained[i] == (2 if name in HIDDEN else 1), (name, trained[i])
+            if name in HIDDEN:
+                assert not table[i].any()  # nothing of its own
+            places = [len(names) + parts.index(f"{k + 1}:{part}") for k, part in enumerate(name.split("_"))]
+            if (file["table/context/last"][places] == file.attrs["step"]).all() and file["table/context/last"][i] in (
+                    file.attrs["step"], 0) and name not in HIDDEN:
+                np.testing.assert_allclose(arrays["context"][i], OWN * table[i] + table[places].sum(0), rtol=1e-5, atol=1e-6)
+    for name in HIDDEN:  # sums hold between the exported vectors, too: own parts are small beside those that are shared
+        assert np.isfinite(arrays["context"][names.index(name)]).all() and arrays["context"][names.index(name)].any()
+
+
+def ask():
+    with open("queries.tsv", "w") as file:
+        file.write("context\tperturbation\treadout\nA_8h\tP03\tR7\nC_24h\tP11\tR2\n")
+    run("-q", "predict", "parts", "queries.tsv", "-o", "out.tsv")
+    with open("out.tsv", newline="") as file:
+        assert [float(line["prediction"]) for line in csv.DictReader(file, delimiter="\t")]
+    assert "additive" in run("evaluate", "parts", "--split", "test")
+    run("-q", "embed", "parts", "-o", "embed.h5ad")
+    run("-q", "verify", glob.glob("parts/best-*.h5")[0])
+
+
+def main():
+    values = truth()
+    write_table(values, "data.tsv")
+    run("-q", "import", "data.tsv", "-o", "store.prc.h5", "--perturbation", "perturbation", "--context", "cell,time", "--split-column",
+        "split")
+    train("parts", "model.context_parts=true")
+    train("whole")
+    known, blind = error_of("parts", values), np.std([values[c] for c in HIDDEN])
+    assert "A_8h" in (said := run("impute", "whole", "-o", "no.h5ad", "--contexts", "A_8h", code=65)), said
+    print(f"contexts never measured: RMSE {known:.3f}, deviation {blind:.3f}")
+    assert known < 0.35 * blind
+    short = ["model.context_parts=true", "train.epochs=2"]
+    for ranks in (1, 2, 3, 5):
+        train(f"short{ranks}", *short, ranks=ranks)
+        assert digest(f"short{ranks}") == digest("short1"), ranks
+    for ranks in (2, 1):
+        train("stopped", *short, ranks=ranks, code=75, options=["--time-limit", "0.001"])
+    train("stopped", *short, ranks=3)
+    assert digest("stopped") == digest("short1")
+    check_vectors()
+    ask()
+    text = open("data.tsv").read().replace("\tB\t", "\tB_x\t")
+    open("uneven.tsv", "w").write(text)
+    os.remove("store.prc.h5")
+    run("-q", "import", "uneven.tsv", "-o", "store.prc.h5", "--perturbation", "perturbation", "--context", "cell,time",
+        "--split-column", "split")
+    said = train("no", "model.context_parts=true", code=65, ranks=2)
+    assert "store.prc.h5" in said and "has 3" in said, said
+
+
+main()
