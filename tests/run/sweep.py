@@ -182,7 +182,7 @@ for name, ranks, groups, how in (("killed", 3, 2, signal.SIGKILL), ("signalled",
         check(code == 75 and "run the same command again" in started.text, f"{name}: {code} {started.text}")
     check(not os.path.exists(f"{name}/sweep.tsv"), f"{name}: a table too early")
 ok("-q", *words("long.yaml", "long", LONG[0]))
-for name, ranks, groups in (("killed", 2, 1), ("signalled", 1, 1), ("asked", 3, 3)):
+for name, ranks, groups in (("killed", 2, 2), ("signalled", 1, 1), ("asked", 3, 3)):
     ok("-q", *words("long.yaml", name, LONG[0], f"sweep.groups={groups}"), ranks=ranks)
     same(name, range(1, 4), "long")
     check(table(name) == table("long"), f"{name}: the table")
