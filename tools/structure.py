@@ -30,6 +30,7 @@ FOLDERS = {
     "warm": ["train"],
     "run": ["warm", "blend"],
     "evaluate": ["blend", "formats"],
+    "sweep": ["run", "evaluate"],
     "impute": ["blend", "writer"],
     "query": ["blend", "source"],
     "screen": ["blend", "source", "writer"],
@@ -39,13 +40,13 @@ FOLDERS = {
     "networks": ["formats", "blend", "inverse"],
     "gold": ["source"],
     "cells": ["networks", "gold"],
-    "bench": ["train", "impute", "simulate"],
+    "bench": ["train", "impute", "simulate", "linalg"],
     "forecast": ["bench", "networks"],
     "options": ["blend", "writer"],
     "cli_data": ["options", "import", "inspect", "simulate", "cells"],
     "discover": ["linalg", "blend", "writer"],
     "report": ["evaluate", "inspect", "networks", "gold", "discover", "screen"],
-    "cli": ["cli_data", "run", "evaluate", "forecast", "query", "export", "screen", "discover", "report"],
+    "cli": ["cli_data", "sweep", "evaluate", "forecast", "query", "export", "screen", "discover", "report"],
 }
 # They know no other ranks.
 ALONE = {"base", "products", "kernel", "compose", "metrics"}

@@ -229,10 +229,18 @@ static void say_done(const struct tess_run *run, double started)
     tess_debug("%.1f s of it (%.2g %%) writing checkpoints", run->saving, 100 * run->saving / all);
 }
 
+/* Values that are in memory were looked at when they were loaded: steps and checkpoints find
+ * nothing else wrong with the data than numbers that are not finite. */
+static int has_diverged(const struct tess_trainer *trainer, const struct tess_error *error)
+{
+    return error->code == TESS_EDATA && trainer->optimizer.step > 0 &&
+           (!trainer->ahead || !isfinite(trainer->pulse.loss));
+}
+
 /* The plan is said before the directory is touched; the directory is locked before time goes into
  * loading. */
 int tess_run_train(const struct tess_config *config, const struct tess_train_options *options,
-                   const struct tess_member *member, MPI_Comm comm, struct tess_error *error)
+                   MPI_Comm comm, struct tess_error *error)
 {
     struct tess_beginning beginning = {.inherits = 0};
     struct tess_trainer trainer;
@@ -241,8 +249,14 @@ int tess_run_train(const struct tess_config *config, const struct tess_train_opt
     double started = tess_clock(), limit = 0;
     int loaded = 0, opened = tess_trainer_open(&trainer, config, comm, error) == TESS_OK;
 
-    if (opened && tess_beginning_open(&beginning, &trainer, options->fresh, comm, error) == TESS_OK)
-        tess_trainer_announce(&trainer);
+    if (opened &&
+        tess_beginning_open(&beginning, &trainer, options->fresh, comm, error) == TESS_OK) {
+        if (options->need)
+            *options->need = (struct tess_train_need){tess_trainer_most_bytes(&trainer),
+                                                      tess_trainer_save_bytes(&trainer)};
+        else
+            tess_trainer_announce(&trainer);
+    }
     if (error->code != TESS_OK || options->dry_run) {
         tess_beginning_release(&beginning);
         tess_trainer_release(&trainer);
@@ -250,7 +264,7 @@ int tess_run_train(const struct tess_config *config, const struct tess_train_opt
     }
     tess_beginning_note(&used, &trainer.config);
     if (tess_run_open(&run, &used, options->fresh, comm, error) == TESS_OK) {
-        run.member = member;
+        run.member = options->of;
         if (options->time_limit > 0)
             /* Counted from the start of the program; 0 would mean no limit. */
             limit = fmax(options->time_limit - (tess_clock() - started), 1e-3);
@@ -258,6 +272,8 @@ int tess_run_train(const struct tess_config *config, const struct tess_train_opt
         if (run_whole(&run, &trainer, &beginning, &loaded, error) == TESS_OK)
             say_done(&run, started);
     }
+    if (loaded && error->code != TESS_OK && options->diverged)
+        *options->diverged = has_diverged(&trainer, error);
     if (loaded)
         tess_trainer_say_memory(&trainer);
     tess_beginning_release(&beginning);
