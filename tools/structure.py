@@ -31,6 +31,7 @@ FOLDERS = {
     "run": ["warm", "blend"],
     "evaluate": ["blend", "formats"],
     "sweep": ["run", "evaluate"],
+    "scorecard": ["evaluate", "writer"],
     "impute": ["blend", "writer"],
     "query": ["blend", "source"],
     "screen": ["blend", "source", "writer"],
@@ -45,8 +46,8 @@ FOLDERS = {
     "options": ["blend", "writer"],
     "cli_data": ["options", "import", "inspect", "simulate", "cells"],
     "discover": ["linalg", "blend", "writer"],
-    "report": ["evaluate", "inspect", "networks", "gold", "discover", "screen"],
-    "cli": ["cli_data", "sweep", "evaluate", "forecast", "query", "export", "screen", "discover", "report"],
+    "report": ["scorecard", "inspect", "networks", "gold", "discover", "screen"],
+    "cli": ["cli_data", "sweep", "scorecard", "forecast", "query", "export", "screen", "discover", "report"],
 }
 # They know no other ranks.
 ALONE = {"base", "products", "kernel", "compose", "metrics"}

@@ -225,6 +225,17 @@ static int make_trials(const struct reading *reading, struct tess_error *error)
     return TESS_OK;
 }
 
+/* The kinds of members, if they are named, take the place of model.kind. */
+static void check_kinds(const struct reading *reading, struct tess_error *error)
+{
+    for (size_t i = 0; i < reading->n && reading->base.train.member_kinds[0]; i++)
+        if (strcmp(tess_params[reading->axis[i].param].name, "model.kind") == 0)
+            tess_error_set(error, TESS_ECONFIG,
+                           "%s: 'model.kind' is swept over, but train.member_kinds names the "
+                           "members' kinds: take one of both out",
+                           reading->axis[i].where);
+}
+
 /* Rank 0. */
 static void read_all(struct reading *reading, const char *path, const struct tess_strings *set,
                      struct tess_error *error)
@@ -240,6 +251,7 @@ static void read_all(struct reading *reading, const char *path, const struct tes
                        "%s: has no section 'sweep' with settings to try, such as 'sweep: "
                        "{model.dropout: [0, 0.1]}'; a single training is 'tessera train'",
                        path);
+    check_kinds(reading, error);
     for (size_t i = 0; i < reading->n && error->code == TESS_OK; i++)
         tess_axis_finish(&reading->axis[i], reading->trials->method == TESS_TRIALS_RANDOM, error);
     if (error->code == TESS_OK)

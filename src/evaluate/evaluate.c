@@ -102,6 +102,7 @@ int tess_evaluate_run(struct tess_evaluation *evaluation, const struct tess_stor
         check_any(evaluation, error) == TESS_OK &&
         tess_evaluate_stratify(evaluation, error) == TESS_OK &&
         tess_evaluate_groups(evaluation, error) == TESS_OK &&
+        tess_evaluate_epistasis(evaluation, error) == TESS_OK &&
         tess_evaluate_spread(evaluation, error) == TESS_OK)
         tess_evaluate_score_spread(evaluation);
     return error->code;
@@ -128,6 +129,9 @@ void tess_evaluate_release(struct tess_evaluation *evaluation)
     tess_free(evaluation->first);
     tess_free(evaluation->predicted);
     tess_free(evaluation->group);
+    tess_bootstrap_release(&evaluation->epistasis.outcome);
+    tess_free(evaluation->epistasis.synergy);
+    tess_free(evaluation->epistasis.antagonism);
     tess_free(evaluation->known);
     tess_free(evaluation->strength);
     tess_free(evaluation->change);

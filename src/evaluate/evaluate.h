@@ -15,11 +15,6 @@ int tess_evaluate_begin(struct tess_evaluation *evaluation, const struct tess_st
  * and the chunks. Before values are read. TESS_EUSAGE if that is too little. Collective. */
 int tess_evaluate_plan(struct tess_evaluation *evaluation, struct tess_model *model,
                        struct tess_error *error);
-/* What the model predicts for the scored experiments [begin, end) of one context: (end - begin,
- * readouts of the context), NaN where it cannot; deviation: of its members, the same, or NULL.
- * Local. */
-int tess_evaluate_predict(const struct tess_evaluation *evaluation, int64_t begin, int64_t end,
-                          double *out, double *deviation, struct tess_error *error);
 /* Errors and deviations of an ensemble into evaluation->spread on rank 0, in the order of the
  * experiments: of all of them, or of some if there are more than a million values. Collective. */
 int tess_evaluate_spread(struct tess_evaluation *evaluation, struct tess_error *error);
@@ -39,6 +34,15 @@ void tess_evaluate_known(struct tess_evaluation *evaluation, int64_t n, const in
  * several rows of a unit; keep[i]: has any. Collective. */
 int tess_evaluate_read(struct tess_evaluation *evaluation, int64_t n, const int64_t *unit,
                        uint8_t *keep, struct tess_error *error);
+/* What every method predicts for experiments [begin, end) of one context. Local. */
+struct tess_evaluate_batch {
+    int64_t begin, end;
+    double *value[TESS_METHODS]; /* (end - begin, width) by method; own */
+    uint8_t *fallback; /* (end - begin, TESS_BASELINES); own */
+};
+int tess_evaluate_batch_init(struct tess_evaluate_batch *batch, struct tess_evaluation *evaluation,
+                             int64_t begin, int64_t end, struct tess_error *error);
+void tess_evaluate_batch_release(struct tess_evaluate_batch *batch);
 /* Experiments [begin, end) of one context, scored at once. All own. */
 struct tess_evaluate_chunk {
     int64_t begin, end, n_half; /* n_half: of half */
@@ -84,14 +88,13 @@ void tess_ceiling_parts_finish(const struct tess_evaluation *evaluation,
                                struct tess_ceiling_parts *parts, struct tess_group *group);
 /* Scores of all experiments, shared out to the ranks, into the groups on rank 0. Collective. */
 int tess_evaluate_groups(struct tess_evaluation *evaluation, struct tess_error *error);
+/* Rank 0's sample to all, and the resamples of each rank's blocks to rank 0: (n_resamples, width),
+ * own of the caller. stream: another number for each sample. Collective. */
+double *tess_evaluate_resample(const struct tess_evaluation *evaluation, struct tess_sample *sample,
+                               int64_t stream);
+/* evaluation->epistasis, if options.epistasis asks for it. Collective. */
+int tess_evaluate_epistasis(struct tess_evaluation *evaluation, struct tess_error *error);
 /* The strata of all scored experiments, if options.strata asks for them. Collective. */
 int tess_evaluate_stratify(struct tess_evaluation *evaluation, struct tess_error *error);
-/* Their names: "known_in" or "strength", and in that. Local. */
-const char *tess_stratum_kind(int stratum);
-const char *tess_stratum_name(int stratum);
-extern const char *const tess_evaluate_above; /* what it means to be above the ceiling */
-/* Why a baseline that never had anything of its own to say has no scores; NULL: it has. Rank 0. */
-const char *tess_evaluate_excuse(const struct tess_evaluation *evaluation,
-                                 const struct tess_group *group, int baseline);
 
 #endif

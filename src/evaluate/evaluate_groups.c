@@ -214,18 +214,19 @@ static void add_chunk(struct scoring *scoring, int64_t chunk)
         add_experiment(scoring, i, &evaluation->group[evaluation->n_groups - 1]);
 }
 
-/* Rank 0's sample to all, and the resamples of each rank's blocks to rank 0: (n_resamples, width).
- * Collective. */
-static double *resample(const struct scoring *scoring, struct tess_sample *sample, int64_t stream)
+double *tess_evaluate_resample(const struct tess_evaluation *evaluation, struct tess_sample *sample,
+                               int64_t stream)
 {
-    const struct tess_evaluation *evaluation = scoring->evaluation;
     struct tess_draw draw = {evaluation->options.n_resamples, evaluation->options.seed,
                              (uint64_t)stream};
     int64_t n_blocks = (draw.n_resamples + TESS_RESAMPLES - 1) / TESS_RESAMPLES, width, first, end;
     double *mine, *all;
+    int rank, n_ranks;
 
+    MPI_Comm_rank(evaluation->comm, &rank);
+    MPI_Comm_size(evaluation->comm, &n_ranks);
     MPI_Bcast(&sample->n_methods, 4, MPI_INT64_T, 0, evaluation->comm);
-    if (scoring->rank != 0)
+    if (rank != 0)
         tess_sample_alloc(sample);
     tess_broadcast(evaluation->comm, sample->column_of,
                    (size_t)tess_sample_n_sums(sample) * sizeof *sample->column_of);
@@ -234,15 +235,15 @@ static double *resample(const struct scoring *scoring, struct tess_sample *sampl
                    (size_t)(sample->n_columns * sample->n_groups) * sizeof(double));
     width = tess_sample_width(sample);
     n_blocks = sample->n_groups > 1 ? n_blocks : 0; /* else there is nothing to draw from */
-    first = n_blocks * scoring->rank / scoring->n_ranks;
-    end = n_blocks * (scoring->rank + 1) / scoring->n_ranks;
+    first = n_blocks * rank / n_ranks;
+    end = n_blocks * (rank + 1) / n_ranks;
     mine = TESS_NEW(double, (end - first) * TESS_RESAMPLES * width);
 #pragma omp parallel for schedule(static) num_threads(evaluation->n_threads)
     for (int64_t b = first; b < end; b++)
         tess_bootstrap_block(sample, &draw, b, mine + (b - first) * TESS_RESAMPLES * width);
-    if (scoring->n_ranks == 1)
+    if (n_ranks == 1)
         return mine;
-    all = TESS_NEW(double, scoring->rank == 0 ? n_blocks * TESS_RESAMPLES * width : 0);
+    all = TESS_NEW(double, rank == 0 ? n_blocks * TESS_RESAMPLES * width : 0);
     tess_gather(evaluation->comm, mine, (end - first) * TESS_RESAMPLES * width, sizeof *mine, all);
     tess_free(mine);
     return all;
@@ -277,7 +278,7 @@ static void finish_group(struct scoring *scoring, struct sums *sums, struct tess
 
     if (scoring->rank == 0)
         tess_sample_init(&sample, &sums->tally);
-    resamples = resample(scoring, &sample, stream);
+    resamples = tess_evaluate_resample(evaluation, &sample, stream);
     if (scoring->rank == 0) {
         tess_bootstrap_init(&group->outcome, &sums->tally, &sample,
                             sample.n_groups > 1 ? evaluation->options.n_resamples : 0, resamples);

@@ -15,8 +15,9 @@
 #define THREAD_BYTES 4e6 /* of each thread's tiles */
 #define SHARES       4
 /* Of evaluate_spread.c: a chunk, and what comes together on rank 0. */
-#define SPREAD_ROWS   64
-#define SPREAD_VALUES (double)(1 << 20)
+#define SPREAD_ROWS    64
+#define EPISTASIS_ROWS 64 /* the same of evaluate_epistasis.c */
+#define SPREAD_VALUES  (double)(1 << 20)
 
 /* Doubles alone: they are reduced together. */
 struct memory {
@@ -59,6 +60,9 @@ static struct memory measure(const struct tess_evaluation *evaluation)
     memory.scoring = THREAD_BYTES * evaluation->n_threads + largest +
                      tess_baselines_bytes(&evaluation->profiles) + 3 * sums +
                      8.0 * (double)index->n_combinations;
+    if (evaluation->options.epistasis)
+        memory.scoring += sums + 4.0 * (double)index->n_combinations +
+                          EPISTASIS_ROWS * width * (8.0 * evaluation->n_methods + 28);
     if (evaluation->options.strata)
         memory.scoring += 2 * sums + 4.0 * TESS_STRATA * (double)index->n_combinations +
                           36 * (double)evaluation->n;

@@ -173,21 +173,15 @@ static uint8_t *silent_of(const struct tess_evaluation *evaluation, int64_t i)
     return silent;
 }
 
-struct batch {
-    int64_t begin, end;
-    double *value[TESS_METHODS]; /* (end - begin, width) by method; own */
-    uint8_t *fallback; /* (end - begin, TESS_BASELINES); own */
-};
-
-static void batch_release(struct batch *batch)
+void tess_evaluate_batch_release(struct tess_evaluate_batch *batch)
 {
     for (int m = 0; m < TESS_METHODS; m++)
         tess_free(batch->value[m]);
     tess_free(batch->fallback);
 }
 
-static int batch_init(struct batch *batch, struct tess_evaluation *evaluation, int64_t begin,
-                      int64_t end, struct tess_error *error)
+int tess_evaluate_batch_init(struct tess_evaluate_batch *batch, struct tess_evaluation *evaluation,
+                             int64_t begin, int64_t end, struct tess_error *error)
 {
     const struct tess_profiles *profiles = &evaluation->profiles;
     int64_t context = context_of(evaluation, begin), n = end - begin;
@@ -196,7 +190,7 @@ static int batch_init(struct batch *batch, struct tess_evaluation *evaluation, i
                                profiles->readout + profiles->readout_first[context]};
     int has_model = evaluation->has_model;
 
-    *batch = (struct batch){.begin = begin, .end = end};
+    *batch = (struct tess_evaluate_batch){.begin = begin, .end = end};
     batch->fallback = TESS_NEW(uint8_t, n * TESS_BASELINES);
     for (int m = 0; m < evaluation->n_methods; m++)
         batch->value[m] = TESS_NEW(double, n *width);
@@ -211,7 +205,8 @@ static int batch_init(struct batch *batch, struct tess_evaluation *evaluation, i
 }
 
 /* The first method that predicts the same, or `method` itself. */
-static int first_alike(const struct batch *batch, int64_t at, int64_t width, int method)
+static int first_alike(const struct tess_evaluate_batch *batch, int64_t at, int64_t width,
+                       int method)
 {
     for (int m = 0; m < method; m++)
         if (memcmp(batch->value[m] + at, batch->value[method] + at,
@@ -222,7 +217,8 @@ static int first_alike(const struct batch *batch, int64_t at, int64_t width, int
 
 /* Sums are taken of values less the global mean (the same for all), against cancellation. Where one
  * method says the same as an earlier one (it fell back to it), so are their scores. */
-static void score_experiment(const struct tess_evaluation *evaluation, const struct batch *batch,
+static void score_experiment(const struct tess_evaluation *evaluation,
+                             const struct tess_evaluate_batch *batch,
                              const struct tess_held_out *held_out, int64_t i,
                              struct tess_evaluate_chunk *chunk)
 {
@@ -268,16 +264,16 @@ static void score_experiment(const struct tess_evaluation *evaluation, const str
 int tess_evaluate_score(struct tess_evaluation *evaluation, struct tess_held_out *held_out,
                         struct tess_evaluate_chunk *chunk, struct tess_error *error)
 {
-    struct batch batch;
+    struct tess_evaluate_batch batch;
 
     if (held_out_read(held_out, evaluation, chunk->begin, error) != TESS_OK)
         return error->code;
-    if (batch_init(&batch, evaluation, chunk->begin, chunk->end, error) == TESS_OK) {
+    if (tess_evaluate_batch_init(&batch, evaluation, chunk->begin, chunk->end, error) == TESS_OK) {
 #pragma omp parallel for schedule(dynamic) num_threads(evaluation->n_threads)
         for (int64_t k = chunk->begin; k < chunk->end; k++)
             score_experiment(evaluation, &batch, held_out, k, chunk);
     }
-    batch_release(&batch);
+    tess_evaluate_batch_release(&batch);
     return error->code;
 }
 

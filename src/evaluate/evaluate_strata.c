@@ -9,12 +9,12 @@
 #include <math.h>
 #include <stdlib.h>
 
-const char *tess_stratum_kind(int stratum)
+const char *tess_evaluate_stratum_kind(int stratum)
 {
     return stratum < TESS_WEAK ? "known_in" : "strength";
 }
 
-const char *tess_stratum_name(int stratum)
+const char *tess_evaluate_stratum_name(int stratum)
 {
     static const char *const names[TESS_STRATA] = {
         [TESS_KNOWN_0] = "0",     [TESS_KNOWN_1] = "1", [TESS_KNOWN_2_TO_4] = "2-4",

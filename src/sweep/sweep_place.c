@@ -44,6 +44,11 @@ static int64_t number_of(const char *name, const char **ending)
     return number;
 }
 
+static int is_ours(const char *ending)
+{
+    return ending[0] == '\0' || strcmp(ending, ".yaml") == 0 || strcmp(ending, ".json") == 0;
+}
+
 struct numbers {
     struct tess_intern known; /* identities of trials in the directory */
     int64_t *number; /* (known.n) own */
@@ -81,7 +86,7 @@ static void add_entry(struct numbers *numbers, const char *directory, const char
     if (tess_commit_is_aside(name) > 0 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
         strcmp(name, TESS_RUN_LOCK) == 0 || strcmp(name, "lost+found") == 0)
         return;
-    if (number < 0 || number > (int64_t)1 << 30) {
+    if (number < 0 || number > (int64_t)1 << 30 || !is_ours(ending)) {
         numbers->others = 1;
         return;
     }

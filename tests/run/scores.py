@@ -173,6 +173,82 @@ def test_strata(plain, store):
         {k: v for k, v in scores.items() if k not in ("strata", "reasons")}
 
 
+def test_epistasis(plain, store):
+    """Deviations of measured pairs from control + the changes of both, and of what is predicted from the same."""
+    rng = np.random.default_rng(4)
+    path = os.path.join(folder, "pairs.tsv")
+    guess, truth, found, sign, names = {}, {}, {"model": {}, "mean_components": {}, "readout_mean": {}}, {}, {}
+    for (p, c), v in plain.test.items():
+        single = [plain.train.get((q, c), plain.test.get((q, c))) for q in p.split("+")]
+        control = plain.train["control", c]
+        guess[p, c] = v + rng.normal(size=len(v))
+        if len(single) < 2 or any(x is None for x in single):
+            continue
+        change = sum(x - control for x in single)
+        truth[p, c], sign[p, c] = v - control - change, np.sign(change)
+        found["model"][p, c] = guess[p, c] - control - change
+        found["mean_components"][p, c] = change / 2 - change
+        found["readout_mean"][p, c] = plain.mean[c] - control - change
+    write_table(path, plain, guess)
+    scores = evaluate(store, "--predictions", path, "--epistasis")["epistasis"]
+    keys = list(truth)
+    assert scores["experiments"] == len(keys) > 8 and scores["contexts"] == 3 and scores["values"] == len(keys) * len(plain.readouts)
+    assert scores["combinations"] == len({p for p, _ in keys})
+    y, s = (np.concatenate([of[k] for k in keys]) for of in (truth, sign))
+    for name, of in found.items():
+        x, got = np.concatenate([of[k] for k in keys]), scores["model"] if name == "model" else scores["baselines"][name]
+        assert close(got["rmse"], np.sqrt(((x - y) ** 2).mean()), 1e-5) and close(got["pearson"], np.corrcoef(x, y)[0, 1], 1e-5), name
+        assert close(got["pearson_each"], np.mean([np.corrcoef(of[k], truth[k])[0, 1] for k in keys]), 1e-5), name
+        assert got["intervals"]["pearson"][0] < got["pearson"] < got["intervals"]["pearson"][1]
+        for way, key in ((1, "synergy_precision"), (-1, "antagonism_precision")):
+            for k in (20, 50, 100, 200):
+                mine, theirs = (set(np.argsort(-way * s * z, kind="stable")[:k]) for z in (x, y))
+                assert close(got[key][str(k)], len(mine & theirs) / k), (name, key, k, got[key], len(mine & theirs) / k)
+    zero = scores["baselines"]["additive_components"]
+    assert close(zero["rmse"], np.sqrt((y ** 2).mean()), 1e-5) and zero["pearson"] is None and zero["synergy_precision"]["20"] is None
+    skill = scores["differences"]["additive_components"]["rmse"]["skill"]
+    assert close(skill, 1 - scores["model"]["rmse"] / zero["rmse"])
+    assert "synergy 50" in run("evaluate", store, "--predictions", path, "--epistasis", ranks=3)
+
+
+def test_cell_eval(plain, store, model):
+    """The two files: labels alike, control in both, predictions as `impute` has them, truth as measured."""
+    whole = os.path.join(folder, "whole.h5ad")
+    trained = {q for p, _ in plain.train for q in p.split("+")}
+    names = sorted({p for p, _ in plain.test if trained.issuperset(p.split("+"))})
+    run("-q", "impute", model, "-o", whole, "-p", ",".join(names))
+    imputed = anndata.read_h5ad(whole)[:, plain.readouts].copy()
+    wanted = {(sorted_name(p), c): x for p, c, x in zip(imputed.obs["perturbation"], imputed.obs["context"], np.asarray(imputed.X))}
+    seen = set()
+    for ranks in RANKS:
+        files = [os.path.join(folder, name) for name in ("pred.h5ad", "real.h5ad")]
+        run("-q", "evaluate", model, "--profile", "cell-eval", "-o", files[0], "--real", files[1], ranks=ranks)
+        predicted, real = map(anndata.read_h5ad, files)
+        seen.add((np.asarray(predicted.X).tobytes(), np.asarray(real.X).tobytes(), tuple(predicted.obs_names)))
+    assert len(seen) == 1, "files depend on the number of ranks"
+    assert list(predicted.var_names) == list(real.var_names) and sorted(real.var_names) == sorted(plain.readouts)
+    assert list(predicted.obs_names) == list(real.obs_names)
+    predicted, real = (a[:, plain.readouts].copy() for a in (predicted, real))
+    keys = list(zip(real.obs["target_gene"].astype(str), real.obs["celltype"].astype(str)))
+    assert keys == list(zip(predicted.obs["target_gene"].astype(str), predicted.obs["celltype"].astype(str)))
+    tests = {k for k in plain.test if k in wanted}
+    assert {(sorted_name(p), c) for p, c in keys if p != "non-targeting"} == tests and len(tests) > 20
+    assert {c for p, c in keys if p == "non-targeting"} == {c for _, c in tests} and len(set(keys)) == len(keys) == len(tests) + 3
+    for (p, c), x, y in zip(keys, np.asarray(predicted.X), np.asarray(real.X)):
+        if p == "non-targeting":
+            assert np.array_equal(x, y) and np.allclose(x, plain.train["control", c], atol=1e-5)
+        else:
+            assert np.array_equal(x, wanted[sorted_name(p), c]), (p, c)
+            assert np.allclose(y, plain.test[sorted_name(p), c], atol=1e-5)
+    for words, why in ((["--profile", "vcc"], "is not cell-eval"), (["--profile", "cell-eval", "-o", files[0]], "--real"),
+                       (["-o", files[0]], "needs --profile"),
+                       (["--profile", "cell-eval", "-o", files[0], "--real", files[0]], "same file")):
+        done = checks.run("evaluate", model, *words, ranks=2)
+        assert done.returncode == 2 and why in done.stderr, (words, done.returncode, done.stderr)
+    done = checks.run("evaluate", store, "--profile", "cell-eval", "-o", files[0], "--real", files[1], ranks=2)
+    assert done.returncode == 2 and "no model was given" in done.stderr, done.stderr
+
+
 with tempfile.TemporaryDirectory() as folder:
     store = os.path.join(folder, "screen.prc.h5")
     path = screen()
@@ -185,4 +261,6 @@ with tempfile.TemporaryDirectory() as folder:
     test_scaled(model)
     test_interval(plain, store)
     test_strata(plain, store)
+    test_epistasis(plain, store)
+    test_cell_eval(plain, store, model)
 print("ok")

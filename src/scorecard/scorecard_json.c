@@ -1,8 +1,9 @@
-/* evaluate_json.c -- scores as JSON. One rule for what is undefined: the value is null, and the
+/* scorecard_json.c -- scores as JSON. One rule for what is undefined: the value is null, and the
  * object that holds it says why under `reasons`, by the same key. */
-#include "evaluate.h"
+#include "tessera/scorecard.h"
 
 #include "tessera/alloc.h"
+#include "tessera/evaluate.h"
 #include "tessera/model.h"
 
 #include <inttypes.h>
@@ -279,6 +280,108 @@ static json_t *deviation_json(const struct tess_spread *spread)
     return object;
 }
 
+#define EACH(measure) (TESS_CHANGE + (measure))
+
+/* What is said of deviations from additivity, by the metrics of changes that hold it. */
+static const struct {
+    int metric;
+    const char *name;
+} deviation_metrics[] = {
+    {TESS_RMSE, "rmse"},
+    {TESS_MAE, "mae"},
+    {TESS_R2, "r2"},
+    {TESS_PEARSON, "pearson"},
+    {EACH(TESS_M_PEARSON), "pearson_each"},
+    {EACH(TESS_M_SPEARMAN), "spearman_each"},
+    {EACH(TESS_M_COSINE), "cosine_each"},
+    {TESS_OVERLAP, "overlap_at_20"},
+    {TESS_OVERLAP + 1, "overlap_at_50"},
+    {TESS_DIRECTION, "direction_match"},
+    {TESS_DIRECTION + 1, "direction_match_at_50"},
+};
+#define N_DEVIATION (sizeof deviation_metrics / sizeof deviation_metrics[0])
+
+static json_t *precision_json(const double *precision)
+{
+    json_t *object = json_object();
+
+    for (int c = 0; c < TESS_CUTS; c++) {
+        char k[24];
+
+        snprintf(k, sizeof k, "%lld", (long long)tess_cut[c]);
+        put(object, k, precision[c],
+            "fewer than k values deviate so, or all predicted ones are the same");
+    }
+    return object;
+}
+
+static json_t *epistasis_method_json(const struct tess_epistasis *epistasis, int m)
+{
+    const struct tess_outcome *outcome = &epistasis->outcome;
+    json_t *object = json_object(), *intervals = json_object();
+
+    for (size_t i = 0; i < N_DEVIATION; i++) {
+        int64_t at = (int64_t)m * TESS_METRICS + deviation_metrics[i].metric;
+        const struct tess_estimate *own = &outcome->own[at];
+
+        put(object, deviation_metrics[i].name, own->value, tess_reason_text(own->reason));
+        if (!isnan(own->value))
+            put_object(intervals, deviation_metrics[i].name, isnan(own->low) ? NULL : interval(own),
+                       tess_reason_text(own->no_interval));
+    }
+    json_object_set_new(object, "intervals", intervals);
+    json_object_set_new(object, "synergy_precision",
+                        precision_json(epistasis->synergy + (int64_t)m * TESS_CUTS));
+    json_object_set_new(object, "antagonism_precision",
+                        precision_json(epistasis->antagonism + (int64_t)m * TESS_CUTS));
+    return object;
+}
+
+/* The model's rmse less another method's. */
+static json_t *epistasis_difference_json(const struct tess_epistasis *epistasis, int m)
+{
+    const struct tess_estimate *of =
+        &epistasis->outcome.difference[(int64_t)m * TESS_METRICS + TESS_RMSE];
+    const struct tess_estimate *skill =
+        &epistasis->outcome.skill[(int64_t)m * TESS_METRICS + TESS_RMSE];
+    json_t *object = json_object();
+
+    put(object, "difference", of->value, tess_reason_text(of->reason));
+    put_object(object, "interval", isnan(of->low) ? NULL : interval(of),
+               tess_reason_text(of->no_interval));
+    put(object, "skill", skill->value, tess_reason_text(skill->reason));
+    return json_pack("{s:o}", "rmse", object);
+}
+
+/* NULL: nobody asked, or no combination can be judged. */
+static json_t *epistasis_json(const struct tess_evaluation *evaluation)
+{
+    const struct tess_epistasis *epistasis = &evaluation->epistasis;
+    json_t *object, *methods = json_object(), *differences = json_object();
+    int first = evaluation->has_model;
+
+    if (epistasis->n_experiments > 0) {
+        for (int m = first; m < epistasis->n_methods; m++)
+            json_object_set_new(methods, tess_evaluate_epistasis_method(evaluation, m),
+                                epistasis_method_json(epistasis, m));
+        for (int m = first; m < epistasis->n_methods && first; m++)
+            json_object_set_new(differences, tess_evaluate_epistasis_method(evaluation, m),
+                                epistasis_difference_json(epistasis, m));
+    }
+    object = json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "experiments",
+                       (json_int_t)epistasis->n_experiments, "combinations",
+                       (json_int_t)epistasis->outcome.n_perturbations, "contexts",
+                       (json_int_t)epistasis->n_contexts, "values", (json_int_t)epistasis->n_values,
+                       "baselines", methods, "differences", differences);
+    put_object(object, "model",
+               first && epistasis->n_experiments > 0 ? epistasis_method_json(epistasis, 0) : NULL,
+               first ? tess_reason_text(TESS_NO_EXPERIMENTS) : evaluation->no_model);
+    if (epistasis->n_experiments > 0)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
 /* From which measured change to which one a stratum of strength goes. */
 static void put_range(json_t *object, const struct tess_evaluation *evaluation, int stratum)
 {
@@ -306,18 +409,18 @@ static json_t *strata_json(const struct tess_evaluation *evaluation)
 
         if (s == 0 || s == TESS_WEAK) {
             kind = json_object();
-            json_object_set_new(object, tess_stratum_kind(s), kind);
+            json_object_set_new(object, tess_evaluate_stratum_kind(s), kind);
         }
         if (one)
             put_group(one, evaluation, group);
         if (one && s >= TESS_WEAK)
             put_range(one, evaluation, s);
-        put_object(kind, tess_stratum_name(s), one, tess_reason_text(TESS_NO_EXPERIMENTS));
+        put_object(kind, tess_evaluate_stratum_name(s), one, tess_reason_text(TESS_NO_EXPERIMENTS));
     }
     return object;
 }
 
-json_t *tess_evaluate_json(const struct tess_evaluation *evaluation)
+json_t *tess_scorecard_json(const struct tess_evaluation *evaluation)
 {
     const struct tess_evaluate_options *options = &evaluation->options;
     json_t *object = json_object(), *contexts = json_object();
@@ -340,6 +443,10 @@ json_t *tess_evaluate_json(const struct tess_evaluation *evaluation)
         json_object_set_new(contexts, evaluation->store->index.context.symbol[context], one);
     }
     json_object_set_new(object, "contexts", contexts);
+    put_object(object, "epistasis", epistasis_json(evaluation),
+               options->epistasis ? "no scored combination has components that are all measured "
+                                    "alone in its context"
+                                  : "--epistasis was not given");
     put_object(object, "strata", strata_json(evaluation), "--strata was not given");
     return object;
 }

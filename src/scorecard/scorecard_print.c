@@ -1,7 +1,8 @@
-/* evaluate_print.c -- the scores for people. */
-#include "evaluate.h"
+/* scorecard_print.c -- the scores for people. */
+#include "tessera/scorecard.h"
 
 #include "tessera/alloc.h"
+#include "tessera/evaluate.h"
 
 #include <math.h>
 #include <string.h>
@@ -184,6 +185,44 @@ static void print_contexts(const struct tess_evaluation *evaluation, FILE *out)
                 (long long)(n - CONTEXTS_SHOWN));
 }
 
+static void print_deviation(const struct tess_epistasis *epistasis, int m, const char *name,
+                            FILE *out)
+{
+    const struct tess_estimate *own = epistasis->outcome.own + (int64_t)m * TESS_METRICS;
+
+    fprintf(out, "%-*s", NAME_WIDTH, name);
+    print_number(out, own[TESS_RMSE].value);
+    print_number(out, own[TESS_PEARSON].value);
+    print_number(out, own[TESS_CHANGE + TESS_M_PEARSON].value);
+    print_number(out, own[TESS_DIRECTION].value);
+    print_number(out, epistasis->synergy[m * TESS_CUTS + 1]);
+    print_number(out, epistasis->antagonism[m * TESS_CUTS + 1]);
+    fputc('\n', out);
+}
+
+/* How well deviations from additivity are predicted. */
+static void print_epistasis(const struct tess_evaluation *evaluation, FILE *out)
+{
+    const struct tess_epistasis *epistasis = &evaluation->epistasis;
+
+    if (!evaluation->options.epistasis)
+        return;
+    if (epistasis->n_experiments == 0) {
+        fprintf(out, "\nno deviation from additivity: no scored combination has components that "
+                     "are all measured alone in its context\n");
+        return;
+    }
+    fprintf(out,
+            "\ndeviations from the sum of the components' changes: %lld combinations in %lld "
+            "contexts, %lld values\n",
+            (long long)epistasis->outcome.n_perturbations, (long long)epistasis->n_contexts,
+            (long long)epistasis->n_values);
+    fprintf(out, "%-*s %11s %11s %11s %11s %11s %11s\n", NAME_WIDTH, "", "rmse", "pearson",
+            "r each", "direction", "synergy 50", "antag. 50");
+    for (int m = 0; m < epistasis->n_methods; m++)
+        print_deviation(epistasis, m, tess_evaluate_epistasis_method(evaluation, m), out);
+}
+
 /* By the number of contexts that the perturbation is trained in, and by the measured change. */
 static void print_strata(const struct tess_evaluation *evaluation, FILE *out)
 {
@@ -193,8 +232,9 @@ static void print_strata(const struct tess_evaluation *evaluation, FILE *out)
     for (int t = 0; t < 2 && evaluation->stratum; t++) {
         print_heads(evaluation, titles[t], out);
         for (int s = 0; s < TESS_STRATA; s++) {
-            char *name = s < TESS_WEAK ? tess_format("trained in %s contexts", tess_stratum_name(s))
-                                       : tess_format("%s effect", tess_stratum_name(s));
+            char *name = s < TESS_WEAK
+                             ? tess_format("trained in %s contexts", tess_evaluate_stratum_name(s))
+                             : tess_format("%s effect", tess_evaluate_stratum_name(s));
 
             if (evaluation->stratum[s].n > 0)
                 print_line(evaluation, &evaluation->stratum[s], name, shown[t], out);
@@ -272,7 +312,7 @@ static void print_spread(const struct tess_evaluation *evaluation, FILE *out)
             (long long)spread->n);
 }
 
-void tess_evaluate_print(const struct tess_evaluation *evaluation, FILE *out)
+void tess_scorecard_print(const struct tess_evaluation *evaluation, FILE *out)
 {
     const struct tess_group *all = &evaluation->group[0];
 
@@ -292,4 +332,5 @@ void tess_evaluate_print(const struct tess_evaluation *evaluation, FILE *out)
     if (evaluation->n_groups > 2)
         print_contexts(evaluation, out);
     print_strata(evaluation, out);
+    print_epistasis(evaluation, out);
 }
