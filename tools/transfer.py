@@ -8,7 +8,7 @@ usage: transfer.py DATA.h5ad OUT [--contexts N|C,C] [--seeds N] [--shares 0,5,10
 --contexts N: the N with most perturbations.
 
 Ways: warm (the recipe of docs/reach.md: the other contexts' model goes on with what came back alone), alone (trained on what came back
-alone), anew (trained on everything), additive (the context's mean, plus the mean of what the perturbation changes elsewhere).
+alone), on (the other contexts' model goes on with everything for a few epochs), anew (trained on everything), additive (the context's mean, plus the mean of what the perturbation changes elsewhere).
 RMSE over all values of the hidden half, the same for all shares of a seed. OUT keeps what is done: the same command goes on.
 Needs a built program in build/, h5py and NumPy."""
 import argparse
@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TESSERA = ROOT / "build" / "tessera"
 MODEL = ["model.kind=dot", "model.embedding_dim=32", "model.hidden_dim=64", "train.epochs=15", "train.batch=512"]
 RECIPE = ["train.experiments=new", "train.freeze=perturbations,readouts,network", "train.learning_rate=0.02", "train.batch=256", "train.epochs=30"]
+ON = ["train.epochs=5", "train.learning_rate=0.002", "train.rate_contexts=5"]
 ALONE = ["train.batch=256", "train.epochs=30"]
 
 
@@ -128,6 +129,8 @@ def scores(a, folder, measured, context, seed, done):
             run, init, settings = folder / f"{way}{seed}_{share}", None, [*MODEL, *a.set, *own]
             if way == "warm":
                 init, settings = folder / f"base{seed}", [*settings, *a.recipe]
+            if way == "on":
+                init, settings = folder / f"base{seed}", [*settings, *ON]
             if way == "alone":
                 settings = [*settings, *ALONE]
             there = split(alone, folder / "one.prc.h5", measured, context, given, False) if way == "alone" else store
@@ -137,16 +140,17 @@ def scores(a, folder, measured, context, seed, done):
 
 
 def table(done, a):
-    """Means over contexts and seeds, and in how many contexts (over seeds) warm is the best."""
-    ways = ["warm", "alone", "anew", "additive"]
-    print("given\t" + "\t".join(ways) + "\twarm is best in\tseconds to add the context")
+    """Means over contexts and seeds; in how many contexts (means over seeds) warm, and on, is better than all that is no warm start."""
+    ways, others = ["warm", "on", "alone", "anew", "additive"], ["alone", "anew", "additive"]
+    print("given\t" + "\t".join(ways) + "\twarm best\ton best\tseconds: warm\ton\tanew")
     for share in a.shares:
         mine = [d for d in done if d["share"] == share]
         mean = lambda way, c=None: np.mean([d["rmse"] for d in mine if d["way"] == way and c in (None, d["context"])] or [np.nan])
         contexts = sorted({d["context"] for d in mine})
-        wins = sum(all(not mean(w, c) <= mean("warm", c) for w in ways[1:]) for c in contexts)
-        seconds = [d["seconds"] for d in mine if d["way"] == "warm" and d["seconds"]]
-        print(f"{share} %\t" + "\t".join(f"{mean(w):.4f}" for w in ways) + f"\t{wins} of {len(contexts)}\t{np.median(seconds or [np.nan]):.1f}")
+        best = lambda way: f"{sum(all(not mean(w, c) <= mean(way, c) for w in others) for c in contexts)} of {len(contexts)}"
+        seconds = lambda way: np.median([d["seconds"] for d in mine if d["way"] == way and d["seconds"]] or [np.nan])
+        row = [*(f"{mean(w):.4f}" for w in ways), best("warm"), best("on"), *(f"{seconds(w):.1f}" for w in ("warm", "on", "anew"))]
+        print(f"{share} %", *row, sep="\t")
 
 
 def main():
@@ -156,7 +160,7 @@ def main():
     parser.add_argument("--contexts", default="")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--shares", default="0,5,10,20,50")
-    parser.add_argument("--ways", default="warm,alone,anew")
+    parser.add_argument("--ways", default="warm,on,alone,anew")
     parser.add_argument("--recipe", default="")
     parser.add_argument("--set", action="append", default=[])
     a = parser.parse_args()

@@ -204,14 +204,6 @@ static int run_all(struct tess_trainer *trainer, struct tess_run *run, struct te
     return error->code;
 }
 
-/* Values that are in memory were looked at when they were loaded: steps and checkpoints find
- * nothing else wrong with the data than numbers that are not finite. */
-static int has_diverged(const struct tess_trainer *trainer, const struct tess_error *error)
-{
-    return error->code == TESS_EDATA && trainer->optimizer.step > 0 &&
-           (!trainer->ahead || !isfinite(trainer->pulse.loss));
-}
-
 /* From where the run begins to where it ends. Its directory is open. Collective. */
 static int run_whole(struct tess_run *run, struct tess_trainer *trainer,
                      struct tess_beginning *beginning, int *loaded, struct tess_error *error)
@@ -237,14 +229,12 @@ static void say_done(const struct tess_run *run, double started)
     tess_debug("%.1f s of it (%.2g %%) writing checkpoints", run->saving, 100 * run->saving / all);
 }
 
-/* What it will take, told to who asked for it or to the user. Collective. */
-static void say_plan(struct tess_trainer *trainer, const struct tess_train_options *options)
+/* Values that are in memory were looked at when they were loaded: steps and checkpoints find
+ * nothing else wrong with the data than numbers that are not finite. */
+static int has_diverged(const struct tess_trainer *trainer, const struct tess_error *error)
 {
-    if (options->need)
-        *options->need = (struct tess_train_need){tess_trainer_most_bytes(trainer),
-                                                  tess_trainer_save_bytes(trainer)};
-    else
-        tess_trainer_announce(trainer);
+    return error->code == TESS_EDATA && trainer->optimizer.step > 0 &&
+           (!trainer->ahead || !isfinite(trainer->pulse.loss));
 }
 
 /* The plan is said before the directory is touched; the directory is locked before time goes into
@@ -259,8 +249,14 @@ int tess_run_train(const struct tess_config *config, const struct tess_train_opt
     double started = tess_clock(), limit = 0;
     int loaded = 0, opened = tess_trainer_open(&trainer, config, comm, error) == TESS_OK;
 
-    if (opened && tess_beginning_open(&beginning, &trainer, options->fresh, comm, error) == TESS_OK)
-        say_plan(&trainer, options);
+    if (opened &&
+        tess_beginning_open(&beginning, &trainer, options->fresh, comm, error) == TESS_OK) {
+        if (options->need)
+            *options->need = (struct tess_train_need){tess_trainer_most_bytes(&trainer),
+                                                      tess_trainer_save_bytes(&trainer)};
+        else
+            tess_trainer_announce(&trainer);
+    }
     if (error->code != TESS_OK || options->dry_run) {
         tess_beginning_release(&beginning);
         tess_trainer_release(&trainer);
@@ -275,9 +271,9 @@ int tess_run_train(const struct tess_config *config, const struct tess_train_opt
         tess_deadline_set(&run.deadline, limit);
         if (run_whole(&run, &trainer, &beginning, &loaded, error) == TESS_OK)
             say_done(&run, started);
-        else if (loaded && options->diverged)
-            *options->diverged = has_diverged(&trainer, error);
     }
+    if (loaded && error->code != TESS_OK && options->diverged)
+        *options->diverged = has_diverged(&trainer, error);
     if (loaded)
         tess_trainer_say_memory(&trainer);
     tess_beginning_release(&beginning);
