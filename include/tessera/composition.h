@@ -61,6 +61,9 @@ struct tess_mix {
     float *weight; /* own; NULL without compositions */
     size_t room_first, room_row, room_weight;
 };
+/* Room for n more at once: of combinations member[first[i] .. first[i + 1]) of symbols. */
+void tess_mix_reserve(struct tess_mix *mix, const struct tess_composition *composition, int64_t n,
+                      const int64_t *first, const int64_t *member);
 /* One more: of a combination of n symbols (n is 1 but for perturbations). */
 void tess_mix_add(struct tess_mix *mix, const struct tess_composition *composition,
                   const struct tess_encoder *encoder, int64_t n, const int64_t *symbol);

@@ -73,6 +73,22 @@ void tess_composition_known(const struct tess_composition *composition, uint8_t 
     tess_free(part);
 }
 
+void tess_mix_reserve(struct tess_mix *mix, const struct tess_composition *composition, int64_t n,
+                      const int64_t *first, const int64_t *member)
+{
+    int64_t terms = mix->n ? mix->first[mix->n] : 0;
+
+    for (int64_t k = first[0]; k < first[n]; k++)
+        terms += composition->first
+                     ? composition->first[member[k] + 1] - composition->first[member[k]]
+                     : 1;
+    mix->first =
+        tess_grow(mix->first, &mix->room_first, (size_t)(mix->n + n + 1), sizeof *mix->first);
+    mix->row = tess_grow(mix->row, &mix->room_row, (size_t)terms, sizeof *mix->row);
+    if (composition->first)
+        mix->weight = tess_grow(mix->weight, &mix->room_weight, (size_t)terms, sizeof *mix->weight);
+}
+
 void tess_mix_add(struct tess_mix *mix, const struct tess_composition *composition,
                   const struct tess_encoder *encoder, int64_t n, const int64_t *symbol)
 {

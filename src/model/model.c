@@ -426,6 +426,8 @@ static int encode(const struct tess_model *model, const struct tess_rows *rows, 
     int64_t m;
     float *row;
 
+    tess_mix_reserve(&mix, &model->composition[TESS_TABLE_P], out->n, rows->first + first,
+                     rows->member);
     for (int64_t i = first; i < first + out->n; i++)
         tess_mix_add(&mix, &model->composition[TESS_TABLE_P], &model->encoder,
                      rows->first[i + 1] - rows->first[i], rows->member + rows->first[i]);

@@ -211,15 +211,17 @@ static int by_number(const void *a, const void *b)
     return (x->pair > y->pair) - (x->pair < y->pair);
 }
 
-/* The most of three phases: blocks are screened; the best are merged, MPI's copy and one of ours
- * beside them, and become sets; those are screened. */
+/* The most of three phases: blocks are screened, for which the model reads a second row of each;
+ * the best are merged, MPI's copy and one of ours beside them, and become sets; those are screened.
+ */
 static double bytes_of(const struct pairing *pairing, int64_t n_parts)
 {
     const struct screening *work = pairing->work;
     int64_t block = pairing->n_pairs < BLOCK ? pairing->n_pairs : BLOCK;
     double most = (double)pairing->most, kept = (most + BLOCK) * sizeof *pairing->kept;
     double screened = (double)block * (double)(sizeof *work->result + TESS_SCREENING_PAIR_BYTES) +
-                      tess_screening_predict_bytes(work, block);
+                      tess_screening_predict_bytes(work, block) +
+                      fmin((double)block, TESS_MODEL_ROWS) * work->model.network.shape.dim * 4.0;
     double merged = most * fmax(2.0 * sizeof *pairing->kept, (double)TESS_SCREENING_PAIR_BYTES);
 
     return fmax(kept + fmax(screened, merged), tess_screening_bytes(work, pairing->most)) +
