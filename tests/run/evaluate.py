@@ -251,7 +251,8 @@ def compare(what, scores, wanted, skip=()):
         if any(s in name for s in skip):
             continue
         assert scores[name] is not None, (what, name, value, scores["reasons"][name])
-        assert close(scores[name], value), (what, name, scores[name], value)
+        # of more than 8 replicates (controls) the store keeps groups, the judge leaves out one at a time
+        assert close(scores[name], value, 1e-3 if name == "mse_ratio" and "grouped" in skip else 1e-5), (what, name, scores[name], value)
     for name, value in scores.items():
         if value is None:
             assert scores["reasons"][name], (what, name)
@@ -562,7 +563,7 @@ def test_real():
                 assert abs(got - value) <= 0.51e-4, (name, baseline, metric, got, value)
         if name != "l1000":
             plain = Plain(path)
-            compare_baselines(name, scores, plain, skip=("overlap", "direction"))
+            compare_baselines(name, scores, plain, skip=("overlap", "direction", "grouped"))
             if name == "tggates":
                 compare_ceiling(name, scores, plain)
 
