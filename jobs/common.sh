@@ -112,10 +112,10 @@ end_later() {
     kill -KILL "$child"
 }
 
-# newest RUN: the name of its newest checkpoint, of several members those of all; nothing if it has none.
+# newest RUN: the name of its newest checkpoint, of several members or trials those of all; nothing if it has none.
 newest() {
     local part
-    for part in "$1" "$1"/member-*; do
+    for part in "$1" "$1"/member-* "$1"/trial-* "$1"/trial-*/member-*; do
         (CDPATH='' cd -- "$part" 2>/dev/null && printf '%s\n' checkpoint-*[0-9].h5 | grep -v '\*' | sort | tail -n 1)
     done | paste -s -d ' ' -
 }

@@ -1,7 +1,9 @@
 # shellcheck shell=bash
 # slurm.sh -- sourced by the .sbatch scripts: starting under SLURM, and going back into the queue.
 
-id=$SLURM_JOB_ID
+# A task of an array by its place: the number of the last one is that of the whole array.
+id=${SLURM_ARRAY_TASK_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+id=${id:-$SLURM_JOB_ID}
 
 # begin FILE MARK [MARKER]: see may_restart and end. A job that is submitted anew tries afresh.
 begin() {

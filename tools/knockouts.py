@@ -57,7 +57,7 @@ def additive(x, obs, hidden):
 
 def judge(folder, gold, path, *options):
     call("network", "infer", path, "-c", "knockout", "--knockdown", "knockdown", "-o", folder / "edges.tsv", "--force", *options)
-    call("network", "evaluate", folder / "edges.tsv", "--gold", gold, "--json", folder / "scores.json")
+    call("network", "evaluate", folder / "edges.tsv", "--gold", gold, "--json", folder / "scores.json", "--force")
     return json.loads((folder / "scores.json").read_text())["aupr"]
 
 

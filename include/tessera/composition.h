@@ -48,7 +48,8 @@ void tess_composition_start(const struct tess_composition *composition, int dim,
 
 /* trained (n): 1 where a symbol has training data, else 0. A symbol without any, all of whose parts
  * belong to others that have, becomes TESS_BY_PARTS. */
-enum { TESS_UNTRAINED, TESS_TRAINED, TESS_BY_PARTS };
+/* The last: it has, and had none in the model that the training began from (warm.h). */
+enum { TESS_UNTRAINED, TESS_TRAINED, TESS_BY_PARTS, TESS_TRAINED_NEW };
 void tess_composition_known(const struct tess_composition *composition, uint8_t *trained);
 
 /* Vectors to be made: vector i of row[first[i] .. first[i + 1]), with these weights, or (NULL) by

@@ -23,6 +23,8 @@ enum tess_activation { TESS_ACTIVATION_RELU, TESS_ACTIVATION_SILU, TESS_ACTIVATI
 enum tess_precision { TESS_PRECISION_FLOAT32, TESS_PRECISION_BFLOAT16, TESS_PRECISION_AUTO };
 enum tess_optimizer_kind { TESS_OPTIMIZER_ADAM, TESS_OPTIMIZER_ADAMW, TESS_OPTIMIZER_SGD };
 enum tess_schedule_kind { TESS_SCHEDULE_CONSTANT, TESS_SCHEDULE_EXPONENTIAL, TESS_SCHEDULE_COSINE };
+enum tess_init_new { TESS_INIT_NEW_RANDOM, TESS_INIT_NEW_MEAN };
+enum tess_experiments { TESS_EXPERIMENTS_ALL, TESS_EXPERIMENTS_NEW };
 enum tess_normalize { TESS_NORMALIZE_NONE, TESS_NORMALIZE_ZSCORE, TESS_NORMALIZE_DELTA };
 
 struct tess_config {
@@ -60,6 +62,12 @@ struct tess_config {
         double warmup; /* epochs of linear rise */
         double weight_decay;
         double momentum; /* sgd */
+        char init[TESS_PATH]; /* a model that the training begins from (warm.h); "": none */
+        char init_hash[TESS_PATH]; /* of that model's file; "": any */
+        int64_t init_new; /* enum tess_init_new */
+        int64_t experiments; /* enum tess_experiments */
+        char freeze[TESS_PATH]; /* "readouts,network": parts that do not move (rates.h) */
+        double rate_perturbations, rate_readouts, rate_contexts, rate_network; /* factors */
         int64_t tile_experiments, tile_readouts; /* shape of a training tile; 0: chosen */
         int64_t patience; /* epochs without improvement; 0: never stop early */
         int64_t precision; /* enum tess_precision; a trainer's and a checkpoint's is never AUTO */

@@ -16,9 +16,7 @@
 #include "tessera/store.h"
 #include "tessera/text.h"
 
-#include <jansson.h>
 #include <mpi.h>
-#include <stdio.h>
 
 struct tess_error;
 struct tess_model;
@@ -31,6 +29,8 @@ struct tess_evaluate_options {
     struct tess_strings control; /* further names of the control in that file; own of the caller */
     enum tess_blend_choice blend; /* is the model blended with a baseline? */
     double memory; /* bytes that a rank may have; 0: as much as suits */
+    int epistasis; /* how well deviations from additivity are predicted, too */
+    int strata; /* scores by stratum, too */
     int keep_values; /* the spread has values of a single model, too, and what was measured */
 };
 
@@ -45,6 +45,19 @@ struct tess_group { /* all experiments, or a context's; rank 0 */
     struct tess_ceiling ceiling;
     int n_above; /* metrics in which the model is better than the ceiling, on its experiments */
     uint8_t above[TESS_DISCRIMINATION]; /* which */
+};
+
+/* Experiments by the number of contexts in which their perturbation is trained, and by the size of
+ * their measured change, in thirds. */
+enum tess_stratum {
+    TESS_KNOWN_0,
+    TESS_KNOWN_1,
+    TESS_KNOWN_2_TO_4,
+    TESS_KNOWN_5,
+    TESS_WEAK,
+    TESS_MIDDLE,
+    TESS_STRONG,
+    TESS_STRATA
 };
 
 /* A measured value and what was said of it. */
@@ -62,6 +75,19 @@ struct tess_spread {
     struct tess_calibration calibration;
     double rank_correlation;
     struct tess_coverage raw, calibrated;
+};
+
+/* How well it is predicted by how much combinations deviate from the sum of their components'
+ * changes: of scored combinations whose components are measured alone in the same context. Methods
+ * are those of the evaluation (additive_components says 0 of each), and then mean_components, the
+ * mean of the components' changes. Rank 0. */
+struct tess_epistasis {
+    int n_methods;
+    int64_t n_experiments, n_contexts, n_values;
+    struct tess_outcome outcome; /* metrics of the deviation, as of a change against 0; own */
+    /* (n_methods, TESS_CUTS) shares of the values that are amplified (weakened) most which are
+     * among those predicted so; NaN: fewer such values, or the predictions have no order. Own. */
+    double *synergy, *antagonism;
 };
 
 struct tess_evaluation {
@@ -93,12 +119,17 @@ struct tess_evaluation {
     struct tess_strings unscored; /* "A+B in c": what the model says nothing about; own */
     int64_t *n_unscored; /* (contexts) how many those are; own */
 
+    struct tess_epistasis epistasis; /* all zeroes without options.epistasis */
     struct tess_spread spread; /* without `deviation`: there is no ensemble; own */
 
     struct tess_features features; /* of the store's components, by the model; own */
     int n_methods; /* has_model + TESS_BASELINES */
     int64_t n_groups;
     struct tess_group *group; /* (n_groups) all first, then contexts; rank 0; own */
+    int8_t *known,
+        *strength; /* (n) enum tess_stratum, -1: none; NULL without options.strata; own */
+    double *change; /* (n) root mean square of the measured change, NaN: none; the same */
+    struct tess_group *stratum; /* (TESS_STRATA) the same, rank 0; own */
 };
 
 /* TESS_EUSAGE if the memory is too small. model: NULL to score the baselines (or
@@ -115,9 +146,19 @@ void tess_evaluate_release(struct tess_evaluation *evaluation);
  * TESS_EINTERRUPTED if a rank was asked to stop before it began. Collective over comm. */
 int tess_evaluate_calibrate(const char *directory, MPI_Comm comm, struct tess_error *stopped);
 
-/* Everything, as JSON; own of the caller. Rank 0. */
-json_t *tess_evaluate_json(const struct tess_evaluation *evaluation);
-/* The scores that matter most, as a table. Rank 0. */
-void tess_evaluate_print(const struct tess_evaluation *evaluation, FILE *out);
+/* What the model predicts for the scored experiments [begin, end) of one context: (end - begin,
+ * readouts of the context), NaN where it cannot; deviation: of its members, the same, or NULL.
+ * Local. */
+int tess_evaluate_predict(const struct tess_evaluation *evaluation, int64_t begin, int64_t end,
+                          double *out, double *deviation, struct tess_error *error);
+/* Why a baseline that never had anything of its own to say has no scores; NULL: it has. Rank 0. */
+const char *tess_evaluate_excuse(const struct tess_evaluation *evaluation,
+                                 const struct tess_group *group, int baseline);
+extern const char *const tess_evaluate_above; /* what it means to be above the ceiling */
+/* What a stratum is cut by ("known_in" or "strength"), and its name in that. Local. */
+const char *tess_evaluate_stratum_kind(int stratum);
+const char *tess_evaluate_stratum_name(int stratum);
+/* A method's name in evaluation->epistasis. Rank 0. */
+const char *tess_evaluate_epistasis_method(const struct tess_evaluation *evaluation, int method);
 
 #endif

@@ -9,6 +9,7 @@
 #define TESSERA_OPTIMIZER_H
 
 #include "tessera/config.h"
+#include "tessera/rates.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -28,12 +29,20 @@ struct tess_optimizer {
     double *log_keep; /* (step + 1) Σ log(1 - rate · weight decay) up to each; own */
     double *stride; /* (step + 1) rate / (1 - β1^t); own */
     double *root; /* (step + 1) 1 / sqrt(1 - β2^t); own */
+    double factor; /* of the rates that it is given; 0: nothing moves */
+    struct tess_optimizer *part[TESS_N_PARTS]; /* those with a factor of their own; own; or NULL */
 };
 
 void tess_optimizer_init(struct tess_optimizer *optimizer, const struct tess_config *config);
 void tess_optimizer_release(struct tess_optimizer *optimizer);
 /* Begin the next step, with its learning rate. */
 void tess_optimizer_begin(struct tess_optimizer *optimizer, double rate);
+/* That of a part of the model (rates.h): its steps are those of the whole. Borrowed. */
+static inline const struct tess_optimizer *tess_optimizer_of(const struct tess_optimizer *optimizer,
+                                                             int part)
+{
+    return optimizer->part[part] ? optimizer->part[part] : optimizer;
+}
 
 /* Parameters and their first and second moments, of equal lengths; SGD uses m alone. Borrowed. */
 struct tess_parameters {

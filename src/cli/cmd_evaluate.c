@@ -11,6 +11,7 @@
 #include "tessera/h5.h"
 #include "tessera/log.h"
 #include "tessera/model.h"
+#include "tessera/scorecard.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,16 @@ static const struct tess_option options[] = {
     {"resamples", 0, "N", "of perturbations, for the intervals (default 1000)"},
     {"halvings", 0, "N", "of the replicates, for the noise ceiling (default 20)"},
     {"seed", 0, "N", "of resamples and halvings (default 0)"},
+    {"strata", 0, NULL,
+     "scores by the number of contexts that a perturbation is trained in, and by the strength of "
+     "its measured effect, too"},
+    {"epistasis", 0, NULL,
+     "how well it is predicted by how much combinations deviate from the sum of their components' "
+     "changes, too"},
+    {"profile", 0, "cell-eval",
+     "write predictions (-o) and measured values (--real) as cell-eval reads them, too"},
+    {"output", 'o', "FILE.h5ad", "with --profile: the predictions"},
+    {"real", 0, "FILE.h5ad", "with --profile: the measured values"},
     {"memory", 0, "SIZE", "at most so much of each rank (500M, 2G); default: what suits"},
     {0},
 };
@@ -133,6 +144,28 @@ static int open_inputs(struct inputs *inputs, const struct tess_call *call, cons
     return TESS_OK;
 }
 
+/* Both files or none, and names that say what they are. */
+static int check_profile(const struct tess_call *call, struct tess_error *error)
+{
+    static const char *const files[] = {"output", "real"};
+    const char *profile = tess_call_option(call, "profile");
+
+    if (profile && strcmp(profile, "cell-eval") != 0)
+        return tess_error_set(error, TESS_EUSAGE, "--profile: '%s' is not cell-eval", profile);
+    for (int f = 0; f < 2; f++) {
+        const char *path = tess_call_option(call, files[f]);
+        size_t n = path ? strlen(path) : 0;
+
+        if (!profile && path)
+            return tess_error_set(error, TESS_EUSAGE, "--%s needs --profile cell-eval", files[f]);
+        if (profile && (n < 6 || strcmp(path + n - 5, ".h5ad") != 0))
+            return tess_error_set(error, TESS_EUSAGE,
+                                  "--profile cell-eval needs --%s with a name that ends in .h5ad",
+                                  files[f]);
+    }
+    return TESS_OK;
+}
+
 /* At most 60000 halvings: the number of one has 16 bits (ceiling.c). */
 static int read_options(const struct tess_call *call, struct tess_evaluate_options *out,
                         struct tess_error *error)
@@ -144,9 +177,13 @@ static int read_options(const struct tess_call *call, struct tess_evaluate_optio
                                           .n_resamples = 1000,
                                           .n_halvings = 20};
     out->predictions = tess_call_option(call, "predictions");
+    out->epistasis = tess_call_option(call, "epistasis") != NULL;
+    out->strata = tess_call_option(call, "strata") != NULL;
     if (tess_call_blend(call, &out->blend, error) != TESS_OK)
         return error->code;
     tess_call_list(call, "control", &out->control);
+    if (check_profile(call, error) != TESS_OK)
+        return error->code;
     if (out->control.n > 0 && !out->predictions)
         return tess_error_set(error, TESS_EUSAGE,
                               "--control says what a predictions file calls the control: it needs "
@@ -172,11 +209,11 @@ static int report(const struct tess_evaluation *evaluation, const char *path,
 
     for (size_t i = 0; i < evaluation->unscored.n && i < 20; i++)
         tess_debug("not scored: %s", evaluation->unscored.item[i]);
-    tess_evaluate_print(evaluation, stdout);
+    tess_scorecard_print(evaluation, stdout);
     fflush(stdout);
     if (!path)
         return TESS_OK;
-    json = tess_evaluate_json(evaluation);
+    json = tess_scorecard_json(evaluation);
     text = json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
     lines = tess_format("%s\n", text);
     tess_commit_text(path, lines, error);
@@ -199,7 +236,9 @@ static int run(struct tess_call *call, struct tess_error *error)
                           &chosen, call->comm, error) == TESS_OK) {
         if (call->rank == 0)
             report(&evaluation, tess_call_option(call, "json"), error);
-        tess_agree(call->comm, error);
+        if (tess_agree(call->comm, error) == TESS_OK && tess_call_option(call, "profile"))
+            tess_scorecard_cell_eval(&evaluation, tess_call_option(call, "output"),
+                                     tess_call_option(call, "real"), error);
     }
     tess_evaluate_release(&evaluation);
     tess_strings_release(&chosen.control);
@@ -220,7 +259,7 @@ const struct tess_command tess_command_evaluate = {
                "the members of one\n(train.members), are scored as one model, the mean of their "
                "predictions; then how good their\ndeviation is, too.",
     .options = options,
-    .outputs = (const char *const[]){"json", NULL},
+    .outputs = (const char *const[]){"json", "output", "real", NULL},
     .min_args = 1,
     .max_args = -1,
     .run = run,

@@ -11,6 +11,10 @@
 
 static const struct tess_option options[] = {
     {"set", 's', "KEY=VALUE", "override a setting of the configuration; may be given often"},
+    {"init", 0, "RUN|CHECKPOINT",
+     "begin from this model: what it knows keeps its rows (train.init); new contexts, "
+     "perturbations "
+     "and readouts are added"},
     {"fresh", 0, NULL, "start over; an earlier run in the directory is moved aside, not deleted"},
     {"time-limit", 't', "MINUTES", "save a checkpoint and stop (exit code 75) before this is over"},
     {"dry-run", 'n', NULL, "say what would be done and how much memory it needs, and stop"},
@@ -21,6 +25,7 @@ static int run(struct tess_call *call, struct tess_error *error)
 {
     struct tess_train_options train = {.fresh = tess_call_option(call, "fresh") != NULL,
                                        .dry_run = tess_call_option(call, "dry-run") != NULL};
+    const char *init = tess_call_option(call, "init");
     struct tess_config config;
     double minutes = 0;
 
@@ -29,6 +34,8 @@ static int run(struct tess_call *call, struct tess_error *error)
     train.time_limit = 60 * minutes;
     /* value[0] is --set (the first of the table), as given: a setting may hold commas */
     if (tess_config_read(&config, call->args[0], &call->value[0], call->comm, error) != TESS_OK)
+        return error->code;
+    if (init && tess_config_set(&config, "train.init", init, "--init", error) != TESS_OK)
         return error->code;
     if (tess_train(&config, &train, call->comm, error) == TESS_OK && config.train.members > 1 &&
         !train.dry_run)

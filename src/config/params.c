@@ -21,6 +21,10 @@
     {                                                                                              \
 #field, TESS_PARAM_TEXT, 0, AT(field), "", 0, 0, NULL, unit, help                          \
     }
+#define NAMES(field, unit, help) /* changes bits */                                                \
+    {                                                                                              \
+#field, TESS_PARAM_TEXT, 1, AT(field), "", 0, 0, NULL, unit, help                          \
+    }
 #define PATH(field, help)            TEXT(field, "path", help)
 #define SWITCH(field, initial, help) /* changes no bit */                                          \
     {                                                                                              \
@@ -129,6 +133,33 @@ const struct tess_param tess_params[] = {
          "Weight decay, on all parameters, tables included."),
     REAL(train.momentum, "0.9", 0, 0.9999, NULL,
          "Momentum of sgd; the others do not use it."),
+    PATH(train.init,
+         "A checkpoint, or a run, that training begins from: perturbations, readouts and contexts that it "
+         "was trained on keep their rows, by name, and the network is its network, which must have the "
+         "same shape. Member k of an ensemble begins from member k. Not read any more once the run has a "
+         "checkpoint. Empty: from random numbers."),
+    NAMES(train.init_hash, "hash",
+          "Of the file of train.init, as used.yaml has it: another one is refused. Empty: any goes."),
+    CHOICE(train.init_new, "mean", "random|mean",
+           "With train.init: how rows of symbols begin that it was not trained on. mean: as the mean of "
+           "all rows of the table; of a perturbation, of those of its type (CRISPRi, KO, compound, ...). "
+           "random: as without train.init."),
+    CHOICE(train.experiments, "all", "all|new",
+           "new: with train.init, steps take only experiments of a context, perturbation or readout that it "
+           "was not trained on, which takes seconds where they are few; train.freeze then keeps what is "
+           "known as it was."),
+    NAMES(train.freeze, "parts",
+          "Parts that stay as they are, without decay: any of perturbations, readouts, contexts (the tables) "
+          "and network, as readouts,network. Empty: none."),
+    REAL(train.rate_perturbations, "1", 0, 1e3, NULL,
+         "Factor of the learning rate, and so of adamw's decay, for the table of perturbations. 0: as "
+         "train.freeze."),
+    REAL(train.rate_readouts, "1", 0, 1e3, NULL,
+         "The same for the table of readouts."),
+    REAL(train.rate_contexts, "1", 0, 1e3, NULL,
+         "The same for the table of contexts."),
+    REAL(train.rate_network, "1", 0, 1e3, NULL,
+         "The same for the network."),
     INT(train.patience, "0", 0, 1e6, "epochs",
         "Stop when the validation RMSE has not improved for so many epochs. 0: never."),
     LAYOUT(TESS_PARAM_INT, train.members, "1", 1, 1000, "models",

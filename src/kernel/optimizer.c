@@ -26,7 +26,7 @@ static void grow(struct tess_optimizer *optimizer, size_t need)
     optimizer->room = room;
 }
 
-void tess_optimizer_init(struct tess_optimizer *optimizer, const struct tess_config *config)
+static void start(struct tess_optimizer *optimizer, const struct tess_config *config, double factor)
 {
     *optimizer = (struct tess_optimizer){
         .kind = config->train.optimizer,
@@ -35,8 +35,19 @@ void tess_optimizer_init(struct tess_optimizer *optimizer, const struct tess_con
         .epsilon = 1e-8,
         .weight_decay = config->train.weight_decay,
         .momentum = config->train.momentum,
+        .factor = factor,
     };
     grow(optimizer, 1024);
+}
+
+void tess_optimizer_init(struct tess_optimizer *optimizer, const struct tess_config *config)
+{
+    start(optimizer, config, 1);
+    for (int p = 0; p < TESS_N_PARTS; p++)
+        if (tess_rates_factor(config, p) != 1) {
+            optimizer->part[p] = TESS_NEW(struct tess_optimizer, 1);
+            start(optimizer->part[p], config, tess_rates_factor(config, p));
+        }
 }
 
 void tess_optimizer_release(struct tess_optimizer *optimizer)
@@ -45,6 +56,11 @@ void tess_optimizer_release(struct tess_optimizer *optimizer)
     tess_free(optimizer->log_keep);
     tess_free(optimizer->stride);
     tess_free(optimizer->root);
+    for (int p = 0; p < TESS_N_PARTS; p++)
+        if (optimizer->part[p]) {
+            tess_optimizer_release(optimizer->part[p]);
+            tess_free(optimizer->part[p]);
+        }
     *optimizer = (struct tess_optimizer){0};
 }
 
@@ -52,6 +68,11 @@ void tess_optimizer_begin(struct tess_optimizer *optimizer, double rate)
 {
     int64_t t = ++optimizer->step;
 
+    for (int p = 0; p < TESS_N_PARTS; p++)
+        if (optimizer->part[p]) {
+            optimizer->part[p]->step = t - 1; /* the whole's may have been set back */
+            tess_optimizer_begin(optimizer->part[p], rate * optimizer->part[p]->factor);
+        }
     grow(optimizer, (size_t)t + 1);
     optimizer->rate[t] = rate;
     /* of the factor as it is rounded: thousands of steps with it must come to the same */
@@ -151,7 +172,8 @@ static void step(const struct tess_optimizer *o, int64_t t, int64_t n, const flo
 void tess_optimizer_update(const struct tess_optimizer *optimizer, int64_t n, const float *gradient,
                            float scale, struct tess_parameters at)
 {
-    step(optimizer, optimizer->step, n, gradient, scale, at);
+    if (optimizer->factor != 0)
+        step(optimizer, optimizer->step, n, gradient, scale, at);
 }
 
 /* Coupled weight decay feeds the moments at every step: no closed form, all steps are replayed. */
@@ -271,6 +293,8 @@ static void catch_up(const struct tess_optimizer *o, int64_t n, int64_t from, in
 {
     int64_t replayed = replay_until(o, from, to);
 
+    if (o->factor == 0)
+        return;
     for (int64_t t = from + 1; t <= replayed; t++)
         step(o, t, n, NULL, 0, at);
     if (replayed == to)

@@ -300,12 +300,14 @@ int tess_checkpoint_read_rows(const struct tess_h5 *h5, const struct tess_state 
     int dim = state->shape.dim;
     struct tess_row_state rows = {.value = out};
 
+    const struct tess_optimizer *optimizer = tess_optimizer_of(&state->optimizer, (int)table);
+
     if (tess_row_state_reserve(&rows, part.n, dim, error) == TESS_OK &&
         tess_checkpoint_read_state(h5, state, table, part, &rows, error) == TESS_OK) {
 #pragma omp parallel for schedule(static)
         for (int64_t i = 0; i < part.n; i++)
             tess_optimizer_catch_up(
-                &state->optimizer, dim, rows.last[i], state->optimizer.step,
+                optimizer, dim, rows.last[i], state->optimizer.step,
                 (struct tess_parameters){out + i * dim, rows.m + i * dim, rows.v + i * dim});
     }
     /* The values are the caller's: only what was made here is freed. */

@@ -64,6 +64,9 @@ static void take_state(struct tess_model *model, struct tess_state *state)
     for (int t = 0; t < TESS_N_TABLES; t++) {
         *vocab[t] = state->vocab[t];
         *trained[t] = state->trained[t];
+        for (int64_t i = 0; *trained[t] && i < vocab[t]->n; i++)
+            if ((*trained[t])[i] == TESS_TRAINED_NEW)
+                (*trained[t])[i] = TESS_TRAINED;
         state->vocab[t] = (struct tess_vocab){.n = vocab[t]->n};
         state->trained[t] = NULL;
     }

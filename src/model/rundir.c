@@ -267,20 +267,27 @@ int tess_rundir_has_best(const char *directory, int64_t step)
     return there;
 }
 
-/* On a copy: in the trainer's own settings the store stays as the user gave it. */
+/* A path that does not fit, or a file that is gone, stays as it was given. */
+static void make_full(char path[TESS_PATH])
+{
+    char *full = path[0] ? realpath(path, NULL) : NULL;
+
+    if (full && strlen(full) < TESS_PATH)
+        snprintf(path, TESS_PATH, "%s", full);
+    free(full);
+}
+
+/* On a copy: in the trainer's own settings paths stay as the user gave them. */
 int tess_rundir_write_used(const char *directory, const struct tess_config *config,
                            struct tess_error *error)
 {
     struct tess_config used = *config;
     char *path = tess_format("%s/used.yaml", directory), *yaml;
-    char *full = realpath(config->data.store, NULL);
 
-    /* A path that does not fit, or a store that is gone, stays as it was given. */
-    if (full && strlen(full) < sizeof used.data.store)
-        snprintf(used.data.store, sizeof used.data.store, "%s", full);
+    make_full(used.data.store);
+    make_full(used.train.init);
     yaml = tess_config_yaml(&used, 0, 1);
     tess_commit_text(path, yaml, error);
-    free(full);
     tess_free(yaml);
     tess_free(path);
     return error->code;

@@ -55,7 +55,9 @@ const struct tess_state_field tess_state_fields[] = {
     PIECE("split_hash", NUMBER, UINT64, split_hash, any, RESTS, "of the store's split"),
     PIECE("symbol", NAMES, STRING, vocab[0], any, RESTS, "the vocabulary, in byte order"),
     PIECE("trained", FLAGS, UINT8, trained[0], flag, RESTS,
-          "1: the symbol has training data; 2: it has none, but all of its parts have"),
+          "1: the symbol has training data; 2: it has none, but all of its parts have; 3: it has, "
+          "and "
+          "had none in the model of `train.init`"),
     PIECE("value", MATRIX, FLOAT, rows[0].value, finite, MOVES,
           "embeddings, as of the step in `last`"),
     PIECE("m", MATRIX, FLOAT, rows[0].m, first_moment, MOVES,

@@ -44,7 +44,7 @@ static int is_finite_and_positive(const struct tess_state *state, double x)
 static int is_flag(const struct tess_state *state, double x)
 {
     (void)state;
-    return x == TESS_UNTRAINED || x == TESS_TRAINED || x == TESS_BY_PARTS;
+    return x == TESS_UNTRAINED || x == TESS_TRAINED || x == TESS_BY_PARTS || x == TESS_TRAINED_NEW;
 }
 
 static int is_step_done(const struct tess_state *state, double x)
@@ -130,7 +130,7 @@ const struct tess_state_rule tess_rule_spread = {is_finite_and_positive, NULL, "
 const struct tess_state_rule tess_rule_first_moment = {is_number, all_numbers, "not NaN", MOMENT};
 const struct tess_state_rule tess_rule_second_moment = {is_not_negative, all_not_negative,
                                                         "at least 0", MOMENT};
-const struct tess_state_rule tess_rule_flag = {is_flag, NULL, "0, 1 or 2", "is no flag: trained"};
+const struct tess_state_rule tess_rule_flag = {is_flag, NULL, "0 to 3", "is no flag: trained"};
 const struct tess_state_rule tess_rule_rate = {is_finite_and_not_negative, NULL,
                                                "finite, at least 0", "is no learning rate"};
 const struct tess_state_rule tess_rule_last = {is_step_done, NULL, "from 0 to `step`",

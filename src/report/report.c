@@ -10,6 +10,7 @@
 #include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
+#include "tessera/scorecard.h"
 #include "tessera/screen.h"
 #include "tessera/sheet.h"
 #include "tessera/version.h"
@@ -102,7 +103,7 @@ static void add(struct work *work, const char *name, json_t *part)
 /* Rank 0's. */
 static void add_scores(struct work *work, const struct tess_evaluation *evaluation)
 {
-    json_t *scores = tess_evaluate_json(evaluation);
+    json_t *scores = tess_scorecard_json(evaluation);
     int64_t readout;
 
     add(work, "scores", tess_sections_scores(scores));

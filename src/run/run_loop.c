@@ -1,5 +1,6 @@
 /* run_loop.c -- a training from its first epoch to its last: log, validation, checkpoints. */
 #include "run.h"
+#include "run_begin.h"
 #include "run_blend.h"
 
 #include "tessera/agree.h"
@@ -203,47 +204,79 @@ static int run_all(struct tess_trainer *trainer, struct tess_run *run, struct te
     return error->code;
 }
 
+/* From where the run begins to where it ends. Its directory is open. Collective. */
+static int run_whole(struct tess_run *run, struct tess_trainer *trainer,
+                     struct tess_beginning *beginning, int *loaded, struct tess_error *error)
+{
+    if (tess_beginning_scale(beginning, run, trainer, error) != TESS_OK)
+        return error->code;
+    tess_beginning_note(&run->config, &trainer->config);
+    *loaded = tess_trainer_load(trainer, error) == TESS_OK;
+    if (*loaded && tess_beginning_take(beginning, trainer, error) == TESS_OK &&
+        tess_run_resume(run, trainer, error) == TESS_OK &&
+        run_all(trainer, run, error) == TESS_OK && trainer->progress.best_epoch > 0) {
+        tess_beginning_widen(beginning, trainer);
+        tess_run_blend(run, trainer, error);
+    }
+    return error->code;
+}
+
+static void say_done(const struct tess_run *run, double started)
+{
+    double all = tess_clock() - started;
+
+    tess_info("done in %.1f s: %s", all, run->directory);
+    tess_debug("%.1f s of it (%.2g %%) writing checkpoints", run->saving, 100 * run->saving / all);
+}
+
+/* Values that are in memory were looked at when they were loaded: steps and checkpoints find
+ * nothing else wrong with the data than numbers that are not finite. */
+static int has_diverged(const struct tess_trainer *trainer, const struct tess_error *error)
+{
+    return error->code == TESS_EDATA && trainer->optimizer.step > 0 &&
+           (!trainer->ahead || !isfinite(trainer->pulse.loss));
+}
+
 /* The plan is said before the directory is touched; the directory is locked before time goes into
  * loading. */
 int tess_run_train(const struct tess_config *config, const struct tess_train_options *options,
-                   const struct tess_member *member, MPI_Comm comm, struct tess_error *error)
+                   MPI_Comm comm, struct tess_error *error)
 {
+    struct tess_beginning beginning = {.inherits = 0};
     struct tess_trainer trainer;
+    struct tess_config used = *config;
     struct tess_run run = {0};
     double started = tess_clock(), limit = 0;
-    int loaded = 0;
+    int loaded = 0, opened = tess_trainer_open(&trainer, config, comm, error) == TESS_OK;
 
-    if (tess_trainer_open(&trainer, config, comm, error) != TESS_OK) {
+    if (opened &&
+        tess_beginning_open(&beginning, &trainer, options->fresh, comm, error) == TESS_OK) {
+        if (options->need)
+            *options->need = (struct tess_train_need){tess_trainer_most_bytes(&trainer),
+                                                      tess_trainer_save_bytes(&trainer)};
+        else
+            tess_trainer_announce(&trainer);
+    }
+    if (error->code != TESS_OK || options->dry_run) {
+        tess_beginning_release(&beginning);
         tess_trainer_release(&trainer);
         return error->code;
     }
-    tess_trainer_announce(&trainer);
-    if (options->dry_run) {
-        tess_trainer_release(&trainer);
-        return TESS_OK;
-    }
-    if (tess_run_open(&run, config, options->fresh, comm, error) == TESS_OK) {
-        run.member = member;
+    tess_beginning_note(&used, &trainer.config);
+    if (tess_run_open(&run, &used, options->fresh, comm, error) == TESS_OK) {
+        run.member = options->of;
         if (options->time_limit > 0)
             /* Counted from the start of the program; 0 would mean no limit. */
             limit = fmax(options->time_limit - (tess_clock() - started), 1e-3);
         tess_deadline_set(&run.deadline, limit);
-        loaded = tess_trainer_load(&trainer, error) == TESS_OK;
+        if (run_whole(&run, &trainer, &beginning, &loaded, error) == TESS_OK)
+            say_done(&run, started);
     }
-    if (loaded && tess_run_resume(&run, &trainer, error) == TESS_OK &&
-        run_all(&trainer, &run, error) == TESS_OK) {
-        double all;
-
-        if (trainer.progress.best_epoch > 0)
-            tess_run_blend(&run, &trainer, error);
-        all = tess_clock() - started;
-        if (error->code == TESS_OK)
-            tess_info("done in %.1f s: %s", all, run.directory);
-        tess_debug("%.1f s of it (%.2g %%) writing checkpoints", run.saving,
-                   100 * run.saving / all);
-    }
+    if (loaded && error->code != TESS_OK && options->diverged)
+        *options->diverged = has_diverged(&trainer, error);
     if (loaded)
         tess_trainer_say_memory(&trainer);
+    tess_beginning_release(&beginning);
     tess_trainer_release(&trainer);
     tess_run_close(&run);
     return error->code;

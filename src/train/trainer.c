@@ -172,6 +172,8 @@ static int check_settings(const struct tess_config *config, struct tess_error *e
                               "train.learning_rate x train.weight_decay is %g: a step would decay "
                               "parameters to nothing or beyond; it must be below 1",
                               config->train.learning_rate * config->train.weight_decay);
+    if (tess_rates_check(config, error) != TESS_OK)
+        return error->code;
     if (config->train.schedule == TESS_SCHEDULE_EXPONENTIAL && config->train.decay <= 0)
         return tess_error_set(error, TESS_ECONFIG,
                               "train.decay is 0 and train.schedule exponential: learning would end "

@@ -57,7 +57,8 @@ static void fetch_rows(struct tess_trainer *trainer, int at)
         tess_shard_touch(&trainer->shard[TESS_ROW_TABLE(route->serve[i])],
                          TESS_ROW_NUMBER(route->serve[i]));
     for (int t = 0; t < TESS_N_TABLES; t++)
-        tess_shard_catch_up(&trainer->shard[t], &trainer->optimizer, trainer->optimizer.step - 1);
+        tess_shard_catch_up(&trainer->shard[t], tess_optimizer_of(&trainer->optimizer, t),
+                            trainer->optimizer.step - 1);
 #pragma omp parallel for schedule(static) if (route->n_serve * dim > MANY_FLOATS)
     for (int64_t i = 0; i < route->n_serve; i++) {
         const struct tess_shard *shard = &trainer->shard[TESS_ROW_TABLE(route->serve[i])];
@@ -271,18 +272,20 @@ static int beat(struct tess_trainer *trainer, struct tess_error *error)
 static void update_mlp(struct tess_trainer *trainer, float scale)
 {
     int64_t first = trainer->slice[trainer->rank], n = trainer->slice[trainer->rank + 1] - first;
+    const struct tess_optimizer *optimizer =
+        tess_optimizer_of(&trainer->optimizer, TESS_PART_NETWORK);
     int *count, *begin;
 
     tess_lanes_reduce(&trainer->lanes, trainer->slice, trainer->slice_gradient);
     lap(trainer, TESS_STAGE_REDUCE);
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < n; i += 4096)
-        tess_optimizer_update(&trainer->optimizer, n - i < 4096 ? n - i : 4096,
-                              trainer->slice_gradient + i, scale,
+        tess_optimizer_update(optimizer, n - i < 4096 ? n - i : 4096, trainer->slice_gradient + i,
+                              scale,
                               (struct tess_parameters){trainer->parameter + first + i,
                                                        trainer->m + i, trainer->v + i});
     lap(trainer, TESS_STAGE_OPTIMIZE);
-    if (trainer->n_ranks == 1)
+    if (trainer->n_ranks == 1 || optimizer->factor == 0)
         return;
     count = TESS_NEW(int, trainer->n_ranks);
     begin = TESS_NEW(int, trainer->n_ranks);
@@ -327,7 +330,7 @@ static void update_rows(struct tess_trainer *trainer, int at, float scale)
     lap(trainer, TESS_STAGE_SHARE);
     add_gradients(trainer, &trainer->routes.step[at]);
     for (int t = 0; t < TESS_N_TABLES; t++)
-        tess_shard_update(&trainer->shard[t], &trainer->optimizer, scale);
+        tess_shard_update(&trainer->shard[t], tess_optimizer_of(&trainer->optimizer, t), scale);
     lap(trainer, TESS_STAGE_OPTIMIZE);
 }
 

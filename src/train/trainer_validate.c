@@ -27,7 +27,8 @@ static float *gather_vectors(const struct tess_trainer *trainer, enum tess_embed
     const struct tess_composition *composition = &trainer->dataset.composition[table];
     float *row = TESS_NEW(float, shard->n_rows * shard->dim), *vector;
 
-    tess_shard_gather(shard, &trainer->optimizer, trainer->optimizer.step, row);
+    tess_shard_gather(shard, tess_optimizer_of(&trainer->optimizer, (int)table),
+                      trainer->optimizer.step, row);
     if (!composition->first)
         return row;
     vector = TESS_NEW(float, composition->n * shard->dim);
@@ -67,7 +68,8 @@ static float *fetch_members(const struct tess_trainer *trainer)
 
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < route->n_serve; i++)
-        tess_shard_copy(shard, &trainer->optimizer, route->serve[i], trainer->optimizer.step,
+        tess_shard_copy(shard, tess_optimizer_of(&trainer->optimizer, TESS_TABLE_P),
+                        route->serve[i], trainer->optimizer.step,
                         tess_route_place(route, i, dim, serve, want));
     tess_routes_fetch(&trainer->validation_routes, 0, dim, serve, want);
     tess_free(serve);

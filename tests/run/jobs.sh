@@ -128,10 +128,15 @@ names() {
         export SLURM_JOB_ID=1 SLURM_JOB_NODELIST=n SLURM_SUBMIT_DIR=$PWD TESSERA=$work/fake PATH=$PWD/bin:$PATH SLURM_RESTART_COUNT=0
         RUN='one run' OUTPUT=-o.h5ad timeout 60 bash "$work/fake/jobs/impute.sbatch" --threads 2
         RUN='one two' OUTPUT=out.h5ad timeout 60 bash "$work/fake/jobs/impute.sbatch"
+        CONFIG=$name STORE=-s RUN='a sweep' timeout 60 bash "$work/fake/jobs/sweep.sbatch" --set train.epochs=3
+        RUN='a sweep' SLURM_ARRAY_JOB_ID=4 SLURM_ARRAY_TASK_ID=07 timeout 60 bash "$work/fake/jobs/sweep.sbatch"
+        ! RUN='a sweep' SLURM_ARRAY_JOB_ID=4 SLURM_ARRAY_TASK_ID='1;x' timeout 60 bash "$work/fake/jobs/sweep.sbatch" || touch "$work/names/bait2"
     ) >"$work/names.log"
     [ ! -e "$work/names/bait2" ] && grep -qxF "<./$name>" "$work/names.log" && grep -qxF "<data.store=./$name>" "$work/names.log" &&
         grep -qxF "<run.directory=./$name>" "$work/names.log" && grep -qxF '<b c>' "$work/names.log" &&
         grep -qxF '<one run>' "$work/names.log" && grep -qxF '<./-o.h5ad>' "$work/names.log" &&
+        grep -qxF '<sweep>' "$work/names.log" && grep -qxF '<run.directory=a sweep>' "$work/names.log" && grep -qxF '<train.epochs=3>' "$work/names.log" &&
+        grep -qxF '<--trial>' "$work/names.log" && grep -qxF '<7>' "$work/names.log" && [ -e "$work/names/a sweep.trial-7.restarts" ] &&
         grep -qxF '<one>' "$work/names.log" && grep -qxF '<two>' "$work/names.log"
 }
 

@@ -81,6 +81,8 @@ def refused():
     yield ["evaluate", best, "--json", store], "input"
     yield ["evaluate", "run/kept.h5", "--json", store], "input"  # a checkpoint under a name of its owner's
     yield ["evaluate", run, "--json", "/dev/full"], "no regular file"
+    yield ["evaluate", run, "--predictions", "genes.h5ad", "--profile", "cell-eval", "-o", "genes.h5ad", "--real", "new.h5ad"], "input"
+    yield ["evaluate", run, "--profile", "cell-eval", "-o", "new.h5ad", "--real", "nowhere/real.h5ad"], "directory"
     yield ["impute", run, "-p", "@genes.txt", "-o", "genes.h5ad"], "input"  # a link to genes.txt
     yield ["impute", run, "-p", "@sums.h5ad.sum", "-o", "sums.h5ad"], "input"
     yield ["impute", run, "-o", "folder.h5ad"], "directory"

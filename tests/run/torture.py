@@ -255,8 +255,20 @@ def commands():
     plain("train", *settled, f"--set=run.directory={half}", "--time-limit=0.001")
     yield Command("train, resumed", 2, ["train"] + retraining, prepare=go_on, allowed=("again", "again/*"),
                   always=straight_bits, kills=True)
+    sweeping, swept, found = place / "sweep.yaml", place / "swept", place / "found"
+    sweeping.write_text("".join(f"{key}: {value}\n" for key, value in settings.items()) + "sweep: {model.dropout: [0, 0.2], groups: 2}\n")
+    plain("sweep", sweeping, f"--set=run.directory={found}", "--set=sweep.groups=1")
+
+    def swept_bits():
+        wrong = works("sweep", sweeping, f"--set=run.directory={swept}", "--set=sweep.groups=1")
+        return wrong or next((d for d in (training.differences(swept / t, found / t) or litter(swept / t) for t in ("trial-1", "trial-2")) if d), None)
+
+    yield Command("sweep", 2, ["sweep", sweeping, f"--set=run.directory={swept}"], prepare=lambda: shutil.rmtree(swept, ignore_errors=True),
+                  allowed=("swept", "swept/*", "swept/*/*"), always=swept_bits, kills=True)
     yield Command("verify", 2, ["verify", run, kept])
     yield Command("evaluate", 2, ["evaluate", run, "--json", place / "scores.json", "--resamples", "10"])
+    yield Command("evaluate, more", 2, ["evaluate", run, "--strata", "--epistasis", "--resamples", "10", "--profile", "cell-eval", "-o",
+                                        place / "predicted.h5ad", "--real", place / "measured.h5ad"], allowed=("predicted.h5ad", "measured.h5ad"))
     imputed, guess = place / "imputed.h5ad", place / "guess.h5ad"
     plain("impute", run, "-o", guess)
     yield Command("impute", 2, ["impute", run, "-o", imputed], always=lambda: again_whole(imputed, guess, "impute", run, "--force"),

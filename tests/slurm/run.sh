@@ -194,6 +194,35 @@ cancel() {
         pass "stopped by a person: not back in the queue" || bad "stopped" "$work/stopped.log"
 }
 
+# Trials as tasks of an array, one core each, of which both are preempted; then the table, and the bits of a training.
+array() {
+    local job urgent n
+    printf '%s\n' 'sweep:' '  model.dropout: [0, 0.2]' >>"$work/study.yaml"
+    study sweep
+    job=$(cd "$work" && sbatch --parsable -o "sweep-%a.log" --ntasks-per-node=1 --cpus-per-task=1 --array="$("$tessera" -q sweep "$work/sweep.yaml" \
+        --set run.directory="$work/sweep" --array)" --export=ALL,TESSERA="$OLDPWD",CONFIG="$work/sweep.yaml",STORE="$work/data.prc.h5",RUN="$work/sweep" \
+        "$OLDPWD/jobs/sweep.sbatch")
+    for n in 1 2; do until_true 90 went sweep/trial-$n 10 || { bad "array: trial $n does not train" "$work/sweep-$n.log"; return; }; done
+    urgent=$(cd "$work" && sbatch --parsable -o /dev/null -p high -n $cores --wrap 'sleep 1')
+    until_true 150 is "$urgent" COMPLETED && until_true 60 waiting_again "${job}_1" 1 && until_true 60 waiting_again "${job}_2" 1 ||
+        { bad "array: not requeued" "$work/sweep-1.log"; return; }
+    scancel "$job"
+    until_true 60 no_jobs
+    for n in 1 2; do
+        grep -q 'stopped by a signal after a complete checkpoint' "$work/sweep-$n.log" || bad "array: no checkpoint of trial $n" "$work/sweep-$n.log"
+    done
+    sed -i 's/^  epochs: .*/  epochs: 20/' "$work/study.yaml"
+    study short
+    job=$(cd "$work" && sbatch --parsable -o "short-%a.log" --ntasks-per-node=1 --cpus-per-task=1 --array=1-2 \
+        --export=ALL,TESSERA="$OLDPWD",CONFIG="$work/short.yaml",STORE="$work/data.prc.h5",RUN="$work/short" "$OLDPWD/jobs/sweep.sbatch")
+    until_true 150 is "${job}_1" COMPLETED && until_true 60 is "${job}_2" COMPLETED &&
+        timeout 120 "$tessera" -q sweep "$work/short.yaml" --set run.directory="$work/short" >"$work/short.log" 2>&1 &&
+        grep -q 'best by validation' "$work/short.log" && timeout 120 "$tessera" -q train "$work/short/trial-2.yaml" --set run.directory="$work/one" &&
+        h5diff -q "$(newest short/trial-2)" "$(newest one)" &&
+        pass "array: preempted and requeued task by task; done, the table, the same bits" || bad "array" "$work/short-1.log"
+    sed -i '/^sweep:/,$d' "$work/study.yaml"
+}
+
 # A program that dies each time in the place of Tessera.
 give_up() {
     local job source=$work/dying idle=1
@@ -217,6 +246,7 @@ if srun --mpi=list 2>&1 | grep -q pmix; then case_of preempt preempted-srun srun
 case_of impute_preempted
 case_of out_of_time
 case_of cancel
+case_of array
 case_of give_up
 printf '1..%d\n' $((n_ok + n_bad))
 [ $n_bad = 0 ]

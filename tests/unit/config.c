@@ -85,6 +85,8 @@ static void config__refuses_with_the_line(void **state)
                    "c.yaml:2: 'train.batch' is given twice, first on line 1");
     expect_refused("train: {batch: 6}\ntrain: {epochs: 6}\n", "c.yaml:2: 'train' is given twice");
     expect_refused("- 5\n", "c.yaml:1: a list stands where");
+    expect_refused("sweep:\n  train.batch: [1, 2]\n", "c.yaml:2: the section 'sweep' is for");
+    expect_refused("sweep: {train: {batch: {from: 1}}}\n", "c.yaml:1: the section 'sweep' is for");
     expect_refused("hello\n", "c.yaml:1: expected lines of the form 'key: value'");
     expect_refused("? [a]\n: 5\n", "c.yaml:1: a list stands");
     expect_refused("? {a: b}\n: 5\n", "c.yaml:1: a key must be a word");

@@ -349,6 +349,63 @@ static void optimizer__keeps_all_rates(void **state)
     tess_optimizer_release(&o);
 }
 
+/* A row through steps with a gradient at every 300th, caught up between them; long gaps leap. */
+static struct row walk(const struct tess_config *config, double rate, int part, int set_back)
+{
+    struct tess_optimizer o;
+    struct row row = {.m = {0}};
+    int64_t last = 0;
+    float g[N];
+
+    tess_optimizer_init(&o, config);
+    for (int i = 0; i < N; i++)
+        row.x[i] = normal((uint64_t)i);
+    for (int t = 1; t <= 4000; t++) {
+        const struct tess_optimizer *of;
+
+        tess_optimizer_begin(&o, rate * pow(0.9999, (double)o.step));
+        if (set_back && t % 250 == 0) /* as when the best state is looked at and left again */
+            o.step--, tess_optimizer_begin(&o, rate * pow(0.9999, (double)o.step));
+        if (t % 300)
+            continue;
+        of = tess_optimizer_of(&o, part);
+        for (int i = 0; i < N; i++)
+            g[i] = normal((uint64_t)(t * N + i));
+        tess_optimizer_catch_up(of, N, last, o.step - 1,
+                                (struct tess_parameters){row.x, row.m, row.v});
+        tess_optimizer_update(of, N, g, 0.5f, (struct tess_parameters){row.x, row.m, row.v});
+        last = o.step;
+    }
+    tess_optimizer_release(&o);
+    return row;
+}
+
+/* A factor is as another rate; one of 0, and what is frozen, moves nothing; others are as before.
+ */
+static void optimizer__parts_have_rates_of_their_own(void **state)
+{
+    (void)state;
+    for (int r = 0; r < N_RULES; r++) {
+        struct tess_config plain =
+            config_of(rules[r].kind, rules[r].weight_decay, rules[r].momentum);
+        struct tess_config parts = plain;
+        struct row slow = walk(&plain, 0.002, 0, 0), fast = walk(&plain, 0.004, 0, 0), begin, own;
+
+        begin.x[0] = normal(0);
+        parts.train.rate_readouts = 0.5;
+        parts.train.rate_network = 0;
+        snprintf(parts.train.freeze, sizeof parts.train.freeze, "perturbations");
+        own = walk(&parts, 0.004, 1, 1);
+        assert_memory_equal(&own, &slow, sizeof own);
+        own = walk(&parts, 0.004, 2, 1);
+        assert_memory_equal(&own, &fast, sizeof own);
+        for (int frozen = 0; frozen <= TESS_PART_NETWORK; frozen += TESS_PART_NETWORK) {
+            own = walk(&parts, 0.004, frozen, 0);
+            assert_true(own.x[0] == begin.x[0] && own.m[0] == 0 && own.v[0] == 0);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +417,7 @@ int main(void)
         cmocka_unit_test(optimizer__decay_in_closed_form),
         cmocka_unit_test(optimizer__catch_up_in_parts),
         cmocka_unit_test(optimizer__keeps_all_rates),
+        cmocka_unit_test(optimizer__parts_have_rates_of_their_own),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,9 @@
-/* evaluate_json.c -- scores as JSON. One rule for what is undefined: the value is null, and the
+/* scorecard_json.c -- scores as JSON. One rule for what is undefined: the value is null, and the
  * object that holds it says why under `reasons`, by the same key. */
-#include "evaluate.h"
+#include "tessera/scorecard.h"
 
 #include "tessera/alloc.h"
+#include "tessera/evaluate.h"
 #include "tessera/model.h"
 
 #include <inttypes.h>
@@ -36,6 +37,57 @@ static void put_object(json_t *object, const char *key, json_t *value, const cha
 static json_t *interval(const struct tess_estimate *estimate)
 {
     return json_pack("[f, f]", estimate->low, estimate->high);
+}
+
+/* A method's scores between the ends of the scale. */
+static json_t *scaled_json(const struct tess_outcome *outcome, int m)
+{
+    const struct tess_estimate *scaled = outcome->scaled + (int64_t)m * TESS_METRICS;
+    json_t *object = json_object(), *intervals = json_object();
+
+    for (int k = 0; k < TESS_METRICS; k++)
+        put(object, tess_metric_name(k), scaled[k].value, tess_reason_text(scaled[k].reason));
+    for (int k = 0; k < TESS_METRICS; k++)
+        if (!isnan(scaled[k].value))
+            put_object(intervals, tess_metric_name(k),
+                       isnan(scaled[k].low) ? NULL : interval(&scaled[k]),
+                       tess_reason_text(scaled[k].no_interval));
+    json_object_set_new(object, "intervals", intervals);
+    return object;
+}
+
+static json_t *ends_json(const struct tess_evaluation *evaluation, const struct tess_group *group)
+{
+    const struct tess_outcome *outcome = &group->outcome;
+    int64_t bad = (int64_t)(evaluation->has_model + TESS_READOUT_MEAN) * TESS_METRICS;
+    json_t *object = json_object();
+
+    for (int k = 0; k < TESS_METRICS; k++) {
+        json_t *one = json_object();
+
+        put(one, "bad", outcome->bad[k], tess_reason_text(outcome->own[bad + k].reason));
+        put(one, "perfect", outcome->perfect[k], tess_reason_text(group->ceiling.reason[k]));
+        json_object_set_new(object, tess_metric_name(k), one);
+    }
+    return object;
+}
+
+static json_t *scale_json(const struct tess_evaluation *evaluation, const struct tess_group *group)
+{
+    const struct tess_outcome *outcome = &group->outcome;
+    json_t *object = json_object(), *baselines = json_object();
+    int first = evaluation->has_model;
+
+    put_object(object, "model", first ? scaled_json(outcome, 0) : NULL, evaluation->no_model);
+    for (int b = 0; first + b < outcome->n_scaled; b++) {
+        const char *reason = tess_evaluate_excuse(evaluation, group, b);
+
+        put_object(baselines, tess_baseline_name(b),
+                   reason ? NULL : scaled_json(outcome, first + b), reason);
+    }
+    json_object_set_new(object, "baselines", baselines);
+    json_object_set_new(object, "ends", ends_json(evaluation, group));
+    return object;
 }
 
 static json_t *method_json(const struct tess_estimate *own, int64_t n)
@@ -146,6 +198,7 @@ static void put_group(json_t *object, const struct tess_evaluation *evaluation,
         json_decref(differences);
         put(object, "differences", NAN, evaluation->no_model);
     }
+    json_object_set_new(object, "scaled", scale_json(evaluation, group));
     put_object(object, "ceiling", ceiling_json(evaluation, group),
                tess_reason_text(TESS_NO_REPLICATES));
     put_object(object, "above_ceiling", above_json(group),
@@ -227,7 +280,147 @@ static json_t *deviation_json(const struct tess_spread *spread)
     return object;
 }
 
-json_t *tess_evaluate_json(const struct tess_evaluation *evaluation)
+#define EACH(measure) (TESS_CHANGE + (measure))
+
+/* What is said of deviations from additivity, by the metrics of changes that hold it. */
+static const struct {
+    int metric;
+    const char *name;
+} deviation_metrics[] = {
+    {TESS_RMSE, "rmse"},
+    {TESS_MAE, "mae"},
+    {TESS_R2, "r2"},
+    {TESS_PEARSON, "pearson"},
+    {EACH(TESS_M_PEARSON), "pearson_each"},
+    {EACH(TESS_M_SPEARMAN), "spearman_each"},
+    {EACH(TESS_M_COSINE), "cosine_each"},
+    {TESS_OVERLAP, "overlap_at_20"},
+    {TESS_OVERLAP + 1, "overlap_at_50"},
+    {TESS_DIRECTION, "direction_match"},
+    {TESS_DIRECTION + 1, "direction_match_at_50"},
+};
+#define N_DEVIATION (sizeof deviation_metrics / sizeof deviation_metrics[0])
+
+static json_t *precision_json(const double *precision)
+{
+    json_t *object = json_object();
+
+    for (int c = 0; c < TESS_CUTS; c++) {
+        char k[24];
+
+        snprintf(k, sizeof k, "%lld", (long long)tess_cut[c]);
+        put(object, k, precision[c],
+            "fewer than k values deviate so, or all predicted ones are the same");
+    }
+    return object;
+}
+
+static json_t *epistasis_method_json(const struct tess_epistasis *epistasis, int m)
+{
+    const struct tess_outcome *outcome = &epistasis->outcome;
+    json_t *object = json_object(), *intervals = json_object();
+
+    for (size_t i = 0; i < N_DEVIATION; i++) {
+        int64_t at = (int64_t)m * TESS_METRICS + deviation_metrics[i].metric;
+        const struct tess_estimate *own = &outcome->own[at];
+
+        put(object, deviation_metrics[i].name, own->value, tess_reason_text(own->reason));
+        if (!isnan(own->value))
+            put_object(intervals, deviation_metrics[i].name, isnan(own->low) ? NULL : interval(own),
+                       tess_reason_text(own->no_interval));
+    }
+    json_object_set_new(object, "intervals", intervals);
+    json_object_set_new(object, "synergy_precision",
+                        precision_json(epistasis->synergy + (int64_t)m * TESS_CUTS));
+    json_object_set_new(object, "antagonism_precision",
+                        precision_json(epistasis->antagonism + (int64_t)m * TESS_CUTS));
+    return object;
+}
+
+/* The model's rmse less another method's. */
+static json_t *epistasis_difference_json(const struct tess_epistasis *epistasis, int m)
+{
+    const struct tess_estimate *of =
+        &epistasis->outcome.difference[(int64_t)m * TESS_METRICS + TESS_RMSE];
+    const struct tess_estimate *skill =
+        &epistasis->outcome.skill[(int64_t)m * TESS_METRICS + TESS_RMSE];
+    json_t *object = json_object();
+
+    put(object, "difference", of->value, tess_reason_text(of->reason));
+    put_object(object, "interval", isnan(of->low) ? NULL : interval(of),
+               tess_reason_text(of->no_interval));
+    put(object, "skill", skill->value, tess_reason_text(skill->reason));
+    return json_pack("{s:o}", "rmse", object);
+}
+
+/* NULL: nobody asked, or no combination can be judged. */
+static json_t *epistasis_json(const struct tess_evaluation *evaluation)
+{
+    const struct tess_epistasis *epistasis = &evaluation->epistasis;
+    json_t *object, *methods = json_object(), *differences = json_object();
+    int first = evaluation->has_model;
+
+    if (epistasis->n_experiments > 0) {
+        for (int m = first; m < epistasis->n_methods; m++)
+            json_object_set_new(methods, tess_evaluate_epistasis_method(evaluation, m),
+                                epistasis_method_json(epistasis, m));
+        for (int m = first; m < epistasis->n_methods && first; m++)
+            json_object_set_new(differences, tess_evaluate_epistasis_method(evaluation, m),
+                                epistasis_difference_json(epistasis, m));
+    }
+    object = json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "experiments",
+                       (json_int_t)epistasis->n_experiments, "combinations",
+                       (json_int_t)epistasis->outcome.n_perturbations, "contexts",
+                       (json_int_t)epistasis->n_contexts, "values", (json_int_t)epistasis->n_values,
+                       "baselines", methods, "differences", differences);
+    put_object(object, "model",
+               first && epistasis->n_experiments > 0 ? epistasis_method_json(epistasis, 0) : NULL,
+               first ? tess_reason_text(TESS_NO_EXPERIMENTS) : evaluation->no_model);
+    if (epistasis->n_experiments > 0)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+/* From which measured change to which one a stratum of strength goes. */
+static void put_range(json_t *object, const struct tess_evaluation *evaluation, int stratum)
+{
+    double low = INFINITY, high = 0;
+
+    for (int64_t i = 0; i < evaluation->n; i++)
+        if (evaluation->strength[i] == stratum) {
+            low = fmin(low, evaluation->change[i]);
+            high = fmax(high, evaluation->change[i]);
+        }
+    json_object_set_new(object, "change", json_pack("[f, f]", low, high));
+}
+
+/* {KIND: {STRATUM: group, …}, …}; NULL: nobody asked. */
+static json_t *strata_json(const struct tess_evaluation *evaluation)
+{
+    json_t *object, *kind = NULL;
+
+    if (!evaluation->stratum)
+        return NULL;
+    object = json_object();
+    for (int s = 0; s < TESS_STRATA; s++) {
+        const struct tess_group *group = &evaluation->stratum[s];
+        json_t *one = group->n > 0 ? json_object() : NULL;
+
+        if (s == 0 || s == TESS_WEAK) {
+            kind = json_object();
+            json_object_set_new(object, tess_evaluate_stratum_kind(s), kind);
+        }
+        if (one)
+            put_group(one, evaluation, group);
+        if (one && s >= TESS_WEAK)
+            put_range(one, evaluation, s);
+        put_object(kind, tess_evaluate_stratum_name(s), one, tess_reason_text(TESS_NO_EXPERIMENTS));
+    }
+    return object;
+}
+
+json_t *tess_scorecard_json(const struct tess_evaluation *evaluation)
 {
     const struct tess_evaluate_options *options = &evaluation->options;
     json_t *object = json_object(), *contexts = json_object();
@@ -250,5 +443,10 @@ json_t *tess_evaluate_json(const struct tess_evaluation *evaluation)
         json_object_set_new(contexts, evaluation->store->index.context.symbol[context], one);
     }
     json_object_set_new(object, "contexts", contexts);
+    put_object(object, "epistasis", epistasis_json(evaluation),
+               options->epistasis ? "no scored combination has components that are all measured "
+                                    "alone in its context"
+                                  : "--epistasis was not given");
+    put_object(object, "strata", strata_json(evaluation), "--strata was not given");
     return object;
 }

@@ -1,0 +1,215 @@
+#!/usr/bin/python3
+"""train --init: what a model knows it goes on with, what is new begins as it should, what is frozen stays; the same bits on any
+number of ranks and across interruptions; refused where it does not fit. Exported arrays are compared with NumPy's.
+
+usage: warm_start.py TESSERA SOURCE_FOLDER"""
+import os
+import shutil
+import sys
+import tempfile
+
+try:
+    import numpy as np
+except ImportError as problem:
+    print(f"skipped: {problem}")
+    sys.exit(77)
+if not shutil.which("h5diff"):
+    print("skipped: h5diff is not installed")
+    sys.exit(77)
+from checks import check, finish, run
+
+import small_store
+import training
+
+tessera = os.path.abspath(sys.argv[1])
+folder = tempfile.TemporaryDirectory()
+os.chdir(folder.name)
+TABLES = ["perturbation", "readout", "context"]
+CONTEXT = {"c0": "k", "c1": "m", "c2": "a"}  # the new one comes first
+TYPE = lambda p: p if p[0] != "p" else f"{'CRISPRi' if p < 'p07' else 'KO'}_{p}"
+NEW = {"perturbation": {"CRISPRi_p06", "KO_p13"}, "context": {"a"}, "readout": {"r03"}}
+
+
+def symbols(row):
+    return {"perturbation": set(row[1].split("+")), "context": {row[0]}, "readout": set()}
+
+
+everything = [(CONTEXT[c], "+".join(map(TYPE, p.split("+"))), s, v) for c, p, s, v in small_store.rows()]
+known = [(c, p, s, {r: x for r, x in v.items() if r != "r03"}) for c, p, s, v in everything
+         if not any(symbols((c, p))[t] & NEW[t] for t in ("perturbation", "context"))]
+small_store.write(tessera, "known.prc.h5", known)
+small_store.write(tessera, "all.prc.h5", everything)
+training.write_config("c.yaml", {"model.embedding_dim": 12, "model.hidden_dim": 20, "train.epochs": 2, "train.batch": 60,
+                                 "train.lanes": 6, "train.learning_rate": 0.004, "train.schedule": "constant"})
+
+
+def words(directory, store, *settings, options=()):
+    pairs = (f"run.directory={directory}", f"data.store={store}.prc.h5", *settings)
+    return ["train", "c.yaml", *(w for s in pairs for w in ("--set", s)), *options]
+
+
+def ok(*line, ranks=1):
+    done = run(*line, ranks=ranks)
+    check(done.returncode == 0, f"{line} on {ranks} ranks: {done.returncode} {done.stderr}")
+    return done.stdout + done.stderr
+
+
+def train(directory, store, *settings, options=(), ranks=1):
+    return ok(*words(directory, store, *settings, options=options), ranks=ranks)
+
+
+def refused(code, part, *line, ranks=1):
+    done = run(*line, ranks=ranks)
+    check(done.returncode == code and part in done.stderr, f"{line}: {done.returncode} {done.stderr}")
+
+
+def arrays(directory):
+    """Of the newest checkpoint: {table: {symbol: row}}, the network, trained symbols."""
+    ok("-q", "export", training.newest(directory), "-o", f"{directory}.npz", "--force")
+    file = dict(np.load(f"{directory}.npz"))
+    names = {t: [s.decode() for s in file[t + "_symbols"]] for t in TABLES}
+    rows = {t: dict(zip(names[t], file[t])) for t in TABLES}
+    network = {k: v for k, v in file.items() if k in ("wp", "wr", "wc", "wg", "b1", "w", "b", "wo", "bo", "center", "spread")}
+    return rows, network, {t: dict(zip(names[t], file[t + "_trained"])) for t in TABLES}, file
+
+
+def same(a, b):
+    return all(np.array_equal(a[k], b[k]) for k in b)
+
+
+def predictions(directory):
+    """Of all that the first model was trained on."""
+    ok("-q", "predict", training.newest(directory), "queries.tsv", "-o", f"{directory}.tsv", "--blend", "off", "--precision", "float32",
+       "--force")
+    return np.loadtxt(f"{directory}.tsv", skiprows=1, usecols=3)
+
+
+trained = [(c, p, r) for c, p, s, v in known if s == "train" for r in list(v)[:3]]
+with open("queries.tsv", "w") as file:
+    print("context", "perturbation", "readout", sep="\t", file=file)
+    for line in trained:
+        print(*line, sep="\t", file=file)
+
+# Before the first step the values of what is known are those of the model; nothing moves at a rate of 0.
+for i, (kind, normalize) in enumerate([("mlp", "none"), ("dot", "zscore"), ("cp", "delta")]):
+    settings = (f"model.kind={kind}", f"data.normalize={normalize}")
+    train(f"base{i}", "known", *settings)
+    train(f"step0_{i}", "all", *settings, "train.learning_rate=0", "train.epochs=1", options=("--init", f"base{i}"))
+    before, after = predictions(f"base{i}"), predictions(f"step0_{i}")
+    spread = np.ptp(before)
+    check(len(before) == len(trained) and spread > 0.1, f"{kind}: too little to compare ({len(before)}, {spread})")
+    check(abs(before - after).max() < 1e-6 * max(1, spread), f"{kind}, {normalize}: off by {abs(before - after).max()}")
+    old, old_network, old_trained, _ = arrays(f"base{i}")
+    new, new_network, new_trained, _ = arrays(f"step0_{i}")
+    check(same(new_network, old_network), f"{kind}: another network")
+    for t in TABLES:
+        known_here = {s for s, flag in old_trained[t].items() if flag}
+        check(all(np.array_equal(new[t][s], old[t][s]) for s in known_here), f"{kind}: other rows of {t}s")
+        check(all(new_trained[t][s] for s in known_here), f"{kind}: {t}s are not trained any more")
+        of = lambda s: s.partition("_")[0] if t == "perturbation" else ""
+        for s in set(new[t]) - known_here:
+            kin = [old[t][k] for k in sorted(known_here) if of(k) == of(s)] or [old[t][k] for k in sorted(known_here)]
+            check(np.allclose(new[t][s], np.mean(np.array(kin, float), axis=0), atol=1e-6), f"{kind}: {t} {s} is no mean of its kind")
+        check(set(new[t]) - known_here >= NEW[t], f"nothing new among {t}s")
+train("random", "all", "train.learning_rate=0", "train.epochs=1", "train.init_new=random", options=("--init", "base0"))
+train("cold", "all", "train.learning_rate=0", "train.epochs=1")
+for t in TABLES:
+    warm, cold = arrays("random")[0][t], arrays("cold")[0][t]
+    check(all(np.array_equal(warm[s], cold[s]) for s in NEW[t]), f"random {t}s are not those of a training from nothing")
+
+# Contexts made of parts: the model's parts, and what is a context's own, are kept, whatever the numbers of their rows.
+PLACES = {"k": "L_2h", "m": "M_8h", "a": "A_2h"}
+small_store.write(tessera, "parts_known.prc.h5", [(PLACES[c], p, s, v) for c, p, s, v in known])
+small_store.write(tessera, "parts_all.prc.h5", [(PLACES[c], p, s, v) for c, p, s, v in everything])
+with open("queries.tsv", "w") as file:
+    print("context", "perturbation", "readout", sep="\t", file=file)
+    for c, p, r in trained:
+        print(PLACES[c], p, r, sep="\t", file=file)
+train("parts", "parts_known", "model.context_parts=true")
+train("parts0", "parts_all", "model.context_parts=true", "train.learning_rate=0", "train.epochs=1", options=("--init", "parts"), ranks=2)
+before, after = predictions("parts"), predictions("parts0")
+check(abs(before - after).max() < 1e-6 * max(1, np.ptp(before)), f"parts: off by {abs(before - after).max()}")
+refused(78, "model.context_parts: true (now false)", *words("no", "parts_all", options=("--init", "parts")))
+
+# The same bits on any number of ranks, and across an interruption, without the model that it began from.
+HOW = ("train.freeze=readouts, network", "train.rate_perturbations=0.5", "train.epochs=4")
+for name, more in (("all", ()), ("new", ("train.experiments=new",))):
+    for ranks in (1, 2, 3, 5):
+        said = train(f"{name}{ranks}", "all", *HOW, *more, options=("--init", "base0"), ranks=ranks)
+        check("it knows 13 of 16 perturbations, 39 of 40 readouts, 2 of 3 contexts" in said, f"{name}: {said}")
+        wrong = ranks > 1 and training.differences(f"{name}1", f"{name}{ranks}")
+        check(not wrong, f"{name} on {ranks} ranks: {wrong}")
+    shutil.copytree("base0", "gone")
+    train(f"{name}_cut", "all", *HOW[:2], *more, "train.epochs=2", options=("--init", "gone"), ranks=2)
+    shutil.rmtree("gone")
+    train(f"{name}_cut", "all", *HOW, *more, options=("--init", "gone"), ranks=3)
+    wrong = training.differences(f"{name}1", f"{name}_cut")
+    check(not wrong, f"{name}, gone on with: {wrong}")
+    old, old_network, old_trained, _ = arrays("base0")
+    new, new_network, _, _ = arrays(f"{name}1")
+    check(same(new_network, old_network), f"{name}: the frozen network moved")
+    check(all(np.array_equal(new["readout"][s], old["readout"][s]) for s, flag in old_trained["readout"].items() if flag),
+          f"{name}: frozen readouts moved")
+    check(not np.array_equal(new["perturbation"]["KO_p08"], old["perturbation"]["KO_p08"]), f"{name}: perturbations did not move")
+    left = set(new["context"]) - {"a"}
+    check(not np.array_equal(new["context"]["a"], arrays("step0_0")[0]["context"]["a"]) and left, f"{name}: the new context did not move")
+check("training on" in train("dry", "all", *HOW, "train.experiments=new", options=("--init", "base0", "--dry-run")), "no plan")
+
+# Rates by part: halves of all of them are half the rate, to the bit, lazy rows included; 0 is frozen.
+PARTS = ("perturbations", "readouts", "contexts", "network")
+for optimizer in ("adamw", "sgd"):
+    train(f"half_{optimizer}", "all", f"train.optimizer={optimizer}", "train.learning_rate=0.002", "train.epochs=3")
+    train(f"parts_{optimizer}", "all", f"train.optimizer={optimizer}", *(f"train.rate_{p}=0.5" for p in PARTS), "train.epochs=3", ranks=2)
+    a, b = arrays(f"half_{optimizer}"), arrays(f"parts_{optimizer}")
+    check(all(same(a[0][t], b[0][t]) for t in TABLES) and same(a[1], b[1]), f"{optimizer}: half the rates are not half the rate")
+train("frozen", "all", "train.freeze=contexts")
+train("zero", "all", "train.rate_contexts=0")
+a, b, first = arrays("frozen"), arrays("zero"), arrays("cold")
+check(all(same(a[0][t], b[0][t]) for t in TABLES), "a rate of 0 is not as frozen")
+check(same(a[0]["context"], first[0]["context"]) and not same(a[0]["readout"], first[0]["readout"]), "frozen contexts moved, or nothing did")
+
+# Members begin from members.
+train("two", "known", "train.members=2", "train.epochs=1")
+train("on", "all", "train.members=2", "train.learning_rate=0", "train.epochs=1", options=("--init", "two"))
+for k in (1, 2):
+    check(same(arrays(f"on/member-{k}")[1], arrays(f"two/member-{k}")[1]), f"member {k} did not begin from member {k}")
+refused(78, "holds 2 members, but train.members is 3", *words("three", "all", "train.members=3", options=("--init", "two")))
+refused(65, "name one, as two/member-1", *words("one", "all", options=("--init", "two")))
+
+# What does not fit.
+init = ("--init", "base0")
+refused(78, "model.embedding_dim: 12 (now 10)", *words("no", "all", "model.embedding_dim=10", options=init))
+refused(78, "model.kind: mlp (now dot)", *words("no", "all", "model.kind=dot", options=init), ranks=2)
+refused(78, "data.normalize: none (now zscore)", *words("no", "all", "data.normalize=zscore", options=init))
+refused(65, "nowhere: No such file", *words("no", "all", options=("--init", "nowhere")))
+refused(65, "no checkpoint", *words("no", "all", options=("--init", ".")))
+refused(78, "train.init_hash is set, but train.init is not", *words("no", "all", "train.init_hash=00"))
+refused(78, "is another model than train.init_hash says", *words("no", "all", "train.init_hash=00", options=init))
+refused(78, "train.experiments is new, but train.init is not set", *words("no", "all", "train.experiments=new"))
+refused(78, "has none that trains a context", *words("no", "known", "train.experiments=new", options=init))
+refused(78, "'network?' is no part", *words("no", "all", "train.freeze=network?"))
+refused(78, "leave nothing that learns", *words("no", "all", f"train.freeze={','.join(PARTS)}"))
+refused(78, "a step would decay", *words("no", "all", "train.rate_readouts=999", "train.weight_decay=10"))
+strangers = [(c, p if p == "control" else f"x{p.replace('+', '+x')}", s, {f"y{r}": x for r, x in v.items()}) for c, p, s, v in known]
+small_store.write(tessera, "strangers.prc.h5", strangers)
+refused(65, "there is nothing to begin from", *words("no", "strangers", options=init))
+check(not os.path.exists("no"), "a refused training left a directory")
+shutil.copytree("base0", "broken")
+for path in (training.newest("broken"), training.newest("broken", "best")):
+    with open(path, "r+b") as file:
+        file.seek(os.path.getsize(path) // 2)
+        file.write(b"damage")
+refused(65, "damaged", *words("no", "all", options=("--init", "broken")), ranks=3)
+# Another beginning than before; a model that is another one by the time that the run begins.
+refused(78, "was begun from", *words("all1", "all", *HOW, options=("--init", "base1")))
+refused(78, "was begun from nothing", *words("cold", "all", "train.learning_rate=0", "train.epochs=1", options=init))
+shutil.copytree("base0", "moving")
+os.makedirs("begun")
+shutil.copy("all1/used.yaml", "begun/used.yaml")
+text = open("begun/used.yaml").read()
+with open("begun/used.yaml", "w") as file:
+    file.write(text.replace(os.path.realpath("base0"), os.path.realpath("moving")))
+shutil.rmtree("moving")
+shutil.copytree("base1", "moving")
+refused(78, "was changed since", *words("begun", "all", "model.kind=dot", "data.normalize=zscore", options=("--init", "moving")))
+finish()
