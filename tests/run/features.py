@@ -178,6 +178,7 @@ def main():
     check_baselines(known, axes)
     run("-q", "impute", "one", "-o", "one.h5ad")
     run("-q", "verify", glob.glob("one/best-*.h5")[0])
+    assert "features.perturbations" in train("warm", code=78, options=["--init", "one"], features="")
     refuse("gene\tf\nX1\t1\nX2\t2\n", "knows 0 of 70")
     refuse("gene\tf\nG01\t1\nG02\t2\nG01\t3\n", "'G01' is there twice")
     refuse("gene\tf\nG01\tred\nG02\tblue\n", "red")
