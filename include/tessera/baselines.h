@@ -16,6 +16,8 @@ enum tess_baseline {
     TESS_NEAREST_CONTEXT,
     TESS_LINEAR,
     TESS_ADDITIVE_COMPONENTS,
+    TESS_FEATURES,
+    TESS_NEAREST_FEATURES,
     TESS_BASELINES
 };
 /* Its name in tables and JSON; of the program. Local. */
@@ -27,6 +29,8 @@ const char *tess_baseline_excuse(int baseline);
 struct tess_linear;
 struct tess_similar;
 struct tess_changes;
+struct tess_by_features;
+struct tess_features;
 
 struct tess_baselines {
     struct tess_profiles *profiles; /* borrowed */
@@ -37,11 +41,14 @@ struct tess_baselines {
     struct tess_changes *changes; /* over the contexts; own */
     struct tess_similar *similar; /* or NULL; own */
     struct tess_linear *linear; /* own */
+    struct tess_by_features *by_features; /* or NULL; own */
 };
 
 struct tess_baselines_options {
     /* (n_contexts) where `nearest_context` will be asked for; NULL: nowhere. Borrowed. */
     const uint8_t *nearest_in;
+    /* Of the store's components, to outlive the baselines; NULL, or k = 0: there are none. */
+    const struct tess_features *features;
     /* Has somebody asked to stop? Then init returns TESS_EINTERRUPTED. NULL: nobody does. */
     int (*stopped)(void);
 };

@@ -7,6 +7,7 @@
 #define TESSERA_BLEND_H
 
 #include "tessera/baselines.h"
+#include "tessera/features.h"
 #include "tessera/mapping.h"
 
 #include <jansson.h>
@@ -34,15 +35,20 @@ struct tess_blend_sums {
     double experiments, values; /* that the model can predict */
     double m2;
     double b2[TESS_BLEND_BASELINES]; /* with the context's mean where it falls back */
-    struct { /* of experiments on which it does not fall back */
+    /* Of experiments on which it does not fall back; last those of perturbations that are known by
+     * their features alone, with the baseline `features`, and with no other. */
+    struct {
         double experiments, m2, b2, mb;
-    } own[TESS_BLEND_BASELINES];
+    } own[TESS_BLEND_BASELINES + 1];
 };
 
 struct tess_blend {
     int baseline; /* enum tess_baseline */
     double weight; /* of the model, 0 to 1 */
     double mean_weight; /* the same beside the context's mean, where the baseline falls back */
+    /* The same beside the baseline `features`, for perturbations that are known by features alone,
+     * whatever the others; 1: the model has no features. */
+    double feature_weight;
     int64_t n_experiments, n_values; /* of validation */
     double model_rmse, baseline_rmse; /* on them */
     /* Of each of tess_blend_baselines on all validation values; 0 where it was read from a file. */
@@ -54,6 +60,9 @@ struct tess_blend {
  * make w = (n w0 + 3/2) / (n + 3) within [0, 1]; 1 where nothing tells model and baseline apart.
  * Local. */
 void tess_blend_fit(struct tess_blend *blend, const struct tess_blend_sums *sums);
+/* Is a single perturbation known by its features alone, by the baselines' fallbacks
+ * (TESS_BASELINES) and what `features` says of it (NULL: nothing)? Local. */
+int tess_blend_by_features(const uint8_t *fallback, const double *features);
 /* Is it worth it? Weights near 1 change nothing but the cost. Local. */
 int tess_blend_pays(const struct tess_blend *blend);
 /* blend.json of a run directory, appearing whole. Local. */
@@ -94,6 +103,7 @@ void tess_blender_release(struct tess_blender *blender);
 struct tess_blend_store {
     struct tess_store store; /* open if the blender is active */
     struct tess_profiles profiles;
+    struct tess_features features; /* of its components, by the model; own */
     struct tess_baselines baselines;
 };
 struct tess_blend_request { /* borrowed */

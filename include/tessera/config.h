@@ -48,6 +48,10 @@ struct tess_config {
         int64_t context_parts; /* 1: contexts are sums of parts (composition.h) */
     } model;
     struct {
+        char perturbations[TESS_PATH], readouts[TESS_PATH]; /* files of side features; "": none */
+        int64_t axes;
+    } features;
+    struct {
         int64_t epochs, batch;
         int64_t sampling; /* enum tess_sampling; a trainer's and a checkpoint's is never AUTO */
         int64_t lanes; /* 0: chosen, as batch */

@@ -7,6 +7,7 @@
 
 #include "tessera/composition.h"
 #include "tessera/config.h"
+#include "tessera/features.h"
 #include "tessera/scaling.h"
 #include "tessera/store.h"
 
@@ -25,6 +26,7 @@ struct tess_dataset {
     int64_t n_training; /* training experiments with any value */
     /* 0, TESS_TRAINED, or TESS_BY_PARTS of composition.h; own */
     uint8_t *trained_perturbation, *trained_readout, *trained_context;
+    struct tess_features features[TESS_N_TABLES]; /* of components and readouts; own */
     struct tess_composition composition[TESS_N_TABLES]; /* what vectors are made of; own */
 };
 

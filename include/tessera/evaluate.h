@@ -11,6 +11,7 @@
 #include "tessera/bootstrap.h"
 #include "tessera/calibration.h"
 #include "tessera/ceiling.h"
+#include "tessera/features.h"
 #include "tessera/mapping.h"
 #include "tessera/store.h"
 #include "tessera/text.h"
@@ -121,6 +122,7 @@ struct tess_evaluation {
     struct tess_epistasis epistasis; /* all zeroes without options.epistasis */
     struct tess_spread spread; /* without `deviation`: there is no ensemble; own */
 
+    struct tess_features features; /* of the store's components, by the model; own */
     int n_methods; /* has_model + TESS_BASELINES */
     int64_t n_groups;
     struct tess_group *group; /* (n_groups) all first, then contexts; rank 0; own */

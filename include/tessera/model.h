@@ -9,6 +9,7 @@
 #include "tessera/composition.h"
 #include "tessera/config.h"
 #include "tessera/encoder.h"
+#include "tessera/features.h"
 #include "tessera/network.h"
 #include "tessera/scaling.h"
 #include "tessera/vocab.h"
@@ -24,6 +25,7 @@ struct tess_model {
     struct tess_vocab readout, context;
     /* Any training data (TESS_TRAINED), or known by its parts (TESS_BY_PARTS)? own */
     uint8_t *trained_perturbation, *trained_readout, *trained_context;
+    struct tess_features features[TESS_N_TABLES]; /* own */
     struct tess_composition composition[TESS_N_TABLES]; /* what vectors are made of; own */
     struct tess_encoder encoder; /* of perturbations */
     struct tess_network network; /* the MLP; its tables are not kept; own */
@@ -69,6 +71,10 @@ double tess_model_working_bytes(const struct tess_model *model, int64_t rows);
 /* "bfloat16" if any member predicts with such operands, else "float32". Local. */
 const char *tess_model_precision(const struct tess_model *model);
 void tess_model_release(struct tess_model *model);
+/* The features of components as another vocabulary numbers them, k = 0 if the model has none; value
+ * is own of the caller. Local. */
+void tess_model_features(const struct tess_model *model, const struct tess_vocab *components,
+                         struct tess_features *features);
 /* The first member that was not trained on this store, split so; NULL: all were. Local. */
 const struct tess_model *tess_model_trained_elsewhere(const struct tess_model *model,
                                                       uint64_t store_hash, uint64_t split_hash);

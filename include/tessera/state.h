@@ -10,6 +10,7 @@
 
 #include "tessera/composition.h"
 #include "tessera/config.h"
+#include "tessera/features.h"
 #include "tessera/h5.h"
 #include "tessera/network.h"
 #include "tessera/optimizer.h"
@@ -66,8 +67,9 @@ struct tess_state {
     uint64_t store_hash, split_hash;
     struct tess_vocab vocab[TESS_N_TABLES];
     uint8_t *trained[TESS_N_TABLES]; /* (n) */
-    /* Vectors of more than a row each follow from settings and symbols, too: so many rows of parts
-     * lie behind the symbols' own. */
+    struct tess_features features[TESS_N_TABLES];
+    /* Vectors of more than a row each follow from settings, symbols and features: so many rows of
+     * parts lie behind the symbols' own. */
     struct tess_composition composition[TESS_N_TABLES];
     int64_t n_parts[TESS_N_TABLES];
     struct tess_row_state rows[TESS_N_TABLES];
@@ -85,6 +87,7 @@ enum tess_state_group {
     TESS_STATE_MLP, /* checksums of every TESS_CHECK_FLOATS floats */
     TESS_STATE_SCHEDULE, /* what steps leave behind */
     TESS_STATE_SCALING, /* there if the data are normalised */
+    TESS_STATE_TRAITS, /* a group for each table; there if its symbols have features */
     TESS_STATE_N_GROUPS
 };
 
@@ -100,6 +103,7 @@ enum tess_state_kind {
     TESS_STATE_SLICE, /* MLP: (N), each rank its slice */
     TESS_STATE_STEPS, /* SCHEDULE: (steps done + 1), the same on every rank */
     TESS_STATE_FACTORS, /* SCALING: (contexts, readouts), the same on every rank */
+    TESS_STATE_FEATURES, /* TRAITS: (n, features.axes) [table], the same on every rank */
     TESS_STATE_N_KINDS
 };
 
@@ -151,6 +155,8 @@ void tess_state_check_name(const struct tess_state_field *field, int table,
 hid_t tess_state_hdf5_type(enum tess_state_type type);
 size_t tess_state_size(enum tess_state_type type); /* bytes of an element */
 
+/* Does such a state have the piece at all? */
+int tess_state_has(const struct tess_state *state, const struct tess_state_field *field, int table);
 /* Rows of a table: of its symbols, and of parts behind them. */
 int64_t tess_state_rows(const struct tess_state *state, int table);
 /* The shape of a whole array, as symbols, settings and steps of the state imply. */

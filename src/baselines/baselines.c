@@ -1,6 +1,7 @@
 /* baselines.c -- names, and what is learned from the training units. */
 #include "tessera/baselines.h"
 
+#include "baseline_features.h"
 #include "baseline_linear.h"
 #include "baseline_similar.h"
 #include "baselines_changes.h"
@@ -11,8 +12,8 @@
 #include <math.h>
 
 static const char *const names[TESS_BASELINES] = {
-    "global_mean",     "readout_mean", "no_perturbation",     "additive",
-    "nearest_context", "linear",       "additive_components",
+    "global_mean", "readout_mean",        "no_perturbation", "additive",         "nearest_context",
+    "linear",      "additive_components", "features",        "nearest_features",
 };
 
 const char *tess_baseline_name(int baseline)
@@ -25,6 +26,9 @@ const char *tess_baseline_excuse(int baseline)
     return baseline == TESS_NO_PERTURBATION ? "no control is measured in these contexts"
            : baseline == TESS_ADDITIVE_COMPONENTS
                ? "none is a combination whose components are all trained on alone in its context"
+           : baseline == TESS_FEATURES || baseline == TESS_NEAREST_FEATURES
+               ? "none has features (features.perturbations of the training), as enough others of "
+                 "its context have"
                : NULL;
 }
 
@@ -177,7 +181,14 @@ int tess_baselines_init(struct tess_baselines *baselines, struct tess_profiles *
     tess_changes_init(baselines->changes, profiles, baselines->mean);
     learn.mean = baselines->mean;
     if (find_means(baselines, &learn, error) != TESS_OK ||
-        tess_linear_init(baselines->linear, &learn, error) != TESS_OK || !options->nearest_in)
+        tess_linear_init(baselines->linear, &learn, error) != TESS_OK)
+        return error->code;
+    if (options->features && options->features->k > 0) {
+        baselines->by_features = TESS_NEW(struct tess_by_features, 1);
+        tess_by_features_init(baselines->by_features, &learn, options->features, baselines->linear,
+                              error);
+    }
+    if (error->code != TESS_OK || !options->nearest_in)
         return error->code;
     baselines->similar = TESS_NEW(struct tess_similar, 1);
     return tess_similar_init(baselines->similar, &learn, options->nearest_in, error);
@@ -219,6 +230,9 @@ void tess_baselines_release(struct tess_baselines *baselines)
         tess_similar_release(baselines->similar);
     if (baselines->linear)
         tess_linear_release(baselines->linear);
+    if (baselines->by_features)
+        tess_by_features_release(baselines->by_features);
+    tess_free(baselines->by_features);
     tess_free(baselines->changes);
     tess_free(baselines->similar);
     tess_free(baselines->linear);

@@ -1,6 +1,7 @@
 /* baselines_predict.c -- what each baseline says about perturbations of one context. */
 #include "tessera/baselines.h"
 
+#include "baseline_features.h"
 #include "baseline_linear.h"
 #include "baseline_similar.h"
 #include "baselines_changes.h"
@@ -170,18 +171,34 @@ static void predict_elsewhere(const struct batch *batch, struct tess_error *erro
     }
 }
 
-static void predict_linear(const struct batch *batch)
+/* The change of the k-th perturbation in factors, by one of the baselines that say it so. */
+static int change_in_factors(const struct batch *batch, int baseline, int64_t k, double *z)
+{
+    const struct tess_baselines *baselines = batch->baselines;
+    int64_t context = batch->query->context, combination = batch->query->combination[k];
+
+    if (baseline == TESS_LINEAR)
+        return tess_linear_predict(baselines->linear, baselines->profiles, context, combination, z);
+    if (!baselines->by_features)
+        return 0;
+    return baseline == TESS_FEATURES
+               ? tess_by_features_ridge(baselines->by_features, baselines->profiles, context,
+                                        combination, z)
+               : tess_by_features_nearest(baselines->by_features, baselines->profiles,
+                                          baselines->linear, context, combination, z);
+}
+
+static void predict_factors(const struct batch *batch, int baseline)
 {
     const struct tess_linear *linear = batch->baselines->linear;
     const struct tess_query *query = batch->query;
     double z[TESS_LINEAR_FACTORS];
 
     for (int64_t k = 0; k < query->n; k++) {
-        double *out = row_of(batch, TESS_LINEAR, k);
-        int known = tess_linear_predict(linear, batch->baselines->profiles, query->context,
-                                        query->combination[k], z);
+        double *out = row_of(batch, baseline, k);
+        int known = change_in_factors(batch, baseline, k, z);
 
-        fall_back(batch, TESS_LINEAR, k, !known);
+        fall_back(batch, baseline, k, !known);
         for (int64_t i = 0; i < query->n_readouts; i++) {
             double x = 0;
 
@@ -261,6 +278,8 @@ static void predict_control(const struct batch *batch)
         }
 }
 
+static const int by_factors[] = {TESS_LINEAR, TESS_FEATURES, TESS_NEAREST_FEATURES};
+
 int tess_baselines_predict(struct tess_baselines *baselines, const struct tess_query *query,
                            double *const out[TESS_BASELINES], uint8_t *fallback,
                            struct tess_error *error)
@@ -273,8 +292,9 @@ int tess_baselines_predict(struct tess_baselines *baselines, const struct tess_q
     batch_init(&batch);
     predict_means(&batch);
     predict_elsewhere(&batch, error);
-    if (out[TESS_LINEAR])
-        predict_linear(&batch);
+    for (size_t i = 0; i < sizeof by_factors / sizeof by_factors[0]; i++)
+        if (out[by_factors[i]])
+            predict_factors(&batch, by_factors[i]);
     for (int64_t k = 0; out[TESS_ADDITIVE_COMPONENTS] && k < query->n && error->code == TESS_OK;
          k++)
         predict_sum(&batch, k, error);

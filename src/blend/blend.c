@@ -23,9 +23,14 @@ int tess_blend_parse(const char *text)
     return -1;
 }
 
+int tess_blend_by_features(const uint8_t *fallback, const double *features)
+{
+    return features && fallback[TESS_ADDITIVE] && !fallback[TESS_FEATURES];
+}
+
 int tess_blend_pays(const struct tess_blend *blend)
 {
-    return blend->weight <= PAYS;
+    return blend->weight <= PAYS || blend->feature_weight <= PAYS;
 }
 
 /* The least Σ (w m + (1 - w) b)² is at w = Σ b (b - m) / Σ (b - m)². That is shrunk towards EVEN as
@@ -43,6 +48,7 @@ static double weight_of(double n, double m2, double b2, double mb)
 
 void tess_blend_fit(struct tess_blend *blend, const struct tess_blend_sums *sums)
 {
+    const typeof(sums->own[0]) *best_alone;
     int best = 0;
 
     for (int i = 1; i < TESS_BLEND_BASELINES; i++)
@@ -53,6 +59,10 @@ void tess_blend_fit(struct tess_blend *blend, const struct tess_blend_sums *sums
                               sums->own[best].mb);
     blend->mean_weight =
         weight_of(sums->own[0].experiments, sums->own[0].m2, sums->own[0].b2, sums->own[0].mb);
+    best_alone = &sums->own[TESS_BLEND_BASELINES];
+    if (blend->feature_weight < 1 && best_alone->experiments > 0)
+        blend->feature_weight =
+            weight_of(best_alone->experiments, best_alone->m2, best_alone->b2, best_alone->mb);
     blend->n_experiments = (int64_t)sums->experiments;
     blend->n_values = (int64_t)sums->values;
     blend->model_rmse = sqrt(sums->m2 / sums->values);

@@ -11,13 +11,17 @@
 
 json_t *tess_blend_json(const struct tess_blend *blend)
 {
-    return json_pack(
+    json_t *json = json_pack(
         "{s:s, s:s, s:f, s:f, s:I, s:I, s:f, s:f, s:o, s:o, s:o}", "format", FORMAT, "baseline",
         tess_baseline_name(blend->baseline), "weight", blend->weight, "mean_weight",
         blend->mean_weight, "experiments", (json_int_t)blend->n_experiments, "values",
         (json_int_t)blend->n_values, "model_rmse", blend->model_rmse, "baseline_rmse",
         blend->baseline_rmse, "model_hash", tess_fitted_hash(blend->model_hash), "store_hash",
         tess_fitted_hash(blend->store_hash), "split_hash", tess_fitted_hash(blend->split_hash));
+
+    if (blend->feature_weight < 1)
+        json_object_set_new(json, "feature_weight", json_real(blend->feature_weight));
+    return json;
 }
 
 int tess_blend_write(const char *directory, const struct tess_blend *blend,
@@ -53,6 +57,7 @@ static const char *parse(json_t *json, void *out)
     struct tess_blend *blend = out;
     const char *format, *baseline, *model, *store, *split;
     json_int_t experiments, values;
+    const json_t *alone;
 
     if (json_unpack(json, "{s:s, s:s, s:F, s:F, s:I, s:I, s:F, s:F, s:s, s:s, s:s}", "format",
                     &format, "baseline", &baseline, "weight", &blend->weight, "mean_weight",
@@ -63,11 +68,14 @@ static const char *parse(json_t *json, void *out)
     blend->baseline = baseline_of(baseline);
     blend->n_experiments = experiments;
     blend->n_values = values;
+    alone = json_object_get(json, "feature_weight"); /* not there in older ones */
+    blend->feature_weight = alone ? json_number_value(alone) : 1;
     if (strcmp(format, FORMAT) != 0)
         return "is of another version";
     if (blend->baseline < 0)
         return "names a baseline that is none";
-    if (!in_range(blend->weight) || !in_range(blend->mean_weight))
+    if (!in_range(blend->weight) || !in_range(blend->mean_weight) ||
+        !in_range(blend->feature_weight))
         return "has a weight that is not between 0 and 1";
     if (!tess_fitted_parse_hash(model, &blend->model_hash) ||
         !tess_fitted_parse_hash(store, &blend->store_hash) ||

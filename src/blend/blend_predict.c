@@ -13,11 +13,11 @@
 
 #include <string.h>
 
-static const struct tess_blend none = {.weight = 1, .mean_weight = 1};
+static const struct tess_blend none = {.weight = 1, .mean_weight = 1, .feature_weight = 1};
 
 static int is_blended(const struct tess_blend *blend)
 {
-    return blend->weight < 1 || blend->mean_weight < 1;
+    return blend->weight < 1 || blend->mean_weight < 1 || blend->feature_weight < 1;
 }
 
 /* The blend beside a member's checkpoint, or an error that says why it cannot be had. */
@@ -153,6 +153,7 @@ struct said {
     int64_t *column; /* (n_readouts) of a readout among those below, -1: not in the store; own */
     int64_t *readout, n_known; /* of the store, ascending; own */
     uint8_t *known; /* (n) is the row's context in the store? own */
+    uint8_t *alone; /* (n) is its perturbation known by its features alone? own */
     uint8_t *fallback; /* (n, TESS_BASELINES) own */
     double *value[TESS_BASELINES]; /* (n, n_known) own, NULL: not needed */
 };
@@ -195,6 +196,9 @@ static void said_init(struct said *said, const struct tess_blender *blender,
     *said = (struct said){.blender = blender, .n = rows->n, .n_readouts = columns->n_readouts};
     place_readouts(said, columns->readout);
     said->known = TESS_NEW(uint8_t, said->n);
+    said->alone = TESS_NEW(uint8_t, said->n);
+    if (blender->baselines->by_features)
+        said->value[TESS_FEATURES] = TESS_NEW(double, said->n * said->n_known);
     said->fallback = TESS_NEW(uint8_t, said->n * TESS_BASELINES);
     for (int i = 0; i < blender->n; i++) {
         int baseline = blender->blend[i].baseline;
@@ -211,6 +215,7 @@ static void said_release(struct said *said)
     tess_free(said->column);
     tess_free(said->readout);
     tess_free(said->known);
+    tess_free(said->alone);
     tess_free(said->fallback);
 }
 
@@ -251,6 +256,10 @@ static int ask(struct said *said, const struct tess_rows *rows, struct tess_erro
                                &(struct tess_query){context, end - first, combination + first,
                                                     said->n_known, said->readout},
                                out, said->fallback + first * TESS_BASELINES, error);
+        for (int64_t i = first; i < end; i++)
+            said->alone[i] = rows->first[i + 1] - rows->first[i] == 1 &&
+                             tess_blend_by_features(said->fallback + i * TESS_BASELINES,
+                                                    said->value[TESS_FEATURES]);
     }
     tess_free(combination);
     return error->code;
@@ -265,9 +274,11 @@ static void mix(const void *closure, int member, float *out)
     if (!is_blended(blend))
         return;
     for (int64_t i = 0; i < said->n; i++) {
-        const double *value = said->value[blend->baseline] + i * said->n_known;
-        double w = said->fallback[i * TESS_BASELINES + blend->baseline] ? blend->mean_weight
-                                                                        : blend->weight;
+        int baseline = said->alone[i] ? TESS_FEATURES : blend->baseline;
+        const double *value = said->value[baseline] + i * said->n_known;
+        double w = said->alone[i]                                         ? blend->feature_weight
+                   : said->fallback[i * TESS_BASELINES + blend->baseline] ? blend->mean_weight
+                                                                          : blend->weight;
 
         for (int64_t k = 0; said->known[i] && k < said->n_readouts; k++) {
             float *x = &out[i * said->n_readouts + k];
@@ -342,6 +353,8 @@ static int count_baselines(const struct tess_blender *blender, int *additive)
     for (int i = 0; i < blender->n && blender->active; i++)
         if (is_blended(&blender->blend[i]))
             blended[blender->blend[i].baseline] = 1;
+    blended[TESS_FEATURES] |=
+        blender->active && blender->baselines && blender->baselines->by_features;
     for (int b = 0; b < TESS_BASELINES; b++)
         n += blended[b];
     *additive = blended[TESS_ADDITIVE];

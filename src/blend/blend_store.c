@@ -1,6 +1,7 @@
 /* blend_store.c -- the store whose baselines models are blended with, for who predicts. */
 #include "tessera/blend.h"
 
+#include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
 #include "tessera/model.h"
@@ -44,6 +45,8 @@ int tess_blender_open_store(struct tess_blender *blender, struct tess_blend_stor
         return error->code;
     tess_profiles_init(&of->profiles, &of->store,
                        request->memory > 0 ? (size_t)(request->memory / 8) : TESS_PROFILES_BYTES);
+    tess_model_features(request->model, &of->store.index.perturbation, &of->features);
+    options.features = &of->features;
     if (tess_baselines_init(&of->baselines, &of->profiles, &options, comm, error) == TESS_OK)
         tess_blender_join(blender, &of->baselines);
     return error->code;
@@ -52,6 +55,7 @@ int tess_blender_open_store(struct tess_blender *blender, struct tess_blend_stor
 void tess_blend_store_release(struct tess_blend_store *of)
 {
     tess_baselines_release(&of->baselines);
+    tess_free(of->features.value);
     tess_profiles_release(&of->profiles);
     tess_store_release(&of->store);
 }

@@ -85,6 +85,15 @@ const struct tess_param tess_params[] = {
            "embeddings and one of its own, so that parts that were never measured together can be "
            "predicted. All contexts must have as many parts."),
 
+    PATH(features.perturbations,
+         "File of numbers about perturbations from elsewhere: a table of text whose first column is the "
+         "symbol, or .h5ad, by the symbol of a component or by its target (GATA1 of CRISPRi_GATA1). "
+         "Perturbations without training data can then be predicted. Empty: none."),
+    PATH(features.readouts,
+         "The same about readouts."),
+    INT(features.axes, "64", 1, 4096, "axes",
+        "Leading principal axes of the features that are kept."),
+
     INT(train.epochs, "60", 1, 1e6, "epochs",
         "Passes over the training data."),
     INT(train.batch, "0", 0, 1e12, "observations",

@@ -5,6 +5,7 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/feature_file.h"
 #include "tessera/mapping.h"
 
 #include <string.h>
@@ -61,7 +62,7 @@ static int64_t mark_trained(struct tess_dataset *dataset)
     return n;
 }
 
-/* What vectors are made of, and who is known by that. */
+/* What vectors are made of, and who is known by that. Collective. */
 static int compose(struct tess_dataset *dataset, const struct tess_config *config,
                    struct tess_error *error)
 {
@@ -70,10 +71,19 @@ static int compose(struct tess_dataset *dataset, const struct tess_config *confi
     uint8_t *trained[] = {dataset->trained_perturbation, dataset->trained_readout,
                           dataset->trained_context};
 
+    const struct tess_feature_file file[] = {
+        {config->features.perturbations, "perturbation", config->features.axes},
+        {config->features.readouts, "readout", config->features.axes},
+        {"", "context", 0}};
+
     for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)
         if (tess_composition_init(&dataset->composition[t], t, config, symbols[t],
-                                  dataset->store->h5.path, error) == TESS_OK)
+                                  dataset->store->h5.path, error) == TESS_OK &&
+            tess_feature_file_read(&dataset->features[t], &file[t], symbols[t], dataset->comm,
+                                   error) == TESS_OK) {
+            tess_features_compose(&dataset->features[t], &dataset->composition[t]);
             tess_composition_known(&dataset->composition[t], trained[t]);
+        }
     return error->code;
 }
 
@@ -155,8 +165,10 @@ void tess_dataset_release(struct tess_dataset *dataset)
     tess_free(dataset->trained_perturbation);
     tess_free(dataset->trained_readout);
     tess_free(dataset->trained_context);
-    for (int t = 0; t < TESS_N_TABLES; t++)
+    for (int t = 0; t < TESS_N_TABLES; t++) {
         tess_composition_release(&dataset->composition[t]);
+        tess_free(dataset->features[t].value);
+    }
     *dataset = (struct tess_dataset){0};
 }
 

@@ -28,7 +28,7 @@ static void find_combinations(struct tess_measurements *measured, const struct t
 int tess_measurements_open(struct tess_measurements *measured, const struct tess_model *model,
                            MPI_Comm comm, struct tess_error *error)
 {
-    const struct tess_baselines_options options = {NULL, NULL};
+    const struct tess_baselines_options options = {.nearest_in = NULL};
     const struct tess_model *other;
     int n_ranks;
 

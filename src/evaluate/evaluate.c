@@ -57,9 +57,13 @@ static int learn(struct tess_evaluation *evaluation, struct tess_error *error)
 
     for (int64_t i = 0; i < evaluation->n; i++)
         scored[profiles->context_of[evaluation->unit[i]]] = 1;
-    tess_baselines_init(&evaluation->baselines, &evaluation->profiles,
-                        &(struct tess_baselines_options){.nearest_in = scored}, evaluation->comm,
-                        error);
+    if (evaluation->model)
+        tess_model_features(evaluation->model, &evaluation->store->index.perturbation,
+                            &evaluation->features);
+    tess_baselines_init(
+        &evaluation->baselines, &evaluation->profiles,
+        &(struct tess_baselines_options){.nearest_in = scored, .features = &evaluation->features},
+        evaluation->comm, error);
     if (error->code == TESS_OK && evaluation->blender.active)
         tess_blender_join(&evaluation->blender, &evaluation->baselines);
     tess_free(scored);
@@ -126,6 +130,7 @@ void tess_evaluate_release(struct tess_evaluation *evaluation)
     tess_mapping_release(&evaluation->perturbation);
     tess_mapping_release(&evaluation->readout);
     tess_mapping_release(&evaluation->context);
+    tess_free(evaluation->features.value);
     tess_free(evaluation->first);
     tess_free(evaluation->predicted);
     tess_free(evaluation->group);

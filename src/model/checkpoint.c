@@ -150,12 +150,12 @@ static void replay_rates(struct tess_state *state)
     tess_free(rate);
 }
 
-/* Is there the scaling? Either all of it is, or none. */
-static int is_scaled(const struct tess_h5 *h5)
+/* Is there what not every checkpoint has, the scaling or features? Either all of it is, or none. */
+static int is_there(const struct tess_h5 *h5, enum tess_state_group group, int table)
 {
     char name[TESS_STATE_NAME];
 
-    tess_state_field_name(tess_state_first(TESS_STATE_SCALING), 0, name);
+    tess_state_field_name(tess_state_first(group), table, name);
     return tess_h5_kind(h5, name) != 0;
 }
 
@@ -164,14 +164,15 @@ static int is_scaled(const struct tess_h5 *h5)
 static void check_extents(const struct tess_h5 *h5, const struct tess_state *state,
                           struct tess_error *error)
 {
-    int scaled = is_scaled(h5);
+    int scaled = is_there(h5, TESS_STATE_SCALING, 0);
 
     for (int i = 0; i < tess_n_state_fields; i++) {
         const struct tess_state_field *field = &tess_state_fields[i];
         enum tess_state_group group = tess_state_group_of(field);
         char name[TESS_STATE_NAME];
 
-        if (group <= TESS_STATE_SYMBOLS || (group == TESS_STATE_SCALING && !scaled))
+        if (group <= TESS_STATE_SYMBOLS || (group == TESS_STATE_SCALING && !scaled) ||
+            group == TESS_STATE_TRAITS) /* which are read already */
             continue;
         for (int t = 0; t < tess_state_group_tables(group) && error->code == TESS_OK; t++) {
             tess_state_field_name(field, t, name);
@@ -186,13 +187,29 @@ static void check_extents(const struct tess_h5 *h5, const struct tess_state *sta
     }
 }
 
+/* What is known of symbols: as many axes as the settings say. */
+static int read_features(const struct tess_h5 *h5, struct tess_state *state, int table,
+                         struct tess_error *error)
+{
+    struct tess_features *features = &state->features[table];
+
+    features->n = state->vocab[table].n;
+    if (!is_there(h5, TESS_STATE_TRAITS, table))
+        return error->code;
+    features->k = state->config.features.axes;
+    return read_array(h5, state, tess_state_first(TESS_STATE_TRAITS), table, error);
+}
+
 /* What vectors are made of. */
 static int compose(const struct tess_h5 *h5, struct tess_state *state, struct tess_error *error)
 {
     for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)
         if (tess_composition_init(&state->composition[t], t, &state->config, &state->vocab[t],
-                                  h5->path, error) == TESS_OK)
+                                  h5->path, error) == TESS_OK &&
+            read_features(h5, state, t, error) == TESS_OK) {
+            tess_features_compose(&state->features[t], &state->composition[t]);
             state->n_parts[t] = state->composition[t].n_rows - state->vocab[t].n;
+        }
     return error->code;
 }
 
@@ -344,7 +361,7 @@ int tess_checkpoint_read_mlp(const struct tess_h5 *h5, const struct tess_state *
 int tess_checkpoint_read_scaling(const struct tess_h5 *h5, struct tess_state *state,
                                  struct tess_error *error)
 {
-    if (!is_scaled(h5))
+    if (!is_there(h5, TESS_STATE_SCALING, 0))
         return error->code;
     for (const struct tess_state_field *field = tess_state_first(TESS_STATE_SCALING);
          field && error->code == TESS_OK; field = tess_state_next(field))

@@ -62,7 +62,7 @@ static void write_shared(struct tess_h5 *h5, const struct tess_state *state,
             h5, name,
             &(struct tess_h5_strings){vocab->n, vocab->width, vocab->width + 1, vocab->text},
             error);
-    else if (data || field->kind != TESS_STATE_FACTORS)
+    else if (tess_state_has(state, field, table))
         tess_h5_write(h5, name, tess_state_hdf5_type(field->type), extent, data, error);
 }
 
@@ -184,7 +184,7 @@ static double bytes_of(const struct tess_state *state, const struct tess_state_f
 
     if (field->kind == TESS_STATE_NAMES)
         return n * state->vocab[table].width;
-    if (field->kind == TESS_STATE_FACTORS && !tess_state_data(state, field, table))
+    if (!tess_state_has(state, field, table))
         return 0;
     return n * (double)tess_state_size(field->type) +
            (tess_state_group_of(field) == TESS_STATE_MLP

@@ -30,6 +30,8 @@ static void take_shape(struct tess_model *model, struct tess_state *state)
     for (int t = 0; t < TESS_N_TABLES; t++) {
         model->composition[t] = state->composition[t];
         state->composition[t] = (struct tess_composition){.n = 0};
+        model->features[t] = state->features[t];
+        state->features[t] = (struct tess_features){.n = 0};
     }
 }
 
@@ -140,6 +142,8 @@ static void release_parameters(struct tess_model *model)
     for (int t = 0; t < TESS_N_TABLES; t++) {
         tess_vocab_release(vocab[t]);
         tess_composition_release(&model->composition[t]);
+        tess_free(model->features[t].value);
+        model->features[t] = (struct tess_features){.n = 0};
         tess_free(*trained[t]);
         *trained[t] = NULL;
         tess_free(model->network.table[t]);
@@ -203,6 +207,21 @@ static int read_model(struct tess_model *model, struct tess_state *state, struct
     return error->code;
 }
 
+static void broadcast_features(MPI_Comm comm, struct tess_features *features)
+{
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    tess_broadcast(comm, &features->n, sizeof features->n);
+    tess_broadcast(comm, &features->k, sizeof features->k);
+    if (features->k == 0)
+        return;
+    if (rank != 0)
+        features->value = TESS_NEW(float, features->n * features->k);
+    tess_broadcast(comm, features->value,
+                   (size_t)(features->n * features->k) * sizeof *features->value);
+}
+
 /* Everything that rank 0 has read, to all. What sizes follow from comes first; then all ranks take
  * memory and agree that they have it, before the large arrays are sent. Collective. */
 static int broadcast_model(struct tess_model *model, MPI_Comm comm, struct tess_error *error)
@@ -232,12 +251,14 @@ static int broadcast_model(struct tess_model *model, MPI_Comm comm, struct tess_
         if (rank != 0)
             *trained[t] = TESS_NEW(uint8_t, vocab[t]->n);
         tess_broadcast(comm, *trained[t], (size_t)vocab[t]->n);
+        broadcast_features(comm, &model->features[t]);
     }
     n = model->context.n * model->readout.n;
     if (rank != 0) {
         for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)
-            tess_composition_init(&model->composition[t], t, &model->config, vocab[t], model->path,
-                                  error);
+            if (tess_composition_init(&model->composition[t], t, &model->config, vocab[t],
+                                      model->path, error) == TESS_OK)
+                tess_features_compose(&model->features[t], &model->composition[t]);
         if (error->code == TESS_OK)
             allocate(model, error);
         if (scaled) {

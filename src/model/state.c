@@ -75,6 +75,8 @@ const struct tess_state_field tess_state_fields[] = {
     PIECE("shift", FACTORS, FLOAT, scaling.shift, shift, RESTS,
           "with `data.normalize`: value = shift + scale × normalised value"),
     PIECE("scale", FACTORS, FLOAT, scaling.scale, scale, RESTS, "the same"),
+    PIECE("value", FEATURES, FLOAT, features[0].value, any, RESTS,
+          "with `features.…`: what is known of symbols, on its principal axes; NaN: nothing"),
 };
 const int tess_n_state_fields = sizeof tess_state_fields / sizeof tess_state_fields[0];
 
@@ -84,7 +86,7 @@ static const enum tess_state_group groups[TESS_STATE_N_KINDS] = {
     [TESS_STATE_FLAGS] = TESS_STATE_SYMBOLS,   [TESS_STATE_MATRIX] = TESS_STATE_TABLES,
     [TESS_STATE_COLUMN] = TESS_STATE_TABLES,   [TESS_STATE_WHOLE] = TESS_STATE_MLP,
     [TESS_STATE_SLICE] = TESS_STATE_MLP,       [TESS_STATE_STEPS] = TESS_STATE_SCHEDULE,
-    [TESS_STATE_FACTORS] = TESS_STATE_SCALING,
+    [TESS_STATE_FACTORS] = TESS_STATE_SCALING, [TESS_STATE_FEATURES] = TESS_STATE_TRAITS,
 };
 
 /* From one table's member to the next one's, in bytes of struct tess_state; 0 for what is there
@@ -94,6 +96,7 @@ static const size_t strides[TESS_STATE_N_KINDS] = {
     [TESS_STATE_FLAGS] = sizeof(void *),
     [TESS_STATE_MATRIX] = sizeof(struct tess_row_state),
     [TESS_STATE_COLUMN] = sizeof(struct tess_row_state),
+    [TESS_STATE_FEATURES] = sizeof(struct tess_features),
 };
 
 enum tess_state_group tess_state_group_of(const struct tess_state_field *field)
@@ -122,7 +125,9 @@ const struct tess_state_field *tess_state_next(const struct tess_state_field *fi
 
 int tess_state_group_tables(enum tess_state_group group)
 {
-    return group == TESS_STATE_SYMBOLS || group == TESS_STATE_TABLES ? TESS_N_TABLES : 1;
+    return group == TESS_STATE_SYMBOLS || group == TESS_STATE_TABLES || group == TESS_STATE_TRAITS
+               ? TESS_N_TABLES
+               : 1;
 }
 
 /* The path of a name in a group. */
@@ -136,6 +141,7 @@ static void put_name(enum tess_state_group group, int table, const char *name,
         [TESS_STATE_MLP] = "mlp/",
         [TESS_STATE_SCHEDULE] = "schedule/",
         [TESS_STATE_SCALING] = "normalize/",
+        [TESS_STATE_TRAITS] = "features/",
     };
     const char *of = table == TESS_STATE_ANY_TABLE ? "T" : tess_table_names[table];
 
@@ -182,6 +188,13 @@ hid_t tess_state_hdf5_type(enum tess_state_type type)
     }
 }
 
+int tess_state_has(const struct tess_state *state, const struct tess_state_field *field, int table)
+{
+    return field->kind == TESS_STATE_FEATURES  ? state->features[table].k > 0
+           : field->kind == TESS_STATE_FACTORS ? tess_state_data(state, field, table) != NULL
+                                               : 1;
+}
+
 int64_t tess_state_rows(const struct tess_state *state, int table)
 {
     return state->vocab[table].n + state->n_parts[table];
@@ -205,6 +218,8 @@ struct tess_h5_extent tess_state_extent(const struct tess_state *state,
         return TESS_H5_LINE(state->optimizer.step + 1);
     case TESS_STATE_FACTORS:
         return TESS_H5_MATRIX(state->vocab[TESS_TABLE_C].n, state->vocab[TESS_TABLE_R].n);
+    case TESS_STATE_FEATURES:
+        return TESS_H5_MATRIX(state->features[table].n, state->features[table].k);
     default:
         return (struct tess_h5_extent){0, {1, 1}};
     }

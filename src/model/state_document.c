@@ -21,6 +21,7 @@ static const struct {
     [TESS_STATE_SLICE] = {"N", "each slice by its owner"},
     [TESS_STATE_STEPS] = {"step + 1", "every rank"},
     [TESS_STATE_FACTORS] = {"(contexts, readouts)", "every rank"},
+    [TESS_STATE_FEATURES] = {"(n, features.axes)", "every rank"},
 };
 
 static void print_attributes(FILE *out)

@@ -17,6 +17,9 @@
 
 #define SMALL_MODEL 2.5e8 /* bytes that every rank has to spare */
 
+/* The baselines that a model is blended with, then `features`. */
+enum { OWN = TESS_BLEND_BASELINES + 1 };
+
 struct fitting {
     const struct tess_trainer *trainer;
     const struct tess_model *model; /* NULL: only the baselines are looked at */
@@ -71,8 +74,9 @@ static void add(struct tess_blend_sums *sums, double m, const double *b, const u
 {
     sums->values++;
     sums->m2 += m * m;
-    for (int i = 0; i < TESS_BLEND_BASELINES; i++) {
-        sums->b2[i] += b[i] * b[i];
+    for (int i = 0; i < OWN; i++) {
+        if (i < TESS_BLEND_BASELINES)
+            sums->b2[i] += b[i] * b[i];
         if (!own[i])
             continue;
         sums->own[i].m2 += m * m;
@@ -85,22 +89,29 @@ static void take_experiment(const struct fitting *fitting,
                             const struct tess_validation_batch *batch, int64_t k, const float *out)
 {
     struct tess_blend_sums *sums = &fitting->sums[batch->place[k]];
-    uint8_t own[TESS_BLEND_BASELINES];
+    const struct tess_index *index = &fitting->trainer->store.index;
+    const uint8_t *fallback = batch->fallback + k * TESS_BASELINES;
+    const int64_t *first = index->combination_first + batch->combination[k];
+    int alone =
+        first[1] - first[0] == 1 && tess_blend_by_features(fallback, batch->out[TESS_FEATURES]);
+    uint8_t own[OWN];
 
-    for (int i = 0; i < TESS_BLEND_BASELINES; i++)
-        own[i] = !batch->fallback[k * TESS_BASELINES + tess_blend_baselines[i]];
+    for (int i = 0; i < OWN; i++)
+        own[i] = i < TESS_BLEND_BASELINES ? !alone && !fallback[tess_blend_baselines[i]] : alone;
     for (int64_t j = 0; j < batch->width; j++) {
         int64_t at = k * batch->width + j;
-        double y = tess_validation_value(fitting->trainer, batch, at), b[TESS_BLEND_BASELINES];
+        double y = tess_validation_value(fitting->trainer, batch, at), b[OWN];
 
         if (isnan(y) || !fitting->model->trained_readout[batch->readout[j]])
             continue;
-        for (int i = 0; i < TESS_BLEND_BASELINES; i++)
-            b[i] = batch->out[tess_blend_baselines[i]][at] - y;
+        for (int i = 0; i < OWN; i++)
+            b[i] = batch->out[alone ? TESS_FEATURES
+                                    : tess_blend_baselines[i % TESS_BLEND_BASELINES]][at] -
+                   y;
         add(sums, (double)out[at] - y, b, own);
     }
     sums->experiments = sums->values > 0;
-    for (int i = 0; i < TESS_BLEND_BASELINES; i++)
+    for (int i = 0; i < OWN; i++)
         sums->own[i].experiments = sums->values > 0 && own[i];
 }
 
@@ -121,6 +132,10 @@ static void take(void *closure, const struct tess_validation_batch *batch)
 
 static void say(const struct tess_blend *blend)
 {
+    if (blend->feature_weight < 1)
+        tess_info("perturbations known by their features alone: %.2f of the model, %.2f of the "
+                  "baseline features",
+                  blend->feature_weight, 1 - blend->feature_weight);
     if (tess_blend_pays(blend))
         tess_info("evaluate and impute blend it with the baseline %s: %.2f of the model, %.2f of "
                   "the baseline (--blend off: the model alone)",
@@ -137,6 +152,8 @@ static void fit(const struct tess_run *run, const struct fitting *fitting,
 {
     const struct tess_trainer *trainer = fitting->trainer;
     struct tess_blend blend = {.model_hash = fitting->model->own_hash,
+                               .feature_weight =
+                                   trainer->dataset.features[TESS_TABLE_P].k > 0 ? 0.5 : 1,
                                .store_hash = trainer->store.index.hash,
                                .split_hash = trainer->store.index.split_hash};
     struct tess_blend_sums sums;

@@ -71,6 +71,8 @@ static void batch_init(struct tess_validation_batch *batch, const struct tess_tr
     batch->fallback = TESS_NEW(uint8_t, batch->n * TESS_BASELINES);
     for (int i = 0; i < TESS_BLEND_BASELINES; i++)
         batch->out[tess_blend_baselines[i]] = TESS_NEW(double, batch->n * batch->width);
+    if (dataset->features[TESS_TABLE_P].k > 0)
+        batch->out[TESS_FEATURES] = TESS_NEW(double, batch->n * batch->width);
     for (int64_t k = 0; k < batch->n; k++)
         batch->combination[k] = index->combination[experiment[batch->place[k]]];
     for (int64_t k = 0; k < batch->width; k++)
@@ -130,7 +132,8 @@ static int visit(const struct tess_trainer *trainer, struct tess_baselines *base
 int tess_validation_visit(const struct tess_trainer *trainer,
                           const struct tess_validation_visitor *visitor, struct tess_error *error)
 {
-    struct tess_baselines_options options = {.stopped = tess_preempt_signal};
+    struct tess_baselines_options options = {.stopped = tess_preempt_signal,
+                                             .features = &trainer->dataset.features[TESS_TABLE_P]};
     struct tess_profiles profiles;
     struct tess_baselines baselines;
 

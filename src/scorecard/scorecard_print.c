@@ -69,6 +69,12 @@ static int print_titles(FILE *out, const char *corner, const char *name)
     return width;
 }
 
+/* Is it of use with features alone? */
+static int is_of_features(int baseline)
+{
+    return baseline == TESS_FEATURES || baseline == TESS_NEAREST_FEATURES;
+}
+
 static void print_group(const struct tess_evaluation *evaluation, const struct tess_group *group,
                         FILE *out)
 {
@@ -79,7 +85,9 @@ static void print_group(const struct tess_evaluation *evaluation, const struct t
         print_method(out, width, name, group->outcome.own);
     tess_free(name);
     for (int b = 0; b < TESS_BASELINES; b++)
-        if (tess_evaluate_excuse(evaluation, group, b))
+        if (is_of_features(b) && evaluation->features.k == 0)
+            continue; /* nobody asked for it */
+        else if (tess_evaluate_excuse(evaluation, group, b))
             fprintf(out, "%-*s %11s  %s\n", width, tess_baseline_name(b), "-",
                     tess_evaluate_excuse(evaluation, group, b));
         else

@@ -215,7 +215,8 @@ static double index_bytes(const struct tess_trainer *trainer)
     for (int i = 0; i < 4; i++)
         bytes += (double)vocab[i]->n * (vocab[i]->width + 10);
     for (int t = 0; t < TESS_N_TABLES; t++)
-        bytes += tess_composition_bytes(&trainer->dataset.composition[t]);
+        bytes += tess_composition_bytes(&trainer->dataset.composition[t]) +
+                 4.0 * (double)(trainer->dataset.features[t].n * trainer->dataset.features[t].k);
     return bytes;
 }
 

@@ -74,6 +74,13 @@ static char *first_difference(const struct tess_vocab *was, const struct tess_vo
                        i < is->n ? is->symbol[i] : "missing", i < is->n ? "'" : "");
 }
 
+/* To the bit: NaN are what is not known. */
+static int differ(const struct tess_features *a, const struct tess_features *b)
+{
+    return a->k != b->k ||
+           (a->k > 0 && memcmp(a->value, b->value, (size_t)(a->n * a->k) * sizeof *a->value) != 0);
+}
+
 /* Symbols first: they say best what differs. Other BLAS kernels give other bits, not wrong ones: a
  * warning. */
 static int compare_store(const struct tess_trainer *trainer, const struct tess_state *saved,
@@ -99,6 +106,13 @@ static int compare_store(const struct tess_trainer *trainer, const struct tess_s
                               "another run.directory, or start over with --fresh",
                               path, trainer->store.h5.path,
                               mine.store_hash != saved->store_hash ? "values" : "split");
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        if (differ(&mine.features[t], &saved->features[t]))
+            return tess_error_set(error, TESS_ECONFIG,
+                                  "%s: features.%ss are not those that this run began with: set "
+                                  "them back, name another run.directory, or start over with "
+                                  "--fresh",
+                                  path, tess_table_names[t]);
     if (strcasecmp(saved->blas_core, mine.blas_core) != 0)
         tess_warn(
             "%s: was computed with %s kernels, this machine uses %s: the run goes on, but its "

@@ -31,6 +31,7 @@ struct tess_state tess_trainer_state(const struct tess_trainer *trainer)
     int with_unit = trainer->shape.layers > 1 && tess_unit() != TESS_UNIT_SGEMM;
 
     for (int t = 0; t < TESS_N_TABLES; t++) {
+        state.features[t] = dataset->features[t];
         state.composition[t] = dataset->composition[t];
         state.n_parts[t] = dataset->composition[t].n_rows - dataset->composition[t].n;
     }

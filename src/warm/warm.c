@@ -42,6 +42,21 @@ static void add_difference(struct tess_strings *differ, const char *name,
     tess_free(b);
 }
 
+/* Rows of a features' axis mean something together with these axes, which are found from the
+ * symbols of one store. */
+static int refuse_features(const struct tess_warm *warm, const struct tess_trainer *trainer,
+                           struct tess_error *error)
+{
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        if (warm->state.features[t].k > 0 || trainer->dataset.features[t].k > 0)
+            return tess_error_set(
+                error, TESS_ECONFIG,
+                "%s: a training with features (features.%ss) can neither begin from another model "
+                "nor be begun from: their axes would be others; train anew, or without features",
+                warm->path, tess_table_names[t]);
+    return TESS_OK;
+}
+
 /* What must be the same for its parameters to mean the same. The activation is compared by what it
  * comes to, as `auto` is a choice by the kind. */
 static int compare_shape(const struct tess_warm *warm, const struct tess_trainer *trainer,
@@ -226,6 +241,7 @@ int tess_warm_open(struct tess_warm *warm, const struct tess_trainer *trainer, c
     if (tess_agree(comm, error) == TESS_OK) {
         tess_broadcast_strings(comm, &candidate);
         if (read_first_intact(warm, &candidate, error) == TESS_OK &&
+            refuse_features(warm, trainer, error) == TESS_OK &&
             compare_shape(warm, trainer, error) == TESS_OK &&
             map_symbols(warm, trainer, error) == TESS_OK)
             say(warm, trainer);

@@ -1,0 +1,28 @@
+/* features.h -- numbers that are known of symbols from elsewhere (embeddings of genes, fingerprints
+ * of compounds, profiles of another assay), as coordinates on a few axes: what symbols without
+ * training data can be predicted from. Local. */
+#ifndef TESSERA_FEATURES_H
+#define TESSERA_FEATURES_H
+
+#include <math.h>
+#include <stdint.h>
+
+struct tess_composition;
+
+struct tess_features {
+    int64_t n, k; /* symbols, axes; k is 0 where there are none */
+    float *value; /* (n, k) NaN: nothing is known of the symbol; own */
+};
+
+static inline int tess_features_has(const struct tess_features *features, int64_t symbol)
+{
+    return features->k > 0 && !isnan(features->value[symbol * features->k]);
+}
+
+/* A symbol of which something is known becomes a sum of rows of the axes, each times its
+ * coordinate, plus an own row that begins at 0 and stays there where there are no training data;
+ * others stay as they are. Whatever the composition has is kept. */
+void tess_features_compose(const struct tess_features *features,
+                           struct tess_composition *composition);
+
+#endif

@@ -1,0 +1,82 @@
+/* features.c -- vectors of symbols as a linear map of their features, plus what is their own. */
+#include "tessera/features.h"
+
+#include "tessera/alloc.h"
+#include "tessera/composition.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define OWN  0.3f /* weight of the own row: what features explain is learned by the map first */
+#define NAME 16 /* bytes of an axis' name */
+
+/* The terms that a symbol has already: its own row alone, without a composition. */
+static int64_t terms_of(const struct tess_composition *composition, int64_t symbol)
+{
+    return composition->first ? composition->first[symbol + 1] - composition->first[symbol] : 1;
+}
+
+/* Those, then a term for each axis, at `at` of the new lists. */
+static void put_terms(const struct tess_features *features, const struct tess_composition *old,
+                      int64_t symbol, int64_t at, struct tess_composition *new)
+{
+    int64_t n = terms_of(old, symbol), first = old->first ? old->first[symbol] : 0;
+    const float *x = features->value + symbol * features->k;
+
+    for (int64_t i = 0; i < n; i++) {
+        new->row[at + i] = old->first ? old->row[first + i] : symbol;
+        new->weight[at + i] = old->first ? old->weight[first + i] : 1;
+    }
+    if (!tess_features_has(features, symbol))
+        return;
+    for (int64_t i = 0; i < n; i++)
+        if (new->row[at + i] == symbol)
+            new->weight[at + i] = OWN;
+    new->start[symbol] = 0;
+    for (int64_t j = 0; j < features->k; j++) {
+        new->row[at + n + j] = old->n_rows + j;
+        new->weight[at + n + j] = x[j];
+    }
+}
+
+/* Names in the order of the rows, those of axes last. */
+static void name_parts(struct tess_vocab *vocab, const struct tess_vocab *old, int64_t axes)
+{
+    int width = old->width > NAME ? old->width : NAME;
+
+    tess_vocab_reserve(vocab, old->n + axes, width);
+    for (int64_t i = 0; i < old->n + axes; i++) {
+        char *text = vocab->text + i * (width + 1);
+
+        if (i < old->n)
+            snprintf(text, (size_t)width + 1, "%s", old->symbol[i]);
+        else
+            snprintf(text, (size_t)width + 1, "feature %05d", (int)(i - old->n + 1));
+    }
+}
+
+void tess_features_compose(const struct tess_features *features,
+                           struct tess_composition *composition)
+{
+    struct tess_composition new = {.n = composition->n,
+                                   .n_rows = composition->n_rows + features->k};
+    int64_t terms = 0;
+
+    if (!features->value)
+        return;
+    new.first = TESS_NEW(int64_t, new.n + 1);
+    for (int64_t i = 0; i < new.n; i++) {
+        terms += terms_of(composition, i) + (tess_features_has(features, i) ? features->k : 0);
+        new.first[i + 1] = terms;
+    }
+    new.row = TESS_NEW(int64_t, terms);
+    new.weight = TESS_NEW(float, terms);
+    new.start = TESS_NEW(float, new.n_rows);
+    for (int64_t r = 0; r < new.n_rows; r++)
+        new.start[r] = composition->start &&r < composition->n_rows ? composition->start[r] : 1;
+    for (int64_t i = 0; i < new.n; i++)
+        put_terms(features, composition, i, new.first[i], &new);
+    name_parts(&new.part, &composition->part, features->k);
+    tess_composition_release(composition);
+    *composition = new;
+}

@@ -1,0 +1,188 @@
+#!/usr/bin/python3
+"""Perturbations known by side features alone (features.perturbations): their vectors are the sums that the checkpoint says, the
+baselines `features` and `nearest_features` are what NumPy makes of the same numbers, the model that is blended beats the context's
+mean; the same bits on any number of ranks and after a stop; the file is not needed afterwards; bad files are refused."""
+import glob
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import machine  # noqa: F401 -- the environment
+
+try:
+    import anndata
+    import h5py
+    import numpy as np
+except ImportError as problem:
+    print(f"skipped: {problem}")
+    sys.exit(77)
+
+tessera, source = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+folder = tempfile.TemporaryDirectory()
+os.chdir(folder.name)
+N, R, F = 70, 8, 6  # perturbations, readouts (fewer than factors: nothing is cut off), features
+rng = np.random.default_rng(3)
+FEATURE = rng.normal(size=(N, F))
+PROFILE = {c: FEATURE @ rng.normal(size=(F, R)) / F**0.5 + 0.3 * rng.normal(size=(N, R)) for c in ("A", "B")}
+SPLIT = ["train"] * 50 + ["val"] * 8 + ["test"] * 12
+PLAIN = {3, 4}  # without features
+
+
+def run(*arguments, ranks=1, code=0):
+    line = [*(["mpirun", "-n", str(ranks)] if ranks > 1 else []), tessera, *map(str, arguments)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120)
+    assert done.returncode == code, (arguments, ranks, done.returncode, done.stdout, done.stderr)
+    return done.stdout + done.stderr
+
+
+def write_data():
+    with open("data.tsv", "w") as file:
+        print("perturbation", "context", "split", *(f"R{r}" for r in range(R)), sep="\t", file=file)
+        for context, profile in PROFILE.items():
+            for i in range(N):
+                print(f"KO_G{i:02}", context, SPLIT[i], *profile[i], sep="\t", file=file)
+    with open("features.tsv", "w") as file:
+        print("gene", *(f"f{k}" for k in range(F)), "same", sep="\t", file=file)
+        for i in sorted(set(range(N)) - PLAIN):
+            print(f"G{i:02}", *("" if (i, k) == (9, 2) else FEATURE[i, k] for k in range(F)), 7, sep="\t", file=file)
+    known = sorted(set(range(N)) - PLAIN)
+    x = FEATURE[known]
+    x[known.index(9), 2] = np.nan
+    table = anndata.AnnData(x.astype(np.float32))
+    table.obs_names = [f"KO_G{i:02}" for i in known]
+    table.write_h5ad("features.h5ad")
+
+
+def train(directory, *settings, ranks=1, code=0, options=(), features="features.tsv"):
+    keys = [x for setting in settings for x in ("--set", setting)]
+    return run("-q", "train", f"{source}/config/quickstart.yaml", "--set", "data.store=store.prc.h5", "--set",
+               f"run.directory={directory}", "--set", f"features.perturbations={features}", "--set", "features.axes=8", "--set",
+               "model.kind=mlp", "--set", "train.epochs=8", "--set", "model.embedding_dim=8", "--set", "model.hidden_dim=16", *keys,
+               *options, ranks=ranks, code=code)
+
+
+def digest(directory):
+    return [hashlib.sha256(open(path, "rb").read()).hexdigest() for path in sorted(glob.glob(f"{directory}/best-*.h5"))]
+
+
+def axes_of():
+    """The features, standardised, on principal axes: squares sum up to 1 on the mean."""
+    known = sorted(set(range(N)) - PLAIN)
+    x = FEATURE[known].astype(np.float32).astype(float)
+    x[known.index(9), 2] = np.nan
+    x = x - np.nanmean(x, axis=0)
+    x = np.nan_to_num(x)
+    x /= np.sqrt((x**2).mean(0))
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
+    return known, u * s * np.sqrt(len(known) / (s**2).sum())
+
+
+def check_checkpoint(known, axes):
+    run("-q", "export", "one", "-o", "one.npz")
+    vector = np.load("one.npz")["perturbation"]
+    with h5py.File(glob.glob("one/best-*.h5")[0]) as file:
+        value, table = file["features/perturbation/value"][:], file["table/perturbation/value"][:]
+        trained, last, step = file["perturbation/trained"][:], file["table/perturbation/last"][:], file.attrs["step"]
+        assert "features/readout" not in file
+    assert value.shape == (N, 8) and table.shape[0] == N + 8
+    assert sorted(np.flatnonzero(np.isnan(value[:, 0]))) == sorted(PLAIN)
+    sign = np.sign((value[known, :F] * axes).sum(0))
+    np.testing.assert_allclose(value[known, :F], axes * sign, atol=1e-5)
+    assert not value[known, F:].any()
+    for i in range(N):
+        assert trained[i] == (1 if SPLIT[i] == "train" else 2)
+        if trained[i] == 2:
+            assert not table[i].any()
+        if (last[N:N + F] == step).all() and trained[i] == 2:
+            np.testing.assert_allclose(vector[i], value[i] @ table[N:], rtol=1e-4, atol=1e-6)
+
+
+def ridge(x, y, test):
+    """The penalty of the least error of what is left out, one at a time, by fitting as often."""
+    best, found = np.inf, None
+    scale = ((x - x.mean(0))**2).sum() / 8
+    for penalty in [np.inf, *(scale * 10**(-3 + 0.5 * i) for i in range(15))]:
+        def predict(a, b, at):
+            if np.isinf(penalty):
+                return np.repeat(b.mean(0)[None], len(at), 0)
+            c = a - a.mean(0)
+            return b.mean(0) + (at - a.mean(0)) @ np.linalg.solve(c.T @ c + penalty * np.eye(a.shape[1]), c.T @ (b - b.mean(0)))
+        error = 0
+        if np.isinf(penalty):
+            h = 1 / len(x)
+            error = (((y - y.mean(0)) / (1 - h))**2).sum()
+        else:
+            c, z = x - x.mean(0), y - y.mean(0)
+            hat = c @ np.linalg.solve(c.T @ c + penalty * np.eye(x.shape[1]), c.T)
+            error = (((z - hat @ z) / (1 - np.diag(hat) - 1 / len(x))[:, None])**2).sum()
+        if error < best:
+            best, found = error, predict(x, y, test)
+    return found
+
+
+def nearest(x, y, test):
+    far = ((x[:, None] - x)**2).sum(2)
+    np.fill_diagonal(far, np.inf)
+    order = np.argsort(far, axis=1, kind="stable")
+    errors = {m: ((y - y[order[:, :m]].mean(1))**2).sum() for m in (1, 2, 3, 5, 8, 12, 20, 30)}
+    m = min(errors, key=errors.get)
+    order = np.argsort(((test[:, None] - x)**2).sum(2), axis=1, kind="stable")
+    return y[order[:, :m]].mean(1)
+
+
+def check_baselines(known, axes):
+    scores = json.load(open("scores.json"))
+    place = {i: k for k, i in enumerate(known)}
+    training = [i for i in known if SPLIT[i] == "train"]
+    test = [i for i in range(N) if SPLIT[i] == "test"]
+    x, at = axes[[place[i] for i in training]], axes[[place[i] for i in test]]
+    for name, method in ("features", ridge), ("nearest_features", nearest):
+        errors = [method(x, profile[training], at) - profile[test] for profile in PROFILE.values()]
+        expected = np.sqrt(np.mean(np.square(errors)))
+        np.testing.assert_allclose(scores["baselines"][name]["rmse"], expected, rtol=2e-4)
+        assert scores["counts"]["fallbacks"][name] == 0
+    assert scores["model"]["rmse"] < 0.8 * scores["baselines"]["readout_mean"]["rmse"]
+
+
+def refuse(text, words):
+    open("bad.tsv", "w").write(text)
+    for ranks in (1, 2):
+        said = train("no", features="bad.tsv", code=65, ranks=ranks)
+        assert "bad.tsv" in said and words in said, said
+
+
+def main():
+    write_data()
+    run("-q", "import", "data.tsv", "-o", "store.prc.h5", "--split-column", "split")
+    for ranks, directory in (1, "one"), (2, "two"), (3, "three"), (5, "five"):
+        train(directory, ranks=ranks)
+        assert digest(directory) == digest("one") and digest("one"), ranks
+        assert open(f"{directory}/blend.json").read() == open("one/blend.json").read(), ranks
+    assert 0 <= json.load(open("one/blend.json"))["feature_weight"] < 1
+    train("stopped", code=75, options=["--time-limit", "0.001"], ranks=2)
+    train("stopped", ranks=3)
+    assert digest("stopped") == digest("one")
+    train("same", features="features.h5ad")
+    train("other", code=75, options=["--time-limit", "0.001"])
+    open("shifted.tsv", "w").write(open("features.tsv").read().replace("G10\t", "X10\t", 1))
+    assert "features.perturbations" in train("other", features="shifted.tsv", code=78)
+    os.remove("features.tsv")  # a run stands alone
+    known, axes = axes_of()
+    check_checkpoint(known, axes)
+    run("-q", "evaluate", "one", "--json", "scores.json")
+    run("-q", "evaluate", "one", "--json", "again.json", ranks=3)
+    assert json.load(open("scores.json"))["baselines"] == json.load(open("again.json"))["baselines"]
+    check_baselines(known, axes)
+    run("-q", "impute", "one", "-o", "one.h5ad")
+    run("-q", "verify", glob.glob("one/best-*.h5")[0])
+    assert "features.perturbations" in train("warm", code=78, options=["--init", "one"], features="")
+    refuse("gene\tf\nX1\t1\nX2\t2\n", "knows 0 of 70")
+    refuse("gene\tf\nG01\t1\nG02\t2\nG01\t3\n", "'G01' is there twice")
+    refuse("gene\tf\nG01\tred\nG02\tblue\n", "red")
+    refuse("gene\tf\nG01\t1\nG02\t1\n", "no feature differs")
+
+
+main()
