@@ -1,7 +1,9 @@
 /* baselines.c -- names, and what is learned from the training units. */
 #include "tessera/baselines.h"
 
+#include "baseline_doses.h"
 #include "baseline_linear.h"
+#include "baseline_parts.h"
 #include "baseline_similar.h"
 #include "baselines_changes.h"
 
@@ -11,8 +13,8 @@
 #include <math.h>
 
 static const char *const names[TESS_BASELINES] = {
-    "global_mean",     "readout_mean", "no_perturbation",     "additive",
-    "nearest_context", "linear",       "additive_components",
+    "global_mean", "readout_mean",        "no_perturbation", "additive",       "nearest_context",
+    "linear",      "additive_components", "interpolated",    "additive_parts",
 };
 
 const char *tess_baseline_name(int baseline)
@@ -25,7 +27,16 @@ const char *tess_baseline_excuse(int baseline)
     return baseline == TESS_NO_PERTURBATION ? "no control is measured in these contexts"
            : baseline == TESS_ADDITIVE_COMPONENTS
                ? "none is a combination whose components are all trained on alone in its context"
+           : baseline == TESS_INTERPOLATED
+               ? "none is of a drug that is trained on at other doses in its context"
                : NULL;
+}
+
+int tess_baselines_have(const struct tess_baselines *baselines, int baseline)
+{
+    return baseline == TESS_INTERPOLATED     ? baselines->doses != NULL
+           : baseline == TESS_ADDITIVE_PARTS ? baselines->parts != NULL
+                                             : 1;
 }
 
 #define SCAN_BYTES 24e6 /* of the units that are read at once, and what is made of them */
@@ -177,7 +188,11 @@ int tess_baselines_init(struct tess_baselines *baselines, struct tess_profiles *
     tess_changes_init(baselines->changes, profiles, baselines->mean);
     learn.mean = baselines->mean;
     if (find_means(baselines, &learn, error) != TESS_OK ||
-        tess_linear_init(baselines->linear, &learn, error) != TESS_OK || !options->nearest_in)
+        tess_linear_init(baselines->linear, &learn, error) != TESS_OK)
+        return error->code;
+    baselines->parts = tess_context_sums_init(profiles, baselines->mean, baselines->overall);
+    baselines->doses = tess_doses_init(&learn, error);
+    if (error->code != TESS_OK || !options->nearest_in)
         return error->code;
     baselines->similar = TESS_NEW(struct tess_similar, 1);
     return tess_similar_init(baselines->similar, &learn, options->nearest_in, error);
@@ -219,6 +234,8 @@ void tess_baselines_release(struct tess_baselines *baselines)
         tess_similar_release(baselines->similar);
     if (baselines->linear)
         tess_linear_release(baselines->linear);
+    tess_doses_release(baselines->doses);
+    tess_context_sums_release(baselines->parts);
     tess_free(baselines->changes);
     tess_free(baselines->similar);
     tess_free(baselines->linear);

@@ -123,6 +123,8 @@ static void put_group(json_t *object, const struct tess_evaluation *evaluation,
         const char *reason = tess_evaluate_excuse(evaluation, group, b),
                    *name = tess_baseline_name(b);
 
+        if (!tess_baselines_have(&evaluation->baselines, b))
+            continue;
         put_object(baselines, name, reason ? NULL : method_json(outcome->own + at, group->n),
                    reason);
         json_object_set_new(fallbacks, name, json_integer(group->fallbacks[m]));

@@ -71,7 +71,9 @@ static void print_group(const struct tess_evaluation *evaluation, const struct t
         print_method(out, width, name, group->outcome.own);
     tess_free(name);
     for (int b = 0; b < TESS_BASELINES; b++)
-        if (tess_evaluate_excuse(evaluation, group, b))
+        if (!tess_baselines_have(&evaluation->baselines, b))
+            continue;
+        else if (tess_evaluate_excuse(evaluation, group, b))
             fprintf(out, "%-*s %11s  %s\n", width, tess_baseline_name(b), "-",
                     tess_evaluate_excuse(evaluation, group, b));
         else
@@ -99,7 +101,8 @@ static void print_differences(const struct tess_evaluation *evaluation, FILE *ou
         const struct tess_estimate *difference = all->outcome.difference + (1 + b) * TESS_METRICS;
         const struct tess_estimate *r = &difference[TESS_CHANGE + TESS_MEASURES];
 
-        if (tess_evaluate_excuse(evaluation, all, b))
+        if (!tess_baselines_have(&evaluation->baselines, b) ||
+            tess_evaluate_excuse(evaluation, all, b))
             continue;
         fprintf(out, "%-20s %+11.4f       [%+.4f, %+.4f] %9.3f", tess_baseline_name(b),
                 difference->value, difference->low, difference->high,

@@ -96,7 +96,8 @@ static void take_experiment(const struct fitting *fitting,
         if (isnan(y) || !fitting->model->trained_readout[batch->readout[j]])
             continue;
         for (int i = 0; i < TESS_BLEND_BASELINES; i++)
-            b[i] = batch->out[tess_blend_baselines[i]][at] - y;
+            b[i] = batch->out[tess_blend_baselines[i]] ? batch->out[tess_blend_baselines[i]][at] - y
+                                                       : NAN;
         add(sums, (double)out[at] - y, b, own);
     }
     sums->experiments = sums->values > 0;
