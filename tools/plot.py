@@ -184,6 +184,11 @@ def draw_network(data, options):
     place = {name: np.array([np.sin(a), np.cos(a)]) for name, a in angle.items()}
     figure, ax = axes(options, options.width, square=True)
     most, least = edges[0][2], edges[-1][2]
+    known = data["network"].get("gold", {}).get("known", [])
+    for (a, b, _, sign), true in zip(edges, known):
+        if true:  # a ring in the middle of the arrow
+            (x, y), (dx, dy) = (place[a] + place[b]) * 0.985 / 2, place[b] - place[a]
+            ax.plot(x + 0.075 * dy, y - 0.075 * dx, "o", ms=3.2, mfc="white", mec=COLOURS[1] if sign == "-" else COLOURS[0], mew=0.9, zorder=4, gid="known")
     for a, b, score, sign in reversed(edges):
         weight = (score - least) / (most - least) if most > least else 1
         ax.annotate("", place[b] * 0.985, place[a] * 0.985, arrowprops={"arrowstyle": "-|>", "connectionstyle": "arc3,rad=0.15", "lw": 0.5 + weight, "shrinkA": 2, "shrinkB": 2,

@@ -31,6 +31,7 @@ FOLDERS = {
     "blend": ["trained", "baselines"],
     "run": ["train", "blend"],
     "evaluate": ["blend", "formats"],
+    "sweep": ["run", "evaluate"],
     "impute": ["blend", "writer"],
     "query": ["blend", "source"],
     "screen": ["blend", "source", "writer"],
@@ -40,13 +41,13 @@ FOLDERS = {
     "networks": ["formats", "blend", "inverse"],
     "gold": ["source"],
     "cells": ["networks", "gold"],
-    "bench": ["train", "impute", "simulate"],
+    "bench": ["train", "impute", "simulate", "linalg"],
     "forecast": ["bench", "networks"],
     "options": ["blend", "writer"],
     "cli_data": ["options", "import", "inspect", "simulate", "cells"],
     "discover": ["linalg", "blend", "writer"],
     "report": ["evaluate", "inspect", "networks", "gold", "discover", "screen"],
-    "cli": ["cli_data", "run", "evaluate", "forecast", "query", "export", "screen", "discover", "report"],
+    "cli": ["cli_data", "sweep", "evaluate", "forecast", "query", "export", "screen", "discover", "report"],
 }
 # They know no other ranks.
 ALONE = {"base", "doses", "products", "kernel", "compose", "metrics"}

@@ -67,6 +67,9 @@ struct tess_outcome { /* all (n_methods, TESS_METRICS); own */
     struct tess_estimate *difference; /* method 0's less this one's, where both are defined */
     struct tess_estimate *skill; /* of method 0 against this one; without intervals */
     int64_t n_perturbations;
+    int n_scaled; /* methods, from the first on */
+    struct tess_estimate *scaled; /* (n_scaled, TESS_METRICS) NULL before tess_bootstrap_scale */
+    double bad[TESS_METRICS], perfect[TESS_METRICS]; /* what is 0 and what is 1 of those */
 };
 
 /* Estimates of every score by every method; intervals of own scores and differences, which need two
@@ -74,6 +77,20 @@ struct tess_outcome { /* all (n_methods, TESS_METRICS); own */
 void tess_bootstrap_init(struct tess_outcome *outcome, const struct tess_tally *tally,
                          const struct tess_sample *sample, int64_t n_resamples,
                          const double *resample);
+
+/* Scores on the way from a bad end to a perfect one: (score - bad) / (perfect - bad). */
+struct tess_ends {
+    int bad; /* the method whose score is 0. Where it predicts no change at all, a correlation of
+              * changes is undefined and 0 stands for it */
+    int n_methods; /* so many, from the first on, are scaled */
+    const double *perfect; /* (TESS_METRICS) the score that is 1; NaN: not known */
+    const uint8_t *reason; /* (TESS_METRICS) why */
+};
+/* Into an outcome that is there, from the same sample and resamples; intervals as of own scores,
+ * the perfect end held fixed. */
+void tess_bootstrap_scale(struct tess_outcome *outcome, const struct tess_sample *sample,
+                          int64_t n_resamples, const double *resample,
+                          const struct tess_ends *ends);
 void tess_bootstrap_release(struct tess_outcome *outcome);
 
 #endif

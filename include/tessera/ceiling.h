@@ -13,6 +13,11 @@ struct tess_folds { /* means of disjoint parts of an experiment's replicates */
     int64_t *replicates; /* (n) */
 };
 
+/* The sampling variance of the mean of all replicates at each readout, by the delete-a-group
+ * jackknife for groups of unequal sizes (Busing, Meijer and van der Leeden 1999): noise (n_panel),
+ * NaN where fewer than two folds have a value. Local. */
+void tess_folds_noise(const struct tess_folds *folds, double *noise);
+
 /* What changes are changes from. Borrowed. */
 struct tess_change_reference {
     const double *control, *mean; /* (n_panel) or NULL */

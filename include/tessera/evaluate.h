@@ -30,6 +30,7 @@ struct tess_evaluate_options {
     struct tess_strings control; /* further names of the control in that file; own of the caller */
     enum tess_blend_choice blend; /* is the model blended with a baseline? */
     double memory; /* bytes that a rank may have; 0: as much as suits */
+    int strata; /* scores by stratum, too */
     int keep_values; /* the spread has values of a single model, too, and what was measured */
 };
 
@@ -44,6 +45,19 @@ struct tess_group { /* all experiments, or a context's; rank 0 */
     struct tess_ceiling ceiling;
     int n_above; /* metrics in which the model is better than the ceiling, on its experiments */
     uint8_t above[TESS_DISCRIMINATION]; /* which */
+};
+
+/* Experiments by the number of contexts in which their perturbation is trained, and by the size of
+ * their measured change, in thirds. */
+enum tess_stratum {
+    TESS_KNOWN_0,
+    TESS_KNOWN_1,
+    TESS_KNOWN_2_TO_4,
+    TESS_KNOWN_5,
+    TESS_WEAK,
+    TESS_MIDDLE,
+    TESS_STRONG,
+    TESS_STRATA
 };
 
 /* A measured value and what was said of it. */
@@ -97,6 +111,10 @@ struct tess_evaluation {
     int n_methods; /* has_model + TESS_BASELINES */
     int64_t n_groups;
     struct tess_group *group; /* (n_groups) all first, then contexts; rank 0; own */
+    int8_t *known,
+        *strength; /* (n) enum tess_stratum, -1: none; NULL without options.strata; own */
+    double *change; /* (n) root mean square of the measured change, NaN: none; the same */
+    struct tess_group *stratum; /* (TESS_STRATA) the same, rank 0; own */
 };
 
 /* TESS_EUSAGE if the memory is too small. model: NULL to score the baselines (or

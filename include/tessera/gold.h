@@ -17,8 +17,16 @@ struct tess_gold_curve {
     double *point; /* (n, 2) recall, precision; own */
 };
 
+/* Pairs of which the standard is asked. */
+struct tess_gold_question {
+    int64_t n;
+    const char **name; /* (n, 2) regulator, target; borrowed */
+    int8_t *answer; /* (n) 1: an edge, 0: none, -1: it says nothing of the pair; borrowed */
+};
+
 struct tess_gold {
     const char *edges, *path; /* the list, the standard; borrowed */
+    struct tess_gold_question *question; /* is answered if there is one; borrowed */
     int n_depths;
     int64_t depth[TESS_GOLD_DEPTHS]; /* k of precision at k */
     /* results */

@@ -51,6 +51,10 @@ struct tess_samples {
  * TESS_EDATA if there is no inverse. Collective. */
 int tess_inverse_partial(const struct tess_samples *samples, double *out, struct tess_error *error);
 
+/* Do the matrices of `direct` fit what ScaLAPACK counts (2^31 numbers a rank)? Genes that are read
+ * out, perturbed genes that are not, and readouts of no such gene; of `partial` all readouts count
+ * as the first. Local. */
+int tess_inverse_fits(int64_t n_read, int64_t n_unread, int64_t n_other, int n_ranks);
 /* Bytes of a rank beside what the caller has: `genes` are perturbed and read out. Local. */
 double tess_inverse_bytes(int64_t genes, int64_t readouts, int n_ranks);
 /* Operations of `direct`, of all ranks: each ridge's inverse and its check. Local. */

@@ -30,12 +30,13 @@ struct tess_neighbors { /* all borrowed */
     int64_t k; /* how many of each */
     int vectors; /* enum tess_neighbors_vectors */
     int center; /* enum tess_neighbors_center */
+    int64_t csls; /* so many nearest say how much of a hub each is; 0: cosines as they are */
     const char *pairs; /* a table of known pairs, which are scored in place of listing; NULL */
     int64_t resamples; /* and permutations */
     const char *output; /* NULL: standard output */
     int force; /* a file that is there is replaced */
 };
-#define TESS_NEIGHBORS_MOST 1000 /* of k */
+#define TESS_NEIGHBORS_MOST 1000 /* of k and csls */
 
 /* The likeness of two is the mean of the members' cosines; a vector without length is nobody's
  * neighbour. Completed ones have no members, but one or two parts, and are the same on other

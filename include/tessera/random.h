@@ -24,6 +24,7 @@ enum tess_random_purpose {
     TESS_RANDOM_HIDE, /* a = fold: which effects a sparse inverse is fitted without */
     TESS_RANDOM_HALF, /* a = 0: which half of a file a row belongs to; the seed is 0 */
     TESS_RANDOM_PAIRS, /* a = what for: pairs of genes, of a random network or without an edge */
+    TESS_RANDOM_SWEEP, /* a = hash of the setting's name: its values in the trials of a sweep */
 };
 
 struct tess_random {

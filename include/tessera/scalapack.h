@@ -19,6 +19,8 @@ struct tess_grid {
     int context, line; /* of the grid, and of the same ranks in one line */
     int rows, columns; /* of the grid: as square as the number of ranks permits */
     int row, column; /* this rank's place */
+    int64_t
+        piece; /* bytes of a matrix that are on their way at a time: fewer than MPI's int counts */
 };
 /* One grid is open at a time: what BLACS keeps goes with it. MPI goes on. Cannot fail. */
 void tess_grid_open(struct tess_grid *grid, MPI_Comm comm);
@@ -36,6 +38,8 @@ struct tess_matrix {
 int tess_matrix_init(struct tess_matrix *matrix, const struct tess_grid *grid, int64_t n_rows,
                      int64_t n_columns, const char *what, struct tess_error *error);
 void tess_matrix_release(struct tess_matrix *matrix); /* Local. */
+/* Has each of so many ranks no more elements of such a matrix than ScaLAPACK counts? Local. */
+int tess_matrix_fits(int64_t n_rows, int64_t n_columns, int n_ranks);
 
 struct tess_corner { /* where a block lies in the whole */
     int64_t row, column, n_rows, n_columns;

@@ -33,6 +33,16 @@ struct tess_split_options {
  * context is unknown or there is nothing to hold out; TESS_EUSAGE if one is named for both. */
 int tess_split_draw(const struct tess_index *index, const struct tess_split_options *options,
                     int8_t *split, char *method, struct tess_error *error);
+/* Of what a split trains on, a share stays and the rest is unused: of contexts and of perturbations
+ * (or combinations), each 0 to 1. Those with a held-out experiment all stay, and so does control;
+ * a context that goes takes its control along. Drawn from the seed and names: a larger share holds
+ * the smaller ones. Words are added to `method`. */
+struct tess_split_share {
+    double contexts, perturbations;
+    int64_t seed;
+};
+void tess_split_thin(const struct tess_index *index, const struct tess_split_share *share,
+                     int8_t *split, char *method);
 /* From a table with the columns perturbation, context and split; pairs it does not list are trained
  * on. TESS_EDATA naming the line. */
 int tess_split_read(const struct tess_index *index, const char *path, int8_t *split, char *method,

@@ -137,6 +137,8 @@ struct tess_trainer_memory {
 /* Local. */
 struct tess_trainer_memory tess_trainer_memory(const struct tess_trainer *trainer);
 double tess_trainer_memory_sum(const struct tess_trainer_memory *memory);
+/* Of the rank that needs most, the same on every rank. Collective. */
+double tess_trainer_most_bytes(const struct tess_trainer *trainer);
 /* What it will do and the memory it needs, said by rank 0. Collective. */
 void tess_trainer_announce(struct tess_trainer *trainer);
 /* After tess_trainer_open: loads the values; parameters get their initial ones. TESS_EOS if the

@@ -55,6 +55,8 @@ double tess_bench_unit_loop(int64_t n, float *sum);
 void tess_bench_machine(struct bench *bench, int n_hidden, const int *hidden);
 /* Messages between ranks. Collective. */
 void tess_bench_messages(struct bench *bench);
+/* Rate of a dense inverse over all ranks, as a share of the same run's dgemm. Collective. */
+int tess_bench_dense(struct bench *bench, struct tess_error *error);
 
 /* Settings of what is measured, whatever the program's defaults are. */
 void tess_bench_settings(const struct bench *bench, struct tess_config *config);

@@ -183,8 +183,9 @@ static void run_all(struct bench *bench, const struct recipe *only, struct tess_
     if (!bench->options->rates) {
         tess_bench_machine(bench, n, width);
         tess_bench_messages(bench);
+        tess_bench_dense(bench, error);
     }
-    if (own) {
+    if (own && error->code == TESS_OK) {
         tess_bench_section(bench, "own", "The configuration's own run");
         config = *own;
         config.train.threads = bench->n_threads;

@@ -1,9 +1,8 @@
 /* blend_file.c -- blend.json of a run directory. */
 #include "tessera/blend.h"
 
-#include "fitted.h"
-
 #include "tessera/error.h"
+#include "tessera/fitted.h"
 #include "tessera/rundir.h"
 
 #include <math.h>

@@ -1,12 +1,11 @@
 /* deviation.c -- deviation.json of a run with several members. */
 #include "tessera/deviation.h"
 
-#include "fitted.h"
-
 #include "tessera/alloc.h"
 #include "tessera/blend.h"
 #include "tessera/broadcast.h"
 #include "tessera/error.h"
+#include "tessera/fitted.h"
 #include "tessera/model.h"
 #include "tessera/rundir.h"
 #include "tessera/text.h"

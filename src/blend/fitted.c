@@ -1,5 +1,5 @@
 /* fitted.c -- small JSON files of a run directory. */
-#include "fitted.h"
+#include "tessera/fitted.h"
 
 #include "tessera/alloc.h"
 #include "tessera/commit.h"

@@ -7,11 +7,11 @@
 #include "tessera/alloc.h"
 #include "tessera/broadcast.h"
 #include "tessera/error.h"
+#include "tessera/genes.h"
 #include "tessera/intern.h"
 #include "tessera/log.h"
 #include "tessera/source_open.h"
 #include "tessera/store.h"
-#include "tessera/target.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -66,25 +66,19 @@ static void number_readouts(struct tess_cell_groups *groups)
 
 /* ---- labels; rank 0's ---- */
 
-static int is_control(const struct tess_cell_options *options, const char *text)
-{
-    return strcmp(text, TESS_CONTROL) == 0 || strcmp(text, "ctrl") == 0 ||
-           tess_strings_find(&options->control, text) >= 0;
-}
-
-/* A gene is the whole name if that is a readout, else what follows the last _ or :. */
+/* Its gene is that of genes.h, as everywhere; and is there more of it? */
 static int64_t kind_of(const struct tess_cell_groups *groups, struct labels *labels,
-                       const char *text)
+                       const char *text, uint8_t *gain)
 {
-    int is_readout = tess_intern_find(&labels->readout, text, strlen(text)) >= 0;
-    const char *gene = is_readout ? text : tess_target_name(text);
+    const char *gene = tess_gene_of(text, &labels->readout);
 
     if (!*text)
         return UNLABELLED;
-    if (is_control(groups->options, text))
+    if (tess_gene_is_control(text) || tess_strings_find(&groups->options->control, text) >= 0)
         return CONTROL;
-    if (!is_readout && strchr(text, '+'))
+    if (tess_gene_is_combination(text, &labels->readout))
         return COMBINED;
+    *gain = (uint8_t)tess_gene_is_gained(text, gene);
     return tess_intern_add(&labels->gene, gene, strlen(gene));
 }
 
@@ -97,12 +91,8 @@ static void label_levels(struct tess_cell_groups *groups, struct labels *labels)
                         strlen(groups->source.readout.item[k]));
     labels->of_level = TESS_NEW(int64_t, column->n_levels);
     labels->gain = TESS_NEW(uint8_t, column->n_levels);
-    for (int64_t k = 0; k < column->n_levels; k++) {
-        labels->of_level[k] = kind_of(groups, labels, column->level[k]);
-        labels->gain[k] = labels->of_level[k] >= 0 &&
-                          strcmp(labels->gene.text[labels->of_level[k]], column->level[k]) != 0 &&
-                          tess_target_is_gain(column->level[k]);
-    }
+    for (int64_t k = 0; k < column->n_levels; k++)
+        labels->of_level[k] = kind_of(groups, labels, column->level[k], &labels->gain[k]);
     labels->lost = TESS_NEW(uint8_t, labels->gene.n);
 }
 

@@ -32,6 +32,9 @@ static const struct tess_option options[] = {
     {"resamples", 0, "N", "of perturbations, for the intervals (default 1000)"},
     {"halvings", 0, "N", "of the replicates, for the noise ceiling (default 20)"},
     {"seed", 0, "N", "of resamples and halvings (default 0)"},
+    {"strata", 0, NULL,
+     "scores by the number of contexts that a perturbation is trained in, and by the strength of "
+     "its measured effect, too"},
     {"memory", 0, "SIZE", "at most so much of each rank (500M, 2G); default: what suits"},
     {0},
 };
@@ -144,6 +147,7 @@ static int read_options(const struct tess_call *call, struct tess_evaluate_optio
                                           .n_resamples = 1000,
                                           .n_halvings = 20};
     out->predictions = tess_call_option(call, "predictions");
+    out->strata = tess_call_option(call, "strata") != NULL;
     if (tess_call_blend(call, &out->blend, error) != TESS_OK)
         return error->code;
     tess_call_list(call, "control", &out->control);

@@ -19,6 +19,9 @@ static const struct tess_option options[] = {
      "as the network sees them; the rows themselves; measured changes, completed by the model "
      "(default effective)"},
     {"center", 0, "type|all|none", "less the mean of their type, of all, or none (default type)"},
+    {"csls", 0, "K",
+     "twice the cosine, less the mean cosines of both to their K nearest: what is near to "
+     "everything is nobody's (default 0: cosines)"},
     {"pairs", 0, "FILE", "scores known pairs (perturbation<tab>target) in place of listing"},
     {"resamples", 0, "N", "of the intervals, and permutations (default 1000)"},
     {"output", 'o', "OUT.tsv", "where to write (default: standard output)"},
@@ -66,6 +69,7 @@ static int read_options(const struct tess_call *call, struct tess_neighbors *nei
     if (neighbors->type && tess_call_option(call, "of"))
         tess_error_set(error, TESS_EUSAGE, "--of and --type: one of them says whose neighbours");
     tess_call_int(call, "neighbors", 1, TESS_NEIGHBORS_MOST, &neighbors->k, error);
+    tess_call_int(call, "csls", 0, TESS_NEIGHBORS_MOST, &neighbors->csls, error);
     return tess_call_int(call, "resamples", 10, 1000000, &neighbors->resamples, error);
 }
 

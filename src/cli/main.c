@@ -26,7 +26,7 @@ static const struct tess_command *const commands[] = {
     &tess_command_verify,  &tess_command_train,   &tess_command_evaluate, &tess_command_impute,
     &tess_command_predict, &tess_command_export,  &tess_command_embed,    &tess_command_neighbors,
     &tess_command_screen,  &tess_command_network, &tess_command_report,   &tess_command_simulate,
-    &tess_command_plan,    &tess_command_bench,
+    &tess_command_plan,    &tess_command_bench,   &tess_command_sweep,
 };
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
 

@@ -20,6 +20,9 @@ static const struct tess_option options[] = {
     {"val-contexts", 0, "C[,C]", "with --contexts: these, instead of random ones"},
     {"test-contexts", 0, "C[,C]", "with --contexts: these, instead of random ones"},
     {"keep", 0, "N", "with --random: training contexts every perturbation keeps [1]"},
+    {"share-contexts", 0, "SHARE",
+     "train on so many of the contexts that have nothing held out; the rest is unused [1]"},
+    {"share-perturbations", 0, "SHARE", "likewise of perturbations; alone: of the split there is"},
     {"seed", 0, "N", "of what is random [0]"},
     {"export", 0, "FILE", "write the split as a table, too (alone: change nothing)"},
     {0},
@@ -27,6 +30,21 @@ static const struct tess_option options[] = {
 
 static const char *const rules[] = {"target", "random", "contexts", "file"};
 enum { FILE_RULE = 3, N_RULES, NO_RULE = -1 };
+
+static int is_thinned(const struct tess_call *call)
+{
+    return tess_call_option(call, "share-contexts") ||
+           tess_call_option(call, "share-perturbations");
+}
+
+static int read_share(const struct tess_call *call, struct tess_split_share *share,
+                      struct tess_error *error)
+{
+    *share = (struct tess_split_share){.contexts = 1, .perturbations = 1};
+    tess_call_double(call, "share-contexts", 0, 1, &share->contexts, error);
+    tess_call_double(call, "share-perturbations", 0, 1, &share->perturbations, error);
+    return tess_call_int(call, "seed", 0, INT64_MAX, &share->seed, error);
+}
 
 static int read_options(const struct tess_call *call, struct tess_split_options *out,
                         struct tess_error *error)
@@ -61,7 +79,9 @@ static int decide(struct tess_call *call, const struct tess_store *store,
 {
     const struct tess_index *index = &store->index;
     const char *export = tess_call_option(call, "export");
+    struct tess_split_share share;
 
+    read_share(call, &share, error);
     if (in->rule == NO_RULE) {
         memcpy(split, index->split, (size_t)index->n_experiments);
         snprintf(method, TESS_SPLIT_METHOD, "%s", store->split_method);
@@ -69,6 +89,8 @@ static int decide(struct tess_call *call, const struct tess_store *store,
         tess_split_read(index, tess_call_option(call, "file"), split, method, error);
     else
         tess_split_draw(index, in, split, method, error);
+    if (error->code == TESS_OK && is_thinned(call))
+        tess_split_thin(index, &share, split, method);
     if (error->code == TESS_OK && export)
         tess_split_write(index, split, export, error);
     return error->code;
@@ -80,6 +102,7 @@ static int run_split(struct tess_call *call, const struct tess_split_options *in
 {
     char method[TESS_SPLIT_METHOD] = "";
     struct tess_store store;
+    int changes = in->rule != NO_RULE || is_thinned(call);
     int8_t *split;
     int64_t n;
 
@@ -91,7 +114,7 @@ static int run_split(struct tess_call *call, const struct tess_split_options *in
     if (call->rank == 0)
         decide(call, &store, in, split, method, error);
     tess_h5_close(&store.h5, error); /* so that it can be opened for writing */
-    if (tess_agree(call->comm, error) == TESS_OK && in->rule != NO_RULE)
+    if (tess_agree(call->comm, error) == TESS_OK && changes)
         tess_store_write_split(call->args[0], call->comm, split, n, method, error);
     if (call->rank == 0 && error->code == TESS_OK) {
         printf("%s\n", method);
@@ -124,7 +147,12 @@ const struct tess_command tess_command_split = {
         "other contexts measure, too, a share is held out there; everything else is trained on.\n"
         "The split is kept in the store; without a rule it is only shown. Control is always "
         "trained\n"
-        "on. What is drawn depends on the seed and on names, never on the number of ranks.",
+        "on. With --share-contexts and --share-perturbations less is trained on, whatever the "
+        "rule,\n"
+        "and the same is held out: how much more data would bring. A larger share holds the "
+        "smaller\n"
+        "ones of the same seed. What is drawn depends on the seed and on names, never on the "
+        "number of ranks.",
     .options = options,
     .outputs = (const char *const[]){"export", NULL},
     .min_args = 1,

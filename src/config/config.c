@@ -8,12 +8,10 @@
 #include "tessera/error.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_FILE     (1 << 20) /* bytes; no configuration comes near */
 #define COMMENT_LINE 100
 
 static const char *const kind_name[] = {
@@ -300,73 +298,37 @@ char *tess_config_get(const struct tess_config *config, const struct tess_param 
 static int visit(void *state, const char *key, const char *value, const char *where,
                  struct tess_error *error)
 {
+    if (tess_yaml_is_sweep(key))
+        return tess_error_set(
+            error, TESS_ECONFIG,
+            "%s: the section 'sweep' is for 'tessera sweep', which trains many models: "
+            "take it out to train one",
+            where);
     return tess_config_set(state, key, value, where, error);
 }
 
 int tess_config_parse(struct tess_config *config, const char *yaml, const char *source,
                       struct tess_error *error)
 {
-    const struct tess_yaml_taker taker = {is_setting, visit, config};
+    const struct tess_yaml_taker taker = {is_setting, visit, config, tess_yaml_is_sweep};
 
     tess_config_init(config);
     return tess_yaml_read(yaml, strlen(yaml), source, &taker, error);
-}
-
-/* A byte more than is allowed is asked for, which shows a larger file: a pipe has no size to look
- * at. */
-static int read_file(struct tess_config *config, const char *path, struct tess_error *error)
-{
-    const struct tess_yaml_taker taker = {is_setting, visit, config};
-    char *text = TESS_NEW(char, MAX_FILE + 1);
-    FILE *file = NULL;
-    size_t length = 0;
-
-    if (tess_fail_here(error, path))
-        goto done;
-    file = fopen(path, "r");
-    if (file)
-        length = fread(text, 1, MAX_FILE + 1, file);
-    if (!file || ferror(file))
-        tess_error_set(error, TESS_ECONFIG, "%s: cannot be read: %s", path, strerror(errno));
-    else if (length > MAX_FILE)
-        tess_error_set(error, TESS_ECONFIG, "%s: larger than 1 MiB: is this a configuration?",
-                       path);
-    else
-        tess_yaml_read(text, length, path, &taker, error);
-done:
-    if (file)
-        fclose(file);
-    tess_free(text);
-    return error->code;
-}
-
-static int apply_set(struct tess_config *config, const char *text, struct tess_error *error)
-{
-    const char *equals = strchr(text, '=');
-    char *name;
-
-    if (!equals)
-        return tess_error_set(error, TESS_ECONFIG, "--set: '%.80s' is not of the form key=value",
-                              text);
-    name = tess_strdup(text);
-    name[equals - text] = '\0';
-    tess_config_set(config, name, equals + 1, "--set", error);
-    tess_free(name);
-    return error->code;
 }
 
 /* The struct holds no pointers, and all ranks run the same program: it travels as bytes. */
 int tess_config_read(struct tess_config *config, const char *path, const struct tess_strings *set,
                      MPI_Comm comm, struct tess_error *error)
 {
+    const struct tess_yaml_taker taker = {is_setting, visit, config, tess_yaml_is_sweep};
     int rank;
 
     MPI_Comm_rank(comm, &rank);
     tess_config_init(config);
     if (rank == 0) {
-        read_file(config, path, error);
+        tess_yaml_read_file(path, &taker, error);
         for (size_t i = 0; set && i < set->n && error->code == TESS_OK; i++)
-            apply_set(config, set->item[i], error);
+            tess_yaml_read_set(set->item[i], &taker, error);
     }
     if (tess_agree(comm, error) == TESS_OK)
         MPI_Bcast(config, (int)sizeof *config, MPI_BYTE, 0, comm);

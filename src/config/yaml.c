@@ -6,9 +6,13 @@
 #include "tessera/text.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <yaml.h>
+
+#define MAX_FILE (1 << 20) /* bytes; no configuration comes near */
 
 /* of groups; settings need two */
 #define MAX_DEPTH 8
@@ -20,6 +24,7 @@ struct reader {
     int depth; /* open maps */
     int documents;
     char *key; /* waits for its value; own */
+    int in_list; /* 1 + values of the open list; 0: there is none */
     struct tess_strings seen;
     size_t room;
     int64_t *seen_line; /* (seen.n) own */
@@ -79,13 +84,38 @@ static int read_scalar(struct reader *reader, const yaml_event_t *event, struct 
     where = tess_format("%s:%lld", reader->source, (long long)line_of(event));
     reader->taker->visit(reader->taker->state, reader->key, value, where, error);
     tess_free(where);
+    if (reader->in_list) {
+        reader->in_list++;
+        return error->code;
+    }
     tess_free(reader->key);
     reader->key = NULL;
     return error->code;
 }
 
+static int open_list(struct reader *reader, const yaml_event_t *event, struct tess_error *error)
+{
+    if (reader->in_list || !reader->key || !reader->taker->is_list ||
+        !reader->taker->is_list(reader->key))
+        return refuse(reader, event, "a list stands where one value is expected", error);
+    reader->in_list = 1;
+    return TESS_OK;
+}
+
+static int close_list(struct reader *reader, const yaml_event_t *event, struct tess_error *error)
+{
+    if (reader->in_list == 1)
+        return refuse(reader, event, "a list is empty", error);
+    reader->in_list = 0;
+    tess_free(reader->key);
+    reader->key = NULL;
+    return TESS_OK;
+}
+
 static int open_map(struct reader *reader, const yaml_event_t *event, struct tess_error *error)
 {
+    if (reader->in_list)
+        return refuse(reader, event, "a list holds a group, where a value is expected", error);
     if (reader->depth > 0 && !reader->key)
         return refuse(reader, event, "a key must be a word", error);
     if (reader->key && reader->taker->is_leaf(reader->key))
@@ -114,7 +144,9 @@ static int read_event(struct reader *reader, const yaml_event_t *event, struct t
         tess_free(reader->prefix[--reader->depth]);
         return TESS_OK;
     case YAML_SEQUENCE_START_EVENT:
-        return refuse(reader, event, "a list stands where one value is expected", error);
+        return open_list(reader, event, error);
+    case YAML_SEQUENCE_END_EVENT:
+        return close_list(reader, event, error);
     case YAML_ALIAS_EVENT:
         return refuse(reader, event, "aliases (*name) are not understood; write the value", error);
     default:
@@ -164,4 +196,56 @@ int tess_yaml_read(const char *text, size_t length, const char *source,
     tess_free(reader.seen_line);
     yaml_parser_delete(&parser);
     return error->code;
+}
+
+/* A byte more than is allowed is asked for, which shows a larger file: a pipe has no size to look
+ * at. */
+int tess_yaml_read_file(const char *path, const struct tess_yaml_taker *taker,
+                        struct tess_error *error)
+{
+    char *text = TESS_NEW(char, MAX_FILE + 1);
+    FILE *file = NULL;
+    size_t length = 0;
+
+    if (tess_fail_here(error, path))
+        goto done;
+    file = fopen(path, "r");
+    if (file)
+        length = fread(text, 1, MAX_FILE + 1, file);
+    if (!file || ferror(file))
+        tess_error_set(error, TESS_ECONFIG, "%s: cannot be read: %s", path, strerror(errno));
+    else if (length > MAX_FILE)
+        tess_error_set(error, TESS_ECONFIG, "%s: larger than 1 MiB: is this a configuration?",
+                       path);
+    else
+        tess_yaml_read(text, length, path, taker, error);
+done:
+    if (file)
+        fclose(file);
+    tess_free(text);
+    return error->code;
+}
+
+int tess_yaml_read_set(const char *text, const struct tess_yaml_taker *taker,
+                       struct tess_error *error)
+{
+    const char *equals = strchr(text, '=');
+    char *name;
+
+    if (!equals)
+        return tess_error_set(error, TESS_ECONFIG, "--set: '%.80s' is not of the form key=value",
+                              text);
+    name = tess_strdup(text);
+    name[equals - text] = '\0';
+    taker->visit(taker->state, name, equals + 1, "--set", error);
+    tess_free(name);
+    return error->code;
+}
+
+int tess_yaml_is_sweep(const char *key)
+{
+    size_t length = strlen(TESS_YAML_SWEEP);
+
+    return strncmp(key, TESS_YAML_SWEEP, length) == 0 &&
+           (key[length] == '\0' || key[length] == '.');
 }

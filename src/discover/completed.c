@@ -173,10 +173,20 @@ static int predict(struct one *one, int64_t i, struct tess_error *error)
     return error->code;
 }
 
-static void finish(const struct one *one, double *x, float *out)
+/* Adds a change over `count`, at a length of 1: of large ones no more than of small ones. */
+static void add_direction(int64_t width, const double *change, int64_t count, double *sum)
 {
-    tess_noise_divide(&one->completed->noise, x);
-    for (int64_t j = 0; j < one->completed->n_readouts; j++)
+    double square = 0;
+
+    for (int64_t j = 0; j < width; j++)
+        square += change[j] * change[j];
+    for (int64_t j = 0; j < width && square > 0; j++)
+        sum[j] += change[j] / sqrt(square) / (double)count;
+}
+
+static void write_out(int64_t width, const double *x, float *out)
+{
+    for (int64_t j = 0; j < width; j++)
         out[j] = (float)x[j];
 }
 
@@ -193,14 +203,14 @@ static int make_one(const struct tess_completed *completed, int64_t perturbation
     take_measured(&one, room, error);
     for (int64_t i = 0; i < one.n && error->code == TESS_OK; i++)
         predict(&one, i, error);
+    for (int64_t i = 0; i < one.n; i++)
+        tess_noise_divide(&completed->noise, one.change + i * width);
     for (int64_t i = 0; i < one.n_own; i++)
-        for (int64_t j = 0; j < width; j++)
-            mean[j] += one.change[i * width + j] / (double)one.n_own;
-    finish(&one, mean, out);
+        add_direction(width, one.change + i * width, one.n_own, mean);
+    write_out(width, mean, out);
     for (int64_t s = 0; s < completed->n_shared; s++)
-        memcpy(mean, one.change + one.place[completed->shared[s]] * width,
-               (size_t)width * sizeof *mean),
-            finish(&one, mean, out + (1 + s) * width);
+        write_out(width, one.change + one.place[completed->shared[s]] * width,
+                  out + (1 + s) * width);
     tess_free(one.context);
     tess_free(one.place);
     tess_free(one.change);

@@ -7,10 +7,10 @@
 #include "measurements.h"
 #include "noise.h"
 
-/* A vector has one part, or two: the mean change over the contexts where the perturbation was
- * measured (of one that never was: over all), and the changes in each of the contexts where all
- * types were, side by side, where there is such a context. Changes are against the context's mean.
- */
+/* A vector has one part, or two: the mean direction (changes at a length of 1) over the contexts
+ * where the perturbation was measured (of one that never was: over all), and the changes in each of
+ * the contexts where all types were, side by side, where there is such a context. Changes are
+ * against the context's mean. */
 struct tess_completed {
     const struct tess_model *model; /* borrowed */
     struct tess_measurements *measured; /* borrowed */

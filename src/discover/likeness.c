@@ -55,6 +55,15 @@ static void take_off_zeroes(const struct tess_likeness_queries *queries, int64_t
             value[q * TILE + i] = NAN;
 }
 
+/* Of n others, the first of which is number `first`. */
+static void take_off_hubs(const float *hub, const struct tess_likeness_queries *queries,
+                          int64_t first, int64_t n, float *value)
+{
+    for (int64_t q = 0; q < queries->n && hub; q++)
+        for (int64_t i = 0; i < n; i++)
+            value[q * TILE + i] = 2 * value[q * TILE + i] - hub[queries->row[q]] - hub[first + i];
+}
+
 int tess_likeness_scan(const struct tess_likeness *likeness,
                        const struct tess_likeness_queries *queries,
                        const struct tess_likeness_visitor *visitor, struct tess_error *error)
@@ -81,6 +90,7 @@ int tess_likeness_scan(const struct tess_likeness *likeness,
         if (tess_directions_make(directions, t, n, other, error) == TESS_OK) {
             multiply(likeness, queries->n, query, other, value);
             take_off_zeroes(queries, width, n, (const float *const[]){query, other}, value);
+            take_off_hubs(likeness->hub, queries, t, n, value);
             visitor->take(visitor->closure, t, n, value);
         }
     }

@@ -13,6 +13,7 @@
 struct tess_likeness {
     const struct tess_directions *directions; /* borrowed */
     const uint8_t *candidate; /* (perturbations) borrowed */
+    const float *hub; /* (perturbations) of CSLS (hubs.h); NULL: cosines; borrowed */
     MPI_Comm comm; /* borrowed */
 };
 
@@ -23,8 +24,9 @@ struct tess_likeness_queries {
 
 struct tess_likeness_visitor {
     void *closure;
-    /* Cosines of all queries with perturbations [first, first + n), of which only candidates count:
-     * value (queries, TESS_LIKENESS_TILE), NaN of a vector without length. Local. */
+    /* Likeness (cosines, or CSLS) of all queries to perturbations [first, first + n), of which only
+     * candidates count: value (queries, TESS_LIKENESS_TILE), NaN of a vector without length. Local.
+     */
     void (*take)(void *closure, int64_t first, int64_t n, const float *value);
 };
 

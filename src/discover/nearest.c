@@ -8,6 +8,8 @@
 
 #include <math.h>
 
+#define LISTS ((int64_t)1 << 22) /* neighbours of a batch: 64 MiB, and twice that to merge */
+
 struct lists {
     const struct tess_likeness *likeness;
     const struct tess_likeness_queries *queries;
@@ -17,8 +19,8 @@ struct lists {
 
 static int is_before(struct tess_near a, struct tess_near b)
 {
-    return a.number >= 0 &&
-           (b.number < 0 || a.cosine > b.cosine || (a.cosine == b.cosine && a.number < b.number));
+    return a.number >= 0 && (b.number < 0 || a.likeness > b.likeness ||
+                             (a.likeness == b.likeness && a.number < b.number));
 }
 
 /* Into a list of k in order; the last one goes. */
@@ -73,6 +75,15 @@ static void collect(const struct lists *lists)
                type, op, 0, lists->likeness->comm);
     MPI_Op_free(&op);
     MPI_Type_free(&type);
+}
+
+int64_t tess_nearest_batch(const struct tess_likeness *likeness, int64_t k, int64_t n)
+{
+    int64_t batch = tess_likeness_batch(likeness), tiles = LISTS / (k * TESS_LIKENESS_TILE);
+
+    if (batch > tiles * TESS_LIKENESS_TILE)
+        batch = (tiles > 1 ? tiles : 1) * TESS_LIKENESS_TILE;
+    return batch < n ? batch : n;
 }
 
 int tess_nearest_find(const struct tess_likeness *likeness,

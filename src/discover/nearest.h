@@ -5,10 +5,12 @@
 #include "likeness.h"
 
 struct tess_near {
-    double cosine;
+    double likeness;
     int64_t number; /* of the perturbation; -1: none */
 };
 
+/* How many queries at a time, of n, keep to a bounded memory: their lists take k each. Local. */
+int64_t tess_nearest_batch(const struct tess_likeness *likeness, int64_t k, int64_t n);
 /* The k nearest candidates of each query but itself, into near (queries, k) on rank 0, the nearest
  * first, of equal ones that of the smaller number; without length none has or is one. Collective
  * over likeness->comm. */

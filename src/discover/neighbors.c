@@ -2,6 +2,7 @@
 #include "tessera/neighbors.h"
 
 #include "completed.h"
+#include "hubs.h"
 #include "nearest.h"
 #include "pairs.h"
 #include "profile_axes.h"
@@ -22,7 +23,6 @@
 #include <string.h>
 
 #define COMPONENTS 50 /* of measured profiles */
-#define LISTS      ((int64_t)1 << 22) /* neighbours of a batch: 64 MiB, and twice that to merge */
 
 struct work {
     const struct tess_neighbors *neighbors;
@@ -142,7 +142,29 @@ static int choose(const struct work *work, struct tess_sets *sets, struct tess_e
     return TESS_OK;
 }
 
+/* What CSLS takes off; NULL if it is not asked for. `also`: n perturbations beside the candidates.
+ */
+static float *find_hubs(const struct work *work, const struct tess_directions *directions,
+                        const uint8_t *candidate, const struct tess_likeness_queries *also,
+                        struct tess_error *error)
+{
+    uint8_t *wanted;
+    float *hub;
+
+    if (work->neighbors->csls == 0)
+        return NULL;
+    wanted = TESS_NEW(uint8_t, work->kinds.n);
+    for (int64_t i = 0; i < work->kinds.n; i++)
+        wanted[i] = candidate[i];
+    for (int64_t i = 0; i < also->n; i++)
+        wanted[also->row[i]] = 1;
+    hub = tess_hubs_find(directions, wanted, work->neighbors->csls, work->comm, error);
+    tess_free(wanted);
+    return hub;
+}
+
 static const char *const list_columns[] = {"perturbation", "rank", "neighbor", "cosine"},
+                         *const csls_columns[] = {"perturbation", "rank", "neighbor", "csls"},
                          *const pair_columns[] = {"perturbation", "target", "candidates", "rank",
                                                   "profile_rank"};
 
@@ -157,38 +179,41 @@ static void write_lists(struct work *work, const struct tess_likeness_queries *q
         tess_sheet_text(&work->sheet, vocab->symbol[queries->row[i / k]]);
         tess_sheet_count(&work->sheet, i % k + 1);
         tess_sheet_text(&work->sheet, vocab->symbol[near[i].number]);
-        tess_sheet_number(&work->sheet, near[i].cosine, 1);
+        tess_sheet_number(&work->sheet, near[i].likeness, 1);
         tess_sheet_end(&work->sheet);
     }
 }
 
-static int list(struct work *work, const struct tess_likeness *likeness, struct tess_error *error)
+static int list(struct work *work, struct tess_error *error)
 {
-    int64_t batch = tess_likeness_batch(likeness), k = 0, tiles;
+    struct tess_likeness likeness = {&work->directions, work->candidate, NULL, work->comm};
+    int64_t batch = 0, k = 0;
     struct tess_near *near = NULL;
     struct tess_sets sets = {0};
+    float *hub = NULL;
 
     for (int64_t i = 0; i < work->kinds.n; i++)
         k += work->candidate[i];
     k = k < work->neighbors->k ? k : work->neighbors->k;
-    tiles = LISTS / (k * TESS_LIKENESS_TILE);
     if (choose(work, &sets, error) == TESS_OK) {
-        if (batch > tiles * TESS_LIKENESS_TILE)
-            batch = (tiles > 1 ? tiles : 1) * TESS_LIKENESS_TILE;
-        batch = batch < sets.n ? batch : sets.n;
+        hub = find_hubs(work, &work->directions, work->candidate,
+                        &(struct tess_likeness_queries){sets.n, sets.member}, error);
+        likeness.hub = hub;
+        batch = tess_nearest_batch(&likeness, k, sets.n);
         near = tess_alloc_large((size_t)(batch * k), sizeof *near, "lists of neighbors", error);
     }
     if (tess_agree(work->comm, error) == TESS_OK && work->rank == 0)
-        tess_sheet_head(&work->sheet, 4, list_columns);
+        tess_sheet_head(&work->sheet, 4, hub ? csls_columns : list_columns);
     for (int64_t q = 0; q < sets.n && error->code == TESS_OK; q += batch) {
         const struct tess_likeness_queries some = {sets.n - q < batch ? sets.n - q : batch,
                                                    sets.member + q};
 
-        if (tess_nearest_find(likeness, &some, k, near, error) == TESS_OK && work->rank == 0)
+        if (tess_nearest_find(&likeness, &some, k, near, error) == TESS_OK && work->rank == 0)
             write_lists(work, &some, k, near);
     }
     tess_sets_release(&sets);
     tess_free(near);
+    tess_free(hub);
     return error->code;
 }
 
@@ -227,8 +252,9 @@ static int rank_among(struct ranking *ranking, const struct work *work,
                       const struct tess_pairs *pairs, const struct tess_directions *directions,
                       const uint8_t *known, struct tess_error *error)
 {
-    struct tess_likeness likeness = {directions, NULL, work->comm};
+    struct tess_likeness likeness = {directions, NULL, NULL, work->comm};
     int64_t n = pairs->n_queries, width = pairs->n_targets;
+    float *hub;
 
     *ranking = (struct ranking){.candidate = TESS_NEW(uint8_t, work->kinds.n),
                                 .others = TESS_NEW(int64_t, n)};
@@ -237,9 +263,14 @@ static int rank_among(struct ranking *ranking, const struct work *work,
         ranking->n_candidates += ranking->candidate[i];
     }
     likeness.candidate = ranking->candidate;
+    hub = find_hubs(work, directions, ranking->candidate,
+                    &(struct tess_likeness_queries){n, pairs->queries}, error);
+    likeness.hub = hub;
     ranking->rank = tess_alloc_large((size_t)(n * width), sizeof *ranking->rank, "ranks", error);
-    if (tess_agree(work->comm, error) != TESS_OK ||
-        tess_pairs_rank(pairs, &likeness, ranking->rank, error) != TESS_OK)
+    if (tess_agree(work->comm, error) == TESS_OK)
+        tess_pairs_rank(pairs, &likeness, ranking->rank, error);
+    tess_free(hub);
+    if (error->code != TESS_OK)
         return error->code;
     for (int64_t q = 0; q < n; q++) {
         ranking->others[q] = ranking->n_candidates - ranking->candidate[pairs->queries[q]];
@@ -400,17 +431,15 @@ int tess_neighbors_run(const struct tess_neighbors *neighbors, const struct tess
                         .model = model,
                         .comm = comm,
                         .is_completed = neighbors->vectors == TESS_NEIGHBORS_COMPLETED};
-    struct tess_likeness likeness;
 
     MPI_Comm_rank(comm, &work.rank);
     if (work.rank == 0)
         tess_sheet_open(&work.sheet, neighbors->output, neighbors->force, error);
     if (tess_agree(comm, error) == TESS_OK && prepare(&work, error) == TESS_OK) {
-        likeness = (struct tess_likeness){&work.directions, work.candidate, comm};
         if (neighbors->pairs)
             score(&work, error);
         else
-            list(&work, &likeness, error);
+            list(&work, error);
         if (error->code == TESS_OK && work.rank == 0)
             tess_sheet_finish(&work.sheet, error);
         tess_agree(comm, error);

@@ -185,7 +185,8 @@ static void take(void *closure, int64_t first, int64_t n, const float *value)
         for (int64_t q = 0; q < s->n_queries; q++) {
             float x = value[q * TESS_LIKENESS_TILE + i];
 
-            x = isnan(x) ? 0 : x; /* without length: neither alike nor unlike */
+            if (isnan(x)) /* without length: neither alike nor unlike */
+                x = s->likeness->hub ? -s->likeness->hub[s->row[q]] : 0;
             if (!s->likeness->candidate[c] || c == s->row[q])
                 continue;
             s->value[q * s->room + s->n[q]++] = x;

@@ -100,6 +100,7 @@ int tess_evaluate_run(struct tess_evaluation *evaluation, const struct tess_stor
     evaluation->comm = comm;
     if (tess_evaluate_begin(evaluation, store, model, options, 1, error) == TESS_OK &&
         check_any(evaluation, error) == TESS_OK &&
+        tess_evaluate_stratify(evaluation, error) == TESS_OK &&
         tess_evaluate_groups(evaluation, error) == TESS_OK &&
         tess_evaluate_spread(evaluation, error) == TESS_OK)
         tess_evaluate_score_spread(evaluation);
@@ -110,6 +111,8 @@ void tess_evaluate_release(struct tess_evaluation *evaluation)
 {
     for (int64_t g = 0; g < evaluation->n_groups && evaluation->group; g++)
         tess_bootstrap_release(&evaluation->group[g].outcome);
+    for (int s = 0; s < TESS_STRATA && evaluation->stratum; s++)
+        tess_bootstrap_release(&evaluation->stratum[s].outcome);
     tess_blender_release(&evaluation->blender);
     tess_baselines_release(&evaluation->baselines);
     if (evaluation->store)
@@ -125,6 +128,10 @@ void tess_evaluate_release(struct tess_evaluation *evaluation)
     tess_free(evaluation->first);
     tess_free(evaluation->predicted);
     tess_free(evaluation->group);
+    tess_free(evaluation->known);
+    tess_free(evaluation->strength);
+    tess_free(evaluation->change);
+    tess_free(evaluation->stratum);
     tess_free(evaluation->spread.error);
     tess_free(evaluation->spread.deviation);
     tess_free(evaluation->spread.value);

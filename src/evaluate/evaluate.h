@@ -39,25 +39,34 @@ void tess_evaluate_known(struct tess_evaluation *evaluation, int64_t n, const in
  * several rows of a unit; keep[i]: has any. Collective. */
 int tess_evaluate_read(struct tess_evaluation *evaluation, int64_t n, const int64_t *unit,
                        uint8_t *keep, struct tess_error *error);
+/* Experiments [begin, end) of one context, scored at once. All own. */
+struct tess_evaluate_chunk {
+    int64_t begin, end, n_half; /* n_half: of half */
+    struct tess_scores *score; /* (end - begin, n_methods) */
+    struct tess_scores *half; /* (those that have folds, n_halvings) */
+    double *noise; /* (end - begin, readouts) variances of the values, NaN: not known */
+};
 /* The measured values of all scored experiments of a context, among which a prediction must find
  * its own. All zeroes is none. */
 struct tess_held_out {
     int64_t context, begin, end, width; /* experiments begin … end - 1 of the evaluation */
     float *value; /* (end - begin, width) NaN where nothing is said; own */
     int64_t *left_out; /* (end - begin) measured values that nothing is said about; own */
+    uint8_t *target; /* (end - begin, width) of the experiment's perturbation; own */
+    uint8_t *targets; /* (width) of any of them; own */
+    double *control_noise; /* (width) variances of the control's values; NULL: not known; own */
 };
 void tess_held_out_release(struct tess_held_out *held_out);
-/* Scores of experiments [begin, end), all of one context: (end - begin, n_methods). held_out: of
- * the last call. Local. */
+/* The chunk's scores; what tess_evaluate_halve found is there. held_out: of the last call. Local.
+ */
 int tess_evaluate_score(struct tess_evaluation *evaluation, struct tess_held_out *held_out,
-                        int64_t begin, int64_t end, struct tess_scores *score,
-                        struct tess_error *error);
+                        struct tess_evaluate_chunk *chunk, struct tess_error *error);
 /* Has experiment i several folds, that is, a noise ceiling? Local. */
 int tess_evaluate_has_folds(const struct tess_evaluation *evaluation, int64_t i);
-/* Halvings' scores of those experiments among [begin, end) that have folds, one after the other:
- * (those, n_halvings); how many those are. Local. */
-int64_t tess_evaluate_halve(struct tess_evaluation *evaluation, int64_t begin, int64_t end,
-                            struct tess_scores *score, struct tess_error *error);
+/* Halvings' scores of those of the chunk's experiments that have folds, one after the other, and
+ * the noise of all. Local. */
+int tess_evaluate_halve(struct tess_evaluation *evaluation, struct tess_evaluate_chunk *chunk,
+                        struct tess_error *error);
 
 /* What the ceiling of a group is made of, an experiment with folds at a time. Rank 0. */
 struct tess_ceiling_parts {
@@ -75,6 +84,11 @@ void tess_ceiling_parts_finish(const struct tess_evaluation *evaluation,
                                struct tess_ceiling_parts *parts, struct tess_group *group);
 /* Scores of all experiments, shared out to the ranks, into the groups on rank 0. Collective. */
 int tess_evaluate_groups(struct tess_evaluation *evaluation, struct tess_error *error);
+/* The strata of all scored experiments, if options.strata asks for them. Collective. */
+int tess_evaluate_stratify(struct tess_evaluation *evaluation, struct tess_error *error);
+/* Their names: "known_in" or "strength", and in that. Local. */
+const char *tess_stratum_kind(int stratum);
+const char *tess_stratum_name(int stratum);
 extern const char *const tess_evaluate_above; /* what it means to be above the ceiling */
 /* Why a baseline that never had anything of its own to say has no scores; NULL: it has. Rank 0. */
 const char *tess_evaluate_excuse(const struct tess_evaluation *evaluation,

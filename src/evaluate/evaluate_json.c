@@ -38,6 +38,57 @@ static json_t *interval(const struct tess_estimate *estimate)
     return json_pack("[f, f]", estimate->low, estimate->high);
 }
 
+/* A method's scores between the ends of the scale. */
+static json_t *scaled_json(const struct tess_outcome *outcome, int m)
+{
+    const struct tess_estimate *scaled = outcome->scaled + (int64_t)m * TESS_METRICS;
+    json_t *object = json_object(), *intervals = json_object();
+
+    for (int k = 0; k < TESS_METRICS; k++)
+        put(object, tess_metric_name(k), scaled[k].value, tess_reason_text(scaled[k].reason));
+    for (int k = 0; k < TESS_METRICS; k++)
+        if (!isnan(scaled[k].value))
+            put_object(intervals, tess_metric_name(k),
+                       isnan(scaled[k].low) ? NULL : interval(&scaled[k]),
+                       tess_reason_text(scaled[k].no_interval));
+    json_object_set_new(object, "intervals", intervals);
+    return object;
+}
+
+static json_t *ends_json(const struct tess_evaluation *evaluation, const struct tess_group *group)
+{
+    const struct tess_outcome *outcome = &group->outcome;
+    int64_t bad = (int64_t)(evaluation->has_model + TESS_READOUT_MEAN) * TESS_METRICS;
+    json_t *object = json_object();
+
+    for (int k = 0; k < TESS_METRICS; k++) {
+        json_t *one = json_object();
+
+        put(one, "bad", outcome->bad[k], tess_reason_text(outcome->own[bad + k].reason));
+        put(one, "perfect", outcome->perfect[k], tess_reason_text(group->ceiling.reason[k]));
+        json_object_set_new(object, tess_metric_name(k), one);
+    }
+    return object;
+}
+
+static json_t *scale_json(const struct tess_evaluation *evaluation, const struct tess_group *group)
+{
+    const struct tess_outcome *outcome = &group->outcome;
+    json_t *object = json_object(), *baselines = json_object();
+    int first = evaluation->has_model;
+
+    put_object(object, "model", first ? scaled_json(outcome, 0) : NULL, evaluation->no_model);
+    for (int b = 0; first + b < outcome->n_scaled; b++) {
+        const char *reason = tess_evaluate_excuse(evaluation, group, b);
+
+        put_object(baselines, tess_baseline_name(b),
+                   reason ? NULL : scaled_json(outcome, first + b), reason);
+    }
+    json_object_set_new(object, "baselines", baselines);
+    json_object_set_new(object, "ends", ends_json(evaluation, group));
+    return object;
+}
+
 static json_t *method_json(const struct tess_estimate *own, int64_t n)
 {
     json_t *object = json_object(), *intervals = json_object(), *counts = json_object();
@@ -148,6 +199,7 @@ static void put_group(json_t *object, const struct tess_evaluation *evaluation,
         json_decref(differences);
         put(object, "differences", NAN, evaluation->no_model);
     }
+    json_object_set_new(object, "scaled", scale_json(evaluation, group));
     put_object(object, "ceiling", ceiling_json(evaluation, group),
                tess_reason_text(TESS_NO_REPLICATES));
     put_object(object, "above_ceiling", above_json(group),
@@ -229,6 +281,44 @@ static json_t *deviation_json(const struct tess_spread *spread)
     return object;
 }
 
+/* From which measured change to which one a stratum of strength goes. */
+static void put_range(json_t *object, const struct tess_evaluation *evaluation, int stratum)
+{
+    double low = INFINITY, high = 0;
+
+    for (int64_t i = 0; i < evaluation->n; i++)
+        if (evaluation->strength[i] == stratum) {
+            low = fmin(low, evaluation->change[i]);
+            high = fmax(high, evaluation->change[i]);
+        }
+    json_object_set_new(object, "change", json_pack("[f, f]", low, high));
+}
+
+/* {KIND: {STRATUM: group, …}, …}; NULL: nobody asked. */
+static json_t *strata_json(const struct tess_evaluation *evaluation)
+{
+    json_t *object, *kind = NULL;
+
+    if (!evaluation->stratum)
+        return NULL;
+    object = json_object();
+    for (int s = 0; s < TESS_STRATA; s++) {
+        const struct tess_group *group = &evaluation->stratum[s];
+        json_t *one = group->n > 0 ? json_object() : NULL;
+
+        if (s == 0 || s == TESS_WEAK) {
+            kind = json_object();
+            json_object_set_new(object, tess_stratum_kind(s), kind);
+        }
+        if (one)
+            put_group(one, evaluation, group);
+        if (one && s >= TESS_WEAK)
+            put_range(one, evaluation, s);
+        put_object(kind, tess_stratum_name(s), one, tess_reason_text(TESS_NO_EXPERIMENTS));
+    }
+    return object;
+}
+
 json_t *tess_evaluate_json(const struct tess_evaluation *evaluation)
 {
     const struct tess_evaluate_options *options = &evaluation->options;
@@ -252,5 +342,6 @@ json_t *tess_evaluate_json(const struct tess_evaluation *evaluation)
         json_object_set_new(contexts, evaluation->store->index.context.symbol[context], one);
     }
     json_object_set_new(object, "contexts", contexts);
+    put_object(object, "strata", strata_json(evaluation), "--strata was not given");
     return object;
 }

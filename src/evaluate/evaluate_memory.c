@@ -42,7 +42,7 @@ static void find_largest(const struct tess_evaluation *evaluation, double *profi
         if (i == 0 || of->context_of[evaluation->unit[i - 1]] != context)
             begin = i;
         *width = fmax(*width, columns);
-        *profiles = fmax(*profiles, (double)(i + 1 - begin) * (4 * columns + 8));
+        *profiles = fmax(*profiles, (double)(i + 1 - begin) * (5 * columns + 8));
     }
 }
 
@@ -59,6 +59,9 @@ static struct memory measure(const struct tess_evaluation *evaluation)
     memory.scoring = THREAD_BYTES * evaluation->n_threads + largest +
                      tess_baselines_bytes(&evaluation->profiles) + 3 * sums +
                      8.0 * (double)index->n_combinations;
+    if (evaluation->options.strata)
+        memory.scoring += 2 * sums + 4.0 * TESS_STRATA * (double)index->n_combinations +
+                          36 * (double)evaluation->n;
     if (evaluation->model && !evaluation->predicted) {
         memory.scoring += tess_model_working_bytes(evaluation->model, TESS_MODEL_ROWS);
         memory.rows = tess_model_rows_bytes(evaluation->model);
@@ -69,7 +72,7 @@ static struct memory measure(const struct tess_evaluation *evaluation)
             72 * SPREAD_ROWS * width + (evaluation->options.keep_values ? 144 : 80) *
                                            fmin(SPREAD_VALUES, (double)evaluation->n * width);
     memory.kept = 2 * fmin((double)TESS_PROFILES_BYTES, tess_profiles_bytes(&evaluation->profiles));
-    memory.experiment = width * (8.0 * evaluation->n_methods + 24 * members) +
+    memory.experiment = width * (8.0 * evaluation->n_methods + 8 + 24 * members) +
                         (n_ranks > 1 ? n_ranks + 1 : 1) * /* rank 0 has those of all, too */
                             (double)(evaluation->n_methods + evaluation->options.n_halvings) *
                             sizeof(struct tess_scores);

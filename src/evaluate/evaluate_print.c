@@ -56,17 +56,24 @@ static void print_method(FILE *out, int width, const char *name, const struct te
     fputc('\n', out);
 }
 
+/* How wide the names of methods are; its titles follow. */
+static int print_titles(FILE *out, const char *corner, const char *name)
+{
+    int width = name && strlen(name) > NAME_WIDTH ? (int)strlen(name) : NAME_WIDTH;
+
+    fprintf(out, "%-*s", width, corner);
+    for (size_t i = 0; i < N_COLUMNS; i++)
+        fprintf(out, " %11s", columns[i].title);
+    fputc('\n', out);
+    return width;
+}
+
 static void print_group(const struct tess_evaluation *evaluation, const struct tess_group *group,
                         FILE *out)
 {
     char *name = first_name(evaluation);
-    int first = evaluation->has_model;
-    int width = first && strlen(name) > NAME_WIDTH ? (int)strlen(name) : NAME_WIDTH;
+    int first = evaluation->has_model, width = print_titles(out, "", first ? name : NULL);
 
-    fprintf(out, "%-*s", width, "");
-    for (size_t i = 0; i < N_COLUMNS; i++)
-        fprintf(out, " %11s", columns[i].title);
-    fputc('\n', out);
     if (first)
         print_method(out, width, name, group->outcome.own);
     tess_free(name);
@@ -88,6 +95,28 @@ static void print_group(const struct tess_evaluation *evaluation, const struct t
         fprintf(out, "  (%lld experiments with replicates)\n",
                 (long long)group->ceiling.n_experiments);
     }
+}
+
+/* The same between the ends, where there is a ceiling. */
+static void print_scaled(const struct tess_evaluation *evaluation, const struct tess_group *group,
+                         FILE *out)
+{
+    const struct tess_estimate *scaled = group->outcome.scaled;
+    int first = evaluation->has_model, width;
+    char *name;
+
+    if (group->ceiling.n_experiments == 0)
+        return;
+    name = first_name(evaluation);
+    fprintf(out, "\n0: the mean of the context's perturbations; 1: the noise ceiling, or a perfect "
+                 "score of what has none\n");
+    width = print_titles(out, "scaled", first ? name : NULL);
+    if (first)
+        print_method(out, width, name, scaled);
+    for (int b = 0; b < TESS_BASELINES; b++)
+        if (b != TESS_READOUT_MEAN && !tess_evaluate_excuse(evaluation, group, b))
+            print_method(out, width, tess_baseline_name(b), scaled + (first + b) * TESS_METRICS);
+    tess_free(name);
 }
 
 /* rmse, and the difference to each baseline: does the interval leave out zero? */
@@ -114,34 +143,67 @@ static void print_differences(const struct tess_evaluation *evaluation, FILE *ou
     }
 }
 
+static const int beside[] = {TESS_READOUT_MEAN, TESS_ADDITIVE, TESS_NEAREST_CONTEXT, TESS_LINEAR};
+#define N_BESIDE (sizeof beside / sizeof beside[0])
+
+static void print_heads(const struct tess_evaluation *evaluation, const char *title, FILE *out)
+{
+    fprintf(out, "\n%-28s %11s %11s", title, "experiments", evaluation->has_model ? "model" : "");
+    for (size_t i = 0; i < N_BESIDE; i++)
+        fprintf(out, " %15s", tess_baseline_name(beside[i]));
+    fprintf(out, " %11s\n", "ceiling");
+}
+
+/* One metric of a group by some methods. */
+static void print_line(const struct tess_evaluation *evaluation, const struct tess_group *group,
+                       const char *name, int metric, FILE *out)
+{
+    int first = evaluation->has_model;
+
+    fprintf(out, "%-28.28s %11lld", name, (long long)group->n);
+    if (first)
+        print_number(out, group->outcome.own[metric].value);
+    else
+        fprintf(out, " %11s", "");
+    for (size_t i = 0; i < N_BESIDE; i++)
+        print_wide(out, group->outcome.own[(first + beside[i]) * TESS_METRICS + metric].value);
+    print_number(out, tess_ceiling_value(&group->ceiling, metric));
+    fputc('\n', out);
+}
+
 static void print_contexts(const struct tess_evaluation *evaluation, FILE *out)
 {
-    static const int shown[] = {TESS_READOUT_MEAN, TESS_ADDITIVE, TESS_NEAREST_CONTEXT,
-                                TESS_LINEAR};
-    int first = evaluation->has_model;
     int64_t n = evaluation->n_groups - 1;
 
-    fprintf(out, "\n%-28s %11s %11s", "rmse by context", "experiments", first ? "model" : "");
-    for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
-        fprintf(out, " %15s", tess_baseline_name(shown[i]));
-    fprintf(out, " %11s\n", "ceiling");
+    print_heads(evaluation, "rmse by context", out);
     for (int64_t g = 1; g <= n && g <= CONTEXTS_SHOWN; g++) {
         const struct tess_group *group = &evaluation->group[g];
 
-        fprintf(out, "%-28.28s %11lld", evaluation->store->index.context.symbol[group->context],
-                (long long)group->n);
-        if (first)
-            print_number(out, group->outcome.own->value);
-        else
-            fprintf(out, " %11s", "");
-        for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
-            print_wide(out, group->outcome.own[(first + shown[i]) * TESS_METRICS].value);
-        print_number(out, tess_ceiling_value(&group->ceiling, TESS_RMSE));
-        fputc('\n', out);
+        print_line(evaluation, group, evaluation->store->index.context.symbol[group->context],
+                   TESS_RMSE, out);
     }
     if (n > CONTEXTS_SHOWN)
         fprintf(out, "… and %lld more contexts (all are in the JSON)\n",
                 (long long)(n - CONTEXTS_SHOWN));
+}
+
+/* By the number of contexts that the perturbation is trained in, and by the measured change. */
+static void print_strata(const struct tess_evaluation *evaluation, FILE *out)
+{
+    static const int shown[] = {TESS_RMSE, TESS_CHANGE + TESS_MEASURES + TESS_M_PEARSON};
+    static const char *const titles[] = {"rmse by stratum", "r ctxmean by stratum"};
+
+    for (int t = 0; t < 2 && evaluation->stratum; t++) {
+        print_heads(evaluation, titles[t], out);
+        for (int s = 0; s < TESS_STRATA; s++) {
+            char *name = s < TESS_WEAK ? tess_format("trained in %s contexts", tess_stratum_name(s))
+                                       : tess_format("%s effect", tess_stratum_name(s));
+
+            if (evaluation->stratum[s].n > 0)
+                print_line(evaluation, &evaluation->stratum[s], name, shown[t], out);
+            tess_free(name);
+        }
+    }
 }
 
 /* What is not scored, and what was averaged. */
@@ -226,9 +288,11 @@ void tess_evaluate_print(const struct tess_evaluation *evaluation, FILE *out)
     fputc('\n', out);
     print_group(evaluation, all, out);
     print_above(evaluation, all, out);
+    print_scaled(evaluation, all, out);
     if (evaluation->has_model)
         print_differences(evaluation, out);
     print_spread(evaluation, out);
     if (evaluation->n_groups > 2)
         print_contexts(evaluation, out);
+    print_strata(evaluation, out);
 }

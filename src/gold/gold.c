@@ -140,6 +140,20 @@ static int read_list(struct work *work, struct tess_error *error)
     return error->code;
 }
 
+/* ---- single pairs ---- */
+
+static void answer(const struct work *work, struct tess_gold_question *question)
+{
+    for (int64_t i = 0; i < question->n; i++) {
+        const char *const *name = question->name + 2 * i;
+        int64_t a = tess_intern_find(&work->gene, name[0], strlen(name[0]));
+        int64_t b = tess_intern_find(&work->gene, name[1], strlen(name[1]));
+        int label = a < 0 || b < 0 ? OUTSIDE : work->label[a * work->gene.n + b];
+
+        question->answer[i] = (int8_t)(label == OUTSIDE ? -1 : label == TRUE_PAIR);
+    }
+}
+
 /* ---- scores ---- */
 
 struct pair {
@@ -242,8 +256,9 @@ int tess_gold_score(struct tess_gold *gold, struct tess_error *error)
 {
     struct work work = {.gold = gold};
 
-    if (read_standard(&work, error) == TESS_OK && read_list(&work, error) == TESS_OK)
-        score(&work, error);
+    if (read_standard(&work, error) == TESS_OK && read_list(&work, error) == TESS_OK &&
+        score(&work, error) == TESS_OK && gold->question)
+        answer(&work, gold->question);
     tess_intern_release(&work.gene);
     tess_free(work.label);
     tess_free(work.score);

@@ -135,13 +135,13 @@ static int explain(const struct direct *direct, const struct tess_slab *part,
     tess_matrix_init(&effect, &direct->grid, on_genes.n_rows, on_genes.n_columns,
                      "effects on genes", error);
     if (tess_matrix_init(&left, &direct->grid, rest.n_rows, rest.n_columns, "effects", error) ==
-        TESS_OK) {
-        tess_slabs_load(slabs, &on_genes, &effect);
-        tess_slabs_load(slabs, &rest, &left);
+            TESS_OK &&
+        tess_slabs_load(slabs, &on_genes, &effect, error) == TESS_OK &&
+        tess_slabs_load(slabs, &rest, &left, error) == TESS_OK) {
         tess_matrix_multiply(b, &effect, -1, &left); /* minus what is to be left */
         for (int64_t k = 0; k < left.local_rows * left.local_columns; k++)
             left.value[k] = -left.value[k];
-        tess_slabs_store(slabs, &rest, &left);
+        tess_slabs_store(slabs, &rest, &left, error);
     }
     tess_matrix_release(&effect);
     tess_matrix_release(&left);
@@ -160,10 +160,10 @@ static int spread(struct direct *direct, struct tess_error *error)
     if (slabs->n_other > 0) {
         tess_matrix_init(&total, &direct->grid, others.n_rows, others.n_columns, "effects", error);
         if (tess_matrix_init(&b, &direct->grid, others.n_rows, others.n_columns, "direct effects",
-                             error) == TESS_OK) {
-            tess_slabs_load(slabs, &others, &total);
+                             error) == TESS_OK &&
+            tess_slabs_load(slabs, &others, &total, error) == TESS_OK) {
             tess_matrix_multiply(&total, &direct->inverse, 0, &b);
-            tess_slabs_store(slabs, &others, &b);
+            tess_slabs_store(slabs, &others, &b, error);
         }
         if (error->code == TESS_OK && slabs->n_unread > 0)
             explain(direct, &others, &b, error);
@@ -175,7 +175,7 @@ static int spread(struct direct *direct, struct tess_error *error)
     if (error->code == TESS_OK && slabs->n_unread > 0)
         explain(direct, &square, &direct->total, error);
     if (error->code == TESS_OK)
-        tess_slabs_store(slabs, &square, &direct->total);
+        tess_slabs_store(slabs, &square, &direct->total, error);
     return error->code;
 }
 
@@ -191,8 +191,8 @@ static int solve(struct direct *direct, struct tess_error *error)
     tess_matrix_init(&direct->room, &direct->grid, n, n, "a transposed inverse", error);
     if (error->code != TESS_OK)
         return error->code;
-    tess_slabs_load(slabs, &square, &direct->total);
-    if (choose_ridge(direct, &about, error) != TESS_OK)
+    if (tess_slabs_load(slabs, &square, &direct->total, error) != TESS_OK ||
+        choose_ridge(direct, &about, error) != TESS_OK)
         return error->code;
     tess_info("%" PRId64 " genes are perturbed and read out; ridge %g; inverted by %s in %.2f s, "
               "%.1f Gflop/s, %.0f %% of the product's rate; residual %.1e",
@@ -224,6 +224,14 @@ int tess_inverse_direct(struct tess_totals *totals, struct tess_error *error)
     }
     tess_slabs_release(&direct.slabs);
     return error->code;
+}
+
+int tess_inverse_fits(int64_t n_read, int64_t n_unread, int64_t n_other, int n_ranks)
+{
+    return tess_matrix_fits(n_read, n_read, n_ranks) &&
+           tess_matrix_fits(n_other, n_read, n_ranks) &&
+           tess_matrix_fits(n_read, n_unread, n_ranks) &&
+           tess_matrix_fits(n_other, n_unread, n_ranks);
 }
 
 double tess_inverse_bytes(int64_t genes, int64_t readouts, int n_ranks)

@@ -1,7 +1,9 @@
 /* slabs.c -- each rank's readouts to a matrix that is dealt out in blocks, and back. */
 #include "slabs.h"
 
+#include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/error.h"
 
 void tess_slabs_init(struct tess_slabs *slabs, struct tess_totals *totals)
 {
@@ -82,36 +84,53 @@ static double *place_of(const struct tess_slabs *slabs, const struct tess_slab *
     return &totals->value[part->gene[i] * totals->n + part->readout[own->row + k] - totals->first];
 }
 
-void tess_slabs_load(const struct tess_slabs *slabs, const struct tess_slab *part,
-                     struct tess_matrix *matrix)
+/* Room for this rank's part. Collective: all ranks have it, or none goes on. */
+static double *room_for(const struct tess_slabs *slabs, const struct tess_corner *own,
+                        struct tess_error *error)
 {
-    struct tess_corner own = corner_of(slabs, part, slabs->rank);
-    double *block = TESS_NEW(double, own.n_rows *own.n_columns);
+    double *block = tess_alloc_large((size_t)(own->n_rows * own->n_columns), sizeof *block,
+                                     "effects on their way", error);
 
-    for (int64_t i = 0; i < own.n_columns; i++)
-        for (int64_t k = 0; k < own.n_rows; k++)
-            block[i * own.n_rows + k] = *place_of(slabs, part, &own, k, i);
-    for (int r = 0; r < slabs->n_ranks; r++) {
-        struct tess_corner at = corner_of(slabs, part, r);
-
-        tess_matrix_put(matrix, r, &at, block);
-    }
-    tess_free(block);
+    tess_agree(slabs->totals->comm, error);
+    return block;
 }
 
-void tess_slabs_store(const struct tess_slabs *slabs, const struct tess_slab *part,
-                      const struct tess_matrix *matrix)
+int tess_slabs_load(const struct tess_slabs *slabs, const struct tess_slab *part,
+                    struct tess_matrix *matrix, struct tess_error *error)
 {
     struct tess_corner own = corner_of(slabs, part, slabs->rank);
-    double *block = TESS_NEW(double, own.n_rows *own.n_columns);
+    double *block = room_for(slabs, &own, error);
 
-    for (int r = 0; r < slabs->n_ranks; r++) {
-        struct tess_corner at = corner_of(slabs, part, r);
+    if (error->code == TESS_OK) {
+        for (int64_t i = 0; i < own.n_columns; i++)
+            for (int64_t k = 0; k < own.n_rows; k++)
+                block[i * own.n_rows + k] = *place_of(slabs, part, &own, k, i);
+        for (int r = 0; r < slabs->n_ranks; r++) {
+            struct tess_corner at = corner_of(slabs, part, r);
 
-        tess_matrix_get(matrix, r, &at, block);
+            tess_matrix_put(matrix, r, &at, block);
+        }
     }
-    for (int64_t i = 0; i < own.n_columns; i++)
-        for (int64_t k = 0; k < own.n_rows; k++)
-            *place_of(slabs, part, &own, k, i) = block[i * own.n_rows + k];
     tess_free(block);
+    return error->code;
+}
+
+int tess_slabs_store(const struct tess_slabs *slabs, const struct tess_slab *part,
+                     const struct tess_matrix *matrix, struct tess_error *error)
+{
+    struct tess_corner own = corner_of(slabs, part, slabs->rank);
+    double *block = room_for(slabs, &own, error);
+
+    if (error->code == TESS_OK) {
+        for (int r = 0; r < slabs->n_ranks; r++) {
+            struct tess_corner at = corner_of(slabs, part, r);
+
+            tess_matrix_get(matrix, r, &at, block);
+        }
+        for (int64_t i = 0; i < own.n_columns; i++)
+            for (int64_t k = 0; k < own.n_rows; k++)
+                *place_of(slabs, part, &own, k, i) = block[i * own.n_rows + k];
+    }
+    tess_free(block);
+    return error->code;
 }

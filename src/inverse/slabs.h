@@ -24,9 +24,10 @@ struct tess_slab {
     int64_t n_rows, n_columns;
     const int64_t *readout, *gene; /* borrowed */
 };
-void tess_slabs_load(const struct tess_slabs *slabs, const struct tess_slab *part,
-                     struct tess_matrix *matrix);
-void tess_slabs_store(const struct tess_slabs *slabs, const struct tess_slab *part,
-                      const struct tess_matrix *matrix);
+/* TESS_EOS without memory for a rank's part. */
+int tess_slabs_load(const struct tess_slabs *slabs, const struct tess_slab *part,
+                    struct tess_matrix *matrix, struct tess_error *error);
+int tess_slabs_store(const struct tess_slabs *slabs, const struct tess_slab *part,
+                     const struct tess_matrix *matrix, struct tess_error *error);
 
 #endif

@@ -49,14 +49,21 @@ void pdsyevd_(const char *jobz, const char *uplo, const int *n, double *a, const
 
 static const int one = 1; /* Fortran's first row and column */
 
-void tess_grid_open(struct tess_grid *grid, MPI_Comm comm)
+/* As square as the number of ranks permits. */
+static void shape(struct tess_grid *grid)
 {
-    *grid = (struct tess_grid){.comm = comm, .rows = 1};
-    MPI_Comm_rank(comm, &grid->rank);
-    MPI_Comm_size(comm, &grid->n_ranks);
+    grid->rows = 1;
     for (int i = 1; i <= grid->n_ranks / i; i++)
         grid->rows = grid->n_ranks % i == 0 ? i : grid->rows;
     grid->columns = grid->n_ranks / grid->rows;
+}
+
+void tess_grid_open(struct tess_grid *grid, MPI_Comm comm)
+{
+    *grid = (struct tess_grid){.comm = comm, .piece = INT_MAX};
+    MPI_Comm_rank(comm, &grid->rank);
+    MPI_Comm_size(comm, &grid->n_ranks);
+    shape(grid);
     grid->handle = grid->context = grid->line = Csys2blacs_handle(comm);
     Cblacs_gridinit(&grid->context, "R", grid->rows, grid->columns);
     Cblacs_gridinit(&grid->line, "R", 1, grid->n_ranks);
@@ -97,6 +104,18 @@ static int block_of(const struct tess_grid *grid, int64_t n)
     return (int)(most < 1 ? 1 : most < BLOCK ? most : BLOCK);
 }
 
+int tess_matrix_fits(int64_t n_rows, int64_t n_columns, int n_ranks)
+{
+    struct tess_grid grid = {.n_ranks = n_ranks};
+    int64_t rows, columns, block;
+
+    shape(&grid);
+    block = block_of(&grid, n_rows);
+    rows = share(n_rows, block, 0, grid.rows); /* the first place has most */
+    columns = share(n_columns, block, 0, grid.columns);
+    return n_rows <= INT_MAX && n_columns <= INT_MAX && (rows == 0 || columns <= INT_MAX / rows);
+}
+
 static void describe(struct tess_matrix *matrix, int block)
 {
     int64_t lead = matrix->local_rows > 0 ? matrix->local_rows : 1;
@@ -125,7 +144,7 @@ int tess_matrix_init(struct tess_matrix *matrix, const struct tess_grid *grid, i
                                    .n_columns = n_columns,
                                    .local_rows = rows,
                                    .local_columns = columns};
-    if (n_rows > INT_MAX || n_columns > INT_MAX || rows * columns > INT_MAX)
+    if (!tess_matrix_fits(n_rows, n_columns, grid->n_ranks)) /* the same on every rank */
         tess_error_set(error, TESS_EOS,
                        "%s: %" PRId64 " x %" PRId64 " numbers on %d ranks are more than ScaLAPACK "
                        "counts (2^31 a rank): use more ranks",
@@ -142,6 +161,17 @@ void tess_matrix_release(struct tess_matrix *matrix)
     *matrix = (struct tess_matrix){.value = NULL};
 }
 
+/* The next columns from `first` on that go in one call, of rows of this length: BLACS packs what is
+ * sent, and counts its bytes in int. The same on every rank. */
+static int64_t piece_of(const struct tess_grid *grid, int64_t n_rows, int64_t n_columns,
+                        int64_t first)
+{
+    int64_t most = grid->piece / (int64_t)sizeof(double) / (n_rows > 0 ? n_rows : 1);
+
+    most = most < 1 ? 1 : most;
+    return n_columns - first < most ? n_columns - first : most;
+}
+
 /* Columns in one piece a rank, as ScaLAPACK describes them. */
 static void describe_line(const struct tess_matrix *matrix, int64_t n, int64_t each,
                           int descriptor[9])
@@ -155,21 +185,29 @@ static void describe_line(const struct tess_matrix *matrix, int64_t n, int64_t e
 
 void tess_matrix_take(struct tess_matrix *matrix, int64_t each, const double *column)
 {
+    int64_t rows = matrix->n_rows, n = matrix->n_columns, w;
     int line[9];
 
-    describe_line(matrix, matrix->n_columns, each, line);
-    Cpdgemr2d((int)matrix->n_rows, (int)matrix->n_columns, column, 1, 1, line, matrix->value, 1, 1,
-              matrix->descriptor, matrix->grid->context);
+    describe_line(matrix, n, each, line);
+    for (int64_t j = 0; j < n; j += w) {
+        w = piece_of(matrix->grid, rows, n, j);
+        Cpdgemr2d((int)rows, (int)w, column, 1, (int)j + 1, line, matrix->value, 1, (int)j + 1,
+                  matrix->descriptor, matrix->grid->context);
+    }
 }
 
 void tess_matrix_give(const struct tess_matrix *matrix, int64_t first, int64_t n, int64_t each,
                       double *column)
 {
+    int64_t rows = matrix->n_rows, w;
     int line[9];
 
     describe_line(matrix, n, each, line);
-    Cpdgemr2d((int)matrix->n_rows, (int)n, matrix->value, 1, (int)first + 1, matrix->descriptor,
-              column, 1, 1, line, matrix->grid->context);
+    for (int64_t j = 0; j < n; j += w) {
+        w = piece_of(matrix->grid, rows, n, j);
+        Cpdgemr2d((int)rows, (int)w, matrix->value, 1, (int)(first + j) + 1, matrix->descriptor,
+                  column, 1, (int)j + 1, line, matrix->grid->context);
+    }
 }
 
 void tess_matrix_add_gram(struct tess_matrix *gram, const struct tess_matrix *x)
@@ -182,38 +220,44 @@ void tess_matrix_add_gram(struct tess_matrix *gram, const struct tess_matrix *x)
             &one, gram->descriptor);
 }
 
+/* Of a block w columns. */
 static void describe_block(const struct tess_matrix *matrix, int owner,
-                           const struct tess_corner *at, int descriptor[9])
+                           const struct tess_corner *at, int64_t w, int descriptor[9])
 {
-    int rows = tess_int(at->n_rows), columns = tess_int(at->n_columns);
+    int rows = tess_int(at->n_rows), columns = tess_int(w);
     int block[9] = {1, matrix->grid->line, rows, columns, rows, columns, 0, owner, rows};
 
-    TESS_BUG_IF(at->row + rows > matrix->n_rows || at->column + columns > matrix->n_columns);
+    TESS_BUG_IF(at->row + rows > matrix->n_rows || at->column + at->n_columns > matrix->n_columns);
     memcpy(descriptor, block, sizeof block);
 }
 
 void tess_matrix_put(struct tess_matrix *matrix, int owner, const struct tess_corner *at,
                      const double *block)
 {
+    int64_t w;
     int from[9];
 
-    if (at->n_rows == 0 || at->n_columns == 0)
-        return;
-    describe_block(matrix, owner, at, from);
-    Cpdgemr2d(from[2], from[3], block, 1, 1, from, matrix->value, (int)at->row + 1,
-              (int)at->column + 1, matrix->descriptor, matrix->grid->context);
+    for (int64_t j = 0; at->n_rows > 0 && j < at->n_columns; j += w) {
+        w = piece_of(matrix->grid, at->n_rows, at->n_columns, j);
+        describe_block(matrix, owner, at, w, from);
+        Cpdgemr2d(from[2], from[3], block + j * at->n_rows, 1, 1, from, matrix->value,
+                  (int)at->row + 1, (int)(at->column + j) + 1, matrix->descriptor,
+                  matrix->grid->context);
+    }
 }
 
 void tess_matrix_get(const struct tess_matrix *matrix, int owner, const struct tess_corner *at,
                      double *block)
 {
+    int64_t w;
     int to[9];
 
-    if (at->n_rows == 0 || at->n_columns == 0)
-        return;
-    describe_block(matrix, owner, at, to);
-    Cpdgemr2d(to[2], to[3], matrix->value, (int)at->row + 1, (int)at->column + 1,
-              matrix->descriptor, block, 1, 1, to, matrix->grid->context);
+    for (int64_t j = 0; at->n_rows > 0 && j < at->n_columns; j += w) {
+        w = piece_of(matrix->grid, at->n_rows, at->n_columns, j);
+        describe_block(matrix, owner, at, w, to);
+        Cpdgemr2d(to[2], to[3], matrix->value, (int)at->row + 1, (int)(at->column + j) + 1,
+                  matrix->descriptor, block + j * at->n_rows, 1, 1, to, matrix->grid->context);
+    }
 }
 
 int64_t tess_matrix_row(const struct tess_matrix *matrix, int64_t i)

@@ -142,6 +142,18 @@ struct interval { /* where one score stands in each resample */
     const double *first;
 };
 
+void tess_bootstrap_interval(int64_t n, double *x, int64_t n_groups, struct tess_estimate *estimate)
+{
+    estimate->low = estimate->high = NAN;
+    estimate->no_interval = TESS_DEFINED;
+    if (n < 2)
+        estimate->no_interval = n_groups < 2 ? TESS_ONE_PERTURBATION : TESS_NO_RESAMPLES;
+    else {
+        estimate->low = percentile(n, x, 0.025);
+        estimate->high = percentile(n, x, 0.975);
+    }
+}
+
 static void find_interval(const struct interval *of, int64_t n_groups,
                           struct tess_estimate *estimate)
 {
@@ -156,12 +168,7 @@ static void find_interval(const struct interval *of, int64_t n_groups,
     for (int64_t b = 0; b < of->n && n_groups > 1; b++)
         if (!isnan(of->first[b * of->width]))
             x[n++] = of->first[b * of->width];
-    if (n < 2)
-        estimate->no_interval = n_groups < 2 ? TESS_ONE_PERTURBATION : TESS_NO_RESAMPLES;
-    else {
-        estimate->low = percentile(n, x, 0.025);
-        estimate->high = percentile(n, x, 0.975);
-    }
+    tess_bootstrap_interval(n, x, n_groups, estimate);
     tess_free(x);
 }
 
@@ -269,5 +276,6 @@ void tess_bootstrap_release(struct tess_outcome *outcome)
     tess_free(outcome->own);
     tess_free(outcome->difference);
     tess_free(outcome->skill);
+    tess_free(outcome->scaled);
     *outcome = (struct tess_outcome){0};
 }

@@ -14,4 +14,9 @@ static inline int64_t sum_at(int64_t method, int64_t metric)
     return method * SUMS_OF_METHOD + SUMS_OF_POOL + (metric - TESS_CHANGE) * SUMS_OF_METRIC;
 }
 
+/* The 2.5 and 97.5 percentiles of n values, which are reordered, as the interval of an estimate; or
+ * why it has none. */
+void tess_bootstrap_interval(int64_t n, double *x, int64_t n_groups,
+                             struct tess_estimate *estimate);
+
 #endif

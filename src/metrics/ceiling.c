@@ -39,6 +39,30 @@ static void halve(const struct tess_folds *folds, const int64_t *order, int64_t 
     half[1] = mean - part;
 }
 
+/* The pseudo-values of a mean are the folds' own means x: with n_j of n replicates in fold j, the
+ * variance is the mean of (x_j - mean)² n_j / (n - n_j), without bias whatever the sizes. */
+void tess_folds_noise(const struct tess_folds *folds, double *noise)
+{
+    for (int64_t i = 0; i < folds->n_panel; i++) {
+        double n = 0, sum = 0, squares = 0;
+        int64_t groups = 0;
+
+        for (int64_t k = 0; k < folds->n; k++)
+            if (!isnan(folds->value[k * folds->n_panel + i])) {
+                n += (double)folds->replicates[k];
+                sum += (double)folds->replicates[k] * (double)folds->value[k * folds->n_panel + i];
+                groups++;
+            }
+        for (int64_t k = 0; groups > 1 && k < folds->n; k++) {
+            double x = (double)folds->value[k * folds->n_panel + i] - sum / n;
+            double own = (double)folds->replicates[k];
+
+            squares += isnan(x) ? 0 : x * x * own / (n - own);
+        }
+        noise[i] = groups > 1 ? squares / (double)groups : NAN;
+    }
+}
+
 void tess_ceiling_score(const struct tess_folds *folds,
                         const struct tess_change_reference *reference, struct tess_halving halving,
                         struct tess_scores *scores)
@@ -63,6 +87,7 @@ void tess_ceiling_score(const struct tess_folds *folds,
     if (folds->n > 1) {
         tess_measured_init(&truth, folds->n_panel, measured, reference->control, reference->mean);
         tess_measured_score(&truth, predicted, reference->shift, scores);
+        scores->pool.noisy = reference->control != NULL;
         tess_measured_release(&truth);
     }
     tess_free(order);
@@ -106,15 +131,18 @@ static double best_r2(const struct tess_pool *pool)
  * errors are halved and squared ones quartered. */
 static double halving_value(const struct tess_ceiling_sum *sum, int metric, int *reason)
 {
-    int measure = (metric - TESS_CHANGE) % TESS_MEASURES;
+    int measure;
     double x;
 
     if (metric < TESS_CHANGE) {
         x = tess_pool_score(&sum->pool, metric, reason);
+        if (metric == TESS_MSE_RATIO) /* the noise is out of it already */
+            return sum->pool.noisy > 0 ? 0 : NAN;
         return metric == TESS_R2        ? best_r2(&sum->pool)
                : metric == TESS_PEARSON ? reliability(x)
                                         : x / 2;
     }
+    measure = tess_metric_measure(metric);
     *reason = sum->reason[metric] ? sum->reason[metric] : TESS_NO_REPLICATES;
     x = sum->n[metric] > 0 ? sum->sum[metric] / sum->n[metric] : NAN;
     return measure == TESS_M_MSE ? x / 4 : measure == TESS_M_MAE ? x / 2 : reliability(x);

@@ -17,12 +17,15 @@ static const char *const names[TESS_METRICS] = {
     "mae",
     "r2",
     "pearson",
+    "mse_ratio",
     CHANGE("_delta"),
     CHANGE("_delta_ctxmean"),
     CHANGE("_delta_top20"),
     CHANGE("_delta_ctxmean_top20"),
     CHANGE("_delta_top50"),
     CHANGE("_delta_ctxmean_top50"),
+    "wmse_delta",
+    "wmse_delta_ctxmean",
     "discrimination_l1",
     "discrimination_l2",
     "discrimination_cosine",
@@ -35,6 +38,9 @@ static const char *const names[TESS_METRICS] = {
     "direction_match_at_50",
     "direction_match_at_100",
     "direction_match_at_200",
+    "discrimination_l1_no_targets",
+    "discrimination_l2_no_targets",
+    "discrimination_cosine_no_targets",
 };
 
 static const char *const reasons[TESS_REASONS] = {
@@ -50,6 +56,9 @@ static const char *const reasons[TESS_REASONS] = {
     [TESS_ONE_PERTURBATION] = "an interval needs two perturbations",
     [TESS_PERFECT_BASELINE] = "the baseline is perfect",
     [TESS_NO_RESAMPLES] = "too few resamples define it",
+    [TESS_NO_NOISE] = "no evaluated experiment has two replicates, and a control in its context",
+    [TESS_NO_ROOM] = "a perfect model would be no better than the mean of the perturbations",
+    [TESS_NO_EFFECT] = "the measured changes are not larger than their noise",
 };
 
 const char *tess_metric_name(int metric)
@@ -64,10 +73,11 @@ const char *tess_reason_text(int reason)
 
 int tess_metric_is_error(int metric)
 {
-    int measure = (metric - TESS_CHANGE) % TESS_MEASURES;
+    int measure;
 
     if (metric < TESS_CHANGE || metric >= TESS_DISCRIMINATION)
-        return metric == TESS_RMSE || metric == TESS_MAE;
+        return metric == TESS_RMSE || metric == TESS_MAE || metric == TESS_MSE_RATIO;
+    measure = tess_metric_measure(metric);
     return measure == TESS_M_MSE || measure == TESS_M_MAE;
 }
 
@@ -81,6 +91,9 @@ void tess_pool_add(struct tess_pool *pool, const struct tess_pool *other, double
     pool->p += weight * other->p;
     pool->p2 += weight * other->p2;
     pool->py += weight * other->py;
+    pool->noisy += weight * other->noisy;
+    pool->error += weight * other->error;
+    pool->effect += weight * other->effect;
 }
 
 /* A sum of squares about the mean that rounding alone could have made counts as none: of n equal
@@ -90,7 +103,9 @@ static int vanishes(double n, double squares, double about_zero)
     return squares <= (1e-14 + 4e-16 * n) * about_zero;
 }
 
-/* R² = 1 - Σ e² / Σ (y - mean)², Pearson's r = Σ(p - p̄)(y - ȳ) / √(Σ(p - p̄)² Σ(y - ȳ)²), both about
+/* The ratio of squared errors is that of the Virtual Cell Challenge 2026 (cell-eval2,
+ * expr_mse_unbiased_capped_norm), for predictions that are no samples of cells.
+ * R² = 1 - Σ e² / Σ (y - mean)², Pearson's r = Σ(p - p̄)(y - ȳ) / √(Σ(p - p̄)² Σ(y - ȳ)²), both about
  * the means of the pooled values, from sums that resamples can weigh. */
 double tess_pool_score(const struct tess_pool *pool, int metric, int *reason)
 {
@@ -104,6 +119,10 @@ double tess_pool_score(const struct tess_pool *pool, int metric, int *reason)
         return sqrt(pool->e2 / n);
     else if (metric == TESS_MAE)
         return pool->abs_e / n;
+    else if (metric == TESS_MSE_RATIO && pool->effect > 0)
+        return pool->error / pool->effect;
+    else if (metric == TESS_MSE_RATIO)
+        *reason = pool->noisy > 0 ? TESS_NO_EFFECT : TESS_NO_NOISE;
     else if (n < 3)
         *reason = TESS_FEW_READOUTS;
     else if (vanishes(n, yy, pool->y2) || (metric == TESS_PEARSON && vanishes(n, pp, pool->p2)))

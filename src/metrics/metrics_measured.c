@@ -94,6 +94,28 @@ static void set(struct tess_scores *scores, int metric, double value, int reason
     scores->reason[metric] = (uint8_t)(isnan(value) ? reason : TESS_DEFINED);
 }
 
+/* Weights of squared errors by the size of the measured change, as Mejia et al. 2025 (Diversity by
+ * design, wMSE) have them: its magnitude, brought to 0 … 1, squared, and then to a sum of 1. Theirs
+ * is the magnitude of a t statistic over cells; profiles have the change itself. */
+static void find_weights(struct tess_change *by)
+{
+    double most = 0, least = INFINITY, sum = 0;
+
+    by->weight = TESS_NEW(double, by->n);
+    for (int64_t i = 0; i < by->n; i++) {
+        most = fmax(most, fabs(by->change[i]));
+        least = fmin(least, fabs(by->change[i]));
+    }
+    for (int64_t i = 0; i < by->n; i++) {
+        double share = (fabs(by->change[i]) - least) / (most - least); /* 0 / 0: NaN */
+
+        by->weight[i] = share * share;
+        sum += share * share;
+    }
+    for (int64_t i = 0; i < by->n; i++)
+        by->weight[i] /= sum;
+}
+
 static void find_changes(struct tess_change *by, const struct tess_measured *truth,
                          const double *reference, enum tess_reason none)
 {
@@ -117,12 +139,13 @@ static void find_changes(struct tess_change *by, const struct tess_measured *tru
     for (int64_t i = 0; i < by->n; i++)
         by->top[i] = item[i].at;
     tess_free(item);
+    find_weights(by);
 }
 
 void tess_measured_init(struct tess_measured *truth, int64_t n_panel, const float *measured,
                         const double *control, const double *mean)
 {
-    *truth = (struct tess_measured){.n_panel = n_panel, .measured = measured};
+    *truth = (struct tess_measured){.n_panel = n_panel, .measured = measured, .control = control};
     for (int64_t i = 0; i < n_panel; i++)
         truth->n += !isnan(measured[i]);
     find_changes(&truth->by[TESS_BY_CONTROL], truth, control, TESS_NO_CONTROL);
@@ -137,6 +160,7 @@ void tess_measured_release(struct tess_measured *truth)
         tess_free(truth->by[i].reference);
         tess_free(truth->by[i].change);
         tess_free(truth->by[i].rank);
+        tess_free(truth->by[i].weight);
     }
     *truth = (struct tess_measured){0};
 }
@@ -158,6 +182,32 @@ static void score_pool(const struct tess_measured *truth, const double *predicte
         pool->p += p;
         pool->p2 += p * p;
         pool->py += p * y;
+    }
+}
+
+/* Noise is in both squared distances, whoever predicts: it is taken out of them. */
+static void score_noisy(const struct tess_measured *truth, const double *predicted,
+                        struct tess_pool *pool)
+{
+    const struct tess_noise *noise = truth->noise;
+    double n = 0, error = 0, effect = 0;
+
+    for (int64_t i = 0; noise && truth->control && i < truth->n_panel; i++) {
+        double y = (double)truth->measured[i], own = noise->own[i];
+        double e = predicted[i] - y, change = y - truth->control[i];
+
+        if (isnan(change) || isnan(own) || (noise->target && noise->target[i]))
+            continue;
+        n += 1;
+        error += e * e - own;
+        effect += change * change - own;
+        if (noise->control && !isnan(noise->control[i]))
+            effect -= noise->control[i];
+    }
+    if (n > 0) {
+        pool->noisy = 1;
+        pool->error = error / n;
+        pool->effect = effect / n;
     }
 }
 
@@ -211,6 +261,20 @@ static void score_reference(const struct tess_change *by, int reference, const d
         else
             score_top(by, size[panel], change, scores, metric);
     }
+}
+
+static void score_weighted(const struct tess_change *by, int reference, const double *change,
+                           struct tess_scores *scores)
+{
+    int reason = by->n == 0 ? (int)by->reason : by->n < 3 ? TESS_FEW_READOUTS : TESS_CONSTANT;
+    double sum = 0;
+
+    for (int64_t i = 0; i < by->n; i++) {
+        double e = change[i] - by->change[i];
+
+        sum += by->weight[i] * (e * e);
+    }
+    set(scores, TESS_WEIGHTED + reference, by->n < 3 ? NAN : sum, reason);
 }
 
 /* Membership in the k largest where equal magnitudes share the last places: 1 above `least`,
@@ -276,6 +340,7 @@ void tess_measured_score(const struct tess_measured *truth, const double *predic
 
     *scores = (struct tess_scores){0};
     score_pool(truth, predicted, shift, &scores->pool);
+    score_noisy(truth, predicted, &scores->pool);
     for (int reference = 0; reference < TESS_REFERENCES; reference++) {
         const struct tess_change *by = &truth->by[reference];
         double *change = TESS_NEW(double, by->n);
@@ -283,6 +348,7 @@ void tess_measured_score(const struct tess_measured *truth, const double *predic
         for (int64_t i = 0; i < by->n; i++)
             change[i] = predicted[by->at[i]] - by->reference[i];
         score_reference(by, reference, change, scores);
+        score_weighted(by, reference, change, scores);
         if (reference == main)
             score_overlap(by, change, scores);
         tess_free(change);

@@ -68,10 +68,11 @@ void tess_effects_average(struct tess_effects *effects, uint32_t *count);
 int tess_effects_standardise(struct tess_effects *effects, const char *path,
                              struct tess_error *error);
 #define TESS_EFFECTS_ROWS 256 /* that a model predicts at a time */
-/* What the model says of knock-outs that nobody measured, standardised as the others are.
- * TESS_EDATA if it does not know the context. Collective. */
+/* What the model says of knock-outs that nobody measured, standardised as the others are: a member,
+ * or, of as many as there are members, all together. TESS_EDATA if it does not know the context.
+ * Collective. */
 int tess_effects_complete(struct tess_effects *effects, const struct tess_predicted *predicted,
-                          const char *context, struct tess_error *error);
+                          const char *context, int member, struct tess_error *error);
 /* A readout's value in units of the noise. Local. */
 double tess_effects_z(const struct tess_effects *effects, int64_t target, double value);
 /* What the model adds at this rank's target number j; NaN: nothing is completed there. Local. */

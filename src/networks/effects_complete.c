@@ -47,7 +47,7 @@ static double shrink(const double *p, int n)
     return mean == 0 ? 0 : mean * mean * mean / (mean * mean + variance);
 }
 
-/* Row number `place` of those that are completed; out: the members' values, `stride` apart. */
+/* Row number `place` of those that are completed; out: values of n models, `stride` apart. */
 static void fill_row(struct tess_effects *effects, int64_t place, const struct known *known,
                      const float *out, int n_members, int64_t stride)
 {
@@ -63,24 +63,32 @@ static void fill_row(struct tess_effects *effects, int64_t place, const struct k
     tess_free(p);
 }
 
-static int predict_block(struct tess_effects *effects, const struct tess_predicted *predicted,
-                         int64_t context, int64_t first, const struct known *known,
-                         struct tess_error *error)
+/* What the rows of a context are completed with: all members, or one of them. */
+struct source {
+    const struct tess_predicted *predicted;
+    int64_t context;
+    int first, n; /* members */
+};
+
+static int predict_block(struct tess_effects *effects, const struct source *source, int64_t first,
+                         const struct known *known, struct tess_error *error)
 {
+    const struct tess_predicted *predicted = source->predicted;
     int64_t rest = effects->n_completed - first,
             n = rest < TESS_EFFECTS_ROWS ? rest : TESS_EFFECTS_ROWS;
     int64_t *one = TESS_NEW(int64_t, n + 1), *contexts = TESS_NEW(int64_t, n);
     const struct tess_rows rows = {n, one, effects->component + first, contexts};
-    int n_members = predicted->model.n_members;
-    float *out = TESS_NEW(float, (n_members + 1) * n * known->n);
+    int64_t stride = n * known->n;
+    float *out = TESS_NEW(float, (predicted->model.n_members + 1) * stride);
 
     for (int64_t k = 0; k < n; k++) {
         one[k + 1] = k + 1;
-        contexts[k] = context;
+        contexts[k] = source->context;
     }
     if (tess_predicted_rows(predicted, &rows, known->n, known->readout, out, error) == TESS_OK)
         for (int64_t k = 0; k < n; k++)
-            fill_row(effects, first + k, known, out + k * known->n, n_members, n * known->n);
+            fill_row(effects, first + k, known, out + source->first * stride + k * known->n,
+                     source->n, stride);
     tess_free(out);
     tess_free(one);
     tess_free(contexts);
@@ -88,17 +96,19 @@ static int predict_block(struct tess_effects *effects, const struct tess_predict
 }
 
 int tess_effects_complete(struct tess_effects *effects, const struct tess_predicted *predicted,
-                          const char *context, struct tess_error *error)
+                          const char *context, int member, struct tess_error *error)
 {
+    int all = member == predicted->model.n_members;
     struct known known = find_known(effects, &predicted->model);
-    int64_t number, size = effects->n_completed * effects->n;
+    struct source source = {predicted, 0, all ? 0 : member, all ? member : 1};
+    int64_t size = effects->n_completed * effects->n;
 
-    tess_predicted_context(predicted, context, &number, error);
+    tess_predicted_context(predicted, context, &source.context, error);
     effects->shrunk = tess_alloc_large((size_t)size, sizeof(double), "completed rows", error);
     for (int64_t k = 0; k < size && error->code == TESS_OK; k++)
         effects->shrunk[k] = NAN;
     for (int64_t k = 0; k < effects->n_completed && error->code == TESS_OK; k += TESS_EFFECTS_ROWS)
-        predict_block(effects, predicted, number, k, &known, error);
+        predict_block(effects, &source, k, &known, error);
     tess_free(known.target);
     tess_free(known.readout);
     return tess_agree(effects->comm, error);

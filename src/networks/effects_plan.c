@@ -4,9 +4,10 @@
  * `:` (CRISPRi_TP53). Several rows of a gene in a context are averaged. */
 #include "effects_plan.h"
 
-#include "genes.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/genes.h"
+#include "tessera/inverse.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -40,7 +41,7 @@ void tess_effects_plan_label(struct tess_effects_plan *plan, int64_t row, int ki
         plan->regulator[row] = tess_intern_add(&plan->regulators, name, (size_t)length);
     } else if (text && tess_gene_is_control(text))
         plan->regulator[row] = kind == TESS_KNOCKOUT ? -2 : -1;
-    else if (text && strchr(text, '+') && tess_intern_find(&plan->readouts, text, strlen(text)) < 0)
+    else if (text && tess_gene_is_combination(text, &plan->readouts))
         effects->n_combinations++;
     else if (text) {
         const char *gene = tess_gene_of(text, &plan->readouts);
@@ -122,6 +123,26 @@ static void match_columns(const struct tess_effects_plan *plan, struct tess_effe
     }
 }
 
+/* Before anything is read that would be refused afterwards. */
+static int check_size(const struct tess_effects *effects,
+                      const struct tess_regulation_options *options, struct tess_error *error)
+{
+    int64_t t = (int64_t)effects->target.n, unread = effects->n_unread,
+            read = (int64_t)effects->regulator.n - unread;
+    int is_direct = options->method == TESS_BY_DIRECT,
+        fits = is_direct ? tess_inverse_fits(read, unread, t - read, effects->n_ranks)
+                         : tess_inverse_fits(t, 0, 0, effects->n_ranks);
+
+    if (fits || (!is_direct && options->method != TESS_BY_PARTIAL))
+        return TESS_OK;
+    return tess_error_set(error, TESS_EOS,
+                          "%s: %zu readouts%s on %d ranks are more numbers than ScaLAPACK counts "
+                          "(2^31 a rank): use more ranks, or --method %s",
+                          options->input, effects->target.n,
+                          is_direct ? " and the perturbed genes" : "", effects->n_ranks,
+                          is_direct ? "evidence" : "correlation");
+}
+
 int tess_effects_plan_finish(struct tess_effects_plan *plan, struct tess_effects *effects,
                              const struct tess_regulation_options *options, int64_t *place,
                              struct tess_error *error)
@@ -135,6 +156,8 @@ int tess_effects_plan_finish(struct tess_effects_plan *plan, struct tess_effects
                        options->input, effects->regulator.n,
                        plan->sampled ? "rows" : "perturbed genes", effects->target.n,
                        options->context);
+    else
+        check_size(effects, options, error);
     return error->code;
 }
 

@@ -1,14 +1,13 @@
 /* effects_read.c -- rank 0 reads rows of a store or of a file and deals their columns out. */
 #include "effects_plan.h"
 
-#include "genes.h"
-
 #include "tessera/predicted.h"
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/broadcast.h"
 #include "tessera/error.h"
 #include "tessera/gather.h"
+#include "tessera/genes.h"
 #include "tessera/intern.h"
 #include "tessera/source_open.h"
 #include "tessera/spool.h"

@@ -1,5 +1,5 @@
 /* genes.c -- genes within the names of perturbations. */
-#include "genes.h"
+#include "tessera/genes.h"
 
 #include "tessera/index.h"
 #include "tessera/intern.h"
@@ -13,11 +13,19 @@ int tess_gene_is_control(const char *perturbation)
     return strcmp(perturbation, TESS_CONTROL) == 0 || strcmp(perturbation, "ctrl") == 0;
 }
 
+static int is_readout(const char *perturbation, const struct tess_intern *readouts)
+{
+    return tess_intern_find(readouts, perturbation, strlen(perturbation)) >= 0;
+}
+
+int tess_gene_is_combination(const char *perturbation, const struct tess_intern *readouts)
+{
+    return strchr(perturbation, '+') && !is_readout(perturbation, readouts);
+}
+
 const char *tess_gene_of(const char *perturbation, const struct tess_intern *readouts)
 {
-    int is_readout = tess_intern_find(readouts, perturbation, strlen(perturbation)) >= 0;
-
-    return is_readout ? perturbation : tess_target_name(perturbation);
+    return is_readout(perturbation, readouts) ? perturbation : tess_target_name(perturbation);
 }
 
 int tess_gene_is_gained(const char *perturbation, const char *gene)

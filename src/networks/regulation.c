@@ -13,7 +13,6 @@
 #include "tessera/sheet.h"
 
 #include <inttypes.h>
-#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -175,11 +174,15 @@ static void write_edges(struct tess_sheet *sheet, const struct tess_effects *eff
     static const char *const signs[] = {"-", "0", "+"};
     static const char *const rows[] = {"measured", "completed", "other"};
     int n_parts = method == TESS_BY_EVIDENCE ? TESS_EDGE_PARTS : 0;
-    const char *names[EDGE_COLUMNS + TESS_EDGE_PARTS + 1];
+    const char *names[EDGE_COLUMNS + TESS_EDGE_PARTS + 2];
+    int n_names = EDGE_COLUMNS + n_parts;
 
     memcpy(names, column, sizeof column);
-    names[EDGE_COLUMNS + n_parts] = has_std ? "std" : "row";
-    tess_sheet_head(sheet, EDGE_COLUMNS + n_parts + (has_std || effects->completed), names);
+    if (has_std)
+        names[n_names++] = "std";
+    if (effects->completed)
+        names[n_names++] = "row";
+    tess_sheet_head(sheet, n_names, names);
     for (int64_t e = 0; e < edges->n; e++) {
         const struct tess_edge *edge = &edges->edge[e];
 
@@ -244,7 +247,7 @@ double tess_regulation_direct_bytes(int64_t genes, int n_ranks)
 
 int tess_regulation_direct_fits(int64_t genes, int n_ranks)
 {
-    return (double)genes * ceil((double)genes / n_ranks) <= INT_MAX;
+    return tess_inverse_fits(genes, 0, 0, n_ranks);
 }
 
 double tess_regulation_direct_work(int64_t genes)
@@ -306,23 +309,31 @@ static void say_effects(const struct tess_evidence *evidence, const struct tess_
         tess_info("%" PRId64 " rows of combinations were left out", effects->n_combinations);
 }
 
-/* Before rows are predicted: values, what is completed, the model with the rows that it keeps, and
- * values on their way. */
+/* Of the members' scores: a mean and squares, for two members or more. */
+static int matrices_of_spread(const struct tess_predicted *model)
+{
+    return model->model.n_members > 1 ? 2 : 0;
+}
+
+/* Before rows are predicted: values, what is completed, the model with the rows that it keeps,
+ * values on their way, and the members' scores so far. */
 static void say_completing(const struct tess_effects *effects, const struct tess_predicted *model,
                            const struct tess_regulation_options *options)
 {
-    double n = (double)effects->n, rows = (double)effects->n_rows;
+    double n = (double)effects->n, rows = (double)effects->n_rows,
+           pairs = (double)effects->regulator.n * n;
     int64_t at_once =
         effects->n_completed < TESS_EFFECTS_ROWS ? effects->n_completed : TESS_EFFECTS_ROWS;
-    double bytes = bytes_of(0, 0, rows * n) + (double)effects->n_completed * n * sizeof(double) +
+    double bytes = bytes_of(pairs, matrices_of_spread(model), rows * n) +
+                   (double)effects->n_completed * n * sizeof(double) +
                    tess_predicted_bytes(model, at_once, effects->n);
 
     tess_info("%s: %" PRId64 " rows are predicted by %s; meanwhile about %.1f MB a rank",
               options->input, effects->n_completed, options->complete, bytes / 1e6);
 }
 
-/* In units of the noise, with what a model completes; of a model in place of an input a member's,
- * or the mean's. Collective. */
+/* In units of the noise, with what a model completes: by a member, or by all; of a model in place
+ * of an input a member's, or the mean's. Collective. */
 static int read_effects(const struct inference *inference, int member, struct tess_effects *effects,
                         struct tess_error *error)
 {
@@ -336,7 +347,7 @@ static int read_effects(const struct inference *inference, int member, struct te
     if (error->code == TESS_OK && options->method != TESS_BY_PARTIAL &&
         tess_effects_standardise(effects, options->input, error) == TESS_OK && options->complete) {
         say_completing(effects, model, options);
-        tess_effects_complete(effects, model, options->context, error);
+        tess_effects_complete(effects, model, options->context, member, error);
     }
     return error->code;
 }
@@ -345,7 +356,7 @@ static int weigh(const struct inference *inference, int member, struct tess_effe
                  struct tess_evidence *evidence, struct tess_error *error)
 {
     const struct tess_regulation_options *options = inference->options;
-    int n_spread = inference->is_model && inference->predicted.model.n_members > 1 ? 2 : 0;
+    int n_spread = matrices_of_spread(&inference->predicted); /* 0 without a model */
 
     if (read_effects(inference, member, effects, error) != TESS_OK)
         return error->code;
@@ -378,7 +389,7 @@ static int weigh(const struct inference *inference, int member, struct tess_effe
 /* One inference of each member, whose scores go into the spread. Collective. */
 static int weigh_members(struct inference *inference, MPI_Comm comm, struct tess_error *error)
 {
-    int n = inference->is_model ? inference->predicted.model.n_members : 1;
+    int n = inference->predicted.model.n_members; /* 0 without a model */
 
     for (int member = 0; n > 1 && member < n && error->code == TESS_OK; member++) {
         struct tess_effects effects = {.comm = comm};
@@ -391,7 +402,7 @@ static int weigh_members(struct inference *inference, MPI_Comm comm, struct tess
         tess_effects_release(&effects);
     }
     if (n > 1 && error->code == TESS_OK)
-        tess_info("the members' mean");
+        tess_info("the members together");
     return error->code;
 }
 

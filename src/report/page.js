@@ -590,11 +590,14 @@ function drawNetwork() {
   const counts = [10, 20, 40, 80].filter(k => k < v.edges.length).concat(v.edges.length);
   choice(tools, "Edges", counts.map(k => [String(k), String(k)]), String(count), value => { count = Number(value); shown.again(); });
   const hasSign = v.edges.some(e => e[3]);
-  if (hasSign) key(node, [["activates (+)", COLOURS[0], "line"], ["represses (−)", COLOURS[1], "dash"]]);
-  const shown = figure(node, "figure-network", width => networkSvg(width, v.edges.slice(0, count)),
+  const known = (v.gold && v.gold.known) || [], entries = hasSign ? [["activates (+)", COLOURS[0], "line"], ["represses (−)", COLOURS[1], "dash"]] : [];
+  if (known.includes(true)) entries.push(["an edge of the known network", "var(--ink)", "hollow"]);
+  if (entries.length) key(node, entries);
+  const shown = figure(node, "figure-network", width => networkSvg(width, v.edges.slice(0, count), known),
     `The strongest of ${v.in_all} edges of ${v.file}, genes on a circle; an arrow goes from a regulator to its target, wider and darker with its score. ${v.edges.length} edges are in this page.` +
+      (known.length ? ` ${known.filter(Boolean).length} of them are edges of ${v.gold.gold} (a ring on the arrow)${known.includes(null) ? `; of ${known.filter(k => k === null).length} it says nothing` : ""}.` : "") +
       (v.without_score ? ` Left out: ${v.without_score} whose score is no finite number.` : ""));
-  numbers(node, "network", ["regulator", "target", "score", "sign"], v.edges);
+  numbers(node, "network", ["regulator", "target", "score", "sign", ...(known.length ? ["known"] : [])], known.length ? v.edges.map((e, i) => [...e, known[i] === null ? "" : Number(known[i])]) : v.edges);
   add(node, "h3", {}, "How right it is");
   if (missing(node, v.gold)) return;
   const g = v.gold, chance = g.counts.true / g.counts.pairs;
@@ -612,7 +615,7 @@ function drawNetwork() {
   numbers(node, "precision_recall", ["recall", "precision"], g.curve);
 }
 
-function networkSvg(width, edges) {
+function networkSvg(width, edges, known) {
   const names = [...new Set(edges.flatMap(e => [e[0], e[1]]))].sort(), room = Math.min(width * 0.24, Math.max(...names.map(name => widthOf(name))) + 10);
   const size = Math.min(width, 620), R = Math.max(40, size / 2 - room - 8), middle = size / 2, at = new Map();
   const svg = add(null, "svg", { viewBox: `0 0 ${size} ${size}`, width: size, height: size, role: "group", "aria-label": `The ${edges.length} strongest edges` });
@@ -622,19 +625,21 @@ function networkSvg(width, edges) {
     "path", { d: "M0 0L8 4L0 8Z", style: `fill:${colour}` }));
   names.forEach((name, i) => { const a = 2 * Math.PI * i / names.length - Math.PI / 2; at.set(name, [middle + R * Math.cos(a), middle + R * Math.sin(a), a]); });
   const most = edges[0][2], least = edges[edges.length - 1][2], weight = s => (most > least ? (s - least) / (most - least) : 1);
-  const marks = edges.map(([from, to, score, sign]) => {
+  const rings = [], marks = edges.map(([from, to, score, sign], i) => {
     const a = at.get(from), b = at.get(to), pull = 0.45, q = [middle + (a[0] + b[0] - 2 * middle) / 2 * pull, middle + (a[1] + b[1] - 2 * middle) / 2 * pull];
     const l = Math.hypot(b[0] - q[0], b[1] - q[1]) || 1, end = [b[0] - (b[0] - q[0]) / l * 6, b[1] - (b[1] - q[1]) / l * 6], minus = sign === "-";
+    if (known[i]) rings.push([(a[0] + 2 * q[0] + end[0]) / 4, (a[1] + 2 * q[1] + end[1]) / 4, minus]);
     return add(svg, "path", { class: "mark", d: `M${a[0].toFixed(1)} ${a[1].toFixed(1)}Q${q[0].toFixed(1)} ${q[1].toFixed(1)} ${end[0].toFixed(1)} ${end[1].toFixed(1)}`, "marker-end": `url(#arrow-${minus ? "minus" : "plus"})`,
       style: `fill:none;stroke:${minus ? COLOURS[1] : COLOURS[0]};stroke-width:${(0.9 + 1.8 * weight(score)).toFixed(2)};stroke-opacity:${(0.45 + 0.55 * weight(score)).toFixed(2)}${minus ? ";stroke-dasharray:6 3" : ""}` });
   });
+  rings.forEach(([x, y, minus]) => add(svg, "path", { class: "known", d: shape(0, x, y, 3), style: `fill:var(--card);stroke:${minus ? COLOURS[1] : COLOURS[0]};stroke-width:1.4;pointer-events:none` }));
   names.forEach(name => {
     const [x, y, a] = at.get(name), left = Math.cos(a) < -1e-9, degrees = a * 180 / Math.PI + (left ? 180 : 0);
     add(svg, "circle", { cx: x, cy: y, r: 3.4, style: "fill:var(--ink)" });
     add(svg, "text", { transform: `translate(${(middle + (R + 9) * Math.cos(a)).toFixed(1)} ${(middle + (R + 9) * Math.sin(a)).toFixed(1)}) rotate(${degrees.toFixed(1)})`, "text-anchor": left ? "end" : "start", y: 4,
       style: `font-size:${Math.max(7, Math.min(12, 2 * Math.PI * R / names.length * 0.95)).toFixed(1)}px` }, shorten(name, room + 6));
   });
-  speak(svg, marks, i => `${edges[i][0]} ${edges[i][3] === "-" ? "represses" : edges[i][3] === "+" ? "activates" : "to"} ${edges[i][1]}\nscore ${format(edges[i][2])}, ${i + 1}. of ${edges.length}`);
+  speak(svg, marks, i => `${edges[i][0]} ${edges[i][3] === "-" ? "represses" : edges[i][3] === "+" ? "activates" : "to"} ${edges[i][1]}\nscore ${format(edges[i][2])}, ${i + 1}. of ${edges.length}${known[i] === true ? "\nin the known network" : known[i] === false ? "\nnot in the known network" : ""}`);
   return svg;
 }
 

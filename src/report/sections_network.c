@@ -60,12 +60,12 @@ static int keep(struct edge *best, int *n, const struct tess_sections_table *tab
     return 1;
 }
 
-/* lines: of the file, and those of them whose score is no finite number. */
-static json_t *edges_json(const char *path, int64_t lines[2], struct tess_error *error)
+/* The strongest edges into best (MOST_EDGES), which are to be released: how many. lines: of the
+ * file, and those of them whose score is no finite number. */
+static int read_edges(const char *path, struct edge *best, int64_t lines[2],
+                      struct tess_error *error)
 {
-    struct edge best[MOST_EDGES];
     struct tess_sections_table table;
-    json_t *list = json_array();
     int n = 0;
 
     lines[0] = lines[1] = 0;
@@ -77,26 +77,51 @@ static json_t *edges_json(const char *path, int64_t lines[2], struct tess_error 
     tess_sections_table_release(&table);
     if (error->code == TESS_OK && n == 0)
         tess_error_set(error, TESS_EDATA, "%s: has no edge whose score is a finite number", path);
-    for (int i = 0; i < n; i++) {
+    return n;
+}
+
+static json_t *edges_json(int n, const struct edge *best)
+{
+    json_t *list = json_array();
+
+    for (int i = 0; i < n; i++)
         json_array_append_new(list, json_pack("[o, o, f, o]", tess_sections_text(best[i].regulator),
                                               tess_sections_text(best[i].target), best[i].score,
                                               tess_sections_text(best[i].sign)));
-        release_edge(&best[i]);
-    }
     return list;
 }
 
-static json_t *gold_json(const struct tess_report *report, struct tess_error *error)
+/* Of the n strongest edges: true, false, or null where the standard says nothing. */
+static json_t *known_json(const struct tess_gold_question *question)
 {
+    json_t *list = json_array();
+
+    for (int64_t i = 0; i < question->n; i++)
+        json_array_append_new(list, question->answer[i] < 0 ? json_null()
+                                                            : json_boolean(question->answer[i]));
+    return list;
+}
+
+static json_t *gold_json(const struct tess_report *report, int n, const struct edge *best,
+                         struct tess_error *error)
+{
+    const char *name[2 * MOST_EDGES];
+    int8_t answer[MOST_EDGES];
+    struct tess_gold_question question = {n, name, answer};
     struct tess_gold_curve curve = {.n = 0};
     struct tess_gold gold = {.edges = report->network,
                              .path = report->gold,
+                             .question = &question,
                              .n_depths = 3,
                              .depth = {10, 100, 1000},
                              .curve = &curve};
     json_t *all = NULL, *points = json_array();
     char *said[2] = {tess_text_utf8(report->network), tess_text_utf8(report->gold)};
 
+    for (int i = 0; i < n; i++) {
+        name[2 * i] = best[i].regulator;
+        name[2 * i + 1] = best[i].target;
+    }
     if (tess_gold_score(&gold, error) == TESS_OK) {
         gold.edges = said[0] ? said[0] : gold.edges;
         gold.path = said[1] ? said[1] : gold.path;
@@ -105,6 +130,7 @@ static json_t *gold_json(const struct tess_report *report, struct tess_error *er
             json_array_append_new(points,
                                   json_pack("[f, f]", curve.point[2 * i], curve.point[2 * i + 1]));
         json_object_set(all, "curve", points);
+        json_object_set_new(all, "known", known_json(&question));
     }
     json_decref(points);
     tess_free(said[0]);
@@ -115,22 +141,27 @@ static json_t *gold_json(const struct tess_report *report, struct tess_error *er
 
 json_t *tess_sections_network(const struct tess_report *report, struct tess_error *error)
 {
+    struct edge best[MOST_EDGES];
     int64_t lines[2];
-    json_t *edges, *all;
+    json_t *all;
+    int n;
 
     if (!report->network)
         return tess_sections_missing("No network was given: make one (tessera network infer … -o "
                                      "edges.tsv) and give it with --network edges.tsv.");
-    edges = edges_json(report->network, lines, error);
+    n = read_edges(report->network, best, lines, error);
     all = json_pack("{s:o, s:I, s:I, s:o}", "file", tess_sections_text(report->network), "in_all",
-                    (json_int_t)lines[0], "without_score", (json_int_t)lines[1], "edges", edges);
+                    (json_int_t)lines[0], "without_score", (json_int_t)lines[1], "edges",
+                    edges_json(n, best));
     if (error->code == TESS_OK)
         json_object_set_new(
             all, "gold",
             report->gold
-                ? gold_json(report, error)
+                ? gold_json(report, n, best, error)
                 : tess_sections_missing("No network that is known was given: with --gold FILE the "
                                         "list is scored beside it, and its precision–recall curve "
                                         "stands here."));
+    for (int i = 0; i < n; i++)
+        release_edge(&best[i]);
     return all;
 }

@@ -45,7 +45,7 @@ static int is_empty(const char *directory)
     return n == 0;
 }
 
-static void make_directory(const char *path, struct tess_error *error)
+int tess_run_make_directory(const char *path, struct tess_error *error)
 {
     char *part = tess_strdup(path);
     struct stat about;
@@ -65,6 +65,7 @@ static void make_directory(const char *path, struct tess_error *error)
         tess_error_set(error, TESS_ECREATE, "%s: cannot create the run directory: %s", path,
                        strerror(errno));
     tess_free(part);
+    return error->code;
 }
 
 /* An earlier run goes to DIRECTORY.old-1, -2 …: nothing is ever deleted. */
@@ -159,7 +160,7 @@ static int set_up(struct tess_run *run, int fresh, struct tess_error *error)
         run->earlier = 0;
     }
     if (error->code == TESS_OK)
-        make_directory(run->directory, error);
+        tess_run_make_directory(run->directory, error);
     if (error->code == TESS_OK)
         take_lock(run, error);
     if (error->code == TESS_OK)

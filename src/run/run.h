@@ -12,14 +12,7 @@
 #include <stdint.h>
 
 struct tess_error;
-struct tess_halt;
 struct tess_trainer;
-
-/* What a run is a part of. */
-struct tess_member {
-    const char *directory; /* which holds all members; borrowed */
-    struct tess_halt *halt; /* of the groups that train side by side; borrowed */
-};
 
 struct tess_run {
     MPI_Comm comm; /* borrowed */
@@ -34,7 +27,7 @@ struct tess_run {
     struct tess_deadline deadline;
     double asked; /* when the file system was asked for STOP */
     int64_t keep;
-    const struct tess_member *member; /* NULL: a run by itself; borrowed */
+    const struct tess_member *member; /* options.of */
     struct tess_kept best; /* not on disk yet */
 };
 
@@ -56,10 +49,10 @@ int tess_run_resume(struct tess_run *run, struct tess_trainer *trainer, struct t
  * run has taken its place: nothing may be written then. Rank 0 only. */
 int tess_run_renew(struct tess_run *run, struct tess_error *error);
 
-/* One training, from its first epoch to its last, in run.directory: a member, or by itself (NULL).
- * Codes as of tess_train. Collective. */
+/* One training, from its first epoch to its last, in run.directory. Codes as of tess_train.
+ * Collective. */
 int tess_run_train(const struct tess_config *config, const struct tess_train_options *options,
-                   const struct tess_member *member, MPI_Comm comm, struct tess_error *error);
+                   MPI_Comm comm, struct tess_error *error);
 
 /* log.jsonl, to append to, again if it was replaced. Rank 0 only. */
 void tess_run_open_log(struct tess_run *run, struct tess_error *error);

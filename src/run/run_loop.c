@@ -203,10 +203,18 @@ static int run_all(struct tess_trainer *trainer, struct tess_run *run, struct te
     return error->code;
 }
 
+/* Values that are in memory were looked at when they were loaded: steps and checkpoints find
+ * nothing else wrong with the data than numbers that are not finite. */
+static int has_diverged(const struct tess_trainer *trainer, const struct tess_error *error)
+{
+    return error->code == TESS_EDATA && trainer->optimizer.step > 0 &&
+           (!trainer->ahead || !isfinite(trainer->pulse.loss));
+}
+
 /* The plan is said before the directory is touched; the directory is locked before time goes into
  * loading. */
 int tess_run_train(const struct tess_config *config, const struct tess_train_options *options,
-                   const struct tess_member *member, MPI_Comm comm, struct tess_error *error)
+                   MPI_Comm comm, struct tess_error *error)
 {
     struct tess_trainer trainer;
     struct tess_run run = {0};
@@ -217,13 +225,17 @@ int tess_run_train(const struct tess_config *config, const struct tess_train_opt
         tess_trainer_release(&trainer);
         return error->code;
     }
-    tess_trainer_announce(&trainer);
+    if (options->need)
+        *options->need = (struct tess_train_need){tess_trainer_most_bytes(&trainer),
+                                                  tess_trainer_save_bytes(&trainer)};
+    else
+        tess_trainer_announce(&trainer);
     if (options->dry_run) {
         tess_trainer_release(&trainer);
         return TESS_OK;
     }
     if (tess_run_open(&run, config, options->fresh, comm, error) == TESS_OK) {
-        run.member = member;
+        run.member = options->of;
         if (options->time_limit > 0)
             /* Counted from the start of the program; 0 would mean no limit. */
             limit = fmax(options->time_limit - (tess_clock() - started), 1e-3);
@@ -241,7 +253,8 @@ int tess_run_train(const struct tess_config *config, const struct tess_train_opt
             tess_info("done in %.1f s: %s", all, run.directory);
         tess_debug("%.1f s of it (%.2g %%) writing checkpoints", run.saving,
                    100 * run.saving / all);
-    }
+    } else if (loaded && options->diverged)
+        *options->diverged = has_diverged(&trainer, error);
     if (loaded)
         tess_trainer_say_memory(&trainer);
     tess_trainer_release(&trainer);

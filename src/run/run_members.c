@@ -11,7 +11,7 @@
 #include "tessera/alloc.h"
 #include "tessera/clock.h"
 #include "tessera/error.h"
-#include "tessera/halt.h"
+#include "tessera/groups.h"
 #include "tessera/log.h"
 #include "tessera/preempt.h"
 #include "tessera/rundir.h"
@@ -26,11 +26,11 @@
 struct members {
     const struct tess_config *config; /* borrowed */
     const struct tess_train_options *options; /* borrowed */
-    MPI_Comm comm, group; /* of all ranks: borrowed; of those that train one member: own */
-    int rank, n_ranks, number; /* number: the group's */
+    MPI_Comm comm; /* borrowed */
+    int rank, n_ranks;
     int64_t n, n_kinds, *kind; /* (n_kinds) enum tess_kind_of_model; own */
     double started;
-    struct tess_halt halt;
+    struct tess_groups groups;
     struct tess_run run; /* the directory that holds them */
 };
 
@@ -133,29 +133,6 @@ static int open_directory(struct members *members, struct tess_error *error)
     return tess_agree(members->comm, error);
 }
 
-/* Contiguous ranks, as many in each group as can be. Collective. */
-static void split_ranks(struct members *members)
-{
-    int groups = tess_int(members->config->train.groups), rank;
-
-    members->number = (int)((((int64_t)members->rank + 1) * groups - 1) / members->n_ranks);
-    MPI_Comm_split(members->comm, members->number, members->rank, &members->group);
-    MPI_Comm_rank(members->group, &rank);
-    /* Progress is the first group's alone; what goes wrong in another is said, too. */
-    if (rank == 0 && members->rank != 0 && tess_log_level == TESS_LOG_NONE)
-        tess_log_level = TESS_LOG_WARN;
-    tess_halt_init(&members->halt, rank == 0 && groups > 1, members->comm);
-}
-
-/* Members are dealt out back and forth (0 1 2 2 1 0 …), so that kinds in turn, of which one takes
- * longer, are spread over the groups. */
-static int is_mine(const struct members *members, int64_t i)
-{
-    int64_t groups = members->config->train.groups, place = i % groups;
-
-    return (i / groups % 2 ? groups - 1 - place : place) == members->number;
-}
-
 /* A member's own settings: those of a run that is this member alone. */
 static int settings_of(const struct members *members, int64_t i, struct tess_config *config,
                        struct tess_error *error)
@@ -177,63 +154,41 @@ static int settings_of(const struct members *members, int64_t i, struct tess_con
     return error->code;
 }
 
-/* Between two members: was this group asked to stop, by a signal or by another group? Collective
- * over the group. */
-static int check_stop(struct members *members, struct tess_error *error)
-{
-    if (tess_preempt_signal() || tess_halt_heard(&members->halt))
-        tess_error_set(error, TESS_EINTERRUPTED,
-                       "stopped by %s between two members: run the same command again to go on",
-                       tess_preempt_signal() ? "a signal" : "another group of ranks");
-    return tess_agree(members->group, error);
-}
-
 /* Collective over the group. */
-static int train_member(struct members *members, int64_t i, struct tess_error *error)
+static int train_member(void *closure, int64_t i, struct tess_error *error)
 {
     static const char *const kinds[] = {"mlp", "dot", "cp", "auto"};
-    struct tess_member member = {members->run.directory, &members->halt};
-    struct tess_train_options options = {.dry_run = members->options->dry_run};
+    struct members *members = closure;
+    struct tess_member member = {members->run.directory, &members->groups, members->options->of};
+    struct tess_train_options options = {.dry_run = members->options->dry_run,
+                                         .of = &member,
+                                         .need = members->options->need,
+                                         .diverged = members->options->diverged};
     struct tess_config config;
 
     if (settings_of(members, i, &config, error) != TESS_OK)
         return error->code;
-    tess_info("member %lld of %lld: run.seed %lld, model.kind %s", (long long)i + 1,
-              (long long)members->n, (long long)config.run.seed, kinds[config.model.kind]);
+    if (!options.need)
+        tess_info("member %lld of %lld: run.seed %lld, model.kind %s", (long long)i + 1,
+                  (long long)members->n, (long long)config.run.seed, kinds[config.model.kind]);
     if (members->options->time_limit > 0)
         options.time_limit =
             fmax(members->options->time_limit - (tess_clock() - members->started), 1e-3);
-    return tess_run_train(&config, &options, &member, members->group, error);
-}
-
-/* This group's members, one after another. The first that cannot go on ends the work of all groups:
- * the others stop after a complete checkpoint, and what they stopped for is not their own news.
- * Collective over the group. */
-static void train_mine(struct members *members, struct tess_error *error)
-{
-    int followed;
-
-    for (int64_t i = 0; i < members->n && error->code == TESS_OK; i++)
-        if (is_mine(members, i) && check_stop(members, error) == TESS_OK)
-            train_member(members, i, error);
-    followed = members->halt.followed && error->code == TESS_EINTERRUPTED;
-    MPI_Bcast(&followed, 1, MPI_INT, 0, members->group);
-    if (followed)
-        *error = (struct tess_error)TESS_ERROR_INIT;
-    else if (error->code != TESS_OK)
-        tess_halt_call(&members->halt);
+    return tess_run_train(&config, &options, members->groups.group, error);
 }
 
 /* Of a dry run the first member is described, as the first group would train it. */
 static int train_all(struct members *members, struct tess_error *error)
 {
+    const struct tess_groups_work work = {members, "between two members", train_member};
+
     if (members->options->dry_run) {
-        if (members->number == 0)
+        if (members->groups.number == 0)
             train_member(members, 0, error);
         return tess_agree(members->comm, error);
     }
     if (open_directory(members, error) == TESS_OK)
-        train_mine(members, error);
+        tess_groups_run(&members->groups, members->n, &work, error);
     tess_agree(members->comm, error);
     tess_run_close(&members->run);
     return error->code;
@@ -281,12 +236,12 @@ int tess_train(const struct tess_config *config, const struct tess_train_options
     if (read_kinds(&members, error) == TESS_OK && check_numbers(&members, error) == TESS_OK &&
         check_place(&members, error) == TESS_OK) {
         if (members.n == 1)
-            tess_run_train(config, options, NULL, comm, error);
+            tess_run_train(config, options, comm, error);
         else {
-            split_ranks(&members);
+            tess_groups_init(&members.groups, tess_int(config->train.groups), comm,
+                             options->of ? options->of->groups : NULL);
             train_all(&members, error);
-            tess_halt_release(&members.halt);
-            MPI_Comm_free(&members.group);
+            tess_groups_release(&members.groups);
         }
     }
     tess_free(members.kind);

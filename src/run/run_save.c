@@ -6,7 +6,7 @@
 #include "tessera/checksums.h"
 #include "tessera/clock.h"
 #include "tessera/error.h"
-#include "tessera/halt.h"
+#include "tessera/groups.h"
 #include "tessera/log.h"
 #include "tessera/preempt.h"
 #include "tessera/rundir.h"
@@ -27,8 +27,8 @@ static int out_of_time(struct tess_run *run)
     return tess_deadline_over(&run->deadline, (run->best.full ? 3 : 2) * run->longest_save);
 }
 
-/* Is there a file STOP? Renamed, not only seen: the run that goes on from here must not stop for it
- * again. */
+/* Is there a file STOP in the directory? Renamed, not only seen: the run that goes on from here
+ * must not stop for it again. */
 static int stop_is_there(const char *directory)
 {
     char *path = tess_format("%s/STOP", directory), *done = tess_format("%s/STOPPED", directory);
@@ -42,7 +42,7 @@ static int stop_is_there(const char *directory)
 const char *tess_run_stop_reason(struct tess_run *run)
 {
     double now = tess_clock();
-    int late = out_of_time(run);
+    int late = out_of_time(run), stop;
 
     if (tess_preempt_signal())
         return "a signal";
@@ -50,14 +50,15 @@ const char *tess_run_stop_reason(struct tess_run *run)
         return NULL;
     if (late)
         return "the time limit";
-    if (run->member && tess_halt_heard(run->member->halt))
+    if (run->member && tess_groups_heard(run->member->groups))
         return "another group of ranks";
     if (now - run->asked < 1) /* the file system is asked once a second */
         return NULL;
     run->asked = now;
-    return stop_is_there(run->directory) || (run->member && stop_is_there(run->member->directory))
-               ? "the file STOP"
-               : NULL;
+    stop = stop_is_there(run->directory);
+    for (const struct tess_member *m = run->member; m && !stop; m = m->of)
+        stop = stop_is_there(m->directory);
+    return stop ? "the file STOP" : NULL;
 }
 
 /* Remove files of a kind, but for the newest `keep` and one more. */

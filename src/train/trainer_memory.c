@@ -285,6 +285,13 @@ static struct tess_trainer_memory measure(const struct tess_trainer *trainer)
     return memory;
 }
 
+double tess_trainer_most_bytes(const struct tess_trainer *trainer)
+{
+    struct tess_trainer_memory memory = measure(trainer);
+
+    return tess_trainer_memory_sum(&memory);
+}
+
 /* Before values are loaded and parameters made: who asks for too much sees it at once. */
 void tess_trainer_announce(struct tess_trainer *trainer)
 {

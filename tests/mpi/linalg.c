@@ -8,6 +8,7 @@
 #include "tessera/pca.h"
 #include "tessera/random.h"
 
+#include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +16,23 @@
 void dsyev_(const char *jobz, const char *uplo, const int *n, double *a, const int *lda, double *w,
             double *work, const int *lwork, int *info, size_t l1, size_t l2);
 
+typedef void redistribute(int m, int n, const double *a, int ia, int ja, const int *desc_a,
+                          double *b, int ib, int jb, const int *desc_b, int context);
+redistribute Cpdgemr2d;
+
 static int rank, n_ranks, bad;
+static int64_t largest_piece; /* bytes that went in one call, if of several columns */
+
+/* ScaLAPACK's own, looked at on the way. */
+void Cpdgemr2d(int m, int n, const double *a, int ia, int ja, const int *desc_a, double *b, int ib,
+               int jb, const int *desc_b, int context)
+{
+    redistribute *theirs = (redistribute *)dlsym(RTLD_NEXT, "Cpdgemr2d");
+    int64_t bytes = n > 1 ? (int64_t)m * n * (int64_t)sizeof(double) : 0;
+
+    largest_piece = bytes > largest_piece ? bytes : largest_piece;
+    theirs(m, n, a, ia, ja, desc_a, b, ib, jb, desc_b, context);
+}
 
 static void expect(int right, const char *what, int64_t n)
 {
@@ -324,6 +341,13 @@ int main(int argc, char **argv)
         products(&grid, 3, sizes[i], sizes[i]);
     }
     strange(&grid);
+    for (grid.piece = 1; grid.piece < 100000; grid.piece *= 10) { /* in many pieces */
+        largest_piece = 0;
+        there_and_back(&grid, 65, 130);
+        products(&grid, 31, 64, 70);
+        expect(largest_piece <= grid.piece, "more at a time than may be", grid.piece);
+        expect(largest_piece > 0 || grid.piece < 1000, "nothing was looked at", grid.piece);
+    }
     tess_grid_close(&grid);
     tess_grid_close(&grid);
     components(2, 1, 1);

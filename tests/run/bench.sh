@@ -33,7 +33,11 @@ import json, sys
 
 ranks, lincs, asked, none = (json.load(open(f"{sys.argv[1]}/{name}.json")) for name in ("ranks", "lincs", "asked", "none"))
 assert ranks["ranks"] == 2 and lincs["threads"] == 1
-assert {"machine", "messages", "own"} <= set(ranks), set(ranks)
+assert {"machine", "messages", "dense", "own"} <= set(ranks), set(ranks)
+for report in ranks, lincs, asked:
+    dense = report["dense"]["inverse of 400 genes, all ranks"]
+    assert dense["value"] > 0 and dense["share"] > 0 and dense["share_of"] == "of dgemm's rate", dense
+assert "dense" not in none, "--rates leaves it out"
 
 
 def complete(part, n_ranks):

@@ -42,3 +42,10 @@ def run(*arguments, ranks=1, program=os.path.abspath(sys.argv[1]), limit=120):
     if ranks > 1:
         line = ["mpirun", "-n", str(ranks), *line]
     return subprocess.run(line, capture_output=True, text=True, timeout=limit)
+
+
+def fine(*line, ranks=1):
+    """A command that has to go well."""
+    done = run(*line, ranks=ranks)
+    assert done.returncode == 0, (line, ranks, done.stdout, done.stderr)
+    return done

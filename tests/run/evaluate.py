@@ -144,6 +144,13 @@ def of_change(guess, truth, reference, suffix, out):
             out[metric + suffix + name] = value
 
 
+def of_weight(guess, truth, reference, suffix, out):
+    keep = ~np.isnan(truth) if reference is None else ~np.isnan(truth + reference)
+    if reference is not None and keep.sum() > 2:
+        size = np.abs(truth - reference)[keep]
+        out["wmse" + suffix] = np.average((guess - truth)[keep] ** 2, weights=((size - size.min()) / np.ptp(size)) ** 2)
+
+
 def of_overlap(guess, truth, reference, out):
     keep = ~np.isnan(truth + reference)
     x, m = guess[keep] - reference[keep], truth[keep] - reference[keep]
@@ -155,30 +162,53 @@ def of_overlap(guess, truth, reference, out):
         out["direction_match" + (f"_at_{k}" if k > 20 else "")] = (np.sign(x[theirs]) == np.sign(m[theirs])).mean()
 
 
+def jackknife(rows):
+    """Variance of the mean of each column, leaving out one row at a time; NaN of fewer than two values."""
+    out = np.full(rows.shape[1], np.nan)
+    for i, x in enumerate(rows.T):
+        x = x[~np.isnan(x)]
+        if len(x) > 1:
+            without = np.array([np.delete(x, k).mean() for k in range(len(x))])
+            out[i] = (len(x) - 1) * without.var()
+    return out
+
+
+def of_noise(guess, truth, rows, control, control_rows, targets):
+    """Squared error and squared change, less the noise in them; None where it is not known."""
+    if control is None or not np.isfinite(noise := jackknife(rows)).any():
+        return None
+    keep = ~np.isnan(noise + truth + control) & ~targets
+    error = (guess - truth)[keep] ** 2 - noise[keep]
+    return error.mean(), ((truth - control)[keep] ** 2 - noise[keep] - np.nan_to_num(jackknife(control_rows))[keep]).mean()
+
+
 def stem(symbol):
     last = re.split("[_:]", symbol)[-1]
     return last if re.search("[A-Za-z]", last) else symbol
 
 
-def of_rank(guess, others, own, targets, reference, out):
+def of_rank(guess, others, own, targets, everyones, reference, out, suffix=""):
     def score(distance):
         rank = rankdata(distance)[own]
         return 1 - (rank - 1) / (len(distance) - 1)
 
-    if len(others) < 2 or len(guess) < 3:
+    if len(others) < 2 or len(guess) - targets.sum() < 3:
         return
-    out["centroid_accuracy"] = np.mean([d > ((guess - others[own]) ** 2).sum()
-                                        for i, d in enumerate(((guess - others) ** 2).sum(1)) if i != own])
+    if not suffix:
+        out["centroid_accuracy"] = np.mean([d > ((guess - others[own]) ** 2).sum()
+                                            for i, d in enumerate(((guess - others) ** 2).sum(1)) if i != own])
     g, o, z = guess[~targets], others[:, ~targets], reference[~targets]
-    out["discrimination_l1"] = score(np.round(cdist([g], o, "cityblock")[0], 9))
-    out["discrimination_l2"] = score(np.round(cdist([g], o)[0], 9))
+    out["discrimination_l1" + suffix] = score(np.round(cdist([g], o, "cityblock")[0], 9))
+    out["discrimination_l2" + suffix] = score(np.round(cdist([g], o)[0], 9))
     if np.any(np.abs(g - z) > 1e-9):
-        out["discrimination_cosine"] = score(np.round(cdist([g - z], o - z, "cosine")[0], 9))
+        out["discrimination_cosine" + suffix] = score(np.round(cdist([g - z], o - z, "cosine")[0], 9))
+    if not suffix:
+        of_rank(guess, others, own, everyones, everyones, reference, out, "_no_targets")
 
 
 def score_all(plain, method):
     """Overall scores and, by metric, in how many experiments it is defined."""
-    pairs, single = [], []
+    pairs, single, noisy = [], [], []
     for (p, c), truth in plain.test.items():
         guess = method(p, c)
         keep = ~np.isnan(truth)
@@ -186,18 +216,25 @@ def score_all(plain, method):
         control, mean, out = plain.train.get(("control", c)), plain.mean.get(c), {}
         of_change(guess, truth, control, "_delta", out)
         of_change(guess, truth, mean, "_delta_ctxmean", out)
+        of_weight(guess, truth, control, "_delta", out)
+        of_weight(guess, truth, mean, "_delta_ctxmean", out)
         reference = mean if control is None else control
         of_overlap(guess, truth, reference, out)
+        own = np.array([any(stem(r) == stem(q) for q in p.split("+")) for r in plain.readouts])
+        noisy.append(of_noise(guess, truth, plain.rows[p, c, "test"], control, plain.rows.get(("control", c, "train")), own))
         inside = [k for k in plain.test if k[1] == c]
         others = np.array([plain.test[k] for k in inside])
         if not np.isnan(others).any():
-            targets = np.array([any(stem(r) == stem(q) for q in p.split("+")) for r in plain.readouts])
-            of_rank(guess, others, inside.index((p, c)), targets, reference, out)
+            everyones = np.array([any(stem(r) == stem(q) for p, _ in inside for q in p.split("+")) for r in plain.readouts])
+            of_rank(guess, others, inside.index((p, c)), own, everyones, reference, out)
         single.append(out)
     x, y = (np.concatenate([pair[i] for pair in pairs]) for i in (0, 1))
     result = {"rmse": math.sqrt(((x - y) ** 2).mean()), "mae": mean_absolute_error(y, x), "r2": r2_score(y, x)}
     if np.ptp(x) > 1e-9:
         result["pearson"] = pearsonr(x, y)[0]
+    error, effect = np.sum([x for x in noisy if x] or [(0, 0)], axis=0)
+    if effect > 0:
+        result["mse_ratio"] = error / effect
     for name in sorted({name for out in single for name in out}):
         values = [out[name] for out in single if not np.isnan(out.get(name, np.nan))]
         if values:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 import machine  # noqa: F401 -- the environment
-from checks import check, finish, run
+from checks import check, fine, finish, run
 
 try:
     import numpy as np
@@ -26,12 +26,6 @@ DRUGS, GENES = [f"drug:{i}" for i in range(330)], [f"KO_G{i}" for i in range(290
 TOGETHER = ("drug:6", "KO_G20")
 EFFECT = rng.normal(size=(len(DRUGS) + len(GENES), 6))
 EFFECT[0] = 0
-
-
-def fine(*line, ranks=1):
-    done = run(*line, ranks=ranks)
-    assert done.returncode == 0, (line, ranks, done.stdout, done.stderr)
-    return done
 
 
 def make_store():
@@ -82,17 +76,27 @@ def likeness(models, names, raw, center):
     return sum(u @ u.T for u in unit) / len(unit)
 
 
+def scale_locally(cosine, members, k):
+    """CSLS (Conneau et al., 2018); members: the numbers of those that may be near."""
+    other = cosine[:, members].copy()
+    other[members, np.arange(len(members))] = -np.inf # itself
+    hub = np.sort(other, axis=1)[:, -k:].mean(1)
+    return 2 * cosine - hub[:, None] - hub
+
+
 def read(path):
     with open(path, newline="") as file:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
-def compare_lists(name, runs, models, names, options, raw=False, center="type", kind=None, among=None, of=None, k=10, many=()):
+def compare_lists(name, runs, models, names, options, raw=False, center="type", kind=None, among=None, of=None, k=10, many=(), csls=0):
     fine("-q", "neighbors", *runs, "-o", f"{name}.tsv", *options)
     said, trained = read(f"{name}.tsv"), models[0]["perturbation_trained"].astype(bool)
     cosine = likeness(models, names, raw, center)
     index = {n: i for i, n in enumerate(names)}
     members = [n for i, n in enumerate(names) if trained[i] and n != "control"]
+    if csls:
+        cosine = scale_locally(cosine, [index[n] for n in members], csls)
     candidates = [n for n in members if among in (None, kind_of(n))]
     queries = of or [n for n in members if kind in (None, kind_of(n))]
     check([s["perturbation"] for s in said] == [q for q in sorted(queries) for _ in range(min(k, len(candidates) - (q in candidates)))],
@@ -102,7 +106,7 @@ def compare_lists(name, runs, models, names, options, raw=False, center="type", 
         best = sorted(mine.values(), reverse=True)
         for line in (s for s in said if s["perturbation"] == q):
             rank = int(line["rank"])
-            check(abs(float(line["cosine"]) - mine[line["neighbor"]]) < 2e-6 and abs(best[rank - 1] - mine[line["neighbor"]]) < 2e-6,
+            check(abs(float(line["csls" if csls else "cosine"]) - mine[line["neighbor"]]) < 2e-6 and abs(best[rank - 1] - mine[line["neighbor"]]) < 2e-6,
                   f"{name}: neighbour {rank} of {q}")
     for ranks in many:
         fine("-q", "neighbors", *runs, "-o", "other.tsv", "--force", *options, ranks=ranks)
@@ -182,6 +186,26 @@ def compare_pairs(models, names, values):
               f"profiles on {ranks}")
 
 
+def compare_hubs(models, names, values):
+    """Ranks by CSLS, of the model and of the profiles, whose hubs are their own."""
+    genes = [n for n in names if n.startswith("KO_") and n not in TOGETHER]
+    pairs = [(f"drug:{i}", f"KO_G{i}") for i in range(1, 290, 2) if i != 5]
+    pathlib.Path("hubs.tsv").write_text("".join(f"{a}\t{b}\n" for a, b in pairs))
+    members = [i for i, n in enumerate(names) if n not in ("control", "drug:5")]
+    mine = ranks_of(scale_locally(likeness(models, names, False, "type"), members, 20), names, pairs, [*genes, "KO_G20"])
+    known, cosine = profiles(values, names)
+    base = ranks_of(scale_locally(cosine, np.arange(len(known)), 20), known, pairs, genes)
+    plain = ranks_of(cosine, known, pairs, genes)
+    for ranks in (1, 2, 3):
+        fine("-q", "neighbors", "one", "two", "--pairs", "hubs.tsv", "--among", "KO", "--csls", "20", "-o", "hubs_ranks.tsv", "--force",
+             ranks=ranks)
+        said = {(s["perturbation"], s["target"]): s for s in read("hubs_ranks.tsv")}
+        for column, right in ("rank", mine), ("profile_rank", base):
+            theirs = np.array([float(said[p][column]) for p in pairs])
+            check(abs(right - theirs).max() <= 1 and (right == theirs).mean() > 0.95, f"{column} by CSLS on {ranks}: {right} {theirs}")
+    check((plain != base).mean() > 0.1, "CSLS changes no rank of a profile")
+
+
 def edges():
     """Where nothing can be said, nothing is: no length, no permutation; and a full disk is noticed."""
     done = fine("neighbors", "one", "--of", "drug:1", "--among", "control", ranks=2)
@@ -208,7 +232,7 @@ def refusals():
     pathlib.Path("list.txt").write_text("drug:2\n")
     for options, code, word in ((["--of", "drug:1x"], 65, "drug:1"), (["--of", "drug:5"], 65, "drug:5"), (["--type", "gene"], 65, "drug"),
                                 (["--among", "gene"], 65, "KO"), (["-k", "0"], 2, "neighbors"),
-                                (["--center", "some"], 2, "some"), (["--vectors", "own"], 2, "own"), (["-o", "effective.tsv"], 73, "--force"),
+                                (["--center", "some"], 2, "some"), (["--csls", "1001"], 2, "csls"), (["--vectors", "own"], 2, "own"), (["-o", "effective.tsv"], 73, "--force"),
                                 (["--of", "drug:1", "--type", "drug"], 2, "--type"), (["--pairs", "no.tsv"], 65, "no.tsv"),
                                 (["--pairs", "pairs.tsv", "-o", "-"], 2, "standard output"), (["-o", "near.xlsx"], 2, ".tsv"),
                                 (["--pairs", "none.tsv"], 65, "1 one or both"), (["--pairs", "pairs.tsv", "--of", "drug:1"], 2, "--of"),
@@ -232,7 +256,10 @@ compare_lists("raw", ["one"], models[:1], names, ["--vectors", "raw", "--center"
 compare_lists("chosen", ["two"], models[1:], names, ["--of", ",".join(some), "--center", "none", "-k", "1000", "--among", "drug"], False,
               "none", None, "drug", some, 1000, (3,))
 compare_lists("dot", ["dot"], [train("dot", 3, "dot")], names, ["--among", "drug", "--type", "KO"], False, "type", "KO", "drug")
+compare_lists("hubs", ["one", "two"], models, names, ["--csls", "10", "--of", ",".join(some[:3]), "--among", "KO"], False, "type", None, "KO",
+              some[:3], many=(2, 3), csls=10)
 compare_pairs(models, names, values)
+compare_hubs(models, names, values)
 edges()
 refusals()
 finish()

@@ -10,7 +10,7 @@ import tempfile
 import warnings
 
 import machine  # noqa: F401 -- the environment
-from checks import check, finish, run
+from checks import check, fine, finish, run
 
 try:
     import anndata
@@ -25,12 +25,6 @@ os.chdir(folder.name)
 rng = np.random.default_rng(3)
 DRUGS, GENES, R = [f"drug:{i}" for i in range(60)], [f"KO_G{i}" for i in range(50)], 9
 TOGETHER = ("drug:6", "KO_G20")
-
-
-def fine(*line, ranks=1):
-    done = run(*line, ranks=ranks)
-    assert done.returncode == 0, (line, ranks, done.stdout, done.stderr)
-    return done
 
 
 def make_store(name, drug_contexts, gene_contexts):
@@ -101,9 +95,10 @@ def likeness(values, imputed):
         return np.where(np.isnan(value), predicted, value) - base[context]
 
     every = {(n, c): change(n, c) for n in names for c in contexts}
-    parts = [np.array([np.mean([every[n, c] for c in own[n] or contexts], axis=0) @ divide for n in names])]
+    every = {key: x @ divide for key, x in every.items()}
+    parts = [np.array([np.mean([every[n, c] / np.linalg.norm(every[n, c]) for c in own[n] or contexts], axis=0) for n in names])]
     if shared:
-        parts.append(np.array([np.concatenate([every[n, c] @ divide for c in shared]) for n in names]))
+        parts.append(np.array([np.concatenate([every[n, c] for c in shared]) for n in names]))
     cosine = 0
     for x in parts:
         for kind in ("drug", "KO"):

@@ -291,14 +291,19 @@ def completed():
         said.append((np.array([found[named[i]] for i in missing]) - middle) / np.median(noise))
     said = np.array(said) * np.where(np.array(missing) == 2, -1, 1)[:, None]
     p, sd = np.mean(said, 0), np.std(said, 0, ddof=1)
-    added = np.full((n, len(targets)), np.nan)
-    added[missing] = 0.5 * p ** 3 / (p * p + sd * sd)
     column = np.arange(n)
-    added[column, column] = np.nan
     zk, zd, _ = standardise(K, D, control)
     zd[2] = -zd[2]
     own, b = own_effects(zk, zd, column)
-    score, _, pair = evidence(zk, zd, column, own, b, added)
+    scored = []
+    for shrunk in (p ** 3 / (p * p + sd * sd), *said):  # all members together, then each by itself
+        added = np.full((n, len(targets)), np.nan)
+        added[missing] = 0.5 * shrunk
+        added[column, column] = np.nan
+        scored.append(evidence(zk, zd, column, own, b, added))
+    score, _, pair = scored[0]
+    spread = np.std([s[0] for s in scored[1:]], axis=0, ddof=1)
+    check(np.nanmax(spread[missing]) > 0.1, "completed: the members agree")
     check(np.nanmax(abs(added)) > 0.3, f"what is completed is next to nothing: {np.nanmax(abs(added))}")
     options = ["--knockdown", "kd", "--complete", "run"]
     for file in ("some.csv", "some.prc.h5"):
@@ -308,6 +313,11 @@ def completed():
         got, sign = matrix(text, genes, targets)
         compare(f"{file}, completed", got, score, 1e-5)  # values of the tables are in single precision
         check((sign == np.where(np.isnan(score), 0, -np.sign(np.nan_to_num(pair)))).all(), f"{file}, completed: signs")
+        std = np.full(got.shape, np.nan)
+        check(text.splitlines()[0].split("\t")[-2:] == ["std", "row"], f"{file}, completed: no column std")
+        for line in map(lambda x: x.split("\t"), text.splitlines()[1:]):
+            std[genes.index(line[0]), targets.index(line[1])] = float(line[-2])
+        compare(f"{file}, completed, std", std, spread, 1e-5)
         kinds = {(line.split("\t")[0], line.split("\t")[-1]) for line in text.splitlines()[1:]}
         check(kinds == {(g, "completed" if i in missing else "measured") for i, g in enumerate(genes)}, f"{file}, completed: {kinds}")
     said = checks.run("network", "infer", "some.csv", "-c", "ko", "-o", "completed.tsv", *options).stderr

@@ -218,6 +218,16 @@ def refused():
     one = np.array([1, -1, 1, -1])  # without noise nothing is shrunk, and two readouts are one
     write("input.csv", ["A1", "A2", "A3"], [("control", [x, x, -x]) for x in one])
     refuse("partial", "copies of others")
+    write("input.csv", names, [(name, [i, 1, float("inf") if name == "A3" else 2, *range(5)]) for i, name in enumerate(names)])
+    refuse("partial", "input.csv:4:A3: `inf` is infinite")
+    # More than ScaLAPACK counts is refused before values are read, of which the last are no numbers.
+    many = [f"G{i}" for i in range(46400)]
+    write("input.csv", many, [(f"G{i}", np.zeros(len(many))) for i in range(3)])
+    with open("input.csv", "a") as out:
+        print("3,G4,ko", *["what"] * len(many), sep=",", file=out)
+    done = checks.run("network", "infer", "input.csv", "-c", "ko", "-m", "partial", "-o", "x.tsv")
+    check(done.returncode == 71 and "46400 readouts on 1 ranks" in done.stderr and "use more ranks" in done.stderr, f"{done.returncode} {done.stderr}")
+    refuse("partial", "what")  # two ranks go on
 
 
 def peak(n):

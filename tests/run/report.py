@@ -192,6 +192,7 @@ def check_network(page, order):
     assert got["in_all"] == len(order) and len(got["edges"]) == min(80, len(order))
     for (a, b, score, _), (pair, want, _) in zip(got["edges"], order):
         assert (a, b) == pair and close(score, want)
+    assert got["gold"]["known"] == [bool(true) for *_, true in order[:80]]
     hits = np.cumsum([true for *_, true in order])
     want = np.column_stack([hits / hits[-1], hits / np.arange(1, len(order) + 1)])
     curve, at = np.array(got["gold"]["curve"]), 0
@@ -273,6 +274,30 @@ def check_limits():
     assert os.path.getsize("long.html") < 400e3, os.path.getsize("long.html")
 
 
+def check_crowd():
+    """Of more than 6000 perturbations every second is drawn, and those in pairs; twelve types keep their names, the others share one."""
+    rng, n = np.random.default_rng(5), 7000
+    names = sorted(f"kind{int(14 * rng.random() ** 2):02d}:{i:04d}" for i in range(n))
+    with open("crowd.csv", "w") as file:
+        print("perturbation", "context", "r1", "r2", sep=",", file=file)
+        for name, (x, y) in zip(names, rng.normal(size=(n, 2)).round(3)):
+            print(name, "c", x, y, sep=",", file=file)
+    run("-q", "import", "crowd.csv", "-o", "crowd.prc.h5")
+    training.write_config("crowd.yaml", {"data.store": "crowd.prc.h5", "run.directory": "crowd", "model.embedding_dim": 4,
+                                         "model.hidden_dim": 4, "train.epochs": 1})
+    run("-q", "train", "crowd.yaml")
+    pathlib.Path("crowd.tsv").write_text(f"{names[1]}\t{names[2]}\n{names[101]}\t{names[6999]}\n")
+    run("-q", "report", "crowd", "--json", "crowd.json", "--pairs", "crowd.tsv", "--resamples", "10")
+    m = json.load(open("crowd.json"))["map"]
+    shown = [name for i, name in enumerate(names) if i % 2 == 0 or i in (1, 101, 6999)]
+    assert m["trained"] == n and m["perturbation"] == shown, (m["trained"], len(m["perturbation"]), len(shown))
+    assert [[m["perturbation"][i] for i in pair] for pair in m["pairs"]] == [[names[1], names[2]], [names[101], names[6999]]]
+    kinds = [name.split(":")[0] for name in shown]
+    often = sorted(set(kinds), key=lambda kind: (-kinds.count(kind), kind))
+    assert len(often) == 14 and m["types"] == [*often[:12], "other"], (often, m["types"])
+    assert [m["types"][t] for t in m["type"]] == [kind if kind in often[:12] else "other" for kind in kinds]
+
+
 def check_rest(page):
     trained = page["trained"]
     assert len(trained["members"]) == MEMBERS and trained["settings"]["model.hidden_dim"] == "16"
@@ -343,6 +368,7 @@ def main():
     check_rest(page)
     check_infinite()
     check_limits()
+    check_crowd()
     check_commands()
     check_latin()
     check_missing()

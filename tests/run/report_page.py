@@ -197,7 +197,8 @@ def check_saved(found, page):
     assert set(STRANGE) <= set(m["perturbation"])
     head = ["rank", "perturbation", "change", "std", "z", "measured", "trained"]
     same("screen", head, list(zip(*(s[name] for name in head))))
-    same("network", ["regulator", "target", "score", "sign"], page["network"]["edges"])
+    same("network", ["regulator", "target", "score", "sign", "known"], [[*e, None if k is None else int(k)] for e, k in
+                                                                         zip(page["network"]["edges"], page["network"]["gold"]["known"], strict=True)])
     same("precision_recall", ["recall", "precision"], page["network"]["gold"]["curve"])
     same("coverage", ["level", "raw", "calibrated"], list(zip(cover["level"], cover["raw"], cover["calibrated"])))
     same("curve", ["member", "epoch", "train_rmse", "val_rmse", "learning_rate"],

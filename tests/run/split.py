@@ -84,6 +84,29 @@ b, _ = split("--contexts", "--test-contexts", "c4", "--val-contexts", "c2")
 check(b["p1", "c4"] == "test" and b["p1", "c2"] == "val" and b["p1", "c0"] == "train", "contexts by name")
 refused(["held out"], "--contexts", "--test-contexts", "c*")
 
+# shares of what is trained on: nested, what is held out is held out as before, and known as far as contexts go
+whole, _ = split("--target", "c1", "--seed", 5)
+held = {p for (p, c), s in whole.items() if s != "train"}
+check(held and all(c == "c1" for (p, c), s in whole.items() if s != "train"), "what is held out")
+for what, key, stay, n in (("perturbations", 0, held, 61 - len(held)), ("contexts", 1, {"c1"}, 4)):
+    kept = []
+    for share in (0, 0.25, 0.5, 1):
+        b, said = split("--target", "c1", "--seed", 5, f"--share-{what}", share)
+        check({k for k, s in b.items() if s in ("val", "test")} == {k for k, s in whole.items() if s in ("val", "test")}, f"{what} {share}: held out")
+        trained = {k[key] for k, s in b.items() if s == "train"} - {"control"}
+        check(all(b[k] == (whole[k] if k[key] in trained | {"control"} else "unused") for k in b), f"{what} {share}: all of one or nothing")
+        check(stay <= trained and len(trained - stay) == int(share * n + 0.5), f"{what} {share}: {sorted(trained)}")
+        check(f"trained on {'4 of 4' if key == 0 else len(trained) - 1} " in said, f"{what} {share}: {said}")
+        kept.append(trained)
+    check(all(a <= b for a, b in zip(kept, kept[1:])), f"{what}: a larger share holds the smaller one: {kept}")
+    check(kept[1] != {k[key] for k, s in split("--target", "c1", "--seed", 6, f"--share-{what}", 0.25)[0].items() if s == "train"} - {"control"}
+          or key == 1, f"{what}: another seed")
+split("--target", "c1", "--seed", 5)
+alone, said = split("--share-contexts", 0.5, "--share-perturbations", 0.5, ranks=3)
+both = split("--target", "c1", "--seed", 5, "--share-contexts", 0.5, "--share-perturbations", 0.5)[0]
+check(len(both) == len(alone) and count(alone, "unused") > 0 and "val 0.15, test 0.15, seed 5; trained on 2 of 4" in said, f"of the split there is: {said}")
+refused(["--share-contexts"], "--share-contexts", 1.5, code=2)
+
 # tables: B+A is A+B; what is not listed is trained on
 rows = [("p1+p0", "c0", "test"), ("p0", "c0", "test"), ("p0", "c1", "val"), ("control", "c1", "test")]
 

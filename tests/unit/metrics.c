@@ -33,6 +33,7 @@ static void metrics__names_are_distinct(void **state)
     assert_true(tess_metric_is_error(TESS_RMSE) && !tess_metric_is_error(TESS_R2));
     assert_true(tess_metric_is_error(tess_metric_change(1, 0, TESS_M_MSE)));
     assert_false(tess_metric_is_error(tess_metric_change(2, 1, TESS_M_COSINE)));
+    assert_true(tess_metric_is_error(TESS_WEIGHTED) && tess_metric_is_error(TESS_WEIGHTED + 1));
     assert_false(tess_metric_is_error(TESS_DISCRIMINATION));
     for (int i = 0; i < TESS_REASONS; i++)
         assert_non_null(tess_reason_text(i));
@@ -86,6 +87,9 @@ static void metrics__of_a_change(void **state)
     NEAR(value(&scores, TESS_BY_MEAN, TESS_M_PEARSON), 0);
     NEAR(value(&scores, TESS_BY_MEAN, TESS_M_SPEARMAN), 0);
     assert_int_equal(scores.reason[TESS_OVERLAP], TESS_SMALL_PANEL);
+    /* weights (0, 4, 1) / 5 of the squared errors (1, 1, 4); too few against control */
+    NEAR(scores.value[TESS_WEIGHTED + TESS_BY_MEAN], 8.0 / 5);
+    assert_int_equal(scores.reason[TESS_WEIGHTED + TESS_BY_CONTROL], TESS_FEW_READOUTS);
     tess_measured_release(&truth);
 }
 
@@ -106,6 +110,7 @@ static void metrics__undefined_has_a_reason(void **state)
     assert_int_equal(scores.reason[tess_metric_change(0, TESS_BY_MEAN, TESS_M_COSINE)],
                      TESS_CONSTANT);
     assert_int_equal(scores.reason[tess_metric_change(1, TESS_BY_MEAN, 0)], TESS_SMALL_PANEL);
+    assert_int_equal(scores.reason[TESS_WEIGHTED], TESS_NO_CONTROL);
     for (int k = TESS_CHANGE; k < TESS_DISCRIMINATION; k++)
         assert_int_equal(isnan(scores.value[k]), scores.reason[k] != TESS_DEFINED);
     tess_measured_release(&truth);
@@ -141,9 +146,57 @@ static void metrics__top_and_overlap(void **state)
     tess_measured_release(&truth);
 }
 
+/* Squared errors 1, 4 (the target's 100 is left out, and the readout without noise) and changes 4,
+ * 9, less the noise of both. */
+static void metrics__noise_is_taken_out(void **state)
+{
+    const float measured[] = {2, 3, 10, 7};
+    const double control[] = {0, 0, 0, 0}, predicted[] = {1, 5, 0, 0};
+    const double own[] = {0.5, 1, 1, NAN}, of_control[] = {0.25, NAN, 1, 1};
+    const uint8_t target[] = {0, 0, 1, 0};
+    struct tess_noise noise = {own, of_control, target};
+    struct tess_measured truth;
+    struct tess_scores scores;
+    int reason;
+
+    (void)state;
+    tess_measured_init(&truth, 4, measured, control, NULL);
+    tess_measured_score(&truth, predicted, 0, &scores);
+    assert_true(isnan(tess_pool_score(&scores.pool, TESS_MSE_RATIO, &reason)));
+    assert_int_equal(reason, TESS_NO_NOISE);
+    truth.noise = &noise;
+    tess_measured_score(&truth, predicted, 0, &scores);
+    NEAR(scores.pool.error, (0.5 + 3) / 2);
+    NEAR(scores.pool.effect, (3.25 + 8) / 2);
+    NEAR(tess_pool_score(&scores.pool, TESS_MSE_RATIO, &reason), 3.5 / 11.25);
+    scores.pool.effect = -1;
+    assert_true(isnan(tess_pool_score(&scores.pool, TESS_MSE_RATIO, &reason)));
+    assert_int_equal(reason, TESS_NO_EFFECT);
+    tess_measured_release(&truth);
+}
+
+/* Of n equal replicates the variance of their mean: sums of squares / n (n - 1). */
+static void ceiling__jackknife(void **state)
+{
+    float value[] = {1, 2, NAN, /**/ 3, NAN, NAN, /**/ 5, NAN, NAN};
+    int64_t replicates[] = {1, 1, 1};
+    struct tess_folds folds = {3, 3, value, replicates};
+    double noise[3];
+
+    (void)state;
+    tess_folds_noise(&folds, noise);
+    NEAR(noise[0], (4 + 0 + 4) / 6.0);
+    assert_true(isnan(noise[1]) && isnan(noise[2]));
+    replicates[2] = 2; /* the mean is 3.5 */
+    tess_folds_noise(&folds, noise);
+    NEAR(noise[0], (6.25 / 3 + 0.25 / 3 + 2.25 * 2 / 2) / 3);
+}
+
 static void metrics__pool(void **state)
 {
-    struct tess_pool pool = {3, 2, 2, 6, 14, 6, 14, 13}; /* y 1 2 3, p 2 1 3 */
+    /* y 1 2 3, p 2 1 3 */
+    struct tess_pool pool = {
+        .n = 3, .e2 = 2, .abs_e = 2, .y = 6, .y2 = 14, .p = 6, .p2 = 14, .py = 13};
     int reason;
 
     (void)state;
@@ -166,7 +219,7 @@ static void candidates__ranked_with_ties(void **state)
     const float measured[] = {0, 0, 0, 0, /**/ 1, 1, 1, 1, /**/ 1, 1, 1, 1, /**/ 5, 5, 5, NAN};
     const double predicted[] = {1, 1, 1, 0}, zero[4] = {0};
     const uint8_t target[] = {0, 0, 0, 1};
-    struct tess_candidates candidates = {4, 4, 1, measured, target, zero, NULL};
+    struct tess_candidates candidates = {4, 4, 1, measured, target, zero, NULL, NULL};
     struct tess_scores scores = {0};
 
     (void)state; /* own at distance 0, one as near, two farther; the target is left out */
@@ -190,7 +243,7 @@ static void candidates__need_three_readouts(void **state)
 {
     const float measured[] = {0, 0, 1, 1};
     const double predicted[] = {1, 1};
-    struct tess_candidates candidates = {2, 2, 1, measured, NULL, NULL, NULL};
+    struct tess_candidates candidates = {2, 2, 1, measured, NULL, NULL, NULL, NULL};
     struct tess_scores scores = {0};
 
     (void)state;
@@ -204,13 +257,51 @@ static void candidates__what_is_not_predicted(void **state)
     const float measured[] = {0, 1, 2, 3, 4, /**/ 9, 1, 2, 3, 5, /**/ 0, 7, 7, 7, 7};
     const double predicted[] = {NAN, 1, 2, 3, 4};
     const uint8_t silent[] = {1, 0, 0, 0, 0};
-    struct tess_candidates candidates = {3, 5, 0, measured, NULL, NULL, silent};
+    struct tess_candidates candidates = {3, 5, 0, measured, NULL, NULL, silent, NULL};
     struct tess_scores scores = {0};
 
     (void)state; /* all candidates are compared, over the four readouts that are predicted */
     tess_candidates_score(&candidates, predicted, &scores);
     NEAR(scores.value[TESS_DISCRIMINATION], 1);
     NEAR(scores.value[TESS_CENTROID], 1);
+}
+
+/* The own one differs in another's target alone, which counts for the usual score. */
+static void candidates__without_any_targets(void **state)
+{
+    enum { WIDTH = 11, PLAIN = WIDTH - 2 }; /* more than a vector's lanes */
+    float measured[3][WIDTH] = {{0}};
+    double predicted[WIDTH] = {0}, zero[WIDTH] = {0};
+    uint8_t own[WIDTH] = {0, 1}, any[WIDTH] = {0, 1, 0, 1};
+    struct tess_candidates candidates = {3, WIDTH, 0, measured[0], own, zero, NULL, any};
+    struct tess_scores scores = {0};
+
+    (void)state;
+    measured[0][1] = -9;
+    measured[0][3] = 5;
+    measured[1][3] = -5;
+    for (int i = 4; i < WIDTH; i++) {
+        predicted[i] = measured[0][i] = (float)(i % 3);
+        measured[1][i] = measured[0][i] + 0.01F;
+        measured[2][i] = 1 - measured[0][i];
+    }
+    predicted[3] = -5;
+    tess_candidates_score(&candidates, predicted, &scores);
+    for (int d = 0; d < 3; d++) {
+        assert_true(scores.value[TESS_DISCRIMINATION + d] < 1);
+        NEAR(scores.value[TESS_NO_TARGETS + d], 1);
+    }
+    for (int i = 0; i < PLAIN; i++)
+        any[i] = 1;
+    tess_candidates_score(&candidates, predicted, &scores);
+    for (int d = 0; d < 3; d++) {
+        assert_true(isnan(scores.value[TESS_NO_TARGETS + d]));
+        assert_int_equal(scores.reason[TESS_NO_TARGETS + d], TESS_FEW_READOUTS);
+    }
+    candidates.targets = candidates.excluded = NULL;
+    tess_candidates_score(&candidates, predicted, &scores);
+    for (int d = 0; d < 3; d++)
+        NEAR(scores.value[TESS_NO_TARGETS + d], scores.value[TESS_DISCRIMINATION + d]);
 }
 
 static void metrics__targets(void **state)
@@ -376,9 +467,12 @@ int main(void)
         cmocka_unit_test(metrics__undefined_has_a_reason),
         cmocka_unit_test(metrics__top_and_overlap),
         cmocka_unit_test(metrics__pool),
+        cmocka_unit_test(metrics__noise_is_taken_out),
+        cmocka_unit_test(ceiling__jackknife),
         cmocka_unit_test(candidates__ranked_with_ties),
         cmocka_unit_test(candidates__need_three_readouts),
         cmocka_unit_test(candidates__what_is_not_predicted),
+        cmocka_unit_test(candidates__without_any_targets),
         cmocka_unit_test(metrics__targets),
         cmocka_unit_test(bootstrap__pairs_and_intervals),
         cmocka_unit_test(bootstrap__one_perturbation),

@@ -1,7 +1,7 @@
 /* fitted.h -- what a training has fitted at its end, kept as a small JSON file of its run: written
  * as a whole, read with a sentence for whatever is wrong with it. Local. */
-#ifndef FITTED_H
-#define FITTED_H
+#ifndef TESSERA_FITTED_H
+#define TESSERA_FITTED_H
 
 #include <jansson.h>
 #include <stdint.h>

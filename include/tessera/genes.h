@@ -1,8 +1,8 @@
 /* genes.h -- whose perturbation a symbol is, and the order of names: natural (G2 before G10).
  * Local.
  */
-#ifndef GENES_H
-#define GENES_H
+#ifndef TESSERA_GENES_H
+#define TESSERA_GENES_H
 
 #include "tessera/text.h"
 
@@ -11,6 +11,8 @@
 struct tess_intern;
 
 int tess_gene_is_control(const char *perturbation);
+/* Are several perturbed at once? A '+' says so, but in the name of a readout. */
+int tess_gene_is_combination(const char *perturbation, const struct tess_intern *readouts);
 /* The gene within a perturbation's symbol: all of it if that is a readout, else its target
  * (target.h). */
 const char *tess_gene_of(const char *perturbation, const struct tess_intern *readouts);
