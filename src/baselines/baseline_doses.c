@@ -274,6 +274,20 @@ struct tess_doses *tess_doses_init(const struct tess_learn *learn, struct tess_e
     return doses;
 }
 
+double tess_doses_bytes(const struct tess_profiles *profiles)
+{
+    const struct tess_index *index = &profiles->store->index;
+    double panels = (double)profiles->readout_first[profiles->n_contexts];
+    struct tess_dose dose;
+    int any = 0;
+
+    for (int64_t i = 0; i < index->perturbation.n && !any; i++)
+        any = tess_dose_read(index->perturbation.symbol[i], &dose);
+    return any ? (double)index->n_combinations * (sizeof(struct tess_dosed) + 2 * sizeof(int64_t)) +
+                     panels * (SUMS + 2) * sizeof(double)
+               : 0;
+}
+
 void tess_doses_release(struct tess_doses *doses)
 {
     if (!doses)

@@ -23,6 +23,8 @@ struct tess_doses { /* the same on every rank */
 
 /* NULL if no perturbation has a dose; own of the caller. Collective over learn->comm. */
 struct tess_doses *tess_doses_init(const struct tess_learn *learn, struct tess_error *error);
+/* Bytes that learning takes, and what is learned. Local. */
+double tess_doses_bytes(const struct tess_profiles *profiles);
 void tess_doses_release(struct tess_doses *doses);
 
 /* One perturbation in a context: its number in the store, or -1 and its symbol (or NULL). */

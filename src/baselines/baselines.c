@@ -207,7 +207,7 @@ double tess_baselines_bytes(const struct tess_profiles *profiles)
     double means = panels * (2 * sizeof(struct total) + 2 * sizeof(double)) + 24 * readouts;
 
     return means + SCAN_BYTES + 16 * combinations + 8 * contexts * contexts +
-           tess_linear_bytes(profiles);
+           tess_linear_bytes(profiles) + tess_doses_bytes(profiles);
 }
 
 double tess_baselines_growth(const struct tess_baselines *baselines)

@@ -114,7 +114,8 @@ static void print_scaled(const struct tess_evaluation *evaluation, const struct 
     if (first)
         print_method(out, width, name, scaled);
     for (int b = 0; b < TESS_BASELINES; b++)
-        if (b != TESS_READOUT_MEAN && !tess_evaluate_excuse(evaluation, group, b))
+        if (b != TESS_READOUT_MEAN && tess_baselines_have(&evaluation->baselines, b) &&
+            !tess_evaluate_excuse(evaluation, group, b))
             print_method(out, width, tess_baseline_name(b), scaled + (first + b) * TESS_METRICS);
     tess_free(name);
 }
