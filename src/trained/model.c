@@ -309,13 +309,16 @@ static int read_first_intact(struct tess_model *model, struct tess_state *state,
     return error->code;
 }
 
-/* The vectors of a table's symbols; own of the caller. */
+/* The vectors of a table's symbols, own of the caller; NULL where they are its rows. */
 static float *make_vectors(const struct tess_model *model, int table)
 {
     const struct tess_composition *composition = &model->composition[table];
     int dim = model->network.shape.dim;
-    float *vectors = TESS_NEW(float, composition->n *dim);
+    float *vectors;
 
+    if (!composition->first)
+        return NULL;
+    vectors = TESS_NEW(float, composition->n *dim);
     tess_composition_vectors(composition, dim, model->network.table[table], vectors);
     return vectors;
 }
@@ -330,10 +333,12 @@ static void project(struct tess_model *model, int precision)
     float *contexts = make_vectors(model, TESS_TABLE_C);
 
     model->predictor = TESS_NEW(struct tess_predictor, 1);
-    tess_predictor_init(model->predictor, network->shape, &network->mlp,
-                        tess_precision_is_low(precision),
-                        (struct tess_embeddings){model->readout.n, readouts},
-                        (struct tess_embeddings){model->context.n, contexts});
+    tess_predictor_init(
+        model->predictor, network->shape, &network->mlp, tess_precision_is_low(precision),
+        (struct tess_embeddings){model->readout.n,
+                                 readouts ? readouts : network->table[TESS_TABLE_R]},
+        (struct tess_embeddings){model->context.n,
+                                 contexts ? contexts : network->table[TESS_TABLE_C]});
     tess_free(readouts);
     tess_free(contexts);
     model->predictor->scaling = &model->scaling;
