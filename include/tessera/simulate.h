@@ -9,6 +9,7 @@
  *     x[p, r, c] = base[r, c] + effect * f(a[p, r] + interaction * b[p, r, c])
  *     a = sum_k u[p, k] v[r, k] / sqrt(K)       b = sum_k u'[p, k] w[c, k] v'[r, k] / sqrt(K)
  *     x[A + B, r, c] = base + effect * f(a and b of both + epistasis * e[{A, B}, r])
+ *         and, at a's u of both, + synergy * sum_{i < j} u[i, k] u[j, k] over the components
  *     f(x) = (1 - nonlinearity) x + nonlinearity tanh(x): effects that saturate
  * With mechanisms the first perturbations are compounds, the others knock-outs; a compound's
  * factors are those of a knock-out × strength (0.5 … 1.5) + off_target × factors of its own
@@ -41,6 +42,7 @@ struct tess_simulate {
     int64_t n_cells; /* of an experiment; 0: rows are profiles, not cells */
     int64_t rank, seed;
     double off_target; /* size of a compound's own part */
+    double synergy; /* of combinations, from the factors of their components */
     double effect, interaction, epistasis, noise; /* effect, noise: NaN is "as fits the kind" */
     double sparsity, missing, panel_fraction; /* shares */
     double nonlinearity; /* share of tanh in f */

@@ -21,6 +21,7 @@ const struct tess_simulate_field tess_simulate_fields[] = {
     {"off-target", 1, AT(off_target), 0, 100},
     {"interaction", 1, AT(interaction), 0, 100},
     {"epistasis", 1, AT(epistasis), 0, 100},
+    {"synergy", 1, AT(synergy), -100, 100},
     {"noise", 1, AT(noise), 0, 100},
     {"sparsity", 1, AT(sparsity), 0, 1},
     {"missing", 1, AT(missing), 0, 1},

@@ -88,15 +88,20 @@ static void add_factors(const struct truth *truth, int n_members, const int64_t 
     uint64_t set = XXH3_64bits(member, (size_t)n_members * sizeof *member);
 
     for (int64_t k = 0; k < simulate->rank; k++) {
-        double both = k == 0 ? 1 : 0;
+        double both = k == 0 ? 1 : 0, together = 0;
 
         plain[k] = mixed[k] = 0;
         for (int i = 0; i < n_members; i++) {
-            plain[k] += factor_of(simulate, u, member[i], k, both);
+            double factor = factor_of(simulate, u, member[i], k, both);
+
+            together += factor * plain[k]; /* with each before it */
+            plain[k] += factor;
             mixed[k] += factor_of(simulate, u_mixed, member[i], k, both);
         }
         if (n_members > 1)
             plain[k] += simulate->epistasis * tess_random_normal(e, set + (uint64_t)k);
+        if (simulate->synergy != 0)
+            plain[k] += simulate->synergy * together;
         mixed[k] *= simulate->interaction * truth->w_mixed[context * simulate->rank + k];
     }
 }

@@ -90,6 +90,28 @@ def low_rank():
     assert 0.05 < share < 0.6, share  # some interaction, less than the additive part
 
 
+def synergy():
+    """With one factor: a component's change is u v, a combination's deviation from their sum synergy Σ u u v."""
+    shape = ["--rank", 1, "--noise", 0, "--interaction", 0, "--epistasis", 0, "--controls", 1, "--contexts", 1,
+             "--combinations", 30, "--order", 3]
+    simulate("-o", "plain.h5ad", *shape)
+    plain = changes(*read("plain.h5ad"))["C1"]
+    v = next(x / np.linalg.norm(x) for p, x in plain.items() if "+" not in p)
+    scale = []
+    for size in -0.5, 1:
+        simulate("-o", f"synergy{size}.h5ad", *shape, "--synergy", size)
+        for p, x in changes(*read(f"synergy{size}.h5ad"))["C1"].items():
+            u = [plain[q] @ v for q in p.split("+")]
+            products = sum(a * b for i, a in enumerate(u) for b in u[:i])
+            if not products:
+                np.testing.assert_allclose(x, plain[p], atol=2e-5)
+                continue
+            deviation = (x - plain[p]) @ v
+            np.testing.assert_allclose(x - plain[p], deviation * v, atol=1e-4)
+            scale.append(deviation / products / size)
+    assert len(scale) == 60 and np.ptp(scale) < 1e-3 * abs(scale[0]) and abs(scale[0]) > 1e-3, scale
+
+
 def mechanisms():
     """Compounds are knock-outs times a strength, and with --off-target something else beside it."""
     shape = ["--perturbations", 90, "--mechanisms", 60, "--noise", 0, "--controls", 1, "--readouts", 60]
@@ -251,6 +273,7 @@ def refusals():
 
 same_on_all_ranks()
 low_rank()
+synergy()
 mechanisms()
 gaps()
 store()
