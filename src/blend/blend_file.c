@@ -6,19 +6,31 @@
 #include "tessera/error.h"
 #include "tessera/rundir.h"
 
+#include <math.h>
 #include <string.h>
 
 #define FORMAT "tessera-blend 1"
 
+void tess_blend_add_components(const struct tess_blend *blend, json_t *json)
+{
+    if (isnan(blend->components_sum))
+        return;
+    json_object_set_new(json, "components_model", json_real(blend->components_model));
+    json_object_set_new(json, "components_sum", json_real(blend->components_sum));
+}
+
 json_t *tess_blend_json(const struct tess_blend *blend)
 {
-    return json_pack(
+    json_t *json = json_pack(
         "{s:s, s:s, s:f, s:f, s:I, s:I, s:f, s:f, s:o, s:o, s:o}", "format", FORMAT, "baseline",
         tess_baseline_name(blend->baseline), "weight", blend->weight, "mean_weight",
         blend->mean_weight, "experiments", (json_int_t)blend->n_experiments, "values",
         (json_int_t)blend->n_values, "model_rmse", blend->model_rmse, "baseline_rmse",
         blend->baseline_rmse, "model_hash", tess_fitted_hash(blend->model_hash), "store_hash",
         tess_fitted_hash(blend->store_hash), "split_hash", tess_fitted_hash(blend->split_hash));
+
+    tess_blend_add_components(blend, json);
+    return json;
 }
 
 int tess_blend_write(const char *directory, const struct tess_blend *blend,
@@ -48,6 +60,21 @@ static int in_range(double weight)
     return weight >= 0 && weight <= 1;
 }
 
+/* Both or neither are there. */
+static int parse_components(const json_t *json, struct tess_blend *blend)
+{
+    const json_t *of[2] = {json_object_get(json, "components_model"),
+                           json_object_get(json, "components_sum")};
+    double *to[2] = {&blend->components_model, &blend->components_sum};
+
+    for (int i = 0; i < 2; i++) {
+        *to[i] = of[i] ? json_number_value(of[i]) : NAN;
+        if (!of[i] != !of[0] || (of[i] && !(json_is_number(of[i]) && *to[i] >= 0)))
+            return 0;
+    }
+    return 1;
+}
+
 /* What is wrong with it, or NULL. */
 static const char *parse(json_t *json, void *out)
 {
@@ -70,6 +97,8 @@ static const char *parse(json_t *json, void *out)
         return "names a baseline that is none";
     if (!in_range(blend->weight) || !in_range(blend->mean_weight))
         return "has a weight that is not between 0 and 1";
+    if (!parse_components(json, blend))
+        return "has a weight of combinations that is none";
     if (!tess_fitted_parse_hash(model, &blend->model_hash) ||
         !tess_fitted_parse_hash(store, &blend->store_hash) ||
         !tess_fitted_parse_hash(split, &blend->split_hash))

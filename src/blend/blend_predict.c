@@ -11,13 +11,25 @@
 #include "tessera/store.h"
 #include "tessera/text.h"
 
+#include <math.h>
 #include <string.h>
 
-static const struct tess_blend none = {.weight = 1, .mean_weight = 1};
+static const struct tess_blend none = {
+    .weight = 1, .mean_weight = 1, .components_model = NAN, .components_sum = NAN};
+
+static int has_baseline(const struct tess_blend *blend)
+{
+    return blend->weight < 1 || blend->mean_weight < 1;
+}
+
+static int has_components(const struct tess_blend *blend)
+{
+    return !isnan(blend->components_sum);
+}
 
 static int is_blended(const struct tess_blend *blend)
 {
-    return blend->weight < 1 || blend->mean_weight < 1;
+    return has_baseline(blend) || has_components(blend);
 }
 
 /* The blend beside a member's checkpoint, or an error that says why it cannot be had. */
@@ -73,8 +85,10 @@ static void find_all(struct tess_blender *blender, enum tess_blend_choice choice
         }
         if (mine.code != TESS_OK)
             pass_over(member, there, &mine);
-        if (mine.code != TESS_OK || (choice == TESS_BLEND_AUTO && !tess_blend_pays(blend)))
+        if (mine.code != TESS_OK)
             *blend = none;
+        else if (choice == TESS_BLEND_AUTO && !tess_blend_pays(blend))
+            blend->weight = blend->mean_weight = 1;
     }
 }
 
@@ -189,6 +203,15 @@ static void place_readouts(struct said *said, const int64_t *readout)
     tess_free(place);
 }
 
+/* What combinations take; additive comes with the sum. */
+static const int of_components[] = {TESS_ADDITIVE_COMPONENTS, TESS_NO_PERTURBATION, TESS_ADDITIVE};
+
+static void want(struct said *said, int baseline, int wanted)
+{
+    if (wanted && !said->value[baseline])
+        said->value[baseline] = TESS_NEW(double, said->n * said->n_known);
+}
+
 static void said_init(struct said *said, const struct tess_blender *blender,
                       const struct tess_rows *rows, const struct tess_model_columns *columns)
 {
@@ -199,8 +222,9 @@ static void said_init(struct said *said, const struct tess_blender *blender,
     for (int i = 0; i < blender->n; i++) {
         int baseline = blender->blend[i].baseline;
 
-        if (is_blended(&blender->blend[i]) && !said->value[baseline])
-            said->value[baseline] = TESS_NEW(double, said->n * said->n_known);
+        want(said, baseline, has_baseline(&blender->blend[i]));
+        for (size_t b = 0; b < sizeof of_components / sizeof of_components[0]; b++)
+            want(said, of_components[b], has_components(&blender->blend[i]));
     }
 }
 
@@ -214,28 +238,44 @@ static void said_release(struct said *said)
     tess_free(said->fallback);
 }
 
-/* The store's number of a row's perturbation, or -1. */
-static int64_t combination_of(const struct tess_blender *blender, const struct tess_rows *rows,
-                              int64_t row)
-{
-    int64_t n = rows->first[row + 1] - rows->first[row], found = -1;
-    int64_t *member = TESS_NEW(int64_t, n);
+/* The perturbations of the rows, as the store numbers them and their components. */
+struct asked {
+    int64_t *combination, *first, *member;
+};
 
-    if (tess_mapping_translate(&blender->component, n, rows->member + rows->first[row], member) ==
-        n)
-        found = tess_index_find(&blender->baselines->profiles->store->index, n, member);
-    tess_free(member);
-    return found;
+static void asked_init(struct asked *asked, const struct tess_blender *blender,
+                       const struct tess_rows *rows)
+{
+    const struct tess_index *index = &blender->baselines->profiles->store->index;
+
+    asked->combination = TESS_NEW(int64_t, rows->n);
+    asked->first = TESS_NEW(int64_t, rows->n + 1);
+    asked->member = TESS_NEW(int64_t, rows->first[rows->n] - rows->first[0]);
+    for (int64_t i = 0; i < rows->n; i++) {
+        int64_t n = rows->first[i + 1] - rows->first[i];
+        int64_t *member = asked->member + asked->first[i];
+        int known = tess_mapping_translate(&blender->component, n, rows->member + rows->first[i],
+                                           member) == n;
+
+        asked->combination[i] = known ? tess_index_find(index, n, member) : -1;
+        asked->first[i + 1] = asked->first[i] + (known ? n : 0);
+    }
+}
+
+static void asked_release(struct asked *asked)
+{
+    tess_free(asked->combination);
+    tess_free(asked->first);
+    tess_free(asked->member);
 }
 
 /* Rows of one context at a time: they mostly come so. */
 static int ask(struct said *said, const struct tess_rows *rows, struct tess_error *error)
 {
     const struct tess_blender *blender = said->blender;
-    int64_t *combination = TESS_NEW(int64_t, said->n);
+    struct asked asked;
 
-    for (int64_t i = 0; i < said->n; i++)
-        combination[i] = combination_of(blender, rows, i);
+    asked_init(&asked, blender, rows);
     for (int64_t first = 0, end; first < said->n && error->code == TESS_OK; first = end) {
         int64_t context = blender->context.to[rows->context[first]];
         double *out[TESS_BASELINES];
@@ -248,12 +288,45 @@ static int ask(struct said *said, const struct tess_rows *rows, struct tess_erro
             out[b] = said->value[b] ? said->value[b] + first * said->n_known : NULL;
         memset(said->known + first, 1, (size_t)(end - first));
         tess_baselines_predict(blender->baselines,
-                               &(struct tess_query){context, end - first, combination + first,
-                                                    said->n_known, said->readout},
+                               &(struct tess_query){context, end - first, asked.combination + first,
+                                                    said->n_known, said->readout,
+                                                    asked.first + first, asked.member},
                                out, said->fallback + first * TESS_BASELINES, error);
     }
-    tess_free(combination);
+    asked_release(&asked);
+    for (int64_t i = 0; i < said->n; i++) /* a control's is itself */
+        if (rows->first[i + 1] - rows->first[i] < 2)
+            said->fallback[i * TESS_BASELINES + TESS_ADDITIVE_COMPONENTS] = 1;
     return error->code;
+}
+
+/* Row i of a member: a combination whose components are measured. */
+static void mix_components(const struct said *said, const struct tess_blend *blend, int64_t i,
+                           float *out)
+{
+    const double *sum = said->value[TESS_ADDITIVE_COMPONENTS] + i * said->n_known;
+    const double *control = said->value[TESS_NO_PERTURBATION] + i * said->n_known;
+
+    for (int64_t k = 0; k < said->n_readouts; k++) {
+        int64_t at = said->column[k];
+
+        if (at >= 0)
+            out[k] =
+                (float)(control[at] + blend->components_model * ((double)out[k] - control[at]) +
+                        blend->components_sum * (sum[at] - control[at]));
+    }
+}
+
+static void mix_baseline(const struct said *said, const struct tess_blend *blend, int64_t i,
+                         float *out)
+{
+    const double *value = said->value[blend->baseline] + i * said->n_known;
+    double w =
+        said->fallback[i * TESS_BASELINES + blend->baseline] ? blend->mean_weight : blend->weight;
+
+    for (int64_t k = 0; k < said->n_readouts; k++)
+        if (said->column[k] >= 0)
+            out[k] = (float)(w * (double)out[k] + (1 - w) * value[said->column[k]]);
 }
 
 /* A member's predictions, blended in place. */
@@ -262,19 +335,16 @@ static void mix(const void *closure, int member, float *out)
     const struct said *said = closure;
     const struct tess_blend *blend = &said->blender->blend[member];
 
-    if (!is_blended(blend))
-        return;
-    for (int64_t i = 0; i < said->n; i++) {
-        const double *value = said->value[blend->baseline] + i * said->n_known;
-        double w = said->fallback[i * TESS_BASELINES + blend->baseline] ? blend->mean_weight
-                                                                        : blend->weight;
+    for (int64_t i = 0; i < said->n && is_blended(blend); i++) {
+        const uint8_t *fallback = said->fallback + i * TESS_BASELINES;
+        float *row = out + i * said->n_readouts;
 
-        for (int64_t k = 0; said->known[i] && k < said->n_readouts; k++) {
-            float *x = &out[i * said->n_readouts + k];
-
-            if (said->column[k] >= 0)
-                *x = (float)(w * (double)*x + (1 - w) * value[said->column[k]]);
-        }
+        if (!said->known[i])
+            continue;
+        if (has_components(blend) && !fallback[TESS_ADDITIVE_COMPONENTS])
+            mix_components(said, blend, i, row);
+        else if (has_baseline(blend))
+            mix_baseline(said, blend, i, row);
     }
 }
 
@@ -333,6 +403,15 @@ int tess_blender_predict(const struct tess_blender *blender, const struct tess_r
     return error->code;
 }
 
+static void count(const struct tess_blend *blend, uint8_t *blended)
+{
+    if (has_baseline(blend))
+        blended[blend->baseline] = 1;
+    for (size_t b = 0; has_components(blend) && b < sizeof of_components / sizeof of_components[0];
+         b++)
+        blended[of_components[b]] = 1;
+}
+
 /* As many as are blended with; *additive: is that one among them? */
 static int count_baselines(const struct tess_blender *blender, int *additive)
 {
@@ -340,8 +419,7 @@ static int count_baselines(const struct tess_blender *blender, int *additive)
     int n = 0;
 
     for (int i = 0; i < blender->n && blender->active; i++)
-        if (is_blended(&blender->blend[i]))
-            blended[blender->blend[i].baseline] = 1;
+        count(&blender->blend[i], blended);
     for (int b = 0; b < TESS_BASELINES; b++)
         n += blended[b];
     *additive = blended[TESS_ADDITIVE];
@@ -369,7 +447,8 @@ double tess_blender_growth(const struct tess_blender *blender)
 char *tess_blender_name(const struct tess_blender *blender)
 {
     double weight = 0;
-    int baseline = -1, several = 0;
+    int baseline = -1, several = 0, components = 0;
+    char *name, *longer;
 
     if (!blender->active)
         return tess_strdup("model");
@@ -377,11 +456,19 @@ char *tess_blender_name(const struct tess_blender *blender)
         const struct tess_blend *blend = &blender->blend[i];
 
         weight += blend->weight / blender->n;
-        if (!is_blended(blend))
+        components |= has_components(blend);
+        if (!has_baseline(blend))
             continue;
         several |= baseline >= 0 && baseline != blend->baseline;
         baseline = blend->baseline;
     }
-    return tess_format("model (%.2f) + %s (%.2f)", weight,
-                       several ? "baselines" : tess_baseline_name(baseline), 1 - weight);
+    name = baseline < 0
+               ? tess_strdup("model")
+               : tess_format("model (%.2f) + %s (%.2f)", weight,
+                             several ? "baselines" : tess_baseline_name(baseline), 1 - weight);
+    if (!components)
+        return name;
+    longer = tess_format("%s + additive_components", name);
+    tess_free(name);
+    return longer;
 }

@@ -20,7 +20,8 @@
 /* Weights as bytes; what a member of weights 1 would be blended with does not count. */
 uint64_t tess_deviation_blend_hash(const struct tess_blender *blender)
 {
-    double *with = TESS_NEW(double, 3 * blender->n);
+    double *with = TESS_NEW(double, 5 * blender->n);
+    size_t n = 3 * (size_t)blender->n;
     uint64_t hash;
 
     for (int i = 0; i < blender->n; i++) {
@@ -30,8 +31,12 @@ uint64_t tess_deviation_blend_hash(const struct tess_blender *blender)
         with[3 * i] = blended ? blend->baseline : -1;
         with[3 * i + 1] = blended ? blend->weight : 1;
         with[3 * i + 2] = blended ? blend->mean_weight : 1;
+        if (blender->active && !isnan(blend->components_sum)) {
+            with[n++] = blend->components_model;
+            with[n++] = blend->components_sum;
+        }
     }
-    hash = XXH3_64bits(with, 3 * (size_t)blender->n * sizeof *with);
+    hash = XXH3_64bits(with, n * sizeof *with);
     tess_free(with);
     return hash;
 }

@@ -101,8 +101,9 @@ static int batch_init(struct batch *batch, struct tess_evaluation *evaluation, i
     const struct tess_profiles *profiles = &evaluation->profiles;
     int64_t context = context_of(evaluation, begin), n = end - begin;
     int64_t width = tess_profiles_width(profiles, context), *combination = TESS_NEW(int64_t, n);
-    struct tess_query query = {context, n, combination, width,
-                               profiles->readout + profiles->readout_first[context]};
+    struct tess_query query = {
+        context, n,   combination, width, profiles->readout + profiles->readout_first[context],
+        NULL,    NULL};
     int has_model = evaluation->has_model;
 
     *batch = (struct batch){.begin = begin, .end = end};

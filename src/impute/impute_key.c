@@ -10,6 +10,7 @@
 #include "tessera/writer.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -105,10 +106,15 @@ static char *blend_text(const struct imputation *work)
 
     for (int i = 0; i < blender->n && blender->active; i++) {
         const struct tess_blend *blend = &blender->blend[i];
-        double part[4] = {blend->weight, blend->mean_weight, blend->baseline, 0};
+        double part[6] = {blend->weight, blend->mean_weight, blend->baseline, 0};
+        size_t n = 4;
 
         memcpy(&part[3], &hash, sizeof hash);
-        hash = XXH3_64bits(part, sizeof part);
+        if (!isnan(blend->components_sum)) {
+            part[n++] = blend->components_model;
+            part[n++] = blend->components_sum;
+        }
+        hash = XXH3_64bits(part, n * sizeof *part);
     }
     text = blender->active ? tess_format("%s, %016" PRIx64 ", store %016" PRIx64, name, hash,
                                          work->learned.store.index.hash)
