@@ -17,6 +17,7 @@ struct tess_source_options {
     struct tess_strings combine; /* columns whose symbols together are the perturbation, instead */
     const char *control_column; /* true where a row is the control; or NULL */
     const char *split_column, *replicate; /* or NULL */
+    const char *weight; /* column of the rows' weights; or NULL */
     /* without split_column: a column `split` of splits alone counts as one */
     int find_split;
     struct tess_filter *filter; /* which rows count; borrowed, or NULL */

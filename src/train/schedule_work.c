@@ -40,6 +40,7 @@ void tess_work_release(struct tess_work *work)
     tess_reads_release(&work->reads);
     tess_free(work->u_p);
     tess_free(work->u_c);
+    tess_free(work->weight);
     tess_free(work->experiment);
     tess_free(work->member_first);
     tess_free(work->member);
@@ -103,9 +104,10 @@ static int32_t combination_row(struct tess_work *work, struct tess_marks *marks,
 
 /* A left row of its own for the lane's i-th experiment, whose combination has row p. */
 static int32_t add_left(struct tess_work *work, struct tess_marks *marks,
-                        const struct tess_index *index, const struct tess_lane *lane, int64_t i,
+                        const struct tess_dataset *dataset, const struct tess_lane *lane, int64_t i,
                         int32_t p)
 {
+    const struct tess_index *index = &dataset->store->index;
     int32_t at = work->n_u++, room = work->room_u;
 
     if (at == room) {
@@ -114,7 +116,12 @@ static int32_t add_left(struct tess_work *work, struct tess_marks *marks,
         work->u_c = tess_realloc(work->u_c, (size_t)room, (size_t)work->room_u, sizeof(int32_t));
         work->experiment =
             tess_realloc(work->experiment, (size_t)room, (size_t)work->room_u, sizeof(int64_t));
+        if (dataset->weight)
+            work->weight =
+                tess_realloc(work->weight, (size_t)room, (size_t)work->room_u, sizeof(float));
     }
+    if (dataset->weight)
+        work->weight[at] = dataset->weight[lane->loaded.experiment[i]];
     work->experiment[at] = i;
     work->u_p[at] = p;
     work->u_c[at] = row_of(marks->context, index->context_of[lane->loaded.experiment[i]],
@@ -125,12 +132,13 @@ static int32_t add_left(struct tess_work *work, struct tess_marks *marks,
 /* The left row of an experiment: its combination in its context. Two experiments of one
  * (combination, context) have a row each: marks are by experiment. */
 static int32_t left_row(struct tess_work *work, struct tess_marks *marks,
-                        const struct tess_index *index, const struct tess_lane *lane, int64_t i)
+                        const struct tess_dataset *dataset, const struct tess_lane *lane, int64_t i)
 {
+    const struct tess_index *index = &dataset->store->index;
     int64_t e = lane->loaded.experiment[i];
 
     if (marks->experiment[i] < 0)
-        marks->experiment[i] = add_left(work, marks, index, lane, i,
+        marks->experiment[i] = add_left(work, marks, dataset, lane, i,
                                         combination_row(work, marks, index, index->combination[e]));
     return marks->experiment[i];
 }
@@ -184,7 +192,6 @@ static void work_tile(struct tess_work *work, struct tess_marks *marks,
                       const struct tess_lane *lane, const struct tess_schedule *schedule,
                       const struct tess_cut *cut)
 {
-    const struct tess_index *index = &schedule->dataset->store->index;
     int32_t *v = TESS_NEW(int32_t, cut->T);
     const int32_t *column = tile_columns(work, marks, lane, schedule, cut, v);
 
@@ -192,7 +199,7 @@ static void work_tile(struct tess_work *work, struct tess_marks *marks,
         int64_t i = lane->order[k];
         const float *row =
             lane->loaded.value ? lane->loaded.value + lane->loaded.value_first[i] : NULL;
-        int32_t u = left_row(work, marks, index, lane, i);
+        int32_t u = left_row(work, marks, schedule->dataset, lane, i);
 
         if (!row)
             read_later(work, lane, i, (struct tess_read){0, work->n, column, 0, cut->T});
@@ -219,7 +226,7 @@ static void work_perturbation(struct tess_work *work, struct tess_marks *marks,
 
         if (!loaded->value)
             read_later(work, lane, i, (struct tess_read){0, work->n, NULL, 0, 1});
-        observe(work, add_left(work, marks, index, lane, i, p), v,
+        observe(work, add_left(work, marks, schedule->dataset, lane, i, p), v,
                 loaded->value ? loaded->value[loaded->value_first[i]] : 0);
     }
 }
@@ -241,7 +248,6 @@ static void work_dense(struct tess_work *work, struct tess_marks *marks,
                        const struct tess_lane *lane, const struct tess_schedule *schedule,
                        const struct tess_cut *cut)
 {
-    const struct tess_index *index = &schedule->dataset->store->index;
     int64_t rows = work->n_rows, columns = work->n_columns, room = work->room_rows;
     struct tess_dense *dense;
 
@@ -256,7 +262,7 @@ static void work_dense(struct tess_work *work, struct tess_marks *marks,
     for (int32_t k = 0; k < cut->E; k++) {
         int64_t i = lane->order[cut->first + k];
 
-        work->u[rows + k] = left_row(work, marks, index, lane, i);
+        work->u[rows + k] = left_row(work, marks, schedule->dataset, lane, i);
         if (lane->loaded.value)
             work->row[rows + k] = lane->loaded.value + lane->loaded.value_first[i];
         else
@@ -319,7 +325,7 @@ static void work_picks(struct tess_work *work, struct tess_marks *marks,
         int64_t place = lane->pick[k], i = experiment_of(&lane->loaded, place);
         int64_t panel = index->panel[lane->loaded.experiment[i]];
         int64_t column = dataset->panel_first[panel] + place - lane->loaded.value_first[i];
-        int32_t u = left_row(work, marks, index, lane, i);
+        int32_t u = left_row(work, marks, schedule->dataset, lane, i);
         int32_t v = row_of(marks->readout, dataset->panel_readout[column], &work->n_r,
                            &work->room_r, &work->readout);
 

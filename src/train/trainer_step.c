@@ -141,7 +141,7 @@ static void compute_lane(struct tess_trainer *trainer, int at, int64_t step, int
                         &(struct tess_tile){work->n, work->u, work->v, work->y, work->n_p,
                                             work->n_r, work->n_c, buffer->p, buffer->r, buffer->c,
                                             work->n_u, work->u_p, work->u_c, work->n_dense,
-                                            work->dense},
+                                            work->dense, work->weight},
                         &dropout, &trainer->workspace[omp_get_thread_num()], &grad);
         tess_encoder_backward(&trainer->encoder, &perturbations, buffer->component, buffer->dp,
                               work->n_component, buffer->dcomponent);
