@@ -18,8 +18,9 @@ FOLDERS = {
     "writer": ["formats"],
     "import": ["formats"],
     "products": ["config"],
+    "optimizer": ["config"],
     "kernel": ["products"],
-    "model": ["kernel", "hdf5"],
+    "model": ["kernel", "optimizer", "hdf5"],
     "export": ["model"],
     "dataset": ["kernel", "store"],
     "train": ["model", "dataset"],
@@ -46,7 +47,7 @@ FOLDERS = {
     "cli": ["cli_data", "run", "evaluate", "forecast", "query", "export", "screen", "discover", "report"],
 }
 # They know no other ranks.
-ALONE = {"base", "products", "kernel", "metrics"}
+ALONE = {"base", "products", "kernel", "optimizer", "metrics"}
 MPI_ALONE = {"MPI_Abort", "MPI_Get_library_version", "MPI_MAX_LIBRARY_VERSION_STRING", "MPI_COMM_WORLD"}
 # Headers without functions, which no .c file gives a folder.
 HEADER_FOLDER = {"vectorised": "base", "command": "options", "cli_data": "cli_data"}

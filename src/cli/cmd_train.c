@@ -30,8 +30,8 @@ static int run(struct tess_call *call, struct tess_error *error)
     /* value[0] is --set (the first of the table), as given: a setting may hold commas */
     if (tess_config_read(&config, call->args[0], &call->value[0], call->comm, error) != TESS_OK)
         return error->code;
-    if (tess_train(&config, &train, call->comm, error) == TESS_OK && config.train.members > 1 &&
-        !train.dry_run)
+    if (tess_train(&config, &train, call->comm, error) == TESS_OK && !train.dry_run &&
+        (config.train.members > 1 || config.model.noise))
         tess_evaluate_calibrate(config.run.directory, call->comm, error);
     return error->code;
 }

@@ -82,6 +82,11 @@ const struct tess_param tess_params[] = {
     CHOICE(model.combination, "mean", "mean|sum|max",
            "How the components of a perturbation A+B+... become one embedding."),
 
+    CHOICE(model.noise, "none", "none|learned",
+           "learned: the model also says how far a measured value will lie from its prediction: a deviation "
+           "for each perturbation, readout and context, which predict, impute and evaluate give beside it. "
+           "Predictions stay the same to the bit."),
+
     INT(train.epochs, "60", 1, 1e6, "epochs",
         "Passes over the training data."),
     INT(train.batch, "0", 0, 1e12, "observations",
