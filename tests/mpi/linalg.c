@@ -320,7 +320,7 @@ static void components(int64_t n, int64_t width, int64_t k)
     tess_free(place);
 }
 
-/* Few enough for MPIs whose ranks wait spinning, and over the ends of blocks. */
+/* Few calls, for each waits for all ranks, and over the ends of blocks. */
 static void pieces(struct tess_grid *grid)
 {
     static const struct {
