@@ -7,27 +7,29 @@ import re
 # Folders of src, lower ones first, and what each stands upon; what those stand upon, it may use too.
 FOLDERS = {
     "base": [],
+    "doses": ["base"],
     "comm": ["base"],
     "linalg": ["comm"],
     "config": ["comm"],
     "hdf5": ["comm"],
     "anndata": ["hdf5"],
-    "store": ["hdf5"],
+    "store": ["hdf5", "doses"],
     "source": ["store"],
     "formats": ["source", "anndata"],
     "writer": ["formats"],
     "import": ["formats"],
     "products": ["config"],
     "kernel": ["products", "compose"],
-    "compose": ["config"],
+    "compose": ["config", "doses"],
     "model": ["kernel", "hdf5"],
-    "export": ["model"],
+    "trained": ["model", "doses"],
+    "export": ["trained"],
     "features": ["formats", "compose"],
     "dataset": ["kernel", "features"],
     "train": ["model", "dataset"],
     "metrics": ["base"],
     "baselines": ["metrics", "store", "compose"],
-    "blend": ["model", "baselines"],
+    "blend": ["trained", "baselines"],
     "warm": ["train"],
     "run": ["warm", "blend"],
     "evaluate": ["blend", "formats"],
@@ -51,7 +53,7 @@ FOLDERS = {
     "cli": ["cli_data", "sweep", "scorecard", "forecast", "query", "export", "screen", "discover", "report"],
 }
 # They know no other ranks.
-ALONE = {"base", "products", "kernel", "compose", "metrics"}
+ALONE = {"base", "doses", "products", "kernel", "compose", "metrics"}
 MPI_ALONE = {"MPI_Abort", "MPI_Get_library_version", "MPI_MAX_LIBRARY_VERSION_STRING", "MPI_COMM_WORLD"}
 # Headers without functions, which no .c file gives a folder.
 HEADER_FOLDER = {"vectorised": "base", "command": "options", "cli_data": "cli_data"}

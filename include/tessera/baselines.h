@@ -18,6 +18,8 @@ enum tess_baseline {
     TESS_ADDITIVE_COMPONENTS,
     TESS_FEATURES,
     TESS_NEAREST_FEATURES,
+    TESS_INTERPOLATED, /* of stores with doses */
+    TESS_ADDITIVE_PARTS, /* of stores whose contexts have parts */
     TESS_BASELINES
 };
 /* Its name in tables and JSON; of the program. Local. */
@@ -31,6 +33,8 @@ struct tess_similar;
 struct tess_changes;
 struct tess_by_features;
 struct tess_features;
+struct tess_doses;
+struct tess_context_sums;
 
 struct tess_baselines {
     struct tess_profiles *profiles; /* borrowed */
@@ -42,7 +46,14 @@ struct tess_baselines {
     struct tess_similar *similar; /* or NULL; own */
     struct tess_linear *linear; /* own */
     struct tess_by_features *by_features; /* or NULL; own */
+    struct tess_doses *doses; /* or NULL: no perturbation has one; own */
+    struct tess_context_sums *parts; /* or NULL: contexts have no parts in common; own */
 };
+
+/* Has the store anything that this one goes by? Those that have not say what `additive` says.
+ * Local.
+ */
+int tess_baselines_have(const struct tess_baselines *baselines, int baseline);
 
 struct tess_baselines_options {
     /* (n_contexts) where `nearest_context` will be asked for; NULL: nowhere. Borrowed. */
@@ -71,6 +82,7 @@ struct tess_query {
     const int64_t *combination; /* (n) of the store; -1: the store has no such perturbation */
     int64_t n_readouts;
     const int64_t *readout; /* (n_readouts) of the store, ascending */
+    const char *const *symbol; /* (n) the name of one that the store lacks, or NULL; or NULL */
 };
 /* What the baselines say: out[baseline] (n, n_readouts), finite if there is any training data,
  * NULL: this one is not wanted (`additive` comes with those that fall back to it); fallback (n,

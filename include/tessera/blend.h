@@ -22,7 +22,7 @@ struct tess_store;
 
 /* The baselines that a model is compared and blended with. */
 extern const int tess_blend_baselines[];
-enum { TESS_BLEND_BASELINES = 3 };
+enum { TESS_BLEND_BASELINES = 5 };
 
 /* What is blended: where it pays, wherever a weight is known, nowhere. */
 enum tess_blend_choice { TESS_BLEND_AUTO, TESS_BLEND_ON, TESS_BLEND_OFF };

@@ -30,6 +30,8 @@ struct tess_composition {
     float *weight; /* own */
     float *start; /* (n_rows) what the initial values of a row are multiplied with; own */
     struct tess_vocab part; /* names of the parts, in the order of their rows; own */
+    size_t room_first, room_row, room_weight; /* of further symbols; 0: there are none yet */
+    uint8_t *known; /* (parts) that a symbol with training data has; NULL: not looked at yet; own */
 };
 
 /* As the settings say. TESS_EDATA naming the symbol if its name does not have the parts it should;
@@ -51,6 +53,19 @@ void tess_composition_start(const struct tess_composition *composition, int dim,
 /* The last: it has, and had none in the model that the training began from (warm.h). */
 enum { TESS_UNTRAINED, TESS_TRAINED, TESS_BY_PARTS, TESS_TRAINED_NEW };
 void tess_composition_known(const struct tess_composition *composition, uint8_t *trained);
+
+/* A further symbol, out of parts that were trained with others: 1, and from now on `number` is
+ * composed as its name says; numbers below that nobody has are made of nothing. 0, and nothing
+ * changes, where it cannot be made. symbols, config: those of tess_composition_init; trained
+ * (symbols->n). */
+struct tess_further {
+    enum tess_embedding table;
+    const struct tess_config *config; /* borrowed, all of them */
+    const struct tess_vocab *symbols;
+    const uint8_t *trained;
+};
+int tess_composition_make(struct tess_composition *composition, const struct tess_further *further,
+                          const char *symbol, int64_t number);
 
 /* Vectors to be made: vector i of row[first[i] .. first[i + 1]), with these weights, or (NULL) by
  * the encoder's rule. All zeroes is none. */

@@ -45,6 +45,7 @@ struct tess_config {
         int64_t activation; /* enum tess_activation */
         double dropout;
         int64_t combination; /* enum tess_combination_rule */
+        int64_t doses; /* 1: drug@10uM is made of the drug and the dose (composition.h) */
         int64_t context_parts; /* 1: contexts are sums of parts (composition.h) */
     } model;
     struct {

@@ -30,6 +30,8 @@ struct tess_import_options {
     int drop_unlabelled; /* rows without perturbation or context are left out */
     struct tess_strings plus_literal; /* symbols that hold a plus of their own */
     int plus_literal_all; /* every plus belongs to its symbol */
+    const char *dose_unit, *time_unit; /* of numbers without one; or NULL */
+    struct tess_strings dose_levels; /* "Low=1": words that are numbers of a dose */
     const char *prefix; /* before every perturbation but the control; or NULL */
     const char *readout_prefix; /* before every readout; or NULL */
     int aggregate; /* enum tess_aggregate */

@@ -25,6 +25,12 @@ void tess_mapping_init_sets(struct tess_mapping *mapping, const struct tess_sets
                             const struct tess_mapping *member, const struct tess_sets *to);
 void tess_mapping_release(struct tess_mapping *mapping);
 
+/* The number over there of a symbol, -1: there is none, or it was made since (model.h). Local. */
+static inline int64_t tess_mapping_at(const struct tess_mapping *mapping, int64_t number)
+{
+    return number < mapping->n ? mapping->to[number] : -1;
+}
+
 /* The set (at most n) of what n numbers are over there; how many that is, or -1 if one of them is
  * unknown. */
 int64_t tess_mapping_translate(const struct tess_mapping *mapping, int64_t n, const int64_t *number,

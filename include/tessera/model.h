@@ -12,12 +12,25 @@
 #include "tessera/features.h"
 #include "tessera/network.h"
 #include "tessera/scaling.h"
+#include "tessera/intern.h"
 #include "tessera/vocab.h"
 
 #include <mpi.h>
 #include <stdint.h>
 
 struct tess_error;
+
+#define TESS_MADE_PLACES 256 /* places in tiles, of which every size of one is a divisor */
+
+/* Symbols beyond a model's own that it makes of trained parts (composition.h). */
+struct tess_made {
+    struct tess_intern name; /* in the order in which they were made */
+    int64_t *number; /* (name.n) own */
+    int64_t n_numbers; /* one above the last number, the model's own counted */
+    int64_t block[TESS_MADE_PLACES]; /* made so far of those with this place in a tile */
+    int64_t n_shared; /* of name, those that all ranks have */
+    size_t room_number, room_symbol;
+};
 
 struct tess_model {
     struct tess_config config; /* numeric settings as trained */
@@ -27,6 +40,7 @@ struct tess_model {
     uint8_t *trained_perturbation, *trained_readout, *trained_context;
     struct tess_features features[TESS_N_TABLES]; /* own */
     struct tess_composition composition[TESS_N_TABLES]; /* what vectors are made of; own */
+    struct tess_made made[TESS_N_TABLES]; /* further symbols, of an ensemble in its head; own */
     struct tess_encoder encoder; /* of perturbations */
     struct tess_network network; /* the MLP; its tables are not kept; own */
     struct tess_table_reader
@@ -78,6 +92,16 @@ void tess_model_features(const struct tess_model *model, const struct tess_vocab
 /* The first member that was not trained on this store, split so; NULL: all were. Local. */
 const struct tess_model *tess_model_trained_elsewhere(const struct tess_model *model,
                                                       uint64_t store_hash, uint64_t split_hash);
+
+/* The number of a symbol that the model does not have itself, but makes of parts that all members
+ * were trained with; -1: it cannot. It lies above the model's own, and the vocabulary's `symbol`
+ * has its name there, but no array by numbers has an element for it: it is TESS_BY_PARTS. On one
+ * rank (0); before anybody predicts with it all ranks share. Local. */
+int64_t tess_model_make(struct tess_model *model, enum tess_embedding table, const char *symbol);
+/* What rank 0 has made, to all. Collective over comm. */
+void tess_model_share(struct tess_model *model, MPI_Comm comm);
+/* Where in tiles a perturbation stands: its number, of made ones by the name. Local. */
+int64_t tess_model_place(const struct tess_model *model, int64_t perturbation);
 
 /* Rows to predict: combination i's members are member[first[i] .. first[i + 1]), ascending. */
 struct tess_rows {

@@ -49,6 +49,8 @@ struct tess_embeddings {
 void tess_predictor_init(struct tess_predictor *predictor, struct tess_shape shape,
                          const struct tess_mlp *mlp, int low, struct tess_embeddings readouts,
                          struct tess_embeddings contexts);
+/* Other contexts in place of those. Local; OpenMP. */
+void tess_predictor_set_contexts(struct tess_predictor *predictor, struct tess_embeddings contexts);
 void tess_predictor_release(struct tess_predictor *predictor);
 
 /* number[i] of perturbation i: the sum of its components' numbers, which are rows of the model's

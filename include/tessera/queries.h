@@ -23,6 +23,10 @@ struct tess_queries {
     const char *input, *output; /* paths, or TESS_QUERIES_PIPE. Borrowed */
     const char *store; /* of the baselines, or NULL: the training's. Borrowed */
     struct tess_strings readout; /* of queries without one: which; empty: all trained. Own */
+    /* Instead of an input: drugs whose doses are queries, in these contexts (none: all that were
+     * trained), FROM:TO:N or NULL. Own; doses borrowed. */
+    struct tess_strings curve, curve_context;
+    const char *doses;
     enum tess_blend_choice blend;
     int precision; /* enum tess_precision */
     int unknown; /* 1: values of unknown symbols are nan; 0: they are refused */

@@ -12,13 +12,26 @@ struct tess_strings;
 struct tess_vocab;
 
 /* What can be chosen from. All borrowed. */
+/* Makes a symbol that the vocabulary does not have: its number, which is above all of them and has
+ * its name in vocab->symbol, or -1. All zeroes: nobody does. */
+struct tess_maker {
+    void *closure;
+    int64_t (*make)(void *closure, const char *symbol);
+};
+
 struct tess_choice {
     const struct tess_vocab *vocab;
     const uint8_t *trained; /* (vocab->n) or NULL: which may be chosen */
     const char *what; /* "readout" */
     const char *source; /* "run/best.h5" */
     int combinations; /* 1: "A+B" names a set of several symbols */
+    struct tess_maker maker;
 };
+/* The members of "A+B" with what the maker can make of it, where the vocabulary alone does not know
+ * them: how many, ascending; 0: it cannot. member: room for as many as the text has pluses, plus
+ * one. */
+int tess_select_make(const struct tess_maker *maker, const struct tess_vocab *vocab,
+                     const char *text, int combinations, int64_t *member);
 
 /* Adds to `sets` what `given` names, sorted; everything that was trained if it is empty. An item
  * is, in this order: a symbol; a shell pattern; a combination; a file of symbols and combinations,

@@ -15,6 +15,7 @@ enum tess_columns { TESS_COLUMNS_READOUT, TESS_COLUMNS_PERTURBATION, TESS_COLUMN
 struct tess_source_options {
     struct tess_strings perturbation, context; /* columns; several are joined with `_` */
     struct tess_strings combine; /* columns whose symbols together are the perturbation, instead */
+    const char *dose, *time; /* columns of what goes into the perturbation's name; or NULL */
     const char *control_column; /* true where a row is the control; or NULL */
     const char *split_column, *replicate; /* or NULL */
     /* without split_column: a column `split` of splits alone counts as one */

@@ -1,8 +1,10 @@
 /* baselines.c -- names, and what is learned from the training units. */
 #include "tessera/baselines.h"
 
+#include "baseline_doses.h"
 #include "baseline_features.h"
 #include "baseline_linear.h"
+#include "baseline_parts.h"
 #include "baseline_similar.h"
 #include "baselines_changes.h"
 
@@ -12,8 +14,9 @@
 #include <math.h>
 
 static const char *const names[TESS_BASELINES] = {
-    "global_mean", "readout_mean",        "no_perturbation", "additive",         "nearest_context",
-    "linear",      "additive_components", "features",        "nearest_features",
+    "global_mean",      "readout_mean", "no_perturbation",     "additive",
+    "nearest_context",  "linear",       "additive_components", "features",
+    "nearest_features", "interpolated", "additive_parts",
 };
 
 const char *tess_baseline_name(int baseline)
@@ -29,7 +32,24 @@ const char *tess_baseline_excuse(int baseline)
            : baseline == TESS_FEATURES || baseline == TESS_NEAREST_FEATURES
                ? "none has features (features.perturbations of the training), as enough others of "
                  "its context have"
+           : baseline == TESS_INTERPOLATED
+               ? "none is of a drug that is trained on at other doses in its context"
                : NULL;
+}
+
+int tess_baselines_have(const struct tess_baselines *baselines, int baseline)
+{
+    switch (baseline) {
+    case TESS_INTERPOLATED:
+        return baselines->doses != NULL;
+    case TESS_ADDITIVE_PARTS:
+        return baselines->parts != NULL;
+    case TESS_FEATURES:
+    case TESS_NEAREST_FEATURES:
+        return baselines->by_features != NULL;
+    default:
+        return 1;
+    }
 }
 
 #define SCAN_BYTES 24e6 /* of the units that are read at once, and what is made of them */
@@ -183,7 +203,9 @@ int tess_baselines_init(struct tess_baselines *baselines, struct tess_profiles *
     if (find_means(baselines, &learn, error) != TESS_OK ||
         tess_linear_init(baselines->linear, &learn, error) != TESS_OK)
         return error->code;
-    if (options->features && options->features->k > 0) {
+    baselines->parts = tess_context_sums_init(profiles, baselines->mean, baselines->overall);
+    baselines->doses = tess_doses_init(&learn, error);
+    if (error->code == TESS_OK && options->features && options->features->k > 0) {
         baselines->by_features = TESS_NEW(struct tess_by_features, 1);
         tess_by_features_init(baselines->by_features, &learn, options->features, baselines->linear,
                               error);
@@ -203,7 +225,7 @@ double tess_baselines_bytes(const struct tess_profiles *profiles)
     double means = panels * (2 * sizeof(struct total) + 2 * sizeof(double)) + 24 * readouts;
 
     return means + SCAN_BYTES + 16 * combinations + 8 * contexts * contexts +
-           tess_linear_bytes(profiles);
+           tess_linear_bytes(profiles) + tess_doses_bytes(profiles);
 }
 
 double tess_baselines_growth(const struct tess_baselines *baselines)
@@ -233,6 +255,8 @@ void tess_baselines_release(struct tess_baselines *baselines)
     if (baselines->by_features)
         tess_by_features_release(baselines->by_features);
     tess_free(baselines->by_features);
+    tess_doses_release(baselines->doses);
+    tess_context_sums_release(baselines->parts);
     tess_free(baselines->changes);
     tess_free(baselines->similar);
     tess_free(baselines->linear);

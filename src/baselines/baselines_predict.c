@@ -1,8 +1,10 @@
 /* baselines_predict.c -- what each baseline says about perturbations of one context. */
 #include "tessera/baselines.h"
 
+#include "baseline_doses.h"
 #include "baseline_features.h"
 #include "baseline_linear.h"
+#include "baseline_parts.h"
 #include "baseline_similar.h"
 #include "baselines_changes.h"
 
@@ -22,6 +24,7 @@ struct batch {
     double *zero; /* (n_readouts) its control, or the mean */
     int64_t *there; /* (n_readouts) room: places in another context's panel */
     float *room; /* (readouts of the store) */
+    int trained; /* has the context training data? */
 };
 
 static void batch_init(struct batch *batch)
@@ -38,6 +41,8 @@ static void batch_init(struct batch *batch)
     batch->room = TESS_NEW(float, baselines->profiles->store->index.readout.n);
     tess_profiles_place(baselines->profiles, query->context, query->n_readouts, query->readout,
                         batch->place);
+    for (int64_t i = 0; i < tess_profiles_width(baselines->profiles, query->context); i++)
+        batch->trained |= !isnan(mean[i]);
     for (int64_t i = 0; i < query->n_readouts; i++) {
         int64_t at = batch->place[i];
 
@@ -70,16 +75,13 @@ static void predict_means(const struct batch *batch)
 {
     const struct tess_baselines *baselines = batch->baselines;
     int64_t context = batch->query->context, n = batch->query->n_readouts;
-    int trained = 0;
 
-    for (int64_t i = 0; i < tess_profiles_width(baselines->profiles, context); i++)
-        trained |= !isnan(baselines->mean[context][i]);
     for (int64_t k = 0; k < batch->query->n; k++) {
         double *global = row_of(batch, TESS_GLOBAL_MEAN, k);
         double *mean = row_of(batch, TESS_READOUT_MEAN, k);
         double *none = row_of(batch, TESS_NO_PERTURBATION, k);
 
-        fall_back(batch, TESS_READOUT_MEAN, k, !trained);
+        fall_back(batch, TESS_READOUT_MEAN, k, !batch->trained);
         fall_back(batch, TESS_NO_PERTURBATION, k, !baselines->control[context]);
         for (int64_t i = 0; global && i < n; i++)
             global[i] = baselines->global_mean;
@@ -258,6 +260,52 @@ static void predict_sum(const struct batch *batch, int64_t k, struct tess_error 
     tess_free(part);
 }
 
+/* Doses between and beyond; `additive` where there are none. */
+static void predict_interpolated(const struct batch *batch, double *room, int64_t k,
+                                 struct tess_error *error)
+{
+    const struct tess_query *query = batch->query;
+    double *out = row_of(batch, TESS_INTERPOLATED, k);
+    const struct tess_dose_query asked = {query->context, query->combination[k],
+                                          query->symbol ? query->symbol[k] : NULL, batch->room};
+    int known =
+        batch->baselines->doses && tess_doses_predict(batch->baselines->doses, &asked, room, error);
+
+    fall_back(batch, TESS_INTERPOLATED, k, !known);
+    memcpy(out, known ? batch->filled : row_of(batch, TESS_ADDITIVE, k),
+           (size_t)query->n_readouts * sizeof *out);
+    for (int64_t i = 0; known && i < query->n_readouts; i++)
+        if (batch->place[i] >= 0 && !isnan(room[batch->place[i]]))
+            out[i] = room[batch->place[i]];
+}
+
+static void predict_parts(const struct batch *batch, int64_t k, struct tess_error *error)
+{
+    const struct tess_query *query = batch->query;
+    double *out = row_of(batch, TESS_ADDITIVE_PARTS, k);
+    const struct tess_sum_query asked = {query->context, query->combination[k], query->n_readouts,
+                                         query->readout, batch->filled,         batch->trained};
+    int known = batch->baselines->parts &&
+                tess_context_sums_predict(batch->baselines->parts, &asked, out, error);
+
+    fall_back(batch, TESS_ADDITIVE_PARTS, k, !known);
+    if (!known)
+        memcpy(out, row_of(batch, TESS_ADDITIVE, k), (size_t)query->n_readouts * sizeof *out);
+}
+
+static void predict_named(const struct batch *batch, struct tess_error *error)
+{
+    double *room = TESS_NEW(double, batch->baselines->profiles->store->index.readout.n);
+
+    for (int64_t k = 0; k < batch->query->n && error->code == TESS_OK; k++) {
+        if (batch->out[TESS_INTERPOLATED])
+            predict_interpolated(batch, room, k, error);
+        if (batch->out[TESS_ADDITIVE_PARTS])
+            predict_parts(batch, k, error);
+    }
+    tess_free(room);
+}
+
 /* The control where it was measured is what changes are counted from: every rule but the context's
  * mean says it itself, and none of them learned from it. */
 static void predict_control(const struct batch *batch)
@@ -287,7 +335,8 @@ int tess_baselines_predict(struct tess_baselines *baselines, const struct tess_q
     struct batch batch = {.baselines = baselines, .query = query, .out = out, .fallback = fallback};
 
     TESS_BUG_IF(!out[TESS_ADDITIVE] &&
-                (out[TESS_NEAREST_CONTEXT] || out[TESS_ADDITIVE_COMPONENTS]));
+                (out[TESS_NEAREST_CONTEXT] || out[TESS_ADDITIVE_COMPONENTS] ||
+                 out[TESS_INTERPOLATED] || out[TESS_ADDITIVE_PARTS]));
     memset(fallback, 0, (size_t)query->n * TESS_BASELINES);
     batch_init(&batch);
     predict_means(&batch);
@@ -298,6 +347,7 @@ int tess_baselines_predict(struct tess_baselines *baselines, const struct tess_q
     for (int64_t k = 0; out[TESS_ADDITIVE_COMPONENTS] && k < query->n && error->code == TESS_OK;
          k++)
         predict_sum(&batch, k, error);
+    predict_named(&batch, error);
     predict_control(&batch);
     batch_release(&batch);
     return error->code;

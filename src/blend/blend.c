@@ -5,8 +5,8 @@
 #include <string.h>
 
 /* The first is what the others fall back to. */
-const int tess_blend_baselines[TESS_BLEND_BASELINES] = {TESS_READOUT_MEAN, TESS_ADDITIVE,
-                                                        TESS_LINEAR};
+const int tess_blend_baselines[TESS_BLEND_BASELINES] = {
+    TESS_READOUT_MEAN, TESS_ADDITIVE, TESS_LINEAR, TESS_INTERPOLATED, TESS_ADDITIVE_PARTS};
 
 /* All chosen on small screens (docs/accuracy.md). */
 #define SHRINKAGE 3.0 /* experiments' worth of belief in… */

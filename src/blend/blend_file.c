@@ -5,6 +5,7 @@
 #include "tessera/fitted.h"
 #include "tessera/rundir.h"
 
+#include <math.h>
 #include <string.h>
 
 #define FORMAT "tessera-blend 1"
@@ -30,8 +31,9 @@ int tess_blend_write(const char *directory, const struct tess_blend *blend,
     json_t *json = tess_blend_json(blend), *baselines = json_object();
 
     for (int i = 0; i < TESS_BLEND_BASELINES; i++)
-        json_object_set_new(baselines, tess_baseline_name(tess_blend_baselines[i]),
-                            json_real(blend->validation_rmse[i]));
+        if (!isnan(blend->validation_rmse[i]))
+            json_object_set_new(baselines, tess_baseline_name(tess_blend_baselines[i]),
+                                json_real(blend->validation_rmse[i]));
     json_object_set_new(json, "validation_rmse", baselines);
     tess_fitted_write(directory, TESS_RUN_BLEND, json, error);
     json_decref(json);

@@ -190,6 +190,12 @@ static void place_readouts(struct said *said, const int64_t *readout)
     tess_free(place);
 }
 
+/* `additive` comes with those that fall back to it. */
+static int needs_additive(int baseline)
+{
+    return baseline == TESS_INTERPOLATED || baseline == TESS_ADDITIVE_PARTS;
+}
+
 static void said_init(struct said *said, const struct tess_blender *blender,
                       const struct tess_rows *rows, const struct tess_model_columns *columns)
 {
@@ -203,8 +209,12 @@ static void said_init(struct said *said, const struct tess_blender *blender,
     for (int i = 0; i < blender->n; i++) {
         int baseline = blender->blend[i].baseline;
 
-        if (is_blended(&blender->blend[i]) && !said->value[baseline])
+        if (!is_blended(&blender->blend[i]))
+            continue;
+        if (!said->value[baseline])
             said->value[baseline] = TESS_NEW(double, said->n * said->n_known);
+        if (needs_additive(baseline) && !said->value[TESS_ADDITIVE])
+            said->value[TESS_ADDITIVE] = TESS_NEW(double, said->n * said->n_known);
     }
 }
 
@@ -238,11 +248,16 @@ static int ask(struct said *said, const struct tess_rows *rows, struct tess_erro
 {
     const struct tess_blender *blender = said->blender;
     int64_t *combination = TESS_NEW(int64_t, said->n);
+    const char **symbol = TESS_NEW(const char *, said->n);
 
-    for (int64_t i = 0; i < said->n; i++)
+    for (int64_t i = 0; i < said->n; i++) {
         combination[i] = combination_of(blender, rows, i);
+        symbol[i] = combination[i] < 0 && rows->first[i + 1] - rows->first[i] == 1
+                        ? blender->model->perturbation.symbol[rows->member[rows->first[i]]]
+                        : NULL;
+    }
     for (int64_t first = 0, end; first < said->n && error->code == TESS_OK; first = end) {
-        int64_t context = blender->context.to[rows->context[first]];
+        int64_t context = tess_mapping_at(&blender->context, rows->context[first]);
         double *out[TESS_BASELINES];
 
         for (end = first + 1; end < said->n && rows->context[end] == rows->context[first]; end++)
@@ -254,7 +269,7 @@ static int ask(struct said *said, const struct tess_rows *rows, struct tess_erro
         memset(said->known + first, 1, (size_t)(end - first));
         tess_baselines_predict(blender->baselines,
                                &(struct tess_query){context, end - first, combination + first,
-                                                    said->n_known, said->readout},
+                                                    said->n_known, said->readout, symbol + first},
                                out, said->fallback + first * TESS_BASELINES, error);
         for (int64_t i = first; i < end; i++)
             said->alone[i] = rows->first[i + 1] - rows->first[i] == 1 &&
@@ -262,6 +277,7 @@ static int ask(struct said *said, const struct tess_rows *rows, struct tess_erro
                                                     said->value[TESS_FEATURES]);
     }
     tess_free(combination);
+    tess_free(symbol);
     return error->code;
 }
 
@@ -351,8 +367,11 @@ static int count_baselines(const struct tess_blender *blender, int *additive)
     int n = 0;
 
     for (int i = 0; i < blender->n && blender->active; i++)
-        if (is_blended(&blender->blend[i]))
+        if (is_blended(&blender->blend[i])) {
             blended[blender->blend[i].baseline] = 1;
+            if (needs_additive(blender->blend[i].baseline))
+                blended[TESS_ADDITIVE] = 1;
+        }
     blended[TESS_FEATURES] |=
         blender->active && blender->baselines && blender->baselines->by_features;
     for (int b = 0; b < TESS_BASELINES; b++)

@@ -11,6 +11,12 @@ static const struct tess_option options[] = {
     {"output", 'o', "OUT.tsv|OUT.csv|-", "where to write (required); -: standard output"},
     {"readouts", 'r', "LIST",
      "readouts of queries that name none (default: all that were trained)"},
+    {"curve", 0, "DRUG[,DRUG]",
+     "instead of QUERIES: doses of these drugs (drug, or drug@24h), a line each"},
+    {"doses", 0, "FROM:TO:N",
+     "with --curve: as 0.01uM:100uM:13, even by the logarithm (default: what was measured and "
+     "beyond)"},
+    {"contexts", 'c', "LIST", "with --curve: in these contexts (default: all that were trained)"},
     {"unknown", 0, "nan", "unknown symbols get nan (default: they are refused)"},
     {"force", 'f', NULL, "replace an output that is there already"},
     {"store", 0, "STORE", "of the baselines (default: the store the model was trained on)"},
@@ -27,7 +33,12 @@ static int read_options(const struct tess_call *call, struct tess_queries *queri
 {
     const char *unknown = tess_call_option(call, "unknown");
 
-    queries->input = call->args[call->n_args - 1];
+    queries->doses = tess_call_option(call, "doses");
+    tess_call_selection(call, "curve", &queries->curve, error);
+    tess_call_selection(call, "contexts", &queries->curve_context, error);
+    if (!queries->curve.n && (queries->doses || queries->curve_context.n))
+        return tess_error_set(error, TESS_EUSAGE, "--doses and --contexts go with --curve");
+    queries->input = queries->curve.n ? NULL : call->args[call->n_args - 1];
     queries->output = tess_call_option(call, "output");
     queries->store = tess_call_option(call, "store");
     queries->force = tess_call_option(call, "force") != NULL;
@@ -46,9 +57,16 @@ static int run(struct tess_call *call, struct tess_error *error)
 {
     struct tess_queries queries = {0};
     struct tess_strings member = {0};
+    int curve = tess_call_option(call, "curve") != NULL;
 
-    /* The last argument is the queries, the others are models. */
-    if (tess_call_models(call, call->n_args - 1, &member, error) == TESS_OK) {
+    if (!curve && call->n_args < 2)
+        return tess_error_set(
+            error, TESS_EUSAGE,
+            "predict needs a model and QUERIES.tsv (or --curve DRUG); see tessera "
+            "predict --help");
+
+    /* The last argument is the queries, the others are models; with --curve all are. */
+    if (tess_call_models(call, call->n_args - !curve, &member, error) == TESS_OK) {
         queries.n_models = (int)member.n;
         queries.model = member.item;
     }
@@ -62,7 +80,9 @@ static int run(struct tess_call *call, struct tess_error *error)
 
 const struct tess_command tess_command_predict = {
     .name = "predict",
-    .usage = "predict RUN|CHECKPOINT… QUERIES.tsv|- -o OUT.tsv|OUT.csv|- [options]",
+    .usage = "predict RUN|CHECKPOINT… QUERIES.tsv|- -o OUT.tsv|OUT.csv|- [options]\n"
+             "       tessera predict RUN|CHECKPOINT… --curve DRUG -o OUT.tsv [--doses FROM:TO:N] "
+             "[options]",
     .summary = "values for a list of contexts, perturbations and readouts",
     .details =
         "QUERIES is a table of text (tabs, commas or semicolons; gzip, too; - is standard input)\n"
@@ -75,7 +95,7 @@ const struct tess_command tess_command_predict = {
         "it\n(deviation.json).",
     .options = options,
     .outputs = (const char *const[]){"output", NULL},
-    .min_args = 2,
+    .min_args = 1,
     .max_args = -1,
     .run = run,
 };

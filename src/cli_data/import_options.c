@@ -1,6 +1,7 @@
 /* import_options.c -- the options of check and import, read. */
 #include "import_options.h"
 
+#include "tessera/dose.h"
 #include "tessera/error.h"
 
 #include <string.h>
@@ -112,6 +113,46 @@ static int read_values(const struct tess_call *call, struct tess_source_options 
     return TESS_OK;
 }
 
+/* Units are checked before a file is opened: with the number 1. */
+static int read_doses(const struct tess_call *call, struct tess_import_options *options,
+                      struct tess_error *error)
+{
+    struct tess_dose one;
+    double hours;
+
+    options->source.dose = tess_call_option(call, "dose");
+    options->source.time = tess_call_option(call, "time");
+    options->dose_unit = tess_call_option(call, "dose-unit");
+    options->time_unit = tess_call_option(call, "time-unit");
+    tess_call_list(call, "dose-levels", &options->dose_levels);
+    if (!options->source.dose && (options->source.time || options->dose_unit ||
+                                  options->time_unit || options->dose_levels.n > 0))
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--time, --dose-unit, --time-unit and --dose-levels go with --dose, "
+                              "which names the column of doses");
+    if (options->source.dose && tess_call_option(call, "combine"))
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--dose: a dose is one component's: leave out --combine, or give "
+                              "perturbations such as A@1uM+B@2uM without --dose");
+    if (options->dose_unit && !tess_dose_amount("1", options->dose_unit, &one))
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--dose-unit: '%s' is no unit: fM, pM, nM, uM, mM, M, or pg/mL, "
+                              "ng/mL, ug/mL, mg/mL, g/mL",
+                              options->dose_unit);
+    if (options->time_unit && !tess_dose_hours("1", options->time_unit, &hours))
+        return tess_error_set(error, TESS_EUSAGE, "--time-unit: '%s' is no unit: s, min, h or d",
+                              options->time_unit);
+    for (size_t i = 0; i < options->dose_levels.n; i++) {
+        const char *value = strrchr(options->dose_levels.item[i], '=');
+
+        if (!value || !tess_dose_amount(value + 1, options->dose_unit, &one))
+            return tess_error_set(error, TESS_EUSAGE,
+                                  "--dose-levels: '%s' is not WORD=NUMBER, as in Low=1,High=9",
+                                  options->dose_levels.item[i]);
+    }
+    return error->code;
+}
+
 /* What goes into symbols must be text that others can read. */
 static int check_prefix(const char *option, const char *text, struct tess_error *error)
 {
@@ -133,6 +174,7 @@ int tess_import_call_init(struct tess_import_call *in, const struct tess_call *c
     read_filter(call, &in->filter, error);
     options->source.filter = &in->filter;
     options->source.control_column = tess_call_option(call, "control-column");
+    read_doses(call, options, error);
     options->separator = tess_call_option(call, "separator");
     options->drop_unlabelled = tess_call_option(call, "drop-unlabelled") != NULL;
     if (options->separator && !*options->separator)
@@ -186,6 +228,7 @@ void tess_import_call_release(struct tess_import_call *in)
     tess_strings_release(&in->options.source.context);
     tess_strings_release(&in->options.source.id_columns);
     tess_strings_release(&in->options.source.combine);
+    tess_strings_release(&in->options.dose_levels);
     tess_strings_release(&in->options.control.name);
     tess_strings_release(&in->options.control.given);
     tess_filter_release(&in->filter);

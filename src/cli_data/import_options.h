@@ -18,6 +18,11 @@
         {"keep", 0, "COL=VAL[,VAL]", "only rows with one of these values (patterns, @FILE)"},      \
         {"drop", 0, "COL=VAL[,VAL]", "leave out rows with one of them; COL= without a value"},     \
         {"drop-unlabelled", 0, NULL, "leave out rows without perturbation or context"},            \
+        {"dose", 0, "COL", "column of the dose, which becomes part of the name: drug@10uM"},       \
+        {"time", 0, "COL", "with --dose: column of the time: drug@10uM@24h"},                      \
+        {"dose-unit", 0, "UNIT", "of doses without one (nM, uM, ug/mL, …)"},                       \
+        {"time-unit", 0, "UNIT", "of times without one (s, min, h, d)"},                           \
+        {"dose-levels", 0, "WORD=X[,…]", "doses that are words: Low=1,Middle=5,High=25"},          \
         {"prefix", 0, "TEXT", "put before every perturbation but the control (CRISPRi_)"},         \
         {"readout-prefix", 0, "TEXT", "put before every readout (Transcriptome_)"},                \
         {"layer", 0, "NAME", "AnnData: layers/NAME, or raw for raw/X, instead of X"},              \

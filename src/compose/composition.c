@@ -2,6 +2,8 @@
 #include "tessera/composition.h"
 
 #include "context_parts.h"
+#include "dose_parts.h"
+#include "terms.h"
 
 #include "tessera/alloc.h"
 #include "tessera/config.h"
@@ -16,6 +18,8 @@ int tess_composition_init(struct tess_composition *composition, enum tess_embedd
     *composition = (struct tess_composition){.n = symbols->n, .n_rows = symbols->n};
     if (table == TESS_TABLE_C)
         tess_context_parts(composition, config, symbols, where, error);
+    if (table == TESS_TABLE_P)
+        tess_dose_parts(composition, config, symbols, where, error);
     return error->code;
 }
 
@@ -25,6 +29,7 @@ void tess_composition_release(struct tess_composition *composition)
     tess_free(composition->row);
     tess_free(composition->weight);
     tess_free(composition->start);
+    tess_free(composition->known);
     tess_vocab_release(&composition->part);
     *composition = (struct tess_composition){.n = 0};
 }
@@ -47,17 +52,26 @@ void tess_composition_start(const struct tess_composition *composition, int dim,
             row[i * dim + d] *= composition->start[first + i];
 }
 
+/* The parts of symbols with training data, own of the caller. */
+static uint8_t *known_parts(const struct tess_composition *composition, const uint8_t *trained)
+{
+    int64_t own = composition->n_rows - composition->part.n;
+    uint8_t *part = TESS_NEW(uint8_t, composition->part.n);
+
+    for (int64_t i = 0; i < own; i++)
+        for (int64_t k = composition->first[i]; k < composition->first[i + 1]; k++)
+            if (trained[i] == TESS_TRAINED && composition->row[k] >= own)
+                part[composition->row[k] - own] = 1;
+    return part;
+}
+
 void tess_composition_known(const struct tess_composition *composition, uint8_t *trained)
 {
     uint8_t *part;
 
     if (!composition->first)
         return;
-    part = TESS_NEW(uint8_t, composition->n_rows - composition->n);
-    for (int64_t i = 0; i < composition->n; i++)
-        for (int64_t k = composition->first[i]; k < composition->first[i + 1]; k++)
-            if (trained[i] == TESS_TRAINED && composition->row[k] >= composition->n)
-                part[composition->row[k] - composition->n] = 1;
+    part = known_parts(composition, trained);
     for (int64_t i = 0; i < composition->n; i++) {
         int known = 1, shared = 0;
 
@@ -87,6 +101,62 @@ void tess_mix_reserve(struct tess_mix *mix, const struct tess_composition *compo
     mix->row = tess_grow(mix->row, &mix->room_row, (size_t)terms, sizeof *mix->row);
     if (composition->first)
         mix->weight = tess_grow(mix->weight, &mix->room_weight, (size_t)terms, sizeof *mix->weight);
+}
+
+/* Room for the terms of a number that has none yet. */
+static int64_t insert(struct tess_composition *composition, int64_t number, int64_t terms)
+{
+    int64_t n = composition->n, all = composition->first[n], at;
+
+    if (composition->room_first == 0) {
+        composition->room_first = (size_t)n + 1;
+        composition->room_row = composition->room_weight = (size_t)all;
+    }
+    if (number >= n) {
+        composition->first = tess_grow(composition->first, &composition->room_first,
+                                       (size_t)number + 2, sizeof *composition->first);
+        for (int64_t i = n + 1; i <= number + 1; i++)
+            composition->first[i] = all;
+        composition->n = n = number + 1;
+    }
+    at = composition->first[number];
+    TESS_BUG_IF(composition->first[number + 1] != at);
+    composition->row = tess_grow(composition->row, &composition->room_row, (size_t)(all + terms),
+                                 sizeof *composition->row);
+    composition->weight = tess_grow(composition->weight, &composition->room_weight,
+                                    (size_t)(all + terms), sizeof *composition->weight);
+    memmove(composition->row + at + terms, composition->row + at,
+            (size_t)(all - at) * sizeof *composition->row);
+    memmove(composition->weight + at + terms, composition->weight + at,
+            (size_t)(all - at) * sizeof *composition->weight);
+    for (int64_t i = number + 1; i <= n; i++)
+        composition->first[i] += terms;
+    return at;
+}
+
+int tess_composition_make(struct tess_composition *composition, const struct tess_further *further,
+                          const char *symbol, int64_t number)
+{
+    int64_t own = composition->n_rows - composition->part.n, at;
+    struct tess_terms terms = {.n = 0};
+
+    if (!composition->first)
+        return 0;
+    if (further->table == TESS_TABLE_C)
+        tess_context_parts_make(composition, symbol, &terms);
+    if (further->table == TESS_TABLE_P && further->config->model.doses)
+        tess_dose_parts_make(composition, further->symbols, symbol, &terms);
+    if (!composition->known)
+        composition->known = known_parts(composition, further->trained);
+    for (int k = 0; k < terms.n; k++)
+        if (terms.row[k] >= own && !composition->known[terms.row[k] - own])
+            return 0;
+    if (terms.n == 0)
+        return 0;
+    at = insert(composition, number, terms.n);
+    memcpy(composition->row + at, terms.row, (size_t)terms.n * sizeof *terms.row);
+    memcpy(composition->weight + at, terms.weight, (size_t)terms.n * sizeof *terms.weight);
+    return 1;
 }
 
 void tess_mix_add(struct tess_mix *mix, const struct tess_composition *composition,

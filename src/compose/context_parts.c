@@ -82,7 +82,7 @@ static void fill(struct tess_composition *composition, int64_t each, const int64
         int64_t at = i * (each + 1);
 
         composition->first[i + 1] = at + each + 1;
-        composition->row[at] = i; /*W*/ /*W*/
+        composition->row[at] = i;
         for (int64_t k = 0; k < each; k++)
             composition->row[at + 1 + k] = n + number[i * each + k];
         for (int64_t k = 0; k <= each; k++)
@@ -111,4 +111,27 @@ int tess_context_parts(struct tess_composition *composition, const struct tess_c
     }
     tess_strings_release(&parts);
     return error->code;
+}
+
+void tess_context_parts_make(const struct tess_composition *composition, const char *symbol,
+                             struct tess_terms *terms)
+{
+    int64_t own = composition->n_rows - composition->part.n;
+    int64_t each = composition->first[1] - composition->first[0] - 1;
+    struct tess_strings part = {0};
+    int known;
+
+    tess_strings_split(&part, symbol, SEPARATOR);
+    known = (int64_t)part.n == each && each <= TESS_TERMS;
+    for (size_t k = 0; known && k < part.n; k++) {
+        char *name = tess_format("%zu:%s", k + 1, part.item[k]);
+        int64_t number = tess_vocab_find(&composition->part, name);
+
+        known = number >= 0;
+        terms->row[k] = own + number;
+        terms->weight[k] = 1;
+        tess_free(name);
+    }
+    terms->n = known ? (int)part.n : 0;
+    tess_strings_release(&part);
 }

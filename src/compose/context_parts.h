@@ -2,6 +2,8 @@
 #ifndef CONTEXT_PARTS_H
 #define CONTEXT_PARTS_H
 
+#include "terms.h"
+
 #include "tessera/composition.h"
 
 /* Fills a composition of which n and n_rows are set, with model.context_parts; else leaves it. The
@@ -9,5 +11,9 @@
 int tess_context_parts(struct tess_composition *composition, const struct tess_config *config,
                        const struct tess_vocab *symbols, const char *where,
                        struct tess_error *error);
+
+/* A further context out of parts that others have; terms->n stays 0 if one is not there. */
+void tess_context_parts_make(const struct tess_composition *composition, const char *symbol,
+                             struct tess_terms *terms);
 
 #endif

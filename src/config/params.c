@@ -80,6 +80,10 @@ const struct tess_param tess_params[] = {
          "Share of hidden units dropped in each training step."),
     CHOICE(model.combination, "mean", "mean|sum|max",
            "How the components of a perturbation A+B+... become one embedding."),
+    CHOICE(model.doses, "false", "false|true",
+           "true: a perturbation called drug@10uM or drug@10uM@24h (import --dose) is the sum of "
+           "embeddings of the drug and of what its dose and time change, and one of its own, so "
+           "that doses that were never measured can be predicted."),
     CHOICE(model.context_parts, "false", "false|true",
            "true: a context whose name is parts joined by _, as A549_24h, is the sum of its parts' "
            "embeddings and one of its own, so that parts that were never measured together can be "

@@ -126,8 +126,10 @@ static int prepare(struct work *work, struct tess_error *error)
 /* Numbers of whom neighbours are asked for, on every rank; own of the caller. */
 static int choose(const struct work *work, struct tess_sets *sets, struct tess_error *error)
 {
-    const struct tess_choice choice = {&work->model->perturbation, work->kinds.trained,
-                                       "perturbation", work->model->path, 0};
+    const struct tess_choice choice = {.vocab = &work->model->perturbation,
+                                       .trained = work->kinds.trained,
+                                       .what = "perturbation",
+                                       .source = work->model->path};
     int named = work->neighbors->of->n > 0;
 
     if (work->rank == 0 && named)

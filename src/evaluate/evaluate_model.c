@@ -2,10 +2,22 @@
 #include "evaluate.h"
 
 #include "tessera/alloc.h"
+#include "tessera/choice.h"
 #include "tessera/error.h"
 #include "tessera/model.h"
 
 #include <math.h>
+
+/* What another store has and the model does not, it may make of parts: on every rank alike. */
+static void make_further(const struct tess_evaluation *evaluation, enum tess_embedding table,
+                         const struct tess_vocab *symbols, struct tess_mapping *mapping)
+{
+    const struct tess_choice choice = tess_choice_of(evaluation->model, table);
+
+    for (int64_t i = 0; i < symbols->n; i++)
+        if (mapping->to[i] < 0 && tess_vocab_find(choice.vocab, symbols->symbol[i]) < 0)
+            mapping->to[i] = choice.maker.make(choice.maker.closure, symbols->symbol[i]);
+}
 
 static void map_symbols(struct tess_evaluation *evaluation)
 {
@@ -18,6 +30,9 @@ static void map_symbols(struct tess_evaluation *evaluation)
                       model->trained_readout);
     tess_mapping_init(&evaluation->context, &index->context, &model->context,
                       model->trained_context);
+    make_further(evaluation, TESS_TABLE_P, &index->perturbation, &evaluation->perturbation);
+    make_further(evaluation, TESS_TABLE_C, &index->context, &evaluation->context);
+    tess_model_share((struct tess_model *)(uintptr_t)model, evaluation->comm);
 }
 
 void tess_evaluate_known(struct tess_evaluation *evaluation, int64_t n, const int64_t *unit,

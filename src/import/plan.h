@@ -44,6 +44,9 @@ struct tess_plan {
     int64_t n_unread; /* files that could not be read and are left out */
     struct tess_plan_file *file; /* own */
     struct tess_intern component, context;
+    struct tess_intern dosed; /* names with doses */
+    int *dosed_kind; /* (dosed.n) enum tess_dose_kind; own */
+    size_t room_dosed;
     struct tess_sets combination; /* of components, as they were first met */
     struct tess_vocab readout;
     struct tess_strings control_seen; /* of options->control, those that occurred */
@@ -64,6 +67,11 @@ int tess_plan_open(struct tess_plan *plan, const struct tess_import_options *opt
 /* The labels of a file that stands open: combination, context, split, replicate, left_out. */
 int tess_plan_label(struct tess_plan *plan, struct tess_plan_file *file,
                     struct tess_problems *problems, struct tess_error *error);
+/* With --dose: the column of perturbations becomes one of names with doses and times; dose 0 is the
+ * control. */
+int tess_plan_add_doses(struct tess_plan *plan, struct tess_plan_file *file,
+                        struct tess_column *column, struct tess_problems *problems,
+                        struct tess_error *error);
 /* Panels (reading ragged files once), groups, replicates, folds. */
 int tess_plan_group(struct tess_plan *plan, struct tess_problems *problems,
                     struct tess_import_result *result, struct tess_error *error);

@@ -190,7 +190,9 @@ static int32_t *label_rows(struct tess_plan *plan, struct tess_plan_file *file,
     struct tess_column column = {0};
     int32_t *labels = NULL;
 
-    if (error->code == TESS_OK && read_labels(&file->source, names, &column, error) == TESS_OK) {
+    if (error->code == TESS_OK && read_labels(&file->source, names, &column, error) == TESS_OK &&
+        (names != &plan->options->source.perturbation ||
+         tess_plan_add_doses(plan, file, &column, problems, error) == TESS_OK)) {
         char *name = tess_strings_join(names, "_", names->n);
 
         number_levels(plan, file, name, &column, rule, problems);

@@ -218,6 +218,8 @@ void tess_plan_release(struct tess_plan *plan)
         tess_free(plan->panel[i].readout);
     tess_intern_release(&plan->component);
     tess_intern_release(&plan->context);
+    tess_intern_release(&plan->dosed);
+    tess_free(plan->dosed_kind);
     tess_sets_release(&plan->combination);
     tess_vocab_release(&plan->readout);
     tess_strings_release(&plan->control_seen);

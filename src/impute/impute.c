@@ -272,6 +272,7 @@ static int open_work(struct imputation *work, int rank, MPI_Comm comm, struct te
         choose(work, error);
     if (tess_agree(comm, error) != TESS_OK)
         return error->code;
+    tess_model_share(&work->model, comm);
     tess_imputation_broadcast(work, comm);
     tess_imputation_count_matrices(work, comm);
     if (check_size(work, comm, error) != TESS_OK ||

@@ -156,7 +156,8 @@ static int32_t code_components(const struct imputation *work, int64_t set, int64
     for (int64_t k = 0; k < n; k++) {
         int64_t key = context * work->model.perturbation.n + member[k];
 
-        one = tess_imputation_has(&marks->component_here, key)    ? HERE
+        one = member[k] >= work->model.perturbation.n             ? NEVER
+              : tess_imputation_has(&marks->component_here, key)  ? HERE
               : tess_imputation_has(&marks->component, member[k]) ? ELSEWHERE
                                                                   : NEVER;
         least = one > least ? one : least;

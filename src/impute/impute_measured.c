@@ -80,7 +80,7 @@ int tess_imputation_measured(struct imputation *work, const struct imputation_ex
                              float *out, int *found, struct tess_error *error)
 {
     struct imputation_measured *measured = &work->measured;
-    int64_t context = measured->context.to[of->context], combination, unit = -1;
+    int64_t context = tess_mapping_at(&measured->context, of->context), combination, unit = -1;
     const float *row;
 
     for (int64_t k = 0; k < work->readout.n; k++)

@@ -3,6 +3,7 @@
 
 #include "tessera/alloc.h"
 #include "tessera/broadcast.h"
+#include "tessera/choice.h"
 #include "tessera/error.h"
 
 #include <math.h>
@@ -11,15 +12,7 @@
 
 struct tess_choice tess_imputation_choice(const struct imputation *work, int table)
 {
-    const struct tess_model *model = &work->model;
-
-    if (table == TESS_TABLE_P)
-        return (struct tess_choice){&model->perturbation, model->trained_perturbation,
-                                    "perturbation", model->path, 1};
-    if (table == TESS_TABLE_R)
-        return (struct tess_choice){&model->readout, model->trained_readout, "readout", model->path,
-                                    0};
-    return (struct tess_choice){&model->context, model->trained_context, "context", model->path, 0};
+    return tess_choice_of(&work->model, table);
 }
 
 int64_t tess_imputation_n_sets(const struct imputation *work)

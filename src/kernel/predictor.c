@@ -89,6 +89,20 @@ void tess_predictor_init(struct tess_predictor *predictor, struct tess_shape sha
     predictor->right = pad_table(alone ? contexts : readouts, predictor->T, shape.factors);
 }
 
+void tess_predictor_set_contexts(struct tess_predictor *predictor, struct tess_embeddings contexts)
+{
+    predictor->n_contexts = contexts.n;
+    if (predictor->shape.right == TESS_TABLE_C) {
+        tess_free(predictor->right);
+        predictor->right = pad_table(contexts, predictor->T, predictor->shape.factors);
+        return;
+    }
+    tess_free(predictor->context);
+    tess_free(predictor->gate);
+    predictor->gate = NULL;
+    project_contexts(predictor, contexts);
+}
+
 void tess_predictor_release(struct tess_predictor *predictor)
 {
     if (predictor->scratch)

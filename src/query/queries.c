@@ -6,6 +6,7 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/choice.h"
 #include "tessera/deviation.h"
 #include "tessera/error.h"
 #include "tessera/gather.h"
@@ -44,6 +45,8 @@ struct work {
 void tess_queries_release(struct tess_queries *queries)
 {
     tess_strings_release(&queries->readout);
+    tess_strings_release(&queries->curve);
+    tess_strings_release(&queries->curve_context);
     *queries = (struct tess_queries){.n_models = 0};
 }
 
@@ -110,8 +113,7 @@ static int write_lines(struct work *work, const char *values, struct tess_error 
 static int choose_readouts(struct work *work, struct tess_error *error)
 {
     const struct tess_model *model = &work->model;
-    struct tess_choice choice = {&model->readout, model->trained_readout, "readout", model->path,
-                                 0};
+    struct tess_choice choice = tess_choice_of(model, TESS_TABLE_R);
 
     if (work->reader.column[TESS_QUERY_READOUT].place < 0)
         return tess_select(&choice, &work->queries->readout, &work->readout, error);
@@ -246,6 +248,7 @@ static char *deal(struct work *work, int *more, struct tess_error *error)
     }
     if (tess_agree(work->comm, error) == TESS_OK) {
         MPI_Bcast(more, 1, MPI_INT, 0, work->comm);
+        tess_model_share(&work->model, work->comm);
         mine = tess_scatter(work->comm, packed, bytes);
     }
     for (int r = 0; r < work->n_ranks; r++)

@@ -5,6 +5,9 @@
 #include "tessera/lines.h"
 #include "tessera/model.h"
 #include "tessera/queries.h"
+#include "tessera/select.h"
+
+#include <stdio.h>
 
 /* Queries of some lines in the model's numbers, as they travel. Neighbouring lines of one
  * perturbation and context are one row. Lines that name something unknown are no queries. */
@@ -32,6 +35,7 @@ struct tess_query_column {
     const struct tess_vocab *vocab; /* borrowed */
     const uint8_t *trained; /* borrowed */
     const char *what;
+    struct tess_maker maker; /* of what the vocabulary does not have */
     int64_t place; /* among the columns; -1: there is none */
     char *last; /* the text last read, most often the next one, too; own */
     size_t n_last, room_last;
@@ -50,6 +54,7 @@ struct tess_query_reader {
     char separator, out_separator;
     int64_t n_columns;
     struct tess_field *field; /* (n_columns) own */
+    FILE *curves; /* of --curve, instead of an input; own */
     int fresh; /* another row is asked about than that of the last query */
     char *waiting; /* the first line, if it is no header; own */
     /* lines of all blocks of a round, as they go out, each with its NUL */
@@ -64,6 +69,11 @@ int tess_query_reader_open(struct tess_query_reader *reader, const struct tess_q
 int tess_query_reader_next(struct tess_query_reader *reader, int64_t most,
                            struct tess_query_block *block, struct tess_error *error);
 void tess_query_reader_release(struct tess_query_reader *reader);
+
+/* Queries of --curve as a file of their own that has no name; NULL and an error. TESS_EDATA for a
+ * drug without doses. */
+FILE *tess_query_curves(const struct tess_queries *queries, const struct tess_model *model,
+                        struct tess_error *error);
 
 /* A field, in quotes if it has to be, behind what is in `text`. */
 void tess_query_put_field(char **text, size_t *n, size_t *room, const struct tess_field *field,

@@ -2,6 +2,7 @@
 #include "query.h"
 
 #include "tessera/alloc.h"
+#include "tessera/choice.h"
 #include "tessera/combination.h"
 #include "tessera/error.h"
 #include "tessera/table.h"
@@ -32,8 +33,11 @@ static void look_up(struct tess_query_column *column, int combinations)
     if (number < 0 && combinations)
         column->n_members =
             tess_combination_parse(column->vocab, NULL, field.text, column->member, NULL);
+    if (column->n_members == 0)
+        column->n_members = tess_select_make(&column->maker, column->vocab, column->last,
+                                             combinations, column->member);
     for (int64_t i = 0; i < column->n_members; i++)
-        if (!column->trained[column->member[i]])
+        if (column->member[i] < column->vocab->n && !column->trained[column->member[i]])
             column->n_members = 0;
 }
 
@@ -218,21 +222,26 @@ static int read_columns(struct tess_query_reader *reader, char *head, char **hea
 int tess_query_reader_open(struct tess_query_reader *reader, const struct tess_queries *queries,
                            const struct tess_model *model, char **header, struct tess_error *error)
 {
-    int pipe = strcmp(queries->input, TESS_QUERIES_PIPE) == 0;
-    char *head = NULL;
+    int pipe = queries->input && strcmp(queries->input, TESS_QUERIES_PIPE) == 0;
+    char *head = NULL, *place = pipe ? tess_strdup("/dev/stdin") : NULL;
 
     *reader = (struct tess_query_reader){.queries = queries, .model = model};
-    reader->path = pipe ? "standard input" : queries->input;
-    reader->column[TESS_QUERY_CONTEXT] = (struct tess_query_column){
-        .vocab = &model->context, .trained = model->trained_context, .what = "context"};
-    reader->column[TESS_QUERY_PERTURBATION] =
-        (struct tess_query_column){.vocab = &model->perturbation,
-                                   .trained = model->trained_perturbation,
-                                   .what = "perturbation"};
-    reader->column[TESS_QUERY_READOUT] = (struct tess_query_column){
-        .vocab = &model->readout, .trained = model->trained_readout, .what = "readout"};
-    if (tess_lines_open(&reader->lines, reader->path, pipe ? "/dev/stdin" : NULL, error) == TESS_OK)
+    reader->path = !queries->input ? "--curve" : pipe ? "standard input" : queries->input;
+    if (!queries->input && (reader->curves = tess_query_curves(queries, model, error)))
+        place = tess_format("/dev/fd/%d", fileno(reader->curves));
+    for (int i = 0; i < TESS_QUERY_COLUMNS; i++) {
+        static const enum tess_embedding table[] = {TESS_TABLE_C, TESS_TABLE_P, TESS_TABLE_R};
+        struct tess_choice choice = tess_choice_of(model, table[i]);
+
+        reader->column[i] = (struct tess_query_column){.vocab = choice.vocab,
+                                                       .trained = choice.trained,
+                                                       .what = choice.what,
+                                                       .maker = choice.maker};
+    }
+    if (error->code == TESS_OK &&
+        tess_lines_open(&reader->lines, reader->path, place, error) == TESS_OK)
         head = read_head(reader, error);
+    tess_free(place);
     if (head)
         read_columns(reader, head, header, error);
     tess_free(head);
@@ -344,6 +353,8 @@ int tess_query_reader_next(struct tess_query_reader *reader, int64_t most,
 
 void tess_query_reader_release(struct tess_query_reader *reader)
 {
+    if (reader->curves)
+        fclose(reader->curves);
     if (reader->lines.path)
         tess_lines_release(&reader->lines);
     for (int i = 0; i < TESS_QUERY_COLUMNS; i++) {

@@ -40,7 +40,8 @@ static json_t *group_json(const json_t *from, const char *name)
 
     add_method(json_object_get(from, "model"), values, intervals);
     for (int b = 0; b < TESS_BASELINES; b++)
-        add_method(json_object_get(baselines, tess_baseline_name(b)), values, intervals);
+        if (json_object_get(baselines, tess_baseline_name(b)))
+            add_method(json_object_get(baselines, tess_baseline_name(b)), values, intervals);
     add_method(json_object_get(from, "ceiling"), values, intervals);
     return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "name", name, "ceiling_experiments",
                      copy(json_object_get(from, "ceiling"), "experiments"), "experiments",
@@ -88,7 +89,8 @@ json_t *tess_sections_scores(const json_t *evaluation)
 
     json_array_append_new(methods, json_string("model"));
     for (int b = 0; b < TESS_BASELINES; b++)
-        json_array_append_new(methods, json_string(tess_baseline_name(b)));
+        if (json_object_get(json_object_get(evaluation, "baselines"), tess_baseline_name(b)))
+            json_array_append_new(methods, json_string(tess_baseline_name(b)));
     json_array_append_new(methods, json_string("noise ceiling"));
     for (int k = 0; k < TESS_METRICS; k++) {
         json_array_append_new(metrics, json_string(tess_metric_name(k)));

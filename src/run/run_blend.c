@@ -104,10 +104,12 @@ static void take_experiment(const struct fitting *fitting,
 
         if (isnan(y) || !fitting->model->trained_readout[batch->readout[j]])
             continue;
-        for (int i = 0; i < OWN; i++)
-            b[i] = batch->out[alone ? TESS_FEATURES
-                                    : tess_blend_baselines[i % TESS_BLEND_BASELINES]][at] -
-                   y;
+        for (int i = 0; i < OWN; i++) {
+            const double *says =
+                batch->out[alone ? TESS_FEATURES : tess_blend_baselines[i % TESS_BLEND_BASELINES]];
+
+            b[i] = says ? says[at] - y : NAN;
+        }
         add(sums, (double)out[at] - y, b, own);
     }
     sums->experiments = sums->values > 0;

@@ -32,7 +32,8 @@ void tess_comparing_take(struct tess_comparing *comparing,
         sum[VALUES] += 1;
         sum[MODEL] += out ? ((double)out[at] - y) * ((double)out[at] - y) : NAN;
         for (int i = 0; i < TESS_BLEND_BASELINES; i++) {
-            double e = batch->out[tess_blend_baselines[i]][at] - y;
+            const double *b = batch->out[tess_blend_baselines[i]];
+            double e = b ? b[at] - y : NAN;
 
             sum[i] += e * e;
         }
@@ -94,8 +95,8 @@ void tess_run_say_comparison(const struct tess_trainer *trainer,
         char *longer = tess_format("%s%s%s %.4f", line, i ? ", " : "; baselines: ",
                                    tess_baseline_name(tess_blend_baselines[i]), rmse);
 
-        tess_free(line);
-        line = longer;
+        tess_free(isnan(rmse) ? longer : line);
+        line = isnan(rmse) ? line : longer;
         if (rmse < best) {
             best = rmse;
             which = tess_blend_baselines[i];

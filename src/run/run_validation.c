@@ -44,9 +44,18 @@ static void visited_init(struct visited *visited, const struct tess_trainer *tra
             visited->place[visited->n++] = i;
 }
 
+/* Sums of parts are for models that make contexts so. */
+static int is_looked_at(const struct tess_trainer *trainer, const struct tess_baselines *baselines,
+                        int baseline)
+{
+    return tess_baselines_have(baselines, baseline) &&
+           (baseline != TESS_ADDITIVE_PARTS || trainer->config.model.context_parts);
+}
+
 /* The visited experiments from number `first` on that are of one context and panel. */
 static void batch_init(struct tess_validation_batch *batch, const struct tess_trainer *trainer,
-                       const struct visited *visited, int64_t first)
+                       const struct tess_baselines *baselines, const struct visited *visited,
+                       int64_t first)
 {
     const struct tess_index *index = &trainer->store.index;
     const struct tess_dataset *dataset = &trainer->dataset;
@@ -70,7 +79,8 @@ static void batch_init(struct tess_validation_batch *batch, const struct tess_tr
     batch->store_readout = TESS_NEW(int64_t, batch->width);
     batch->fallback = TESS_NEW(uint8_t, batch->n * TESS_BASELINES);
     for (int i = 0; i < TESS_BLEND_BASELINES; i++)
-        batch->out[tess_blend_baselines[i]] = TESS_NEW(double, batch->n * batch->width);
+        if (is_looked_at(trainer, baselines, tess_blend_baselines[i]))
+            batch->out[tess_blend_baselines[i]] = TESS_NEW(double, batch->n * batch->width);
     if (dataset->features[TESS_TABLE_P].k > 0)
         batch->out[TESS_FEATURES] = TESS_NEW(double, batch->n * batch->width);
     for (int64_t k = 0; k < batch->n; k++)
@@ -101,8 +111,8 @@ double tess_validation_value(const struct tess_trainer *trainer,
 static int predict(const struct tess_trainer *trainer, struct tess_baselines *baselines,
                    struct tess_validation_batch *batch, struct tess_error *error)
 {
-    struct tess_query query = {batch->context, batch->n, batch->combination, batch->width,
-                               batch->store_readout};
+    struct tess_query query = {batch->context,       batch->n, batch->combination, batch->width,
+                               batch->store_readout, NULL};
 
     tess_observed_start(&batch->observed, trainer, batch->n, batch->place, 0, batch->width);
     tess_baselines_predict(baselines, &query, batch->out, batch->fallback, error);
@@ -118,7 +128,7 @@ static int visit(const struct tess_trainer *trainer, struct tess_baselines *base
 
     visited_init(&visited, trainer);
     for (int64_t first = 0; first < visited.n && error->code == TESS_OK; first += batch.n) {
-        batch_init(&batch, trainer, &visited, first);
+        batch_init(&batch, trainer, baselines, &visited, first);
         if (tess_preempt_signal())
             tess_error_set(error, TESS_EINTERRUPTED, "stopped by a signal");
         else if (predict(trainer, baselines, &batch, error) == TESS_OK)

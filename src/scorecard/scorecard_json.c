@@ -82,6 +82,8 @@ static json_t *scale_json(const struct tess_evaluation *evaluation, const struct
     for (int b = 0; first + b < outcome->n_scaled; b++) {
         const char *reason = tess_evaluate_excuse(evaluation, group, b);
 
+        if (!tess_baselines_have(&evaluation->baselines, b))
+            continue;
         put_object(baselines, tess_baseline_name(b),
                    reason ? NULL : scaled_json(outcome, first + b), reason);
     }
@@ -175,6 +177,8 @@ static void put_group(json_t *object, const struct tess_evaluation *evaluation,
         const char *reason = tess_evaluate_excuse(evaluation, group, b),
                    *name = tess_baseline_name(b);
 
+        if (!tess_baselines_have(&evaluation->baselines, b))
+            continue;
         put_object(baselines, name, reason ? NULL : method_json(outcome->own + at, group->n),
                    reason);
         json_object_set_new(fallbacks, name, json_integer(group->fallbacks[m]));

@@ -70,11 +70,6 @@ static int print_titles(FILE *out, const char *corner, const char *name)
 }
 
 /* Is it of use with features alone? */
-static int is_of_features(int baseline)
-{
-    return baseline == TESS_FEATURES || baseline == TESS_NEAREST_FEATURES;
-}
-
 static void print_group(const struct tess_evaluation *evaluation, const struct tess_group *group,
                         FILE *out)
 {
@@ -85,7 +80,7 @@ static void print_group(const struct tess_evaluation *evaluation, const struct t
         print_method(out, width, name, group->outcome.own);
     tess_free(name);
     for (int b = 0; b < TESS_BASELINES; b++)
-        if (is_of_features(b) && evaluation->features.k == 0)
+        if (!tess_baselines_have(&evaluation->baselines, b))
             continue; /* nobody asked for it */
         else if (tess_evaluate_excuse(evaluation, group, b))
             fprintf(out, "%-*s %11s  %s\n", width, tess_baseline_name(b), "-",
@@ -121,7 +116,8 @@ static void print_scaled(const struct tess_evaluation *evaluation, const struct 
     if (first)
         print_method(out, width, name, scaled);
     for (int b = 0; b < TESS_BASELINES; b++)
-        if (b != TESS_READOUT_MEAN && !tess_evaluate_excuse(evaluation, group, b))
+        if (b != TESS_READOUT_MEAN && tess_baselines_have(&evaluation->baselines, b) &&
+            !tess_evaluate_excuse(evaluation, group, b))
             print_method(out, width, tess_baseline_name(b), scaled + (first + b) * TESS_METRICS);
     tess_free(name);
 }
@@ -137,7 +133,8 @@ static void print_differences(const struct tess_evaluation *evaluation, FILE *ou
         const struct tess_estimate *difference = all->outcome.difference + (1 + b) * TESS_METRICS;
         const struct tess_estimate *r = &difference[TESS_CHANGE + TESS_MEASURES];
 
-        if (tess_evaluate_excuse(evaluation, all, b))
+        if (!tess_baselines_have(&evaluation->baselines, b) ||
+            tess_evaluate_excuse(evaluation, all, b))
             continue;
         fprintf(out, "%-20s %+11.4f       [%+.4f, %+.4f] %9.3f", tess_baseline_name(b),
                 difference->value, difference->low, difference->high,

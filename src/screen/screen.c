@@ -3,6 +3,7 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/choice.h"
 #include "tessera/error.h"
 #include "tessera/gather.h"
 #include "tessera/log.h"
@@ -56,9 +57,9 @@ int tess_screen_check(const struct tess_screen *screen, struct tess_error *error
 static int choose_perturbations(struct screening *work, struct tess_error *error)
 {
     const struct tess_model *model = &work->model;
-    struct tess_choice choice = {&model->perturbation, model->trained_perturbation, "perturbation",
-                                 model->path, !work->screen->all_pairs};
+    struct tess_choice choice = tess_choice_of(model, TESS_TABLE_P);
 
+    choice.combinations = !work->screen->all_pairs;
     return work->screen->pairs
                ? tess_select_pairs(&choice, work->screen->pairs, &work->perturbation, error)
                : tess_select(&choice, &work->screen->perturbation, &work->perturbation, error);
@@ -68,8 +69,7 @@ static int choose_perturbations(struct screening *work, struct tess_error *error
 static int choose(struct screening *work, struct tess_error *error)
 {
     const struct tess_model *model = &work->model;
-    struct tess_choice context = {&model->context, model->trained_context, "context", model->path,
-                                  0};
+    struct tess_choice context = tess_choice_of(model, TESS_TABLE_C);
 
     if (tess_screen_read_signature(work->screen, model, &work->signature, error) == TESS_OK &&
         choose_perturbations(work, error) == TESS_OK &&
@@ -99,6 +99,7 @@ static int open_work(struct screening *work, struct tess_error *error)
         choose(work, error);
     if (tess_agree(work->comm, error) != TESS_OK)
         return error->code;
+    tess_model_share(&work->model, work->comm);
     tess_screen_signature_broadcast(&work->signature, work->comm);
     tess_sets_broadcast(work->comm, &work->perturbation);
     tess_sets_broadcast(work->comm, &work->context);

@@ -162,7 +162,8 @@ static void warn_of_control(const struct measuring *measuring)
     struct tess_strings without = {0};
 
     for (int64_t c = 0; c < work->context.n; c++) {
-        int64_t number = work->context.member[c], context = measuring->context.to[number];
+        int64_t number = work->context.member[c],
+                context = tess_mapping_at(&measuring->context, number);
 
         if (control < 0 || context < 0 ||
             tess_profiles_find(&measuring->profiles, context, control, TESS_TRAIN) < 0)
@@ -193,7 +194,7 @@ static int measure(struct measuring *measuring, struct tess_error *error)
     known = place_readouts(measuring);
     find_combinations(measuring);
     for (int64_t c = 0; c < work->context.n && error->code == TESS_OK; c++) {
-        int64_t context = measuring->context.to[work->context.member[c]];
+        int64_t context = tess_mapping_at(&measuring->context, work->context.member[c]);
 
         if (context < 0)
             continue;

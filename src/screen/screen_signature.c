@@ -12,7 +12,10 @@
 
 static struct tess_choice readouts_of(const struct tess_model *model)
 {
-    return (struct tess_choice){&model->readout, model->trained_readout, "readout", model->path, 0};
+    return (struct tess_choice){.vocab = &model->readout,
+                                .trained = model->trained_readout,
+                                .what = "readout",
+                                .source = model->path};
 }
 
 /* A file's lines as they are read. */

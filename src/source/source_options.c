@@ -10,7 +10,7 @@ static void want(struct tess_wanted *wanted, size_t *n, const char *name, const 
         wanted[(*n)++] = (struct tess_wanted){name, option, -1};
 }
 
-/* The 3 are control, split and replicate. */
+/* The 5 are dose, time, control, split and replicate. */
 size_t tess_source_options_wanted(const struct tess_source_options *options,
                                   struct tess_wanted **wanted)
 {
@@ -20,7 +20,7 @@ size_t tess_source_options_wanted(const struct tess_source_options *options,
     } of[] = {{&options->perturbation, "--perturbation"},
               {&options->combine, "--combine"},
               {&options->context, "--context"}};
-    size_t room = 3 + (options->filter ? options->filter->n : 0), n = 0;
+    size_t room = 5 + (options->filter ? options->filter->n : 0), n = 0;
 
     for (int k = 0; k < 3; k++)
         room += of[k].list->n;
@@ -28,6 +28,8 @@ size_t tess_source_options_wanted(const struct tess_source_options *options,
     for (int k = 0; k < 3; k++)
         for (size_t i = 0; i < of[k].list->n; i++)
             want(*wanted, &n, of[k].list->item[i], of[k].option);
+    want(*wanted, &n, options->dose, "--dose");
+    want(*wanted, &n, options->time, "--time");
     want(*wanted, &n, options->control_column, "--control-column");
     want(*wanted, &n, options->split_column, "--split-column");
     want(*wanted, &n, options->replicate, "--replicate");

@@ -63,7 +63,7 @@ int64_t tess_mapping_translate(const struct tess_mapping *mapping, int64_t n, co
                                int64_t *out)
 {
     for (int64_t i = 0; i < n; i++) {
-        out[i] = mapping->to[number[i]];
+        out[i] = tess_mapping_at(mapping, number[i]);
         if (out[i] < 0)
             return -1;
     }

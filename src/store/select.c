@@ -21,7 +21,7 @@ struct search {
 
 static int may_choose(const struct tess_choice *choice, int64_t number)
 {
-    return !choice->trained || choice->trained[number];
+    return number >= choice->vocab->n || !choice->trained || choice->trained[number];
 }
 
 static void add_set(struct search *search, int64_t n, const int64_t *member)
@@ -66,11 +66,43 @@ static int64_t find_symbol(const struct tess_vocab *vocab, const char *text)
     return number;
 }
 
+int tess_select_make(const struct tess_maker *maker, const struct tess_vocab *vocab,
+                     const char *text, int combinations, int64_t *member)
+{
+    struct tess_strings part = {0};
+    int n = 0;
+
+    if (!maker->make)
+        return 0;
+    if (combinations)
+        tess_strings_split(&part, text, '+');
+    else
+        tess_strings_add(&part, text);
+    for (size_t i = 0; i < part.n; i++) {
+        int64_t number = find_symbol(vocab, part.item[i]);
+
+        if (number < 0) {
+            char *name = tess_text_trimmed(part.item[i]);
+
+            number = maker->make(maker->closure, name);
+            tess_free(name);
+        }
+        if (number < 0)
+            break;
+        member[n++] = number;
+    }
+    if (n != (int)part.n)
+        n = 0;
+    tess_strings_release(&part);
+    return n ? (int)tess_combination_tidy(tess_vocab_find(vocab, TESS_CONTROL), n, member) : 0;
+}
+
 /* A symbol or a combination: was it one? Its unknown parts are added to `unknown`. */
 static int add_named(struct search *search, const char *text, struct tess_strings *unknown)
 {
     const struct tess_choice *choice = search->choice;
     int64_t number = find_symbol(choice->vocab, text), *member;
+    size_t before = unknown->n;
     int64_t room = 1;
     int n = number >= 0;
 
@@ -82,6 +114,10 @@ static int add_named(struct search *search, const char *text, struct tess_string
         n = tess_combination_parse(choice->vocab, NULL, text, member, unknown);
     else if (number < 0)
         tess_strings_add(unknown, text);
+    if (n == 0 && (n = tess_select_make(&choice->maker, choice->vocab, text, choice->combinations,
+                                        member)) > 0)
+        while (unknown->n > before)
+            tess_free(unknown->item[--unknown->n]);
     if (n > 0)
         add_set(search, n, member);
     tess_free(member);

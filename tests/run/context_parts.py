@@ -5,6 +5,7 @@ a stop; every command takes such a context; names without parts are refused."""
 import csv
 import glob
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -24,6 +25,7 @@ folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
 CELLS, TIMES = ["A", "B", "C", "D"], ["2h", "8h", "24h"]
 HIDDEN = {"A_8h", "C_24h"}
+NEVER = "D_2h"  # in no file
 OWN = 0.3  # weight of a context's own row
 
 
@@ -49,6 +51,8 @@ def write_table(values, path):
     with open(path, "w") as file:
         file.write("perturbation\tcell\ttime\tsplit\t" + "\t".join(f"R{r}" for r in range(30)) + "\n")
         for context, matrix in values.items():
+            if context == NEVER:
+                continue
             cell, time = context.split("_")
             for p, row in enumerate(matrix):
                 split = "test" if context in HIDDEN else "val" if rng.random() < 0.1 else "train"
@@ -63,9 +67,10 @@ def train(directory, *settings, ranks=1, options=(), **more):
                "--set", "model.hidden_dim=32", *keys, *options, ranks=ranks, **more)
 
 
-def error_of(directory, values):
+def error_of(directory, values, contexts=HIDDEN, ranks=1):
     """RMSE of imputed contexts that were never measured."""
-    run("-q", "impute", directory, "-o", f"{directory}.h5ad", "--contexts", ",".join(sorted(HIDDEN)), "--blend", "off", "--force")
+    run("-q", "impute", directory, "-o", f"{directory}.h5ad", "--contexts", ",".join(sorted(contexts)), "--blend", "off", "--force",
+        ranks=ranks)
     with h5py.File(f"{directory}.h5ad") as file:
         def column(name):
             group = file["obs"][name]
@@ -76,6 +81,7 @@ def error_of(directory, values):
         readouts = [int(name[1:]) for name in file["var"][index].asstr()[:]]
         rows = list(zip(column("perturbation"), column("context")))
         wanted = np.array([values[c][int(p[1:])][readouts] for p, c in rows])
+        assert set(column("trained_context")) == {"never"}
         return float(np.sqrt(np.mean((file["X"][:] - wanted) ** 2)))
 
 
@@ -104,13 +110,57 @@ def check_vectors():
         assert np.isfinite(arrays["context"][names.index(name)]).all() and arrays["context"][names.index(name)].any()
 
 
+def judge(path):
+    """The baseline `additive_parts` in NumPy: RMSE over contexts without training data."""
+    with h5py.File(path) as file:
+        names = [s.decode() for s in file["context/symbol"][()]]
+        rows = list(zip(file["experiment/combination"][()], (names[c].split("_") for c in file["experiment/context"][()]),
+                        file["experiment/split"][()], file["value"][()].reshape(-1, 30).astype(float)))
+    parts = {"_".join(c): c for _, c, _, _ in rows}
+    mean = {name: np.mean([y for _, d, s, y in rows if d == c and s == 0], axis=0) for name, c in parts.items() if name not in HIDDEN}
+
+    def total(context, values, shrinkage):
+        all_of = np.mean(list(values.values()), axis=0)
+        apart = [[y - all_of for d, y in values.items() if parts[d][k] == parts[context][k]] for k in range(2)]
+        return all_of + sum(np.sum(some, axis=0) / (len(some) + shrinkage) for some in apart if some)
+    errors = []
+    for p, c, split, y in rows:
+        if split == 2:
+            changes = {"_".join(d): z - mean["_".join(d)] for q, d, s, z in rows if q == p and s == 0}
+            errors.append(np.mean((total("_".join(c), mean, 0) + total("_".join(c), changes, 1) - y) ** 2))
+    return np.sqrt(np.mean(errors))
+
+
+def ask_made():
+    """A pair that is in no file, by every command, whatever else is asked for."""
+    with open("made.tsv", "w") as file:
+        file.write(f"context\tperturbation\treadout\nA_2h\tP03\tR7\n{NEVER}\tP03\tR7\nC_24h\tP11\tR2\n{NEVER}\tP11\tR2\n")
+    for ranks in (1, 3):
+        run("-q", "predict", "parts", "made.tsv", "-o", f"made{ranks}.tsv", ranks=ranks)
+    assert open("made1.tsv").read() == open("made3.tsv").read()
+    with open("made1.tsv", newline="") as file:
+        answers = [np.float32(line["prediction"]) for line in csv.DictReader(file, delimiter="\t")]
+    run("-q", "impute", "parts", "-o", "made.h5ad", "-c", f"{NEVER},B_2h", ranks=2)
+    with h5py.File("made.h5ad") as file:
+        rows = [s.decode() for s in file["obs"][file["obs"].attrs["_index"]][:]]
+        readouts = [s.decode() for s in file["var"][file["var"].attrs["_index"]][:]]
+        assert file["X"][rows.index(f"P03@{NEVER}"), readouts.index("R7")] == answers[1]
+        assert file["X"][rows.index(f"P11@{NEVER}"), readouts.index("R2")] == answers[3]
+    run("-q", "screen", "parts", "--readout", "R7", "-c", f"A_8h,{NEVER}", "-o", "made_screen.tsv", ranks=2)
+    assert NEVER in open("made_screen.tsv").read()
+    for context in ("E_2h", "D", "D_2h_x"):
+        assert context in run("impute", "parts", "-o", "no.h5ad", "-c", context, code=65, ranks=2)
+
+
 def ask():
     with open("queries.tsv", "w") as file:
         file.write("context\tperturbation\treadout\nA_8h\tP03\tR7\nC_24h\tP11\tR2\n")
     run("-q", "predict", "parts", "queries.tsv", "-o", "out.tsv")
     with open("out.tsv", newline="") as file:
         assert [float(line["prediction"]) for line in csv.DictReader(file, delimiter="\t")]
-    assert "additive" in run("evaluate", "parts", "--split", "test")
+    run("-q", "evaluate", "parts", "--split", "test", "--resamples", 0, "--json", "scores.json", ranks=2)
+    got, wanted = json.load(open("scores.json"))["baselines"]["additive_parts"]["rmse"], judge("store.prc.h5")
+    assert abs(got / wanted - 1) < 1e-6, (got, wanted)
     run("-q", "embed", "parts", "-o", "embed.h5ad")
     run("-q", "verify", glob.glob("parts/best-*.h5")[0])
 
@@ -126,6 +176,9 @@ def main():
     assert "A_8h" in (said := run("impute", "whole", "-o", "no.h5ad", "--contexts", "A_8h", code=65)), said
     print(f"contexts never measured: RMSE {known:.3f}, deviation {blind:.3f}")
     assert known < 0.35 * blind
+    made, blind = error_of("parts", values, {NEVER}, ranks=2), np.std(values[NEVER])
+    print(f"a context in no file: RMSE {made:.3f}, deviation {blind:.3f}")
+    assert made < 0.35 * blind
     short = ["model.context_parts=true", "train.epochs=2"]
     for ranks in (1, 2, 3, 5):
         train(f"short{ranks}", *short, ranks=ranks)
@@ -136,6 +189,7 @@ def main():
     assert digest("stopped") == digest("short1")
     check_vectors()
     ask()
+    ask_made()
     text = open("data.tsv").read().replace("\tB\t", "\tB_x\t")
     open("uneven.tsv", "w").write(text)
     os.remove("store.prc.h5")

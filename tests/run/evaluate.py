@@ -64,6 +64,10 @@ class Plain:
         self.mean = {c: np.nanmean([v for (_, d), v in self.known.items() if d == c], axis=0) for c in self.contexts
                      if any(d == c for _, d in self.known)}
         self.overall = np.nanmean(list(self.mean.values()), axis=0)
+        self.parts = {c: list(enumerate(c.split("_"))) for c in sorted({key[1] for key in mean})}
+        sizes, several = {len(parts) for parts in self.parts.values()}, [part for parts in self.parts.values() for part in parts]
+        if len(sizes) > 1 or max(sizes) < 2 or len(set(several)) == len(several):
+            self.parts = None  # contexts are no sums of parts
         self.change = {k: v - self.mean[k[1]] for k, v in self.train.items() if k[1] in self.mean}
         self.everything = np.nanmean(np.concatenate(list(self.known.values())))
         self.fit_axes()
@@ -105,6 +109,26 @@ class Plain:
         f = self.factors(p, c)
         return self.filled(c) if f is None else self.filled(c) + self.axes @ (f @ self.between(c))
 
+    def sum_of_parts(self, c, values, shrinkage, otherwise):
+        """Mean of {context: values} plus how far those with each part of c lie from it."""
+        def of(rows):
+            rows = np.array(rows).reshape(-1, len(otherwise))
+            return np.nansum(rows, axis=0), np.sum(~np.isnan(rows), axis=0)
+        total, count = of(list(values.values()))
+        mean = np.where(count > 0, total / np.maximum(count, 1), otherwise)
+        result = mean.copy()
+        for part in self.parts[c]:
+            total, count = of([row for d, row in values.items() if part in self.parts[d]])
+            result += np.where(count > 0, (total - count * mean) / np.maximum(count + shrinkage, 1), 0)
+        return result
+
+    def additive_parts(self, p, c, additive):
+        there = self.elsewhere(p, c)
+        if not any(part in self.parts[d] for d in there for part in self.parts[c]):
+            return additive
+        base = self.filled(c) if c in self.mean else self.sum_of_parts(c, self.mean, 0, self.overall)
+        return base + self.sum_of_parts(c, there, 1, np.zeros(len(base)))
+
     def predict(self, p, c):
         base, there = self.filled(c), self.elsewhere(p, c)
         additive = base + (np.nan_to_num(np.nanmean(list(there.values()), axis=0)) if there else 0)
@@ -114,6 +138,7 @@ class Plain:
         parts = [self.train.get((q, c)) for q in p.split("+")]
         summed = "+" in p and all(x is not None for x in parts)
         return {
+            **({"additive_parts": self.additive_parts(p, c, additive)} if self.parts else {}),
             "global_mean": np.full(len(base), self.everything),
             "readout_mean": base,
             "no_perturbation": zero,
@@ -264,9 +289,8 @@ judged, given = set(), set()  # metrics that NumPy has said something of, and th
 
 def compare_baselines(what, scores, plain, skip=()):
     guesses = {k: plain.predict(*k) for k in plain.test}
-    by_features = {"features", "nearest_features"}  # judged where there are any: features.py
-    assert set(next(iter(guesses.values()))) | by_features == set(scores["baselines"]) - {"reasons"}, (what, set(scores["baselines"]))
-    assert all(scores["baselines"][name] is None and scores["baselines"]["reasons"][name] for name in by_features), what
+    more = {"additive_parts"}  # of contexts that share a part of their names; judged in context_parts.py
+    assert set(next(iter(guesses.values()))) == set(scores["baselines"]) - {"reasons"} - more, (what, set(scores["baselines"]))
     for name in next(iter(guesses.values())):
         if scores["baselines"][name] is None:
             assert name in ("no_perturbation", "additive_components") and scores["baselines"]["reasons"][name], (what, name)

@@ -141,6 +141,9 @@ static void release_parameters(struct tess_model *model)
 
     for (int t = 0; t < TESS_N_TABLES; t++) {
         tess_vocab_release(vocab[t]);
+        tess_intern_release(&model->made[t].name);
+        tess_free(model->made[t].number);
+        model->made[t] = (struct tess_made){.n_numbers = 0};
         tess_composition_release(&model->composition[t]);
         tess_free(model->features[t].value);
         model->features[t] = (struct tess_features){.n = 0};
@@ -330,35 +333,42 @@ static int read_first_intact(struct tess_model *model, struct tess_state *state,
     return error->code;
 }
 
-/* A table's rows become the vectors of its symbols. */
-static void make_vectors(struct tess_model *model, int table)
+/* The vectors of a table's symbols, own of the caller; NULL where they are its rows. */
+static float *make_vectors(const struct tess_model *model, int table)
 {
     const struct tess_composition *composition = &model->composition[table];
-    float **rows = &model->network.table[table], *vectors;
     int dim = model->network.shape.dim;
+    float *vectors;
 
     if (!composition->first)
-        return;
+        return NULL;
     vectors = TESS_NEW(float, composition->n *dim);
-    tess_composition_vectors(composition, dim, *rows, vectors);
-    tess_free(*rows);
-    *rows = vectors;
+    tess_composition_vectors(composition, dim, model->network.table[table], vectors);
+    return vectors;
 }
 
-/* What is projected once from the tables of readouts and contexts, which are then done with. */
+/* What is projected once from the tables of readouts and contexts, which are then done with, unless
+ * further symbols can be made of their rows. */
 static void project(struct tess_model *model, int precision)
 {
     struct tess_network *network = &model->network;
 
-    make_vectors(model, TESS_TABLE_R);
-    make_vectors(model, TESS_TABLE_C);
+    float *readouts = make_vectors(model, TESS_TABLE_R);
+    float *contexts = make_vectors(model, TESS_TABLE_C);
+
     model->predictor = TESS_NEW(struct tess_predictor, 1);
-    tess_predictor_init(model->predictor, network->shape, &network->mlp,
-                        tess_precision_is_low(precision),
-                        (struct tess_embeddings){model->readout.n, network->table[TESS_TABLE_R]},
-                        (struct tess_embeddings){model->context.n, network->table[TESS_TABLE_C]});
+    tess_predictor_init(
+        model->predictor, network->shape, &network->mlp, tess_precision_is_low(precision),
+        (struct tess_embeddings){model->readout.n,
+                                 readouts ? readouts : network->table[TESS_TABLE_R]},
+        (struct tess_embeddings){model->context.n,
+                                 contexts ? contexts : network->table[TESS_TABLE_C]});
+    tess_free(readouts);
+    tess_free(contexts);
     model->predictor->scaling = &model->scaling;
     for (int t = TESS_TABLE_P + 1; t < TESS_N_TABLES; t++) {
+        if (model->composition[t].first)
+            continue;
         tess_free(network->table[t]);
         network->table[t] = NULL;
     }
@@ -429,18 +439,47 @@ static void check_numbers(const struct tess_model *model, const struct tess_rows
                           const struct tess_model_columns *columns)
 {
     int64_t n = columns->first ? columns->first[rows->n] : columns->n_readouts;
+    int64_t contexts = model->composition[TESS_TABLE_C].n;
+    int64_t perturbations = model->composition[TESS_TABLE_P].n;
 
     for (int64_t i = 0; i < rows->n; i++)
-        TESS_BUG_IF(rows->context[i] < 0 || rows->context[i] >= model->context.n);
+        TESS_BUG_IF(rows->context[i] < 0 || rows->context[i] >= contexts);
     for (int64_t k = rows->n ? rows->first[0] : 0; k < (rows->n ? rows->first[rows->n] : 0); k++)
-        TESS_BUG_IF(rows->member[k] < 0 || rows->member[k] >= model->perturbation.n);
+        TESS_BUG_IF(rows->member[k] < 0 || rows->member[k] >= perturbations);
     for (int64_t k = 0; k < n; k++)
         TESS_BUG_IF(columns->readout[k] < 0 || columns->readout[k] >= model->readout.n);
 }
 
+/* Places in tiles: of symbols of the model their numbers. The head of an ensemble knows those that
+ * were made. */
+static void number_rows(const struct tess_model *head, const struct tess_rows *rows, int64_t first,
+                        struct tess_predict_rows *out)
+{
+    int64_t at = rows->first[first], n = rows->first[first + out->n] - at;
+    int64_t *begin, *place;
+
+    if (head->made[TESS_TABLE_P].name.n == 0) {
+        tess_predict_number(
+            &(struct tess_perturbations){out->n, rows->first + first, rows->member, NULL},
+            (int64_t *)(uintptr_t)out->number);
+        return;
+    }
+    begin = TESS_NEW(int64_t, out->n + 1);
+    place = TESS_NEW(int64_t, n);
+    for (int64_t i = 0; i <= out->n; i++)
+        begin[i] = rows->first[first + i] - at;
+    for (int64_t k = 0; k < n; k++)
+        place[k] = tess_model_place(head, rows->member[at + k]);
+    tess_predict_number(&(struct tess_perturbations){out->n, begin, place, NULL},
+                        (int64_t *)(uintptr_t)out->number);
+    tess_free(begin);
+    tess_free(place);
+}
+
 /* The vectors and numbers of perturbations [first, first + n), from their components' rows. */
-static int encode(const struct tess_model *model, const struct tess_rows *rows, int64_t first,
-                  struct tess_predict_rows *out, struct tess_error *error)
+static int encode(const struct tess_model *model, const struct tess_model *head,
+                  const struct tess_rows *rows, int64_t first, struct tess_predict_rows *out,
+                  struct tess_error *error)
 {
     struct tess_mix mix = {.n = 0};
     struct tess_perturbations vectors;
@@ -459,17 +498,16 @@ static int encode(const struct tess_model *model, const struct tess_rows *rows, 
             mix.row[k] = k;
         vectors = tess_mix_of(&mix);
         tess_encoder_forward(&model->encoder, &vectors, row, (float *)(uintptr_t)out->p);
-        tess_predict_number(
-            &(struct tess_perturbations){out->n, rows->first + first, rows->member, NULL},
-            (int64_t *)(uintptr_t)out->number);
+        number_rows(head, rows, first, out);
     }
     tess_mix_release(&mix);
     tess_free(row);
     return error->code;
 }
 
-static int predict_one(const struct tess_model *model, const struct tess_rows *rows,
-                       const struct tess_model_columns *columns, struct tess_error *error)
+static int predict_one(const struct tess_model *model, const struct tess_model *head,
+                       const struct tess_rows *rows, const struct tess_model_columns *columns,
+                       struct tess_error *error)
 {
     int64_t most = columns->first ? TESS_MODEL_LISTED : BATCH,
             room = rows->n < most ? rows->n : most;
@@ -481,7 +519,7 @@ static int predict_one(const struct tess_model *model, const struct tess_rows *r
         int64_t n = rows->n - first < most ? rows->n - first : most;
         struct tess_predict_rows some = {n, p, number, rows->context + first};
 
-        if (encode(model, rows, first, &some, error) != TESS_OK)
+        if (encode(model, head, rows, first, &some, error) != TESS_OK)
             break;
         if (columns->first)
             tess_predictor_run_lists(
@@ -510,7 +548,7 @@ int tess_model_predict_changed(const struct tess_model *model, const struct tess
     int members = 0;
 
     for (const struct tess_model *member = model; member; member = member->next) {
-        if (predict_one(member, rows, columns, error) != TESS_OK)
+        if (predict_one(member, model, rows, columns, error) != TESS_OK)
             break;
         if (change->make)
             change->make(change->closure, members, out);
