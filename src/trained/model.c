@@ -21,8 +21,6 @@
 #include <strings.h>
 #include <xxhash.h>
 
-#define BATCH TESS_MODEL_ROWS /* predicted at a time */
-
 /* What sizes follow from: moved. */
 static void take_shape(struct tess_model *model, struct tess_state *state)
 {
@@ -164,12 +162,13 @@ static uint64_t hash_table(const struct tess_h5 *h5, const struct tess_state *st
 {
     int64_t n = tess_state_rows(state, TESS_TABLE_P), dim = state->shape.dim;
     XXH3_state_t *sum = XXH3_createState();
-    float *part = TESS_NEW(float, (n < BATCH ? n : BATCH) * dim);
+    float *part = TESS_NEW(float, (n < TESS_MODEL_ROWS ? n : TESS_MODEL_ROWS) * dim);
     uint64_t hash;
 
     XXH3_64bits_reset(sum);
-    for (int64_t first = 0; first < n && error->code == TESS_OK; first += BATCH) {
-        const struct tess_state_range some = {first, n - first < BATCH ? n - first : BATCH};
+    for (int64_t first = 0; first < n && error->code == TESS_OK; first += TESS_MODEL_ROWS) {
+        const struct tess_state_range some = {first, n - first < TESS_MODEL_ROWS ? n - first
+                                                                                 : TESS_MODEL_ROWS};
 
         tess_checkpoint_read_rows(h5, state, TESS_TABLE_P, some, part, error);
         XXH3_64bits_update(sum, part, (size_t)(some.n * dim) * sizeof *part);
@@ -432,150 +431,6 @@ const struct tess_model *tess_model_trained_elsewhere(const struct tess_model *m
     while (model && store_hash == model->store_hash && split_hash == model->split_hash)
         model = model->next;
     return model;
-}
-
-/* A number out of range would read past a table: a bug of the caller, caught in every build. */
-static void check_numbers(const struct tess_model *model, const struct tess_rows *rows,
-                          const struct tess_model_columns *columns)
-{
-    int64_t n = columns->first ? columns->first[rows->n] : columns->n_readouts;
-    int64_t contexts = model->composition[TESS_TABLE_C].n;
-    int64_t perturbations = model->composition[TESS_TABLE_P].n;
-
-    for (int64_t i = 0; i < rows->n; i++)
-        TESS_BUG_IF(rows->context[i] < 0 || rows->context[i] >= contexts);
-    for (int64_t k = rows->n ? rows->first[0] : 0; k < (rows->n ? rows->first[rows->n] : 0); k++)
-        TESS_BUG_IF(rows->member[k] < 0 || rows->member[k] >= perturbations);
-    for (int64_t k = 0; k < n; k++)
-        TESS_BUG_IF(columns->readout[k] < 0 || columns->readout[k] >= model->readout.n);
-}
-
-/* Places in tiles: of symbols of the model their numbers. The head of an ensemble knows those that
- * were made. */
-static void number_rows(const struct tess_model *head, const struct tess_rows *rows, int64_t first,
-                        struct tess_predict_rows *out)
-{
-    int64_t at = rows->first[first], n = rows->first[first + out->n] - at;
-    int64_t *begin, *place;
-
-    if (head->made[TESS_TABLE_P].name.n == 0) {
-        tess_predict_number(
-            &(struct tess_perturbations){out->n, rows->first + first, rows->member, NULL},
-            (int64_t *)(uintptr_t)out->number);
-        return;
-    }
-    begin = TESS_NEW(int64_t, out->n + 1);
-    place = TESS_NEW(int64_t, n);
-    for (int64_t i = 0; i <= out->n; i++)
-        begin[i] = rows->first[first + i] - at;
-    for (int64_t k = 0; k < n; k++)
-        place[k] = tess_model_place(head, rows->member[at + k]);
-    tess_predict_number(&(struct tess_perturbations){out->n, begin, place, NULL},
-                        (int64_t *)(uintptr_t)out->number);
-    tess_free(begin);
-    tess_free(place);
-}
-
-/* The vectors and numbers of perturbations [first, first + n), from their components' rows. */
-static int encode(const struct tess_model *model, const struct tess_model *head,
-                  const struct tess_rows *rows, int64_t first, struct tess_predict_rows *out,
-                  struct tess_error *error)
-{
-    struct tess_mix mix = {.n = 0};
-    struct tess_perturbations vectors;
-    int64_t m;
-    float *row;
-
-    tess_mix_reserve(&mix, &model->composition[TESS_TABLE_P], out->n, rows->first + first,
-                     rows->member);
-    for (int64_t i = first; i < first + out->n; i++)
-        tess_mix_add(&mix, &model->composition[TESS_TABLE_P], &model->encoder,
-                     rows->first[i + 1] - rows->first[i], rows->member + rows->first[i]);
-    m = out->n ? mix.first[out->n] : 0;
-    row = TESS_NEW(float, m * model->network.shape.dim);
-    if (tess_table_reader_rows(model->rows, m, mix.row, row, error) == TESS_OK) {
-        for (int64_t k = 0; k < m; k++)
-            mix.row[k] = k;
-        vectors = tess_mix_of(&mix);
-        tess_encoder_forward(&model->encoder, &vectors, row, (float *)(uintptr_t)out->p);
-        number_rows(head, rows, first, out);
-    }
-    tess_mix_release(&mix);
-    tess_free(row);
-    return error->code;
-}
-
-static int predict_one(const struct tess_model *model, const struct tess_model *head,
-                       const struct tess_rows *rows, const struct tess_model_columns *columns,
-                       struct tess_error *error)
-{
-    int64_t most = columns->first ? TESS_MODEL_LISTED : BATCH,
-            room = rows->n < most ? rows->n : most;
-    float *p = TESS_NEW(float, room * model->network.shape.dim);
-    int64_t *number = TESS_NEW(int64_t, room);
-
-    check_numbers(model, rows, columns);
-    for (int64_t first = 0; first < rows->n && error->code == TESS_OK; first += most) {
-        int64_t n = rows->n - first < most ? rows->n - first : most;
-        struct tess_predict_rows some = {n, p, number, rows->context + first};
-
-        if (encode(model, head, rows, first, &some, error) != TESS_OK)
-            break;
-        if (columns->first)
-            tess_predictor_run_lists(
-                model->predictor, &some,
-                &(struct tess_predict_lists){columns->first + first, columns->readout},
-                columns->out);
-        else
-            tess_predictor_run(model->predictor, &some, columns->n_readouts, columns->readout,
-                               columns->out + first * columns->n_readouts);
-    }
-    tess_free(p);
-    tess_free(number);
-    return error->code;
-}
-
-/* Mean and standard deviation over the members, in their order (Welford 1962: one pass, in double,
- * without the cancellation of Σx² - n mean²). A single member stays as it is, to the bit. */
-int tess_model_predict_changed(const struct tess_model *model, const struct tess_rows *rows,
-                               const struct tess_model_columns *columns,
-                               const struct tess_model_change *change, struct tess_error *error)
-{
-    float *out = columns->out, *deviation = columns->deviation;
-    int64_t n = columns->first ? columns->first[rows->n] : rows->n * columns->n_readouts;
-    int64_t room = model->next ? n : 0;
-    double *mean = TESS_NEW(double, room), *square = TESS_NEW(double, room);
-    int members = 0;
-
-    for (const struct tess_model *member = model; member; member = member->next) {
-        if (predict_one(member, model, rows, columns, error) != TESS_OK)
-            break;
-        if (change->make)
-            change->make(change->closure, members, out);
-        if (columns->then)
-            columns->then->make(columns->then->closure, members, out);
-        members++;
-        for (int64_t i = 0; i < room; i++) {
-            double delta = (double)out[i] - mean[i];
-
-            mean[i] += delta / members;
-            square[i] += delta * ((double)out[i] - mean[i]);
-        }
-    }
-    for (int64_t i = 0; i < room; i++)
-        out[i] = (float)mean[i];
-    for (int64_t i = 0; deviation && i < n; i++)
-        deviation[i] = room ? (float)sqrt(square[i] / (members - 1)) : 0;
-    tess_free(mean);
-    tess_free(square);
-    return error->code;
-}
-
-int tess_model_predict(const struct tess_model *model, const struct tess_rows *rows,
-                       const struct tess_model_columns *columns, struct tess_error *error)
-{
-    return tess_model_predict_changed(model, rows, columns, &(struct tess_model_change){NULL, NULL},
-                                      error);
 }
 
 void tess_model_allow(struct tess_model *model, double bytes)

@@ -146,8 +146,10 @@ def ask_made():
         readouts = [s.decode() for s in file["var"][file["var"].attrs["_index"]][:]]
         assert file["X"][rows.index(f"P03@{NEVER}"), readouts.index("R7")] == answers[1]
         assert file["X"][rows.index(f"P11@{NEVER}"), readouts.index("R2")] == answers[3]
-    run("-q", "screen", "parts", "--readout", "R7", "-c", f"A_8h,{NEVER}", "-o", "made_screen.tsv", ranks=2)
-    assert NEVER in open("made_screen.tsv").read()
+    run("-q", "screen", "parts", "--readout", "R7", "-c", f"A_8h,{NEVER}", "-o", "made_screen.h5ad", ranks=2)
+    with h5py.File("made_screen.h5ad") as file:
+        contexts = [s.decode() for s in file["var"][file["var"].attrs["_index"]][:]]
+        assert set(contexts) == {"A_8h", NEVER} and np.isfinite(file["X"][:]).all(), contexts
     for context in ("E_2h", "D", "D_2h_x"):
         assert context in run("impute", "parts", "-o", "no.h5ad", "-c", context, code=65, ranks=2)
 
