@@ -25,6 +25,7 @@ enum tess_optimizer_kind { TESS_OPTIMIZER_ADAM, TESS_OPTIMIZER_ADAMW, TESS_OPTIM
 enum tess_schedule_kind { TESS_SCHEDULE_CONSTANT, TESS_SCHEDULE_EXPONENTIAL, TESS_SCHEDULE_COSINE };
 enum tess_init_new { TESS_INIT_NEW_RANDOM, TESS_INIT_NEW_MEAN };
 enum tess_experiments { TESS_EXPERIMENTS_ALL, TESS_EXPERIMENTS_NEW };
+enum tess_weight { TESS_WEIGHT_NONE, TESS_WEIGHT_REPLICATES, TESS_WEIGHT_COLUMN };
 enum tess_normalize { TESS_NORMALIZE_NONE, TESS_NORMALIZE_ZSCORE, TESS_NORMALIZE_DELTA };
 
 struct tess_config {
@@ -33,6 +34,7 @@ struct tess_config {
         int64_t normalize; /* enum tess_normalize */
         double scale; /* deviation of all training values together; 0: left as they are */
         int64_t top_variable; /* readouts kept; 0: all */
+        int64_t weight; /* enum tess_weight */
         int64_t streaming; /* 1: values are read when they are needed (ahead.h) */
     } data;
     struct {

@@ -23,6 +23,8 @@ struct tess_dataset {
     double each; /* experiments that one of the index stands for: 1, but in a plan (trainer.h) */
     struct tess_scaling scaling; /* of the values that the model learns; own */
     double statistics_bytes; /* of memory, that estimating took for a while */
+    float *weight; /* (n_experiments of the store) data.weight, mean 1 over training observations;
+                    * NULL: none; own */
     int64_t n_training; /* training experiments with any value */
     /* 0, TESS_TRAINED, or TESS_BY_PARTS of composition.h; own */
     uint8_t *trained_perturbation, *trained_readout, *trained_context;

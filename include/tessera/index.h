@@ -32,6 +32,8 @@ struct tess_index { /* all arrays own */
     int8_t *split; /* (n_experiments) enum tess_split */
     int64_t *n_replicates; /* (n_experiments) rows averaged into it, at least 1 */
     int64_t *n_observed; /* (n_experiments) values that are not NaN */
+    double
+        *weight; /* (n_experiments) sums of the rows' weights, finite, >= 0; NULL: rows had none */
     int64_t *value_first; /* (n_experiments + 1) into the values; follows from the panels */
     /* Folds: the means of disjoint parts of an experiment's replicates, over its panel; none
      * where there is a single replicate. With at most TESS_STORE_FOLDS replicates each is a fold.

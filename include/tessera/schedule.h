@@ -63,6 +63,7 @@ struct tess_work {
     const float **row; /* (n_rows) their targets, within the lane's values or y */
     struct tess_reads reads; /* data.streaming: what fills y, which has no values before */
     int32_t n_u, room_u, *u_p, *u_c;
+    float *weight; /* (n_u) data.weight; NULL: none */
     int64_t *experiment; /* (n_u) place in the lane's loaded experiments */
     int32_t n_p, room_p, n_r, room_r, n_c, room_c;
     int64_t *combination, *readout, *context; /* (n_p), (n_r), (n_c) numbers */

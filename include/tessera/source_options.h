@@ -18,6 +18,7 @@ struct tess_source_options {
     const char *dose, *time; /* columns of what goes into the perturbation's name; or NULL */
     const char *control_column; /* true where a row is the control; or NULL */
     const char *split_column, *replicate; /* or NULL */
+    const char *weight; /* column of the rows' weights; or NULL */
     /* without split_column: a column `split` of splits alone counts as one */
     int find_split;
     struct tess_filter *filter; /* which rows count; borrowed, or NULL */

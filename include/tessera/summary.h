@@ -14,6 +14,8 @@ struct tess_summary {
     int64_t n_readouts, n_contexts, n_panels, n_experiments, n_folds;
     int64_t n_replicates, n_replicated; /* rows averaged; experiments of several of them */
     int64_t n_observations, n_missing;
+    int has_weights;
+    double weight[2]; /* the least and the largest of an experiment */
     int64_t n_split[4]; /* experiments of each */
     int64_t n_one_context; /* perturbations (not control) seen in one only */
     /* experiments whose perturbation, context and split another one has, too */

@@ -46,24 +46,25 @@ struct tess_tile {
     const float *y; /* (n) target; NaN: not measured, ignored */
     int n_p, n_r, n_c; /* distinct rows */
     const float *p, *r, *c; /* (n_p, D), (n_r, D), (n_c, D) */
-    int n_u; /* left rows */
+    int n_u; /* left rows: an experiment each */
     const int32_t *u_p, *u_c; /* (n_u) their perturbation and context row */
     int n_dense; /* 0: pairs, the only form of mlp */
     const struct tess_dense *dense;
+    const float *weight; /* (n_u) of left rows' observations; NULL: all 1 */
 };
 
 /* Results of a tile: gradients are written, not added to; the sums of loss and count are. */
 struct tess_tile_grad {
     struct tess_mlp mlp;
     float *dp, *dr, *dc; /* (n_p, D), (n_r, D), (n_c, D) */
-    double loss; /* Σ (out - y)² */
+    double loss; /* Σ w (out - y)² */
     int64_t n_measured;
 };
 
 /* Rows of each block but the last: as many in each, whole strips, at most TESS_TILE_ROWS. */
 int tess_tile_rows(const struct tess_workspace *work, int64_t n);
 
-/* Loss of the tile, by the kind of model, and gradient of Σ (out - y)² (not the mean: the caller
+/* Loss of the tile, by the kind of model, and gradient of Σ w (out - y)² (not the mean: the caller
  * divides by the number of observations of the whole step) with respect to everything. dropout
  * NULL: none. Local. */
 void tess_tile_train(const struct tess_mlp *mlp, const struct tess_tile *tile,

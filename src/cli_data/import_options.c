@@ -204,6 +204,7 @@ int tess_import_call_init(struct tess_import_call *in, const struct tess_call *c
         options->source.split_column = NULL;
     options->source.find_split = !options->source.split_column;
     options->source.replicate = tess_call_option(call, "replicate");
+    options->source.weight = tess_call_option(call, "weight");
     options->log1p = tess_call_option(call, "log1p") != NULL;
     options->min_replicates = 1;
     options->n_files = call->n_args;

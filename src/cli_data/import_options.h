@@ -36,6 +36,8 @@
          "column that says train, val, test or unused [split, if there]; none: no column"},        \
         {"replicate", 0, "COL",                                                                    \
          "column that names the replicate; rows alike in all are averaged"},                       \
+        {"weight", 0, "COL",                                                                       \
+         "column of weights for data.weight: column; those of an experiment's rows add up"},       \
         {"aggregate", 0, "HOW", "over replicates: mean, median or none [mean]"},                   \
         {"normalize-total", 0, "X", "scale every row to this total (counts)"},                     \
         {"log1p", 0, NULL, "log(1 + value), after scaling"},                                       \

@@ -49,6 +49,11 @@ const struct tess_param tess_params[] = {
          "come back in the store's units."),
     INT(data.top_variable, "0", 0, 1e9, "readouts",
         "Keep only the readouts that vary most over the training rows. 0: all."),
+    CHOICE(data.weight, "none", "none|replicates|column",
+           "What an experiment's values count in the training loss, which is then a weighted mean. "
+           "replicates: n / (n + 4) of n replicates. column: the weights that 'tessera import --weight' "
+           "kept. Both are divided by their mean over the training values. Validation and scores are not "
+           "weighted."),
     SWITCH(data.streaming, "false",
            "true: values are read from the store shortly before a step needs them, rather than held in "
            "memory, for stores larger than that. It changes no bit, and may differ from session to "

@@ -1,6 +1,7 @@
 /* dataset.c -- kept readouts, what was trained, loading. */
 #include "tessera/dataset.h"
 
+#include "dataset_weights.h"
 #include "statistics.h"
 
 #include "tessera/alloc.h"
@@ -150,6 +151,8 @@ int tess_dataset_init(struct tess_dataset *dataset, const struct tess_store *sto
             refuse_untrained(store, error);
         else
             compose(dataset, config, error);
+        if (error->code == TESS_OK)
+            tess_dataset_weigh(dataset, config, error);
     }
     tess_free(keep);
     return error->code;
@@ -162,6 +165,7 @@ void tess_dataset_release(struct tess_dataset *dataset)
     tess_free(dataset->panel_readout);
     tess_free(dataset->panel_column);
     tess_scaling_release(&dataset->scaling);
+    tess_free(dataset->weight);
     tess_free(dataset->trained_perturbation);
     tess_free(dataset->trained_readout);
     tess_free(dataset->trained_context);
@@ -207,16 +211,6 @@ static void keep_piece(void *closure, int64_t experiment, int64_t column, int64_
         tess_scaling_apply(&dataset->scaling, index->context_of[experiment], width,
                            dataset->panel_readout + dataset->panel_first[panel], row);
     l->n_done = k;
-}
-
-int64_t tess_dataset_observations(const struct tess_dataset *dataset, int64_t experiment)
-{
-    const struct tess_index *index = &dataset->store->index;
-    int64_t panel = index->panel[experiment], width = tess_dataset_width(dataset, panel);
-    int64_t all = index->panel_first[panel + 1] - index->panel_first[panel];
-
-    return width == all ? index->n_observed[experiment]
-                        : index->n_observed[experiment] * width / all;
 }
 
 void tess_dataset_list(const struct tess_dataset *dataset, struct tess_wanted wanted,

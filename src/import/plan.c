@@ -337,6 +337,21 @@ static void deal_folds(struct tess_plan *plan)
     }
 }
 
+/* Weights of an experiment's rows, added up in the order of the files: as if each row was trained
+ * on by itself with its own. */
+static void weigh_groups(struct tess_plan *plan)
+{
+    for (int64_t f = 0; f < plan->n_files; f++) {
+        struct tess_plan_file *file = &plan->file[f];
+
+        for (int64_t i = 0; file->weight && i < file->source.n_rows; i++)
+            if (file->group[i] >= 0)
+                plan->group[file->group[i]].weight += (double)file->weight[i];
+        tess_free(file->weight);
+        file->weight = NULL;
+    }
+}
+
 int tess_plan_group(struct tess_plan *plan, struct tess_problems *problems,
                     struct tess_import_result *result, struct tess_error *error)
 {
@@ -352,6 +367,7 @@ int tess_plan_group(struct tess_plan *plan, struct tess_problems *problems,
             if (plan->options->aggregate == TESS_AGGREGATE_NONE)
                 explode(plan);
             deal_folds(plan);
+            weigh_groups(plan);
         }
     }
     tess_free(panel_of);

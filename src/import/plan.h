@@ -18,6 +18,7 @@ struct tess_plan_file {
     /* (n_rows) own; -1: the row is left out; freed once it has a group */
     int32_t *combination, *context, *replicate;
     int8_t *split; /* (n_rows) own */
+    float *weight; /* (n_rows) own; NULL: the rows have none */
     int8_t *left_out; /* (n_rows) enum tess_left_out; own */
     int has_split; /* rows have a split of their own */
     int32_t *group; /* (n_rows) own; -1: left out */
@@ -35,6 +36,7 @@ struct tess_plan_panel {
 struct tess_plan_group {
     int32_t combination, context, panel, split;
     int64_t n_rows, n_replicates, first_unit;
+    double weight; /* of its rows together */
     int64_t experiment; /* number in the store; -1: dropped */
 };
 

@@ -115,6 +115,8 @@ static void index_experiments(struct tess_plan *plan, struct key *key, int64_t n
     index->split = (int8_t *)tess_alloc((size_t)n, 1);
     index->n_replicates = TESS_NEW(int64_t, n);
     index->n_observed = TESS_NEW(int64_t, n);
+    if (plan->options->source.weight)
+        index->weight = TESS_NEW(double, n);
     index->fold_first = TESS_NEW(int64_t, n + 1);
     for (int64_t i = 0; i < n; i++) {
         struct tess_plan_group *group = &plan->group[key[i].part[4]];
@@ -125,6 +127,8 @@ static void index_experiments(struct tess_plan *plan, struct key *key, int64_t n
         index->combination[i] = key[i].part[2];
         index->split[i] = (int8_t)key[i].part[3];
         index->n_replicates[i] = group->n_replicates;
+        if (index->weight)
+            index->weight[i] = group->weight;
         index->fold_first[i + 1] = n_folds += tess_plan_folds(group);
     }
     index->fold_replicates = TESS_NEW(int64_t, n_folds);

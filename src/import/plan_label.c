@@ -4,6 +4,7 @@
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
+#include "tessera/number.h"
 #include "tessera/tuples.h"
 
 #include <stdio.h>
@@ -394,6 +395,33 @@ static int replicate_rows(struct tess_plan_file *file, const char *name,
     return TESS_OK;
 }
 
+/* A row without a usable weight loses its context, as one without a split. */
+static int weigh_rows(struct tess_plan_file *file, const char *name, struct tess_problems *problems,
+                      struct tess_error *error)
+{
+    struct tess_column column = {0};
+
+    if (!name || error->code != TESS_OK ||
+        tess_source_read_column(&file->source, name, &column, error) != TESS_OK)
+        return error->code;
+    file->weight = TESS_NEW(float, file->source.n_rows);
+    for (int64_t row = 0; row < file->source.n_rows; row++) {
+        const char *text = column.code[row] < 0 ? "" : column.level[column.code[row]];
+        enum tess_number kind = tess_number_read(text, strlen(text), &file->weight[row]);
+
+        if (file->left_out[row] || (kind == TESS_NUMBER_FINITE && file->weight[row] >= 0))
+            continue;
+        tess_problems_add(problems, file->source.path, tess_source_place(&file->source, row), name,
+                          kind == TESS_NUMBER_MISSING
+                              ? "missing: a weight is a number, 0 or more"
+                              : "'%.150s' is no weight: a number, 0 or more",
+                          text);
+        file->context[row] = BAD;
+    }
+    tess_column_release(&column);
+    return TESS_OK;
+}
+
 /* The order matters: the filter says which rows count, perturbations leave out rows without one,
  * and those are then asked for no context, split or replicate. */
 int tess_plan_label(struct tess_plan *plan, struct tess_plan_file *file,
@@ -410,5 +438,6 @@ int tess_plan_label(struct tess_plan *plan, struct tess_plan_file *file,
     file->context = label_rows(plan, file, &options->context,
                                (struct numbering){number_context, BAD}, problems, error);
     split_rows(plan, file, problems, error);
-    return replicate_rows(file, options->replicate, problems, error);
+    replicate_rows(file, options->replicate, problems, error);
+    return weigh_rows(file, options->weight, problems, error);
 }

@@ -164,6 +164,7 @@ static void release_file(struct tess_plan_file *file)
     tess_free(file->replicate);
     tess_free(file->split);
     tess_free(file->left_out);
+    tess_free(file->weight);
     tess_free(file->group);
     tess_free(file->slot);
 }

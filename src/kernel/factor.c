@@ -222,8 +222,9 @@ static void multiply(const struct factor *f, const struct tess_dense *dense, int
 
     tess_gemm(work->probe,
               &(struct tess_gemm){TESS_PHASE_GEMM, n, T, K, 0, 1, left, right, 0, f->out, 0, {0}});
-    tess_fused_loss(&(struct tess_fused_targets){n, T, dense->y + e, dense->column}, f->out,
-                    f->grad);
+    tess_fused_loss(&(struct tess_fused_targets){n, T, dense->y + e, dense->column, dense->u + e,
+                                                 f->tile->weight},
+                    f->out, f->grad);
     tess_gemm(work->probe,
               &(struct tess_gemm){TESS_PHASE_GEMM, T, K, n, 1, 0, f->out, left, 1, dright, 0, {0}});
     tess_gemm(
@@ -261,7 +262,7 @@ static void values(const struct factor *f)
         tess_fused_pairs(&(struct tess_fused_pairs){tile->n, f->K, tile->u, tile->v,
                                                     f->alone ? tile->u_p : NULL,
                                                     f->alone ? tile->u_c : NULL, tile->y, f->left,
-                                                    f->right, f->dleft, f->dright},
+                                                    f->right, f->dleft, f->dright, tile->weight},
                          f->grad);
 }
 

@@ -65,8 +65,10 @@ struct tess_fused_targets {
     int E, T;
     const float *const *y;
     const int32_t *column;
+    const int32_t *u; /* (E) row e's weight is weight[u[e]]; weight NULL: all are 1 */
+    const float *weight;
 };
-/* out (E, T) becomes the gradient of (out - y)²; loss and count are added to. The difference is
+/* out (E, T) becomes the gradient of w (out - y)²; loss and count are added to. The difference is
  * rounded to float before it is squared in double. */
 void tess_fused_loss(const struct tess_fused_targets *targets, float *out,
                      struct tess_tile_grad *grad);
@@ -82,6 +84,7 @@ struct tess_fused_pairs {
     const int32_t *u, *v, *left_of, *right_of;
     const float *y, *left, *right;
     float *dleft, *dright;
+    const float *weight; /* of observation i: weight[u[i]]; NULL: all are 1 */
 };
 /* out = left · right; loss and count, and the gradients of both rows, are added to. */
 void tess_fused_pairs(const struct tess_fused_pairs *pairs, struct tess_tile_grad *grad);

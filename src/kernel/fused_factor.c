@@ -60,9 +60,11 @@ VECTORISED void tess_fused_gate_back(const struct tess_pairs *pairs,
 
 /* Gradients of n outputs of one row, from the targets that were laid side by side; 16 partial sums
  * of squares, so that the order of additions is the same for every width of a vector register. */
-VECTORISED static int row_loss(int n, const float *restrict y, float *restrict out,
+VECTORISED static int row_loss(int n, float w, const float *restrict y, float *restrict out,
                                double *restrict sum)
 {
+    float twice = 2.0f * w;
+    double weight = (double)w;
     int measured = 0, t = 0;
 
     for (; t + LANES <= n; t += LANES)
@@ -71,17 +73,17 @@ VECTORISED static int row_loss(int n, const float *restrict y, float *restrict o
             int there = y[t + k] == y[t + k];
             float d = there ? difference : 0.0f;
 
-            sum[k] += (double)d * (double)d;
+            sum[k] += weight * (double)d * (double)d;
             measured += there;
-            out[t + k] = 2.0f * d;
+            out[t + k] = twice * d;
         }
     for (; t < n; t++) {
         int there = y[t] == y[t];
         float d = there ? out[t] - y[t] : 0.0f;
 
-        sum[t % LANES] += (double)d * (double)d;
+        sum[t % LANES] += weight * (double)d * (double)d;
         measured += there;
-        out[t] = 2.0f * d;
+        out[t] = twice * d;
     }
     return measured;
 }
@@ -98,12 +100,13 @@ void tess_fused_loss(const struct tess_fused_targets *targets, float *out,
     for (int e = 0; e < targets->E; e++)
         for (int t = 0, n; t < targets->T; t += n) {
             const float *row = targets->y[e];
+            float w = targets->weight ? targets->weight[targets->u[e]] : 1.0f;
             float *at = out + (int64_t)e * targets->T + t;
 
             n = targets->T - t < SIDE_BY_SIDE ? targets->T - t : SIDE_BY_SIDE;
             for (int k = 0; column && k < n; k++)
                 y[k] = row[column[t + k]];
-            grad->n_measured += row_loss(n, column ? y : row + t, at, sum);
+            grad->n_measured += row_loss(n, w, column ? y : row + t, at, sum);
         }
     for (int k = 1; k < LANES; k++)
         sum[0] += sum[k];
@@ -141,14 +144,14 @@ void tess_fused_pairs(const struct tess_fused_pairs *pairs, struct tess_tile_gra
         int64_t l = pairs->left_of ? pairs->left_of[u] : u;
         int64_t r = pairs->right_of ? pairs->right_of[u] : pairs->v[i];
         const float *left = pairs->left + l * K, *right = pairs->right + r * K;
-        float difference;
+        float difference, w = pairs->weight ? pairs->weight[u] : 1.0f;
 
         if (isnan(pairs->y[i]))
             continue;
         difference = tess_fused_dot(K, left, right) - pairs->y[i];
-        grad->loss += (double)difference * (double)difference;
+        grad->loss += (double)w * (double)difference * (double)difference;
         grad->n_measured++;
-        spread(K, 2.0f * difference, right, pairs->dleft + l * K);
-        spread(K, 2.0f * difference, left, pairs->dright + r * K);
+        spread(K, 2.0f * w * difference, right, pairs->dleft + l * K);
+        spread(K, 2.0f * w * difference, left, pairs->dright + r * K);
     }
 }

@@ -38,17 +38,20 @@ static void project(const struct tess_mlp *mlp, const struct tess_tile *tile,
                          work->left);
 }
 
-/* The gradient of (out - y)²: dout = 2 (out - y), 0 where nothing was measured. The difference is
- * rounded to float before it is squared in double. */
-static void loss(int n, const float *out, const float *y, float *dout, struct tess_tile_grad *grad)
+/* The gradient of w (out - y)²: dout = 2 w (out - y), 0 where nothing was measured. The difference
+ * is rounded to float before it is squared in double. */
+static void loss(const struct tess_block *block, int i, int n, float *dout)
 {
-    for (int i = 0; i < n; i++) {
-        float difference = out[i] - y[i];
-        int measured = !isnan(y[i]);
+    const float *out = block->out + i, *y = block->y + i, *weight = block->weight;
+    struct tess_tile_grad *grad = block->grad;
 
-        dout[i] = measured ? 2.0f * difference : 0.0f;
+    for (int k = 0; k < n; k++) {
+        float difference = out[k] - y[k], w = weight ? weight[block->experiment[i + k]] : 1.0f;
+        int measured = !isnan(y[k]);
+
+        dout[k] = measured ? 2.0f * w * difference : 0.0f;
         if (measured) {
-            grad->loss += (double)difference * (double)difference;
+            grad->loss += (double)w * (double)difference * (double)difference;
             grad->n_measured++;
         }
     }
@@ -69,7 +72,7 @@ static void finish(const struct tess_block *block, int i, int n)
         memcpy(block->out + i, a, (size_t)n * sizeof *a);
     if (!grad)
         return;
-    loss(n, block->out + i, block->y + i, dout, grad);
+    loss(block, i, n, dout);
     if (L == 0) {
         memcpy(dz, dout, (size_t)n * sizeof *dz);
     } else {
@@ -169,6 +172,8 @@ static void train_mlp(const struct tess_mlp *mlp, const struct tess_tile *tile,
                                    .dropout = tess_tower_dropout(work, dropout),
                                    .first = first,
                                    .y = tile->y + first,
+                                   .experiment = tile->u + first,
+                                   .weight = tile->weight,
                                    .grad = grad,
                                    .finish = finish};
 

@@ -24,6 +24,8 @@ struct tess_block {
     const struct tess_dropout *dropout; /* NULL also where nothing is dropped */
     int64_t first; /* of the block among all rows of the lane's step */
     const float *y;
+    const int32_t *experiment; /* left rows, as the tile has them, for their weights */
+    const float *weight; /* as the tile's */
     struct tess_tile_grad *grad;
     /* What becomes of rows i … i + n - 1 once their last activations are there, while they are in
      * the cache; NULL: nothing. */

@@ -10,7 +10,7 @@ static void want(struct tess_wanted *wanted, size_t *n, const char *name, const 
         wanted[(*n)++] = (struct tess_wanted){name, option, -1};
 }
 
-/* The 5 are dose, time, control, split and replicate. */
+/* The 6 are dose, time, control, split, replicate and weight. */
 size_t tess_source_options_wanted(const struct tess_source_options *options,
                                   struct tess_wanted **wanted)
 {
@@ -20,7 +20,7 @@ size_t tess_source_options_wanted(const struct tess_source_options *options,
     } of[] = {{&options->perturbation, "--perturbation"},
               {&options->combine, "--combine"},
               {&options->context, "--context"}};
-    size_t room = 5 + (options->filter ? options->filter->n : 0), n = 0;
+    size_t room = 6 + (options->filter ? options->filter->n : 0), n = 0;
 
     for (int k = 0; k < 3; k++)
         room += of[k].list->n;
@@ -33,6 +33,7 @@ size_t tess_source_options_wanted(const struct tess_source_options *options,
     want(*wanted, &n, options->control_column, "--control-column");
     want(*wanted, &n, options->split_column, "--split-column");
     want(*wanted, &n, options->replicate, "--replicate");
+    want(*wanted, &n, options->weight, "--weight");
     for (size_t i = 0; options->filter && i < options->filter->n; i++) {
         want(*wanted, &n, options->filter->item[i].column,
              options->filter->item[i].keep ? "--keep" : "--drop");

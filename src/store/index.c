@@ -6,6 +6,7 @@
 #include "tessera/error.h"
 #include "tessera/text.h"
 
+#include <math.h>
 #include <string.h>
 
 static int64_t panel_length(const struct tess_index *index, int64_t experiment)
@@ -85,6 +86,8 @@ static int bad_experiment(const struct tess_index *index, int64_t i)
         combination[i] >= index->n_combinations || index->split[i] < TESS_TRAIN ||
         index->split[i] > TESS_UNUSED || index->n_replicates[i] < 1 || index->n_observed[i] < 0 ||
         index->n_observed[i] > panel_length(index, i) || folds > TESS_STORE_FOLDS || folds == 1)
+        return 1;
+    if (index->weight && !(index->weight[i] >= 0 && isfinite(index->weight[i])))
         return 1;
     for (int64_t k = index->fold_first[i]; k < index->fold_first[i + 1]; k++) {
         if (index->fold_replicates[k] < 1 || index->fold_replicates[k] > index->n_replicates[i])

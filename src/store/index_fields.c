@@ -7,18 +7,19 @@
 #define AT(member) offsetof(struct tess_index, member)
 
 const struct tess_index_field tess_index_fields[TESS_N_FIELDS] = {
-    [TESS_FIELD_COMBINATION_FIRST] = {"/combination/first", AT(combination_first), 8},
-    [TESS_FIELD_COMBINATION_MEMBER] = {"/combination/member", AT(combination_member), 8},
-    [TESS_FIELD_PANEL_FIRST] = {"/panel/first", AT(panel_first), 8},
-    [TESS_FIELD_PANEL_READOUT] = {"/panel/readout", AT(panel_readout), 8},
-    [TESS_FIELD_COMBINATION] = {"/experiment/combination", AT(combination), 8},
-    [TESS_FIELD_CONTEXT] = {"/experiment/context", AT(context_of), 8},
-    [TESS_FIELD_PANEL] = {"/experiment/panel", AT(panel), 8},
-    [TESS_FIELD_SPLIT] = {"/experiment/split", AT(split), 1},
-    [TESS_FIELD_REPLICATES] = {"/experiment/n_replicates", AT(n_replicates), 8},
-    [TESS_FIELD_OBSERVED] = {"/experiment/n_observed", AT(n_observed), 8},
-    [TESS_FIELD_FOLD_FIRST] = {"/fold/first", AT(fold_first), 8},
-    [TESS_FIELD_FOLD_REPLICATES] = {"/fold/replicates", AT(fold_replicates), 8},
+    [TESS_FIELD_COMBINATION_FIRST] = {"/combination/first", AT(combination_first), 8, 0, 0},
+    [TESS_FIELD_COMBINATION_MEMBER] = {"/combination/member", AT(combination_member), 8, 0, 0},
+    [TESS_FIELD_PANEL_FIRST] = {"/panel/first", AT(panel_first), 8, 0, 0},
+    [TESS_FIELD_PANEL_READOUT] = {"/panel/readout", AT(panel_readout), 8, 0, 0},
+    [TESS_FIELD_COMBINATION] = {"/experiment/combination", AT(combination), 8, 0, 0},
+    [TESS_FIELD_CONTEXT] = {"/experiment/context", AT(context_of), 8, 0, 0},
+    [TESS_FIELD_PANEL] = {"/experiment/panel", AT(panel), 8, 0, 0},
+    [TESS_FIELD_SPLIT] = {"/experiment/split", AT(split), 1, 0, 0},
+    [TESS_FIELD_REPLICATES] = {"/experiment/n_replicates", AT(n_replicates), 8, 0, 0},
+    [TESS_FIELD_OBSERVED] = {"/experiment/n_observed", AT(n_observed), 8, 0, 0},
+    [TESS_FIELD_FOLD_FIRST] = {"/fold/first", AT(fold_first), 8, 0, 0},
+    [TESS_FIELD_FOLD_REPLICATES] = {"/fold/replicates", AT(fold_replicates), 8, 0, 0},
+    [TESS_FIELD_WEIGHT] = {"/experiment/weight", AT(weight), 8, 1, 1},
 };
 
 const char *const tess_value_names[2] = {"/value", "/fold/value"};
@@ -44,6 +45,7 @@ void tess_index_field_lengths(const struct tess_index *index, int64_t length[TES
     length[TESS_FIELD_PANEL_READOUT] = index->panel_first[index->n_panels];
     length[TESS_FIELD_FOLD_FIRST] = n + 1;
     length[TESS_FIELD_FOLD_REPLICATES] = index->fold_first[n];
+    length[TESS_FIELD_WEIGHT] = index->weight ? n : 0;
 }
 
 struct tess_vocab *tess_index_field_vocab(const struct tess_index *index, int i)

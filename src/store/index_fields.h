@@ -18,6 +18,7 @@ enum tess_index_field_number {
     TESS_FIELD_OBSERVED,
     TESS_FIELD_FOLD_FIRST,
     TESS_FIELD_FOLD_REPLICATES,
+    TESS_FIELD_WEIGHT, /* may be absent */
     TESS_N_FIELDS
 };
 enum { TESS_N_VOCABS = 3 };
@@ -28,6 +29,8 @@ struct tess_index_field {
     const char *name;
     size_t offset; /* of the pointer within struct tess_index */
     size_t size; /* of an element: 8 or 1 */
+    int real; /* 1: double, not a whole number */
+    int optional; /* 1: a store may lack it; its array is then NULL, of length 0 */
 };
 extern const struct tess_index_field tess_index_fields[TESS_N_FIELDS];
 extern const char *const tess_value_names[2]; /* "/value", "/fold/value" */
@@ -37,7 +40,9 @@ extern const char *const tess_vocab_names[TESS_N_VOCABS];
 
 static inline hid_t tess_index_field_type(int i)
 {
-    return tess_index_fields[i].size == 1 ? H5T_NATIVE_INT8 : H5T_NATIVE_INT64;
+    return tess_index_fields[i].real        ? H5T_NATIVE_DOUBLE
+           : tess_index_fields[i].size == 1 ? H5T_NATIVE_INT8
+                                            : H5T_NATIVE_INT64;
 }
 
 /* Where the i-th array's pointer lies. */

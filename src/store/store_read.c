@@ -36,10 +36,10 @@ static int read_format(const struct tess_h5 *h5, struct tess_error *error)
     if (error->code == TESS_OK &&
         tess_h5_read_attribute(h5, (struct tess_h5_attribute){"/", "version"}, H5T_NATIVE_INT64, 1,
                                &version, error) == TESS_OK &&
-        version != 1)
+        version != 1 && version != 2)
         tess_error_set(error, TESS_EDATA,
-                       "%s: is a store of version %lld, this program reads version 1", h5->path,
-                       (long long)version);
+                       "%s: is a store of version %lld, this program reads versions 1 and 2",
+                       h5->path, (long long)version);
     return error->code;
 }
 
@@ -82,6 +82,9 @@ static int read_index(const struct tess_h5 *h5, struct tess_index *index, struct
     for (int i = 0; i < TESS_N_VOCABS && error->code == TESS_OK; i++)
         read_vocab(h5, tess_vocab_names[i], tess_index_field_vocab(index, i), error);
     for (int i = 0; i < TESS_N_FIELDS && error->code == TESS_OK; i++) {
+        length[i] = 0;
+        if (tess_index_fields[i].optional && !tess_h5_kind(h5, tess_index_fields[i].name))
+            continue;
         length[i] = tess_h5_length(h5, tess_index_fields[i].name, error);
         read_field(h5, index, i, length[i], error);
     }
@@ -231,6 +234,8 @@ static void broadcast_index(struct tess_store *store, int rank)
     for (int i = 0; i < TESS_N_FIELDS; i++) {
         void **array = tess_index_field_array(index, i);
 
+        if (length[i] == 0 && tess_index_fields[i].optional)
+            continue;
         if (rank != 0)
             *array = tess_alloc((size_t)length[i], tess_index_fields[i].size);
         tess_broadcast(store->comm, *array, (size_t)length[i] * tess_index_fields[i].size);

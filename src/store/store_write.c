@@ -29,7 +29,7 @@ static int rank_of(MPI_Comm comm)
 static int write_index(struct tess_store *store, struct tess_error *error)
 {
     struct tess_h5 *h5 = &store->h5;
-    int64_t length[TESS_N_FIELDS], version = 1;
+    int64_t length[TESS_N_FIELDS], version = store->index.weight ? 2 : 1;
     char *creator = tess_format("tessera %s", tess_version);
 
     tess_h5_write_string(h5, "/", "format", "tessera-store", error);
@@ -48,9 +48,12 @@ static int write_index(struct tess_store *store, struct tess_error *error)
             error);
     }
     tess_index_field_lengths(&store->index, length);
-    for (int i = 0; i < TESS_N_FIELDS && error->code == TESS_OK; i++)
+    for (int i = 0; i < TESS_N_FIELDS && error->code == TESS_OK; i++) {
+        if (tess_index_fields[i].optional && !*tess_index_field_array(&store->index, i))
+            continue;
         tess_h5_write(h5, tess_index_fields[i].name, tess_index_field_type(i),
                       TESS_H5_LINE(length[i]), *tess_index_field_array(&store->index, i), error);
+    }
     for (int which = 0; which < 2 && error->code == TESS_OK; which++) {
         int64_t n = tess_index_field_values(&store->index, which);
 

@@ -79,6 +79,13 @@ void tess_summary_init(struct tess_summary *summary, const struct tess_index *in
         summary->n_multiple += index->combination_first[c + 1] - index->combination_first[c] > 1;
     count_contexts(summary, index);
     count_experiments(summary, index);
+    summary->has_weights = index->weight && index->n_experiments > 0;
+    for (int64_t i = 0; i < index->n_experiments && summary->has_weights; i++) {
+        double w = index->weight[i];
+
+        summary->weight[0] = i == 0 || w < summary->weight[0] ? w : summary->weight[0];
+        summary->weight[1] = i == 0 || w > summary->weight[1] ? w : summary->weight[1];
+    }
 }
 
 void tess_summary_release(struct tess_summary *summary)
@@ -120,6 +127,9 @@ void tess_summary_print(const struct tess_summary *summary, FILE *out)
     print_count(out, "experiments", s->n_experiments);
     fprintf(out, " of %lld replicates; %lld experiments have several, kept in %lld folds\n",
             (long long)s->n_replicates, (long long)s->n_replicated, (long long)s->n_folds);
+    if (s->has_weights)
+        fprintf(out, "%-15s %.4g to %.4g (data.weight: column)\n", "weights", s->weight[0],
+                s->weight[1]);
     print_count(out, "observations", s->n_observations);
     fprintf(out, ", %lld missing\n", (long long)s->n_missing);
     print_count(out, "split", s->n_split[TESS_TRAIN]);
@@ -160,6 +170,8 @@ json_t *tess_summary_json(const struct tess_summary *summary)
                     "missing", (json_int_t)s->n_missing, "repeated", (json_int_t)s->n_duplicates,
                     "in_one_context", (json_int_t)s->n_one_context);
     json_object_set_new(all, "split", split);
+    if (s->has_weights)
+        json_object_set_new(all, "weights", json_pack("[f, f]", s->weight[0], s->weight[1]));
     json_object_set_new(all, "contexts_without_control", names_json(&s->no_control));
     return all;
 }

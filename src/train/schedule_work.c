@@ -64,6 +64,7 @@ void tess_work_release(struct tess_work *work)
     tess_reads_release(&work->reads);
     tess_free(work->u_p);
     tess_free(work->u_c);
+    tess_free(work->weight);
     tess_free(work->experiment);
     tess_free(work->combination);
     tess_free(work->readout);
@@ -142,7 +143,8 @@ static int32_t add_left(struct tess_work *work, struct tess_marks *marks,
                         const struct tess_schedule *schedule, const struct tess_lane *lane,
                         int64_t i, int32_t p)
 {
-    const struct tess_index *index = &schedule->dataset->store->index;
+    const struct tess_dataset *dataset = schedule->dataset;
+    const struct tess_index *index = &dataset->store->index;
     int32_t at = work->n_u++, room = work->room_u;
 
     if (at == room) {
@@ -151,7 +153,12 @@ static int32_t add_left(struct tess_work *work, struct tess_marks *marks,
         work->u_c = tess_realloc(work->u_c, (size_t)room, (size_t)work->room_u, sizeof(int32_t));
         work->experiment =
             tess_realloc(work->experiment, (size_t)room, (size_t)work->room_u, sizeof(int64_t));
+        if (dataset->weight)
+            work->weight =
+                tess_realloc(work->weight, (size_t)room, (size_t)work->room_u, sizeof(float));
     }
+    if (dataset->weight)
+        work->weight[at] = dataset->weight[lane->loaded.experiment[i]];
     work->experiment[at] = i;
     work->u_p[at] = p;
     work->u_c[at] = single_row(work, marks, schedule, TESS_TABLE_C,

@@ -187,7 +187,8 @@ static double lanes_bytes(const struct tess_trainer *trainer)
         /* rows, combined rows and room to grow; messages, and gradients at the owner */
         bytes += 4 * D * (3 * (fetched + P) + 4 * fetched);
         /* observations; numbers of rows, and who has them */
-        bytes += TESS_WINDOW * (12 * share + 1.5 * 32 * P + 1.5 * 40 * fetched);
+        bytes += TESS_WINDOW *
+                 (12 * share + 1.5 * (trainer->dataset.weight ? 36 : 32) * P + 1.5 * 40 * fetched);
         left = fmax(left, P);
         right = fmax(right, R);
         experiments = fmax(experiments, trainer->dataset.each * (double)sizes.experiments);
@@ -206,7 +207,8 @@ static double index_bytes(const struct tess_trainer *trainer)
                                         &trainer->dataset.readout};
     double each = trainer->dataset.each;
     double bytes =
-        65.0 * each * (double)index->n_experiments +
+        (65.0 + (index->weight ? 8 : 0) + (trainer->dataset.weight ? 4 : 0)) * each *
+            (double)index->n_experiments +
         8.0 * each *
             (double)(index->n_combinations + index->combination_first[index->n_combinations] +
                      2 * index->fold_first[index->n_experiments]) +

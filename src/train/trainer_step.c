@@ -190,7 +190,7 @@ static void compute_lane(struct tess_trainer *trainer, int at, int64_t step, int
                                             work->n_r, work->n_c, buffer->vector[TESS_TABLE_P],
                                             buffer->vector[TESS_TABLE_R],
                                             buffer->vector[TESS_TABLE_C], work->n_u, work->u_p,
-                                            work->u_c, work->n_dense, work->dense},
+                                            work->u_c, work->n_dense, work->dense, work->weight},
                         &dropout, &trainer->workspace[omp_get_thread_num()], &grad);
         make_row_gradients(trainer, work, buffer);
         for (int64_t i = 0; i < sizes.all_rows; i++)

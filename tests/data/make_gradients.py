@@ -149,7 +149,8 @@ def make_dense(n_u, n_r, sizes):
     return {"n": len(u), "u": u, "v": v, "dense": blocks}
 
 
-def make(D, H, L, rule, rate, n, n_r=7, kind="mlp", dense=(), precision="float32", activation="relu"):
+def make(D, H, L, rule, rate, n, n_r=7, kind="mlp", dense=(), precision="float32", activation="relu",
+         weighted=False):
     n_component, n_p, n_c, n_u = 6, 5, 3, 9
     members = [sorted(rng.choice(n_component, size, replace=False).tolist()) for size in (1, 2, 3, 1, 2)]
     case = {"kind": kind, "precision": precision, "activation": activation, "dim": D, "hidden": H if L else 0, "layers": L, "rule": rule, "rate": rate, "n": n,
@@ -167,7 +168,11 @@ def make(D, H, L, rule, rate, n, n_r=7, kind="mlp", dense=(), precision="float32
     out = (forward_mlp if kind == "mlp" else forward_factors)(case, parameters, p, r, c)
     target = torch.tensor(np.float32(y).astype(np.float64))
     measured = ~torch.isnan(target)
-    loss = ((out - target)[measured] ** 2).sum()
+    squares = (out - target)[measured] ** 2
+    if weighted:  # of left rows; one counts nothing
+        case["weight"] = np.round(rng.uniform(0.1, 3, n_u), 3).tolist()[:-1] + [0]
+        squares = squares * torch.tensor(np.float32(case["weight"]).astype(np.float64))[torch.tensor(case["u"])][measured]
+    loss = squares.sum()
     gradients = [g if g is not None else torch.zeros_like(x) for x in [component, r, c] + parameters
                  for g in torch.autograd.grad(loss, x, retain_graph=True, allow_unused=True)]
     flat = lambda tensors: numbers(np.concatenate([t.detach().numpy().ravel() for t in tensors]))
@@ -205,6 +210,11 @@ CASES = [  # D, H, L, rule, dropout, n, readouts, kind, dense blocks
         (8, 19, 1, "max", 0, 40, 7, "mlp", ()), (3, 5, 2, "mean", 0, 600, 7, "mlp", ()), (8, 32, 3, "sum", 0.25, 270, 7, "mlp", ()),
         (8, 19, 2, "mean", 0.1, 33, 1, "mlp", ()), (3, 17, 3, "mean", 0.25, 64, 7, "dot", ()), (5, 9, 2, "mean", 0.1, 48, 1, "dot", ()),
         (17, 11, 2, "sum", 0.1, 0, 23, "dot", [(7, 20), (2, 1), (6, 23), (9, 17)])]],
+    *[case + (True,) for case in [  # left rows have weights
+        (3, 19, 2, "mean", 0.1, 600, 7, "mlp", (), "float32", "silu"), (8, 5, 1, "sum", 0, 33, 1, "mlp", (), "float32", "relu"),
+        (3, 19, 1, "sum", 0.3, 40, 7, "dot", (), "float32", "relu"), (8, 5, 2, "mean", 0, 40, 1, "dot", (), "float32", "relu"),
+        (17, 11, 2, "sum", 0.1, 0, 23, "dot", [(7, 20), (2, 1), (6, 23), (9, 17)], "float32", "silu"),
+        (8, 9, 1, "mean", 0, 60, 7, "cp", (), "float32", "relu"), (3, 7, 1, "sum", 0, 0, 23, "cp", [(9, 23), (4, 5)], "float32", "relu")]],
 ]
 json.dump([make(*case) for case in CASES], sys.stdout, separators=(",", ":"))
 print()

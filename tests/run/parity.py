@@ -37,13 +37,14 @@ os.chdir(folder.name)
 class Screen:
     """A store, and what it holds."""
 
-    def __init__(self, name, made):
+    def __init__(self, name, made, weights=None):
         self.store = f"{name}.prc.h5"
-        small_store.write(tessera, self.store, made)
+        small_store.write(tessera, self.store, made, weights)
         self.perturbations = sorted({p for _, names, *_ in made for p in names.split("+")})
         self.contexts = sorted({c for c, *_ in made})
         self.readouts = sorted({r for *_, values in made for r in values})
-        self.observations = [(names, c, r, split, float(np.float32(y))) for c, names, split, values in made
+        self.observations = [(names, c, r, split, float(np.float32(y)), w)
+                             for (c, names, split, values), w in zip(made, weights or [1] * len(made))
                              for r, y in values.items() if not math.isnan(y)]
 
 
@@ -182,6 +183,8 @@ def reference(model, start, settings, rate, autocast=False):
     r = torch.tensor([readouts.index(o[2]) for o in training])
     y = (torch.tensor([o[4] for o in training], dtype=torch.float64) - torch.tensor(shift)[c, r]) / torch.tensor(scale)[c, r]
     y = (y - center) / spread
+    weight = torch.tensor([o[5] for o in training], dtype=torch.float64)
+    weight = weight / weight.mean()
     pieces = [torch.tensor(piece, dtype=torch.float32 if autocast else torch.float64, requires_grad=True) for piece in start]
     optimizer, losses = optimizer_of(kind, pieces, settings["train.weight_decay"]), []
     for epoch in range(EPOCHS):
@@ -191,7 +194,7 @@ def reference(model, start, settings, rate, autocast=False):
             piece.grad = torch.zeros_like(piece)
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             out = model.forward(pieces, members, r, c)
-        loss = ((out - y) ** 2).mean()
+        loss = (weight * (out - y) ** 2).mean()
         loss.backward()
         losses.append(float(loss) * spread ** 2)
         optimizer.step()
@@ -203,6 +206,7 @@ def reference(model, start, settings, rate, autocast=False):
 
 made = small_store.rows(seed=2)
 SMALL = Screen("small", made)
+WEIGHTED = Screen("weighted", made, [round(0.1 + 3 * (7 * i % 11) / 11, 3) if i % 9 else 0 for i in range(len(made))])
 SINGLE = Screen("single", [row for row in made if list(row[3]) == ["viability"]])
 CASES = [
     {"train.sampling": "observations", "train.lanes": 1, "model.layers": 2, "model.hidden_dim": 24, "train.optimizer": "adamw",
@@ -236,6 +240,14 @@ CASES += [{**USUAL, **case} for case in (
     {"single": True, "model.kind": "cp", "train.sampling": "tiles", "train.lanes": 1, "model.layers": 1, "model.hidden_dim": 8,
      "model.combination": "mean"},
 )]
+# Experiments count differently (data.weight).
+CASES += [{**USUAL, "weighted": True, "data.weight": "column", "model.combination": "mean", "model.hidden_dim": 24, **case} for case in (
+    {"train.sampling": "observations", "train.lanes": 5, "model.layers": 2},
+    {"train.sampling": "tiles", "train.lanes": 3, "model.layers": 1, "train.optimizer": "sgd", "data.scale": 1},
+    {"model.kind": "dot", "train.sampling": "tiles", "train.lanes": 3, "model.layers": 2},
+    {"model.kind": "dot", "train.sampling": "observations", "train.lanes": 2, "model.layers": 1, "train.optimizer": "sgd", "data.scale": 1},
+    {"model.kind": "cp", "train.sampling": "tiles", "train.lanes": 3, "model.layers": 1},
+)]
 RATE = 0.005
 
 
@@ -259,7 +271,7 @@ def bfloat16():
 
 
 for number, settings in enumerate(CASES):
-    rate, screen = RATE, SINGLE if settings.pop("single", False) else SMALL
+    rate, screen = RATE, SINGLE if settings.pop("single", False) else WEIGHTED if settings.pop("weighted", False) else SMALL
     settings["model.activation"] = ("silu", "relu")[number % 2]
     model = Model(screen, settings)
     start, _ = model.cut(run(f"{number}-start", screen, settings, 1e-30, 1)[0])

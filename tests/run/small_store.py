@@ -35,16 +35,17 @@ def rows(seed=1, splits=("train",) * 8 + ("val", "test")):
     return out
 
 
-def write(tessera, path, made):
-    """Imports the rows as wide tables, one for each panel."""
+def write(tessera, path, made, weights=None):
+    """Imports the rows as wide tables, one for each panel; `weights`: of the rows, in a column of its own."""
+    columns, of = (["weight"], weights) if weights else ([], [])
     files = []
     for panel in sorted({tuple(values) for *_, values in made}):
         files.append(f"{path}.{len(files)}.tsv")
         with open(files[-1], "w") as file:
-            print("context", "perturbation", "split", *panel, sep="\t", file=file)
-            for context, perturbation, split, values in made:
+            print("context", "perturbation", "split", *columns, *panel, sep="\t", file=file)
+            for number, (context, perturbation, split, values) in enumerate(made):
                 if tuple(values) == panel:
-                    print(context, perturbation, split, *values.values(), sep="\t", file=file)
-    done = subprocess.run([tessera, "-q", "import", *files, "--split-column", "split", "-o", path], timeout=60,
-                          capture_output=True, text=True)
+                    print(context, perturbation, split, *of[number:number + 1], *values.values(), sep="\t", file=file)
+    done = subprocess.run([tessera, "-q", "import", *files, "--split-column", "split", "-o", path,
+                           *(["--weight", "weight"] if weights else [])], timeout=60, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

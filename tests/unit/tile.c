@@ -32,14 +32,13 @@ struct problem {
     double tolerance; /* of gradients, relative to the largest */
     int rule, n_component, n_p;
     int64_t n_mlp;
-    float *parameter, *component, *r, *c, *y;
+    float *parameter, *component, *r, *c, *y, *weight;
     int64_t *member_first, *member;
     struct tess_tile tile; /* as pairs */
     int n_dense;
     struct block block[MOST]; /* the same observations */
     struct tess_dropout dropout;
     struct tess_workspace work;
-    /* results */
     float *p, *d_mlp, *d_component, *d_p, *d_r, *d_c;
     double loss;
     int64_t n_measured;
@@ -161,6 +160,7 @@ static void problem_init(struct problem *q, const json_t *json)
     q->r = reference_floats(json, "r");
     q->c = reference_floats(json, "c");
     q->y = reference_floats(json, "y");
+    q->weight = json_object_get(json, "weight") ? reference_floats(json, "weight") : NULL;
     q->member_first = reference_int64s(json, "member_first");
     q->member = reference_int64s(json, "member");
     q->p = TESS_NEW(float, q->n_p *dim);
@@ -176,7 +176,8 @@ static void problem_init(struct problem *q, const json_t *json)
                                  .c = q->c,
                                  .n_u = rows_of(json, "u_p", 1),
                                  .u_p = reference_ints(json, "u_p"),
-                                 .u_c = reference_ints(json, "u_c")};
+                                 .u_c = reference_ints(json, "u_c"),
+                                 .weight = q->weight};
     q->dropout.rate = reference_number(json, "rate");
     q->dropout.lane = (uint64_t)reference_int(json, "lane");
     for (int k = 0; k < 2; k++)
@@ -188,10 +189,10 @@ static void problem_init(struct problem *q, const json_t *json)
 
 static void problem_release(struct problem *q)
 {
-    const void *const block[] = {q->parameter,    q->component, q->r,   q->c,      q->y,
-                                 q->member_first, q->member,    q->p,   q->d_mlp,  q->d_component,
-                                 q->d_p,          q->d_r,       q->d_c, q->tile.u, q->tile.v,
-                                 q->tile.u_p,     q->tile.u_c};
+    const void *const block[] = {q->parameter,    q->component, q->r,     q->c,      q->y,
+                                 q->member_first, q->member,    q->p,     q->d_mlp,  q->d_component,
+                                 q->d_p,          q->d_r,       q->d_c,   q->tile.u, q->tile.v,
+                                 q->tile.u_p,     q->tile.u_c,  q->weight};
 
     for (size_t i = 0; i < sizeof block / sizeof block[0]; i++)
         tess_free((void *)(uintptr_t)block[i]);
@@ -293,9 +294,8 @@ static void tile__gradients_are_pytorchs(void **state)
         struct problem q;
 
         problem_init(&q, json_array_get(all, i));
-        for (int k = 0; k < 4;
-             k++) { /* a used workspace gives the same, whatever it was used for */
-            train_by(&q, k % 2 ? 0 : q.n_dense);
+        for (int k = 0; k < 4; k++) {
+            train_by(&q, k % 2 ? 0 : q.n_dense); /* a used workspace gives the same */
             compare_all(&q);
         }
         if (q.shape.kind == TESS_KIND_MLP)
@@ -536,8 +536,8 @@ static void large_init(struct problem *q, int kind, int E, int T)
         v[i] = (int32_t)(11L * (i % T) % T);
         q->y[i] = i % 5 == 3 ? NAN : q->y[i];
     }
-    q->tile =
-        (struct tess_tile){E * T, u, v, q->y, 4, T, 2, q->p, q->r, q->c, E, u_p, u_c, 0, NULL};
+    q->tile = (struct tess_tile){E * T, u,    v, q->y, 4,   T, 2,    q->p,
+                                 q->r,  q->c, E, u_p,  u_c, 0, NULL, NULL};
     q->n_dense = 1;
     block_init(&q->block[0], E, T, column);
     make_room(q);
