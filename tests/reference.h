@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* The array in tests/data/NAME; the program ends if there is none. */
 static inline json_t *reference_load(const char *name)
@@ -32,6 +33,17 @@ static inline double reference_number(const json_t *from, const char *key)
 static inline int reference_int(const json_t *from, const char *key)
 {
     return (int)json_integer_value(json_object_get(from, key));
+}
+
+/* The place of a text among the names; it is one of them. */
+static inline int reference_named(const json_t *from, const char *key, const char *const *name)
+{
+    const char *text = json_string_value(json_object_get(from, key));
+    int i = 0;
+
+    while (strcmp(name[i], text) != 0)
+        i++;
+    return i;
 }
 
 /* null becomes NaN; own of the caller. */

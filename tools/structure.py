@@ -19,9 +19,10 @@ FOLDERS = {
     "writer": ["formats"],
     "import": ["formats"],
     "products": ["config"],
+    "optimizer": ["config"],
     "kernel": ["products", "compose"],
     "compose": ["config", "doses"],
-    "model": ["kernel", "hdf5"],
+    "model": ["kernel", "optimizer", "hdf5"],
     "trained": ["model", "doses"],
     "export": ["trained"],
     "features": ["formats", "compose"],
@@ -53,7 +54,7 @@ FOLDERS = {
     "cli": ["cli_data", "sweep", "scorecard", "forecast", "query", "export", "screen", "discover", "report"],
 }
 # They know no other ranks.
-ALONE = {"base", "doses", "products", "kernel", "compose", "metrics"}
+ALONE = {"base", "doses", "products", "kernel", "optimizer", "compose", "metrics"}
 MPI_ALONE = {"MPI_Abort", "MPI_Get_library_version", "MPI_MAX_LIBRARY_VERSION_STRING", "MPI_COMM_WORLD"}
 # Headers without functions, which no .c file gives a folder.
 HEADER_FOLDER = {"vectorised": "base", "command": "options", "cli_data": "cli_data"}

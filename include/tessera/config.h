@@ -19,6 +19,7 @@ struct tess_error;
 enum tess_kind_of_model { TESS_KIND_MLP, TESS_KIND_DOT, TESS_KIND_CP, TESS_KIND_AUTO };
 enum tess_combination_rule { TESS_COMBINE_MEAN, TESS_COMBINE_SUM, TESS_COMBINE_MAX };
 enum tess_sampling { TESS_SAMPLING_TILES, TESS_SAMPLING_OBSERVATIONS, TESS_SAMPLING_AUTO };
+enum tess_noise_rule { TESS_NOISE_NONE, TESS_NOISE_LEARNED };
 enum tess_activation { TESS_ACTIVATION_RELU, TESS_ACTIVATION_SILU, TESS_ACTIVATION_AUTO };
 enum tess_precision { TESS_PRECISION_FLOAT32, TESS_PRECISION_BFLOAT16, TESS_PRECISION_AUTO };
 enum tess_optimizer_kind { TESS_OPTIMIZER_ADAM, TESS_OPTIMIZER_ADAMW, TESS_OPTIMIZER_SGD };
@@ -49,6 +50,7 @@ struct tess_config {
         int64_t combination; /* enum tess_combination_rule */
         int64_t doses; /* 1: drug@10uM is made of the drug and the dose (composition.h) */
         int64_t context_parts; /* 1: contexts are sums of parts (composition.h) */
+        int64_t noise; /* enum tess_noise_rule */
     } model;
     struct {
         char perturbations[TESS_PATH], readouts[TESS_PATH]; /* files of side features; "": none */

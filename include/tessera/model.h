@@ -84,6 +84,10 @@ double tess_model_rows_bytes(const struct tess_model *model);
 double tess_model_working_bytes(const struct tess_model *model, int64_t rows);
 /* "bfloat16" if any member predicts with such operands, else "float32". Local. */
 const char *tess_model_precision(const struct tess_model *model);
+/* Has any member the output for the noise (model.noise)? Has a prediction a deviation: of several
+ * members, or of noise, or of both? Local. */
+int tess_model_has_noise(const struct tess_model *model);
+int tess_model_deviates(const struct tess_model *model);
 void tess_model_release(struct tess_model *model);
 /* The features of components as another vocabulary numbers them, k = 0 if the model has none; value
  * is own of the caller. Local. */
@@ -120,7 +124,8 @@ struct tess_model_change {
 
 /* Of which readouts (numbers of the model, in any order), and where to. Borrowed.
  * out (rows->n, n_readouts) in the store's units: of an ensemble, the mean of its members;
- * deviation, of the same shape, their standard deviation (n - 1; 0 of a single model), or NULL. */
+ * deviation, of the same shape, or NULL: √ of their variance (n - 1; 0 of a single model) and of
+ * the mean variance of the noise that members with model.noise predict. */
 struct tess_model_columns {
     int64_t n_readouts;
     const int64_t *readout;

@@ -8,6 +8,11 @@
  * cp:  f = l · W_r r / √K,  l = W_o (W_p p ⊙ (1 + W_g c) + W_c c) + b_o: no hidden layer. Of the
  *      forms of a canonical polyadic decomposition (Hitchcock 1927), one with a context's mean.
  *
+ * With model.noise a second output s is the logarithm of the variance of what is measured about f:
+ * of mlp s = 10 (w_s · a_L + b_s); of dot and cp s = 10 (w_s · a_L + b_s + w_v · r), a_L of the
+ * left side (cp: what W_o multiplies) and r the row on the right. It reads what f is made of and is
+ * fitted to f's errors, but no gradient of it reaches anything but w_s, b_s and w_v.
+ *
  * mlp is evaluated for each triple; dot and cp are factorised: the left side once for each
  * perturbation and context, the right one once for each readout, a value is a dot product. The
  * first layer's matrix is kept as blocks W_c, W_p, W_r, so that each row is projected once a tile;
@@ -30,6 +35,7 @@ struct tess_shape {
     int factors; /* K, the length of the dot product; of mlp 0 */
     int right; /* enum tess_embedding: whose rows stand right of it; of mlp 0 */
     int silu; /* g(z) = z / (1 + exp(-z)) (Elfwing et al. 2018; torch.nn.SiLU); 0: max(z, 0) */
+    int noise; /* 1: with the output s */
 };
 
 /* Pointers into one flat block of tess_shape_size floats. Width = H; with L = 0 the number of
@@ -43,6 +49,8 @@ struct tess_mlp {
     float *b; /* (L - 1, H) */
     float *wo; /* (outputs, H) output weights; absent if L = 0 */
     float *bo; /* (outputs) output bias; absent if L = 0 (then b1 is it) */
+    float *ws, *bs; /* (Width), (1): the output s; absent without it */
+    float *wv; /* (K): what is right of the dot product; absent without s, and of mlp */
     const struct tess_packed *packed; /* w as bfloat16 (bfloat16.h): the hidden layers' products use
                                        * that; NULL: float32; borrowed */
 };

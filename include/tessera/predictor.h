@@ -33,6 +33,7 @@ struct tess_predictor {
     float *right;
     float *context; /* (n_contexts rounded up, H) projected contexts and b1; own */
     float *gate; /* cp: (n_contexts rounded up, H) own */
+    float *noise; /* of factorised models with the output s: w_v · r of what stands right; own */
     struct tess_predict_scratch *scratch; /* of the call that runs; own */
     const struct tess_scaling *scaling; /* NULL: outputs stay as they are; borrowed */
     struct tess_probe *probe; /* one a thread: who watches, or NULL; borrowed */
@@ -64,12 +65,13 @@ struct tess_predict_rows {
     const float *p; /* (n, D) */
     const int64_t *number, *context;
 };
-/* out (n, n_readouts), in the store's units if predictor->scaling says how. Takes H floats of
- * memory a row, and some megabytes: ask for some thousands of rows at a time. OpenMP inside; one
- * call at a time. Local. */
+/* out (n, n_readouts), in the store's units if predictor->scaling says how; deviation, of the same
+ * shape: exp(s/2) of the output s in the same units, of a shape that has it; NULL: not asked for.
+ * Takes H floats of memory a row, and some megabytes: ask for some thousands of rows at a time.
+ * OpenMP inside; one call at a time. Local. */
 void tess_predictor_run(const struct tess_predictor *predictor,
                         const struct tess_predict_rows *rows, int64_t n_readouts,
-                        const int64_t *readout, float *out);
+                        const int64_t *readout, float *out, float *deviation);
 
 /* Rows with readouts of their own: row i those at first[i] .. first[i + 1) of `readout`, in any
  * order, repeats allowed. Borrowed. */
@@ -81,6 +83,6 @@ struct tess_predict_lists {
  * Besides takes some 30 bytes a pair: ask for some hundred thousand at a time. Local. */
 void tess_predictor_run_lists(const struct tess_predictor *predictor,
                               const struct tess_predict_rows *rows,
-                              const struct tess_predict_lists *lists, float *out);
+                              const struct tess_predict_lists *lists, float *out, float *deviation);
 
 #endif

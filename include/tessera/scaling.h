@@ -28,5 +28,8 @@ void tess_scaling_apply(const struct tess_scaling *scaling, int64_t context, int
 /* n targets, or outputs of a model, in place, to values. */
 void tess_scaling_undo(const struct tess_scaling *scaling, int64_t context, int64_t n,
                        const int64_t *readout, float *row);
+/* n deviations of targets, in place, to those of values. */
+void tess_scaling_undo_deviation(const struct tess_scaling *scaling, int64_t context, int64_t n,
+                                 const int64_t *readout, float *row);
 
 #endif

@@ -72,7 +72,7 @@ void tess_tile_train(const struct tess_mlp *mlp, const struct tess_tile *tile,
                      struct tess_tile_grad *grad);
 
 /* out[i] for at most TESS_TILE_ROWS pairs of projected rows: left (·, H) holds W_p·p + W_c·c + b1,
- * right (·, H) holds W_r·r. No dropout. */
+ * right (·, H) holds W_r·r. No dropout. With model.noise the outputs s come to work->dout. */
 void tess_tile_forward(const struct tess_mlp *mlp, const struct tess_pairs *pairs,
                        const float *left, const float *right, struct tess_workspace *work,
                        float *out);

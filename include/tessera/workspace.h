@@ -25,7 +25,7 @@ struct tess_workspace {
     float **slope; /* (L) derivatives of a layer's activations, (rows, H); own */
     uint16_t **low; /* (L) layers' activations in bfloat16, last: the gradient; (rows, H); own */
     struct tess_multiplier *multiplier; /* for their products; own */
-    float *out, *dout; /* (rows) */
+    float *out, *dout; /* (rows); dout: without training the outputs s, if there are any */
     float *more; /* what a kind needs besides */
     size_t room_index;
     int32_t *index; /* the same, of whole numbers; own */

@@ -134,7 +134,7 @@ enum missing { FOUND = -1, NO_FILE, DAMAGED, STALE, OTHER_BLEND };
 static enum missing find(const struct tess_blender *blender, struct tess_calibration *calibration)
 {
     char *member = tess_text_directory(blender->model->path);
-    char *directory = tess_format("%s/..", member);
+    char *directory = tess_format(blender->model->n_members > 1 ? "%s/.." : "%s", member);
     struct tess_error damage = TESS_ERROR_INIT;
     struct tess_deviation_file file;
     enum missing missing = OTHER_BLEND;
@@ -162,7 +162,7 @@ const char *tess_deviation_find(const struct tess_blender *blender, MPI_Comm com
 {
     static const char *const why[] = {
         [NO_FILE] = "the runs have no deviation.json: it is made at the end of a training of "
-                    "several members with validation data",
+                    "several members, or with model.noise, with validation data",
         [DAMAGED] = "deviation.json is damaged: remove it and run 'tessera train' again",
         [STALE] = "deviation.json belongs to other members, or to other checkpoints of them: "
                   "'tessera train' makes it anew",

@@ -37,8 +37,8 @@ static int run(struct tess_call *call, struct tess_error *error)
         return error->code;
     if (init && tess_config_set(&config, "train.init", init, "--init", error) != TESS_OK)
         return error->code;
-    if (tess_train(&config, &train, call->comm, error) == TESS_OK && config.train.members > 1 &&
-        !train.dry_run)
+    if (tess_train(&config, &train, call->comm, error) == TESS_OK && !train.dry_run &&
+        (config.train.members > 1 || config.model.noise))
         tess_evaluate_calibrate(config.run.directory, call->comm, error);
     return error->code;
 }

@@ -93,6 +93,10 @@ const struct tess_param tess_params[] = {
            "true: a context whose name is parts joined by _, as A549_24h, is the sum of its parts' "
            "embeddings and one of its own, so that parts that were never measured together can be "
            "predicted. All contexts must have as many parts."),
+    CHOICE(model.noise, "none", "none|learned",
+           "learned: the model also says how far a measured value will lie from its prediction: a deviation "
+           "for each perturbation, readout and context, which predict, impute and evaluate give beside it. "
+           "Predictions stay the same to the bit."),
 
     PATH(features.perturbations,
          "File of numbers about perturbations from elsewhere: a table of text whose first column is the "

@@ -74,12 +74,13 @@ static int make(const char *directory, struct tess_model *model, MPI_Comm comm,
                  fit(&file, &store, model, TESS_BLEND_OFF, comm, error) == TESS_OK &&
                  file.n_values > 0 && rank == 0 &&
                  tess_deviation_write(directory, &file, error) == TESS_OK)
-            tess_info("deviation of the %d members on the validation values: rank correlation with "
+            tess_info("deviation of %d model%s on the validation values: rank correlation with "
                       "the error %.2f; %.0f %% lie within their 95 %% interval, %.0f %% with %.3g "
                       "times the deviation and a noise of %.3g",
-                      model->n_members, file.fit[0].rank_correlation,
-                      100 * file.fit[0].raw.share[1], 100 * file.fit[0].calibrated.share[1],
-                      file.fit[0].calibration.scale, file.fit[0].calibration.noise);
+                      model->n_members, model->n_members > 1 ? "s" : "",
+                      file.fit[0].rank_correlation, 100 * file.fit[0].raw.share[1],
+                      100 * file.fit[0].calibrated.share[1], file.fit[0].calibration.scale,
+                      file.fit[0].calibration.noise);
         else if (error->code == TESS_OK && rank == 0 && file.n_values == 0)
             tess_info("no validation value is of symbols that all members were trained on: their "
                       "deviation is not calibrated");
@@ -115,11 +116,11 @@ int tess_evaluate_calibrate(const char *directory, MPI_Comm comm, struct tess_er
         tess_rundir_expand(directory, &member, &error);
     if (tess_agree(comm, &error) == TESS_OK)
         tess_broadcast_strings(comm, &member);
-    if (error.code == TESS_OK && member.n > 1 &&
+    if (error.code == TESS_OK && member.n > 0 &&
         tess_model_open_ensemble(&model, (int)member.n, member.item, TESS_PRECISION_AUTO, comm,
                                  &error) == TESS_OK) {
         tess_model_allow(&model, ROWS_BYTES);
-        if (!is_made(directory, &model, comm))
+        if (tess_model_deviates(&model) && !is_made(directory, &model, comm))
             make(directory, &model, comm, &error);
     }
     if (error.code != TESS_OK)

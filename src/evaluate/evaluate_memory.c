@@ -71,7 +71,7 @@ static struct memory measure(const struct tess_evaluation *evaluation)
         memory.rows = tess_model_rows_bytes(evaluation->model);
     }
     if (evaluation->model && !evaluation->predicted &&
-        (evaluation->model->n_members > 1 || evaluation->options.keep_values))
+        (tess_model_deviates(evaluation->model) || evaluation->options.keep_values))
         memory.scoring +=
             72 * SPREAD_ROWS * width + (evaluation->options.keep_values ? 144 : 80) *
                                            fmin(SPREAD_VALUES, (double)evaluation->n * width);

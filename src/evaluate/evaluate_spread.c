@@ -91,7 +91,7 @@ static void add_round(struct tess_evaluation *evaluation, const struct pair *min
     tess_gather(evaluation->comm, mine, n_mine, sizeof *mine, all);
     spread->error =
         tess_grow(spread->error, &room[0], (size_t)(spread->n + n), sizeof *spread->error);
-    if (evaluation->model->n_members > 1)
+    if (tess_model_deviates(evaluation->model))
         spread->deviation = tess_grow(spread->deviation, &room[1], (size_t)(spread->n + n),
                                       sizeof *spread->deviation);
     if (evaluation->options.keep_values)
@@ -115,7 +115,7 @@ int tess_evaluate_spread(struct tess_evaluation *evaluation, struct tess_error *
     int rank, n_ranks;
 
     if (!evaluation->has_model || evaluation->predicted ||
-        (evaluation->model->n_members < 2 && !evaluation->options.keep_values))
+        (!tess_model_deviates(evaluation->model) && !evaluation->options.keep_values))
         return TESS_OK;
     MPI_Comm_rank(evaluation->comm, &rank);
     MPI_Comm_size(evaluation->comm, &n_ranks);
@@ -142,7 +142,7 @@ void tess_evaluate_score_spread(struct tess_evaluation *evaluation)
 {
     struct tess_spread *spread = &evaluation->spread;
 
-    if (!evaluation->has_model || evaluation->predicted || evaluation->model->n_members < 2)
+    if (!evaluation->has_model || evaluation->predicted || !tess_model_deviates(evaluation->model))
         return;
     spread->uncalibrated =
         tess_deviation_find(&evaluation->blender, evaluation->comm, &spread->calibration);

@@ -140,15 +140,16 @@ static int put_network(struct tess_arrays *arrays, const struct tess_network *ne
         const float *x;
         int n_dims;
         int64_t shape[3];
-    } piece[] = {{"wp", mlp->wp, 2, {H, D}},   {"wr", mlp->wr, 2, {H, D}},
-                 {"wc", mlp->wc, 2, {H, D}},   {"wg", mlp->wg, 2, {H, D}},
-                 {"b1", mlp->b1, 1, {H}},      {"w", mlp->w, 3, {more, H, H}},
-                 {"b", mlp->b, 2, {more, H}},  {"wo", mlp->wo, 2, {outputs, H}},
-                 {"bo", mlp->bo, 1, {outputs}}};
+    } piece[] = {{"wp", mlp->wp, 2, {H, D}},    {"wr", mlp->wr, 2, {H, D}},
+                 {"wc", mlp->wc, 2, {H, D}},    {"wg", mlp->wg, 2, {H, D}},
+                 {"b1", mlp->b1, 1, {H}},       {"w", mlp->w, 3, {more, H, H}},
+                 {"b", mlp->b, 2, {more, H}},   {"wo", mlp->wo, 2, {outputs, H}},
+                 {"bo", mlp->bo, 1, {outputs}}, {"ws", mlp->ws, 1, {H}},
+                 {"bs", mlp->bs, 1, {1}},       {"wv", mlp->wv, 1, {outputs}}};
     const float *end = network->parameter + tess_shape_size(network->shape);
 
-    for (int i = 0; i < 9 && error->code == TESS_OK; i++)
-        if ((i < 8 ? piece[i + 1].x : end) > piece[i].x)
+    for (int i = 0; i < 12 && error->code == TESS_OK; i++)
+        if ((i < 11 ? piece[i + 1].x : end) > piece[i].x)
             put_floats(arrays, piece[i].name, piece[i].n_dims, piece[i].shape, piece[i].x, error);
     return error->code;
 }

@@ -9,10 +9,10 @@ static const char *find(struct imputation *work, const struct tess_blender *blen
     const char *why = NULL;
 
     work->n_matrices = 1;
-    if (work->impute->delta && work->model.n_members > 1) {
+    if (work->impute->delta && tess_model_deviates(&work->model)) {
         work->n_matrices = 2;
         why = "it was fitted to values, and these are changes";
-    } else if (work->model.n_members > 1) {
+    } else if (tess_model_deviates(&work->model)) {
         why = tess_deviation_find(blender, comm, &work->calibration);
         work->n_matrices = why ? 2 : 3;
     }

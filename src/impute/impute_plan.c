@@ -142,7 +142,8 @@ static double row_bytes(const struct imputation *work)
 {
     int members = work->model.n_members;
     struct tess_shape shape = work->model.network.shape;
-    double value = (members > 1 ? 16 : 0) + tess_blender_value_bytes(&work->blender, 0);
+    double value = (members > 1 ? 16 : 0) + (tess_model_has_noise(&work->model) ? 12 : 0) +
+                   tess_blender_value_bytes(&work->blender, 0);
 
     return value * (double)work->readout.n +
            4.0 * TESS_IMPUTATION_BLOCKS * (double)tess_imputation_row_floats(work) +

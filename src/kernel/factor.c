@@ -28,6 +28,8 @@ struct factor {
     float *left, *dleft; /* (block.n, K) */
     float *gate, *dgate; /* cp: (n_c, H) */
     float *out, *rows[2], *drows; /* room for a dense block: outputs; rows; gradients of rows */
+    /* exp(-s) of both sides, whose product is a value's; gradients of s: (block.n), (n_right) */
+    struct tess_fused_sides noise;
 };
 
 static float scale_of(int K)
@@ -49,6 +51,9 @@ static void output(const struct tess_block *block, float *out)
     else
         memcpy(out, work->a[0], (size_t)n * (size_t)K * sizeof *out);
     tess_fused_affine(n, K, L > 0 ? block->mlp->bo : NULL, scale_of(K), out);
+    if (work->shape.noise)
+        tess_fused_noise_output(n, tess_shape_width(work->shape), work->a[L > 0 ? L - 1 : 0],
+                                block->mlp->ws, block->mlp->bs[0], work->dout);
 }
 
 /* h of cp, strip after strip. */
@@ -110,6 +115,7 @@ static void reserve(struct factor *f)
     struct tess_workspace *work = f->work;
     size_t K = (size_t)f->K, n = (size_t)f->block.n, outputs, left, right;
     size_t gates = f->cp ? (size_t)tile->n_c * (size_t)f->H : 0;
+    size_t noise = work->shape.noise ? 2 * (size_t)f->n_right : 0;
 
     measure(tile, &outputs, &left, &right);
     tess_workspace_reserve(work,
@@ -117,7 +123,7 @@ static void reserve(struct factor *f)
                                                         .left = tile->n_p,
                                                         .right = f->alone ? 1 : tile->n_c,
                                                         .more = 2 * n * K + 2 * gates + outputs +
-                                                                (left + 2 * right) * K,
+                                                                (left + 2 * right) * K + noise,
                                                         .slopes = 1,
                                                         .low = f->mlp->packed != NULL});
     f->left = work->more;
@@ -128,6 +134,9 @@ static void reserve(struct factor *f)
     f->rows[0] = f->out + outputs;
     f->rows[1] = f->rows[0] + left * K;
     f->drows = f->rows[1] + right * K;
+    if (noise)
+        f->noise = (struct tess_fused_sides){work->dout, f->drows + right * K, work->out,
+                                             f->drows + right * K + f->n_right};
     f->block.left = work->left;
     f->block.right = work->right;
 }
@@ -197,6 +206,36 @@ static void forward(struct factor *f)
     output(&f->block, f->left);
 }
 
+/* s of both sides → exp(-s); their gradients begin at 0. */
+static void begin_noise(const struct factor *f)
+{
+    const struct tess_fused_sides *noise = &f->noise;
+
+    if (!noise->left)
+        return;
+    tess_fused_noise_output(f->n_right, f->K, f->right, f->mlp->wv, 0, noise->right);
+    for (int i = 0; i < f->block.n; i++)
+        noise->left[i] = tess_fused_precision(noise->left[i]);
+    for (int i = 0; i < f->n_right; i++)
+        noise->right[i] = tess_fused_precision(noise->right[i]);
+    memset(noise->dleft, 0, (size_t)f->block.n * sizeof(float));
+    memset(noise->dright, 0, (size_t)f->n_right * sizeof(float));
+}
+
+static void end_noise(const struct factor *f)
+{
+    const struct tess_workspace *work = f->work;
+    struct tess_mlp *grad = &f->grad->mlp;
+    float rest = 0; /* b_s stands on the left alone */
+
+    if (!f->noise.left)
+        return;
+    tess_fused_noise_back(f->block.n, f->H, f->noise.dleft,
+                          work->a[work->shape.layers > 0 ? work->shape.layers - 1 : 0], grad->ws,
+                          grad->bs);
+    tess_fused_noise_back(f->n_right, f->K, f->noise.dright, f->right, grad->wv, &rest);
+}
+
 /* Rows of x by their numbers: x itself where they lie behind each other. */
 static const float *collect(int n, const int32_t *row, int K, const float *x, float *room)
 {
@@ -222,6 +261,10 @@ static void multiply(const struct factor *f, const struct tess_dense *dense, int
 
     tess_gemm(work->probe,
               &(struct tess_gemm){TESS_PHASE_GEMM, n, T, K, 0, 1, left, right, 0, f->out, 0, {0}});
+    if (f->noise.left)
+        tess_fused_noise_dense(&(struct tess_fused_targets){n, T, dense->y + e, dense->column,
+                                                            dense->u + e, f->tile->weight},
+                               f->out, dense->v, &f->noise);
     tess_fused_loss(&(struct tess_fused_targets){n, T, dense->y + e, dense->column, dense->u + e,
                                                  f->tile->weight},
                     f->out, f->grad);
@@ -262,7 +305,8 @@ static void values(const struct factor *f)
         tess_fused_pairs(&(struct tess_fused_pairs){tile->n, f->K, tile->u, tile->v,
                                                     f->alone ? tile->u_p : NULL,
                                                     f->alone ? tile->u_c : NULL, tile->y, f->left,
-                                                    f->right, f->dleft, f->dright, tile->weight},
+                                                    f->right, f->dleft, f->dright, tile->weight,
+                                                    f->noise.left ? &f->noise : NULL},
                          f->grad);
 }
 
@@ -347,7 +391,9 @@ void tess_factor_train(const struct tess_mlp *mlp, const struct tess_tile *tile,
     memset(work->dleft, 0, (size_t)tile->n_p * row);
     memset(work->dright, 0, (size_t)(f.alone ? 1 : tile->n_c) * row);
     forward(&f);
+    begin_noise(&f);
     values(&f);
+    end_noise(&f);
     backward(&f);
     rows_back(&f);
     tess_probe_lap(work->probe, TESS_PHASE_FUSED);

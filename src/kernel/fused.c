@@ -70,6 +70,12 @@ static inline __attribute__((always_inline)) float exponential(float x)
     return y * power.real;
 }
 
+float tess_fused_precision(float s)
+{
+    s = s > TESS_FUSED_LOG ? TESS_FUSED_LOG : s; /* NaN stays */
+    return exponential(s < -TESS_FUSED_LOG ? TESS_FUSED_LOG : -s);
+}
+
 /* With s = 1 / (1 + exp(-z)) and a = z s the derivative is s + z s (1 - s) = s + a (1 - s). */
 VECTORISED void tess_fused_silu(int n, int H, const float *bias, float *a, float *slope)
 {
@@ -258,6 +264,26 @@ VECTORISED void tess_fused_hidden_back(int n, int H, const float *a, float scale
             dx[h] = d;
             db[h] += d;
         }
+    }
+}
+
+void tess_fused_noise_output(int n, int H, const float *a, const float *w, float bias, float *s)
+{
+    tess_fused_output(n, H, a, w, bias, s);
+    for (int i = 0; i < n; i++)
+        s[i] *= TESS_FUSED_GAIN;
+}
+
+VECTORISED void tess_fused_noise_back(int n, int H, const float *ds, const float *a,
+                                      float *restrict dw, float *db)
+{
+    for (int i = 0; i < n; i++) {
+        const float *restrict x = a + (int64_t)i * H;
+        float g = TESS_FUSED_GAIN * ds[i];
+
+        *db += g;
+        for (int h = 0; h < H; h++)
+            dw[h] += g * x[h];
     }
 }
 

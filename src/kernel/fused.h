@@ -40,6 +40,25 @@ void tess_fused_slope_back(int n, int H, const float *slope, float *dz, float *d
 /* dleft[u[i]] += dz[i], dright[v[i]] += dz[i] */
 void tess_fused_input_back(const struct tess_pairs *pairs, const float *dz, float *dleft,
                            float *dright);
+/* Of the output s, a logarithm of a variance (network.h): exp(-s), s within ±TESS_FUSED_LOG. */
+#define TESS_FUSED_LOG 30.0f
+float tess_fused_precision(float s);
+/* The gradient of w (s + d² exp(-s)) by s, for an error d, twice the negative logarithm of a normal
+ * likelihood. An error of more than ten deviations counts as one of ten. */
+static inline float tess_fused_noise(float w, float d, float precision)
+{
+    float q = d * d * precision;
+
+    return w * (1.0f - (q < 100.0f ? q : 100.0f));
+}
+/* s is a multiple of w · a + b, so that an optimiser whose steps have a length of their own moves
+ * it so much faster: it is linear in what it learns, and its reason, f's errors, comes late. */
+#define TESS_FUSED_GAIN 10.0f
+/* s[i] = TESS_FUSED_GAIN (w · a[i] + bias), a (n, H) */
+void tess_fused_noise_output(int n, int H, const float *a, const float *w, float bias, float *s);
+/* dw += TESS_FUSED_GAIN Σ ds[i] a[i]; db += TESS_FUSED_GAIN Σ ds[i] */
+void tess_fused_noise_back(int n, int H, const float *ds, const float *a, float *dw, float *db);
+
 /* x += y, n floats */
 void tess_fused_add(int64_t n, const float *y, float *x);
 
@@ -60,6 +79,11 @@ void tess_fused_gate(const struct tess_pairs *pairs, const struct tess_fused_gat
 void tess_fused_gate_back(const struct tess_pairs *pairs, const struct tess_fused_gate *rows,
                           const float *dz, const struct tess_fused_gate_grad *grad);
 
+/* exp(-s) of left and right rows (network.h), and the gradients of their s. */
+struct tess_fused_sides {
+    float *left, *right, *dleft, *dright;
+};
+
 /* Targets y[e][column[t]] of E rows, y[e][t] if column is NULL; NaN: not measured. */
 struct tess_fused_targets {
     int E, T;
@@ -73,6 +97,11 @@ struct tess_fused_targets {
 void tess_fused_loss(const struct tess_fused_targets *targets, float *out,
                      struct tess_tile_grad *grad);
 
+/* The gradients of s of rows targets->u[e] and v[t], added to, from outputs (E, T) that are not yet
+ * gradients. */
+void tess_fused_noise_dense(const struct tess_fused_targets *targets, const float *out,
+                            const int32_t *v, const struct tess_fused_sides *sides);
+
 /* x · y of K numbers each. */
 float tess_fused_dot(int K, const float *x, const float *y);
 
@@ -85,6 +114,7 @@ struct tess_fused_pairs {
     const float *y, *left, *right;
     float *dleft, *dright;
     const float *weight; /* of observation i: weight[u[i]]; NULL: all are 1 */
+    const struct tess_fused_sides *sides; /* NULL: no output s; gradients are added to */
 };
 /* out = left · right; loss and count, and the gradients of both rows, are added to. */
 void tess_fused_pairs(const struct tess_fused_pairs *pairs, struct tess_tile_grad *grad);

@@ -113,6 +113,25 @@ void tess_fused_loss(const struct tess_fused_targets *targets, float *out,
     grad->loss += sum[0];
 }
 
+void tess_fused_noise_dense(const struct tess_fused_targets *targets, const float *out,
+                            const int32_t *v, const struct tess_fused_sides *sides)
+{
+    for (int e = 0; e < targets->E; e++) {
+        const float *row = targets->y[e], *at = out + (int64_t)e * targets->T;
+        int32_t u = targets->u[e];
+        float w = targets->weight ? targets->weight[u] : 1.0f, left = sides->left[u], sum = 0;
+
+        for (int t = 0; t < targets->T; t++) {
+            float y = row[targets->column ? targets->column[t] : t];
+            float ds = isnan(y) ? 0.0f : tess_fused_noise(w, at[t] - y, left * sides->right[v[t]]);
+
+            sum += ds;
+            sides->dright[v[t]] += ds;
+        }
+        sides->dleft[u] += sum;
+    }
+}
+
 VECTORISED float tess_fused_dot(int K, const float *x, const float *y)
 {
     float sum[LANES] = {0};
@@ -151,6 +170,13 @@ void tess_fused_pairs(const struct tess_fused_pairs *pairs, struct tess_tile_gra
         difference = tess_fused_dot(K, left, right) - pairs->y[i];
         grad->loss += (double)w * (double)difference * (double)difference;
         grad->n_measured++;
+        if (pairs->sides) {
+            const struct tess_fused_sides *s = pairs->sides;
+            float ds = tess_fused_noise(w, difference, s->left[l] * s->right[r]);
+
+            s->dleft[l] += ds;
+            s->dright[r] += ds;
+        }
         spread(K, 2.0f * w * difference, right, pairs->dleft + l * K);
         spread(K, 2.0f * w * difference, left, pairs->dright + r * K);
     }

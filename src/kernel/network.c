@@ -21,6 +21,7 @@ struct tess_shape tess_shape_of(const struct tess_config *config, int64_t n_read
         shape.factors = shape.dim;
         shape.right = kind == TESS_KIND_DOT && n_readouts == 1 ? TESS_TABLE_C : TESS_TABLE_R;
     }
+    shape.noise = config->model.noise == TESS_NOISE_LEARNED;
     return shape;
 }
 
@@ -40,7 +41,7 @@ struct piece {
     int64_t rows, columns;
     double bound;
 };
-#define PIECES 9 /* wp, wr, wc, wg, b1, w, b, wo, bo */
+#define PIECES 12 /* wp, wr, wc, wg, b1, w, b, wo, bo, ws, bs, wv */
 
 static double glorot(double gain, double in, double out)
 {
@@ -69,6 +70,10 @@ static void pieces_of(struct tess_shape shape, struct piece piece[PIECES])
     piece[6] = (struct piece){more, width, 1 / sqrt(H)};
     piece[7] = (struct piece){output, width, glorot(last, H, (double)outputs)};
     piece[8] = (struct piece){1, output, 1 / sqrt(H)};
+    /* The output s begins at 0: the variance that data.scale leaves, but for its square. */
+    piece[9] = (struct piece){shape.noise, width, 0};
+    piece[10] = (struct piece){shape.noise, 1, 0};
+    piece[11] = (struct piece){shape.noise && !mlp, outputs, 0};
 }
 
 int64_t tess_shape_size(struct tess_shape shape)
@@ -84,8 +89,8 @@ int64_t tess_shape_size(struct tess_shape shape)
 
 void tess_mlp_point(struct tess_mlp *mlp, struct tess_shape shape, float *block)
 {
-    float **at[PIECES] = {&mlp->wp, &mlp->wr, &mlp->wc, &mlp->wg, &mlp->b1,
-                          &mlp->w,  &mlp->b,  &mlp->wo, &mlp->bo};
+    float **at[PIECES] = {&mlp->wp, &mlp->wr, &mlp->wc, &mlp->wg, &mlp->b1, &mlp->w,
+                          &mlp->b,  &mlp->wo, &mlp->bo, &mlp->ws, &mlp->bs, &mlp->wv};
     struct piece piece[PIECES];
 
     pieces_of(shape, piece);

@@ -20,6 +20,7 @@ struct call {
     int64_t n_readouts;
     const int64_t *readout;
     float *out;
+    float *noise; /* (n_blocks, ROWS) w_s · a + b_s of each place; NULL: not asked for; own */
     int64_t n_blocks, *place; /* (n_blocks, ROWS) row or -1 */
     /* The readouts asked for, by blocks of the model's: `n_panels` blocks have any; of panel b
      * those are asked[panel_first[b] .. panel_first[b + 1]), places in `readout`. */
@@ -69,6 +70,8 @@ static void make_left(const struct call *call, int64_t block)
                      &(struct tess_factor_rows){ROWS, s->u, s->v, s->pp,
                                                 alone ? p->mlp.b1 : p->context, p->gate},
                      &s->work, p->scratch->left + block * ROWS * p->shape.factors);
+    if (call->noise)
+        memcpy(call->noise + block * ROWS, s->work.dout, ROWS * sizeof *call->noise);
 }
 
 /* Outputs of one row and one panel to their places: together where they lie side by side. */
@@ -208,20 +211,31 @@ static void run_pairs(struct call *call, const int64_t *same)
 }
 
 /* Left vectors of rows row[0 .. n) (NULL: of all). */
-static void make_all_left(struct call *call, int64_t n, const int64_t *row)
+static void make_all_left(struct call *call, int64_t n, const int64_t *row, int noise)
 {
     const struct tess_predictor *p = call->p;
 
     call->n_blocks = tess_predict_scratch_seats(p, call->rows, n, row, &call->place);
+    if (noise)
+        call->noise = TESS_NEW(float, call->n_blocks *ROWS);
     tess_predict_scratch_reserve(p->scratch, (size_t)(call->n_blocks * ROWS * p->shape.factors));
 #pragma omp parallel for schedule(dynamic) num_threads(p->scratch->n_threads)
     for (int64_t b = 0; b < call->n_blocks; b++)
         make_left(call, b);
 }
 
+/* s of row i and the k-th of its readouts: of the left side, whose vector stands at `vector`, and
+ * of what stands on the right. */
+static float noise_of(const struct call *call, int64_t vector, int64_t i, int64_t readout)
+{
+    int alone = call->p->shape.right == TESS_TABLE_C;
+
+    return call->noise[vector] + call->p->noise[alone ? call->rows->context[i] : readout];
+}
+
 void tess_predict_factor_run(const struct tess_predictor *predictor,
                              const struct tess_predict_rows *rows, int64_t n_readouts,
-                             const int64_t *readout, float *out)
+                             const int64_t *readout, float *out, float *s)
 {
     struct call call = {
         .p = predictor, .rows = rows, .n_readouts = n_readouts, .readout = readout, .out = out};
@@ -234,39 +248,62 @@ void tess_predict_factor_run(const struct tess_predictor *predictor,
         first = TESS_NEW(int64_t, rows->n);
         n = distinct(&call, same, first);
     }
-    make_all_left(&call, n, first);
+    make_all_left(&call, n, first, s != NULL);
     if (same)
         run_pairs(&call, same);
     else
         run_products(&call);
+    if (s) {
+        int64_t *vector = vectors_of(&call);
+
+        for (int64_t i = 0; i < rows->n; i++)
+            for (int64_t k = 0; k < n_readouts; k++)
+                s[i * n_readouts + k] = noise_of(&call, vector[same ? same[i] : i], i, readout[k]);
+        tess_free(vector);
+    }
+    tess_free(call.noise);
     tess_free(call.place);
     tess_free(same);
     tess_free(first);
 }
 
+/* Where contexts stand on the right there is one readout: its values, however often asked for. */
+static void run_alone(const struct tess_predictor *p, const struct tess_predict_rows *rows,
+                      const struct tess_predict_lists *lists, float *out, float *s)
+{
+    float *value = TESS_NEW(float, 2 * rows->n), *noise = value + rows->n;
+
+    tess_predict_factor_run(p, rows, 1, &(int64_t){0}, value, s ? noise : NULL);
+    for (int64_t i = 0; i < rows->n; i++)
+        for (int64_t k = lists->first[i]; k < lists->first[i + 1]; k++)
+            out[k] = value[i];
+    for (int64_t i = 0; s && i < rows->n; i++)
+        for (int64_t k = lists->first[i]; k < lists->first[i + 1]; k++)
+            s[k] = noise[i];
+    tess_free(value);
+}
+
 void tess_predict_factor_run_lists(const struct tess_predictor *predictor,
                                    const struct tess_predict_rows *rows,
-                                   const struct tess_predict_lists *lists, float *out)
+                                   const struct tess_predict_lists *lists, float *out, float *s)
 {
     struct call call = {.p = predictor, .rows = rows};
     int64_t *vector;
 
     if (rows->n == 0)
         return;
-    if (predictor->shape.right == TESS_TABLE_C) { /* the only readout, in the store's units */
-        float *value = TESS_NEW(float, rows->n);
-
-        tess_predict_factor_run(predictor, rows, 1, &(int64_t){0}, value);
-        for (int64_t i = 0; i < rows->n; i++)
-            for (int64_t k = lists->first[i]; k < lists->first[i + 1]; k++)
-                out[k] = value[i];
-        tess_free(value);
+    if (predictor->shape.right == TESS_TABLE_C) { /* in the store's units */
+        run_alone(predictor, rows, lists, out, s);
         return;
     }
-    make_all_left(&call, rows->n, NULL);
+    make_all_left(&call, rows->n, NULL, s != NULL);
     vector = vectors_of(&call);
+    for (int64_t i = 0; s && i < rows->n; i++)
+        for (int64_t k = lists->first[i]; k < lists->first[i + 1]; k++)
+            s[k] = noise_of(&call, vector[i], i, lists->readout[k]);
     tess_predict_bins_run(predictor, rows->n, vector, lists, out);
     tess_predict_scratch_undo(predictor, rows, lists, out);
     tess_free(vector);
+    tess_free(call.noise);
     tess_free(call.place);
 }

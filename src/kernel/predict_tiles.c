@@ -111,7 +111,7 @@ static void project_rows(const struct tess_predictor *p, const struct tess_predi
 /* Empty places compute row 0 against readout 0, and are thrown away: the tile keeps its shape.
  * stride: outputs from a row to the next; 0: a column says by itself where its output goes. */
 static void run_tile(const struct tess_predictor *p, int64_t tile, const int64_t *readout,
-                     int64_t stride, float *out)
+                     int64_t stride, float *out, float *noise)
 {
     const int32_t *row = p->scratch->seat[0] + tile * TESS_TILE_ROWS;
     const int32_t *column = p->scratch->seat[1] + tile * TESS_TILE_ROWS;
@@ -127,6 +127,9 @@ static void run_tile(const struct tess_predictor *p, int64_t tile, const int64_t
     for (int i = 0; i < TESS_TILE_ROWS; i++)
         if (row[i] >= 0)
             out[row[i] * stride + column[i]] = s->out[i];
+    for (int i = 0; noise && i < TESS_TILE_ROWS; i++)
+        if (row[i] >= 0)
+            noise[row[i] * stride + column[i]] = s->work.dout[i];
 }
 
 static void project(const struct tess_predictor *p, const struct tess_predict_rows *rows)
@@ -154,16 +157,16 @@ static int *turns_of(const struct tess_predictor *p, const struct tess_predict_r
 }
 
 static void run_tiles(const struct tess_predictor *p, int64_t tiles, const int64_t *readout,
-                      int64_t stride, float *out)
+                      int64_t stride, float *out, float *noise)
 {
 #pragma omp parallel for schedule(dynamic, 8) num_threads(p->scratch->n_threads)
     for (int64_t i = 0; i < tiles; i++) /* neighbours share their readouts */
-        run_tile(p, i, readout, stride, out);
+        run_tile(p, i, readout, stride, out, noise);
 }
 
 void tess_predict_tiles_run(const struct tess_predictor *predictor,
                             const struct tess_predict_rows *rows, int64_t n_readouts,
-                            const int64_t *readout, float *out)
+                            const int64_t *readout, float *out, float *s)
 {
     const struct tess_predictor *p = predictor;
     int64_t passes = (rows->n * n_readouts + PAIRS - 1) / PAIRS;
@@ -176,7 +179,8 @@ void tess_predict_tiles_run(const struct tess_predictor *predictor,
     columns = (columns + TESS_TILE_ROWS - 1) / TESS_TILE_ROWS * TESS_TILE_ROWS;
     for (int64_t first = 0, end; rows->n > 0 && first < n_readouts; first = end) {
         end = n_readouts - first < columns ? n_readouts : first + columns;
-        run_tiles(p, seat_pairs(p, rows->n, turn, first, end, readout), readout, n_readouts, out);
+        run_tiles(p, seat_pairs(p, rows->n, turn, first, end, readout), readout, n_readouts, out,
+                  s);
     }
 #pragma omp parallel for schedule(static) num_threads(p->scratch->n_threads)
     for (int64_t i = 0; i < (p->scaling ? rows->n : 0); i++)
@@ -186,13 +190,13 @@ void tess_predict_tiles_run(const struct tess_predictor *predictor,
 
 void tess_predict_tiles_run_lists(const struct tess_predictor *predictor,
                                   const struct tess_predict_rows *rows,
-                                  const struct tess_predict_lists *lists, float *out)
+                                  const struct tess_predict_lists *lists, float *out, float *s)
 {
     const struct tess_predictor *p = predictor;
     int *turn = turns_of(p, rows);
 
     project(p, rows);
-    run_tiles(p, seat_lists(p, rows->n, turn, lists), lists->readout, 0, out);
+    run_tiles(p, seat_lists(p, rows->n, turn, lists), lists->readout, 0, out, s);
     tess_predict_scratch_undo(p, rows, lists, out);
     tess_free(turn);
 }

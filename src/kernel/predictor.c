@@ -11,6 +11,7 @@
 #include "tessera/bfloat16.h"
 #include "tessera/config.h"
 
+#include <math.h>
 #include <string.h>
 
 #define BLOCK TESS_PREDICT_ROWS /* rows of every projection */
@@ -87,6 +88,14 @@ void tess_predictor_init(struct tess_predictor *predictor, struct tess_shape sha
     predictor->E = TESS_PREDICT_ROWS;
     predictor->T = TESS_PREDICT_COLUMNS;
     predictor->right = pad_table(alone ? contexts : readouts, predictor->T, shape.factors);
+    if (shape.noise) {
+        int64_t n = alone ? contexts.n : readouts.n;
+
+        predictor->noise = TESS_NEW(float, n);
+        for (int64_t i = 0; i < n; i++)
+            tess_fused_noise_output(1, shape.factors, predictor->right + i * shape.factors, mlp->wv,
+                                    0, predictor->noise + i);
+    }
 }
 
 void tess_predictor_set_contexts(struct tess_predictor *predictor, struct tess_embeddings contexts)
@@ -111,6 +120,7 @@ void tess_predictor_release(struct tess_predictor *predictor)
     tess_free(predictor->right);
     tess_free(predictor->context);
     tess_free(predictor->gate);
+    tess_free(predictor->noise);
     *predictor = (struct tess_predictor){0};
 }
 
@@ -123,22 +133,44 @@ void tess_predict_number(const struct tess_perturbations *perturbations, int64_t
     }
 }
 
+/* s to deviations of targets: exp(s/2). */
+static void to_deviations(int64_t n, float *s)
+{
+    for (int64_t k = 0; k < n; k++)
+        s[k] = sqrtf(1.0f / tess_fused_precision(s[k]));
+}
+
 void tess_predictor_run(const struct tess_predictor *predictor,
                         const struct tess_predict_rows *rows, int64_t n_readouts,
-                        const int64_t *readout, float *out)
+                        const int64_t *readout, float *out, float *deviation)
 {
     if (predictor->shape.kind == TESS_KIND_MLP)
-        tess_predict_tiles_run(predictor, rows, n_readouts, readout, out);
+        tess_predict_tiles_run(predictor, rows, n_readouts, readout, out, deviation);
     else
-        tess_predict_factor_run(predictor, rows, n_readouts, readout, out);
+        tess_predict_factor_run(predictor, rows, n_readouts, readout, out, deviation);
+    for (int64_t i = 0; deviation && i < rows->n; i++) {
+        to_deviations(n_readouts, deviation + i * n_readouts);
+        if (predictor->scaling)
+            tess_scaling_undo_deviation(predictor->scaling, rows->context[i], n_readouts, readout,
+                                        deviation + i * n_readouts);
+    }
 }
 
 void tess_predictor_run_lists(const struct tess_predictor *predictor,
                               const struct tess_predict_rows *rows,
-                              const struct tess_predict_lists *lists, float *out)
+                              const struct tess_predict_lists *lists, float *out, float *deviation)
 {
+    const int64_t *first = lists->first;
+
     if (predictor->shape.kind == TESS_KIND_MLP)
-        tess_predict_tiles_run_lists(predictor, rows, lists, out);
+        tess_predict_tiles_run_lists(predictor, rows, lists, out, deviation);
     else
-        tess_predict_factor_run_lists(predictor, rows, lists, out);
+        tess_predict_factor_run_lists(predictor, rows, lists, out, deviation);
+    for (int64_t i = 0; deviation && i < rows->n; i++) {
+        to_deviations(first[i + 1] - first[i], deviation + first[i]);
+        if (predictor->scaling)
+            tess_scaling_undo_deviation(predictor->scaling, rows->context[i],
+                                        first[i + 1] - first[i], lists->readout + first[i],
+                                        deviation + first[i]);
+    }
 }

@@ -72,3 +72,12 @@ void tess_scaling_undo(const struct tess_scaling *scaling, int64_t context, int6
     if (scaling->shift)
         restore(n, readout, scaling->shift + first, scaling->scale + first, row);
 }
+
+void tess_scaling_undo_deviation(const struct tess_scaling *scaling, int64_t context, int64_t n,
+                                 const int64_t *readout, float *row)
+{
+    const float *scale = scaling->scale ? scaling->scale + context * scaling->n_readouts : NULL;
+
+    for (int64_t k = 0; k < n; k++)
+        row[k] *= scaling->spread * (scale ? scale[readout ? readout[k] : k] : 1.0f);
+}

@@ -57,6 +57,26 @@ static void loss(const struct tess_block *block, int i, int n, float *dout)
     }
 }
 
+/* The output s of rows i … i + n - 1 from the last layer's activations a; in training, its gradient
+ * instead, which ends at its own parameters. Kept where training has dout, which comes later. */
+static void finish_noise(const struct tess_block *block, int i, int n, const float *a)
+{
+    struct tess_workspace *work = block->work;
+    int H = tess_shape_width(work->shape);
+    float *s = work->dout + i;
+
+    tess_fused_noise_output(n, H, a, block->mlp->ws, block->mlp->bs[0], s);
+    if (!block->grad)
+        return;
+    for (int k = 0; k < n; k++) {
+        float d = block->out[i + k] - block->y[i + k];
+        float w = block->weight ? block->weight[block->experiment[i + k]] : 1.0f;
+
+        s[k] = isnan(block->y[i + k]) ? 0.0f : tess_fused_noise(w, d, tess_fused_precision(s[k]));
+    }
+    tess_fused_noise_back(n, H, s, a, block->grad->mlp.ws, block->grad->mlp.bs);
+}
+
 /* Rows i … i + n - 1: activations of the last layer → out; in training, → dz of that layer. */
 static void finish(const struct tess_block *block, int i, int n)
 {
@@ -70,6 +90,8 @@ static void finish(const struct tess_block *block, int i, int n)
         tess_fused_output(n, H, a, block->mlp->wo, block->mlp->bo[0], block->out + i);
     else
         memcpy(block->out + i, a, (size_t)n * sizeof *a);
+    if (work->shape.noise)
+        finish_noise(block, i, n, a);
     if (!grad)
         return;
     loss(block, i, n, dout);

@@ -273,4 +273,9 @@ void tess_tower_clear(struct tess_shape shape, int64_t n, struct tess_mlp *grad)
         memset(grad->wo, 0, K * H * sizeof(float));
         memset(grad->bo, 0, K * sizeof(float));
     }
+    if (shape.noise) {
+        memset(grad->ws, 0, H * sizeof(float));
+        memset(grad->bs, 0, sizeof(float));
+        memset(grad->wv, 0, (size_t)shape.factors * sizeof(float));
+    }
 }

@@ -150,7 +150,8 @@ static double value_bytes(const struct work *work)
 {
     double blend = tess_blender_value_bytes(&work->blender, work->readout.n == 0);
 
-    return work->n_values * ((90.0 + MERGE_BYTES) / work->n_ranks + LINE_BYTES) +
+    return (tess_model_has_noise(&work->model) ? 12.0 / work->n_ranks : 0) +
+           work->n_values * ((90.0 + MERGE_BYTES) / work->n_ranks + LINE_BYTES) +
            blend / work->n_ranks;
 }
 
@@ -198,7 +199,7 @@ static void find_calibration(struct work *work)
     const char *why;
 
     work->n_values = 1;
-    if (work->model.n_members < 2)
+    if (!tess_model_deviates(&work->model))
         return;
     why = tess_deviation_find(&work->blender, work->comm, &work->calibration);
     work->n_values = why ? 2 : 3;
@@ -321,7 +322,7 @@ static char *predict(struct work *work, const struct tess_query_block *block, in
     int64_t values =
         work->readout.n ? block->n_rows * work->readout.n : block->readout_first[block->n_rows];
     float *out = TESS_NEW(float, values),
-          *deviation = work->model.n_members > 1 ? TESS_NEW(float, values) : NULL;
+          *deviation = tess_model_deviates(&work->model) ? TESS_NEW(float, values) : NULL;
     const struct tess_rows rows = {asked->n_rows, asked->member_first, asked->member,
                                    asked->context};
     struct tess_model_columns columns = {.n_readouts = work->readout.n,

@@ -435,7 +435,7 @@ json_t *tess_scorecard_json(const struct tess_evaluation *evaluation)
     json_object_set_new(object, "source", source_json(evaluation));
     put_group(object, evaluation, &evaluation->group[0]);
     put_object(object, "deviation", deviation_json(&evaluation->spread),
-               "there are no several models");
+               "there are no several models, and this one predicts no noise");
     for (int64_t g = 1; g < evaluation->n_groups; g++) {
         int64_t context = evaluation->group[g].context;
         json_t *one = json_object();

@@ -1,6 +1,7 @@
 /* scorecard_print.c -- the scores for people. */
 #include "tessera/scorecard.h"
 
+#include "tessera/model.h"
 #include "tessera/alloc.h"
 #include "tessera/evaluate.h"
 
@@ -302,7 +303,9 @@ static void print_spread(const struct tess_evaluation *evaluation, FILE *out)
 
     if (!spread->deviation)
         return;
-    fprintf(out, "\n%-36s %13s %13s\n", "deviation of the members", "within 68 %", "within 95 %");
+    fprintf(out, "\n%-36s %13s %13s\n",
+            evaluation->model->n_members > 1 ? "deviation of the members" : "predicted deviation",
+            "within 68 %", "within 95 %");
     fprintf(out, "%-36s %11.1f %% %11.1f %%\n", "as it is", 100 * raw->share[0],
             100 * raw->share[1]);
     if (spread->uncalibrated)

@@ -206,7 +206,7 @@ static int score_batch(const struct tess_trainer *trainer, const struct view *vi
         int64_t n = width - first < step ? width - first : step;
 
         tess_observed_start(&batch->observed, trainer, rows->n, place, first, n);
-        tess_predictor_run(&view->predictor, rows, n, readout + first, out);
+        tess_predictor_run(&view->predictor, rows, n, readout + first, out, NULL);
         if (tess_observed_finish(&batch->observed, trainer, error) != TESS_OK)
             break;
 #pragma omp parallel for schedule(static)

@@ -418,6 +418,18 @@ void tess_model_release(struct tess_model *model)
     *model = (struct tess_model){.step = 0};
 }
 
+int tess_model_has_noise(const struct tess_model *model)
+{
+    while (model && !model->network.shape.noise)
+        model = model->next;
+    return model != NULL;
+}
+
+int tess_model_deviates(const struct tess_model *model)
+{
+    return model->n_members > 1 || tess_model_has_noise(model);
+}
+
 const char *tess_model_precision(const struct tess_model *model)
 {
     while (model && !model->predictor->packed)

@@ -81,9 +81,10 @@ static int encode(const struct tess_model *model, const struct tess_model *head,
     return error->code;
 }
 
+/* noise: deviations of what is measured, by a member that has the output for them, or NULL. */
 static int predict_one(const struct tess_model *model, const struct tess_model *head,
                        const struct tess_rows *rows, const struct tess_model_columns *columns,
-                       struct tess_error *error)
+                       float *noise, struct tess_error *error)
 {
     int64_t most = columns->first ? TESS_MODEL_LISTED : TESS_MODEL_ROWS,
             room = rows->n < most ? rows->n : most;
@@ -101,49 +102,92 @@ static int predict_one(const struct tess_model *model, const struct tess_model *
             tess_predictor_run_lists(
                 model->predictor, &some,
                 &(struct tess_predict_lists){columns->first + first, columns->readout},
-                columns->out);
+                columns->out, noise);
         else
             tess_predictor_run(model->predictor, &some, columns->n_readouts, columns->readout,
-                               columns->out + first * columns->n_readouts);
+                               columns->out + first * columns->n_readouts,
+                               noise ? noise + first * columns->n_readouts : NULL);
     }
     tess_free(p);
     tess_free(number);
     return error->code;
 }
 
-/* Mean and standard deviation over the members, in their order (Welford 1962: one pass, in double,
- * without the cancellation of Σx² - n mean²). A single member stays as it is, to the bit. */
+/* Sums over the members, in their order, of n values. */
+struct sums {
+    int64_t n;
+    int members, noisy; /* so far; those of them with an output for the noise */
+    double *mean, *square; /* (n) or NULL: of a single member */
+    double *variance; /* (n) Σ of the noises' variances; NULL: not asked for, or none has it */
+    float *noise; /* (n) of the member at hand; NULL as above */
+};
+
+/* Welford 1962: one pass, in double, without the cancellation of Σx² - n mean². */
+static void add_member(struct sums *sums, int has_noise, const float *out)
+{
+    sums->members++;
+    for (int64_t i = 0; sums->mean && i < sums->n; i++) {
+        double delta = (double)out[i] - sums->mean[i];
+
+        sums->mean[i] += delta / sums->members;
+        sums->square[i] += delta * ((double)out[i] - sums->mean[i]);
+    }
+    if (!sums->variance || !has_noise)
+        return;
+    sums->noisy++;
+    for (int64_t i = 0; i < sums->n; i++)
+        sums->variance[i] += (double)sums->noise[i] * (double)sums->noise[i];
+}
+
+/* √ of the members' variance and of the mean of their noises' variances together. */
+static void deviate(const struct sums *sums, float *deviation)
+{
+    for (int64_t i = 0; i < sums->n; i++) {
+        double apart = sums->mean ? sums->square[i] / (sums->members - 1) : 0;
+        double noise = sums->noisy ? sums->variance[i] / sums->noisy : 0;
+
+        deviation[i] = (float)sqrt(apart + noise);
+    }
+}
+
+/* Mean and standard deviation over the members. A single member stays as it is, to the bit. */
 int tess_model_predict_changed(const struct tess_model *model, const struct tess_rows *rows,
                                const struct tess_model_columns *columns,
                                const struct tess_model_change *change, struct tess_error *error)
 {
-    float *out = columns->out, *deviation = columns->deviation;
+    float *out = columns->out;
     int64_t n = columns->first ? columns->first[rows->n] : rows->n * columns->n_readouts;
-    int64_t room = model->next ? n : 0;
-    double *mean = TESS_NEW(double, room), *square = TESS_NEW(double, room);
-    int members = 0;
+    int noisy = columns->deviation && tess_model_has_noise(model);
+    struct sums sums = {.n = n};
 
+    if (model->next) {
+        sums.mean = TESS_NEW(double, n);
+        sums.square = TESS_NEW(double, n);
+    }
+    if (noisy) {
+        sums.variance = TESS_NEW(double, n);
+        sums.noise = TESS_NEW(float, n);
+    }
     for (const struct tess_model *member = model; member; member = member->next) {
-        if (predict_one(member, model, rows, columns, error) != TESS_OK)
+        int has_noise = member->network.shape.noise;
+
+        if (predict_one(member, model, rows, columns, has_noise ? sums.noise : NULL, error) !=
+            TESS_OK)
             break;
         if (change->make)
-            change->make(change->closure, members, out);
+            change->make(change->closure, sums.members, out);
         if (columns->then)
-            columns->then->make(columns->then->closure, members, out);
-        members++;
-        for (int64_t i = 0; i < room; i++) {
-            double delta = (double)out[i] - mean[i];
-
-            mean[i] += delta / members;
-            square[i] += delta * ((double)out[i] - mean[i]);
-        }
+            columns->then->make(columns->then->closure, sums.members, out);
+        add_member(&sums, has_noise, out);
     }
-    for (int64_t i = 0; i < room; i++)
-        out[i] = (float)mean[i];
-    for (int64_t i = 0; deviation && i < n; i++)
-        deviation[i] = room ? (float)sqrt(square[i] / (members - 1)) : 0;
-    tess_free(mean);
-    tess_free(square);
+    for (int64_t i = 0; sums.mean && i < n; i++)
+        out[i] = (float)sums.mean[i];
+    if (columns->deviation)
+        deviate(&sums, columns->deviation);
+    tess_free(sums.mean);
+    tess_free(sums.square);
+    tess_free(sums.variance);
+    tess_free(sums.noise);
     return error->code;
 }
 

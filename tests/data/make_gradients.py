@@ -109,10 +109,14 @@ def layers(case, weight, parameters, x):
     return x
 
 
+made_of = [None, None]  # the last activations and the right rows of the last forward pass
+
+
 def forward_mlp(case, parameters, p, r, c):
     u_p, u_c, u, v = (torch.tensor(case[name]) for name in ("u_p", "u_c", "u", "v"))
     rows = torch.cat([p[u_p[u]], r[v], c[u_c[u]]], 1)
     x = layers(case, torch.cat(parameters[:3], 1), parameters[3:], rows)
+    made_of[:] = x, None
     return x @ parameters[-2] + parameters[-1] if case["layers"] else x[:, 0]
 
 
@@ -126,8 +130,10 @@ def forward_factors(case, parameters, p, r, c):
         left = layers(case, parameters[0], parameters[1:], p)
     else:
         left = layers(case, torch.cat(parameters[:2], 1), parameters[2:], torch.cat([p[u_p], c[u_c]], 1))
+    last = left
     if case["layers"]:
         left = left @ parameters[-2].T + parameters[-1]
+    made_of[:] = (last[u_p[u]], c[u_c[u]]) if case["kind"] == "dot" and len(r) == 1 else (last[u], r[v])
     left, right = (left[u_p[u]], c[u_c[u]]) if case["kind"] == "dot" and len(r) == 1 else (left[u], r[v])
     return (left * right).sum(1) / np.sqrt(case["dim"])
 
@@ -150,7 +156,7 @@ def make_dense(n_u, n_r, sizes):
 
 
 def make(D, H, L, rule, rate, n, n_r=7, kind="mlp", dense=(), precision="float32", activation="relu",
-         weighted=False):
+         weighted=False, noise=False):
     n_component, n_p, n_c, n_u = 6, 5, 3, 9
     members = [sorted(rng.choice(n_component, size, replace=False).tolist()) for size in (1, 2, 3, 1, 2)]
     case = {"kind": kind, "precision": precision, "activation": activation, "dim": D, "hidden": H if L else 0, "layers": L, "rule": rule, "rate": rate, "n": n,
@@ -168,13 +174,25 @@ def make(D, H, L, rule, rate, n, n_r=7, kind="mlp", dense=(), precision="float32
     out = (forward_mlp if kind == "mlp" else forward_factors)(case, parameters, p, r, c)
     target = torch.tensor(np.float32(y).astype(np.float64))
     measured = ~torch.isnan(target)
+    if noise:  # the logarithm of a variance, from what the output is made of; nothing flows back into that
+        case["noise"] = 1
+        last, right = made_of
+        extra = [tensor(draw(last.shape[1], scale=0.04)), tensor(0.3 + draw(1, scale=0.03))] + ([] if kind == "mlp" else [tensor(draw(D, scale=0.04))])
+        s = 10 * (last.detach() @ extra[0] + extra[1] + (0 if kind == "mlp" else right.detach() @ extra[2]))
+        parameters += extra
     squares = (out - target)[measured] ** 2
     if weighted:  # of left rows; one counts nothing
         case["weight"] = np.round(rng.uniform(0.1, 3, n_u), 3).tolist()[:-1] + [0]
-        squares = squares * torch.tensor(np.float32(case["weight"]).astype(np.float64))[torch.tensor(case["u"])][measured]
+        factor = torch.tensor(np.float32(case["weight"]).astype(np.float64))[torch.tensor(case["u"])][measured]
+        squares = squares * factor
     loss = squares.sum()
+    whole = loss
+    if noise:  # an error of more than ten deviations counts as one of ten
+        q = ((out - target).detach()[measured] ** 2 * torch.exp(-s[measured]))
+        assert q.max() < 100
+        whole = loss + ((s[measured] + q) * (factor if weighted else 1)).sum()
     gradients = [g if g is not None else torch.zeros_like(x) for x in [component, r, c] + parameters
-                 for g in torch.autograd.grad(loss, x, retain_graph=True, allow_unused=True)]
+                 for g in torch.autograd.grad(whole, x, retain_graph=True, allow_unused=True)]
     flat = lambda tensors: numbers(np.concatenate([t.detach().numpy().ravel() for t in tensors]))
     case.update(y=numbers(y), component=numbers(component.detach()), r=numbers(r.detach()), c=numbers(c.detach()),
                 mlp=flat(parameters), loss=float(loss), n_measured=int(measured.sum()),
@@ -215,6 +233,12 @@ CASES = [  # D, H, L, rule, dropout, n, readouts, kind, dense blocks
         (3, 19, 1, "sum", 0.3, 40, 7, "dot", (), "float32", "relu"), (8, 5, 2, "mean", 0, 40, 1, "dot", (), "float32", "relu"),
         (17, 11, 2, "sum", 0.1, 0, 23, "dot", [(7, 20), (2, 1), (6, 23), (9, 17)], "float32", "silu"),
         (8, 9, 1, "mean", 0, 60, 7, "cp", (), "float32", "relu"), (3, 7, 1, "sum", 0, 0, 23, "cp", [(9, 23), (4, 5)], "float32", "relu")]],
+    *[case + (True,) for case in [  # with an output for the noise
+        (3, 19, 2, "mean", 0.1, 600, 7, "mlp", (), "float32", "silu", False), (8, 5, 1, "sum", 0, 33, 1, "mlp", (), "float32", "relu", True),
+        (8, 0, 0, "mean", 0, 33, 7, "mlp", (), "float32", "relu", False), (3, 19, 1, "sum", 0.3, 40, 7, "dot", (), "float32", "relu", True),
+        (8, 5, 2, "mean", 0, 40, 1, "dot", (), "float32", "silu", False), (8, 0, 0, "mean", 0, 33, 7, "dot", (), "float32", "relu", False),
+        (17, 11, 2, "sum", 0.1, 0, 23, "dot", [(7, 20), (2, 1), (6, 23), (9, 17)], "float32", "silu", True),
+        (8, 9, 1, "mean", 0, 60, 7, "cp", (), "float32", "relu", False), (3, 7, 1, "sum", 0, 0, 23, "cp", [(9, 23), (4, 5)], "float32", "relu", True)]],
 ]
 json.dump([make(*case) for case in CASES], sys.stdout, separators=(",", ":"))
 print()

@@ -168,7 +168,7 @@ static float *predict_all(struct tess_predictor *predictor, int n_readouts)
                         (struct tess_embeddings){C, model.c});
     tess_predictor_run(predictor,
                        &(struct tess_predict_rows){ROWS, model.p, model.number, model.context},
-                       n_readouts, readout, out);
+                       n_readouts, readout, out, NULL);
     return out;
 }
 
@@ -309,7 +309,7 @@ static void asked_init(struct asked *q, const struct tess_predictor *predictor)
             q->readout[k] = q->readout[k - 1] + 1;
     }
     tess_predictor_run(predictor, &(struct tess_predict_rows){n, q->p, q->number, q->context}, m,
-                       q->readout, q->out);
+                       q->readout, q->out, NULL);
 }
 
 static void asked_release(struct asked *q)
@@ -359,7 +359,7 @@ static void ask_lists(const struct tess_predictor *predictor, const float *all)
             readout[k] = below(n_readouts);
     }
     tess_predictor_run_lists(predictor, &(struct tess_predict_rows){q.n, q.p, q.number, q.context},
-                             &(struct tess_predict_lists){first, readout}, out);
+                             &(struct tess_predict_lists){first, readout}, out, NULL);
     for (int64_t i = 0; i < q.n; i++)
         for (int64_t k = first[i]; k < first[i + 1]; k++)
             different +=
@@ -449,10 +449,10 @@ static void predictor__nothing_asked(void **state)
             make_model(kind, 2, n_readouts);
             all = predict_all(&predictor, n_readouts);
             tess_predictor_run(&predictor, &(struct tess_predict_rows){0, NULL, NULL, NULL},
-                               n_readouts, (int64_t[]){0, 1, 2, 3, 4, 5, 6}, NULL);
+                               n_readouts, (int64_t[]){0, 1, 2, 3, 4, 5, 6}, NULL, NULL);
             tess_predictor_run(&predictor,
                                &(struct tess_predict_rows){1, model.p, model.number, model.context},
-                               0, NULL, NULL);
+                               0, NULL, NULL, NULL);
             tess_predictor_release(&predictor);
             tess_free(all);
         }

@@ -49,15 +49,6 @@ static int rows_of(const json_t *json, const char *key, int dim)
     return (int)json_array_size(json_object_get(json, key)) / dim;
 }
 
-static int named(const json_t *json, const char *key, const char *const *name)
-{
-    int i = 0;
-
-    while (strcmp(name[i], json_string_value(json_object_get(json, key))) != 0)
-        i++;
-    return i;
-}
-
 static struct tess_shape shape_of(const json_t *json)
 {
     static const char *const kind[] = {"mlp", "dot", "cp"}, *const activation[] = {"relu", "silu"};
@@ -65,11 +56,12 @@ static struct tess_shape shape_of(const json_t *json)
     struct tess_config config;
 
     tess_config_init(&config);
-    config.model.kind = named(json, "kind", kind);
-    config.model.activation = named(json, "activation", activation);
+    config.model.kind = reference_named(json, "kind", kind);
+    config.model.activation = reference_named(json, "activation", activation);
     config.model.embedding_dim = dim;
     config.model.hidden_dim = reference_int(json, "hidden");
     config.model.layers = reference_int(json, "layers");
+    config.model.noise = json_object_get(json, "noise") != NULL;
     return tess_shape_of(&config, rows_of(json, "r", dim));
 }
 
@@ -145,13 +137,14 @@ static void problem_init(struct problem *q, const json_t *json)
     static const char *const precision[] = {"float32", "bfloat16"};
     int dim = reference_int(json, "dim");
 
-    *q = (struct problem){.json = json, .shape = shape_of(json), .rule = named(json, "rule", rule)};
+    *q = (struct problem){
+        .json = json, .shape = shape_of(json), .rule = reference_named(json, "rule", rule)};
     q->n_mlp = tess_shape_size(q->shape);
     assert_int_equal(q->n_mlp, json_array_size(json_object_get(json, "mlp")));
     q->n_component = rows_of(json, "component", dim);
     q->n_p = rows_of(json, "member_first", 1) - 1;
     q->tolerance = 1e-5;
-    if (named(json, "precision", precision)) {
+    if (reference_named(json, "precision", precision)) {
         q->packed = tess_packed_make(q->shape.layers - 1, q->shape.hidden);
         q->tolerance = 1e-4; /* a number between two may be rounded to the other one */
     }
@@ -346,6 +339,12 @@ static void tile__forward_is_pytorchs(void **state)
     json_decref(all);
 }
 
+/* Parameters of the output for the noise, which come last and are no part of the loss. */
+static int noise_of(struct tess_shape shape)
+{
+    return shape.noise ? tess_shape_width(shape) + 1 + shape.factors : 0;
+}
+
 /* Central difference of the loss by *x. */
 static double slope(struct problem *q, float *x, float h)
 {
@@ -403,7 +402,7 @@ static void tile__gradients_are_finite_differences(void **state)
             continue;
         }
         train(&q);
-        check_differences(&q, "the MLP", q.n_mlp, q.parameter, q.d_mlp);
+        check_differences(&q, "the MLP", q.n_mlp - noise_of(q.shape), q.parameter, q.d_mlp);
         train(&q);
         check_differences(&q, "components", q.n_component * q.shape.dim, q.component,
                           q.d_component);
@@ -437,7 +436,7 @@ static void tile__nan_is_not_swallowed(void **state)
         at[2] = q.shape.right == TESS_TABLE_C ? at[1] : &q.r[q.tile.v[first] * q.shape.dim];
         at[3] = mlp.wp;
         at[4] = q.shape.kind == TESS_KIND_CP ? mlp.wg : mlp.b1;
-        at[5] = &q.parameter[q.n_mlp - 1];
+        at[5] = &q.parameter[q.n_mlp - noise_of(q.shape) - 1];
         /* The one NaN unit may be dropped. */
         for (size_t k = 0; k < (q.tile.n < 20 || q.dropout.rate > 0 ? 0 : 6); k++) {
             float keep = *at[k];
