@@ -21,7 +21,7 @@ FOLDERS = {
     "kernel": ["products", "compose"],
     "compose": ["config"],
     "model": ["kernel", "hdf5"],
-    "export": ["model"],
+    "export": ["blend"],
     "features": ["formats", "compose"],
     "dataset": ["kernel", "features"],
     "train": ["model", "dataset"],
