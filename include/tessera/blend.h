@@ -38,7 +38,7 @@ struct tess_blend_sums {
     /* Of experiments on which it does not fall back; last those of perturbations that are known by
      * their features alone, with the baseline `features`, and with no other. */
     struct {
-        double experiments, m2, b2, mb;
+        double experiments, m2, b2, mb, values;
     } own[TESS_BLEND_BASELINES + 1];
 };
 
@@ -49,6 +49,9 @@ struct tess_blend {
     /* The same beside the baseline `features`, for perturbations that are known by features alone,
      * whatever the others; 1: the model has no features. */
     double feature_weight;
+    /* The RMSE on validation values of such perturbations, so blended and of the model alone; NaN:
+     * there were none. */
+    double feature_rmse, feature_model_rmse;
     int64_t n_experiments, n_values; /* of validation */
     double model_rmse, baseline_rmse; /* on them */
     /* Of each of tess_blend_baselines on all validation values; 0 where it was read from a file. */
@@ -129,6 +132,12 @@ int tess_blender_predict(const struct tess_blender *blender, const struct tess_r
  * value maybe a row), and what its baselines may come to keep. 0 if nothing is blended. Local. */
 double tess_blender_value_bytes(const struct tess_blender *blender, int listed);
 double tess_blender_growth(const struct tess_blender *blender);
+/* The RMSE of measured values about what the blender predicts of single perturbations that are
+ * known by their features alone (tess_known_has_deviation), on validation perturbations without any
+ * training data: as blend.json of each member has it, for what is blended now; of several members
+ * the root mean square of theirs, which their mean does not exceed. NaN if any has none. Collective
+ * over comm; the same on every rank. */
+double tess_blender_feature_deviation(const struct tess_blender *blender, MPI_Comm comm);
 /* "model (0.93) + linear (0.07)", of an ensemble with its mean weight; "model" if nothing is
  * blended; own of the caller. Local. */
 char *tess_blender_name(const struct tess_blender *blender);

@@ -60,9 +60,16 @@ void tess_blend_fit(struct tess_blend *blend, const struct tess_blend_sums *sums
     blend->mean_weight =
         weight_of(sums->own[0].experiments, sums->own[0].m2, sums->own[0].b2, sums->own[0].mb);
     best_alone = &sums->own[TESS_BLEND_BASELINES];
-    if (blend->feature_weight < 1 && best_alone->experiments > 0)
-        blend->feature_weight =
+    blend->feature_rmse = blend->feature_model_rmse = NAN;
+    if (blend->feature_weight < 1 && best_alone->experiments > 0) {
+        double w = blend->feature_weight =
             weight_of(best_alone->experiments, best_alone->m2, best_alone->b2, best_alone->mb);
+        double squares = w * w * best_alone->m2 + 2 * w * (1 - w) * best_alone->mb +
+                         (1 - w) * (1 - w) * best_alone->b2;
+
+        blend->feature_rmse = sqrt(squares / best_alone->values);
+        blend->feature_model_rmse = sqrt(best_alone->m2 / best_alone->values);
+    }
     blend->n_experiments = (int64_t)sums->experiments;
     blend->n_values = (int64_t)sums->values;
     blend->model_rmse = sqrt(sums->m2 / sums->values);

@@ -22,6 +22,10 @@ json_t *tess_blend_json(const struct tess_blend *blend)
 
     if (blend->feature_weight < 1)
         json_object_set_new(json, "feature_weight", json_real(blend->feature_weight));
+    if (isfinite(blend->feature_rmse) && blend->feature_rmse > 0) {
+        json_object_set_new(json, "feature_rmse", json_real(blend->feature_rmse));
+        json_object_set_new(json, "feature_model_rmse", json_real(blend->feature_model_rmse));
+    }
     return json;
 }
 
@@ -53,6 +57,14 @@ static int in_range(double weight)
     return weight >= 0 && weight <= 1;
 }
 
+/* NaN if it is not there. */
+static double number_of(const json_t *json, const char *key)
+{
+    const json_t *number = json_object_get(json, key);
+
+    return json_is_number(number) ? json_number_value(number) : NAN;
+}
+
 /* What is wrong with it, or NULL. */
 static const char *parse(json_t *json, void *out)
 {
@@ -72,8 +84,12 @@ static const char *parse(json_t *json, void *out)
     blend->n_values = values;
     alone = json_object_get(json, "feature_weight"); /* not there in older ones */
     blend->feature_weight = alone ? json_number_value(alone) : 1;
+    blend->feature_rmse = number_of(json, "feature_rmse");
+    blend->feature_model_rmse = number_of(json, "feature_model_rmse");
     if (strcmp(format, FORMAT) != 0)
         return "is of another version";
+    if (blend->feature_rmse < 0 || blend->feature_model_rmse < 0)
+        return "has an RMSE below 0";
     if (blend->baseline < 0)
         return "names a baseline that is none";
     if (!in_range(blend->weight) || !in_range(blend->mean_weight) ||

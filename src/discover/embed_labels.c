@@ -3,6 +3,7 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/known.h"
 #include "tessera/log.h"
 #include "tessera/mapping.h"
 #include "tessera/state.h"
@@ -118,15 +119,21 @@ static int write_numbers(const struct tess_embed_rows *rows, struct tess_writer 
                                       model->trained_context};
     int32_t *table = TESS_NEW(int32_t, rows->n);
     uint8_t *flag = TESS_NEW(uint8_t, rows->n);
+    int32_t *known = TESS_NEW(int32_t, rows->n);
 
     for (int t = 0; t < TESS_N_TABLES; t++)
         for (int64_t i = rows->first[t]; i < rows->first[t + 1]; i++) {
             table[i] = t;
-            flag[i] = trained[t][i - rows->first[t]];
+            flag[i] = trained[t][i - rows->first[t]] == TESS_TRAINED;
+            known[i] = (int32_t)tess_known_symbol(model, t, i - rows->first[t]);
         }
     if (tess_writer_write_codes(file, "table", TESS_N_TABLES, tess_table_names, table, error) ==
-        TESS_OK)
-        tess_writer_write_flags(file, "trained", flag, error);
+            TESS_OK &&
+        tess_writer_write_flags(file, "trained", flag, error) == TESS_OK &&
+        tess_known_differs(model))
+        tess_writer_write_codes(file, TESS_KNOWN_COLUMN, TESS_KNOWN_WAYS, tess_known_names, known,
+                                error);
+    tess_free(known);
     tess_free(table);
     tess_free(flag);
     return error->code;

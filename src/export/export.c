@@ -8,12 +8,14 @@
 #include "tessera/checkpoint.h"
 #include "tessera/error.h"
 #include "tessera/h5_guard.h"
+#include "tessera/known.h"
 #include "tessera/model.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #define PART 4096 /* rows of a table at a time */
+#define WAY  8 /* bytes of the longest of tess_known_names */
 
 static int put_floats(struct tess_arrays *arrays, const char *name, int n_dims,
                       const int64_t *shape, const float *x, struct tess_error *error)
@@ -70,19 +72,49 @@ static int put_settings(struct tess_arrays *arrays, const struct tess_model *mod
     return error->code;
 }
 
-/* The symbols as they lie in memory, filled up with NULs, and whether each was trained. */
-static int put_symbols(struct tess_arrays *arrays, const char *what, const struct tess_vocab *vocab,
-                       const uint8_t *trained, struct tess_error *error)
+/* By what the model knows the symbols of a table. */
+static int put_ways(struct tess_arrays *arrays, const struct tess_model *model, int table,
+                    int64_t n, struct tess_error *error)
 {
+    char *name = tess_format("%s_" TESS_KNOWN_COLUMN, tess_table_names[table]);
+    const struct tess_array array = {name, "|S8", WAY, 1, {n}};
+    char *text = TESS_NEW(char, n *WAY);
+
+    for (int64_t i = 0; i < n; i++) {
+        const char *way = tess_known_names[tess_known_symbol(model, table, i)];
+
+        memcpy(text + i * WAY, way, strlen(way));
+    }
+    if (tess_arrays_begin(arrays, &array, error) == TESS_OK)
+        tess_arrays_put(arrays, text, (size_t)(n * WAY), error);
+    tess_free(text);
+    tess_free(name);
+    return error->code;
+}
+
+/* The symbols as they lie in memory, filled up with NULs, and whether each was trained. */
+static int put_symbols(struct tess_arrays *arrays, const struct tess_model *model, int table,
+                       struct tess_error *error)
+{
+    const struct tess_vocab *const vocabs[] = {&model->perturbation, &model->readout,
+                                               &model->context},
+                                   *vocab = vocabs[table];
+    const char *what = tess_table_names[table];
     char *name = tess_format("%s_symbols", what), *flags = tess_format("%s_trained", what);
     struct tess_array array = {name, "", vocab->width + 1, 1, {vocab->n}};
+    uint8_t *flag = TESS_NEW(uint8_t, vocab->n);
 
+    for (int64_t i = 0; i < vocab->n; i++)
+        flag[i] = tess_known_symbol(model, table, i) == TESS_KNOWN_DATA;
     snprintf(array.type, sizeof array.type, "|S%d", vocab->width + 1);
     if (tess_arrays_begin(arrays, &array, error) == TESS_OK &&
         tess_arrays_put(arrays, vocab->text, (size_t)(vocab->n * array.item), error) == TESS_OK &&
         tess_arrays_begin(arrays, &(struct tess_array){flags, "|b1", 1, 1, {vocab->n}}, error) ==
             TESS_OK)
-        tess_arrays_put(arrays, trained, (size_t)vocab->n, error);
+        tess_arrays_put(arrays, flag, (size_t)vocab->n, error);
+    if (error->code == TESS_OK && tess_known_differs(model))
+        put_ways(arrays, model, table, vocab->n, error);
+    tess_free(flag);
     tess_free(name);
     tess_free(flags);
     return error->code;
@@ -110,9 +142,6 @@ static int put_table(struct tess_arrays *arrays, const struct tess_h5 *h5,
 static int put_tables(struct tess_arrays *arrays, const struct tess_model *model,
                       struct tess_error *error)
 {
-    const struct tess_vocab *vocab[] = {&model->perturbation, &model->readout, &model->context};
-    const uint8_t *trained[] = {model->trained_perturbation, model->trained_readout,
-                                model->trained_context};
     struct tess_state state = {.version = 0};
     struct tess_h5 h5 = TESS_H5_INIT;
 
@@ -120,7 +149,7 @@ static int put_tables(struct tess_arrays *arrays, const struct tess_model *model
     if (tess_h5_open(&h5, model->path, MPI_COMM_NULL, 0, error) == TESS_OK &&
         tess_checkpoint_read_head(&h5, &state, error) == TESS_OK)
         for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)
-            if (put_symbols(arrays, tess_table_names[t], vocab[t], trained[t], error) == TESS_OK)
+            if (put_symbols(arrays, model, t, error) == TESS_OK)
                 put_table(arrays, &h5, &state, t, error);
     tess_state_release(&state);
     tess_h5_close(&h5, error);

@@ -68,6 +68,7 @@ struct imputation {
     struct tess_blender blender; /* own, with the store that its baselines learn from */
     struct tess_blend_store learned;
     struct tess_calibration calibration; /* of an ensemble's deviation, if there is one */
+    double feature_deviation; /* of rows known by features alone (known.h); NaN: unknown */
     int n_matrices; /* X, of an ensemble its deviation, and calibrated if it can be */
     struct imputation_delta delta; /* own */
     struct imputation_measured measured; /* own */
@@ -204,7 +205,7 @@ void tess_imputation_add_combinations(struct imputation *work, const struct tess
 
 /* How many matrices there will be: n_matrices, first by the files that are there, and once the
  * blend is decided for good, with the calibration; then rank 0 says why if there is none.
- * Collective. */
+ * That of rows known by features alone, too. Collective. */
 void tess_imputation_count_matrices(struct imputation *work, MPI_Comm comm);
 void tess_imputation_find_calibration(struct imputation *work, MPI_Comm comm);
 

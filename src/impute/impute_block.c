@@ -5,6 +5,7 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/known.h"
 #include "tessera/writer.h"
 
 #include <math.h>
@@ -194,13 +195,30 @@ static void average(const struct imputation *work, int64_t i, const struct imput
     block->uncertainty[i] = counted ? (float)(sum / (double)counted) : NAN;
 }
 
-/* The deviation of measured values. */
-static void calibrate(const struct imputation *work, int64_t n,
+/* Does the deviation of what is known by features alone stand for this row? */
+static int is_by_features(const struct imputation *work, const struct rows *rows, int64_t i)
+{
+    return !isnan(work->feature_deviation) &&
+           tess_known_has_deviation(&work->model, rows->begin[i + 1] - rows->begin[i],
+                                    rows->member + rows->begin[i], rows->context[i]);
+}
+
+/* The deviation of measured values. How far members are apart does not tell how little features
+ * do. */
+static void calibrate(const struct imputation *work, const struct rows *rows,
                       const struct imputation_block *block)
 {
-    for (int64_t i = 0; i < n * work->readout.n; i++)
-        block->calibrated[i] =
-            (float)tess_calibration_apply(&work->calibration, (double)block->deviation[i]);
+    int64_t n = work->readout.n;
+
+    for (int64_t i = 0; i < rows->n; i++) {
+        int by_features = is_by_features(work, rows, i);
+
+        for (int64_t k = i * n; k < (i + 1) * n; k++)
+            block->calibrated[k] =
+                (float)(by_features ? work->feature_deviation
+                                    : tess_calibration_apply(&work->calibration,
+                                                             (double)block->deviation[k]));
+    }
 }
 
 static int halve(const struct imputation *work, int64_t first, int64_t n, float *value,
@@ -226,7 +244,7 @@ int tess_imputation_fill(struct imputation *work, int64_t first, int64_t n,
     describe(work, first, n, &rows);
     fill(work, &rows, block, error);
     if (block->calibrated && error->code == TESS_OK)
-        calibrate(work, n, block);
+        calibrate(work, &rows, block);
     for (int64_t i = 0; work->rows.asked && i < n && error->code == TESS_OK; i++)
         leave_out(work, first + i, i, block);
     for (int64_t i = 0; block->uncertainty && i < n && error->code == TESS_OK; i++)

@@ -1,8 +1,11 @@
 /* impute_deviation.c -- whether the deviation of an ensemble is written calibrated as well. */
 #include "impute.h"
 
+#include "tessera/blend.h"
 #include "tessera/deviation.h"
 #include "tessera/log.h"
+
+#include <math.h>
 
 static const char *find(struct imputation *work, const struct tess_blender *blender, MPI_Comm comm)
 {
@@ -31,6 +34,8 @@ void tess_imputation_find_calibration(struct imputation *work, MPI_Comm comm)
 {
     const char *why = find(work, &work->blender, comm);
 
+    work->feature_deviation =
+        work->impute->delta ? NAN : tess_blender_feature_deviation(&work->blender, comm);
     if (why)
         tess_info("the deviation is not calibrated: %s", why);
 }

@@ -10,6 +10,7 @@
 #include "tessera/writer.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -119,9 +120,14 @@ static char *blend_text(const struct imputation *work)
 
 static char *calibration_text(const struct imputation *work)
 {
+    char by_features[40] = "";
+
+    if (!isnan(work->feature_deviation))
+        snprintf(by_features, sizeof by_features, ", features %.17g", work->feature_deviation);
     if (work->n_matrices < 3)
-        return tess_strdup("none");
-    return tess_format("%.17g, noise %.17g", work->calibration.scale, work->calibration.noise);
+        return tess_format("none%s", by_features);
+    return tess_format("%.17g, noise %.17g%s", work->calibration.scale, work->calibration.noise,
+                       by_features);
 }
 
 static char *compression_text(const struct imputation *work)

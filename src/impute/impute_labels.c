@@ -4,9 +4,11 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/known.h"
 #include "tessera/target.h"
 #include "tessera/writer.h"
 
+#include <math.h>
 #include <string.h>
 
 enum type { SINGLE, COMBINATION, CONTROL };
@@ -171,6 +173,31 @@ static int32_t code_contexts(const struct imputation *work, int64_t set, int64_t
     return tess_imputation_has(&work->marks.context, context) ? HERE : NEVER;
 }
 
+static int32_t code_known(const struct imputation *work, int64_t set, int64_t context)
+{
+    const int64_t *member;
+    int64_t pair[2], n = tess_imputation_members(work, set, pair, &member);
+
+    return (int32_t)tess_known_row(&work->model, n, member, work->context.member[context]);
+}
+
+static void make_deviations(const void *closure, int64_t first, int64_t n, void *out)
+{
+    const struct imputation *work = closure;
+
+    for (int64_t i = 0; i < n; i++) {
+        int64_t set, context, pair[2], size;
+        const int64_t *member;
+
+        tess_imputation_row(work, first + i, &set, &context);
+        size = tess_imputation_members(work, set, pair, &member);
+        ((double *)out)[i] =
+            tess_known_has_deviation(&work->model, size, member, work->context.member[context])
+                ? work->feature_deviation
+                : NAN;
+    }
+}
+
 /* One column of codes. */
 struct coded {
     const struct imputation *work;
@@ -274,6 +301,38 @@ static int write_known(const struct imputation *work, struct tess_writer *file,
     return error->code;
 }
 
+/* By what the model knows rows and readouts, where that is not always their data. */
+static int write_ways(const struct imputation *work, struct tess_writer *file,
+                      struct tess_error *error)
+{
+    const struct tess_writer_texts ways = {.n = TESS_KNOWN_WAYS, .text = tess_known_names};
+    const struct coded coded = {work, code_known};
+    int32_t *readout;
+
+    if (!tess_known_differs(&work->model) ||
+        write_codes(&coded, file, TESS_KNOWN_COLUMN, &ways, error) != TESS_OK)
+        return error->code;
+    if (!isnan(work->feature_deviation) &&
+        tess_writer_write_column(file, TESS_WRITER_ROWS,
+                                 &(struct tess_writer_column){.name = TESS_KNOWN_DEVIATIONS,
+                                                              .type = TESS_WRITER_REALS,
+                                                              .make = make_deviations,
+                                                              .closure = work},
+                                 error) != TESS_OK)
+        return error->code;
+    readout = TESS_NEW(int32_t, work->readout.n);
+    for (int64_t k = 0; k < work->readout.n; k++)
+        readout[k] =
+            (int32_t)tess_known_symbol(&work->model, TESS_TABLE_R, work->readout.member[k]);
+    tess_writer_write_column(
+        file, TESS_WRITER_READOUTS,
+        &(struct tess_writer_column){
+            .name = TESS_KNOWN_COLUMN, .type = TESS_WRITER_CODES, .texts = &ways, .value = readout},
+        error);
+    tess_free(readout);
+    return error->code;
+}
+
 int tess_imputation_write_labels(const struct imputation *work, struct tess_writer *file,
                                  struct tess_error *error)
 {
@@ -283,7 +342,8 @@ int tess_imputation_write_labels(const struct imputation *work, struct tess_writ
 
     if (tess_writer_write_names(file, TESS_WRITER_READOUTS, readout, error) == TESS_OK &&
         tess_writer_make_names(file, TESS_WRITER_ROWS, &names, error) == TESS_OK &&
-        write_who(work, file, error) == TESS_OK && write_known(work, file, error) == TESS_OK)
+        write_who(work, file, error) == TESS_OK && write_known(work, file, error) == TESS_OK &&
+        write_ways(work, file, error) == TESS_OK)
         tess_imputation_write_notes(work, file, error);
     tess_free(readout);
     return error->code;

@@ -10,6 +10,7 @@
 #include "tessera/deviation.h"
 #include "tessera/error.h"
 #include "tessera/gather.h"
+#include "tessera/known.h"
 #include "tessera/log.h"
 #include "tessera/platform.h"
 #include "tessera/select.h"
@@ -32,6 +33,7 @@ struct work {
     struct tess_blender blender;
     struct tess_blend_store learned;
     struct tess_calibration calibration; /* of the members' deviation */
+    double feature_deviation; /* of rows known by features alone (known.h); NaN: unknown */
     int n_values; /* of each query: its prediction, deviation, and that calibrated if it can be */
     struct tess_sets readout; /* of queries without one: which; none: the queries name theirs */
     char separator; /* of the output */
@@ -84,6 +86,9 @@ static void write_header(struct work *work, const char *header)
         }
     fputs(header, work->sheet.out);
     fwrite(text, 1, n, work->sheet.out);
+    if (tess_known_differs(&work->model))
+        fprintf(work->sheet.out, "%c" TESS_KNOWN_COLUMN "%c" TESS_KNOWN_DEVIATIONS, between,
+                between);
     fputc('\n', work->sheet.out);
     tess_free(text);
 }
@@ -199,6 +204,7 @@ static void find_calibration(struct work *work)
     const char *why;
 
     work->n_values = 1;
+    work->feature_deviation = tess_blender_feature_deviation(&work->blender, work->comm);
     if (!tess_model_deviates(&work->model))
         return;
     why = tess_deviation_find(&work->blender, work->comm, &work->calibration);
@@ -268,9 +274,49 @@ static char *put_value(char *to, char between, float value)
     return to + snprintf(to, VALUE_TEXT, "%.9g", (double)value);
 }
 
-static float calibrated(const struct work *work, float deviation)
+/* A line, and where its values are. */
+struct answer {
+    int64_t row, value; /* of the block; of the first */
+    enum tess_known known; /* the least known of its perturbation, context and own readout */
+    int by_features; /* does the deviation of what is known by features alone stand for it? */
+};
+
+static float calibrated(const struct work *work, const struct answer *answer, float deviation)
 {
+    if (answer->by_features)
+        return (float)work->feature_deviation;
     return (float)tess_calibration_apply(&work->calibration, (double)deviation);
+}
+
+/* By what the next known line is known. */
+static void look_at(const struct work *work, const struct tess_query_block *block,
+                    struct answer *answer)
+{
+    const struct tess_model *model = &work->model;
+    enum tess_known readout = TESS_KNOWN_DATA;
+    const int64_t *member;
+    int64_t n;
+
+    if (work->readout.n == 0) {
+        while (block->readout_first[answer->row + 1] <= answer->value)
+            answer->row++;
+        readout = tess_known_symbol(model, TESS_TABLE_R, block->readout[answer->value]);
+    }
+    member = block->member + block->member_first[answer->row];
+    n = block->member_first[answer->row + 1] - block->member_first[answer->row];
+    answer->known = tess_known_row(model, n, member, block->context[answer->row]);
+    answer->known = readout > answer->known ? readout : answer->known;
+    answer->by_features = !isnan(work->feature_deviation) && readout == TESS_KNOWN_DATA &&
+                          tess_known_has_deviation(model, n, member, block->context[answer->row]);
+}
+
+/* NULL: the line is unknown. */
+static char *put_way(char *to, const struct work *work, const struct answer *answer)
+{
+    to += snprintf(to, VALUE_TEXT, "%c%s", work->separator,
+                   answer ? tess_known_names[answer->known] : "");
+    return put_value(to, work->separator,
+                     answer && answer->by_features ? (float)work->feature_deviation : NAN);
 }
 
 /* What goes behind each line: its values, of several models the deviations after them. A line takes
@@ -279,18 +325,27 @@ static char *text_of(const struct work *work, const struct tess_query_block *blo
                      const float *out, const float *deviation, int64_t *n)
 {
     int64_t width = work->readout.n ? work->readout.n : 1;
-    char *text = TESS_NEW(char, block->n_lines *(width * work->n_values * VALUE_TEXT + 1) + 1);
+    int differs = tess_known_differs(&work->model);
+    char *text = TESS_NEW(
+        char, block->n_lines *((width * work->n_values + 2 * differs) * VALUE_TEXT + 1) + 1);
     char *to = text;
+    struct answer answer = {0};
 
     for (int64_t i = 0; i < block->n_lines; i++) {
+        if (block->known[i] && differs)
+            look_at(work, block, &answer);
         for (int64_t k = 0; k < width; k++)
             to = put_value(to, work->separator, block->known[i] ? out[k] : NAN);
         for (int64_t k = 0; work->n_values > 1 && k < width; k++)
             to = put_value(to, work->separator, block->known[i] ? deviation[k] : NAN);
         for (int64_t k = 0; work->n_values > 2 && k < width; k++)
             to = put_value(to, work->separator,
-                           block->known[i] ? calibrated(work, deviation[k]) : NAN);
+                           block->known[i] ? calibrated(work, &answer, deviation[k]) : NAN);
+        if (differs)
+            to = put_way(to, work, block->known[i] ? &answer : NULL);
         *to++ = '\n';
+        answer.value += block->known[i] ? width : 0;
+        answer.row += block->known[i] && work->readout.n > 0;
         out += block->known[i] ? width : 0;
         deviation += block->known[i] && work->n_values > 1 ? width : 0;
     }

@@ -82,6 +82,7 @@ static void add(struct tess_blend_sums *sums, double m, const double *b, const u
         sums->own[i].m2 += m * m;
         sums->own[i].b2 += b[i] * b[i];
         sums->own[i].mb += m * b[i];
+        sums->own[i].values++;
     }
 }
 
@@ -138,6 +139,10 @@ static void say(const struct tess_blend *blend)
         tess_info("perturbations known by their features alone: %.2f of the model, %.2f of the "
                   "baseline features",
                   blend->feature_weight, 1 - blend->feature_weight);
+    if (!isnan(blend->feature_rmse))
+        tess_info("validation RMSE of perturbations known by their features alone: %.4f, of the "
+                  "model alone %.4f",
+                  blend->feature_rmse, blend->feature_model_rmse);
     if (tess_blend_pays(blend))
         tess_info("evaluate and impute blend it with the baseline %s: %.2f of the model, %.2f of "
                   "the baseline (--blend off: the model alone)",

@@ -2,6 +2,7 @@
 #ifndef SCREEN_H
 #define SCREEN_H
 
+#include "tessera/known.h"
 #include "tessera/mapping.h"
 #include "tessera/model.h"
 #include "tessera/screen.h"
@@ -87,6 +88,8 @@ int64_t *tess_screening_order(const struct screening *work);
 /* One perturbation's column "z", and "trained" (0: here, 1: elsewhere, 2: never, -1: not known). */
 double tess_screening_z(const struct screening *work, int64_t set);
 int tess_screening_trained(const struct screening *work, int64_t set);
+/* The least known of its components and of the contexts that are screened. */
+enum tess_known tess_screening_known(const struct screening *work, int64_t set);
 extern const char *const tess_screening_trained_names[3];
 /* "A+B", of targets where that is asked for; own of the caller. Local. */
 char *tess_screening_name(const struct screening *work, int64_t set, int target);

@@ -106,18 +106,24 @@ static int write_reals(const struct rows *rows, struct tess_writer *file, struct
 static int write_counts(const struct rows *rows, struct tess_writer *file, struct tess_error *error)
 {
     int64_t *count = TESS_NEW(int64_t, rows->n);
-    int32_t *trained = TESS_NEW(int32_t, rows->n);
+    int32_t *trained = TESS_NEW(int32_t, rows->n), *known = TESS_NEW(int32_t, rows->n);
 
     for (int64_t i = 0; rows->order && i < rows->n; i++) {
         count[i] = rows->work->result[rows->order[i]].n_measured;
         trained[i] = tess_screening_trained(rows->work, rows->order[i]);
+        known[i] = (int32_t)tess_screening_known(rows->work, rows->order[i]);
     }
     if (tess_writer_write_column(file, TESS_WRITER_ROWS,
                                  &(struct tess_writer_column){.name = "measured_in",
                                                               .type = TESS_WRITER_INTEGERS,
                                                               .value = count},
-                                 error) == TESS_OK)
-        tess_writer_write_codes(file, "trained", 3, tess_screening_trained_names, trained, error);
+                                 error) == TESS_OK &&
+        tess_writer_write_codes(file, "trained", 3, tess_screening_trained_names, trained, error) ==
+            TESS_OK &&
+        tess_known_differs(&rows->work->model))
+        tess_writer_write_codes(file, TESS_KNOWN_COLUMN, TESS_KNOWN_WAYS, tess_known_names, known,
+                                error);
+    tess_free(known);
     tess_free(count);
     tess_free(trained);
     return error->code;

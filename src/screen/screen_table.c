@@ -9,8 +9,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-static const char *const column[] = {"rank", "perturbation", "target",   "change",      "std",
-                                     "z",    "agreement",    "measured", "measured_in", "trained"};
+static const char *const column[] = {
+    "rank",     "perturbation", "target",  "change",         "std", "z", "agreement",
+    "measured", "measured_in",  "trained", TESS_KNOWN_COLUMN};
+#define COLUMNS (sizeof column / sizeof column[0]) /* the last where there is more than data */
 
 struct ranked {
     double key; /* smallest first */
@@ -79,6 +81,21 @@ int tess_screening_trained(const struct screening *work, int64_t set)
     return !work->knows_trained ? -1 : result->n_trained > 0 ? 0 : result->n_elsewhere > 0 ? 1 : 2;
 }
 
+enum tess_known tess_screening_known(const struct screening *work, int64_t set)
+{
+    const struct tess_sets *sets = &work->perturbation;
+    enum tess_known least = tess_known_row(&work->model, sets->first[set + 1] - sets->first[set],
+                                           sets->member + sets->first[set], -1);
+
+    for (int64_t c = 0; c < work->context.n; c++) {
+        enum tess_known one =
+            tess_known_symbol(&work->model, TESS_TABLE_C, work->context.member[c]);
+
+        least = one > least ? one : least;
+    }
+    return least;
+}
+
 char *tess_screening_name(const struct screening *work, int64_t set, int target)
 {
     const struct tess_sets *sets = &work->perturbation;
@@ -112,6 +129,8 @@ static void write_line(struct tess_sheet *sheet, const struct screening *work, i
     tess_sheet_number(sheet, result->measured, 1);
     tess_sheet_count(sheet, result->n_measured);
     tess_sheet_text(sheet, trained < 0 ? "" : tess_screening_trained_names[trained]);
+    if (tess_known_differs(&work->model))
+        tess_sheet_text(sheet, tess_known_names[tess_screening_known(work, set)]);
     tess_sheet_end(sheet);
     tess_free(name);
     tess_free(target);
@@ -122,7 +141,7 @@ static void write_ranked(struct tess_sheet *sheet, const struct screening *work)
     int64_t top = work->screen->top, n = work->perturbation.n;
     int64_t *order = tess_screening_order(work);
 
-    tess_sheet_head(sheet, sizeof column / sizeof column[0], column);
+    tess_sheet_head(sheet, COLUMNS - !tess_known_differs(&work->model), column);
     for (int64_t i = 0; i < n && (top == 0 || i < top); i++)
         write_line(sheet, work, i, order[i]);
     tess_free(order);

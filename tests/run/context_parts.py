@@ -157,9 +157,17 @@ def ask_made():
 def ask():
     with open("queries.tsv", "w") as file:
         file.write("context\tperturbation\treadout\nA_8h\tP03\tR7\nC_24h\tP11\tR2\n")
+        file.write("B_2h\tP11\tR2\n")
     run("-q", "predict", "parts", "queries.tsv", "-o", "out.tsv")
     with open("out.tsv", newline="") as file:
-        assert [float(line["prediction"]) for line in csv.DictReader(file, delimiter="\t")]
+        lines = list(csv.DictReader(file, delimiter="\t"))
+    assert [float(line["prediction"]) for line in lines]
+    assert [line["known_by"] for line in lines] == ["parts", "parts", "data"]
+    assert all(np.isnan(float(line["deviation"])) for line in lines)
+    arrays = np.load("parts.npz")
+    for name, way, trained in zip(*(arrays[f"context_{x}"] for x in ("symbols", "known_by", "trained"))):
+        name = name.decode().rstrip("\0")
+        assert way == (b"parts" if name in HIDDEN else b"data") and trained == (name not in HIDDEN), (name, way)
     run("-q", "evaluate", "parts", "--split", "test", "--resamples", 0, "--json", "scores.json", ranks=2)
     got, wanted = json.load(open("scores.json"))["baselines"]["additive_parts"]["rmse"], judge("store.prc.h5")
     assert abs(got / wanted - 1) < 1e-6, (got, wanted)

@@ -147,6 +147,88 @@ def check_baselines(known, axes):
     assert scores["model"]["rmse"] < 0.8 * scores["baselines"]["readout_mean"]["rmse"]
 
 
+def check_known():
+    """Every output says which rows are known by features alone, and how far off those are: the RMSE on validation perturbations."""
+    unseen = {f"KO_G{i:02}": "features" if SPLIT[i] != "train" else "data" for i in range(N)}
+    blend = json.load(open("one/blend.json"))
+    measured = {f"KO_G{i:02}@{c}": PROFILE[c][i] for i in range(N) for c in PROFILE}
+    validation = [f"KO_G{i:02}@{c}" for i in range(N) if SPLIT[i] == "val" for c in PROFILE]
+    test = [f"KO_G{i:02}@{c}" for i in range(N) if SPLIT[i] == "test" for c in PROFILE]
+    for blended, key in ("auto", "feature_rmse"), ("off", "feature_model_rmse"):
+        run("-q", "impute", "one", "-o", "known.h5ad", "--blend", blended, "--force", ranks=2)
+        imputed = anndata.read_h5ad("known.h5ad")
+
+        def rmse(rows):
+            return np.sqrt(np.mean(np.square(imputed[rows].X - np.array([measured[row] for row in rows]))))
+
+        np.testing.assert_allclose(blend[key], rmse(validation), rtol=1e-5)
+        assert list(imputed.obs["known_by"]) == [unseen[p] for p in imputed.obs["perturbation"]]
+        assert set(imputed.var["known_by"]) == {"data"}
+        by_features = (imputed.obs["known_by"] == "features").to_numpy()
+        np.testing.assert_array_equal(imputed.obs["deviation"], np.where(by_features, blend[key], np.nan))
+        assert 0.6 * blend[key] < rmse(test) < 1.6 * blend[key]
+    assert blend["feature_rmse"] < blend["feature_model_rmse"]
+    check_predict(unseen, blend["feature_rmse"])
+    run("-q", "screen", "one", "--readout", "R1", "-o", "screen.tsv", ranks=2)
+    lines = [line.rstrip("\n").split("\t") for line in open("screen.tsv")]
+    at = lines[0].index("perturbation"), lines[0].index("known_by")
+    assert {line[at[0]]: line[at[1]] for line in lines[1:]} == unseen
+    run("-q", "screen", "one", "--readout", "R1", "-o", "screen.h5ad")
+    obs = anndata.read_h5ad("screen.h5ad").obs
+    assert dict(zip(obs["perturbation"], obs["known_by"])) == unseen
+    run("-q", "embed", "one", "-o", "embed.h5ad", "--pca", "3")
+    obs = anndata.read_h5ad("embed.h5ad").obs
+    assert obs["trained"].dtype == bool and len(obs) == N + R + len(PROFILE)
+    for symbol, way, trained in zip(obs["symbol"], obs["known_by"], obs["trained"]):
+        assert way == unseen.get(symbol, "data") and trained == (way == "data"), symbol
+    arrays = np.load("one.npz")
+    names = [name.decode() for name in arrays["perturbation_symbols"]]
+    assert dict(zip(names, (way.decode() for way in arrays["perturbation_known_by"]))) == unseen
+    np.testing.assert_array_equal(arrays["perturbation_trained"].view(np.uint8), [unseen[name] == "data" for name in names])
+
+
+def check_predict(unseen, deviation):
+    """Lines that name a readout, and whole rows; one that is unknown says nothing."""
+    asked = [("A", "KO_G60", "R1"), ("A", "KO_G60", "R3"), ("B", "KO_G01", "R2"), ("A", "KO_XX", "R2"), ("A", "KO_G60", "R2"),
+             ("B", "KO_G69", "R7")]
+    for n in 3, 2:
+        rows = list(dict.fromkeys(line[:n] for line in asked)) if n == 2 else asked
+        with open("queries.tsv", "w") as file:
+            print(*("context", "perturbation", "readout")[:n], sep="\t", file=file)
+            for line in rows:
+                print(*line, sep="\t", file=file)
+        for ranks in (1, 3):
+            run("-q", "predict", "one", "queries.tsv", "-o", "answers.tsv", "--unknown", "nan", "--force", ranks=ranks)
+            lines = [line.rstrip("\n").split("\t") for line in open("answers.tsv")]
+            assert lines[0][-2:] == ["known_by", "deviation"] and len(lines) == 1 + len(rows)
+            for line, (_, symbol, *_) in zip(lines[1:], rows):
+                assert len(line) == len(lines[0]) and line[-2] == unseen.get(symbol, "")
+                expected = deviation if unseen.get(symbol) == "features" else np.nan
+                np.testing.assert_allclose(float(line[-1]), expected, rtol=1e-7)
+
+
+def check_members():
+    """What members know by features alone has the deviation of held-out perturbations, not that of the members."""
+    train("several", "train.members=2", "train.epochs=3", ranks=2)
+    parts = [json.load(open(f"several/member-{k}/blend.json"))["feature_rmse"] for k in (1, 2)]
+    deviation = np.sqrt(np.mean(np.square(parts)))
+    run("-q", "impute", "several", "-o", "several.h5ad")
+    imputed = anndata.read_h5ad("several.h5ad")
+    by_features = (imputed.obs["known_by"] == "features").to_numpy()
+    assert by_features.sum() == 40
+    np.testing.assert_allclose(imputed.obs["deviation"][by_features], deviation, rtol=1e-12)
+    np.testing.assert_allclose(imputed.layers["std_calibrated"][by_features], deviation, rtol=1e-6)
+    raw, scale, noise = imputed.layers["std"], imputed.uns["deviation_scale"], imputed.uns["deviation_noise"]
+    np.testing.assert_allclose(imputed.layers["std_calibrated"][~by_features],
+                               np.sqrt((scale * raw[~by_features])**2 + noise**2), rtol=1e-4)
+    open("queries.tsv", "w").write("context\tperturbation\treadout\nA\tKO_G60\tR1\nA\tKO_G01\tR1\n")
+    run("-q", "predict", "several", "queries.tsv", "-o", "answers.tsv", "--force")
+    lines = [line.split("\t") for line in open("answers.tsv")]
+    assert lines[0][3:] == ["prediction", "std", "std_calibrated", "known_by", "deviation\n"]
+    np.testing.assert_allclose(float(lines[1][5]), deviation, rtol=1e-6)
+    np.testing.assert_allclose(float(lines[2][5]), imputed["KO_G01@A", "R1"].layers["std_calibrated"][0, 0], rtol=1e-6)
+
+
 def refuse(text, words):
     open("bad.tsv", "w").write(text)
     for ranks in (1, 2):
@@ -166,6 +248,7 @@ def main():
     train("stopped", ranks=3)
     assert digest("stopped") == digest("one")
     train("same", features="features.h5ad")
+    check_members()
     train("other", code=75, options=["--time-limit", "0.001"])
     open("shifted.tsv", "w").write(open("features.tsv").read().replace("G10\t", "X10\t", 1))
     assert "features.perturbations" in train("other", features="shifted.tsv", code=78)
@@ -176,7 +259,7 @@ def main():
     run("-q", "evaluate", "one", "--json", "again.json", ranks=3)
     assert json.load(open("scores.json"))["baselines"] == json.load(open("again.json"))["baselines"]
     check_baselines(known, axes)
-    run("-q", "impute", "one", "-o", "one.h5ad")
+    check_known()
     run("-q", "verify", glob.glob("one/best-*.h5")[0])
     assert "features.perturbations" in train("warm", code=78, options=["--init", "one"], features="")
     refuse("gene\tf\nX1\t1\nX2\t2\n", "knows 0 of 70")
