@@ -289,8 +289,7 @@ judged, given = set(), set()  # metrics that NumPy has said something of, and th
 
 def compare_baselines(what, scores, plain, skip=()):
     guesses = {k: plain.predict(*k) for k in plain.test}
-    more = {"additive_parts"}  # of contexts that share a part of their names; judged in context_parts.py
-    assert set(next(iter(guesses.values()))) == set(scores["baselines"]) - {"reasons"} - more, (what, set(scores["baselines"]))
+    assert set(next(iter(guesses.values()))) == set(scores["baselines"]) - {"reasons"}, (what, set(scores["baselines"]))
     for name in next(iter(guesses.values())):
         if scores["baselines"][name] is None:
             assert name in ("no_perturbation", "additive_components") and scores["baselines"]["reasons"][name], (what, name)
