@@ -13,6 +13,8 @@ struct tess_error;
 
 /* Each target's own. */
 void fuzz_one(const uint8_t *data, size_t n);
+/* Once, before the first input; a target may have its own. */
+void fuzz_begin(void);
 /* MPI and HDF5 are begun; besides, each input is run by a process of its own, since libraries may
  * crash or spin on it. */
 enum { FUZZ_NOTHING, FUZZ_MPI, FUZZ_PROCESS };
