@@ -8,6 +8,8 @@
 #ifndef TESSERA_ERROR_H
 #define TESSERA_ERROR_H
 
+#include <stddef.h>
+
 enum tess_code {
     TESS_OK = 0,
     TESS_EUSAGE = 2, /* the command line */
@@ -25,7 +27,7 @@ enum tess_code {
 struct tess_error {
     int code; /* enum tess_code; TESS_OK: nothing happened */
     int rank; /* where it happened; set by tess_agree */
-    char text[TESS_ERROR_TEXT]; /* one sentence: file, place, remedy */
+    char text[TESS_ERROR_TEXT]; /* one sentence: file, place, remedy; no control characters */
 };
 
 #define TESS_ERROR_INIT                                                                            \
@@ -37,6 +39,11 @@ struct tess_error {
  * returned: clean-up code may fail again without hiding the cause. Local. */
 int tess_error_set(struct tess_error *error, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Control characters in place as \xNN, for what people read: raw they could move a terminal's
+ * cursor, or a line's end could begin a line of its own. `text` has `room` bytes; what does not fit
+ * goes. Local. */
+void tess_escape(char *text, size_t room);
 
 /* Torture: counts fallible sites; true when this is the one that TESS_FAIL_AT=<n>@<rank> names
  * (n counts from 1 on that rank; `@rank` defaults to 0); -<n> kills the process there, and

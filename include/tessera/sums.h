@@ -26,4 +26,15 @@ struct tess_sums {
 void tess_sums_add(struct tess_sums *sums, int64_t offset, int64_t n, const void *bytes);
 void tess_sums_release(struct tess_sums *sums);
 
+/* Is a checksum of what was read the one that the file holds? Where inputs are made by a fuzzer,
+ * which cannot guess checksums, all are: what follows them is to be tested, too. Local. */
+static inline int tess_sums_match(uint64_t found, uint64_t wanted)
+{
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+    return (void)found, (void)wanted, 1;
+#else
+    return found == wanted;
+#endif
+}
+
 #endif

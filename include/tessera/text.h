@@ -52,7 +52,8 @@ int tess_text_match(const char *pattern, const char *text);
 int tess_text_is_pattern(const char *text);
 
 /* The up to `want` candidates nearest to `text` by edit distance, nearest first and then in order;
- * those farther than half of text's length are left out. Adds to `out`. */
+ * those farther than half of text's length, or than 16 edits, are left out, and after about a
+ * second of work those that come later. Adds to `out`. */
 void tess_text_nearest(const char *text, size_t n, const char *const *candidate, size_t want,
                        struct tess_strings *out);
 

@@ -13,6 +13,39 @@ void (*tess_bug_hook)(int exit_code);
 static int fail_rank;
 static long fail_calls;
 
+/* Bytes of the control character at `text`: C0, DEL, or C1 in UTF-8; 0: it is none. */
+static size_t control_at(const char *text)
+{
+    const unsigned char *c = (const unsigned char *)text;
+
+    if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
+        return 2;
+    return c[0] && (c[0] < ' ' || c[0] == 127);
+}
+
+void tess_escape(char *text, size_t room)
+{
+    size_t n = strlen(text), at = 0, bytes;
+    char escaped[5];
+
+    while (at < n) {
+        bytes = control_at(text + at);
+        if (!bytes) {
+            at++;
+            continue;
+        }
+        if (n + 4 - bytes >= room) { /* no room: what is left goes */
+            text[at] = '\0';
+            return;
+        }
+        snprintf(escaped, sizeof escaped, "\\x%02x", (unsigned char)text[at + bytes - 1]);
+        memmove(text + at + 4, text + at + bytes, n - at - bytes + 1);
+        memcpy(text + at, escaped, 4);
+        n += 4 - bytes;
+        at += 4;
+    }
+}
+
 int tess_error_set(struct tess_error *error, int code, const char *format, ...)
 {
     va_list arguments;
@@ -23,6 +56,7 @@ int tess_error_set(struct tess_error *error, int code, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(error->text, sizeof error->text, format, arguments);
     va_end(arguments);
+    tess_escape(error->text, sizeof error->text);
     return code;
 }
 

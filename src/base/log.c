@@ -2,6 +2,7 @@
 #include "tessera/log.h"
 
 #include "tessera/clock.h"
+#include "tessera/error.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@ static void say(enum tess_log_level level, const char *prefix, const char *forma
     if (level > tess_log_level)
         return;
     vsnprintf(line, sizeof line, format, arguments);
+    tess_escape(line, sizeof line);
     fprintf(stderr, "%s%s\n", prefix, line);
 }
 

@@ -288,51 +288,73 @@ int tess_text_is_pattern(const char *text)
     return strpbrk(text, "*?[") != NULL;
 }
 
+#define FARTHEST 16 /* edits: what is farther is no help to anybody */
+#define NEAR_WORK                                                                                  \
+    200000000 /* places of tables, about a second, until no more candidates are looked at */
+
 /* Wagner and Fischer's table (1974), of which one row is kept: row[j] is the distance of the first
- * i bytes of a and j of b, `diagonal` that of one byte less of both. In bytes, ASCII letters of
- * either case alike; limit + 1 if it is more than `limit`. */
-static int distance_of(const char *a, const char *b, int limit)
+ * i bytes of a and j of b, `diagonal` that of one byte less of both. Places farther than `limit`
+ * from the diagonal cannot matter, and are not filled in (Ukkonen 1985). In bytes, ASCII letters of
+ * either case alike; limit + 1 if it is more than `limit`. `row` has room for m + 1. */
+static int distance_of(const char *a, int n, const char *b, int m, int limit, int *row)
 {
-    size_t n = strlen(a), m = strlen(b);
-    int *row, distance;
-
-    if ((n > m ? n - m : m - n) > (size_t)limit)
+    if (abs(n - m) > limit)
         return limit + 1;
-    row = TESS_NEW(int, m + 1);
-    for (size_t j = 0; j <= m; j++)
-        row[j] = (int)j;
-    for (size_t i = 1; i <= n; i++) {
-        int diagonal = row[0];
+    for (int j = 0; j <= m; j++)
+        row[j] = j <= limit ? j : limit + 1;
+    for (int i = 1; i <= n; i++) {
+        int from = i > limit ? i - limit : 1, to = i + limit < m ? i + limit : m;
+        int diagonal = row[from - 1], left = from == 1 && i <= limit ? i : limit + 1, least = left;
 
-        row[0] = (int)i;
-        for (size_t j = 1; j <= m; j++) {
+        row[from - 1] = left;
+        for (int j = from; j <= to; j++) {
             int same = tolower((unsigned char)a[i - 1]) == tolower((unsigned char)b[j - 1]);
             int best = diagonal + !same;
 
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
+            best = row[j] + 1 < best ? row[j] + 1 : best;
+            best = left + 1 < best ? left + 1 : best;
             diagonal = row[j];
-            row[j] = best;
+            row[j] = left = best;
+            least = best < least ? best : least;
         }
+        if (least > limit)
+            return limit + 1;
     }
-    distance = row[m];
-    tess_free(row);
-    return distance > limit ? limit + 1 : distance;
+    return row[m] > limit ? limit + 1 : row[m];
 }
 
-/* Distance by distance, so that the nearest come first; each comparison is cut off there. */
 void tess_text_nearest(const char *text, size_t n, const char *const *candidate, size_t want,
                        struct tess_strings *out)
 {
-    int limit = (int)(strlen(text) + 1) / 2;
-    size_t found = 0;
+    size_t length = strlen(text), found = 0, *place = TESS_NEW(size_t, want + 1), k;
+    int limit = length < 2 * FARTHEST ? (int)(length + 1) / 2 : FARTHEST, d;
+    int *distance = TESS_NEW(int, want + 1), *row = TESS_NEW(int, length + FARTHEST + 1);
+    int64_t work = 0;
 
-    for (int distance = 0; distance <= limit && found < want; distance++)
-        for (size_t i = 0; i < n && found < want; i++)
-            if (distance_of(text, candidate[i], distance) == distance) {
-                tess_strings_add(out, candidate[i]);
-                found++;
-            }
+    for (size_t i = 0; i < n && want > 0 && work < NEAR_WORK; i++) {
+        size_t m = strlen(candidate[i]);
+
+        if (m > length + (size_t)limit || m + (size_t)limit < length)
+            continue;
+        work += (2 * limit + 1) * (int64_t)length + 1;
+        d = distance_of(text, (int)length, candidate[i], (int)m, limit, row);
+        if (d > limit)
+            continue;
+        for (k = found; k > 0 && distance[k - 1] > d; k--) { /* behind those that are as near */
+            distance[k] = distance[k - 1];
+            place[k] = place[k - 1];
+        }
+        distance[k] = d;
+        place[k] = i;
+        found += found < want;
+        if (found == want) /* what comes now has to be nearer than the last of them */
+            limit = distance[want - 1] - 1;
+        if (limit < 0)
+            break;
+    }
+    for (k = 0; k < found; k++)
+        tess_strings_add(out, candidate[place[k]]);
+    tess_free(row);
+    tess_free(distance);
+    tess_free(place);
 }

@@ -4,6 +4,7 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
+#include "tessera/sums.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -90,7 +91,7 @@ static int read_vocab(const struct tess_h5 *h5, int table, const char *name,
         tess_vocab_init_block(vocab, n, width, block, h5->path, error) == TESS_OK &&
         tess_h5_read_attribute(h5, (struct tess_h5_attribute){tess_table_names[table], "hash"},
                                H5T_NATIVE_UINT64, 1, &hash, error) == TESS_OK &&
-        hash != tess_vocab_hash(vocab))
+        !tess_sums_match(tess_vocab_hash(vocab), hash))
         tess_error_set(error, TESS_EDATA, "%s: %s does not match its checksum: the file is damaged",
                        h5->path, name);
     tess_free(block);
@@ -270,7 +271,7 @@ static int check_rows(const struct tess_h5 *h5, const struct tess_state *state,
     tess_state_check_name(tess_state_first(TESS_STATE_TABLES), table, name);
     tess_h5_read_rows(h5, name, H5T_NATIVE_UINT64, some, sum, error);
     for (int64_t i = 0; i < part.n && error->code == TESS_OK; i++)
-        if (tess_row_state_sum(rows, state->shape.dim, i) != sum[i] ||
+        if (!tess_sums_match(tess_row_state_sum(rows, state->shape.dim, i), sum[i]) ||
             !columns_hold(state, rows, i))
             damaged(h5, tess_table_names[table], part.first + i, error);
     tess_free(sum);
@@ -330,7 +331,7 @@ static int read_block(const struct tess_h5 *h5, const struct tess_state *state,
     if (error->code == TESS_OK)
         tess_h5_read(h5, name, H5T_NATIVE_UINT64, TESS_H5_LINE(blocks), sum, error);
     for (int64_t b = 0; b < blocks && error->code == TESS_OK; b++)
-        if (tess_state_block_sum(out, n, b) != sum[b])
+        if (!tess_sums_match(tess_state_block_sum(out, n, b), sum[b]))
             damaged(h5, "mlp", b, error);
     tess_free(sum);
     return error->code;

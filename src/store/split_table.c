@@ -246,10 +246,12 @@ int tess_split_read(const struct tess_index *index, const char *path, int8_t *sp
                     struct tess_error *error)
 {
     struct table table = {.index = index, .path = path};
-    char *content = read_file(path, error), *utf8 = content ? tess_text_utf8(content) : NULL;
+    char *content = read_file(path, error), *utf8 = NULL;
 
-    if (error->code == TESS_OK)
+    if (error->code == TESS_OK) {
+        utf8 = tess_text_utf8(content);
         read_table(&table, utf8 ? utf8 : content, error);
+    }
     free(content); /* getdelim's own */
     tess_free(utf8);
     if (error->code == TESS_OK && apply(&table, split, error) == TESS_OK) {

@@ -9,6 +9,7 @@
 #include "tessera/broadcast.h"
 #include "tessera/error.h"
 #include "tessera/h5_guard.h"
+#include "tessera/sums.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -148,7 +149,8 @@ static int check_split(const struct tess_store *store, struct tess_error *error)
     if (tess_h5_kind(&store->h5, TESS_CHECK_SPLIT) == 1 &&
         tess_h5_read(&store->h5, TESS_CHECK_SPLIT, H5T_NATIVE_UINT64, TESS_H5_LINE(1), &check,
                      error) == TESS_OK &&
-        check != tess_split_check(index->split, index->n_experiments, store->split_method))
+        !tess_sums_match(tess_split_check(index->split, index->n_experiments, store->split_method),
+                         check))
         tess_error_set(error, TESS_EDATA,
                        "%s: its split does not match its checksum: 'tessera split' was interrupted "
                        "in it, or the file is damaged; split it again",
@@ -187,7 +189,7 @@ static int open_first(struct tess_store *store, const char *path, int any_split,
                                H5T_NATIVE_UINT64, 1, &hash, error) != TESS_OK)
         return error->code;
     store->index.hash = hash;
-    if (hash != tess_index_hash(&store->index, store->n_checks, store->check))
+    if (!tess_sums_match(tess_index_hash(&store->index, store->n_checks, store->check), hash))
         tess_error_set(error, TESS_EDATA,
                        "%s: its index does not match its checksum: the store is damaged; import it "
                        "again",
@@ -313,7 +315,8 @@ static const float *block_around(const struct tess_store *store, int which, int6
                           tess_index_field_rows(&store->index, which, *first, *n), block->value,
                           error) != TESS_OK)
         return NULL;
-    if (XXH3_64bits(block->value, (size_t)*n * sizeof(float)) != store->check[which][number]) {
+    if (!tess_sums_match(XXH3_64bits(block->value, (size_t)*n * sizeof(float)),
+                         store->check[which][number])) {
         tess_error_set(error, TESS_EDATA,
                        "%s: %s: values %lld to %lld do not match their checksum: the store is "
                        "damaged; import it again",

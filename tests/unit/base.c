@@ -86,6 +86,77 @@ static void text__nearest(void **state)
     tess_strings_release(&near);
 }
 
+/* The whole table of Levenshtein's recurrence. */
+static int whole_distance(const char *a, const char *b)
+{
+    int n = (int)strlen(a), m = (int)strlen(b), table[40][40];
+
+    for (int i = 0; i <= n; i++)
+        for (int j = 0; j <= m; j++) {
+            int best = i + j;
+
+            if (i > 0 && j > 0) {
+                best = table[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+                best = table[i - 1][j] + 1 < best ? table[i - 1][j] + 1 : best;
+                best = table[i][j - 1] + 1 < best ? table[i][j - 1] + 1 : best;
+            }
+            table[i][j] = best;
+        }
+    return table[n][m];
+}
+
+static void text__nearest_of_many(void **state)
+{
+    char text[60][36];
+    const char *candidate[59];
+    unsigned seed = 1;
+
+    (void)state;
+    for (int turn = 0; turn < 200; turn++) {
+        struct tess_strings near = {0};
+        int last = 0, n_near = 0, limit;
+
+        for (int i = 0; i < 60; i++) {
+            int n = (int)((seed = seed * 1103515245 + 12345) >> 16) % (turn % 2 ? 35 : 9);
+
+            for (int k = 0; k < n; k++)
+                text[i][k] = (char)('a' + ((seed = seed * 1103515245 + 12345) >> 16) % 3);
+            text[i][n] = '\0';
+            if (i > 0)
+                candidate[i - 1] = text[i];
+        }
+        limit = (int)(strlen(text[0]) + 1) / 2;
+        limit = limit > 16 ? 16 : limit;
+        for (int i = 0; i < 59; i++)
+            n_near += whole_distance(text[0], candidate[i]) <= limit;
+        tess_text_nearest(text[0], 59, candidate, 4, &near);
+        assert_int_equal(near.n, n_near < 4 ? n_near : 4);
+        for (size_t i = 0; i < near.n; i++) { /* the nearest, in their order */
+            int d = whole_distance(text[0], near.item[i]), nearer = 0;
+
+            for (int k = 0; k < 59; k++)
+                nearer += whole_distance(text[0], candidate[k]) < d;
+            assert_true(d >= last && nearer <= (int)i && d <= limit);
+            last = d;
+        }
+        tess_strings_release(&near);
+    }
+}
+
+static void error__escape(void **state)
+{
+    char text[24] = "a\x1b[2J\nb\x7f\xc2\x9b\xc3\xa9", small[8] = "\a\a\a";
+    struct tess_error error = TESS_ERROR_INIT;
+
+    (void)state;
+    tess_escape(text, sizeof text);
+    assert_string_equal(text, "a\\x1b[2J\\x0ab\\x7f\\x9b\xc3\xa9");
+    tess_escape(small, sizeof small);
+    assert_string_equal(small, "\\x07");
+    tess_error_set(&error, TESS_EDATA, "%s: no such line", "a\nb");
+    assert_string_equal(error.text, "a\\x0ab: no such line");
+}
+
 static void intern__numbers_in_order(void **state)
 {
     struct tess_intern intern = {0};
@@ -242,6 +313,8 @@ int main(void)
         cmocka_unit_test(random__normal_moments),
         cmocka_unit_test(platform__betters_old_kernels),
         cmocka_unit_test(text__nearest),
+        cmocka_unit_test(text__nearest_of_many),
+        cmocka_unit_test(error__escape),
         cmocka_unit_test(intern__numbers_in_order),
         cmocka_unit_test(vocab__sorted_and_found),
         cmocka_unit_test(vocab__refuses_with_nearest),
