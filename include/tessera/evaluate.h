@@ -160,5 +160,7 @@ const char *tess_evaluate_stratum_kind(int stratum);
 const char *tess_evaluate_stratum_name(int stratum);
 /* A method's name in evaluation->epistasis. Rank 0. */
 const char *tess_evaluate_epistasis_method(const struct tess_evaluation *evaluation, int method);
+/* Has that method anything of its own to say of them? Local, on rank 0. */
+int tess_evaluate_epistasis_says(const struct tess_evaluation *evaluation, int method);
 
 #endif

@@ -196,7 +196,7 @@ int tess_by_features_init(struct tess_by_features *by, const struct tess_learn *
     if (tess_agree(learn->comm, error) != TESS_OK)
         return error->code;
     find_units(by, learn->profiles);
-    for (int64_t c = rank; c < n; c += n_ranks)
+    for (int64_t c = rank; c < n && !(learn->stopped && learn->stopped()); c += n_ranks)
         fit_context(by, linear, c);
     for (int64_t c = 0; c < n; c++) {
         int owner = (int)(c % n_ranks);

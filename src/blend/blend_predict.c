@@ -400,8 +400,9 @@ double tess_blender_growth(const struct tess_blender *blender)
 
 char *tess_blender_name(const struct tess_blender *blender)
 {
-    double weight = 0;
+    double weight = 0, features = 0;
     int baseline = -1, several = 0;
+    char *name, *whole;
 
     if (!blender->active)
         return tess_strdup("model");
@@ -409,11 +410,19 @@ char *tess_blender_name(const struct tess_blender *blender)
         const struct tess_blend *blend = &blender->blend[i];
 
         weight += blend->weight / blender->n;
+        features += blend->feature_weight / blender->n;
         if (!is_blended(blend))
             continue;
         several |= baseline >= 0 && baseline != blend->baseline;
         baseline = blend->baseline;
     }
-    return tess_format("model (%.2f) + %s (%.2f)", weight,
-                       several ? "baselines" : tess_baseline_name(baseline), 1 - weight);
+    name = baseline < 0 || weight == 1
+               ? tess_strdup("model")
+               : tess_format("model (%.2f) + %s (%.2f)", weight,
+                             several ? "baselines" : tess_baseline_name(baseline), 1 - weight);
+    if (features == 1)
+        return name;
+    whole = tess_format("%s, of features alone + features (%.2f)", name, 1 - features);
+    tess_free(name);
+    return whole;
 }

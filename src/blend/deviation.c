@@ -19,8 +19,9 @@
 /* Weights as bytes; what a member of weights 1 would be blended with does not count. */
 uint64_t tess_deviation_blend_hash(const struct tess_blender *blender)
 {
-    double *with = TESS_NEW(double, 3 * blender->n);
+    double *with = TESS_NEW(double, 4 * blender->n);
     uint64_t hash;
+    int n = 3 * blender->n;
 
     for (int i = 0; i < blender->n; i++) {
         const struct tess_blend *blend = &blender->blend[i];
@@ -30,7 +31,10 @@ uint64_t tess_deviation_blend_hash(const struct tess_blender *blender)
         with[3 * i + 1] = blended ? blend->weight : 1;
         with[3 * i + 2] = blended ? blend->mean_weight : 1;
     }
-    hash = XXH3_64bits(with, 3 * (size_t)blender->n * sizeof *with);
+    for (int i = 0; i < blender->n; i++)
+        if (blender->active && blender->blend[i].feature_weight < 1)
+            with[n++] = i + blender->blend[i].feature_weight; /* below 1: whose it is, too */
+    hash = XXH3_64bits(with, (size_t)n * sizeof *with);
     tess_free(with);
     return hash;
 }

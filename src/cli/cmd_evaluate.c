@@ -12,6 +12,7 @@
 #include "tessera/log.h"
 #include "tessera/model.h"
 #include "tessera/scorecard.h"
+#include "tessera/sheet.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,7 @@ static const struct tess_option options[] = {
      "write predictions (-o) and measured values (--real) as cell-eval reads them, too"},
     {"output", 'o', "FILE.h5ad", "with --profile: the predictions"},
     {"real", 0, "FILE.h5ad", "with --profile: the measured values"},
+    {"force", 'f', NULL, "with --profile: replace files that are there already"},
     {"memory", 0, "SIZE", "at most so much of each rank (500M, 2G); default: what suits"},
     {0},
 };
@@ -223,6 +225,25 @@ static int report(const struct tess_evaluation *evaluation, const char *path,
     return error->code;
 }
 
+/* What --profile would be refused for in the end is refused before anything is scored. Collective.
+ */
+static int check_files(const struct tess_call *call, const struct inputs *inputs,
+                       const struct tess_evaluate_options *chosen, struct tess_error *error)
+{
+    static const char *const files[] = {"output", "real"};
+    int force = tess_call_option(call, "force") != NULL;
+
+    if (!tess_call_option(call, "profile"))
+        return TESS_OK;
+    if (!inputs->has_model && !chosen->predictions)
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--profile cell-eval writes predictions: no model was given; name a "
+                              "run, or --predictions");
+    for (int f = 0; f < 2 && call->rank == 0; f++)
+        tess_sheet_check_new(tess_call_option(call, files[f]), force, error);
+    return tess_agree(call->comm, error);
+}
+
 static int run(struct tess_call *call, struct tess_error *error)
 {
     struct inputs inputs = {0};
@@ -232,6 +253,7 @@ static int run(struct tess_call *call, struct tess_error *error)
     read_options(call, &chosen, error); /* the same on every rank */
     if (error->code == TESS_OK &&
         open_inputs(&inputs, call, chosen.predictions, error) == TESS_OK &&
+        check_files(call, &inputs, &chosen, error) == TESS_OK &&
         tess_evaluate_run(&evaluation, &inputs.store, inputs.has_model ? &inputs.model : NULL,
                           &chosen, call->comm, error) == TESS_OK) {
         if (call->rank == 0)

@@ -25,6 +25,16 @@ const char *tess_evaluate_excuse(const struct tess_evaluation *evaluation,
     return silent ? tess_baseline_excuse(baseline) : NULL;
 }
 
+int tess_evaluate_epistasis_says(const struct tess_evaluation *evaluation, int method)
+{
+    int baseline = method - evaluation->has_model;
+
+    if (method < evaluation->has_model || method == evaluation->n_methods)
+        return 1;
+    return tess_baselines_have(&evaluation->baselines, baseline) &&
+           !tess_evaluate_excuse(evaluation, &evaluation->group[0], baseline);
+}
+
 /* Without a model and without training data there is nothing to score. */
 static int check_any(const struct tess_evaluation *evaluation, struct tess_error *error)
 {

@@ -16,7 +16,8 @@ void dsyevr_(const char *jobz, const char *range, const char *uplo, const int *n
              double *work, const int *lwork, int *iwork, const int *liwork, int *info, size_t l1,
              size_t l2, size_t l3);
 
-#define MOST 20000 /* rows or columns: products of 3.2 GB */
+#define MOST    20000 /* rows or columns: products of 3.2 GB */
+#define NOTHING 1e-10 /* of the largest eigenvalue */
 
 /* The k leading eigenvectors of the symmetric a (n, n), destroyed: vector (k, n), value (k), the
  * smallest of them first. */
@@ -85,6 +86,13 @@ int tess_feature_axes(const struct tess_feature_matrix *matrix, int64_t axes, do
     }
     for (int64_t j = 0; j < k && error->code == TESS_OK; j++) {
         const double *axis = vector + (k - 1 - j) * n;
+
+        if (value[k - 1 - j] <=
+            NOTHING * value[k - 1]) { /* beyond the rank there is rounding alone */
+            for (int64_t i = 0; i < m; i++)
+                out[i * axes + j] = 0;
+            continue;
+        }
 
         for (int64_t i = 0; i < m; i++)
             out[i * axes + j] = by_rows ? axis[i] * sqrt(value[k - 1 - j])

@@ -127,6 +127,17 @@ static int read_content(struct content *content, const char *path, struct tess_e
     return error->code;
 }
 
+/* A row without any number. */
+static int says_nothing(const struct content *content, int64_t row)
+{
+    const float *value = content->value + row * content->columns;
+    int64_t k = 0;
+
+    while (k < content->columns && isnan(value[k]))
+        k++;
+    return k == content->columns;
+}
+
 /* Rows of the file for each symbol, by its name or its target; -1: none. Returns how many have one.
  */
 static int64_t find_rows(const struct content *content, const struct tess_vocab *symbols,
@@ -140,6 +151,8 @@ static int64_t find_rows(const struct content *content, const struct tess_vocab 
         row[i] = tess_intern_find(&content->name, symbols->symbol[i], strlen(symbols->symbol[i]));
         if (row[i] < 0)
             row[i] = tess_intern_find(&content->name, target, strlen(target));
+        if (row[i] >= 0 && says_nothing(content, row[i]))
+            row[i] = -1;
         found += row[i] >= 0;
     }
     return found;

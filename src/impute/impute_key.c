@@ -106,10 +106,11 @@ static char *blend_text(const struct imputation *work)
 
     for (int i = 0; i < blender->n && blender->active; i++) {
         const struct tess_blend *blend = &blender->blend[i];
-        double part[4] = {blend->weight, blend->mean_weight, blend->baseline, 0};
+        double part[5] = {blend->weight, blend->mean_weight, blend->baseline, 0,
+                          blend->feature_weight};
 
         memcpy(&part[3], &hash, sizeof hash);
-        hash = XXH3_64bits(part, sizeof part);
+        hash = XXH3_64bits(part, (blend->feature_weight < 1 ? 5 : 4) * sizeof part[0]);
     }
     text = blender->active ? tess_format("%s, %016" PRIx64 ", store %016" PRIx64, name, hash,
                                          work->learned.store.index.hash)

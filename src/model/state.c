@@ -75,7 +75,7 @@ const struct tess_state_field tess_state_fields[] = {
     PIECE("shift", FACTORS, FLOAT, scaling.shift, shift, RESTS,
           "with `data.normalize`: value = shift + scale × normalised value"),
     PIECE("scale", FACTORS, FLOAT, scaling.scale, scale, RESTS, "the same"),
-    PIECE("value", FEATURES, FLOAT, features[0].value, any, RESTS,
+    PIECE("value", FEATURES, FLOAT, features[0].value, trait, RESTS,
           "with `features.…`: what is known of symbols, on its principal axes; NaN: nothing"),
 };
 const int tess_n_state_fields = sizeof tess_state_fields / sizeof tess_state_fields[0];

@@ -11,6 +11,12 @@ static int is_anything(const struct tess_state *state, double x)
     return 1;
 }
 
+static int is_not_infinite(const struct tess_state *state, double x)
+{
+    (void)state;
+    return !isinf(x);
+}
+
 static int is_finite(const struct tess_state *state, double x)
 {
     (void)state;
@@ -119,6 +125,8 @@ static int all_not_negative(const float *x, int64_t n)
 #define SCALE  "the scaling of the targets is impossible"
 
 const struct tess_state_rule tess_rule_any = {is_anything, NULL, "", ""};
+const struct tess_state_rule tess_rule_trait = {is_not_infinite, NULL, "finite, or NaN: nothing",
+                                                "is infinite"};
 const struct tess_state_rule tess_rule_finite = {is_finite, tess_state_finite, "finite",
                                                  "is not finite"};
 const struct tess_state_rule tess_rule_shift = {is_finite, tess_state_finite, "finite", RANGE};

@@ -391,6 +391,8 @@ static int weigh_members(struct inference *inference, MPI_Comm comm, struct tess
 {
     int n = inference->predicted.model.n_members; /* 0 without a model */
 
+    if (n > 1)
+        tess_info("the network is inferred %d times: of each member, and of all together", n + 1);
     for (int member = 0; n > 1 && member < n && error->code == TESS_OK; member++) {
         struct tess_effects effects = {.comm = comm};
         struct tess_evidence evidence = {.z = NULL};

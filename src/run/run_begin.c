@@ -141,6 +141,17 @@ int tess_beginning_open(struct tess_beginning *beginning, struct tess_trainer *t
     return error->code;
 }
 
+/* What a file says of its store is not believed: sizes follow from its symbols. */
+static int same_symbols(const struct tess_state *saved, const struct tess_trainer *trainer)
+{
+    struct tess_state mine = tess_trainer_state(trainer);
+
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        if (tess_vocab_hash(&saved->vocab[t]) != tess_vocab_hash(&mine.vocab[t]))
+            return 0;
+    return 1;
+}
+
 /* The scaling and the flags of one of the run's own checkpoints: all of a run have the same. A
  * damaged one is the next step's to name. Local. */
 static int take_one(struct tess_trainer *trainer, const char *path, struct tess_error *error)
@@ -155,7 +166,7 @@ static int take_one(struct tess_trainer *trainer, const char *path, struct tess_
                sizeof saved.config.train.init_hash);
         /* of another store it is refused later */
         if (saved.config.train.init_hash[0] && saved.store_hash == trainer->store.index.hash &&
-            saved.vocab[TESS_TABLE_R].n == trainer->dataset.readout.n &&
+            same_symbols(&saved, trainer) &&
             tess_checkpoint_read_scaling(&h5, &saved, error) == TESS_OK) {
             struct tess_state mine = tess_trainer_state(trainer);
 

@@ -143,7 +143,7 @@ static void say(const struct tess_blend *blend)
         tess_info("validation RMSE of perturbations known by their features alone: %.4f, of the "
                   "model alone %.4f",
                   blend->feature_rmse, blend->feature_model_rmse);
-    if (tess_blend_pays(blend))
+    if (blend->weight < 1 && tess_blend_pays(blend))
         tess_info("evaluate and impute blend it with the baseline %s: %.2f of the model, %.2f of "
                   "the baseline (--blend off: the model alone)",
                   tess_baseline_name(blend->baseline), blend->weight, 1 - blend->weight);

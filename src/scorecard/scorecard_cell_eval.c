@@ -8,6 +8,7 @@
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
+#include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/evaluate.h"
 #include "tessera/log.h"
@@ -85,6 +86,45 @@ static void find_rows(struct files *files, uint8_t *written)
     files->n_chunks = chunks;
 }
 
+/* A perturbation of the store that has control's name would be taken for it. */
+static int check_names(const struct files *files, struct tess_error *error)
+{
+    const struct tess_evaluation *evaluation = files->evaluation;
+    const struct tess_index *index = &evaluation->store->index;
+
+    for (int64_t i = 0; i < files->n_rows && error->code == TESS_OK; i++) {
+        int64_t e = files->experiment[i];
+        char *name = e < 0 ? NULL
+                           : tess_index_combination_name(
+                                 index, evaluation->profiles.combination[evaluation->unit[e]]);
+
+        if (name && strcmp(name, CONTROL) == 0)
+            tess_error_set(error, TESS_EDATA,
+                           "%s: has a perturbation %s beside the control, which cell-eval calls "
+                           "so: import it again with --control %s, if it is one",
+                           evaluation->store->h5.path, CONTROL, CONTROL);
+        tess_free(name);
+    }
+    return error->code;
+}
+
+/* Both files, if they are on one disk. What is not foreseen leaves ranks waiting in HDF5.
+ * Collective. */
+static int check_room(const struct files *files, const char *const path[2],
+                      struct tess_error *error)
+{
+    const struct tess_index *index = &files->evaluation->store->index;
+    double names = (double)(index->perturbation.width + index->context.width + 64);
+    double bytes = (double)files->n_rows * (names + 16 + 4.0 * (double)files->n_readouts) +
+                   (double)files->n_readouts * (double)(index->readout.width + 16) + 1e5;
+    int rank;
+
+    MPI_Comm_rank(files->evaluation->comm, &rank);
+    for (int f = 0; f < 2 && rank == 0; f++)
+        tess_commit_check_room(path[f], 2 * bytes, error);
+    return tess_agree(files->evaluation->comm, error);
+}
+
 static int files_init(struct files *files, struct tess_evaluation *evaluation,
                       struct tess_error *error)
 {
@@ -109,7 +149,7 @@ static int files_init(struct files *files, struct tess_evaluation *evaluation,
                               "%s: the scored contexts have no readout in common, which one file "
                               "for cell-eval needs",
                               evaluation->store->h5.path);
-    return TESS_OK;
+    return check_names(files, error);
 }
 
 static void files_release(struct files *files)
@@ -264,10 +304,12 @@ static int write_rows(struct files *files, struct tess_writer *file, struct tess
 int tess_scorecard_cell_eval(struct tess_evaluation *evaluation, const char *predicted,
                              const char *real, struct tess_error *error)
 {
+    const char *const path[2] = {predicted, real};
     struct tess_writer file[2] = {{0}, {0}};
     struct files files;
 
     if (files_init(&files, evaluation, error) == TESS_OK &&
+        check_room(&files, path, error) == TESS_OK &&
         open_file(&file[0], &files, predicted, error) == TESS_OK &&
         open_file(&file[1], &files, real, error) == TESS_OK &&
         write_rows(&files, file, error) == TESS_OK &&

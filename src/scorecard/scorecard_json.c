@@ -228,10 +228,11 @@ static json_t *blend_json(const struct tess_blender *blender)
         return NULL;
     members = json_array();
     for (int i = 0; i < blender->n; i++)
-        json_array_append_new(members, json_pack("{s:s, s:f, s:f}", "baseline",
+        json_array_append_new(members, json_pack("{s:s, s:f, s:f, s:f}", "baseline",
                                                  tess_baseline_name(blender->blend[i].baseline),
                                                  "weight", blender->blend[i].weight, "mean_weight",
-                                                 blender->blend[i].mean_weight));
+                                                 blender->blend[i].mean_weight, "feature_weight",
+                                                 blender->blend[i].feature_weight));
     return members;
 }
 
@@ -366,11 +367,13 @@ static json_t *epistasis_json(const struct tess_evaluation *evaluation)
 
     if (epistasis->n_experiments > 0) {
         for (int m = first; m < epistasis->n_methods; m++)
-            json_object_set_new(methods, tess_evaluate_epistasis_method(evaluation, m),
-                                epistasis_method_json(epistasis, m));
+            if (tess_evaluate_epistasis_says(evaluation, m))
+                json_object_set_new(methods, tess_evaluate_epistasis_method(evaluation, m),
+                                    epistasis_method_json(epistasis, m));
         for (int m = first; m < epistasis->n_methods && first; m++)
-            json_object_set_new(differences, tess_evaluate_epistasis_method(evaluation, m),
-                                epistasis_difference_json(epistasis, m));
+            if (tess_evaluate_epistasis_says(evaluation, m))
+                json_object_set_new(differences, tess_evaluate_epistasis_method(evaluation, m),
+                                    epistasis_difference_json(epistasis, m));
     }
     object = json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "experiments",
                        (json_int_t)epistasis->n_experiments, "combinations",

@@ -226,7 +226,8 @@ static void print_epistasis(const struct tess_evaluation *evaluation, FILE *out)
     fprintf(out, "%-*s %11s %11s %11s %11s %11s %11s\n", NAME_WIDTH, "", "rmse", "pearson",
             "r each", "direction", "synergy 50", "antag. 50");
     for (int m = 0; m < epistasis->n_methods; m++)
-        print_deviation(epistasis, m, tess_evaluate_epistasis_method(evaluation, m), out);
+        if (tess_evaluate_epistasis_says(evaluation, m))
+            print_deviation(epistasis, m, tess_evaluate_epistasis_method(evaluation, m), out);
 }
 
 /* By the number of contexts that the perturbation is trained in, and by the measured change. */

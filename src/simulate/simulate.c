@@ -81,6 +81,8 @@ int tess_simulate_check(struct tess_simulate *s, struct tess_error *error)
         wrong = "--mechanisms: some of the --perturbations must be left as knock-outs";
     else if (s->pairs && s->n_mechanisms == 0)
         wrong = "--pairs writes what compounds act through: add --mechanisms";
+    else if (s->synergy != 0 && (s->network || s->n_combinations == 0))
+        wrong = "--synergy is how combinations deviate: add --combinations, without --network";
     else if (s->gold && !s->network)
         wrong = "--gold writes a network's edges: add --network";
     else if (s->truth && tess_writer_find(s->truth, 0) < 0)

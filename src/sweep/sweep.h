@@ -40,6 +40,9 @@ char *tess_sweep_path(const struct tess_sweep *sweep, int64_t i, const char *end
 /* The settings of trial i, with its own directory. TESS_ECONFIG if its name is too long. Local. */
 int tess_sweep_settings(const struct tess_sweep *sweep, int64_t i, struct tess_config *config,
                         struct tess_error *error);
+/* Of the files that a trial reads besides the store, by size and time of their last change: other
+ * ones have another hash; 0: it reads none. Local. */
+uint64_t tess_sweep_inputs(const struct tess_config *config);
 /* Writes trial-<number>.yaml if it is not there. Rank 0. */
 int tess_sweep_record(const struct tess_sweep *sweep, int64_t i, struct tess_error *error);
 

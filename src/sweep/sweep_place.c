@@ -13,7 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 char *tess_sweep_path(const struct tess_sweep *sweep, int64_t i, const char *ending)
 {
@@ -21,13 +23,54 @@ char *tess_sweep_path(const struct tess_sweep *sweep, int64_t i, const char *end
                        ending);
 }
 
-/* What makes a trial that trial: all that changes its bits, and the kinds of its members. Not the
- * store, whose hashes are compared, nor layout. Own. */
+#define MOST_NUMBER 1000000 /* of a trial: larger ones are none that a sweep gives */
+
+/* Its full path in the place of a file's name, as far as it has one. */
+static void make_full(char path[TESS_PATH])
+{
+    char *full = path[0] ? realpath(path, NULL) : NULL;
+
+    if (full && strlen(full) < TESS_PATH)
+        memcpy(path, full, strlen(full) + 1);
+    free(full);
+}
+
+/* Everything that is read besides the store. */
+static void make_inputs_full(struct tess_config *config)
+{
+    make_full(config->features.perturbations);
+    make_full(config->features.readouts);
+    make_full(config->train.init);
+}
+
+uint64_t tess_sweep_inputs(const struct tess_config *config)
+{
+    const char *const path[] = {config->features.perturbations, config->features.readouts,
+                                config->train.init};
+    int64_t part[4] = {0};
+    struct stat about;
+
+    for (int i = 0; i < 3; i++)
+        if (path[i][0] && stat(path[i], &about) == 0) {
+            part[1] = (int64_t)about.st_size;
+            part[2] = (int64_t)about.st_mtim.tv_sec;
+            part[3] = (int64_t)about.st_mtim.tv_nsec + i;
+            part[0] = (int64_t)XXH3_64bits(part, sizeof part);
+        }
+    return (uint64_t)part[0];
+}
+
+/* What makes a trial that trial: all that changes its bits, the kinds of its members, and the files
+ * that it reads. Not the store, whose hashes are compared, nor layout. Own. */
 static char *identity_of(const struct tess_config *config)
 {
-    char *yaml = tess_config_yaml(config, 1, 0);
-    char *text = tess_format("%s%s", yaml, config->train.member_kinds);
+    struct tess_config full = *config;
+    char *yaml, *text;
 
+    make_inputs_full(&full);
+    yaml = tess_config_yaml(&full, 1, 0);
+    text = tess_format("%s%s\n%s\n%s\n%s", yaml, full.train.member_kinds,
+                       full.features.perturbations, full.features.readouts, full.train.init);
     free(yaml);
     return text;
 }
@@ -86,7 +129,7 @@ static void add_entry(struct numbers *numbers, const char *directory, const char
     if (tess_commit_is_aside(name) > 0 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
         strcmp(name, TESS_RUN_LOCK) == 0 || strcmp(name, "lost+found") == 0)
         return;
-    if (number < 0 || number > (int64_t)1 << 30 || !is_ours(ending)) {
+    if (number < 0 || number > MOST_NUMBER || !is_ours(ending)) {
         numbers->others = 1;
         return;
     }
@@ -168,17 +211,16 @@ int tess_sweep_settings(const struct tess_sweep *sweep, int64_t i, struct tess_c
     return error->code;
 }
 
-/* The store's and the run's full paths, so that `tessera train` takes it from anywhere. */
+/* Full paths of the run and of all that it reads, so that `tessera train` takes it from anywhere.
+ */
 int tess_sweep_record(const struct tess_sweep *sweep, int64_t i, struct tess_error *error)
 {
     char *path = tess_sweep_path(sweep, i, ".yaml"), *yaml, *full;
     struct tess_config config;
 
     if (access(path, F_OK) != 0 && tess_sweep_settings(sweep, i, &config, error) == TESS_OK) {
-        full = realpath(config.data.store, NULL);
-        if (full && strlen(full) < sizeof config.data.store)
-            snprintf(config.data.store, sizeof config.data.store, "%s", full);
-        free(full);
+        make_full(config.data.store);
+        make_inputs_full(&config);
         full = realpath(sweep->directory, NULL);
         if (full && strlen(full) + 32 < sizeof config.run.directory)
             snprintf(config.run.directory, sizeof config.run.directory, "%.900s/trial-%lld", full,

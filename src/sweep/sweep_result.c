@@ -88,6 +88,14 @@ static int same_hash(const json_t *json, const char *key, uint64_t hash)
     return same;
 }
 
+/* A result that reads none says none. */
+static int same_inputs(const json_t *json, const struct tess_config *config)
+{
+    uint64_t inputs = tess_sweep_inputs(config);
+
+    return inputs ? same_hash(json, "inputs_hash", inputs) : !json_object_get(json, "inputs_hash");
+}
+
 /* Is the model of a run, or of its members, there? */
 static int has_model(const char *directory)
 {
@@ -106,7 +114,8 @@ static int is_valid(const struct tess_sweep *sweep, int64_t i, const json_t *jso
     int diverged = json_is_string(state) && strcmp(json_string_value(state), "diverged") == 0;
 
     return same_hash(json, "store_hash", sweep->store_hash) &&
-           same_hash(json, "split_hash", sweep->split_hash) && json_is_integer(members) &&
+           same_hash(json, "split_hash", sweep->split_hash) &&
+           same_inputs(json, &sweep->trials->config[i]) && json_is_integer(members) &&
            json_integer_value(members) == sweep->trials->config[i].train.members &&
            json_is_string(state) && (diverged || has_model(directory));
 }
@@ -155,6 +164,9 @@ int tess_sweep_finish(struct tess_sweep *sweep, int64_t i, int64_t state, struct
                      trial->seconds, "members", (json_int_t)sweep->trials->config[i].train.members,
                      "store_hash", tess_fitted_hash(sweep->store_hash), "split_hash",
                      tess_fitted_hash(sweep->split_hash));
+    if (tess_sweep_inputs(&sweep->trials->config[i]))
+        json_object_set_new(json, "inputs_hash",
+                            tess_fitted_hash(tess_sweep_inputs(&sweep->trials->config[i])));
     tess_fitted_write(sweep->directory, name, json, error);
     json_decref(json);
     tess_free(name);

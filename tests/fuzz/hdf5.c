@@ -65,10 +65,11 @@ static void seal(void)
         size_t length = n - at < TESS_SUMS_BLOCK ? n - at : TESS_SUMS_BLOCK;
 
         FUZZ_CHECK(used + 64 < sizeof text);
-        used += (size_t)sprintf(text + used, "%016" PRIx64 "\n",
-                                (uint64_t)XXH3_64bits(data + at, length));
+        used += (size_t)snprintf(text + used, 32, "%016" PRIx64 "\n",
+                                 (uint64_t)XXH3_64bits(data + at, length));
     }
-    used += (size_t)sprintf(text + used, "end %016" PRIx64 "\n", (uint64_t)XXH3_64bits(text, used));
+    used += (size_t)snprintf(text + used, 32, "end %016" PRIx64 "\n",
+                             (uint64_t)XXH3_64bits(text, used));
     free(data);
     fuzz_file(FUZZ_SEED ".sum", text, used);
 }

@@ -21,6 +21,12 @@ static const struct {
              {"f32", &H5T_NATIVE_FLOAT_g}, {"f64", &H5T_NATIVE_DOUBLE_g},
              {"i32", &H5T_NATIVE_INT32_g}};
 
+/* 0 of what is none. */
+static long long number_in(const char *text)
+{
+    return strtoll(text, NULL, 10);
+}
+
 /* One of the types above, texts, or what is seldom seen; to be closed. */
 static hid_t type_of(const char *name)
 {
@@ -142,7 +148,7 @@ static void change(hid_t file, const char *object, long long place, const char *
             else if (H5Tis_variable_str(type))
                 memcpy(all + i * (hssize_t)size, &value, sizeof value);
             else
-                strncpy(all + i * (hssize_t)size, value, size);
+                memcpy(all + i * (hssize_t)size, value, strnlen(value, size));
         }
         H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, all);
     }
@@ -204,7 +210,7 @@ static void change_object(hid_t file, char *const *word)
     } else if (strcmp(word[0], "fill") == 0)
         change(file, word[1], -1, word[2]);
     else if (strcmp(word[0], "put") == 0 || strcmp(word[0], "text") == 0)
-        change(file, word[1], llabs(atoll(word[2]) % 1000000007), word[3]);
+        change(file, word[1], llabs(number_in(word[2]) % 1000000007), word[3]);
     else if (strcmp(word[0], "move") == 0)
         trade(file, word[1], word[2]);
     else if (strcmp(word[0], "attr") == 0)
@@ -216,7 +222,7 @@ static void change_object(hid_t file, char *const *word)
 static void change_bytes(const char *path, char *const *word)
 {
     FILE *file = fopen(path, "r+b");
-    long long at = atoll(word[1]), size;
+    long long at = number_in(word[1]), size;
 
     FUZZ_CHECK(file);
     fseek(file, 0, SEEK_END);
@@ -224,7 +230,7 @@ static void change_bytes(const char *path, char *const *word)
     at = size > 0 ? (at % size + size) % size : 0;
     if (strcmp(word[0], "byte") == 0 && size > 0) {
         fseek(file, (long)at, SEEK_SET);
-        fputc(atoi(word[2]), file);
+        fputc((int)strtol(word[2], NULL, 10) & 255, file);
     }
     fclose(file);
     if (strcmp(word[0], "cut") == 0)

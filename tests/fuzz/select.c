@@ -21,7 +21,11 @@ void fuzz_one(const uint8_t *data, size_t n)
 {
     unsigned chosen = fuzz_take(&data, &n);
     struct tess_vocab vocab;
-    struct tess_choice choice = {&vocab, trained, "perturbation", "the model", chosen & 1};
+    struct tess_choice choice = {.vocab = &vocab,
+                                 .trained = trained,
+                                 .what = "perturbation",
+                                 .source = "the model",
+                                 .combinations = chosen & 1};
     struct tess_strings given = {0};
     struct tess_sets sets = {0};
     struct tess_error error = TESS_ERROR_INIT;

@@ -222,7 +222,7 @@ def test_cell_eval(plain, store, model):
     seen = set()
     for ranks in RANKS:
         files = [os.path.join(folder, name) for name in ("pred.h5ad", "real.h5ad")]
-        run("-q", "evaluate", model, "--profile", "cell-eval", "-o", files[0], "--real", files[1], ranks=ranks)
+        run("-q", "evaluate", model, "--profile", "cell-eval", "-o", files[0], "--real", files[1], "--force", ranks=ranks)
         predicted, real = map(anndata.read_h5ad, files)
         seen.add((np.asarray(predicted.X).tobytes(), np.asarray(real.X).tobytes(), tuple(predicted.obs_names)))
     assert len(seen) == 1, "files depend on the number of ranks"
@@ -240,6 +240,8 @@ def test_cell_eval(plain, store, model):
         else:
             assert np.array_equal(x, wanted[sorted_name(p), c]), (p, c)
             assert np.allclose(y, plain.test[sorted_name(p), c], atol=1e-5)
+    done = checks.run("evaluate", model, "--profile", "cell-eval", "-o", files[0], "--real", "new.h5ad", ranks=2)
+    assert done.returncode == 73 and "pred.h5ad" in done.stderr and "--force" in done.stderr and not os.path.exists("new.h5ad"), done.stderr
     for words, why in ((["--profile", "vcc"], "is not cell-eval"), (["--profile", "cell-eval", "-o", files[0]], "--real"),
                        (["-o", files[0]], "needs --profile"),
                        (["--profile", "cell-eval", "-o", files[0], "--real", files[0]], "same file")):
