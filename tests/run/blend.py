@@ -177,7 +177,7 @@ check(name in table, f"the table says {name}: {table}")
 scores = score("run1")
 check(abs(scores["model"]["rmse"] - rmse(got)) < 1e-6, f"evaluate is not impute: {scores['model']['rmse']} {rmse(got)}")
 told = scores["source"]["blend"]
-check(told == [{k: blend[k] for k in ("baseline", "weight", "mean_weight")}], f"JSON: {told}")
+check(told == [{**{k: blend[k] for k in ("baseline", "weight", "mean_weight")}, "feature_weight": blend.get("feature_weight", 1)}], f"JSON: {told}")
 off = score("run1", "--blend", "off")
 check(off["source"]["blend"] is None and abs(off["model"]["rmse"] - rmse(model)) < 1e-6, "evaluate --blend off")
 check(blend["baseline"] in ok("info", "run1"), "info says what is blended")
