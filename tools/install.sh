@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Install what is missing to build Tessera (and, with --tests, to test it) from the distribution.
 # Looks for the things themselves first, so that a cluster's environment modules count as well.
-# --slurm, --hosts, --trees, --quick, --mpich: what these options of tools/test.sh need.
-# usage: tools/install.sh [--tests] [--slurm] [--hosts] [--trees] [--quick] [--mpich]
+# --slurm, --hosts, --trees, --quick, --mpich: what these options of tools/test.sh need; --fuzz: what tools/fuzz.sh needs.
+# usage: tools/install.sh [--tests] [--slurm] [--hosts] [--trees] [--quick] [--mpich] [--fuzz]
 set -u
 
 usage() { sed -n '2,6s/^# //p' "$0"; }
@@ -13,6 +13,7 @@ for option in "$@"; do
     --slurm) extra="$extra slurm-wlm munge" ;;
     --hosts) extra="$extra iproute2" ;;
     --trees) extra="$extra debootstrap git" ;;
+    --fuzz) extra="$extra clang libclang-rt-dev libomp-dev" ;;
     --quick) judges="numpy scipy h5py anndata sklearn" layout="" ;;
     --mpich) mpi=mpich judges="" layout="" ;;
     --help) usage; exit 0 ;;
@@ -66,7 +67,9 @@ has() {
     munge) command -v munged ;;
     iproute2) command -v ip ;;
     chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
-    debootstrap | git) command -v "$1" ;;
+    debootstrap | git | clang) command -v "$1" ;;
+    libclang-rt-dev) ls "$(clang -print-resource-dir)"/lib/linux/libclang_rt.fuzzer-*.a ;;
+    libomp-dev) echo '#include <omp.h>' | clang -fopenmp -E -x c - ;;
     python3-*) python "${1#python3-}" ;;
     esac >/dev/null 2>&1
 }
