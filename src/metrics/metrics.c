@@ -57,7 +57,9 @@ static const char *const reasons[TESS_REASONS] = {
     [TESS_PERFECT_BASELINE] = "the baseline is perfect",
     [TESS_NO_RESAMPLES] = "too few resamples define it",
     [TESS_NO_NOISE] = "no evaluated experiment has two replicates, and a control in its context",
-    [TESS_NO_ROOM] = "a perfect model would be no better than the mean of the perturbations",
+    [TESS_NO_ROOM] =
+        "the perfect end, of the experiments that have it, is no better than the mean of the "
+        "perturbations, of all",
     [TESS_NO_EFFECT] = "the measured changes are not larger than their noise",
 };
 

@@ -89,6 +89,7 @@ static json_t *scale_json(const struct tess_evaluation *evaluation, const struct
     }
     json_object_set_new(object, "baselines", baselines);
     json_object_set_new(object, "ends", ends_json(evaluation, group));
+    json_object_set_new(object, "ceiling_experiments", json_integer(group->ceiling.n_experiments));
     return object;
 }
 

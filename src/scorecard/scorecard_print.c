@@ -113,6 +113,11 @@ static void print_scaled(const struct tess_evaluation *evaluation, const struct 
     name = first_name(evaluation);
     fprintf(out, "\n0: the mean of the context's perturbations; 1: the noise ceiling, or a perfect "
                  "score of what has none\n");
+    if (group->ceiling.n_experiments < group->n)
+        fprintf(out,
+                "(the ceiling is that of %lld experiments with replicates, of %lld: others may "
+                "be easier or harder)\n",
+                (long long)group->ceiling.n_experiments, (long long)group->n);
     width = print_titles(out, "scaled", first ? name : NULL);
     if (first)
         print_method(out, width, name, scaled);
