@@ -98,7 +98,13 @@ static herr_t take_attribute(hid_t at, const char *name, const H5A_info_t *info,
     return 0;
 }
 
-static herr_t take_object(hid_t at, const char *name, const H5O_info_t *info, void *closure)
+#if H5_VERSION_GE(1, 12, 0)
+typedef H5O_info2_t object_info;
+#else
+typedef H5O_info_t object_info;
+#endif
+
+static herr_t take_object(hid_t at, const char *name, const object_info *info, void *closure)
 {
     hid_t object = H5Oopen(at, name, H5P_DEFAULT);
 
@@ -115,7 +121,11 @@ void fuzz_recipe_learn(const char *path)
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
 
     FUZZ_CHECK(file >= 0);
+#if H5_VERSION_GE(1, 12, 0)
+    H5Ovisit3(file, H5_INDEX_NAME, H5_ITER_INC, take_object, NULL, H5O_INFO_BASIC);
+#else
     H5Ovisit(file, H5_INDEX_NAME, H5_ITER_INC, take_object, NULL);
+#endif
     H5Fclose(file);
     FUZZ_CHECK(n_objects > 0);
 }
