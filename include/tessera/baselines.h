@@ -83,6 +83,9 @@ struct tess_query {
     int64_t n_readouts;
     const int64_t *readout; /* (n_readouts) of the store, ascending */
     const char *const *symbol; /* (n) the name of one that the store lacks, or NULL; or NULL */
+    /* Of what components of the store each is made, member[first[k] .. first[k + 1]), for those
+     * that the store does not have: none where one of them is unknown. NULL: nobody asks. */
+    const int64_t *first, *member;
 };
 /* What the baselines say: out[baseline] (n, n_readouts), finite if there is any training data,
  * NULL: this one is not wanted (`additive` comes with those that fall back to it); fallback (n,

@@ -211,17 +211,31 @@ static void predict_factors(const struct batch *batch, int baseline)
     }
 }
 
-/* The units of a combination's components alone, trained on in the context: how many, or 0 if one
- * is missing or it is no combination. */
-static int64_t find_components(const struct batch *batch, int64_t combination, int64_t *unit)
+/* The components of perturbation k, as the store or as who asks knows it; none if nobody does. */
+static int64_t components_of(const struct batch *batch, int64_t k, const int64_t **component)
+{
+    const struct tess_index *index = &batch->baselines->profiles->store->index;
+    const struct tess_query *query = batch->query;
+    int64_t combination = query->combination[k];
+    const int64_t *first = combination >= 0 ? index->combination_first + combination
+                           : query->first   ? query->first + k
+                                            : NULL;
+
+    if (!first)
+        return 0;
+    *component = (combination >= 0 ? index->combination_member : query->member) + first[0];
+    return first[1] - first[0];
+}
+
+/* The units of a combination's components alone, trained on in the context: 1, or 0 if one is
+ * missing or it is no combination. */
+static int find_components(const struct batch *batch, int64_t n, const int64_t *component,
+                           int64_t *unit)
 {
     const struct tess_profiles *profiles = batch->baselines->profiles;
-    const struct tess_index *index = &profiles->store->index;
-    int64_t first = index->combination_first[combination];
-    int64_t n = index->combination_first[combination + 1] - first;
 
     for (int64_t i = 0; i < n; i++) {
-        int64_t single = tess_index_find(index, 1, &index->combination_member[first + i]);
+        int64_t single = tess_index_find(&profiles->store->index, 1, &component[i]);
 
         unit[i] = single < 0
                       ? -1
@@ -229,7 +243,7 @@ static int64_t find_components(const struct batch *batch, int64_t combination, i
         if (unit[i] < 0)
             return 0;
     }
-    return n > 1 ? n : 0;
+    return n > 1;
 }
 
 /* The control plus the changes of the components alone; one that is not measured changes nothing.
@@ -237,20 +251,16 @@ static int64_t find_components(const struct batch *batch, int64_t combination, i
 static void predict_sum(const struct batch *batch, int64_t k, struct tess_error *error)
 {
     struct tess_profiles *profiles = batch->baselines->profiles;
-    const struct tess_index *index = &profiles->store->index;
     const struct tess_query *query = batch->query;
-    int64_t combination = query->combination[k], n = 0;
+    const int64_t *component = NULL;
+    int64_t n = components_of(batch, k, &component), *part = TESS_NEW(int64_t, n);
     double *out = row_of(batch, TESS_ADDITIVE_COMPONENTS, k);
     size_t bytes = (size_t)query->n_readouts * sizeof *out;
-    int64_t *part = TESS_NEW(int64_t, combination < 0 ? 0
-                                                      : index->combination_first[combination + 1] -
-                                                            index->combination_first[combination]);
+    int found = find_components(batch, n, component, part);
 
-    if (combination >= 0)
-        n = find_components(batch, combination, part);
-    fall_back(batch, TESS_ADDITIVE_COMPONENTS, k, n == 0);
-    memcpy(out, n ? batch->zero : row_of(batch, TESS_ADDITIVE, k), bytes);
-    for (int64_t j = 0; j < n && error->code == TESS_OK; j++) {
+    fall_back(batch, TESS_ADDITIVE_COMPONENTS, k, !found);
+    memcpy(out, found ? batch->zero : row_of(batch, TESS_ADDITIVE, k), bytes);
+    for (int64_t j = 0; found && j < n && error->code == TESS_OK; j++) {
         const float *row = tess_profiles_row(profiles, part[j], batch->room, error);
 
         for (int64_t i = 0; row && i < query->n_readouts; i++)

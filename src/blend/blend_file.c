@@ -10,6 +10,14 @@
 
 #define FORMAT "tessera-blend 1"
 
+void tess_blend_add_components(const struct tess_blend *blend, json_t *json)
+{
+    if (isnan(blend->components_sum))
+        return;
+    json_object_set_new(json, "components_model", json_real(blend->components_model));
+    json_object_set_new(json, "components_sum", json_real(blend->components_sum));
+}
+
 json_t *tess_blend_json(const struct tess_blend *blend)
 {
     json_t *json = json_pack(
@@ -26,6 +34,7 @@ json_t *tess_blend_json(const struct tess_blend *blend)
         json_object_set_new(json, "feature_rmse", json_real(blend->feature_rmse));
         json_object_set_new(json, "feature_model_rmse", json_real(blend->feature_model_rmse));
     }
+    tess_blend_add_components(blend, json);
     return json;
 }
 
@@ -65,6 +74,21 @@ static double number_of(const json_t *json, const char *key)
     return json_is_number(number) ? json_number_value(number) : NAN;
 }
 
+/* Both or neither are there. */
+static int parse_components(const json_t *json, struct tess_blend *blend)
+{
+    const json_t *of[2] = {json_object_get(json, "components_model"),
+                           json_object_get(json, "components_sum")};
+    double *to[2] = {&blend->components_model, &blend->components_sum};
+
+    for (int i = 0; i < 2; i++) {
+        *to[i] = of[i] ? json_number_value(of[i]) : NAN;
+        if (!of[i] != !of[0] || (of[i] && !(json_is_number(of[i]) && *to[i] >= 0)))
+            return 0;
+    }
+    return 1;
+}
+
 /* What is wrong with it, or NULL. */
 static const char *parse(json_t *json, void *out)
 {
@@ -95,6 +119,8 @@ static const char *parse(json_t *json, void *out)
     if (!in_range(blend->weight) || !in_range(blend->mean_weight) ||
         !in_range(blend->feature_weight))
         return "has a weight that is not between 0 and 1";
+    if (!parse_components(json, blend))
+        return "has a weight of combinations that is none";
     if (!tess_fitted_parse_hash(model, &blend->model_hash) ||
         !tess_fitted_parse_hash(store, &blend->store_hash) ||
         !tess_fitted_parse_hash(split, &blend->split_hash))

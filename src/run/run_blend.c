@@ -69,21 +69,50 @@ static float *predict(const struct fitting *fitting, const struct tess_validatio
     return out;
 }
 
-/* One value of an experiment. */
+static void multiply(struct tess_blend_products *of, double m, double b)
+{
+    of->experiments = 1; /* of one experiment */
+    of->m2 += m * m;
+    of->b2 += b * b;
+    of->mb += m * b;
+    of->values++;
+}
+
+/* One value of an experiment: errors of the model and of baselines. */
 static void add(struct tess_blend_sums *sums, double m, const double *b, const uint8_t *own)
 {
     sums->values++;
+    sums->experiments = 1;
     sums->m2 += m * m;
     for (int i = 0; i < OWN; i++) {
         if (i < TESS_BLEND_BASELINES)
             sums->b2[i] += b[i] * b[i];
-        if (!own[i])
-            continue;
-        sums->own[i].m2 += m * m;
-        sums->own[i].b2 += b[i] * b[i];
-        sums->own[i].mb += m * b[i];
-        sums->own[i].values++;
+        if (own[i])
+            multiply(&sums->own[i], m, b[i]);
     }
+}
+
+/* The same of a combination: changes of the model, of the sum of its components, and measured. */
+static void add_combination(struct tess_blend_sums *sums, double m, double s, double y)
+{
+    sums->components.experiments = 1;
+    sums->components.m2 += m * m;
+    sums->components.s2 += s * s;
+    sums->components.y2 += y * y;
+    sums->components.ms += m * s;
+    sums->components.my += m * y;
+    sums->components.sy += s * y;
+}
+
+/* A combination's sum of its components' changes, if they are all measured; or NULL. */
+static const double *sum_of(const struct fitting *fitting,
+                            const struct tess_validation_batch *batch, int64_t k)
+{
+    return batch->out[TESS_ADDITIVE_COMPONENTS] &&
+                   !batch->fallback[k * TESS_BASELINES + TESS_ADDITIVE_COMPONENTS] &&
+                   !tess_index_is_control(&fitting->trainer->store.index, batch->combination[k])
+               ? batch->out[TESS_ADDITIVE_COMPONENTS]
+               : NULL;
 }
 
 static void take_experiment(const struct fitting *fitting,
@@ -93,6 +122,7 @@ static void take_experiment(const struct fitting *fitting,
     const struct tess_index *index = &fitting->trainer->store.index;
     const uint8_t *fallback = batch->fallback + k * TESS_BASELINES;
     const int64_t *first = index->combination_first + batch->combination[k];
+    const double *sum = sum_of(fitting, batch, k), *control = batch->out[TESS_NO_PERTURBATION];
     int alone =
         first[1] - first[0] == 1 && tess_blend_by_features(fallback, batch->out[TESS_FEATURES]);
     uint8_t own[OWN];
@@ -112,10 +142,12 @@ static void take_experiment(const struct fitting *fitting,
             b[i] = says ? says[at] - y : NAN;
         }
         add(sums, (double)out[at] - y, b, own);
+        for (int i = 0; sum && i < TESS_BLEND_BASELINES; i++)
+            multiply(&sums->beside[i][!own[i]], (double)out[at] - y, b[i]);
+        if (sum)
+            add_combination(sums, (double)out[at] - control[at], sum[at] - control[at],
+                            y - control[at]);
     }
-    sums->experiments = sums->values > 0;
-    for (int i = 0; i < OWN; i++)
-        sums->own[i].experiments = sums->values > 0 && own[i];
 }
 
 static void take(void *closure, const struct tess_validation_batch *batch)
@@ -151,6 +183,10 @@ static void say(const struct tess_blend *blend)
         tess_info("evaluate and impute take the model alone: its weight beside the baseline %s is "
                   "%.2f (--blend on: blend nevertheless)",
                   tess_baseline_name(blend->baseline), blend->weight);
+    if (!isnan(blend->components_sum))
+        tess_info("combinations whose components are measured: %.2f of the model's change, %.2f of "
+                  "the sum of theirs",
+                  blend->components_model, blend->components_sum);
 }
 
 /* The weight from what was summed up, into the file. Collective. */
