@@ -8,6 +8,8 @@
 #include <mpi.h>
 #include <stdint.h>
 
+#define TESS_LINEAR_FACTORS 10 /* principal axes of changes that `linear` and `features` know */
+
 enum tess_baseline {
     TESS_GLOBAL_MEAN,
     TESS_READOUT_MEAN,

@@ -2,8 +2,8 @@
  *
  * One amount has one spelling: molar ones have the unit in which the number lies in [1, 1000)
  * (1000 nM and 1e-6 M are 1uM), so do masses per volume; times below a minute are in s, below an
- * hour in min, all others in h; at most nine digits. A number without a unit is a level of its own
- * kind. Local.
+ * hour in min, all others in h; at most nine digits, and no plus (2e09). A number without a unit is
+ * a level of its own kind. Local.
  */
 #ifndef TESSERA_DOSE_H
 #define TESSERA_DOSE_H
@@ -38,5 +38,7 @@ struct tess_vocab;
  * is another, or -1. */
 int64_t tess_dose_middle(const struct tess_vocab *symbols, const char *drug, size_t length,
                          double *middle, int *kind);
+/* Has the drug a name with a dose and without a time? 1, or 0. */
+int tess_dose_has_timeless(const struct tess_vocab *symbols, const char *drug, size_t length);
 
 #endif

@@ -25,4 +25,12 @@ static inline int tess_features_has(const struct tess_features *features, int64_
 void tess_features_compose(const struct tess_features *features,
                            struct tess_composition *composition);
 
+/* Bytes that the baselines by features take, of changes in so many factors: `units` training units
+ * in all, at most `most` of them in a context. Local. */
+struct tess_features_scale {
+    double contexts, units, most, factors;
+    int64_t axes; /* 0: there are no features */
+};
+double tess_features_baseline_bytes(const struct tess_features_scale *scale);
+
 #endif

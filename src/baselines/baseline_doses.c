@@ -16,6 +16,8 @@
 
 #define LEAST_KEPT 0.01 /* correlation a decade, so that its logarithm is finite */
 #define MOST_KEPT  0.999
+#define STEEPEST   2.302585 /* e-fold a decade: in proportion to the dose, or its inverse */
+#define APART      0.1 /* decades; how doses hang together is not learned from closer ones */
 #define SAME_TIME  1e-6 /* relative */
 
 /* ---- what is asked of the index ---- */
@@ -198,7 +200,7 @@ static int sum_pairs(void *closure, int64_t part, double *out, struct tess_error
         if (profiles->split[u] != TESS_TRAIN || !(low->dose.amount > 0))
             continue;
         find_next(doses, c, p, low, next);
-        if (next[1] < 0)
+        if (next[1] < 0 || doses->of[next[1]].x - low->x < APART)
             continue;
         y[0] = tess_profiles_row(profiles, u, room[0], error);
         y[1] =
@@ -239,7 +241,7 @@ static void fit_pairs(struct tess_doses *doses, const double *sums)
     doses->kept = MOST_KEPT;
     if (isnan(r) || !(decades > 0))
         return;
-    doses->growth = log(sums[HIGH] / sums[LOW]) / (2 * decades);
+    doses->growth = fmin(fmax(log(sums[HIGH] / sums[LOW]) / (2 * decades), -STEEPEST), STEEPEST);
     doses->kept = fmin(fmax(pow(fmax(r, 0), 1 / decades), LEAST_KEPT), MOST_KEPT);
 }
 
@@ -350,12 +352,11 @@ static void add_time(const struct tess_doses *doses, const struct tess_dose_quer
     for (int64_t i = 0; i < n; i++)
         out[i] += share * expected(doses, query->context, i, at->x);
     for (int k = 0; k < 2 && error->code == TESS_OK; k++) {
+        double x = next[k] < 0 ? 0 : doses->of[next[k]].x;
         const float *y;
-        double x;
 
         if (next[k] < 0)
             continue;
-        x = doses->of[next[k]].x;
         y = tess_profiles_row(profiles, unit_of(doses, query->context, next[k]), query->room,
                               error);
         for (int64_t i = 0; y && i < n; i++) {

@@ -5,8 +5,9 @@
 
 #include "learn.h"
 
-#define TESS_LINEAR_FACTORS 10
-#define TESS_LINEAR_RIDGE   0.1 /* both as published (Ahlmann-Eltze 2025) */
+#include "tessera/baselines.h"
+
+#define TESS_LINEAR_RIDGE 0.1 /* both as published (Ahlmann-Eltze 2025) */
 /* The ridge is at least so much of the mean of P'P's eigenvalues: with large values (raw
  * intensities) 0.1 would be lost in rounding. */
 #define TESS_LINEAR_LEAST_RIDGE 1e-10

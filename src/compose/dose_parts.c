@@ -92,6 +92,21 @@ static void take_parts(const struct tess_vocab *part, int64_t own, const char *s
     terms->n = known ? terms->n : 0;
 }
 
+/* Drugs' own rows begin as long as any; their slopes and what is shared at 0. */
+static void start_drugs(struct tess_composition *composition, const struct tess_vocab *symbols)
+{
+    for (int64_t i = 0; i < composition->n; i++) {
+        struct tess_dose dose;
+
+        if (tess_dose_read(symbols->symbol[i], &dose)) {
+            char *name = part_name(symbols->symbol[i], dose.length, BASE);
+
+            composition->start[composition->n + tess_vocab_find(&composition->part, name)] = 1;
+            tess_free(name);
+        }
+    }
+}
+
 static void fill(struct tess_composition *composition, const struct tess_vocab *symbols)
 {
     int64_t n = composition->n, at = 0;
@@ -121,9 +136,7 @@ static void fill(struct tess_composition *composition, const struct tess_vocab *
         }
         composition->first[i + 1] = at;
     }
-    /* Drugs' own rows begin as long as any; their slopes and what is shared at 0. */
-    for (int64_t k = 0; k < composition->part.n; k++)
-        composition->start[n + k] = strrchr(composition->part.symbol[k], TESS_DOSE_MARK) == NULL;
+    start_drugs(composition, symbols);
 }
 
 static int check_kinds(const struct tess_vocab *symbols, const char *where,
@@ -177,7 +190,8 @@ void tess_dose_parts_make(const struct tess_composition *composition,
     if (!tess_dose_read(symbol, &dose))
         return;
     tess_dose_middle(symbols, symbol, dose.length, &middle, &kind);
-    if (kind == dose.kind)
+    if (kind == dose.kind &&
+        (dose.hours > 0 || tess_dose_has_timeless(symbols, symbol, dose.length)))
         take_parts(&composition->part, composition->n_rows - composition->part.n, symbol, &dose,
                    middle, terms);
 }

@@ -80,3 +80,15 @@ void tess_features_compose(const struct tess_features *features,
     tess_composition_release(composition);
     *composition = new;
 }
+
+double tess_features_baseline_bytes(const struct tess_features_scale *scale)
+{
+    double k = (double)scale->axes;
+
+    /* what is kept of all, twice while it grows; then the largest context: its rows as they are and
+     * rotated, eigenvectors with what finding them takes */
+    return k == 0 ? 0
+                  : 16 * scale->units * k + 8 * scale->contexts * k * scale->factors +
+                        16 * scale->most * (k + scale->factors) +
+                        8 * k * (4 * k + 2 * scale->factors + 6);
+}

@@ -142,6 +142,17 @@ int tess_dose_read(const char *symbol, struct tess_dose *dose)
     return known;
 }
 
+/* At most nine digits, and no plus, which stands between the components of combinations. */
+static void write_number(double x, char text[32])
+{
+    char *plus;
+
+    snprintf(text, 32, "%.9g", x);
+    plus = strchr(text, '+');
+    if (plus)
+        memmove(plus, plus + 1, strlen(plus));
+}
+
 /* In the first of n units, from small ones on, in which the number, as it is rounded, is less than
  * one of the next. */
 static char *spell(double x, const struct unit *unit, int n)
@@ -150,7 +161,7 @@ static char *spell(double x, const struct unit *unit, int n)
     int i = 0;
 
     for (;; i++) {
-        snprintf(text, sizeof text, "%.9g", x / unit[i].size);
+        write_number(x / unit[i].size, text);
         if (i == n - 1 || strtod(text, NULL) < unit[i + 1].size / unit[i].size * (1 - 1e-12))
             break;
     }
@@ -163,7 +174,7 @@ char *tess_dose_name(const char *name, size_t length, const struct tess_dose *do
     char *amount, *time, *symbol;
     char level[32];
 
-    snprintf(level, sizeof level, "%.9g", dose->amount);
+    write_number(dose->amount, level);
     amount = dose->kind == TESS_DOSE_LEVEL ? tess_strdup(level)
                                            : spell(dose->amount, amounts + first[dose->kind],
                                                    end[dose->kind] - first[dose->kind]);
@@ -173,6 +184,11 @@ char *tess_dose_name(const char *name, size_t length, const struct tess_dose *do
     tess_free(amount);
     tess_free(time);
     return symbol;
+}
+
+static int begins(const char *symbol, const char *drug, size_t length)
+{
+    return strncmp(symbol, drug, length) == 0 && symbol[length] == TESS_DOSE_MARK;
 }
 
 static int same_drug(const char *symbol, const char *drug, size_t length, struct tess_dose *dose)
@@ -209,9 +225,7 @@ int64_t tess_dose_middle(const struct tess_vocab *symbols, const char *drug, siz
     *middle = 0;
     *kind = -1;
     for (int64_t i = lower_bound(symbols, drug, length);
-         i < symbols->n && strncmp(symbols->symbol[i], drug, length) == 0 &&
-         symbols->symbol[i][length] == TESS_DOSE_MARK;
-         i++) {
+         i < symbols->n && begins(symbols->symbol[i], drug, length); i++) {
         if (!same_drug(symbols->symbol[i], drug, length, &dose))
             continue;
         if (*kind >= 0 && dose.kind != *kind)
@@ -222,4 +236,15 @@ int64_t tess_dose_middle(const struct tess_vocab *symbols, const char *drug, siz
     }
     *middle /= n > 0 ? (double)n : 1;
     return odd;
+}
+
+int tess_dose_has_timeless(const struct tess_vocab *symbols, const char *drug, size_t length)
+{
+    struct tess_dose dose;
+
+    for (int64_t i = lower_bound(symbols, drug, length);
+         i < symbols->n && begins(symbols->symbol[i], drug, length); i++)
+        if (same_drug(symbols->symbol[i], drug, length, &dose) && dose.hours <= 0)
+            return 1;
+    return 0;
 }

@@ -57,9 +57,13 @@ static struct memory measure(const struct tess_evaluation *evaluation)
 
     MPI_Comm_size(evaluation->comm, &n_ranks);
     find_largest(evaluation, &largest, &width);
-    memory.scoring = THREAD_BYTES * evaluation->n_threads + largest +
-                     tess_baselines_bytes(&evaluation->profiles) + 3 * sums +
-                     8.0 * (double)index->n_combinations;
+    memory.scoring =
+        THREAD_BYTES * evaluation->n_threads + largest +
+        tess_baselines_bytes(&evaluation->profiles) + 3 * sums +
+        8.0 * (double)index->n_combinations +
+        tess_features_baseline_bytes(&(struct tess_features_scale){
+            (double)index->context.n, (double)index->n_experiments, (double)index->n_experiments,
+            TESS_LINEAR_FACTORS, evaluation->features.k});
     if (evaluation->options.epistasis)
         memory.scoring += sums + 4.0 * (double)index->n_combinations +
                           EPISTASIS_ROWS * width * (8.0 * evaluation->n_methods + 28);

@@ -147,11 +147,16 @@ static int read_tuple(const char *text, struct tess_strings *part)
     return 0;
 }
 
+/* One component with its dose is no combination, whatever its name holds (plan_dose.c). */
 static void read_parts(const struct tess_import_options *options, const char *text,
                        struct tess_strings *part)
 {
     struct cursor cursor = {text, 1};
 
+    if (options->source.dose) {
+        tess_strings_add(part, text);
+        return;
+    }
     while (cursor.more) {
         char *one = next_part(options, &cursor);
 
@@ -170,7 +175,7 @@ int32_t tess_plan_combination(struct tess_plan *plan, const char *text, char *re
 
     if (is_control(plan, text))
         tess_strings_add(&part, text);
-    else if (!read_tuple(text, &part))
+    else if (plan->options->source.dose || !read_tuple(text, &part))
         read_parts(plan->options, text, &part);
     for (size_t i = 0; i < part.n; i++)
         empty |= part.item[i][0] == '\0';

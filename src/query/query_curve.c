@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define POINTS 13 /* of a curve, if nobody says how many */
+#define MOST   100000
 #define BEYOND 3.0 /* times the highest measured dose, and a third of the lowest */
 
 /* What is asked of one drug. */
@@ -33,13 +34,14 @@ static int read_doses(const char *text, struct curve *curve, struct tess_error *
     fine = (part.n == 2 || part.n == 3) && tess_dose_amount(part.item[0], NULL, &curve->from) &&
            tess_dose_amount(part.item[1], NULL, &curve->to) && curve->from.amount > 0 &&
            curve->from.amount <= curve->to.amount && curve->from.kind == curve->to.kind &&
-           (part.n == 2 || (tess_text_int64(part.item[2], &curve->n) && curve->n > 0));
+           (part.n == 2 ||
+            (tess_text_int64(part.item[2], &curve->n) && curve->n > 0 && curve->n <= MOST));
     tess_strings_release(&part);
     if (!fine)
         tess_error_set(error, TESS_EUSAGE,
                        "--doses: '%s' is not FROM:TO:N, as in 0.01uM:100uM:13: two doses above 0 "
-                       "in units of one kind, and how many from one to the other",
-                       text);
+                       "in units of one kind, and how many from one to the other, %d at most",
+                       text, MOST);
     return error->code;
 }
 
@@ -135,7 +137,7 @@ FILE *tess_query_curves(const struct tess_queries *queries, const struct tess_mo
         fputs("context\tperturbation\tdrug\tdose\n", out);
         for (size_t i = 0; i < queries->curve.n && error->code == TESS_OK; i++)
             add_drug(out, queries, queries->curve.item[i], model, &context, error);
-        if (fflush(out) != 0 && error->code == TESS_OK)
+        if ((fflush(out) != 0 || ferror(out)) && error->code == TESS_OK)
             tess_error_set(error, TESS_EIO, "the temporary file cannot be written: %s",
                            strerror(errno));
     }

@@ -240,7 +240,9 @@ static double baselines_bytes(const struct tess_trainer *trainer)
         values += each * (double)(index->value_first[e + 1] - index->value_first[e]);
         validated += index->split[e] == TESS_VAL ? each : 0;
     }
-    return units * (50 + 16 * factors) + combinations * (32 + 8 * factors) +
+    return tess_features_baseline_bytes(&(struct tess_features_scale){
+               contexts, units, units, factors, trainer->dataset.features[TESS_TABLE_P].k}) +
+           units * (50 + 16 * factors) + combinations * (32 + 8 * factors) +
            40 * contexts * readouts + products + (4 * values <= most ? 4 * values : 0) +
            fmin(12 * readouts * fmin(validated, combinations), most) + 400 * validated;
 }

@@ -47,7 +47,9 @@ static int compose(struct tess_model *model, enum tess_embedding table, const ch
         const struct tess_further further = {table, &member->config, vocab_of(member, table),
                                              trained[table]};
 
-        if (!tess_composition_make(&member->composition[table], &further, symbol, number))
+        /* of what the features of its kind would say of it nothing is known */
+        if (member->features[table].value ||
+            !tess_composition_make(&member->composition[table], &further, symbol, number))
             return 0;
     }
     return 1;

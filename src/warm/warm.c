@@ -7,6 +7,7 @@
 #include "tessera/broadcast.h"
 #include "tessera/checkpoint.h"
 #include "tessera/checksums.h"
+#include "tessera/dose.h"
 #include "tessera/error.h"
 #include "tessera/h5_guard.h"
 #include "tessera/index.h"
@@ -16,9 +17,12 @@
 #include "tessera/trainer.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
+
+#define SAME_MIDDLE 1e-9 /* decades */
 
 static const struct tess_param *param_of(const char *name)
 {
@@ -75,6 +79,7 @@ static int compare_shape(const struct tess_warm *warm, const struct tess_trainer
         {"model.activation", a.kind == b.kind && a.silu != b.silu},
         {"model.combination", was->model.combination != is->model.combination},
         {"model.context_parts", was->model.context_parts != is->model.context_parts},
+        {"model.doses", was->model.doses != is->model.doses},
         {"data.normalize", was->data.normalize != is->data.normalize},
         {"data.scale", was->data.scale != is->data.scale},
     };
@@ -121,6 +126,33 @@ static void map_rows(struct tess_mapping *to, const struct tess_state *mine,
     tess_mapping_release(&parts);
 }
 
+/* Doses count from the middle of those that their drug has: where that moves, known rows would mean
+ * something else. */
+static int refuse_other_doses(const struct tess_warm *warm, const struct tess_trainer *trainer,
+                              const struct tess_vocab *symbols, struct tess_error *error)
+{
+    const struct tess_vocab *known = &warm->state.vocab[TESS_TABLE_P];
+
+    for (int64_t i = 0; trainer->config.model.doses && i < symbols->n; i++) {
+        const char *symbol = symbols->symbol[i];
+        double is, was;
+        int kind, kind_was;
+        struct tess_dose dose;
+
+        if (!tess_dose_read(symbol, &dose))
+            continue;
+        tess_dose_middle(symbols, symbol, dose.length, &is, &kind);
+        tess_dose_middle(known, symbol, dose.length, &was, &kind_was);
+        if (kind_was >= 0 && (kind != kind_was || fabs(is - was) > SAME_MIDDLE))
+            return tess_error_set(
+                error, TESS_EDATA,
+                "%s: knows other doses of '%.*s' than %s has: with model.doses a training can "
+                "begin from a model only where known drugs have the same doses; train anew",
+                warm->path, (int)dose.length, symbol, trainer->store.h5.path);
+    }
+    return TESS_OK;
+}
+
 /* What is known of the trainer's symbols. */
 static int map_symbols(struct tess_warm *warm, const struct tess_trainer *trainer,
                        struct tess_error *error)
@@ -128,6 +160,8 @@ static int map_symbols(struct tess_warm *warm, const struct tess_trainer *traine
     struct tess_state mine = tess_trainer_state(trainer);
     int64_t control = tess_vocab_find(&mine.vocab[TESS_TABLE_P], TESS_CONTROL);
 
+    if (refuse_other_doses(warm, trainer, &mine.vocab[TESS_TABLE_P], error) != TESS_OK)
+        return error->code;
     for (int t = 0; t < TESS_N_TABLES; t++) {
         map_rows(&warm->to[t], &mine, &warm->state, t);
         warm->n_symbols[t] = mine.vocab[t].n;

@@ -97,6 +97,20 @@ def check_refused():
         assert said in answer and "6" in answer and "bad.tsv" in answer and not os.path.exists("bad.prc.h5"), answer
     open("bad.tsv", "w").write("\n".join([*lines[:5], lines[5].replace("drug", "x+drug", 1), *lines[6:]]) + "\n")
     assert "combination" in run("import", "bad.tsv", "-o", "bad.prc.h5", *usual, code=65)
+    # One component with its dose stays one, whatever its name or its number holds.
+    def components(file, *more):
+        run("-q", "import", file, "-o", "one.prc.h5", "--perturbation", "drug", "--context", "line", "--dose", "conc", "--split-column",
+            "split", *more)
+        with h5py.File("one.prc.h5") as store:
+            assert np.all(np.diff(store["combination/first"][()]) == 1)
+            return {s.decode() for s in store["perturbation/symbol"][()]}
+    made = lines[5].split("\t")[0].replace("drug", "x+drug")
+    assert any(name.startswith(f"{made}@") for name in components("bad.tsv", f"--plus-literal={made}"))
+    assert "drug00@1uM" in components("data.tsv", "--separator", "@")
+    levels = {"1uM": "1000000000", "10 uM": "2e10"}
+    rows = [line.split("\t") for line in lines[1:]]
+    open("bad.tsv", "w").write("\n".join([lines[0], *("\t".join([row[0], levels[row[1]], *row[2:]]) for row in rows if row[1] in levels)]) + "\n")
+    assert {"drug00@1e09", "drug00@2e10"} <= components("bad.tsv")
     for more in (["--dose-unit", "foo"], ["--time-unit", "uM"], ["--dose-levels", "Low"], ["--combine", "drug,line"]):
         assert more[0] in run("import", "data.tsv", "-o", "bad.prc.h5", "--context", "line", "--dose", "conc", *more, code=2)
     assert "--dose" in run("import", "data.tsv", "-o", "bad.prc.h5", "--time", "conc", code=2)
@@ -140,7 +154,7 @@ def judge(path):
     low, high, both = (sum(u @ v for u, v in some) for some in (
         [(a[1], a[1]) for a, _ in pairs], [(b[1], b[1]) for _, b in pairs], [(a[1], b[1]) for a, b in pairs]))
     decades = np.mean([b[0] - a[0] for a, b in pairs])
-    growth = np.log(high / low) / (2 * decades)
+    growth = np.clip(np.log(high / low) / (2 * decades), -2.302585, 2.302585)
     kept = np.clip(max(both / np.sqrt(low * high), 0) ** (1 / decades), 0.01, 0.999)
 
     def covariance(x, y):
@@ -210,10 +224,37 @@ def check_curves():
     run("-q", "predict", "dosed", "--curve", "drug05", "-o", "all.tsv")
     assert len(read("all.tsv")) == 26
     assert "drug99" in run("predict", "dosed", "--curve", "drug99", "-o", "no.tsv", code=65)
-    for doses in ("1uM", "1uM:0.1uM:3", "0uM:1uM:3", "1uM:1ug/mL:3", "1uM:2uM:0"):
+    for doses in ("1uM", "1uM:0.1uM:3", "0uM:1uM:3", "1uM:1ug/mL:3", "1uM:2uM:0", "1uM:2uM:1000000000000"):
         assert "--doses" in run("predict", "dosed", "--curve", "drug05", "--doses", doses, "-o", "no.tsv", code=2), doses
     run("predict", "dosed", "-o", "no.tsv", code=2)
     run("predict", "dosed", "queries.tsv", "--doses", "1uM:2uM:3", "-o", "no.tsv", code=2)
+
+
+def check_times(values):
+    """A dose without a time says nothing of a drug that has names with times only."""
+    write_table({key: row for key, row in values.items() if key[0] < 8}, "timed.tsv", name="drug{:02}")
+    lines = [line.split("\t") for line in open("timed.tsv").read().splitlines()]
+    with open("timed.tsv", "w") as file:
+        for i, line in enumerate(lines):
+            file.write("\t".join([*line[:2], "time" if i == 0 else "6 h" if i % 2 else "1 d", *line[2:]]) + "\n")
+    run("-q", "import", "timed.tsv", "-o", "timed.prc.h5", "--perturbation", "drug", "--context", "line", "--dose", "conc", "--time", "time",
+        "--split-column", "split")
+    train("timed", "data.store=timed.prc.h5", "train.epochs=1")
+    run("-q", "impute", "timed", "-o", "timed.h5ad", "-p", "drug05@3uM@12h")
+    for where, name in (("timed", "drug05@3uM"), ("dosed", "drug05@3uM@12h")):
+        said = run("impute", where, "-o", "no.h5ad", "-p", name, code=65, ranks=2)
+        assert name in said, said
+
+
+def check_features():
+    """Features of doses that nobody measured are not known: they cannot be asked for."""
+    with h5py.File("store.prc.h5") as file, open("features.tsv", "w") as out:
+        out.write("symbol\tx\ty\n")
+        for i, s in enumerate(file["perturbation/symbol"][()]):
+            out.write(f"{s.decode()}\t{i % 3}\t{i % 5}\n")
+    train("features", "features.perturbations=features.tsv", "train.epochs=1")
+    run("-q", "impute", "features", "-o", "features.h5ad", "-p", "drug05@1uM")
+    assert "drug05@3uM" in run("impute", "features", "-o", "no.h5ad", "-p", "drug05@3uM", code=65)
 
 
 def main():
@@ -231,6 +272,8 @@ def main():
     assert scores["model"]["rmse"] < 0.7 * scores["baselines"]["readout_mean"]["rmse"]
     ask(values)
     check_curves()
+    check_times(values)
+    check_features()
     short = ["train.epochs=2"]
     for ranks in (1, 2, 3, 5):
         train(f"short{ranks}", *short, ranks=ranks)

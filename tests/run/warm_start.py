@@ -131,6 +131,22 @@ before, after = predictions("parts"), predictions("parts0")
 check(abs(before - after).max() < 1e-6 * max(1, np.ptp(before)), f"parts: off by {abs(before - after).max()}")
 refused(78, "model.context_parts: true (now false)", *words("no", "parts_all", options=("--init", "parts")))
 
+# Doses count from the middle of their drug's: where that is another one, rows mean something else.
+DOSED = lambda p, x: "+".join(q if q == "control" else f"{q}@{x}uM" for q in p.split("+"))
+for name, some, doses in (("known", known, (1, 10)), ("all", everything, (1, 10)), ("more", everything, (1, 10, 20))):
+    small_store.write(tessera, f"doses_{name}.prc.h5", [(c, DOSED(p, x), s, v) for x in doses for c, p, s, v in some])
+train("doses", "doses_known", "model.doses=true")
+train("doses0", "doses_all", "model.doses=true", "train.learning_rate=0", "train.epochs=1", options=("--init", "doses"), ranks=2)
+with open("queries.tsv", "w") as file:
+    print("context", "perturbation", "readout", sep="\t", file=file)
+    for c, p, r in trained:
+        print(c, DOSED(p, 10), r, sep="\t", file=file)
+before, after = predictions("doses"), predictions("doses0")
+check(abs(before - after).max() < 1e-6 * max(1, np.ptp(before)), f"doses: off by {abs(before - after).max()}")
+refused(78, "model.doses: true (now false)", *words("no", "doses_all", options=("--init", "doses")))
+refused(78, "model.doses: false (now true)", *words("no", "doses_all", "model.doses=true", options=("--init", "base0")))
+refused(65, "other doses of", *words("no", "doses_more", "model.doses=true", options=("--init", "doses")), ranks=2)
+
 # The same bits on any number of ranks, and across an interruption, without the model that it began from.
 HOW = ("train.freeze=readouts, network", "train.rate_perturbations=0.5", "train.epochs=4")
 for name, more in (("all", ()), ("new", ("train.experiments=new",))):

@@ -80,6 +80,41 @@ static void dose__refuses_what_is_none(void **state)
     assert_false(tess_dose_amount("1", "h", &dose));
 }
 
+/* A plus stands between the components of combinations. */
+static void dose__is_spelled_without_plus(void **state)
+{
+    const struct tess_dose dose[] = {{4, TESS_DOSE_LEVEL, 2e9, 0},
+                                     {4, TESS_DOSE_MOLAR, 5e12, 24},
+                                     {4, TESS_DOSE_MASS, 3e10, 0},
+                                     {4, TESS_DOSE_LEVEL, 2e-9, 0}};
+    const char *const wanted[] = {"drug@2e09", "drug@5e12M@24h", "drug@3e10g/mL", "drug@2e-09"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof dose / sizeof *dose; i++) {
+        char *name = tess_dose_name("drug", 4, &dose[i]);
+        struct tess_dose again;
+
+        assert_string_equal(name, wanted[i]);
+        assert_true(tess_dose_read(name, &again));
+        assert_true(again.amount == dose[i].amount && again.hours == dose[i].hours);
+        tess_free(name);
+    }
+}
+
+static void dose__has_a_time_or_none(void **state)
+{
+    const char *const symbol[] = {"a@1uM", "a@1uM@6h", "a@x@1uM@6h", "b@1uM@24h", "b@x"};
+    struct tess_vocab vocab;
+
+    (void)state;
+    tess_vocab_init(&vocab, 5, symbol, NULL);
+    assert_true(tess_dose_has_timeless(&vocab, "a", 1));
+    assert_false(tess_dose_has_timeless(&vocab, "a@x", 3));
+    assert_false(tess_dose_has_timeless(&vocab, "b", 1));
+    assert_false(tess_dose_has_timeless(&vocab, "c", 1));
+    tess_vocab_release(&vocab);
+}
+
 static void dose__lies_from_the_middle_of_its_drug(void **state)
 {
     const char *const symbol[] = {"a",      "a@1uM", "a@100uM", "a@x@10uM",
@@ -106,6 +141,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(dose__has_one_spelling),
         cmocka_unit_test(dose__refuses_what_is_none),
+        cmocka_unit_test(dose__is_spelled_without_plus),
+        cmocka_unit_test(dose__has_a_time_or_none),
         cmocka_unit_test(dose__lies_from_the_middle_of_its_drug),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
