@@ -4,7 +4,7 @@
  * run directory (docs/formats.md, "blend.json"); whoever predicts takes it from there. Where the
  * baseline has nothing to go by, the context's mean takes its place, with a weight of its own.
  * A combination whose components are measured by themselves may be control + a · (model - control)
- * + b · (sum of the components' changes) instead. */
+ * + b · (sum - control) instead, the sum being what one of tess_blend_components says. */
 #ifndef TESSERA_BLEND_H
 #define TESSERA_BLEND_H
 
@@ -25,6 +25,9 @@ struct tess_store;
 /* The baselines that a model is compared and blended with. */
 extern const int tess_blend_baselines[];
 enum { TESS_BLEND_BASELINES = 5 };
+/* Those that combinations are blended with. */
+extern const int tess_blend_components[];
+enum { TESS_BLEND_COMPONENTS = 2 };
 
 /* What is blended: where it pays, wherever a weight is known, nowhere. */
 enum tess_blend_choice { TESS_BLEND_AUTO, TESS_BLEND_ON, TESS_BLEND_OFF };
@@ -48,7 +51,7 @@ struct tess_blend_sums {
     struct { /* of all of these: m and y of the model and the measured, s of the sum, less control
               */
         double experiments, m2, s2, y2, ms, my, sy;
-    } components;
+    } components[TESS_BLEND_COMPONENTS];
 };
 
 struct tess_blend {
@@ -62,8 +65,9 @@ struct tess_blend {
      * there were none. */
     double feature_rmse, feature_model_rmse;
     /* Of combinations all of whose components were trained on by themselves in the context: a and
-     * b, both at least 0; NaN: they are blended as all others are. */
+     * b, both at least 0, and which sum; NaN: they are blended as all others are. */
     double components_model, components_sum;
+    int components_baseline;
     int64_t n_experiments, n_values; /* of validation */
     double model_rmse, baseline_rmse; /* on them */
     /* Of each of tess_blend_baselines on all validation values; 0 where it was read from a file. */
@@ -73,8 +77,8 @@ struct tess_blend {
 
 /* The baseline with the least Σ b², and the weights: n experiments with the least squares at w0
  * make w = (n w0 + 3/2) / (n + 3) within [0, 1]; 1 where nothing tells model and baseline apart.
- * The weights of combinations, the least squares shrunk alike, where they have less error. Local.
- */
+ * The weights of combinations, the least squares shrunk alike, where they have at most 0.98 of the
+ * squared error. Local. */
 void tess_blend_fit(struct tess_blend *blend, const struct tess_blend_sums *sums);
 /* Is a single perturbation known by its features alone, by the baselines' fallbacks
  * (TESS_BASELINES) and what `features` says of it (NULL: nothing)? Local. */

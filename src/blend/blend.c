@@ -8,11 +8,15 @@
 const int tess_blend_baselines[TESS_BLEND_BASELINES] = {
     TESS_READOUT_MEAN, TESS_ADDITIVE, TESS_LINEAR, TESS_INTERPOLATED, TESS_ADDITIVE_PARTS};
 
+const int tess_blend_components[TESS_BLEND_COMPONENTS] = {TESS_ADDITIVE_COMPONENTS,
+                                                          TESS_INTERACTING_COMPONENTS};
+
 /* All chosen on small screens (docs/accuracy.md). */
 #define SHRINKAGE 3.0 /* experiments' worth of belief in… */
 #define EVEN      0.5 /* … this much of the model */
 #define ALIKE     1e-9 /* model and sum say the same: what both are worth is not to be told */
 #define PAYS      0.95 /* weights above it are not worth what a baseline costs */
+#define WORTH     0.98 /* of the squared error: sums that leave more are not, either */
 
 int tess_blend_parse(const char *text)
 {
@@ -58,33 +62,49 @@ static double blended(const struct tess_blend_products *of, double w)
     return w * w * of->m2 + 2 * w * (1 - w) * of->mb + (1 - w) * (1 - w) * of->b2;
 }
 
-/* The least Σ (a m + b s - y)² with neither below 0, shrunk; taken if that is less than what the
- * others' weights leave on the same experiments. */
+/* The least Σ (a m + b s - y)² with neither below 0, shrunk; its value, or infinity if there is
+ * none.
+ */
+static double fit_sum(const struct tess_blend_sums *sums, int which, double *a, double *b)
+{
+    const typeof(sums->components[0]) *of = &sums->components[which];
+    double m2 = of->m2, s2 = of->s2, ms = of->ms, my = of->my, sy = of->sy;
+    double determinant = m2 * s2 - ms * ms;
+
+    if (of->experiments <= 0 || !(determinant > ALIKE * m2 * s2))
+        return INFINITY;
+    *a = (my * s2 - sy * ms) / determinant;
+    *b = (sy * m2 - my * ms) / determinant;
+    if (*a < 0 || *b < 0) { /* then one alone, that which does more */
+        double model = fmax(my, 0) / m2, sum = fmax(sy, 0) / s2;
+        int better = model * my > sum * sy;
+
+        *a = better ? model : 0;
+        *b = better ? 0 : sum;
+    }
+    *a = shrunk(of->experiments, *a);
+    *b = shrunk(of->experiments, *b);
+    return *a * *a * m2 + *b * *b * s2 + of->y2 + 2 * (*a * *b * ms - *a * my - *b * sy);
+}
+
+/* The sum and the weights of the least error, if that is well below what the others' weights leave
+ * on the same experiments. */
 static void fit_components(struct tess_blend *blend, const struct tess_blend_sums *sums, int best)
 {
-    double n = sums->components.experiments, m2 = sums->components.m2, s2 = sums->components.s2;
-    double ms = sums->components.ms, my = sums->components.my, sy = sums->components.sy;
-    double other = blended(&sums->beside[best][0], blend->weight) +
-                   blended(&sums->beside[best][1], blend->mean_weight);
-    double determinant = m2 * s2 - ms * ms, a, b;
+    double least = WORTH * (blended(&sums->beside[best][0], blend->weight) +
+                            blended(&sums->beside[best][1], blend->mean_weight));
 
     blend->components_model = blend->components_sum = NAN;
-    if (n <= 0 || !(determinant > ALIKE * m2 * s2))
-        return;
-    a = (my * s2 - sy * ms) / determinant;
-    b = (sy * m2 - my * ms) / determinant;
-    if (a < 0 || b < 0) {
-        double alone = a < b ? sy / s2 : my / m2;
+    blend->components_baseline = tess_blend_components[0];
+    for (int i = 0; i < TESS_BLEND_COMPONENTS; i++) {
+        double a, b, error = fit_sum(sums, i, &a, &b);
 
-        b = a < b ? fmax(alone, 0) : 0;
-        a = b > 0 || a < 0 ? 0 : fmax(alone, 0);
-    }
-    a = shrunk(n, a);
-    b = shrunk(n, b);
-    if (a * a * m2 + b * b * s2 + sums->components.y2 + 2 * (a * b * ms - a * my - b * sy) <
-        other) {
-        blend->components_model = a;
-        blend->components_sum = b;
+        if (error < least) {
+            least = error;
+            blend->components_model = a;
+            blend->components_sum = b;
+            blend->components_baseline = tess_blend_components[i];
+        }
     }
 }
 

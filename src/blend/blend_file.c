@@ -16,6 +16,8 @@ void tess_blend_add_components(const struct tess_blend *blend, json_t *json)
         return;
     json_object_set_new(json, "components_model", json_real(blend->components_model));
     json_object_set_new(json, "components_sum", json_real(blend->components_sum));
+    json_object_set_new(json, "components_baseline",
+                        json_string(tess_baseline_name(blend->components_baseline)));
 }
 
 json_t *tess_blend_json(const struct tess_blend *blend)
@@ -74,19 +76,27 @@ static double number_of(const json_t *json, const char *key)
     return json_is_number(number) ? json_number_value(number) : NAN;
 }
 
-/* Both or neither are there. */
+/* All or none are there. */
 static int parse_components(const json_t *json, struct tess_blend *blend)
 {
-    const json_t *of[2] = {json_object_get(json, "components_model"),
-                           json_object_get(json, "components_sum")};
-    double *to[2] = {&blend->components_model, &blend->components_sum};
+    const json_t *a = json_object_get(json, "components_model"),
+                 *b = json_object_get(json, "components_sum"),
+                 *name = json_object_get(json, "components_baseline");
 
-    for (int i = 0; i < 2; i++) {
-        *to[i] = of[i] ? json_number_value(of[i]) : NAN;
-        if (!of[i] != !of[0] || (of[i] && !(json_is_number(of[i]) && *to[i] >= 0)))
-            return 0;
-    }
-    return 1;
+    blend->components_model = blend->components_sum = NAN;
+    blend->components_baseline = tess_blend_components[0];
+    if (!a && !b && !name)
+        return 1;
+    if (!json_is_number(a) || !json_is_number(b) || !json_is_string(name))
+        return 0;
+    blend->components_model = json_number_value(a);
+    blend->components_sum = json_number_value(b);
+    for (int i = 0; i < TESS_BLEND_COMPONENTS; i++)
+        if (strcmp(json_string_value(name), tess_baseline_name(tess_blend_components[i])) == 0) {
+            blend->components_baseline = tess_blend_components[i];
+            return blend->components_model >= 0 && blend->components_sum >= 0;
+        }
+    return 0;
 }
 
 /* What is wrong with it, or NULL. */
@@ -120,7 +130,7 @@ static const char *parse(json_t *json, void *out)
         !in_range(blend->feature_weight))
         return "has a weight that is not between 0 and 1";
     if (!parse_components(json, blend))
-        return "has a weight of combinations that is none";
+        return "says of combinations what is no weight of a sum";
     if (!tess_fitted_parse_hash(model, &blend->model_hash) ||
         !tess_fitted_parse_hash(store, &blend->store_hash) ||
         !tess_fitted_parse_hash(split, &blend->split_hash))

@@ -220,7 +220,8 @@ static void mark(const struct tess_blend *blend, uint8_t *wanted)
     if (has_baseline(blend))
         wanted[blend->baseline] = 1;
     if (has_components(blend))
-        wanted[TESS_ADDITIVE_COMPONENTS] = wanted[TESS_NO_PERTURBATION] = 1;
+        wanted[TESS_ADDITIVE_COMPONENTS] = wanted[TESS_NO_PERTURBATION] =
+            wanted[blend->components_baseline] = 1;
     for (int b = 0; b < TESS_BASELINES; b++)
         wanted[TESS_ADDITIVE] |= wanted[b] && needs_additive(b);
 }
@@ -338,7 +339,7 @@ static int ask(struct said *said, const struct tess_rows *rows, struct tess_erro
 static void mix_components(const struct said *said, const struct tess_blend *blend, int64_t i,
                            float *out)
 {
-    const double *sum = said->value[TESS_ADDITIVE_COMPONENTS] + i * said->n_known;
+    const double *sum = said->value[blend->components_baseline] + i * said->n_known;
     const double *control = said->value[TESS_NO_PERTURBATION] + i * said->n_known;
 
     for (int64_t k = 0; k < said->n_readouts; k++) {
@@ -477,7 +478,7 @@ double tess_blender_growth(const struct tess_blender *blender)
 char *tess_blender_name(const struct tess_blender *blender)
 {
     double weight = 0, features = 0;
-    int baseline = -1, several = 0, components = 0;
+    int baseline = -1, several = 0, components = -1;
     char *name, *whole;
 
     if (!blender->active)
@@ -487,7 +488,8 @@ char *tess_blender_name(const struct tess_blender *blender)
 
         weight += blend->weight / blender->n;
         features += blend->feature_weight / blender->n;
-        components |= has_components(blend);
+        if (has_components(blend))
+            components = blend->components_baseline;
         if (!has_baseline(blend))
             continue;
         several |= baseline >= 0 && baseline != blend->baseline;
@@ -502,8 +504,8 @@ char *tess_blender_name(const struct tess_blender *blender)
         tess_free(name);
         name = whole;
     }
-    if (components) {
-        whole = tess_format("%s, of combinations + additive_components", name);
+    if (components >= 0) {
+        whole = tess_format("%s, of combinations + %s", name, tess_baseline_name(components));
         tess_free(name);
         name = whole;
     }

@@ -106,7 +106,7 @@ static char *blend_text(const struct imputation *work)
 
     for (int i = 0; i < blender->n && blender->active; i++) {
         const struct tess_blend *blend = &blender->blend[i];
-        double part[7] = {blend->weight, blend->mean_weight, blend->baseline, 0};
+        double part[8] = {blend->weight, blend->mean_weight, blend->baseline, 0};
         size_t n = 4;
 
         memcpy(&part[3], &hash, sizeof hash);
@@ -115,6 +115,7 @@ static char *blend_text(const struct imputation *work)
         if (!isnan(blend->components_sum)) {
             part[n++] = blend->components_model;
             part[n++] = blend->components_sum;
+            part[n++] = blend->components_baseline;
         }
         hash = XXH3_64bits(part, n * sizeof *part);
     }

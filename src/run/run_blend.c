@@ -93,26 +93,38 @@ static void add(struct tess_blend_sums *sums, double m, const double *b, const u
 }
 
 /* The same of a combination: changes of the model, of the sum of its components, and measured. */
-static void add_combination(struct tess_blend_sums *sums, double m, double s, double y)
+static void add_sum(struct tess_blend_sums *sums, int which, double m, double s, double y)
 {
-    sums->components.experiments = 1;
-    sums->components.m2 += m * m;
-    sums->components.s2 += s * s;
-    sums->components.y2 += y * y;
-    sums->components.ms += m * s;
-    sums->components.my += m * y;
-    sums->components.sy += s * y;
+    sums->components[which].experiments = 1;
+    sums->components[which].m2 += m * m;
+    sums->components[which].s2 += s * s;
+    sums->components[which].y2 += y * y;
+    sums->components[which].ms += m * s;
+    sums->components[which].my += m * y;
+    sums->components[which].sy += s * y;
 }
 
-/* A combination's sum of its components' changes, if they are all measured; or NULL. */
-static const double *sum_of(const struct fitting *fitting,
-                            const struct tess_validation_batch *batch, int64_t k)
+/* Is the k-th one a combination whose components are all measured? */
+static int has_sum(const struct fitting *fitting, const struct tess_validation_batch *batch,
+                   int64_t k)
 {
     return batch->out[TESS_ADDITIVE_COMPONENTS] &&
-                   !batch->fallback[k * TESS_BASELINES + TESS_ADDITIVE_COMPONENTS] &&
-                   !tess_index_is_control(&fitting->trainer->store.index, batch->combination[k])
-               ? batch->out[TESS_ADDITIVE_COMPONENTS]
-               : NULL;
+           !batch->fallback[k * TESS_BASELINES + TESS_ADDITIVE_COMPONENTS] &&
+           !tess_index_is_control(&fitting->trainer->store.index, batch->combination[k]);
+}
+
+/* One value of such a one, which is y; the model says m, and the baselines are off by b. */
+static void add_combination(struct tess_blend_sums *sums, const struct tess_validation_batch *batch,
+                            int64_t at, const double *value, const double *b, const uint8_t *own)
+{
+    double m = value[0], y = value[1], control = batch->out[TESS_NO_PERTURBATION][at];
+
+    for (int i = 0; i < TESS_BLEND_BASELINES; i++)
+        multiply(&sums->beside[i][!own[i]], m - y, b[i]);
+    for (int i = 0; i < TESS_BLEND_COMPONENTS; i++)
+        if (batch->out[tess_blend_components[i]])
+            add_sum(sums, i, m - control, batch->out[tess_blend_components[i]][at] - control,
+                    y - control);
 }
 
 static void take_experiment(const struct fitting *fitting,
@@ -122,7 +134,6 @@ static void take_experiment(const struct fitting *fitting,
     const struct tess_index *index = &fitting->trainer->store.index;
     const uint8_t *fallback = batch->fallback + k * TESS_BASELINES;
     const int64_t *first = index->combination_first + batch->combination[k];
-    const double *sum = sum_of(fitting, batch, k), *control = batch->out[TESS_NO_PERTURBATION];
     int alone =
         first[1] - first[0] == 1 && tess_blend_by_features(fallback, batch->out[TESS_FEATURES]);
     uint8_t own[OWN];
@@ -142,11 +153,8 @@ static void take_experiment(const struct fitting *fitting,
             b[i] = says ? says[at] - y : NAN;
         }
         add(sums, (double)out[at] - y, b, own);
-        for (int i = 0; sum && i < TESS_BLEND_BASELINES; i++)
-            multiply(&sums->beside[i][!own[i]], (double)out[at] - y, b[i]);
-        if (sum)
-            add_combination(sums, (double)out[at] - control[at], sum[at] - control[at],
-                            y - control[at]);
+        if (has_sum(fitting, batch, k))
+            add_combination(sums, batch, at, (double[]){(double)out[at], y}, b, own);
     }
 }
 
@@ -185,8 +193,9 @@ static void say(const struct tess_blend *blend)
                   tess_baseline_name(blend->baseline), blend->weight);
     if (!isnan(blend->components_sum))
         tess_info("combinations whose components are measured: %.2f of the model's change, %.2f of "
-                  "the sum of theirs",
-                  blend->components_model, blend->components_sum);
+                  "that of the baseline %s",
+                  blend->components_model, blend->components_sum,
+                  tess_baseline_name(blend->components_baseline));
 }
 
 /* The weight from what was summed up, into the file. Collective. */

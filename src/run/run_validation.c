@@ -53,7 +53,8 @@ static int is_looked_at(const struct tess_trainer *trainer, const struct tess_ba
 }
 
 /* Room for what combinations are compared with. */
-static void add_combinations(struct tess_validation_batch *batch, const struct tess_index *index)
+static void add_combinations(struct tess_validation_batch *batch, const struct tess_index *index,
+                             const struct tess_baselines *baselines)
 {
     const int64_t *first = index->combination_first;
     int64_t k = 0;
@@ -62,7 +63,9 @@ static void add_combinations(struct tess_validation_batch *batch, const struct t
         k++;
     if (k == batch->n)
         return;
-    batch->out[TESS_ADDITIVE_COMPONENTS] = TESS_NEW(double, batch->n * batch->width);
+    for (int i = 0; i < TESS_BLEND_COMPONENTS; i++)
+        if (tess_baselines_have(baselines, tess_blend_components[i]))
+            batch->out[tess_blend_components[i]] = TESS_NEW(double, batch->n * batch->width);
     batch->out[TESS_NO_PERTURBATION] = TESS_NEW(double, batch->n * batch->width);
 }
 
@@ -99,7 +102,7 @@ static void batch_init(struct tess_validation_batch *batch, const struct tess_tr
         batch->out[TESS_FEATURES] = TESS_NEW(double, batch->n * batch->width);
     for (int64_t k = 0; k < batch->n; k++)
         batch->combination[k] = index->combination[experiment[batch->place[k]]];
-    add_combinations(batch, index);
+    add_combinations(batch, index, baselines);
     for (int64_t k = 0; k < batch->width; k++)
         batch->store_readout[k] =
             index->panel_readout[index->panel_first[panel] +

@@ -17,7 +17,7 @@ struct tess_validation_batch {
     const int64_t *readout; /* (width) of the model */
     int64_t *store_readout; /* the same, of the store */
     /* (n, width) of tess_blend_baselines that are looked at, `features`, and if there are
-     * combinations additive_components and no_perturbation; others NULL */
+     * combinations no_perturbation and those of tess_blend_components; others NULL */
     double *out[TESS_BASELINES];
     uint8_t *fallback; /* (n, TESS_BASELINES) */
     struct tess_observed observed;

@@ -182,47 +182,6 @@ off = score("run1", "--blend", "off")
 check(off["source"]["blend"] is None and abs(off["model"]["rmse"] - rmse(model)) < 1e-6, "evaluate --blend off")
 check(blend["baseline"] in ok("info", "run1"), "info says what is blended")
 
-# Combinations whose components are measured: control + a model's change + b the sum of theirs, NumPy's least squares.
-def combinations():
-    ok("-q", "simulate", "-o", "k.prc.h5", "--perturbations", "12", "--readouts", "20", "--contexts", "2", "--combinations", "40",
-       "--epistasis", "0", "--noise", "0.2", "--split-target", "none")
-    pairs = Store("k.prc.h5")
-    sets = sorted({p for p, _ in pairs.key if "+" in p})
-    hidden = {p: "val" if i % 4 == 1 else "test" for i, p in enumerate(sets) if i % 2}
-    with open("k.tsv", "w") as f:
-        f.write("perturbation\tcontext\tsplit\n" + "".join(f"{p}\t{c}\t{hidden.get(p, 'train')}\n" for p, c in pairs.key))
-    ok("-q", "split", "k.prc.h5", "--file", "k.tsv")
-    pairs = Store("k.prc.h5")
-    for ranks in (1, 2, 3, 5):
-        train(f"k{ranks}", ranks=ranks, store="k.prc.h5")
-        check(open(f"k{ranks}/blend.json").read() == open("k1/blend.json").read(), f"combinations on {ranks} ranks")
-    blend = json.load(open("k1/blend.json"))
-    value = dict(zip(pairs.key, pairs.value))
-    unseen = next(f"{a}+{b}" for a in sorted({q for p in sets for q in p.split("+")}) for b in sorted({q for p in sets for q in p.split("+")})
-                  if a < b and f"{a}+{b}" not in sets)
-    asked = ["-p", ",".join([*sets, unseen]), "-r", ",".join(pairs.readouts)]
-    ok("-q", "impute", "k1", "-o", "k_off.h5ad", "--blend", "off", *asked)
-    for ranks in (1, 2, 3, 5):
-        ok("-q", "impute", "k1", "-o", f"k_on{ranks}.h5ad", *asked, ranks=ranks)
-        check(np.array_equal(anndata.read_h5ad("k_on1.h5ad").X, anndata.read_h5ad(f"k_on{ranks}.h5ad").X), f"combinations' bits on {ranks} ranks")
-    model, got = imputed("k_off.h5ad", pairs.readouts), imputed("k_on1.h5ad", pairs.readouts)
-    change = {(p, c): (x - value["control", c], sum(value[q, c] - value["control", c] for q in p.split("+"))) for (p, c), x in model.items()}
-    fitted = [k for k, s in zip(pairs.key, pairs.split) if s == 1]
-    x = np.stack([np.concatenate([change[k][i] for k in fitted]) for i in (0, 1)], axis=1)
-    y = np.concatenate([value[k] - value["control", k[1]] for k in fitted])
-    least = np.linalg.lstsq(x, y, rcond=None)[0]
-    check((least > 0).all(), f"weights to test with: {least}")
-    a, b = (least * len(fitted) + SHRINKAGE * EVEN) / (len(fitted) + SHRINKAGE)
-    check(abs(blend["components_model"] - a) < 1e-3 and abs(blend["components_sum"] - b) < 1e-3, f"{a} {b}: {blend}")
-    want = {k: value["control", k[1]] + a * m + b * s for k, (m, s) in change.items()}
-    check(any(unseen == p for p, _ in want) and all(np.abs(got[k] - want[k]).max() < 5e-3 for k in want), "combinations are blended")
-    refuse = json.dumps({k: v for k, v in blend.items() if k != "components_sum"})
-    open("k2/blend.json", "w").write(refuse)
-    refused(65, "a weight of combinations that is none", "impute", "k2", "-o", "x.h5ad", "--force", "--blend", "on")
-
-
-combinations()
-
 # An ensemble: each member with its own weight, before the mean.
 train("other", "run.seed=5", "train.epochs=4")
 other = json.load(open("other/blend.json"))
