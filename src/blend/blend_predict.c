@@ -478,7 +478,7 @@ double tess_blender_growth(const struct tess_blender *blender)
 char *tess_blender_name(const struct tess_blender *blender)
 {
     double weight = 0, features = 0;
-    int baseline = -1, several = 0, components = -1;
+    int baseline = -1, several = 0, components = -1, both = 0;
     char *name, *whole;
 
     if (!blender->active)
@@ -488,8 +488,10 @@ char *tess_blender_name(const struct tess_blender *blender)
 
         weight += blend->weight / blender->n;
         features += blend->feature_weight / blender->n;
-        if (has_components(blend))
+        if (has_components(blend)) {
+            both |= components >= 0 && components != blend->components_baseline;
             components = blend->components_baseline;
+        }
         if (!has_baseline(blend))
             continue;
         several |= baseline >= 0 && baseline != blend->baseline;
@@ -505,7 +507,8 @@ char *tess_blender_name(const struct tess_blender *blender)
         name = whole;
     }
     if (components >= 0) {
-        whole = tess_format("%s, of combinations + %s", name, tess_baseline_name(components));
+        whole = tess_format("%s, of combinations + %s", name,
+                            both ? "sums of components" : tess_baseline_name(components));
         tess_free(name);
         name = whole;
     }
