@@ -79,6 +79,7 @@ static int compare_shape(const struct tess_warm *warm, const struct tess_trainer
         {"model.activation", a.kind == b.kind && a.silu != b.silu},
         {"model.combination", was->model.combination != is->model.combination},
         {"model.context_parts", was->model.context_parts != is->model.context_parts},
+        {"model.noise", was->model.noise != is->model.noise},
         {"model.doses", was->model.doses != is->model.doses},
         {"data.normalize", was->data.normalize != is->data.normalize},
         {"data.scale", was->data.scale != is->data.scale},

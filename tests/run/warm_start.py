@@ -130,6 +130,7 @@ train("parts0", "parts_all", "model.context_parts=true", "train.learning_rate=0"
 before, after = predictions("parts"), predictions("parts0")
 check(abs(before - after).max() < 1e-6 * max(1, np.ptp(before)), f"parts: off by {abs(before - after).max()}")
 refused(78, "model.context_parts: true (now false)", *words("no", "parts_all", options=("--init", "parts")))
+refused(78, "model.noise: none (now learned)", *words("no", "parts_all", "model.context_parts=true", "model.noise=learned", options=("--init", "parts")))
 
 # Doses count from the middle of their drug's: where that is another one, rows mean something else.
 DOSED = lambda p, x: "+".join(q if q == "control" else f"{q}@{x}uM" for q in p.split("+"))
