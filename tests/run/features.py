@@ -6,6 +6,7 @@ import glob
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -229,6 +230,45 @@ def check_members():
     np.testing.assert_allclose(float(lines[2][5]), imputed["KO_G01@A", "R1"].layers["std_calibrated"][0, 0], rtol=1e-6)
 
 
+def check_blend_counts():
+    """What is imputed with one weight of features is not taken for what another one makes; titles and scores name it."""
+    blend = json.load(open("one/blend.json"))
+    run("-q", "impute", "one", "-o", "weighed.h5ad")
+    assert "features (" in run("evaluate", "one", "--resamples", 0), "the title"
+    assert json.load(open("scores.json"))["source"]["blend"][0]["feature_weight"] == blend["feature_weight"]
+    json.dump({**blend, "feature_weight": blend["feature_weight"] / 2 + 0.01}, open("one/blend.json", "w"))
+    said = run("impute", "one", "-o", "weighed.h5ad", code=73)
+    assert "weighed.h5ad" in said and "nothing was left to do" not in said, said
+    json.dump(blend, open("one/blend.json", "w"))
+    assert "nothing was left to do" in run("impute", "one", "-o", "weighed.h5ad")
+
+
+def check_sweep():
+    """Trials with other features are other trials; one whose file has changed since is not done."""
+    open("sweep.yaml", "w").write("data.store: store.prc.h5\nrun.directory: swept\nmodel: {embedding_dim: 8, hidden_dim: 16}\n"
+                                  "features.axes: 8\ntrain.epochs: 1\nsweep:\n  model.dropout: [0, 0.1]\n")
+    shutil.copy("features.tsv", "a.tsv")
+    shutil.copy("shifted.tsv", "b.tsv")
+
+    def left(features):
+        said = run("sweep", "sweep.yaml", "--set", f"features.perturbations={features}")
+        return 0 if "nothing was left to train" in said else 2
+    assert [left(name) for name in ("a.tsv", "b.tsv", "a.tsv", "b.tsv")] == [2, 2, 0, 0]
+    settings = open("swept/trial-3.yaml").read()
+    assert os.path.realpath("b.tsv") in settings, settings
+    shutil.copy("shifted.tsv", "a.tsv")
+    assert "features.perturbations" in run("sweep", "sweep.yaml", "--set", "features.perturbations=a.tsv", code=78)
+
+
+def check_nothing():
+    """A symbol whose features are all missing has none."""
+    text = "".join("G60" + "\tNA" * (F + 1) + "\n" if line.startswith("G60\t") else line for line in open("features.tsv"))
+    open("nothing.tsv", "w").write(text)
+    train("nothing", "train.epochs=1", features="nothing.tsv")
+    with h5py.File(glob.glob("nothing/best-*.h5")[0]) as file:
+        assert sorted(np.flatnonzero(np.isnan(file["features/perturbation/value"][:, 0]))) == sorted({*PLAIN, 60})
+
+
 def refuse(text, words):
     open("bad.tsv", "w").write(text)
     for ranks in (1, 2):
@@ -252,6 +292,8 @@ def main():
     train("other", code=75, options=["--time-limit", "0.001"])
     open("shifted.tsv", "w").write(open("features.tsv").read().replace("G10\t", "X10\t", 1))
     assert "features.perturbations" in train("other", features="shifted.tsv", code=78)
+    check_sweep()
+    check_nothing()
     os.remove("features.tsv")  # a run stands alone
     known, axes = axes_of()
     check_checkpoint(known, axes)
@@ -260,6 +302,7 @@ def main():
     assert json.load(open("scores.json"))["baselines"] == json.load(open("again.json"))["baselines"]
     check_baselines(known, axes)
     check_known()
+    check_blend_counts()
     run("-q", "verify", glob.glob("one/best-*.h5")[0])
     assert "features.perturbations" in train("warm", code=78, options=["--init", "one"], features="")
     refuse("gene\tf\nX1\t1\nX2\t2\n", "knows 0 of 70")
