@@ -392,7 +392,8 @@ static int weigh_members(struct inference *inference, MPI_Comm comm, struct tess
     int n = inference->predicted.model.n_members; /* 0 without a model */
 
     if (n > 1)
-        tess_info("the network is inferred %d times: of each member, and of all together", n + 1);
+        tess_info("the network is inferred up to %d times: of each member, and of all together",
+                  n + 1);
     for (int member = 0; n > 1 && member < n && error->code == TESS_OK; member++) {
         struct tess_effects effects = {.comm = comm};
         struct tess_evidence evidence = {.z = NULL};
@@ -400,6 +401,8 @@ static int weigh_members(struct inference *inference, MPI_Comm comm, struct tess
         tess_info("member %d of %d", member + 1, n);
         if (weigh(inference, member, &effects, &evidence, error) == TESS_OK)
             spread_add(&inference->spread, &evidence, inference->options->method, error);
+        if (inference->options->complete && effects.n_completed == 0)
+            n = 0; /* the model adds nothing: its members say the same */
         tess_evidence_release(&evidence);
         tess_effects_release(&effects);
     }
