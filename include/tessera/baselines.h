@@ -22,6 +22,7 @@ enum tess_baseline {
     TESS_NEAREST_FEATURES,
     TESS_INTERPOLATED, /* of stores with doses */
     TESS_ADDITIVE_PARTS, /* of stores whose contexts have parts */
+    TESS_INTERACTING_COMPONENTS, /* of stores whose combinations teach one something */
     TESS_BASELINES
 };
 /* Its name in tables and JSON; of the program. Local. */
@@ -37,6 +38,7 @@ struct tess_by_features;
 struct tess_features;
 struct tess_doses;
 struct tess_context_sums;
+struct tess_interactions;
 
 struct tess_baselines {
     struct tess_profiles *profiles; /* borrowed */
@@ -50,6 +52,7 @@ struct tess_baselines {
     struct tess_by_features *by_features; /* or NULL; own */
     struct tess_doses *doses; /* or NULL: no perturbation has one; own */
     struct tess_context_sums *parts; /* or NULL: contexts have no parts in common; own */
+    struct tess_interactions *interactions; /* or NULL: there is nothing to learn; own */
 };
 
 /* Has the store anything that this one goes by? Those that have not say what `additive` says.
@@ -85,9 +88,13 @@ struct tess_query {
     int64_t n_readouts;
     const int64_t *readout; /* (n_readouts) of the store, ascending */
     const char *const *symbol; /* (n) the name of one that the store lacks, or NULL; or NULL */
+    /* Of what components of the store each is made, member[first[k] .. first[k + 1]), for those
+     * that the store does not have: none where one of them is unknown. NULL: nobody asks. */
+    const int64_t *first, *member;
 };
 /* What the baselines say: out[baseline] (n, n_readouts), finite if there is any training data,
- * NULL: this one is not wanted (`additive` comes with those that fall back to it); fallback (n,
+ * NULL: this one is not wanted (`additive` comes with those that fall back to it,
+ * `additive_components` with `interacting_components`); fallback (n,
  * TESS_BASELINES). Local; not by several threads at once. */
 int tess_baselines_predict(struct tess_baselines *baselines, const struct tess_query *query,
                            double *const out[TESS_BASELINES], uint8_t *fallback,

@@ -2,7 +2,9 @@
  *
  * The weight is fitted once, at the end of a training, on the validation values, and kept in the
  * run directory (docs/formats.md, "blend.json"); whoever predicts takes it from there. Where the
- * baseline has nothing to go by, the context's mean takes its place, with a weight of its own. */
+ * baseline has nothing to go by, the context's mean takes its place, with a weight of its own.
+ * A combination whose components are measured by themselves may be control + a · (model - control)
+ * + b · (sum - control) instead, the sum being what one of tess_blend_components says. */
 #ifndef TESSERA_BLEND_H
 #define TESSERA_BLEND_H
 
@@ -23,23 +25,33 @@ struct tess_store;
 /* The baselines that a model is compared and blended with. */
 extern const int tess_blend_baselines[];
 enum { TESS_BLEND_BASELINES = 5 };
+/* Those that combinations are blended with. */
+extern const int tess_blend_components[];
+enum { TESS_BLEND_COMPONENTS = 2 };
 
 /* What is blended: where it pays, wherever a weight is known, nowhere. */
 enum tess_blend_choice { TESS_BLEND_AUTO, TESS_BLEND_ON, TESS_BLEND_OFF };
 /* "auto", "on", "off"; NULL is auto; -1: none of them. Local. */
 int tess_blend_parse(const char *text);
 
-/* Sums over some values y of errors m = model - y and b = baseline - y, of each baseline of
- * tess_blend_baselines. */
+/* Sums over some values y of errors m = model - y and b = baseline - y. */
+struct tess_blend_products {
+    double experiments, m2, b2, mb, values;
+};
+/* Of each baseline of tess_blend_baselines. */
 struct tess_blend_sums {
     double experiments, values; /* that the model can predict */
     double m2;
     double b2[TESS_BLEND_BASELINES]; /* with the context's mean where it falls back */
     /* Of experiments on which it does not fall back; last those of perturbations that are known by
      * their features alone, with the baseline `features`, and with no other. */
-    struct {
-        double experiments, m2, b2, mb, values;
-    } own[TESS_BLEND_BASELINES + 1];
+    struct tess_blend_products own[TESS_BLEND_BASELINES + 1];
+    /* Of combinations whose components are measured, on which it does not ([0]) or does. */
+    struct tess_blend_products beside[TESS_BLEND_BASELINES][2];
+    struct { /* of all of these: m and y of the model and the measured, s of the sum, less control
+              */
+        double experiments, m2, s2, y2, ms, my, sy;
+    } components[TESS_BLEND_COMPONENTS];
 };
 
 struct tess_blend {
@@ -52,6 +64,10 @@ struct tess_blend {
     /* The RMSE on validation values of such perturbations, so blended and of the model alone; NaN:
      * there were none. */
     double feature_rmse, feature_model_rmse;
+    /* Of combinations all of whose components were trained on by themselves in the context: a and
+     * b, both at least 0, and which sum; NaN: they are blended as all others are. */
+    double components_model, components_sum;
+    int components_baseline;
     int64_t n_experiments, n_values; /* of validation */
     double model_rmse, baseline_rmse; /* on them */
     /* Of each of tess_blend_baselines on all validation values; 0 where it was read from a file. */
@@ -61,7 +77,8 @@ struct tess_blend {
 
 /* The baseline with the least Σ b², and the weights: n experiments with the least squares at w0
  * make w = (n w0 + 3/2) / (n + 3) within [0, 1]; 1 where nothing tells model and baseline apart.
- * Local. */
+ * The weights of combinations, the least squares shrunk alike, where they have at most 0.98 of the
+ * squared error. Local. */
 void tess_blend_fit(struct tess_blend *blend, const struct tess_blend_sums *sums);
 /* Is a single perturbation known by its features alone, by the baselines' fallbacks
  * (TESS_BASELINES) and what `features` says of it (NULL: nothing)? Local. */
@@ -76,6 +93,8 @@ int tess_blend_read(const char *directory, struct tess_blend *blend, int *there,
                     struct tess_error *error);
 /* As it is written; own of the caller. Local. */
 json_t *tess_blend_json(const struct tess_blend *blend);
+/* The weights of combinations, if there are any, into an object. Local. */
+void tess_blend_add_components(const struct tess_blend *blend, json_t *json);
 
 /* A model, or an ensemble, with the blend of each member. */
 struct tess_blender {

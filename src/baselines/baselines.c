@@ -3,6 +3,7 @@
 
 #include "baseline_doses.h"
 #include "baseline_features.h"
+#include "baseline_interactions.h"
 #include "baseline_linear.h"
 #include "baseline_parts.h"
 #include "baseline_similar.h"
@@ -16,7 +17,7 @@
 static const char *const names[TESS_BASELINES] = {
     "global_mean",      "readout_mean", "no_perturbation",     "additive",
     "nearest_context",  "linear",       "additive_components", "features",
-    "nearest_features", "interpolated", "additive_parts",
+    "nearest_features", "interpolated", "additive_parts",      "interacting_components",
 };
 
 const char *tess_baseline_name(int baseline)
@@ -27,7 +28,7 @@ const char *tess_baseline_name(int baseline)
 const char *tess_baseline_excuse(int baseline)
 {
     return baseline == TESS_NO_PERTURBATION ? "no control is measured in these contexts"
-           : baseline == TESS_ADDITIVE_COMPONENTS
+           : baseline == TESS_ADDITIVE_COMPONENTS || baseline == TESS_INTERACTING_COMPONENTS
                ? "none is a combination whose components are all trained on alone in its context"
            : baseline == TESS_FEATURES || baseline == TESS_NEAREST_FEATURES
                ? "none has features (features.perturbations of the training), as enough others of "
@@ -44,6 +45,8 @@ int tess_baselines_have(const struct tess_baselines *baselines, int baseline)
         return baselines->doses != NULL;
     case TESS_ADDITIVE_PARTS:
         return baselines->parts != NULL;
+    case TESS_INTERACTING_COMPONENTS:
+        return baselines->interactions != NULL;
     case TESS_FEATURES:
     case TESS_NEAREST_FEATURES:
         return baselines->by_features != NULL;
@@ -205,6 +208,9 @@ int tess_baselines_init(struct tess_baselines *baselines, struct tess_profiles *
         return error->code;
     baselines->parts = tess_context_sums_init(profiles, baselines->mean, baselines->overall);
     baselines->doses = tess_doses_init(&learn, error);
+    if (error->code == TESS_OK)
+        baselines->interactions =
+            tess_interactions_init(&learn, baselines->control, baselines->linear);
     if (error->code == TESS_OK && options->features && options->features->k > 0) {
         baselines->by_features = TESS_NEW(struct tess_by_features, 1);
         tess_by_features_init(baselines->by_features, &learn, options->features, baselines->linear,
@@ -225,7 +231,8 @@ double tess_baselines_bytes(const struct tess_profiles *profiles)
     double means = panels * (2 * sizeof(struct total) + 2 * sizeof(double)) + 24 * readouts;
 
     return means + SCAN_BYTES + 16 * combinations + 8 * contexts * contexts +
-           tess_linear_bytes(profiles) + tess_doses_bytes(profiles);
+           tess_linear_bytes(profiles) + tess_doses_bytes(profiles) +
+           tess_interactions_bytes(profiles);
 }
 
 double tess_baselines_growth(const struct tess_baselines *baselines)
@@ -257,6 +264,7 @@ void tess_baselines_release(struct tess_baselines *baselines)
     tess_free(baselines->by_features);
     tess_doses_release(baselines->doses);
     tess_context_sums_release(baselines->parts);
+    tess_interactions_release(baselines->interactions);
     tess_free(baselines->changes);
     tess_free(baselines->similar);
     tess_free(baselines->linear);

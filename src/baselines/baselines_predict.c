@@ -3,6 +3,7 @@
 
 #include "baseline_doses.h"
 #include "baseline_features.h"
+#include "baseline_interactions.h"
 #include "baseline_linear.h"
 #include "baseline_parts.h"
 #include "baseline_similar.h"
@@ -211,53 +212,76 @@ static void predict_factors(const struct batch *batch, int baseline)
     }
 }
 
-/* The units of a combination's components alone, trained on in the context: how many, or 0 if one
- * is missing or it is no combination. */
-static int64_t find_components(const struct batch *batch, int64_t combination, int64_t *unit)
+/* The components of perturbation k, as the store or as who asks knows it; none if nobody does. */
+static int64_t components_of(const struct batch *batch, int64_t k, const int64_t **component)
 {
-    const struct tess_profiles *profiles = batch->baselines->profiles;
-    const struct tess_index *index = &profiles->store->index;
-    int64_t first = index->combination_first[combination];
-    int64_t n = index->combination_first[combination + 1] - first;
+    const struct tess_index *index = &batch->baselines->profiles->store->index;
+    const struct tess_query *query = batch->query;
+    int64_t combination = query->combination[k];
+    const int64_t *first = combination >= 0 ? index->combination_first + combination
+                           : query->first   ? query->first + k
+                                            : NULL;
 
-    for (int64_t i = 0; i < n; i++) {
-        int64_t single = tess_index_find(index, 1, &index->combination_member[first + i]);
-
-        unit[i] = single < 0
-                      ? -1
-                      : tess_profiles_find(profiles, batch->query->context, single, TESS_TRAIN);
-        if (unit[i] < 0)
-            return 0;
-    }
-    return n > 1 ? n : 0;
+    if (!first)
+        return 0;
+    *component = (combination >= 0 ? index->combination_member : query->member) + first[0];
+    return first[1] - first[0];
 }
 
 /* The control plus the changes of the components alone; one that is not measured changes nothing.
- * Falls back to `additive`, which must be there already. */
-static void predict_sum(const struct batch *batch, int64_t k, struct tess_error *error)
+ */
+static void add_changes(const struct batch *batch, int64_t n, const int64_t *unit, double *out,
+                        struct tess_error *error)
 {
     struct tess_profiles *profiles = batch->baselines->profiles;
-    const struct tess_index *index = &profiles->store->index;
-    const struct tess_query *query = batch->query;
-    int64_t combination = query->combination[k], n = 0;
-    double *out = row_of(batch, TESS_ADDITIVE_COMPONENTS, k);
-    size_t bytes = (size_t)query->n_readouts * sizeof *out;
-    int64_t *part = TESS_NEW(int64_t, combination < 0 ? 0
-                                                      : index->combination_first[combination + 1] -
-                                                            index->combination_first[combination]);
+    int64_t width = batch->query->n_readouts;
 
-    if (combination >= 0)
-        n = find_components(batch, combination, part);
-    fall_back(batch, TESS_ADDITIVE_COMPONENTS, k, n == 0);
-    memcpy(out, n ? batch->zero : row_of(batch, TESS_ADDITIVE, k), bytes);
+    memcpy(out, batch->zero, (size_t)width * sizeof *out);
     for (int64_t j = 0; j < n && error->code == TESS_OK; j++) {
-        const float *row = tess_profiles_row(profiles, part[j], batch->room, error);
+        const float *row = tess_profiles_row(profiles, unit[j], batch->room, error);
 
-        for (int64_t i = 0; row && i < query->n_readouts; i++)
+        for (int64_t i = 0; row && i < width; i++)
             if (batch->place[i] >= 0 && !isnan(row[batch->place[i]]))
                 out[i] += (double)row[batch->place[i]] - batch->zero[i];
     }
-    tess_free(part);
+}
+
+/* How the combination deviates from that; of a readout that its context lacks nothing is known. */
+static void add_interaction(const struct batch *batch, int64_t n, const int64_t *unit, double *out)
+{
+    const struct tess_baselines *baselines = batch->baselines;
+    const struct tess_linear *linear = baselines->linear;
+    double z[TESS_LINEAR_FACTORS];
+
+    tess_interactions_predict(baselines->interactions, baselines->profiles, n, unit, z);
+    for (int64_t i = 0; i < batch->query->n_readouts; i++)
+        for (int64_t j = 0; j < linear->k && batch->place[i] >= 0; j++)
+            out[i] += linear->readout[batch->query->readout[i] * linear->k + j] * z[j];
+}
+
+/* Both fall back to `additive`, which must be there already. */
+static void predict_sum(const struct batch *batch, int64_t k, struct tess_error *error)
+{
+    const struct tess_query *query = batch->query;
+    const int64_t *component = NULL;
+    int64_t n = components_of(batch, k, &component), *unit = TESS_NEW(int64_t, n);
+    double *out = row_of(batch, TESS_ADDITIVE_COMPONENTS, k);
+    double *beyond = row_of(batch, TESS_INTERACTING_COMPONENTS, k);
+    size_t bytes = (size_t)query->n_readouts * sizeof *out;
+    int found =
+        tess_components_find(batch->baselines->profiles, query->context, n, component, unit);
+
+    fall_back(batch, TESS_ADDITIVE_COMPONENTS, k, !found);
+    fall_back(batch, TESS_INTERACTING_COMPONENTS, k, !found);
+    if (found)
+        add_changes(batch, n, unit, out, error);
+    else
+        memcpy(out, row_of(batch, TESS_ADDITIVE, k), bytes);
+    if (beyond)
+        memcpy(beyond, out, bytes);
+    if (beyond && found && batch->baselines->interactions)
+        add_interaction(batch, n, unit, beyond);
+    tess_free(unit);
 }
 
 /* Doses between and beyond; `additive` where there are none. */
@@ -337,6 +361,7 @@ int tess_baselines_predict(struct tess_baselines *baselines, const struct tess_q
     TESS_BUG_IF(!out[TESS_ADDITIVE] &&
                 (out[TESS_NEAREST_CONTEXT] || out[TESS_ADDITIVE_COMPONENTS] ||
                  out[TESS_INTERPOLATED] || out[TESS_ADDITIVE_PARTS]));
+    TESS_BUG_IF(out[TESS_INTERACTING_COMPONENTS] && !out[TESS_ADDITIVE_COMPONENTS]);
     memset(fallback, 0, (size_t)query->n * TESS_BASELINES);
     batch_init(&batch);
     predict_means(&batch);

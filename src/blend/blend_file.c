@@ -10,6 +10,16 @@
 
 #define FORMAT "tessera-blend 1"
 
+void tess_blend_add_components(const struct tess_blend *blend, json_t *json)
+{
+    if (isnan(blend->components_sum))
+        return;
+    json_object_set_new(json, "components_model", json_real(blend->components_model));
+    json_object_set_new(json, "components_sum", json_real(blend->components_sum));
+    json_object_set_new(json, "components_baseline",
+                        json_string(tess_baseline_name(blend->components_baseline)));
+}
+
 json_t *tess_blend_json(const struct tess_blend *blend)
 {
     json_t *json = json_pack(
@@ -26,6 +36,7 @@ json_t *tess_blend_json(const struct tess_blend *blend)
         json_object_set_new(json, "feature_rmse", json_real(blend->feature_rmse));
         json_object_set_new(json, "feature_model_rmse", json_real(blend->feature_model_rmse));
     }
+    tess_blend_add_components(blend, json);
     return json;
 }
 
@@ -65,6 +76,29 @@ static double number_of(const json_t *json, const char *key)
     return json_is_number(number) ? json_number_value(number) : NAN;
 }
 
+/* All or none are there. */
+static int parse_components(const json_t *json, struct tess_blend *blend)
+{
+    const json_t *a = json_object_get(json, "components_model"),
+                 *b = json_object_get(json, "components_sum"),
+                 *name = json_object_get(json, "components_baseline");
+
+    blend->components_model = blend->components_sum = NAN;
+    blend->components_baseline = tess_blend_components[0];
+    if (!a && !b && !name)
+        return 1;
+    if (!json_is_number(a) || !json_is_number(b) || !json_is_string(name))
+        return 0;
+    blend->components_model = json_number_value(a);
+    blend->components_sum = json_number_value(b);
+    for (int i = 0; i < TESS_BLEND_COMPONENTS; i++)
+        if (strcmp(json_string_value(name), tess_baseline_name(tess_blend_components[i])) == 0) {
+            blend->components_baseline = tess_blend_components[i];
+            return blend->components_model >= 0 && blend->components_sum >= 0;
+        }
+    return 0;
+}
+
 /* What is wrong with it, or NULL. */
 static const char *parse(json_t *json, void *out)
 {
@@ -95,6 +129,8 @@ static const char *parse(json_t *json, void *out)
     if (!in_range(blend->weight) || !in_range(blend->mean_weight) ||
         !in_range(blend->feature_weight))
         return "has a weight that is not between 0 and 1";
+    if (!parse_components(json, blend))
+        return "says of combinations what is no weight of a sum";
     if (!tess_fitted_parse_hash(model, &blend->model_hash) ||
         !tess_fitted_parse_hash(store, &blend->store_hash) ||
         !tess_fitted_parse_hash(split, &blend->split_hash))

@@ -11,13 +11,28 @@
 #include "tessera/store.h"
 #include "tessera/text.h"
 
+#include <math.h>
 #include <string.h>
 
-static const struct tess_blend none = {.weight = 1, .mean_weight = 1, .feature_weight = 1};
+static const struct tess_blend none = {.weight = 1,
+                                       .mean_weight = 1,
+                                       .feature_weight = 1,
+                                       .components_model = NAN,
+                                       .components_sum = NAN};
+
+static int has_baseline(const struct tess_blend *blend)
+{
+    return blend->weight < 1 || blend->mean_weight < 1 || blend->feature_weight < 1;
+}
+
+static int has_components(const struct tess_blend *blend)
+{
+    return !isnan(blend->components_sum);
+}
 
 static int is_blended(const struct tess_blend *blend)
 {
-    return blend->weight < 1 || blend->mean_weight < 1 || blend->feature_weight < 1;
+    return has_baseline(blend) || has_components(blend);
 }
 
 /* The blend beside a member's checkpoint, or an error that says why it cannot be had. */
@@ -73,8 +88,10 @@ static void find_all(struct tess_blender *blender, enum tess_blend_choice choice
         }
         if (mine.code != TESS_OK)
             pass_over(member, there, &mine);
-        if (mine.code != TESS_OK || (choice == TESS_BLEND_AUTO && !tess_blend_pays(blend)))
+        if (mine.code != TESS_OK)
             *blend = none;
+        else if (choice == TESS_BLEND_AUTO && !tess_blend_pays(blend))
+            blend->weight = blend->mean_weight = blend->feature_weight = 1;
     }
 }
 
@@ -193,7 +210,20 @@ static void place_readouts(struct said *said, const int64_t *readout)
 /* `additive` comes with those that fall back to it. */
 static int needs_additive(int baseline)
 {
-    return baseline == TESS_INTERPOLATED || baseline == TESS_ADDITIVE_PARTS;
+    return baseline == TESS_INTERPOLATED || baseline == TESS_ADDITIVE_PARTS ||
+           baseline == TESS_ADDITIVE_COMPONENTS;
+}
+
+/* Which baselines a blend takes. */
+static void mark(const struct tess_blend *blend, uint8_t *wanted)
+{
+    if (has_baseline(blend))
+        wanted[blend->baseline] = 1;
+    if (has_components(blend))
+        wanted[TESS_ADDITIVE_COMPONENTS] = wanted[TESS_NO_PERTURBATION] =
+            wanted[blend->components_baseline] = 1;
+    for (int b = 0; b < TESS_BASELINES; b++)
+        wanted[TESS_ADDITIVE] |= wanted[b] && needs_additive(b);
 }
 
 static void said_init(struct said *said, const struct tess_blender *blender,
@@ -207,14 +237,12 @@ static void said_init(struct said *said, const struct tess_blender *blender,
         said->value[TESS_FEATURES] = TESS_NEW(double, said->n * said->n_known);
     said->fallback = TESS_NEW(uint8_t, said->n * TESS_BASELINES);
     for (int i = 0; i < blender->n; i++) {
-        int baseline = blender->blend[i].baseline;
+        uint8_t wanted[TESS_BASELINES] = {0};
 
-        if (!is_blended(&blender->blend[i]))
-            continue;
-        if (!said->value[baseline])
-            said->value[baseline] = TESS_NEW(double, said->n * said->n_known);
-        if (needs_additive(baseline) && !said->value[TESS_ADDITIVE])
-            said->value[TESS_ADDITIVE] = TESS_NEW(double, said->n * said->n_known);
+        mark(&blender->blend[i], wanted);
+        for (int b = 0; b < TESS_BASELINES; b++)
+            if (wanted[b] && !said->value[b])
+                said->value[b] = TESS_NEW(double, said->n * said->n_known);
     }
 }
 
@@ -229,33 +257,49 @@ static void said_release(struct said *said)
     tess_free(said->fallback);
 }
 
-/* The store's number of a row's perturbation, or -1. */
-static int64_t combination_of(const struct tess_blender *blender, const struct tess_rows *rows,
-                              int64_t row)
-{
-    int64_t n = rows->first[row + 1] - rows->first[row], found = -1;
-    int64_t *member = TESS_NEW(int64_t, n);
+/* The perturbations of the rows, as the store numbers them and their components. */
+struct asked {
+    int64_t *combination, *first, *member; /* none of one that has an unknown one */
+    const char **symbol; /* of single ones that the store lacks, or NULL */
+};
 
-    if (tess_mapping_translate(&blender->component, n, rows->member + rows->first[row], member) ==
-        n)
-        found = tess_index_find(&blender->baselines->profiles->store->index, n, member);
-    tess_free(member);
-    return found;
+static void asked_init(struct asked *asked, const struct tess_blender *blender,
+                       const struct tess_rows *rows)
+{
+    const struct tess_index *index = &blender->baselines->profiles->store->index;
+
+    asked->combination = TESS_NEW(int64_t, rows->n);
+    asked->first = TESS_NEW(int64_t, rows->n + 1);
+    asked->member = TESS_NEW(int64_t, rows->first[rows->n] - rows->first[0]);
+    asked->symbol = TESS_NEW(const char *, rows->n);
+    for (int64_t i = 0; i < rows->n; i++) {
+        int64_t n = rows->first[i + 1] - rows->first[i];
+        int64_t *member = asked->member + asked->first[i];
+        int known = tess_mapping_translate(&blender->component, n, rows->member + rows->first[i],
+                                           member) == n;
+
+        asked->combination[i] = known ? tess_index_find(index, n, member) : -1;
+        asked->first[i + 1] = asked->first[i] + (known ? n : 0);
+        if (n == 1 && asked->combination[i] < 0)
+            asked->symbol[i] = blender->model->perturbation.symbol[rows->member[rows->first[i]]];
+    }
+}
+
+static void asked_release(struct asked *asked)
+{
+    tess_free(asked->combination);
+    tess_free(asked->first);
+    tess_free(asked->member);
+    tess_free(asked->symbol);
 }
 
 /* Rows of one context at a time: they mostly come so. */
 static int ask(struct said *said, const struct tess_rows *rows, struct tess_error *error)
 {
     const struct tess_blender *blender = said->blender;
-    int64_t *combination = TESS_NEW(int64_t, said->n);
-    const char **symbol = TESS_NEW(const char *, said->n);
+    struct asked asked;
 
-    for (int64_t i = 0; i < said->n; i++) {
-        combination[i] = combination_of(blender, rows, i);
-        symbol[i] = combination[i] < 0 && rows->first[i + 1] - rows->first[i] == 1
-                        ? blender->model->perturbation.symbol[rows->member[rows->first[i]]]
-                        : NULL;
-    }
+    asked_init(&asked, blender, rows);
     for (int64_t first = 0, end; first < said->n && error->code == TESS_OK; first = end) {
         int64_t context = tess_mapping_at(&blender->context, rows->context[first]);
         double *out[TESS_BASELINES];
@@ -268,17 +312,59 @@ static int ask(struct said *said, const struct tess_rows *rows, struct tess_erro
             out[b] = said->value[b] ? said->value[b] + first * said->n_known : NULL;
         memset(said->known + first, 1, (size_t)(end - first));
         tess_baselines_predict(blender->baselines,
-                               &(struct tess_query){context, end - first, combination + first,
-                                                    said->n_known, said->readout, symbol + first},
+                               &(struct tess_query){
+                                   .context = context,
+                                   .n = end - first,
+                                   .combination = asked.combination + first,
+                                   .n_readouts = said->n_known,
+                                   .readout = said->readout,
+                                   .symbol = asked.symbol + first,
+                                   .first = asked.first + first,
+                                   .member = asked.member,
+                               },
                                out, said->fallback + first * TESS_BASELINES, error);
         for (int64_t i = first; i < end; i++)
             said->alone[i] = rows->first[i + 1] - rows->first[i] == 1 &&
                              tess_blend_by_features(said->fallback + i * TESS_BASELINES,
                                                     said->value[TESS_FEATURES]);
     }
-    tess_free(combination);
-    tess_free(symbol);
+    asked_release(&asked);
+    for (int64_t i = 0; i < said->n; i++) /* a control's is itself */
+        if (rows->first[i + 1] - rows->first[i] < 2)
+            said->fallback[i * TESS_BASELINES + TESS_ADDITIVE_COMPONENTS] = 1;
     return error->code;
+}
+
+/* Row i of a member: a combination whose components are measured. */
+static void mix_components(const struct said *said, const struct tess_blend *blend, int64_t i,
+                           float *out)
+{
+    const double *sum = said->value[blend->components_baseline] + i * said->n_known;
+    const double *control = said->value[TESS_NO_PERTURBATION] + i * said->n_known;
+
+    for (int64_t k = 0; k < said->n_readouts; k++) {
+        int64_t at = said->column[k];
+
+        if (at >= 0)
+            out[k] =
+                (float)(control[at] + blend->components_model * ((double)out[k] - control[at]) +
+                        blend->components_sum * (sum[at] - control[at]));
+    }
+}
+
+static void mix_baseline(const struct said *said, const struct tess_blend *blend, int64_t i,
+                         float *out)
+{
+    const uint8_t *fallback = said->fallback + i * TESS_BASELINES;
+    int baseline = said->alone[i] ? TESS_FEATURES : blend->baseline;
+    const double *value = said->value[baseline] + i * said->n_known;
+    double w = said->alone[i]              ? blend->feature_weight
+               : fallback[blend->baseline] ? blend->mean_weight
+                                           : blend->weight;
+
+    for (int64_t k = 0; k < said->n_readouts; k++)
+        if (said->column[k] >= 0)
+            out[k] = (float)(w * (double)out[k] + (1 - w) * value[said->column[k]]);
 }
 
 /* A member's predictions, blended in place. */
@@ -287,21 +373,16 @@ static void mix(const void *closure, int member, float *out)
     const struct said *said = closure;
     const struct tess_blend *blend = &said->blender->blend[member];
 
-    if (!is_blended(blend))
-        return;
-    for (int64_t i = 0; i < said->n; i++) {
-        int baseline = said->alone[i] ? TESS_FEATURES : blend->baseline;
-        const double *value = said->value[baseline] + i * said->n_known;
-        double w = said->alone[i]                                         ? blend->feature_weight
-                   : said->fallback[i * TESS_BASELINES + blend->baseline] ? blend->mean_weight
-                                                                          : blend->weight;
+    for (int64_t i = 0; i < said->n && is_blended(blend); i++) {
+        const uint8_t *fallback = said->fallback + i * TESS_BASELINES;
+        float *row = out + i * said->n_readouts;
 
-        for (int64_t k = 0; said->known[i] && k < said->n_readouts; k++) {
-            float *x = &out[i * said->n_readouts + k];
-
-            if (said->column[k] >= 0)
-                *x = (float)(w * (double)*x + (1 - w) * value[said->column[k]]);
-        }
+        if (!said->known[i])
+            continue;
+        if (has_components(blend) && !fallback[TESS_ADDITIVE_COMPONENTS])
+            mix_components(said, blend, i, row);
+        else if (has_baseline(blend))
+            mix_baseline(said, blend, i, row);
     }
 }
 
@@ -367,11 +448,7 @@ static int count_baselines(const struct tess_blender *blender, int *additive)
     int n = 0;
 
     for (int i = 0; i < blender->n && blender->active; i++)
-        if (is_blended(&blender->blend[i])) {
-            blended[blender->blend[i].baseline] = 1;
-            if (needs_additive(blender->blend[i].baseline))
-                blended[TESS_ADDITIVE] = 1;
-        }
+        mark(&blender->blend[i], blended);
     blended[TESS_FEATURES] |=
         blender->active && blender->baselines && blender->baselines->by_features;
     for (int b = 0; b < TESS_BASELINES; b++)
@@ -401,7 +478,7 @@ double tess_blender_growth(const struct tess_blender *blender)
 char *tess_blender_name(const struct tess_blender *blender)
 {
     double weight = 0, features = 0;
-    int baseline = -1, several = 0;
+    int baseline = -1, several = 0, components = -1, both = 0;
     char *name, *whole;
 
     if (!blender->active)
@@ -411,7 +488,11 @@ char *tess_blender_name(const struct tess_blender *blender)
 
         weight += blend->weight / blender->n;
         features += blend->feature_weight / blender->n;
-        if (!is_blended(blend))
+        if (has_components(blend)) {
+            both |= components >= 0 && components != blend->components_baseline;
+            components = blend->components_baseline;
+        }
+        if (!has_baseline(blend))
             continue;
         several |= baseline >= 0 && baseline != blend->baseline;
         baseline = blend->baseline;
@@ -420,9 +501,16 @@ char *tess_blender_name(const struct tess_blender *blender)
                ? tess_strdup("model")
                : tess_format("model (%.2f) + %s (%.2f)", weight,
                              several ? "baselines" : tess_baseline_name(baseline), 1 - weight);
-    if (features == 1)
-        return name;
-    whole = tess_format("%s, of features alone + features (%.2f)", name, 1 - features);
-    tess_free(name);
-    return whole;
+    if (features < 1) {
+        whole = tess_format("%s, of features alone + features (%.2f)", name, 1 - features);
+        tess_free(name);
+        name = whole;
+    }
+    if (components >= 0) {
+        whole = tess_format("%s, of combinations + %s", name,
+                            both ? "sums of components" : tess_baseline_name(components));
+        tess_free(name);
+        name = whole;
+    }
+    return name;
 }

@@ -19,7 +19,7 @@
 /* Weights as bytes; what a member of weights 1 would be blended with does not count. */
 uint64_t tess_deviation_blend_hash(const struct tess_blender *blender)
 {
-    double *with = TESS_NEW(double, 4 * blender->n);
+    double *with = TESS_NEW(double, 7 * blender->n);
     uint64_t hash;
     int n = 3 * blender->n;
 
@@ -30,6 +30,11 @@ uint64_t tess_deviation_blend_hash(const struct tess_blender *blender)
         with[3 * i] = blended ? blend->baseline : -1;
         with[3 * i + 1] = blended ? blend->weight : 1;
         with[3 * i + 2] = blended ? blend->mean_weight : 1;
+        if (blender->active && !isnan(blend->components_sum)) {
+            with[n++] = blend->components_model;
+            with[n++] = blend->components_sum;
+            with[n++] = i + 1000.0 * blend->components_baseline; /* whose it is, too */
+        }
     }
     for (int i = 0; i < blender->n; i++)
         if (blender->active && blender->blend[i].feature_weight < 1)

@@ -186,8 +186,11 @@ int tess_evaluate_batch_init(struct tess_evaluate_batch *batch, struct tess_eval
     const struct tess_profiles *profiles = &evaluation->profiles;
     int64_t context = context_of(evaluation, begin), n = end - begin;
     int64_t width = tess_profiles_width(profiles, context), *combination = TESS_NEW(int64_t, n);
-    struct tess_query query = {
-        context, n, combination, width, profiles->readout + profiles->readout_first[context], NULL};
+    struct tess_query query = {.context = context,
+                               .n = n,
+                               .combination = combination,
+                               .n_readouts = width,
+                               .readout = profiles->readout + profiles->readout_first[context]};
     int has_model = evaluation->has_model;
 
     *batch = (struct tess_evaluate_batch){.begin = begin, .end = end};

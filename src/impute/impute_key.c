@@ -106,11 +106,18 @@ static char *blend_text(const struct imputation *work)
 
     for (int i = 0; i < blender->n && blender->active; i++) {
         const struct tess_blend *blend = &blender->blend[i];
-        double part[5] = {blend->weight, blend->mean_weight, blend->baseline, 0,
-                          blend->feature_weight};
+        double part[8] = {blend->weight, blend->mean_weight, blend->baseline, 0};
+        size_t n = 4;
 
         memcpy(&part[3], &hash, sizeof hash);
-        hash = XXH3_64bits(part, (blend->feature_weight < 1 ? 5 : 4) * sizeof part[0]);
+        if (blend->feature_weight < 1)
+            part[n++] = blend->feature_weight;
+        if (!isnan(blend->components_sum)) {
+            part[n++] = blend->components_model;
+            part[n++] = blend->components_sum;
+            part[n++] = blend->components_baseline;
+        }
+        hash = XXH3_64bits(part, n * sizeof *part);
     }
     text = blender->active ? tess_format("%s, %016" PRIx64 ", store %016" PRIx64, name, hash,
                                          work->learned.store.index.hash)

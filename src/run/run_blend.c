@@ -69,21 +69,62 @@ static float *predict(const struct fitting *fitting, const struct tess_validatio
     return out;
 }
 
-/* One value of an experiment. */
+static void multiply(struct tess_blend_products *of, double m, double b)
+{
+    of->experiments = 1; /* of one experiment */
+    of->m2 += m * m;
+    of->b2 += b * b;
+    of->mb += m * b;
+    of->values++;
+}
+
+/* One value of an experiment: errors of the model and of baselines. */
 static void add(struct tess_blend_sums *sums, double m, const double *b, const uint8_t *own)
 {
     sums->values++;
+    sums->experiments = 1;
     sums->m2 += m * m;
     for (int i = 0; i < OWN; i++) {
         if (i < TESS_BLEND_BASELINES)
             sums->b2[i] += b[i] * b[i];
-        if (!own[i])
-            continue;
-        sums->own[i].m2 += m * m;
-        sums->own[i].b2 += b[i] * b[i];
-        sums->own[i].mb += m * b[i];
-        sums->own[i].values++;
+        if (own[i])
+            multiply(&sums->own[i], m, b[i]);
     }
+}
+
+/* The same of a combination: changes of the model, of the sum of its components, and measured. */
+static void add_sum(struct tess_blend_sums *sums, int which, double m, double s, double y)
+{
+    sums->components[which].experiments = 1;
+    sums->components[which].m2 += m * m;
+    sums->components[which].s2 += s * s;
+    sums->components[which].y2 += y * y;
+    sums->components[which].ms += m * s;
+    sums->components[which].my += m * y;
+    sums->components[which].sy += s * y;
+}
+
+/* Is the k-th one a combination whose components are all measured? */
+static int has_sum(const struct fitting *fitting, const struct tess_validation_batch *batch,
+                   int64_t k)
+{
+    return batch->out[TESS_ADDITIVE_COMPONENTS] &&
+           !batch->fallback[k * TESS_BASELINES + TESS_ADDITIVE_COMPONENTS] &&
+           !tess_index_is_control(&fitting->trainer->store.index, batch->combination[k]);
+}
+
+/* One value of such a one, which is y; the model says m, and the baselines are off by b. */
+static void add_combination(struct tess_blend_sums *sums, const struct tess_validation_batch *batch,
+                            int64_t at, const double *value, const double *b, const uint8_t *own)
+{
+    double m = value[0], y = value[1], control = batch->out[TESS_NO_PERTURBATION][at];
+
+    for (int i = 0; i < TESS_BLEND_BASELINES; i++)
+        multiply(&sums->beside[i][!own[i]], m - y, b[i]);
+    for (int i = 0; i < TESS_BLEND_COMPONENTS; i++)
+        if (batch->out[tess_blend_components[i]])
+            add_sum(sums, i, m - control, batch->out[tess_blend_components[i]][at] - control,
+                    y - control);
 }
 
 static void take_experiment(const struct fitting *fitting,
@@ -112,10 +153,9 @@ static void take_experiment(const struct fitting *fitting,
             b[i] = says ? says[at] - y : NAN;
         }
         add(sums, (double)out[at] - y, b, own);
+        if (has_sum(fitting, batch, k))
+            add_combination(sums, batch, at, (double[]){(double)out[at], y}, b, own);
     }
-    sums->experiments = sums->values > 0;
-    for (int i = 0; i < OWN; i++)
-        sums->own[i].experiments = sums->values > 0 && own[i];
 }
 
 static void take(void *closure, const struct tess_validation_batch *batch)
@@ -151,6 +191,11 @@ static void say(const struct tess_blend *blend)
         tess_info("evaluate and impute take the model alone: its weight beside the baseline %s is "
                   "%.2f (--blend on: blend nevertheless)",
                   tess_baseline_name(blend->baseline), blend->weight);
+    if (!isnan(blend->components_sum))
+        tess_info("combinations whose components are measured: %.2f of the model's change, %.2f of "
+                  "that of the baseline %s",
+                  blend->components_model, blend->components_sum,
+                  tess_baseline_name(blend->components_baseline));
 }
 
 /* The weight from what was summed up, into the file. Collective. */

@@ -52,6 +52,23 @@ static int is_looked_at(const struct tess_trainer *trainer, const struct tess_ba
            (baseline != TESS_ADDITIVE_PARTS || trainer->config.model.context_parts);
 }
 
+/* Room for what combinations are compared with. */
+static void add_combinations(struct tess_validation_batch *batch, const struct tess_index *index,
+                             const struct tess_baselines *baselines)
+{
+    const int64_t *first = index->combination_first;
+    int64_t k = 0;
+
+    while (k < batch->n && first[batch->combination[k] + 1] - first[batch->combination[k]] < 2)
+        k++;
+    if (k == batch->n)
+        return;
+    for (int i = 0; i < TESS_BLEND_COMPONENTS; i++)
+        if (tess_baselines_have(baselines, tess_blend_components[i]))
+            batch->out[tess_blend_components[i]] = TESS_NEW(double, batch->n * batch->width);
+    batch->out[TESS_NO_PERTURBATION] = TESS_NEW(double, batch->n * batch->width);
+}
+
 /* The visited experiments from number `first` on that are of one context and panel. */
 static void batch_init(struct tess_validation_batch *batch, const struct tess_trainer *trainer,
                        const struct tess_baselines *baselines, const struct visited *visited,
@@ -85,6 +102,7 @@ static void batch_init(struct tess_validation_batch *batch, const struct tess_tr
         batch->out[TESS_FEATURES] = TESS_NEW(double, batch->n * batch->width);
     for (int64_t k = 0; k < batch->n; k++)
         batch->combination[k] = index->combination[experiment[batch->place[k]]];
+    add_combinations(batch, index, baselines);
     for (int64_t k = 0; k < batch->width; k++)
         batch->store_readout[k] =
             index->panel_readout[index->panel_first[panel] +
@@ -111,8 +129,11 @@ double tess_validation_value(const struct tess_trainer *trainer,
 static int predict(const struct tess_trainer *trainer, struct tess_baselines *baselines,
                    struct tess_validation_batch *batch, struct tess_error *error)
 {
-    struct tess_query query = {batch->context,       batch->n, batch->combination, batch->width,
-                               batch->store_readout, NULL};
+    struct tess_query query = {.context = batch->context,
+                               .n = batch->n,
+                               .combination = batch->combination,
+                               .n_readouts = batch->width,
+                               .readout = batch->store_readout};
 
     tess_observed_start(&batch->observed, trainer, batch->n, batch->place, 0, batch->width);
     tess_baselines_predict(baselines, &query, batch->out, batch->fallback, error);

@@ -16,8 +16,9 @@ struct tess_validation_batch {
     int64_t *combination; /* (n) of the store */
     const int64_t *readout; /* (width) of the model */
     int64_t *store_readout; /* the same, of the store */
-    double *out[TESS_BASELINES]; /* (n, width) of tess_blend_baselines that are looked at, and
-                                    `features`; others NULL */
+    /* (n, width) of tess_blend_baselines that are looked at, `features`, and if there are
+     * combinations no_perturbation and those of tess_blend_components; others NULL */
+    double *out[TESS_BASELINES];
     uint8_t *fallback; /* (n, TESS_BASELINES) */
     struct tess_observed observed;
 };

@@ -228,12 +228,16 @@ static json_t *blend_json(const struct tess_blender *blender)
     if (!blender->active)
         return NULL;
     members = json_array();
-    for (int i = 0; i < blender->n; i++)
-        json_array_append_new(members, json_pack("{s:s, s:f, s:f, s:f}", "baseline",
-                                                 tess_baseline_name(blender->blend[i].baseline),
-                                                 "weight", blender->blend[i].weight, "mean_weight",
-                                                 blender->blend[i].mean_weight, "feature_weight",
-                                                 blender->blend[i].feature_weight));
+    for (int i = 0; i < blender->n; i++) {
+        const struct tess_blend *blend = &blender->blend[i];
+        json_t *member =
+            json_pack("{s:s, s:f, s:f, s:f}", "baseline", tess_baseline_name(blend->baseline),
+                      "weight", blend->weight, "mean_weight", blend->mean_weight, "feature_weight",
+                      blend->feature_weight);
+
+        tess_blend_add_components(blend, member);
+        json_array_append_new(members, member);
+    }
     return members;
 }
 
