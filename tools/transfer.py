@@ -13,6 +13,7 @@ RMSE over all values of the hidden half, the same for all shares of a seed. OUT 
 Needs a built program in build/, h5py and NumPy."""
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -22,7 +23,7 @@ import h5py
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-TESSERA = ROOT / "build" / "tessera"
+TESSERA = os.environ.get("TESSERA", ROOT / "build" / "tessera")
 MODEL = ["model.kind=dot", "model.embedding_dim=32", "model.hidden_dim=64", "train.epochs=15", "train.batch=512"]
 RECIPE = ["train.experiments=new", "train.freeze=perturbations,readouts,network", "train.learning_rate=0.02", "train.batch=256", "train.epochs=30"]
 ON = ["train.epochs=5", "train.learning_rate=0.002", "train.rate_contexts=5"]

@@ -83,8 +83,10 @@ const struct tess_param tess_params[] = {
            "silu for model.kind mlp, relu for dot, each the more accurate one."),
     REAL(model.dropout, "0.1", 0, 0.99, "share",
          "Share of hidden units dropped in each training step."),
-    CHOICE(model.combination, "mean", "mean|sum|max",
-           "How the components of a perturbation A+B+... become one embedding."),
+    CHOICE(model.combination, "auto", "mean|sum|max|auto",
+           "How the components of a perturbation A+B+... become one embedding. mean: as published. "
+           "auto: sum where single perturbations are trained on, whose unseen combinations it "
+           "predicts better; else mean."),
     CHOICE(model.doses, "false", "false|true",
            "true: a perturbation called drug@10uM or drug@10uM@24h (import --dose) is the sum of "
            "embeddings of the drug and of what its dose and time change, and one of its own, so "

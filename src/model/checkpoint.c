@@ -222,10 +222,12 @@ int tess_checkpoint_read_head(const struct tess_h5 *h5, struct tess_state *state
     if (check_format(h5, error) == TESS_OK && read_attributes(h5, state, error) == TESS_OK &&
         read_shared(h5, state, error) == TESS_OK) {
         if (state->config.model.kind == TESS_KIND_AUTO ||
+            state->config.model.combination == TESS_COMBINE_AUTO ||
             state->config.train.sampling == TESS_SAMPLING_AUTO)
             return tess_error_set(error, TESS_EDATA,
-                                  "%s: its settings do not say which kind of model it is, or how "
-                                  "its training data are drawn: the file is damaged",
+                                  "%s: its settings do not say which kind of model it is, how "
+                                  "combinations are made, or how its training data are drawn: "
+                                  "the file is damaged",
                                   h5->path);
         state->shape = tess_shape_of(&state->config, state->vocab[TESS_TABLE_R].n);
         replay_rates(state);

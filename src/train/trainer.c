@@ -216,6 +216,25 @@ static void choose_kind(struct tess_trainer *trainer)
                            : "several readouts and enough training experiments");
 }
 
+/* model.combination: auto. Without single perturbations neither rule is the better one
+ * (docs/reach.md). */
+static void choose_combination(struct tess_trainer *trainer)
+{
+    const struct tess_index *index = &trainer->store.index;
+    int64_t *rule = &trainer->config.model.combination, e = 0;
+
+    for (; *rule == TESS_COMBINE_AUTO && e < index->n_experiments; e++) {
+        const int64_t *first = index->combination_first + index->combination[e];
+
+        if (index->split[e] == TESS_TRAIN && first[1] - first[0] == 1 &&
+            !tess_index_is_control(index, index->combination[e]))
+            *rule = TESS_COMBINE_SUM;
+    }
+    if (*rule == TESS_COMBINE_AUTO)
+        *rule = TESS_COMBINE_MEAN;
+    trainer->encoder.rule = (int)*rule;
+}
+
 /* train.precision: auto. A checkpoint that is gone on from may say otherwise (trainer_resume.c). */
 static void choose_precision(struct tess_trainer *trainer)
 {
@@ -255,6 +274,7 @@ static int prepare(struct tess_trainer *trainer, double each, struct tess_error 
     trainer->dataset.each = each;
     trainer->dataset.n_training = (int64_t)(each * (double)trainer->dataset.n_training);
     choose_kind(trainer);
+    choose_combination(trainer);
     trainer->shape = tess_shape_of(&trainer->config, trainer->dataset.readout.n);
     choose_precision(trainer);
     choose_sampling(trainer);

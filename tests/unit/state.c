@@ -116,6 +116,7 @@ static struct tess_state example(void)
     state.config.model.embedding_dim = 3;
     state.config.model.hidden_dim = 64;
     state.config.model.layers = 2;
+    state.config.model.combination = TESS_COMBINE_SUM;
     state.config.train.sampling = TESS_SAMPLING_TILES;
     state.shape = tess_shape_of(&state.config, 5);
     tess_optimizer_init(&state.optimizer, &state.config);
