@@ -50,8 +50,9 @@ int tess_rundir_write_used(const char *directory, const struct tess_config *conf
 int tess_rundir_read_used(const char *path, struct tess_config *config, struct tess_error *error);
 
 /* Checkpoints that `path` may mean, the preferred first: a file itself; of a run directory the
- * best, then the newest. store: what the used.yaml beside them names ("" if there is none); own of
- * the caller. TESS_EDATA if there is none. */
+ * best, then the newest. store: what the used.yaml beside them names ("" if there is none), or if
+ * it is not there the file of that name in the directory, or one or two above it; own of the
+ * caller. TESS_EDATA if there is none. */
 int tess_rundir_find(const char *path, struct tess_strings *checkpoint, char **store,
                      struct tess_error *error);
 

@@ -5,6 +5,7 @@
 #include "tessera/alloc.h"
 #include "tessera/blend.h"
 #include "tessera/call.h"
+#include "tessera/card.h"
 #include "tessera/checkpoint.h"
 #include "tessera/error.h"
 #include "tessera/info.h"
@@ -71,16 +72,43 @@ static void print(const struct tess_call *call, json_t *json)
     json_decref(json);
 }
 
-/* run: the directory that the file was found in; NULL: it was named itself. */
-static int describe(const struct tess_call *call, const char *path, const char *run,
-                    struct tess_error *error)
+/* Of a run directory, whose best checkpoint it is: its card first. */
+static json_t *describe_run(const char *path, const char *checkpoint, const char *store,
+                            struct tess_error *error)
 {
-    json_t *json = describe_file(path, error);
+    json_t *file = describe_file(checkpoint, error), *all;
 
-    if (json && run)
-        add_blend(run, json);
-    print(call, json);
-    return error->code;
+    if (!file)
+        return NULL;
+    all = json_pack("{s:o}", "card", tess_card(path, store, file));
+    json_object_update(all, file);
+    json_decref(file);
+    add_blend(path, all);
+    return all;
+}
+
+/* The card is made from the first member's checkpoint. */
+static json_t *describe_members(const char *path, struct tess_error *error)
+{
+    json_t *members = tess_info_members(path, error), *first, *all = NULL;
+    struct tess_strings checkpoint = {0}, member = {0};
+    struct tess_error none = TESS_ERROR_INIT;
+    char *store = NULL;
+
+    if (members && tess_rundir_expand(path, &member, &none) == TESS_OK &&
+        tess_rundir_find(member.item[0], &checkpoint, &store, &none) == TESS_OK &&
+        (first = tess_checkpoint_info(checkpoint.item[0], &none))) {
+        json_object_set_new(first, "members", json_integer((json_int_t)member.n));
+        all = json_pack("{s:o}", "card", tess_card(path, store, first));
+        json_object_update(all, members);
+        json_decref(first);
+        json_decref(members);
+        members = all;
+    }
+    tess_strings_release(&checkpoint);
+    tess_strings_release(&member);
+    tess_free(store);
+    return members;
 }
 
 static int describe_path(const struct tess_call *call, struct tess_error *error)
@@ -94,14 +122,15 @@ static int describe_path(const struct tess_call *call, struct tess_error *error)
         return error->code;
     if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
         if (tess_rundir_holds_members(path))
-            print(call, tess_info_members(path, error));
+            print(call, describe_members(path, error));
         else if (tess_rundir_find(path, &checkpoint, &store, error) == TESS_OK)
-            describe(call, checkpoint.item[0], path, error);
+            print(call, describe_run(path, checkpoint.item[0], store, error));
         tess_strings_release(&checkpoint);
         tess_free(store);
         return error->code;
     }
-    return describe(call, path, NULL, error);
+    print(call, describe_file(path, error));
+    return error->code;
 }
 
 /* Rank 0 alone: heads of files are small. */

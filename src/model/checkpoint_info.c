@@ -40,6 +40,23 @@ static json_t *config_json(const struct tess_config *config)
     return all;
 }
 
+/* Axes of the features that rows are made of. */
+static json_t *features_json(const struct tess_state *state)
+{
+    return json_pack("{s:I, s:I}", tess_table_names[TESS_TABLE_P],
+                     (json_int_t)state->features[TESS_TABLE_P].k, tess_table_names[TESS_TABLE_R],
+                     (json_int_t)state->features[TESS_TABLE_R].k);
+}
+
+static json_int_t count_parameters(const struct tess_state *state)
+{
+    json_int_t n = tess_shape_size(state->shape);
+
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        n += (json_int_t)state->vocab[t].n * state->shape.dim;
+    return n;
+}
+
 /* From the head alone: no table is read, however large they are. */
 json_t *tess_checkpoint_info(const char *path, struct tess_error *error)
 {
@@ -63,7 +80,10 @@ json_t *tess_checkpoint_info(const char *path, struct tess_error *error)
         json_object_set_new(all, "store_hash", json_sprintf("%016" PRIx64, state.store_hash));
         json_object_set_new(all, "split_hash", json_sprintf("%016" PRIx64, state.split_hash));
         json_object_set_new(all, "blas_core", json_string(state.blas_core));
+        json_object_set_new(all, "parameters", json_integer(count_parameters(&state)));
         json_object_set_new(all, "table", tables_json(&state));
+        if (state.features[TESS_TABLE_P].k + state.features[TESS_TABLE_R].k > 0)
+            json_object_set_new(all, "features", features_json(&state));
         json_object_set_new(all, "config", config_json(&state.config));
     }
     tess_state_release(&state);

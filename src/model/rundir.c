@@ -164,6 +164,26 @@ int tess_rundir_is(const char *directory)
     return is;
 }
 
+/* A store that is no longer where the training had it, but under its name in the run's directory,
+ * or beside that (members: beside the whole run): both were moved together. Who opens it compares
+ * hashes. */
+static void find_moved(const char *directory, char **store)
+{
+    static const char *const place[] = {"", "../", "../../"};
+    const char *slash = strrchr(*store, '/'), *name = slash ? slash + 1 : *store;
+
+    for (int i = 0; name[0] && i < 3 && access(*store, F_OK) < 0; i++) {
+        char *path = tess_format("%s/%s%s", directory, place[i], name);
+
+        if (access(path, F_OK) == 0) {
+            tess_free(*store);
+            *store = path;
+            return;
+        }
+        tess_free(path);
+    }
+}
+
 static void read_store_name(const char *directory, char **store)
 {
     struct tess_error ignored = TESS_ERROR_INIT;
@@ -172,6 +192,7 @@ static void read_store_name(const char *directory, char **store)
 
     tess_rundir_read_used(path, &config, &ignored);
     *store = tess_strdup(config.data.store);
+    find_moved(directory, store);
     tess_free(path);
 }
 
