@@ -42,8 +42,8 @@ step() {
 
 say "Data"
 if [ ${#files[@]} = 0 ]; then
-    step "$tessera" simulate -o "$output/screen.h5ad" --truth "$output/truth.h5ad" --perturbations 150 \
-        --combinations 60 --readouts 200 --contexts 5 --cells 12 --replicates 3
+    step "$tessera" simulate -o "$output/screen.h5ad" --truth "$output/truth.h5ad" --perturbations 100 \
+        --combinations 40 --readouts 100 --contexts 4 --cells 12 --replicates 3
     files=("$output/screen.h5ad")
     options=(--normalize-total 1e4 --log1p)
 fi

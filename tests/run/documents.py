@@ -23,12 +23,18 @@ generated = root / "docs" / "commands.md"
 if not generated.exists() or generated.read_text() != output(root / "tools" / "commands.sh", tessera):
     problems.append("docs/commands.md differs from the program: run tools/update_reference.sh")
 
+examples = (root / "tests" / "run" / "meson.build").read_text()
 # Command lines stand in code: `…` or a fenced block, where a backslash goes on on the next line.
-for page in sorted([root / "README.md", *(root / "docs").glob("*.md")]):
+for page in sorted([root / "README.md", *(root / "docs").rglob("*.md")]):
     text = page.read_text()
     code = re.findall(r"```[^\n]*\n(.*?)```", text, flags=re.S) if page != generated else []
     blocks = "\n".join(code).replace("\\\n", " ").splitlines()
     inline = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.S))
+    for kind, block in re.findall(r"^```([^\n]*)\n(.*?)^```", text, flags=re.S | re.M) if page != generated else []:
+        if re.search(r"^\$ ", block, flags=re.M) and not kind.startswith("console"):
+            problems.append(f"{page.name}: a session that nobody runs: its block must begin with ```console (tests/run/examples.py): {block[:60]}")
+        if kind.startswith("console") and page.relative_to(root).as_posix() not in examples:
+            problems.append(f"{page.name}: has sessions, but tests/run/meson.build does not give it to examples.py")
     for line in blocks + inline:
         line = line.split(" #")[0]
         for match in re.finditer(r"\btessera((?: -[vq])*) ([a-z]+)\b([^|;&]*)", line):
