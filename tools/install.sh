@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Install what is missing to build Tessera (and, with --tests, to test it) from the distribution.
 # Looks for the things themselves first, so that a cluster's environment modules count as well.
-# --slurm, --hosts, --trees, --quick, --mpich: what these options of tools/test.sh need; --fuzz: what tools/fuzz.sh needs.
-# usage: tools/install.sh [--tests] [--slurm] [--hosts] [--trees] [--quick] [--mpich] [--fuzz]
+# --slurm, --hosts, --trees, --quick, --mpich: what these options of tools/test.sh need; --fuzz, --site: what tools/fuzz.sh and
+# tools/site.sh need.
+# usage: tools/install.sh [--tests] [--slurm] [--hosts] [--trees] [--quick] [--mpich] [--fuzz] [--site]
 set -u
 
-usage() { sed -n '2,6s/^# //p' "$0"; }
-tests=0 extra="" judges="numpy scipy h5py anndata sklearn matplotlib torch" layout="clang-format-14 chromium" mpi=openmpi
+usage() { sed -n '2,7s/^# //p' "$0"; }
+tests=0 extra="" judges="numpy scipy h5py anndata sklearn matplotlib torch" layout="clang-format-14 chromium mkdocs" mpi=openmpi
 for option in "$@"; do
     case $option in
     --tests) tests=1 ;;
@@ -14,6 +15,7 @@ for option in "$@"; do
     --hosts) extra="$extra iproute2" ;;
     --trees) extra="$extra debootstrap git" ;;
     --fuzz) extra="$extra clang libclang-rt-dev libomp-dev" ;;
+    --site) extra="$extra mkdocs" ;;
     --quick) judges="numpy scipy h5py anndata sklearn" layout="" ;;
     --mpich) mpi=mpich judges="" layout="" ;;
     --help) usage; exit 0 ;;
@@ -67,7 +69,7 @@ has() {
     munge) command -v munged ;;
     iproute2) command -v ip ;;
     chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
-    debootstrap | git | clang) command -v "$1" ;;
+    debootstrap | git | clang | mkdocs) command -v "$1" ;;
     libclang-rt-dev) ls "$(clang -print-resource-dir)"/lib/linux/libclang_rt.fuzzer-*.a ;;
     libomp-dev) echo '#include <omp.h>' | clang -fopenmp -E -x c - ;;
     python3-*) python "${1#python3-}" ;;
