@@ -318,11 +318,14 @@ int tess_rundir_read_used(const char *path, struct tess_config *config, struct t
 {
     FILE *file = fopen(path, "r");
     char *text = TESS_NEW(char, 1 << 18);
+    size_t n = file ? fread(text, 1, (1 << 18) - 1, file) : 0;
 
     tess_config_init(config);
-    if (!file || fread(text, 1, (1 << 18) - 1, file) == 0)
+    if (n == 0)
         tess_error_set(error, TESS_EDATA, "%s: cannot be read: %s", path,
                        file ? "it is empty" : strerror(errno));
+    else if (strlen(text) < n)
+        tess_error_set(error, TESS_EDATA, "%s: holds a zero byte: the file is damaged", path);
     else
         tess_config_parse(config, text, path, error);
     if (file)
