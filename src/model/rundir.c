@@ -317,13 +317,14 @@ int tess_rundir_write_used(const char *directory, const struct tess_config *conf
 int tess_rundir_read_used(const char *path, struct tess_config *config, struct tess_error *error)
 {
     FILE *file = fopen(path, "r");
+    int why = file ? 0 : errno;
     char *text = TESS_NEW(char, 1 << 18);
     size_t n = file ? fread(text, 1, (1 << 18) - 1, file) : 0;
 
     tess_config_init(config);
     if (n == 0)
         tess_error_set(error, TESS_EDATA, "%s: cannot be read: %s", path,
-                       file ? "it is empty" : strerror(errno));
+                       file ? "it is empty" : strerror(why));
     else if (strlen(text) < n)
         tess_error_set(error, TESS_EDATA, "%s: holds a zero byte: the file is damaged", path);
     else

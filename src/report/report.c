@@ -69,7 +69,7 @@ static int find_store(struct work *work, struct tess_error *error)
     int there = work->rank == 0 && path && access(path, F_OK) == 0;
 
     if (!path) {
-        work->unscored = tess_format("No scores: %s.", unnamed.text);
+        work->unscored = tess_format("%s.", unnamed.text);
         return TESS_OK;
     }
     MPI_Bcast(&there, 1, MPI_INT, 0, work->comm);
