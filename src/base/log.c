@@ -91,6 +91,7 @@ void tess_progress_release(struct tess_progress *progress)
 /* ---- what is printed ---- */
 
 static FILE *raw; /* the standard output as it was; NULL: nothing was changed */
+static int why; /* a write failed; 0: none did */
 static int half; /* the first byte of a C1 control character in UTF-8 is held back */
 
 static int put(const char *text, size_t n)
@@ -98,8 +99,10 @@ static int put(const char *text, size_t n)
     while (n > 0) {
         ssize_t done = write(STDOUT_FILENO, text, n);
 
-        if (done < 0 && errno != EINTR)
+        if (done < 0 && errno != EINTR) {
+            why = errno;
             return -1;
+        }
         text += done > 0 ? done : 0;
         n -= done > 0 ? (size_t)done : 0;
     }
@@ -152,10 +155,9 @@ FILE *tess_print_raw(void)
 
 int tess_print_finish(struct tess_error *error)
 {
-    errno = 0;
     if (fflush(stdout) != 0 || ferror(stdout) || (raw && (fflush(raw) != 0 || ferror(raw))))
         tess_error_set(error, TESS_EIO,
                        "standard output: cannot be written: %s: let it go where there is room",
-                       errno ? strerror(errno) : "a write failed");
+                       strerror(why ? why : errno));
     return error->code;
 }

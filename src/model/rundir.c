@@ -288,14 +288,14 @@ int tess_rundir_has_best(const char *directory, int64_t step)
     return there;
 }
 
-/* A path that does not fit, or a file that is gone, stays as it was given. */
+/* A path that does not fit, or is no UTF-8, or a file that is gone, stays as it was given. */
 static void make_full(char path[TESS_PATH])
 {
-    char *full = path[0] ? realpath(path, NULL) : NULL;
+    char *full = tess_text_full_path(path);
 
     if (full && strlen(full) < TESS_PATH)
         snprintf(path, TESS_PATH, "%s", full);
-    free(full);
+    tess_free(full);
 }
 
 /* On a copy: in the trainer's own settings paths stay as the user gave them. */
