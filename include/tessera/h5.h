@@ -108,8 +108,8 @@ struct tess_h5_rows {
 };
 int tess_h5_read_rows(const struct tess_h5 *h5, const char *name, hid_t type,
                       struct tess_h5_rows rows, void *out, struct tess_error *error);
-/* A 1-D dataset of strings, fixed or variable length, as an (n, width) block padded with NULs. Own
- * of the caller. Local. */
+/* A 1-D dataset of strings that differ, fixed or variable length, as an (n, width) block padded
+ * with NULs. Own of the caller. Local. */
 int tess_h5_read_strings(const struct tess_h5 *h5, const char *name, int64_t *n, int *width,
                          char **block, struct tess_error *error);
 

@@ -4,6 +4,18 @@
 #define TESSERA_LOG_H
 
 #include <stdint.h>
+#include <stdio.h>
+
+struct tess_error;
+
+/* What is printed (stdout) is for people: from here on control characters in it but tabs and ends
+ * of lines come as \xNN (tess_escape), whatever symbols hold. Once; rank 0. Local. */
+void tess_print_begin(void);
+/* Where tables and JSON for other programs go that have no file: the standard output as it is,
+ * unless it is a terminal. Borrowed. Local. */
+FILE *tess_print_raw(void);
+/* TESS_EIO if not all that was printed has arrived: the disk is full, nobody reads it. Local. */
+int tess_print_finish(struct tess_error *error);
 
 enum tess_log_level { TESS_LOG_NONE, TESS_LOG_WARN, TESS_LOG_INFO, TESS_LOG_DEBUG };
 

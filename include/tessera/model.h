@@ -93,6 +93,11 @@ void tess_model_release(struct tess_model *model);
  * is own of the caller. Local. */
 void tess_model_features(const struct tess_model *model, const struct tess_vocab *components,
                          struct tess_features *features);
+/* Where its store is: at `given` (--store; NULL: nothing), or where the used.yaml beside it says;
+ * borrowed. NULL and TESS_EDATA if nothing says it: the sentence names used.yaml and the remedy,
+ * which may be --store where that is `offered`. Local, with the same result on every rank. */
+const char *tess_model_store(const struct tess_model *model, const char *given, int offered,
+                             struct tess_error *error);
 /* The first member that was not trained on this store, split so; NULL: all were. Local. */
 const struct tess_model *tess_model_trained_elsewhere(const struct tess_model *model,
                                                       uint64_t store_hash, uint64_t split_hash);

@@ -25,6 +25,9 @@ int tess_strings_read(struct tess_strings *strings, const char *path, struct tes
 char *tess_text_trimmed(const char *text);
 /* The directory of a file's path: "." of one without a slash; own of the caller. */
 char *tess_text_directory(const char *path);
+/* The full path of a file that is there and whose full path is UTF-8 (what is kept must be
+ * readable); NULL: there is none; own of the caller. */
+char *tess_text_full_path(const char *path);
 /* As one word of a shell, in quotes if it has to be; own of the caller. */
 char *tess_text_quoted(const char *text);
 /* Index of `text`, or -1. */

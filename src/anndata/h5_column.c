@@ -8,6 +8,9 @@
 #include <string.h>
 
 #define PIECE ((int64_t)1 << 16) /* rows whose mask or codes are in memory at a time */
+/* Categories that no row has are usual (of a part of a larger file), and all are read; but so many
+ * more than there are rows are a damaged file's claim. */
+#define UNUSED_CATEGORIES ((int64_t)1 << 24)
 
 /* A sink that hands on texts under the numbers of rows, without those that are masked. */
 struct relay {
@@ -69,6 +72,18 @@ static int check_codes(const struct tess_h5_column *column, struct tess_error *e
                           column->code.name);
 }
 
+static int check_categories(const struct tess_h5_column *column, struct tess_error *error)
+{
+    int64_t n = column->value.shape[0], rows = column->code.shape[0];
+
+    if (n <= UNUSED_CATEGORIES || n - UNUSED_CATEGORIES <= rows)
+        return TESS_OK;
+    return tess_error_set(error, TESS_EDATA,
+                          "%s: %s: claims %" PRId64 " categories for %" PRId64
+                          " rows: the file is damaged",
+                          column->value.h5->path, column->value.name, n, rows);
+}
+
 int tess_h5_column_open(struct tess_h5_column *column, const struct tess_h5 *h5, const char *name,
                         struct tess_error *error)
 {
@@ -77,8 +92,9 @@ int tess_h5_column_open(struct tess_h5_column *column, const struct tess_h5 *h5,
     *column = (struct tess_h5_column){0};
     if (tess_h5_kind(h5, name) == 2 && tess_h5_kind(h5, codes) == 1) {
         if (open_line(&column->code, h5, codes, error) == TESS_OK &&
-            check_codes(column, error) == TESS_OK)
-            open_values(column, h5, categories, error);
+            check_codes(column, error) == TESS_OK &&
+            open_values(column, h5, categories, error) == TESS_OK)
+            check_categories(column, error);
     } else
         open_values(column, h5, name, error);
     if (error->code == TESS_OK)
@@ -94,8 +110,9 @@ int tess_h5_column_refer(struct tess_h5_column *column, const char *categories,
     TESS_BUG_IF(is_open(&column->code) || is_open(&column->mask));
     column->code = column->value;
     column->value = (struct tess_h5_set){0};
-    if (check_codes(column, error) == TESS_OK)
-        open_values(column, column->code.h5, categories, error);
+    if (check_codes(column, error) == TESS_OK &&
+        open_values(column, column->code.h5, categories, error) == TESS_OK)
+        check_categories(column, error);
     return error->code;
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define ALIGNMENT 64
 /* Large blocks ask for huge pages: rows of tables are met in random order, and a walk through the
@@ -50,9 +51,18 @@ void *tess_alloc(size_t n, size_t size)
     return block;
 }
 
+/* More than the machine has would be promised, and end the process when it is used. */
+static double machine_bytes(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
+
+    return pages > 0 && bytes > 0 ? (double)pages * (double)bytes : (double)SIZE_MAX;
+}
+
 void *tess_alloc_large(size_t n, size_t size, const char *what, struct tess_error *error)
 {
-    void *block = tess_fail_here(error, what) ? NULL : allocate(n, size);
+    int fails = tess_fail_here(error, what) || (double)n * (double)size > machine_bytes();
+    void *block = fails ? NULL : allocate(n, size);
 
     if (!block)
         tess_error_set(error, TESS_EOS,

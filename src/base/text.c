@@ -72,6 +72,16 @@ char *tess_text_quoted(const char *text)
     return quoted;
 }
 
+char *tess_text_full_path(const char *path)
+{
+    char *real = path[0] ? realpath(path, NULL) : NULL, *full = NULL;
+
+    if (real && tess_text_is_utf8(real, strlen(real)))
+        full = tess_strdup(real);
+    free(real); /* realpath's own */
+    return full;
+}
+
 char *tess_text_trimmed(const char *text)
 {
     const char *end = text + strlen(text);

@@ -9,14 +9,9 @@
 static int open_store(struct tess_store *store, const struct tess_model *model, const char *given,
                       MPI_Comm comm, struct tess_error *error)
 {
-    const char *path = given ? given : model->store_path;
+    const char *path = tess_model_store(model, given, 1, error);
 
-    if (!path[0])
-        return tess_error_set(error, TESS_EDATA,
-                              "%s: does not say which store it was trained on: name it with "
-                              "--store, or give --blend off",
-                              model->path);
-    return tess_store_open(store, path, comm, error);
+    return path ? tess_store_open(store, path, comm, error) : error->code;
 }
 
 int tess_blender_open_store(struct tess_blender *blender, struct tess_blend_store *of,

@@ -135,8 +135,10 @@ static int open_inputs(struct inputs *inputs, const struct tess_call *call, cons
             tess_model_open_ensemble(&inputs->model, (int)inputs->member.n, inputs->member.item,
                                      inputs->precision, call->comm, error) != TESS_OK)
             return error->code;
-        path = named ? named : inputs->model.store_path;
+        path = tess_model_store(&inputs->model, named, 1, error);
     }
+    if (!path)
+        return error->code;
     inputs->has_store = 1;
     if (tess_store_open(&inputs->store, path, call->comm, error) != TESS_OK ||
         compare_hashes(inputs, named, error) != TESS_OK)

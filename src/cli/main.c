@@ -16,10 +16,11 @@
 #include "tessera/version.h"
 
 #include <mpi.h>
-#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct tess_command *const commands[] = {
     &tess_command_check,   &tess_command_import,  &tess_command_split,    &tess_command_info,
@@ -89,10 +90,8 @@ static void agree_unit(MPI_Comm comm)
 /* What was printed has arrived, or the command has failed: on a full disk, say. Collective. */
 static void finish_printing(const struct tess_call *call, struct tess_error *error)
 {
-    if (call->rank == 0 && error->code == TESS_OK && (fflush(stdout) != 0 || ferror(stdout)))
-        tess_error_set(error, TESS_EIO,
-                       "standard output: cannot be written: %s: let it go where there is room",
-                       strerror(errno));
+    if (call->rank == 0 && error->code == TESS_OK)
+        tess_print_finish(error);
     tess_agree(call->comm, error);
 }
 
@@ -109,6 +108,8 @@ static int run_command(const struct tess_command *command, int argc, char **argv
     tess_fail_rank(call.rank);
     if (call.rank != 0)
         tess_log_level = TESS_LOG_NONE;
+    else
+        tess_print_begin();
     tess_options_parse(&call, argc, argv, error); /* the same on every rank */
     if (tess_agree(call.comm, error) == TESS_OK) {
         tess_blas_agree(call.comm, error);
@@ -134,6 +135,15 @@ static int is_flag(const char *text, const char *letter, const char *name)
     return strcmp(text, letter) == 0 || strcmp(text, name) == 0;
 }
 
+/* A standard stream that is closed would be the first file that is opened, and what is printed
+ * would go into it. In its place comes one that reads nothing and cannot be written. */
+static void fill_streams(void)
+{
+    for (int stream = 0; stream <= STDERR_FILENO; stream++)
+        if (fcntl(stream, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != stream)
+            _exit(TESS_EOS); /* nobody can be told */
+}
+
 /* Help and unknown commands end before MPI_Init: they need no mpirun. */
 int main(int argc, char **argv)
 {
@@ -141,6 +151,7 @@ int main(int argc, char **argv)
     const struct tess_command *command = NULL;
     int at = 1;
 
+    fill_streams();
     for (; at < argc && argv[at][0] == '-'; at++) {
         if (is_flag(argv[at], "-v", "--verbose"))
             tess_log_level = TESS_LOG_DEBUG;

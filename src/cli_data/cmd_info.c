@@ -65,8 +65,8 @@ static void add_blend(const char *directory, json_t *json)
 static void print(const struct tess_call *call, json_t *json)
 {
     if (json && tess_call_option(call, "json")) {
-        json_dumpf(json, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-        putchar('\n');
+        json_dumpf(json, tess_print_raw(), JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+        fputc('\n', tess_print_raw());
     } else if (json)
         tess_info_print(json, stdout);
     json_decref(json);

@@ -180,11 +180,11 @@ static int write_counts(const struct tess_embed_rows *rows, struct tess_writer *
 {
     struct tess_error mine = TESS_ERROR_INIT;
     int64_t *n = TESS_NEW(int64_t, rows->n);
+    const char *path = tess_model_store(rows->model, NULL, 0, &mine);
     struct tess_store store;
     int known = 0;
 
-    if (file->rank == 0 &&
-        tess_store_open(&store, rows->model->store_path, MPI_COMM_SELF, &mine) == TESS_OK) {
+    if (file->rank == 0 && path && tess_store_open(&store, path, MPI_COMM_SELF, &mine) == TESS_OK) {
         known = store.index.hash == rows->model->store_hash;
         if (known)
             count(rows, &store.index, n);

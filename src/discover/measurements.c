@@ -29,12 +29,13 @@ int tess_measurements_open(struct tess_measurements *measured, const struct tess
                            MPI_Comm comm, struct tess_error *error)
 {
     const struct tess_baselines_options options = {.nearest_in = NULL};
+    const char *path = tess_model_store(model, NULL, 0, error);
     const struct tess_model *other;
     int n_ranks;
 
     *measured = (struct tess_measurements){.combination = NULL};
     MPI_Comm_size(comm, &n_ranks);
-    if (tess_store_open(&measured->store, model->store_path, comm, error) != TESS_OK)
+    if (!path || tess_store_open(&measured->store, path, comm, error) != TESS_OK)
         return error->code;
     other = tess_model_trained_elsewhere(model, measured->store.index.hash,
                                          measured->store.index.split_hash);

@@ -16,7 +16,6 @@
 #include "tessera/select.h"
 #include "tessera/sheet.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -385,9 +384,7 @@ static int print_scores(const struct work *work, const struct tess_pairs *pairs,
         print_row("chance", &chance, s);
         putchar('\n');
     }
-    if (fflush(stdout) != 0 || ferror(stdout))
-        tess_error_set(error, TESS_EIO, "standard output: cannot be written: %s", strerror(errno));
-    return error->code;
+    return tess_print_finish(error);
 }
 
 static void write_pairs(struct work *work, const struct tess_pairs *pairs,

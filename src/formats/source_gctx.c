@@ -124,8 +124,7 @@ static int read_readouts(struct tess_source *source, struct tess_problems *probl
     return error->code;
 }
 
-static int open_meta_groups(struct tess_source *source, struct tess_problems *problems,
-                            struct tess_error *error)
+static int open_meta_groups(struct tess_source *source, struct tess_error *error)
 {
     struct gctx *file = source->state;
     struct tess_h5_set genes = {.id = H5I_INVALID_HID};
@@ -137,7 +136,6 @@ static int open_meta_groups(struct tess_source *source, struct tess_problems *pr
         source->n_readouts = genes.shape[0];
         source->n_rows = file->id.shape[0];
         take_column(source, &names);
-        read_readouts(source, problems, error);
     }
     tess_strings_release(&names);
     tess_h5_set_release(&genes);
@@ -187,8 +185,9 @@ static int open_parts(struct tess_source *source, struct tess_problems *problems
         return tess_error_set(error, TESS_EDATA,
                               "%s: is a GCTX file without a matrix: there is no %s", source->path,
                               MATRIX);
-    if (open_meta_groups(source, problems, error) == TESS_OK)
-        open_matrix(source, error);
+    /* names last: until the matrix has as many, their number may be a damaged file's claim */
+    if (open_meta_groups(source, error) == TESS_OK && open_matrix(source, error) == TESS_OK)
+        read_readouts(source, problems, error);
     return error->code;
 }
 

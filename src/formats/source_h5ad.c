@@ -166,12 +166,9 @@ static int open_frame(struct h5ad *file, struct tess_frame *frame, const char *n
     return error->code;
 }
 
-static int open_names(struct tess_source *source, struct tess_problems *problems,
-                      struct tess_error *error)
+static int open_frames(struct tess_source *source, struct tess_error *error)
 {
     struct h5ad *file = source->state;
-    struct tess_source_h5_readouts made = {source, problems, {0}};
-    const char *chosen = source->options->readout;
 
     if (open_frame(file, &file->obs, "obs", error) != TESS_OK ||
         open_frame(file, &file->var, file->place.var, error) != TESS_OK ||
@@ -181,9 +178,20 @@ static int open_names(struct tess_source *source, struct tess_problems *problems
     source->n_readouts = file->var.n;
     for (size_t i = 0; i < file->obs.column.n; i++)
         tess_strings_add(&source->column, file->obs.column.item[i]);
-    if (open_shared(source, error) == TESS_OK)
-        tess_frame_texts(&file->var, chosen ? chosen : "index", tess_source_h5_readout_sink, &made,
-                         error);
+    return open_shared(source, error);
+}
+
+/* Once the matrix is known to be as wide as var says: their number may be a damaged file's claim.
+ */
+static int read_readouts(struct tess_source *source, struct tess_problems *problems,
+                         struct tess_error *error)
+{
+    struct h5ad *file = source->state;
+    struct tess_source_h5_readouts made = {source, problems, {0}};
+    const char *chosen = source->options->readout;
+
+    tess_frame_texts(&file->var, chosen ? chosen : "index", tess_source_h5_readout_sink, &made,
+                     error);
     tess_intern_release(&made.intern);
     return error->code;
 }
@@ -201,8 +209,8 @@ static int open_h5ad(struct tess_source *source, const struct tess_source_option
         check_kind(&file->h5, error) == TESS_OK &&
         tess_h5ad_find(&file->place, &file->h5, options->modality, options->layer, error) ==
             TESS_OK &&
-        open_names(source, problems, error) == TESS_OK)
-        open_matrix(source, error);
+        open_frames(source, error) == TESS_OK && open_matrix(source, error) == TESS_OK)
+        read_readouts(source, problems, error);
     tess_h5_guard_finish();
     return error->code;
 }

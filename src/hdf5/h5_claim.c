@@ -6,11 +6,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* What fits uncompressed in this much memory is believed; beyond it the claim must be one that the
  * stored bytes could hold: deflate, the strongest filter in use, makes at most 1032 of one. */
 #define BELIEVED_BYTES 6.7e7
 #define DEFLATE_RATIO  1100.0
+#define LEAST_ON_DISK  4096.0 /* bytes; below, a file system does not say how many there are */
 
 static int check_filters(const struct tess_h5 *h5, const char *dataset, hid_t list,
                          struct tess_error *error)
@@ -36,17 +38,47 @@ static int check_filters(const struct tess_h5 *h5, const char *dataset, hid_t li
     return TESS_OK;
 }
 
-/* Sizes are multiplied as doubles: what a damaged file claims may be beyond 64 bits. */
+/* Of the bytes that HDF5 counts as stored, as many as there can be: a file has no more than its
+ * length, and holes, which lie on no disk, may be at most as much as the rest could be deflated to.
+ */
+double tess_h5_claim_stored(const struct tess_h5 *h5, hid_t set)
+{
+    double stored = (double)H5Dget_storage_size(set), on_disk;
+    struct stat about;
+
+    if (stat(h5->path, &about) < 0)
+        return stored;
+    on_disk = 512.0 * (double)about.st_blocks;
+    if (stored > (double)about.st_size)
+        stored = (double)about.st_size;
+    if (on_disk >= LEAST_ON_DISK && stored > on_disk * DEFLATE_RATIO)
+        stored = on_disk;
+    return stored;
+}
+
+/* Of all values, or of one chunk, which HDF5 takes memory for, if that is more. Sizes are
+ * multiplied as doubles: what a damaged file claims may be beyond 64 bits. */
+static double bytes_claimed(const struct tess_h5_claim *claim, hid_t set)
+{
+    hid_t type = H5Dget_type(set);
+    double values = (double)H5Tget_size(type), chunk = values;
+
+    H5Tclose(type);
+    for (int i = 0; i < 2; i++) {
+        values *= (double)claim->shape[i];
+        chunk *= (double)claim->chunk[i];
+    }
+    return chunk > values && values > 0 ? chunk : values;
+}
+
 static int check_storage(const struct tess_h5_claim *claim, const struct tess_h5 *h5,
                          const char *name, hid_t set, hid_t list, struct tess_error *error)
 {
-    hid_t type = H5Dget_type(set);
     H5D_layout_t layout = H5Pget_layout(list);
-    double claimed = (double)H5Tget_size(type), stored = (double)H5Dget_storage_size(set);
+    double claimed = bytes_claimed(claim, set), stored = claimed;
 
-    H5Tclose(type);
-    for (int i = 0; i < 2; i++)
-        claimed *= (double)claim->shape[i];
+    if (claimed > BELIEVED_BYTES)
+        stored = tess_h5_claim_stored(h5, set);
     if (layout == H5D_VIRTUAL || (layout == H5D_CONTIGUOUS && H5Pget_external_count(list) > 0))
         return tess_h5_fail(h5, name,
                             "its values lie in other files: copy it into one file (h5repack)",

@@ -20,4 +20,7 @@ int tess_h5_claim_read(struct tess_h5_claim *claim, const struct tess_h5 *h5, co
 hid_t tess_h5_claim_open(const struct tess_h5 *h5, const char *name, struct tess_h5_extent extent,
                          struct tess_error *error);
 
+/* How many bytes of an open dataset there can be in the file, whatever it says. Local. */
+double tess_h5_claim_stored(const struct tess_h5 *h5, hid_t set);
+
 #endif

@@ -1,6 +1,8 @@
 /* h5_text.c -- texts of datasets, and attributes: read and written. */
 #include "tessera/h5.h"
 
+#include "h5_claim.h"
+
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"
@@ -9,6 +11,10 @@
 #include <string.h>
 
 #define MOST_BYTES ((size_t)64 << 20) /* of one text */
+/* So many texts are believed; more, each of which differs from the one before it, do not fit into
+ * less than a byte for this many: deflate takes two bits for what differs. */
+#define BELIEVED_TEXTS ((int64_t)1 << 22)
+#define TEXTS_IN_BYTE  4
 
 static int rank_of(const struct tess_h5 *h5)
 {
@@ -21,7 +27,7 @@ static int rank_of(const struct tess_h5 *h5)
 
 /* Variable-length strings of an open dataset into an (n, width) block. Their lengths are the file's
  * word alone: one that is too long, or too much memory, is an error. */
-static herr_t read_variable(hid_t set, int64_t n, int *width, char **block,
+static herr_t read_variable(hid_t set, int64_t n, int *width, char **block, const char *what,
                             struct tess_error *error)
 {
     hid_t type = H5Dget_type(set), memory = H5Tcopy(H5T_C_S1), space = H5Dget_space(set);
@@ -38,7 +44,7 @@ static herr_t read_variable(hid_t set, int64_t n, int *width, char **block,
         if (text[i] && strlen(text[i]) > longest)
             longest = strlen(text[i]);
     if (longest <= MOST_BYTES)
-        *block = tess_alloc_large((size_t)n, longest, "texts of a file", error);
+        *block = tess_alloc_large((size_t)n, longest, what, error);
     *width = *block ? (int)longest : 0;
     for (int64_t i = 0; i < n && result >= 0 && *block; i++)
         if (text[i])
@@ -52,17 +58,19 @@ static herr_t read_variable(hid_t set, int64_t n, int *width, char **block,
     return result;
 }
 
-static herr_t read_fixed(hid_t set, int64_t n, int *width, char **block)
+static herr_t read_fixed(hid_t set, int64_t n, int *width, char **block, const char *what,
+                         struct tess_error *error)
 {
     hid_t type = H5Dget_type(set), memory;
-    herr_t result;
+    herr_t result = 0;
 
     *width = tess_int((int64_t)H5Tget_size(type));
     memory = tess_h5_string_type(*width);
     H5Tset_cset(memory, H5Tget_cset(type));
-    *block = TESS_NEW(char, n **width);
-    result = H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, *block);
-    for (int64_t i = 0; i < n && result >= 0; i++) { /* space-padded Fortran strings */
+    *block = tess_alloc_large((size_t)n, (size_t)*width, what, error);
+    if (*block)
+        result = H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, *block);
+    for (int64_t i = 0; i < n && result >= 0 && *block; i++) { /* space-padded Fortran strings */
         char *row = *block + i * *width;
 
         for (int k = *width - 1;
@@ -74,6 +82,19 @@ static herr_t read_fixed(hid_t set, int64_t n, int *width, char **block)
     return result;
 }
 
+/* Texts that differ, as symbols do. */
+static int check_number(const struct tess_h5 *h5, const char *name, hid_t set, int64_t n,
+                        struct tess_error *error)
+{
+    double stored = n > BELIEVED_TEXTS ? tess_h5_claim_stored(h5, set) : (double)n;
+
+    if ((double)n > TEXTS_IN_BYTE * stored)
+        tess_error_set(error, TESS_EDATA,
+                       "%s: %s: claims %lld different texts in %.4g bytes: the file is damaged",
+                       h5->path, name, (long long)n, stored);
+    return error->code;
+}
+
 /* Memory types keep the file's character set: HDF5 refuses to convert between ASCII and UTF-8. */
 int tess_h5_read_strings(const struct tess_h5 *h5, const char *name, int64_t *n, int *width,
                          char **block, struct tess_error *error)
@@ -81,27 +102,29 @@ int tess_h5_read_strings(const struct tess_h5 *h5, const char *name, int64_t *n,
     int64_t length = tess_h5_length(h5, name, error);
     hid_t set, type;
     herr_t result = -1;
+    char *what;
 
     *block = NULL;
     *n = 0;
     if (length < 0)
         return error->code;
+    what = tess_format("%s: %s", h5->path, name);
     set = H5Dopen2(h5->file, name, H5P_DEFAULT);
     type = H5Dget_type(set);
     *n = length;
     if (H5Tget_class(type) != H5T_STRING || H5Tget_size(type) > MOST_BYTES)
         tess_error_set(error, TESS_EDATA, "%s: %s: holds no strings, or impossible ones", h5->path,
                        name);
-    else if (H5Tis_variable_str(type) > 0)
-        result = read_variable(set, *n, width, block, error);
-    else
-        result = read_fixed(set, *n, width, block);
+    else if (check_number(h5, name, set, length, error) == TESS_OK)
+        result = (H5Tis_variable_str(type) > 0 ? read_variable : read_fixed)(set, *n, width, block,
+                                                                             what, error);
     if (result < 0)
         tess_h5_fail(h5, name, "cannot be read", TESS_EDATA, error);
     else if (!*block)
         tess_h5_fail(h5, name, "holds impossible texts", TESS_EDATA, error);
     H5Tclose(type);
     H5Dclose(set);
+    tess_free(what);
     if (error->code != TESS_OK) {
         tess_free(*block);
         *block = NULL;

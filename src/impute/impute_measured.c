@@ -30,16 +30,12 @@ static void place_readouts(struct imputation *work)
 int tess_imputation_open_measured(struct imputation *work, MPI_Comm comm, struct tess_error *error)
 {
     struct imputation_measured *measured = &work->measured;
-    const char *path = work->impute->store ? work->impute->store : work->model.store_path;
+    const char *path;
 
     if (measured->is_open)
         return TESS_OK;
-    if (!path[0])
-        return tess_error_set(error, TESS_EDATA,
-                              "%s: does not say which store it was trained on, whose measured "
-                              "values are needed: name it with --store",
-                              work->model.path);
-    if (tess_store_open(&measured->store, path, comm, error) != TESS_OK)
+    path = tess_model_store(&work->model, work->impute->store, 1, error);
+    if (!path || tess_store_open(&measured->store, path, comm, error) != TESS_OK)
         return error->code;
     measured->is_open = 1;
     if (work->impute->keep && !work->impute->store &&

@@ -62,14 +62,11 @@ int tess_imputation_write_notes(const struct imputation *work, struct tess_write
 int tess_imputation_open_store(struct imputation *work, struct tess_store *store,
                                struct tess_error *error)
 {
-    const char *given = work->impute->store, *path = given ? given : work->model.store_path;
     struct tess_error mine = TESS_ERROR_INIT;
+    const char *path = tess_model_store(&work->model, work->impute->store, 1, error);
 
-    if (!path[0])
-        return tess_error_set(
-            error, TESS_EDATA,
-            "%s: does not say which store it was trained on: name it with --store",
-            work->model.path);
+    if (!path)
+        return error->code;
     if (tess_store_open(store, path, MPI_COMM_SELF, &mine) != TESS_OK)
         return tess_error_set(error, mine.code, "%s", mine.text);
     work->marks.other = tess_model_trained_elsewhere(&work->model, store->index.hash,

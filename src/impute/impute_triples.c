@@ -79,6 +79,12 @@ static int add_line(struct triples *triples, const char *line, size_t length, in
     size_t size[N + 1];
     int n = split(line, length, field, size);
 
+    if (memchr(line, '\0', length))
+        return tess_error_set(
+            error, TESS_EDATA,
+            "%s: line %lld holds a zero byte: this is no plain text (UTF-16? save "
+            "it as UTF-8)",
+            triples->path, (long long)number);
     if (n == 1 && size[0] == 0)
         return TESS_OK;
     for (int k = 0; k < N && n == N; k++)

@@ -234,12 +234,13 @@ static void verify_texts(const char *directory, struct tess_verified *verified)
     struct tess_blend blend;
     int there;
     json_int_t epoch = 0;
+    int64_t length;
     size_t room = 0;
 
     if (!file)
         add(&verified->problem, path, "is missing");
-    for (int64_t n = 1; file && getline(&line, &room, file) > 0; n++) {
-        json_t *entry = json_loads(line, 0, NULL);
+    for (int64_t n = 1; file && (length = getline(&line, &room, file)) > 0; n++) {
+        json_t *entry = json_loadb(line, (size_t)length, 0, NULL);
         json_int_t now = json_integer_value(json_object_get(entry, "epoch"));
 
         if (!entry || now <= epoch) {

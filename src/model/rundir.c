@@ -288,14 +288,14 @@ int tess_rundir_has_best(const char *directory, int64_t step)
     return there;
 }
 
-/* A path that does not fit, or a file that is gone, stays as it was given. */
+/* A path that does not fit, or is no UTF-8, or a file that is gone, stays as it was given. */
 static void make_full(char path[TESS_PATH])
 {
-    char *full = path[0] ? realpath(path, NULL) : NULL;
+    char *full = tess_text_full_path(path);
 
     if (full && strlen(full) < TESS_PATH)
         snprintf(path, TESS_PATH, "%s", full);
-    free(full);
+    tess_free(full);
 }
 
 /* On a copy: in the trainer's own settings paths stay as the user gave them. */
@@ -317,12 +317,16 @@ int tess_rundir_write_used(const char *directory, const struct tess_config *conf
 int tess_rundir_read_used(const char *path, struct tess_config *config, struct tess_error *error)
 {
     FILE *file = fopen(path, "r");
+    int why = file ? 0 : errno;
     char *text = TESS_NEW(char, 1 << 18);
+    size_t n = file ? fread(text, 1, (1 << 18) - 1, file) : 0;
 
     tess_config_init(config);
-    if (!file || fread(text, 1, (1 << 18) - 1, file) == 0)
+    if (n == 0)
         tess_error_set(error, TESS_EDATA, "%s: cannot be read: %s", path,
-                       file ? "it is empty" : strerror(errno));
+                       file ? "it is empty" : strerror(why));
+    else if (strlen(text) < n)
+        tess_error_set(error, TESS_EDATA, "%s: holds a zero byte: the file is damaged", path);
     else
         tess_config_parse(config, text, path, error);
     if (file)

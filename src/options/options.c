@@ -5,6 +5,7 @@
 #include "tessera/call.h"
 #include "tessera/error.h"
 #include "tessera/log.h"
+#include "tessera/text.h"
 #include "tessera/writer.h"
 
 #include <getopt.h>
@@ -159,12 +160,31 @@ static void set_level(enum tess_log_level level)
         tess_log_level = level;
 }
 
+/* Names of files are kept in used.yaml, JSON and HDF5, which are UTF-8, and are read back from
+ * there; symbols are UTF-8, too. */
+static int refuse_text(const char *text, struct tess_error *error)
+{
+    char *shown = TESS_NEW(char, 4 * strlen(text) + 1), *to = shown;
+
+    for (const char *c = text; *c; c++)
+        to += snprintf(to, 5, (unsigned char)*c < 0x80 ? "%c" : "\\x%02x", (unsigned char)*c);
+    tess_error_set(error, TESS_EUSAGE,
+                   "'%s' is not UTF-8: files, directories and symbols are named in UTF-8 here; "
+                   "rename it (convmv), or make a link to it with another name (ln -s)",
+                   shown);
+    tess_free(shown);
+    return error->code;
+}
+
 int tess_options_parse(struct tess_call *call, int argc, char **argv, struct tess_error *error)
 {
     int n = tess_command_n_options(call->command), code;
     struct option *longs = TESS_NEW(struct option, n + 3);
     char *shorts = TESS_NEW(char, 3 * n + 8);
 
+    for (int i = 0; i < argc && error->code == TESS_OK; i++)
+        if (!tess_text_is_utf8(argv[i], strlen(argv[i])))
+            refuse_text(argv[i], error);
     call->value = TESS_NEW(struct tess_strings, n + 1);
     call->args = TESS_NEW(char *, argc + 1);
     translate(call->command, longs, shorts);

@@ -64,9 +64,14 @@ void tess_report_release(struct tess_report *report)
 static int find_store(struct work *work, struct tess_error *error)
 {
     const struct tess_report *report = work->report;
-    const char *path = report->store ? report->store : work->model.store_path;
-    int there = work->rank == 0 && access(path, F_OK) == 0;
+    struct tess_error unnamed = TESS_ERROR_INIT;
+    const char *path = tess_model_store(&work->model, report->store, 1, &unnamed);
+    int there = work->rank == 0 && path && access(path, F_OK) == 0;
 
+    if (!path) {
+        work->unscored = tess_format("%s.", unnamed.text);
+        return TESS_OK;
+    }
     MPI_Bcast(&there, 1, MPI_INT, 0, work->comm);
     if (!there && !report->store) {
         work->unscored = tess_format("The store that the model was trained on, %s, is not there: "

@@ -164,9 +164,10 @@ static void cut_log(struct tess_run *run, int64_t epochs, struct tess_error *err
     char *path = tess_format("%s/log.jsonl", run->directory), *kept = tess_strdup(""), *line = NULL;
     FILE *file = fopen(path, "r");
     size_t room = 0, length = 0, space = 1;
+    int64_t n;
 
-    while (file && getline(&line, &room, file) > 0) {
-        json_t *entry = json_loads(line, 0, NULL);
+    while (file && (n = getline(&line, &room, file)) > 0) {
+        json_t *entry = json_loadb(line, (size_t)n, 0, NULL); /* none of one with a zero byte */
 
         if (entry && json_integer_value(json_object_get(entry, "epoch")) <= epochs) {
             kept = tess_grow(kept, &space, length + strlen(line) + 2, 1);

@@ -212,19 +212,14 @@ static int measure(struct measuring *measuring, struct tess_error *error)
 
 int tess_screening_measure(struct screening *work, struct tess_error *error)
 {
-    const char *path = work->screen->store ? work->screen->store : work->model.store_path;
     struct measuring measuring = {.work = work};
     struct tess_error mine = TESS_ERROR_INIT;
+    const char *path = tess_model_store(&work->model, work->screen->store, 1, &mine);
 
-    if (!path[0] || tess_store_open(&measuring.store, path, work->comm, &mine) != TESS_OK) {
+    if (!path || tess_store_open(&measuring.store, path, work->comm, &mine) != TESS_OK) {
         if (work->screen->store || work->screen->next > 0)
-            return path[0] ? tess_error_set(error, mine.code, "%s", mine.text)
-                           : tess_error_set(error, TESS_EDATA,
-                                            "%s: does not say which store it was trained on, which "
-                                            "knows what was run: name it with --store",
-                                            work->model.path);
-        tess_warn("nothing is said of what was measured and trained: %s",
-                  path[0] ? mine.text : "the model does not say which store it was trained on");
+            return tess_error_set(error, mine.code, "%s", mine.text);
+        tess_warn("nothing is said of what was measured and trained: %s", mine.text);
     } else {
         const struct tess_model *other = tess_model_trained_elsewhere(
             &work->model, measuring.store.index.hash, measuring.store.index.split_hash);

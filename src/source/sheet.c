@@ -2,6 +2,7 @@
 #include "tessera/sheet.h"
 
 #include "tessera/error.h"
+#include "tessera/log.h"
 #include "tessera/text.h"
 
 #include <errno.h>
@@ -50,7 +51,7 @@ int tess_sheet_open(struct tess_sheet *sheet, const char *path, int force, struc
     const char *end = path ? strrchr(path, '.') : NULL;
 
     *sheet = (struct tess_sheet){.path = is_pipe(path) ? NULL : path,
-                                 .out = is_pipe(path) ? stdout : NULL,
+                                 .out = is_pipe(path) ? tess_print_raw() : NULL,
                                  .between = end && strcmp(end, ".csv") == 0 ? ',' : '\t'};
     if (!sheet->path)
         return TESS_OK;

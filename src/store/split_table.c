@@ -218,6 +218,16 @@ static void read_table(struct table *table, char *content, struct tess_error *er
     }
 }
 
+/* The line on which a text ends, from 1; lines end with LF, CRLF or CR. */
+static int64_t last_line(const char *text)
+{
+    int64_t line = 1;
+
+    for (; *text; text++)
+        line += *text == '\n' || (*text == '\r' && text[1] != '\n');
+    return line;
+}
+
 /* All of the file; own (free). */
 static char *read_file(const char *path, struct tess_error *error)
 {
@@ -237,7 +247,9 @@ static char *read_file(const char *path, struct tess_error *error)
         tess_error_set(error, TESS_EDATA, "%s: the file is empty", path);
     else if (strlen(content) < (size_t)n)
         tess_error_set(error, TESS_EDATA,
-                       "%s: is no table: it holds a zero byte (UTF-16? save it as UTF-8)", path);
+                       "%s:%" PRId64 ": holds a zero byte: this is no table of text (UTF-16? save "
+                       "it as UTF-8)",
+                       path, last_line(content));
     fclose(file);
     return content;
 }

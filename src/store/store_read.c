@@ -61,16 +61,88 @@ static int read_vocab(const struct tess_h5 *h5, const char *name, struct tess_vo
 static int read_field(const struct tess_h5 *h5, struct tess_index *index, int i, int64_t n,
                       struct tess_error *error)
 {
+    char *what;
     void *array;
 
     if (error->code != TESS_OK)
         return error->code;
-    array =
-        tess_alloc_large((size_t)n, tess_index_fields[i].size, tess_index_fields[i].name, error);
+    what = tess_format("%s: %s", h5->path, tess_index_fields[i].name);
+    array = tess_alloc_large((size_t)n, tess_index_fields[i].size, what, error);
+    tess_free(what);
     *tess_index_field_array(index, i) = array;
     return array ? tess_h5_read(h5, tess_index_fields[i].name, tess_index_field_type(i),
                                 TESS_H5_LINE(n), array, error)
                  : error->code;
+}
+
+static int refuse_length(const struct tess_h5 *h5, int i, int64_t found, int64_t belong,
+                         struct tess_error *error)
+{
+    return tess_error_set(
+        error, TESS_EDATA,
+        "%s: %s: has %lld entries where %lld belong: the store is damaged; import "
+        "it again",
+        h5->path, tess_index_fields[i].name, (long long)found, (long long)belong);
+}
+
+/* One entry of an array of whole numbers; -1 of an empty one, or after an error. */
+static int64_t entry_of(const struct tess_h5 *h5, int i, int64_t n, int64_t at,
+                        struct tess_error *error)
+{
+    struct tess_h5_rows one = {TESS_H5_LINE(n), at, 1};
+    int64_t entry = -1;
+
+    if (n > 0 && error->code == TESS_OK &&
+        tess_h5_read_rows(h5, tess_index_fields[i].name, H5T_NATIVE_INT64, one, &entry, error) !=
+            TESS_OK)
+        entry = -1;
+    return entry;
+}
+
+/* Lists, and where each of them begins in the array of all their entries. */
+static const struct {
+    int first, all;
+} lists[] = {{TESS_FIELD_COMBINATION_FIRST, TESS_FIELD_COMBINATION_MEMBER},
+             {TESS_FIELD_PANEL_FIRST, TESS_FIELD_PANEL_READOUT},
+             {TESS_FIELD_FOLD_FIRST, TESS_FIELD_FOLD_REPLICATES}};
+
+/* How long all arrays are, held against each other before memory is taken for any of them: a store
+ * with one that is damaged may claim billions of experiments. Each of these has replicates, and at
+ * least a value. */
+static int read_lengths(const struct tess_h5 *h5, int64_t length[TESS_N_FIELDS],
+                        struct tess_error *error)
+{
+    int64_t n, values;
+
+    for (int i = 0; i < TESS_N_FIELDS && error->code == TESS_OK; i++)
+        length[i] = tess_index_fields[i].optional && !tess_h5_kind(h5, tess_index_fields[i].name)
+                        ? 0
+                        : tess_h5_length(h5, tess_index_fields[i].name, error);
+    values = error->code == TESS_OK ? tess_h5_length(h5, tess_value_names[0], error) : -1;
+    if (error->code != TESS_OK)
+        return error->code;
+    n = length[TESS_FIELD_COMBINATION];
+    for (int i = TESS_FIELD_COMBINATION; i < TESS_N_FIELDS && error->code == TESS_OK; i++)
+        if (length[i] != n + (i == TESS_FIELD_FOLD_FIRST) && i != TESS_FIELD_FOLD_REPLICATES &&
+            (length[i] > 0 || !tess_index_fields[i].optional))
+            refuse_length(h5, i, length[i], n + (i == TESS_FIELD_FOLD_FIRST), error);
+    for (size_t k = 0; k < sizeof lists / sizeof lists[0] && error->code == TESS_OK; k++) {
+        int64_t n_first = length[lists[k].first];
+        int64_t all = entry_of(h5, lists[k].first, n_first, n_first - 1, error);
+
+        if (n_first < 1)
+            refuse_length(h5, lists[k].first, n_first, 1, error);
+        else if (error->code == TESS_OK && all != length[lists[k].all])
+            refuse_length(h5, lists[k].all, length[lists[k].all], all, error);
+    }
+    if (error->code == TESS_OK &&
+        (values < n || (n > 0 && entry_of(h5, TESS_FIELD_REPLICATES, n, 0, error) < 1) ||
+         (n > 0 && entry_of(h5, TESS_FIELD_REPLICATES, n, n - 1, error) < 1)))
+        tess_error_set(error, TESS_EDATA,
+                       "%s: claims %lld experiments, but has %lld values, or experiments without "
+                       "replicates: the store is damaged; import it again",
+                       h5->path, (long long)n, (long long)values);
+    return error->code;
 }
 
 /* Nothing in the file is trusted: lengths are what the bytes can hold (h5_claim.h), then have to be
@@ -80,32 +152,22 @@ static int read_index(const struct tess_h5 *h5, struct tess_index *index, struct
 {
     int64_t length[TESS_N_FIELDS], implied[TESS_N_FIELDS];
 
+    if (read_lengths(h5, length, error) != TESS_OK)
+        return error->code;
     for (int i = 0; i < TESS_N_VOCABS && error->code == TESS_OK; i++)
         read_vocab(h5, tess_vocab_names[i], tess_index_field_vocab(index, i), error);
-    for (int i = 0; i < TESS_N_FIELDS && error->code == TESS_OK; i++) {
-        length[i] = 0;
-        if (tess_index_fields[i].optional && !tess_h5_kind(h5, tess_index_fields[i].name))
-            continue;
-        length[i] = tess_h5_length(h5, tess_index_fields[i].name, error);
-        read_field(h5, index, i, length[i], error);
-    }
+    for (int i = 0; i < TESS_N_FIELDS && error->code == TESS_OK; i++)
+        if (length[i] > 0 || !tess_index_fields[i].optional)
+            read_field(h5, index, i, length[i], error);
     if (error->code != TESS_OK)
         return error->code;
     index->n_combinations = length[TESS_FIELD_COMBINATION_FIRST] - 1;
     index->n_panels = length[TESS_FIELD_PANEL_FIRST] - 1;
     index->n_experiments = length[TESS_FIELD_COMBINATION];
-    if (index->n_combinations < 0 || index->n_panels < 0 ||
-        length[TESS_FIELD_FOLD_FIRST] != index->n_experiments + 1)
-        return tess_error_set(error, TESS_EDATA, "%s: its index has impossible sizes: damaged",
-                              h5->path);
     tess_index_field_lengths(index, implied);
     for (int i = 0; i < TESS_N_FIELDS; i++)
         if (length[i] != implied[i])
-            return tess_error_set(error, TESS_EDATA,
-                                  "%s: %s: has %lld entries where %lld belong: the store is "
-                                  "damaged; import it again",
-                                  h5->path, tess_index_fields[i].name, (long long)length[i],
-                                  (long long)implied[i]);
+            return refuse_length(h5, i, length[i], implied[i], error);
     if (tess_index_check(index, h5->path, error) == TESS_OK)
         tess_index_finish(index);
     return error->code;

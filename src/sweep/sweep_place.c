@@ -28,11 +28,11 @@ char *tess_sweep_path(const struct tess_sweep *sweep, int64_t i, const char *end
 /* Its full path in the place of a file's name, as far as it has one. */
 static void make_full(char path[TESS_PATH])
 {
-    char *full = path[0] ? realpath(path, NULL) : NULL;
+    char *full = tess_text_full_path(path);
 
     if (full && strlen(full) < TESS_PATH)
         memcpy(path, full, strlen(full) + 1);
-    free(full);
+    tess_free(full);
 }
 
 /* Everything that is read besides the store. */
@@ -221,11 +221,11 @@ int tess_sweep_record(const struct tess_sweep *sweep, int64_t i, struct tess_err
     if (access(path, F_OK) != 0 && tess_sweep_settings(sweep, i, &config, error) == TESS_OK) {
         make_full(config.data.store);
         make_inputs_full(&config);
-        full = realpath(sweep->directory, NULL);
+        full = tess_text_full_path(sweep->directory);
         if (full && strlen(full) + 32 < sizeof config.run.directory)
             snprintf(config.run.directory, sizeof config.run.directory, "%.900s/trial-%lld", full,
                      (long long)sweep->trial[i].number);
-        free(full);
+        tess_free(full);
         yaml = tess_config_yaml(&config, 0, 0);
         tess_commit_text(path, yaml, error);
         free(yaml);

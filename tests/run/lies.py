@@ -9,9 +9,11 @@ import ctypes
 import ctypes.util
 import glob
 import os
+import resource
 import shutil
 import sys
 import tempfile
+import zlib
 
 try:
     import h5py
@@ -29,6 +31,7 @@ tessera = os.path.abspath(sys.argv[1])
 folder = tempfile.TemporaryDirectory(prefix="tess_lies_")
 os.chdir(folder.name)
 LIMIT, BLOCK, DIM, HIDDEN = 120, 4 << 20, 8, 16
+MOST_KB = 300_000  # of any process here; the readers' windows are a part of it
 
 
 def plain(*line):
@@ -39,9 +42,8 @@ def plain(*line):
 def seal(path):
     """A sidecar that fits: XXH3 of every 4 MiB, and of itself."""
     with open(path, "rb") as file:
-        data = file.read()
-    blocks = [data[i:i + BLOCK] for i in range(0, len(data), BLOCK)]
-    text = f"tessera-sums 1\nbytes {len(data)}\n" + "".join(f"{xxhash.XXH3_64bits(b, len(b)):016x}\n" for b in blocks)
+        sums = [xxhash.XXH3_64bits(block, len(block)) for block in iter(lambda: file.read(BLOCK), b"")]
+    text = f"tessera-sums 1\nbytes {os.path.getsize(path)}\n" + "".join(f"{s:016x}\n" for s in sums)
     with open(path + ".sum", "w") as file:
         file.write(text + f"end {xxhash.XXH3_64bits(text.encode(), len(text)):016x}\n")
 
@@ -116,21 +118,57 @@ def nothing(name):
     return lie
 
 
-HUGE = 10 ** 11
+def holes(name, rows):
+    """So many zeros, none of which lies on the disk: the file is as long as it claims."""
+    def lie(file):
+        old = file[name]
+        shape, dtype, attributes = (rows, *old.shape[1:]), old.dtype, dict(old.attrs)
+        del file[name]
+        made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        made.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        made.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        h5py.h5d.create(file.id, name.encode(), h5py.h5t.py_create(dtype), h5py.h5s.create_simple(shape), made)
+        file[name].attrs.update(attributes)
+    lie.__name__ = f"{name} is a hole of {rows}"
+    return lie
+
+
+def deflated(names, rows):
+    """So many zeros in each, deflated to a thousandth: they are there, and cannot be what belongs there."""
+    def lie(file):
+        for name in names.split():
+            old, n = file[name], rows + (name == "fold/first")
+            shape, dtype, attributes = (n, *old.shape[1:]), old.dtype if old.dtype.kind != "O" else np.dtype("S1"), dict(old.attrs)
+            del file[name]
+            made = file.create_dataset(name, shape=shape, dtype=dtype, chunks=(1 << 22, *shape[1:]), compression="gzip", compression_opts=1)
+            made.attrs.update(attributes)
+            packed = zlib.compress(bytes(dtype.itemsize * int(np.prod(made.chunks))), 9)
+            for first in range(0, n, made.chunks[0]):
+                made.id.write_direct_chunk((first, *[0] * (len(shape) - 1)), packed)
+    lie.__name__ = f"{names} deflated to {rows}"
+    return lie
+
+
+HUGE, MANY = 10 ** 11, 2 ** 30
+OF_EXPERIMENTS = "experiment/combination experiment/context experiment/panel experiment/n_replicates experiment/n_observed experiment/split"
 CHECKPOINT = [
     *[grown(f"table/{t}/{p}", 0, 5000) for t, p in (("perturbation", "value"), ("readout", "m"), ("context", "v"))],
     grown("table/perturbation/value", 0, -1), grown("table/readout/value", 5), grown("table/readout/v", -1),
     grown("table/readout/value", 0, 0, 40), grown("table/perturbation/last", 0, 3000), grown("table/context/check", 0, 3000),
     grown("table/perturbation/last", 1), grown("mlp/value", 9), grown("mlp/value", -1), grown("mlp/m", 0, 7), grown("mlp/check_value", 3),
     grown("perturbation/trained", 0, 2), grown("schedule/rate", 4), attribute("step", np.int64(2 ** 62)), attribute("step", np.int64(2 ** 63 - 1)),
-    transposed("normalize/shift"), transposed("normalize/scale"), grown("normalize/scale", 1),
+    attribute("config", np.bytes_(b"\x01\xff")), attribute("config", np.bytes_(b"- a\n- b\n")), setting("layers: 2", "layers: two"),
+    setting("layers: 2", "layers: 2\n  lairs: 3"), transposed("normalize/shift"), transposed("normalize/scale"), grown("normalize/scale", 1),
     setting("embedding_dim: 8", "embedding_dim: 9"), setting("hidden_dim: 16", "hidden_dim: 65536"),
     setting("embedding_dim: 8", "embedding_dim: 1000000000000"), setting("layers: 2", "layers: 64"),
     replaced("perturbation/symbol", "claims 10^11", shape=(HUGE,), dtype="S8"), replaced("readout/symbol", "is wide", shape=(2,), dtype="S1000000000"),
     replaced("table/readout/value", "claims 10^11 rows", shape=(HUGE, DIM), dtype="f4"),
+    holes("table/readout/value", 2 ** 24), deflated("perturbation/symbol", MANY), deflated("schedule/rate", MANY),
     replaced("mlp/value", "is text", data=np.array([b"x"] * 40)), elsewhere("table/readout/value"), nothing("table/context/value"), nothing("mlp/v"),
 ]
 STORE = [
+    holes("experiment/combination", 2 ** 26), deflated("experiment/combination", MANY), deflated(OF_EXPERIMENTS, MANY),
+    deflated(OF_EXPERIMENTS + " fold/first value", MANY), deflated("readout/symbol", MANY), deflated("panel/first", MANY),
     grown("experiment/context", 0, 4), grown("experiment/split", 3), grown("experiment/n_observed", -1), grown("fold/first", 5),
     grown("combination/first", 2), grown("panel/readout", 9), grown("value", 9), grown("value", 0, 3), grown("check/value", 0, 9),
     grown("check/split", 5), replaced("readout/symbol", "claims 10^11", shape=(HUGE,), dtype="S8"),
@@ -140,7 +178,8 @@ STORE = [
 ]
 IMPUTED = [
     grown("X", 0, 3), grown("X", 2), grown("X", 0, 0, 3), grown("obs/_index", 4), grown("obs/perturbation/codes", -1), grown("obs/perturbation/codes", 0, 3),
-    grown("var/_index", -1), replaced("X", "claims 10^11 rows", shape=(HUGE, 7), dtype="f4"), elsewhere("X"),
+    deflated("var/_index", MANY), deflated("obs/_index", MANY), deflated("obs/perturbation/categories", MANY), deflated("X", MANY // 4),
+    holes("X", 2 ** 24), grown("var/_index", -1), replaced("X", "claims 10^11 rows", shape=(HUGE, 7), dtype="f4"), elsewhere("X"),
 ]
 
 
@@ -199,6 +238,8 @@ def main():
                     judge(f"{kind} whose {lie.__name__}", to, *line, ranks=1 + (turn + number) % 2)
             check(os.path.exists(to) and not os.path.exists("never.h5ad"), f"{kind} whose {lie.__name__}: something was written")
             turn += 1
+    check(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < MOST_KB, "memory was taken for what is not there: "
+          f"{resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss} kB")
 
 
 main()

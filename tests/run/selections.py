@@ -186,7 +186,69 @@ def test_nothing_measured():
     check("no training experiment but control" in said and "nan" not in said, said)
 
 
+def test_zero_bytes():
+    """Whatever is read line by line: a zero byte would cut a name. It is refused with file and line, and nothing is written."""
+    store, out = place / "s.prc.h5", place / "zero.out.h5ad"
+    said = "zero byte"
+    lists = text("zero.txt", b"A\nB\0x\n")
+    many = 20000  # lines before it: one in the first bytes makes a file a binary one
+    values = text("zero.csv", b"perturbation,context,g1,g2\n" + many * b"control,x,1,2\n" + b"A\0,x,1,2\n")
+    table = text("zero.tsv", b"perturbation\tcontext\tsplit\r\nA\tx\ttest\r\nB\0\tx\ttest\r\n")
+    edges = text("edges.tsv", b"A\tg1\t1\nB\0\tg1\t0\n")
+    fine_edges = text("fine_edges.tsv", b"A\tg1\t1\nB\tg1\t0\n")
+    plain = place / "s.csv"
+    for where, line, *words in (
+            (table, 3, "split", store, "--file", table),
+            (lists, 2, "impute", place / "run", "-o", out, "-p", f"@{lists}"),
+            (lists, 2, "impute", place / "run", "-o", out, "--pairs", lists),
+            (lists, 2, "check", plain, "--keep", f"perturbation=@{lists}"),
+            (lists, 2, "check", plain, "--control", f"@{lists}"),
+            (lists, 2, "neighbors", place / "run", "--pairs", lists),
+            (text("triples.tsv", b"A\tg1\tx\nB\0\tg1\tx\n"), 2, "impute", place / "run", "-o", out, "--triples", place / "triples.tsv"),
+            (text("asked.tsv", b"perturbation\treadout\tcontext\nA\tg1\0\tx\n"), 2, "predict", place / "run", place / "asked.tsv", "-o", place / "zero.out.tsv"),
+            (text("signature.tsv", b"g1\t1\ng2\0\t2\n"), 2, "screen", place / "run", "--signature", place / "signature.tsv", "-o", place / "zero.out.tsv"),
+            (values, many + 2, "check", values), (values, many + 2, "import", values, "-o", place / "zero.out.prc.h5"),
+            (values, many + 2, "evaluate", store, "--predictions", values, "--split", "train"),
+            (text("metadata.tsv", b"id\tperturbation\nr1\tA\0\n"), 2, "check", text("bare.tsv", "id\tcontext\tg1\tg2\nr1\tx\t1\t2\n"), "--metadata",
+             place / "metadata.tsv", "--perturbation", "perturbation"),
+            (text("features.tsv", b"perturbation\tf1\n" + many * b"A\t1\n" + b"B\0\t2\n"), many + 2, "train", place / "c.yaml", "--set", f"data.store={store}", "--set",
+             f"run.directory={place}/never", "--set", f"features.perturbations={place}/features.tsv"),
+            (edges, 2, "network", "evaluate", edges, "--gold", fine_edges), (edges, 2, "network", "evaluate", fine_edges, "--gold", edges)):
+        for ranks in (1, 2) if words[0] in ("split", "train", "predict") else (1,):
+            done = run("-q", *words, ranks=ranks)
+            text_said = done.stdout + done.stderr
+            check(done.returncode == 65 and said in text_said and where.name in text_said and (f"line {line}" in text_said or f":{line}:" in text_said),
+                  f"a zero byte on line {line} of {where.name}: {words[0]} on {ranks}: {done.returncode} {text_said[-400:]}")
+    check(not list(place.glob("zero.out*")) and not (place / "never").exists(), f"written: {list(place.glob('zero.out*'))}")
+
+
+def test_no_used():
+    """A run that lost its used.yaml: whoever needs the store says so, by name, and what to do; with --store it goes on."""
+    lost, store = place / "lost", place / "s.prc.h5"
+    shutil.copytree(place / "run", lost)
+    (lost / "used.yaml").unlink()
+    for ranks in (1, 2):
+        refused(65, [f"{lost}/used.yaml: cannot be read: No such file", "put it back", "--store"], "evaluate", lost, ranks=ranks)
+    checkpoint = sorted(lost.glob("checkpoint-*.h5"))[0]
+    refused(65, [f"{lost}/used.yaml", "put it back"], "evaluate", checkpoint)
+    refused(65, [f"{lost}/used.yaml", "--store"], "impute", lost, "-o", place / "no.h5ad", "--observed", "keep")
+    refused(65, [f"{lost}: holds no used.yaml"], "plan", lost)
+    asked = text("pairs.tsv", "A\tB\n")
+    for words in (("impute", lost, "-o", place / "no1.h5ad"), ("embed", lost, "-o", place / "no2.h5ad"), ("report", lost, "-o", place / "no.html"),
+                  ("screen", lost, "-r", "g1", "-o", place / "no.tsv"), ("neighbors", lost, "--pairs", asked)):
+        done = run(*words)
+        check(f"{lost}/used.yaml" in done.stderr and "put it back" in done.stderr and "Success" not in done.stderr, f"{words}: {done}")
+    done = run("verify", lost)
+    check(done.returncode == 65 and f"{lost}/used.yaml" in done.stdout + done.stderr, f"verify: {done}")
+    fine("evaluate", lost, "--store", store, "--split", "train", "--resamples", 5)
+    for content, what in ((b"", "empty"), (b"data:\n  store: \0\n", "zero byte"), (b"run:\n  seed: 1\n", "has no data.store"), (b"data: {\n", "YAML")):
+        (lost / "used.yaml").write_bytes(content)
+        refused(65, [f"{lost}/used.yaml", what], "evaluate", lost)
+
+
 test_lists()
+test_zero_bytes()
+test_no_used()
 test_ensemble()
 test_words()
 test_split_tables()
