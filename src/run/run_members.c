@@ -195,6 +195,7 @@ static int train_member(void *closure, int64_t i, struct tess_error *error)
     struct tess_member member = {members->run.directory, &members->groups, members->options->of};
     struct tess_train_options options = {.dry_run = members->options->dry_run,
                                          .of = &member,
+                                         .context = members->options->context,
                                          .need = members->options->need,
                                          .diverged = members->options->diverged};
     struct tess_config config;
