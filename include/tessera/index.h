@@ -4,14 +4,13 @@
 
 #include "tessera/sets.h"
 #include "tessera/split_name.h"
+#include "tessera/target.h"
 #include "tessera/vocab.h"
 
 #include <stdint.h>
 
 struct tess_error;
 struct tess_strings;
-
-#define TESS_CONTROL "control" /* the reserved perturbation symbol */
 
 struct tess_index { /* all arrays own */
     struct tess_vocab perturbation; /* components, control among them */
