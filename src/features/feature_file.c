@@ -21,6 +21,7 @@
 /* All of a file. */
 struct content {
     const char *path;
+    int64_t most, axes; /* symbols that are looked for at most; axes that are kept */
     struct tess_intern name; /* symbols, each once */
     int64_t columns;
     float *value; /* (name.n, columns) */
@@ -73,6 +74,22 @@ static void spread(const struct tess_block *block, int64_t i, int64_t columns, f
         x[block->index[k]] = block->data[k];
 }
 
+/* Before memory is taken for it: the numbers as they are, those of the symbols twice, and products
+ * of rows or columns, whichever are fewer, with what finding their eigenvectors takes. */
+static void announce(const struct content *content, int64_t rows)
+{
+    double m = (double)(rows < content->most ? rows : content->most);
+    double columns = (double)content->columns, n = fmin(fmin(m, columns), TESS_FEATURE_AXES_MOST);
+    double k = fmin((double)content->axes, n);
+
+    tess_info("%s: %" PRId64 " rows of %" PRId64 " features; reading them takes at most %.1f MB of "
+              "memory on one rank for a while",
+              content->path, rows, content->columns,
+              (4 * (double)rows * columns + 16 * m * columns + 8 * n * (n + k + 40) +
+               8 * columns * (double)content->axes + 4 * (double)rows * (double)content->axes) /
+                  1e6);
+}
+
 static int read_rows(struct content *content, struct tess_source *source,
                      const struct tess_column *symbol, struct tess_problems *problems,
                      struct tess_error *error)
@@ -82,6 +99,7 @@ static int read_rows(struct content *content, struct tess_source *source,
     struct tess_block block = {0};
 
     content->columns = source->n_readouts;
+    announce(content, source->n_rows);
     content->value = tess_alloc_large((size_t)source->n_rows * (size_t)source->n_readouts,
                                       sizeof(float), "features", error);
     for (int64_t first = 0; first < source->n_rows && error->code == TESS_OK; first += step) {
@@ -324,7 +342,7 @@ static void say(const struct content *content, const struct tess_feature_file *f
 static int make(struct tess_features *features, const struct tess_feature_file *file,
                 const struct tess_vocab *symbols, struct tess_error *error)
 {
-    struct content content = {.path = file->path};
+    struct content content = {.path = file->path, .most = symbols->n, .axes = file->axes};
     int64_t *row = TESS_NEW(int64_t, symbols->n), m = 0, at = 0;
 
     if (read_content(&content, file->path, error) == TESS_OK) {
