@@ -36,6 +36,7 @@ FOLDERS = {
     "run": ["warm", "blend"],
     "evaluate": ["blend", "formats"],
     "sweep": ["run", "evaluate"],
+    "transfer": ["run", "evaluate"],
     "scorecard": ["evaluate", "writer"],
     "impute": ["blend", "writer"],
     "query": ["blend", "source"],
@@ -52,7 +53,7 @@ FOLDERS = {
     "cli_data": ["options", "import", "inspect", "simulate", "cells"],
     "discover": ["linalg", "blend", "writer"],
     "report": ["scorecard", "inspect", "networks", "gold", "discover", "screen"],
-    "cli": ["cli_data", "sweep", "scorecard", "forecast", "query", "export", "screen", "discover", "report"],
+    "cli": ["cli_data", "sweep", "transfer", "scorecard", "forecast", "query", "export", "screen", "discover", "report"],
 }
 # They know no other ranks.
 ALONE = {"base", "doses", "products", "kernel", "optimizer", "compose", "metrics"}

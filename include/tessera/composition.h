@@ -67,6 +67,10 @@ struct tess_further {
 int tess_composition_make(struct tess_composition *composition, const struct tess_further *further,
                           const char *symbol, int64_t number);
 
+/* The same of n given rows, parts with training data (else 0), and their weights. */
+int tess_composition_add(struct tess_composition *composition, const uint8_t *trained, int64_t n,
+                         const int64_t *row, const float *weight, int64_t number);
+
 /* Vectors to be made: vector i of row[first[i] .. first[i + 1]), with these weights, or (NULL) by
  * the encoder's rule. All zeroes is none. */
 struct tess_mix {

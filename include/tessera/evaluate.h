@@ -90,6 +90,16 @@ struct tess_epistasis {
     double *synergy, *antagonism;
 };
 
+/* A context by the model and by one that was trained on it alone; neither is blended. Where the
+ * second knows nothing, the mean of the context's training perturbations takes its place. */
+struct tess_pair {
+    int64_t context, n; /* n: scored experiments */
+    int64_t n_by_mean; /* perturbations of so many of them the second does not know */
+    int64_t n_train; /* training experiments of the context but control */
+    const char *no_pair; /* why there is no second model; NULL: there is one */
+    struct tess_outcome outcome; /* of the two, difference[TESS_METRICS + …]; rank 0; own */
+};
+
 struct tess_evaluation {
     const struct tess_store *store; /* borrowed */
     const struct tess_model *model; /* borrowed, or NULL */
@@ -119,6 +129,8 @@ struct tess_evaluation {
     struct tess_strings unscored; /* "A+B in c": what the model says nothing about; own */
     int64_t *n_unscored; /* (contexts) how many those are; own */
 
+    int64_t n_pairs; /* that were asked for (tess_evaluate_pair) */
+    struct tess_pair *pair; /* (n_pairs) own */
     struct tess_epistasis epistasis; /* all zeroes without options.epistasis */
     struct tess_spread spread; /* without `deviation`: there is no ensemble; own */
 
@@ -139,6 +151,13 @@ int tess_evaluate_run(struct tess_evaluation *evaluation, const struct tess_stor
                       struct tess_model *model, const struct tess_evaluate_options *options,
                       MPI_Comm comm, struct tess_error *error);
 void tess_evaluate_release(struct tess_evaluation *evaluation);
+/* Fills in a pair (context, n_train, no_pair are set) of an evaluation with a model. alone: NULL if
+ * there is none. Collective over the evaluation's comm. */
+int tess_evaluate_pair(const struct tess_evaluation *evaluation, struct tess_model *alone,
+                       struct tess_pair *pair, struct tess_error *error);
+/* What its difference of RMSE says the others did: "helped", "hurt" or "no difference"; NULL: there
+ * are too few perturbations, or no pair. Of rank 0. */
+const char *tess_evaluate_verdict(const struct tess_pair *pair);
 
 /* deviation.json (deviation.h) of a run whose training is over: fitted to its members' predictions
  * of the validation values, as with --blend auto and off, unless it is there already. None is made

@@ -14,14 +14,16 @@ struct tess_feature_file {
     const char *path; /* "": none */
     const char *kind; /* of symbols, for sentences: "perturbation" */
     int64_t axes; /* coordinates that are kept */
+    int further; /* keep what it knows of others, too */
 };
 
 /* The features of all symbols that the file knows by their name, or else by their target
  * (target.h): standardised, missing ones at their column's mean, on their leading principal axes;
- * so scaled that the mean square of a symbol's is 1 with all axes. Without a file none, and
- * features->k is 0. Rank 0 reads, all get the result. TESS_EDATA for what is no table of numbers,
- * symbols that are there twice with different numbers, and files that know too few of the symbols.
- * Collective over comm. */
+ * so scaled that the mean square of a symbol's is 1 with all axes. `further`: all
+ * rows of the file, by their own names, so placed. Without a file none, and features->k is 0. Rank
+ * 0 reads, all get the result. TESS_EDATA for what is no table of numbers, symbols that are there
+ * twice with different numbers, and files that know too few of the symbols. Collective over comm.
+ */
 int tess_feature_file_read(struct tess_features *features, const struct tess_feature_file *file,
                            const struct tess_vocab *symbols, MPI_Comm comm,
                            struct tess_error *error);

@@ -4,6 +4,8 @@
 #ifndef TESSERA_FEATURES_H
 #define TESSERA_FEATURES_H
 
+#include "tessera/vocab.h"
+
 #include <math.h>
 #include <stdint.h>
 
@@ -12,12 +14,26 @@ struct tess_composition;
 struct tess_features {
     int64_t n, k; /* symbols, axes; k is 0 where there are none */
     float *value; /* (n, k) NaN: nothing is known of the symbol; own */
+    /* All that the file knows, of whoever could be asked for: its names, and their coordinates. Of
+     * perturbations alone; else none. */
+    struct tess_vocab name; /* own */
+    float *named; /* (name.n, k) own */
 };
 
 static inline int tess_features_has(const struct tess_features *features, int64_t symbol)
 {
     return features->k > 0 && !isnan(features->value[symbol * features->k]);
 }
+
+void tess_features_release(struct tess_features *features);
+/* What is known of a symbol that is none of the n, by its name, or else by its target (target.h):
+ * (k), borrowed; NULL: nothing. */
+const float *tess_features_named(const struct tess_features *features, const char *symbol);
+/* A further symbol out of these: 1, and from now on `number` is composed so; 0, and nothing
+ * changes, if nothing is known of it, or no symbol with training data has features. trained: of
+ * the composition's own symbols, as of tess_composition_make. */
+int tess_features_make(const struct tess_features *features, struct tess_composition *composition,
+                       const uint8_t *trained, const char *symbol, int64_t number);
 
 /* A symbol of which something is known becomes a sum of rows of the axes, each times its
  * coordinate, plus an own row that begins at 0 and stays there where there are no training data;

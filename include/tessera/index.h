@@ -4,14 +4,13 @@
 
 #include "tessera/sets.h"
 #include "tessera/split_name.h"
+#include "tessera/target.h"
 #include "tessera/vocab.h"
 
 #include <stdint.h>
 
 struct tess_error;
 struct tess_strings;
-
-#define TESS_CONTROL "control" /* the reserved perturbation symbol */
 
 struct tess_index { /* all arrays own */
     struct tess_vocab perturbation; /* components, control among them */
@@ -64,6 +63,9 @@ int64_t tess_index_find_text(const struct tess_index *index, const struct tess_s
                              const char *text, struct tess_strings *unknown);
 /* Measured values of a split's experiments (enum tess_split), or of all (-1). Local. */
 int64_t tess_index_observed(const struct tess_index *index, int split);
+/* All experiments of other contexts become TESS_UNUSED, in memory alone; split_hash is that of such
+ * a split. Local. */
+void tess_index_keep_context(struct tess_index *index, int64_t context);
 /* Is it the control (its only member)? Local. */
 int tess_index_is_control(const struct tess_index *index, int64_t combination);
 

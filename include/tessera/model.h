@@ -90,7 +90,7 @@ int tess_model_has_noise(const struct tess_model *model);
 int tess_model_deviates(const struct tess_model *model);
 void tess_model_release(struct tess_model *model);
 /* The features of components as another vocabulary numbers them, k = 0 if the model has none; value
- * is own of the caller. Local. */
+ * is own of the caller, what is known of further ones stays the model's. Local. */
 void tess_model_features(const struct tess_model *model, const struct tess_vocab *components,
                          struct tess_features *features);
 /* Where its store is: at `given` (--store; NULL: nothing), or where the used.yaml beside it says;

@@ -26,6 +26,9 @@ struct tess_train_options {
     int dry_run; /* say what would be done, and stop */
     double time_limit; /* seconds until it must have stopped; 0: none */
     const struct tess_member *of; /* NULL: a run by itself; borrowed */
+    /* A context of the store: all others are left unused, as if the split said so, and the model is
+     * not blended with a baseline. NULL: all; borrowed. */
+    const char *context;
     struct tess_train_need *need; /* out, of a dry run, which then says nothing; or NULL */
     int *diverged; /* out: it ended because its numbers are not finite any more; or NULL */
 };

@@ -26,6 +26,7 @@ struct tess_choice {
     const char *source; /* "run/best.h5" */
     int combinations; /* 1: "A+B" names a set of several symbols */
     struct tess_maker maker;
+    const char *remedy; /* ends the sentence about unknown ones; NULL: none */
 };
 /* The members of "A+B" with what the maker can make of it, where the vocabulary alone does not know
  * them: how many, ascending; 0: it cannot. member: room for as many as the text has pluses, plus

@@ -88,6 +88,7 @@ enum tess_state_group {
     TESS_STATE_SCHEDULE, /* what steps leave behind */
     TESS_STATE_SCALING, /* there if the data are normalised */
     TESS_STATE_TRAITS, /* a group for each table; there if its symbols have features */
+    TESS_STATE_FURTHER, /* the same; there if they have some of further symbols */
     TESS_STATE_N_GROUPS
 };
 
@@ -104,6 +105,8 @@ enum tess_state_kind {
     TESS_STATE_STEPS, /* SCHEDULE: (steps done + 1), the same on every rank */
     TESS_STATE_FACTORS, /* SCALING: (contexts, readouts), the same on every rank */
     TESS_STATE_FEATURES, /* TRAITS: (n, features.axes) [table], the same on every rank */
+    TESS_STATE_LISTED, /* FURTHER: struct tess_vocab [table], the same on every rank */
+    TESS_STATE_NAMED, /* FURTHER: (names, features.axes) [table], the same on every rank */
     TESS_STATE_N_KINDS
 };
 

@@ -3,6 +3,8 @@
 #ifndef TESSERA_TARGET_H
 #define TESSERA_TARGET_H
 
+#define TESS_CONTROL "control" /* the reserved perturbation symbol */
+
 /* What was hit: what follows the last '_' or ':' (within the symbol). */
 const char *tess_target_name(const char *symbol);
 

@@ -6,8 +6,6 @@
  * decomposition. */
 #include "baseline_features.h"
 
-#include "baseline_neighbors.h"
-
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"
@@ -42,7 +40,8 @@ static void find_units(struct tess_by_features *by, const struct tess_profiles *
     for (int64_t c = 0; c < profiles->n_contexts; c++) {
         for (int64_t u = profiles->context_first[c]; u < profiles->context_first[c + 1]; u++) {
             if (!tess_profiles_trains(profiles, u) ||
-                !tess_features_of(by->features, profiles, profiles->combination[u], x))
+                !tess_features_of(by->features, profiles,
+                                  (struct tess_featured){profiles->combination[u], NULL}, x))
                 continue;
             by->unit = tess_grow(by->unit, &room, (size_t)n + 1, sizeof *by->unit);
             by->x = tess_grow(by->x, &room_x, (size_t)((n + 1) * by->axes), sizeof *by->x);
@@ -222,12 +221,12 @@ void tess_by_features_release(struct tess_by_features *by)
 }
 
 int tess_by_features_ridge(const struct tess_by_features *by, const struct tess_profiles *profiles,
-                           int64_t context, int64_t combination, double *z)
+                           int64_t context, struct tess_featured asked, double *z)
 {
     const double *mean = by->center + context * (by->axes + by->k);
     const double *map = by->map + context * by->axes * by->k;
     double *x = TESS_NEW(double, by->axes);
-    int known = by->fit[context].solved && tess_features_of(by->features, profiles, combination, x);
+    int known = by->fit[context].solved && tess_features_of(by->features, profiles, asked, x);
 
     memset(z, 0, (size_t)by->k * sizeof *z);
     for (int64_t f = 0; known && f < by->k; f++) {
@@ -241,16 +240,16 @@ int tess_by_features_ridge(const struct tess_by_features *by, const struct tess_
 
 int tess_by_features_nearest(const struct tess_by_features *by,
                              const struct tess_profiles *profiles, const struct tess_linear *linear,
-                             int64_t context, int64_t combination, double *z)
+                             int64_t context, struct tess_featured asked, double *z)
 {
     int64_t first = by->first[context], n = by->first[context + 1] - first, own = -1;
     double *x = TESS_NEW(double, by->axes);
-    int known = by->fit[context].solved && tess_features_of(by->features, profiles, combination, x);
+    int known = by->fit[context].solved && tess_features_of(by->features, profiles, asked, x);
     int64_t *nearest = TESS_NEW(int64_t, by->fit[context].neighbors), found = 0;
 
     memset(z, 0, (size_t)by->k * sizeof *z);
     for (int64_t i = 0; known && i < n; i++)
-        if (profiles->combination[by->unit[first + i]] == combination)
+        if (profiles->combination[by->unit[first + i]] == asked.combination)
             own = i;
     if (known)
         found = tess_neighbors_find(

@@ -5,6 +5,7 @@
 #define BASELINE_FEATURES_H
 
 #include "baseline_linear.h"
+#include "baseline_neighbors.h"
 
 #include "tessera/features.h"
 
@@ -34,9 +35,9 @@ void tess_by_features_release(struct tess_by_features *by);
  * the nearest; returns 0 (and zeroes) if it has no features, or too few of the context's have.
  * Local. */
 int tess_by_features_ridge(const struct tess_by_features *by, const struct tess_profiles *profiles,
-                           int64_t context, int64_t combination, double *z);
+                           int64_t context, struct tess_featured asked, double *z);
 int tess_by_features_nearest(const struct tess_by_features *by,
                              const struct tess_profiles *profiles, const struct tess_linear *linear,
-                             int64_t context, int64_t combination, double *z);
+                             int64_t context, struct tess_featured asked, double *z);
 
 #endif

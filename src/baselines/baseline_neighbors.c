@@ -74,16 +74,21 @@ int64_t tess_neighbors_choose(const struct tess_neighbors *of)
 }
 
 int tess_features_of(const struct tess_features *features, const struct tess_profiles *profiles,
-                     int64_t combination, double *x)
+                     struct tess_featured of, double *x)
 {
     const struct tess_index *index = &profiles->store->index;
     int64_t axes = features->k, first, n;
 
     memset(x, 0, (size_t)axes * sizeof *x);
-    if (combination < 0)
-        return 0;
-    first = index->combination_first[combination];
-    n = index->combination_first[combination + 1] - first;
+    if (of.combination < 0) {
+        const float *named = of.symbol ? tess_features_named(features, of.symbol) : NULL;
+
+        for (int64_t j = 0; named && j < axes; j++)
+            x[j] = (double)named[j];
+        return named != NULL;
+    }
+    first = index->combination_first[of.combination];
+    n = index->combination_first[of.combination + 1] - first;
     for (int64_t i = 0; i < n; i++) {
         int64_t symbol = index->combination_member[first + i];
 

@@ -16,8 +16,14 @@ int64_t tess_neighbors_find(const struct tess_neighbors *of, const double *x, in
                             int64_t m, int64_t *nearest);
 /* How many of the nearest predict best those that are left out one at a time. */
 int64_t tess_neighbors_choose(const struct tess_neighbors *of);
-/* A combination's features, the mean of its components': x (axes); returns 0 if one has none. */
+/* Whose features: a combination of the store, or (-1) what has this name; NULL: it has none. */
+struct tess_featured {
+    int64_t combination;
+    const char *symbol;
+};
+/* The features, of a combination the mean of its components': x (axes); returns 0 if one has none.
+ */
 int tess_features_of(const struct tess_features *features, const struct tess_profiles *profiles,
-                     int64_t combination, double *x);
+                     struct tess_featured of, double *x);
 
 #endif

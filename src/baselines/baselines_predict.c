@@ -178,17 +178,19 @@ static void predict_elsewhere(const struct batch *batch, struct tess_error *erro
 static int change_in_factors(const struct batch *batch, int baseline, int64_t k, double *z)
 {
     const struct tess_baselines *baselines = batch->baselines;
-    int64_t context = batch->query->context, combination = batch->query->combination[k];
+    int64_t context = batch->query->context;
+    const struct tess_featured of = {batch->query->combination[k],
+                                     batch->query->symbol ? batch->query->symbol[k] : NULL};
 
     if (baseline == TESS_LINEAR)
-        return tess_linear_predict(baselines->linear, baselines->profiles, context, combination, z);
+        return tess_linear_predict(baselines->linear, baselines->profiles, context, of.combination,
+                                   z);
     if (!baselines->by_features)
         return 0;
     return baseline == TESS_FEATURES
-               ? tess_by_features_ridge(baselines->by_features, baselines->profiles, context,
-                                        combination, z)
+               ? tess_by_features_ridge(baselines->by_features, baselines->profiles, context, of, z)
                : tess_by_features_nearest(baselines->by_features, baselines->profiles,
-                                          baselines->linear, context, combination, z);
+                                          baselines->linear, context, of, z);
 }
 
 static void predict_factors(const struct batch *batch, int baseline)

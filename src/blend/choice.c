@@ -1,6 +1,10 @@
 /* choice.c -- a model's symbols, and those that it makes. */
 #include "tessera/choice.h"
 
+#define REMEDY                                                                                     \
+    " (without data a perturbation can be asked for if the file of features.perturbations has a "  \
+    "row for it when the model is trained)"
+
 static int64_t make_perturbation(void *closure, const char *symbol)
 {
     return tess_model_make(closure, TESS_TABLE_P, symbol);
@@ -21,11 +25,16 @@ struct tess_choice tess_choice_of(const struct tess_model *model, enum tess_embe
                                     "perturbation",
                                     model->path,
                                     1,
-                                    {closure, make_perturbation}};
+                                    {closure, make_perturbation},
+                                    REMEDY};
     if (table == TESS_TABLE_R)
         return (struct tess_choice){
-            &model->readout, model->trained_readout, "readout", model->path, 0, {0}};
-    return (struct tess_choice){
-        &model->context,        model->trained_context, "context", model->path, 0,
-        {closure, make_context}};
+            &model->readout, model->trained_readout, "readout", model->path, 0, {0}, NULL};
+    return (struct tess_choice){&model->context,
+                                model->trained_context,
+                                "context",
+                                model->path,
+                                0,
+                                {closure, make_context},
+                                NULL};
 }

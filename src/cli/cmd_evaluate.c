@@ -13,6 +13,7 @@
 #include "tessera/model.h"
 #include "tessera/scorecard.h"
 #include "tessera/sheet.h"
+#include "tessera/transfer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,14 @@ static const struct tess_option options[] = {
     {"epistasis", 0, NULL,
      "how well it is predicted by how much combinations deviate from the sum of their components' "
      "changes, too"},
+    {"transfer", 0, NULL,
+     "what the other contexts gave each one, too: trains a model of each context alone "
+     "(RUN/transfer), beside which the run's stands"},
+    {"contexts", 'c', "LIST", "with --transfer: of these contexts (default: all)"},
+    {"groups", 0, "N", "with --transfer: of ranks, which train side by side (default 1)"},
+    {"time-limit", 't', "MINUTES",
+     "with --transfer: save a checkpoint and stop (exit code 75) before this is over"},
+    {"dry-run", 'n', NULL, "with --transfer: say what would be trained, and stop"},
     {"profile", 0, "cell-eval",
      "write predictions (-o) and measured values (--real) as cell-eval reads them, too"},
     {"output", 'o', "FILE.h5ad", "with --profile: the predictions"},
@@ -55,6 +64,7 @@ struct inputs {
     struct tess_model model;
     int has_store, has_model;
     int precision; /* of the model's predictions */
+    struct tess_transfer transfer; /* of --transfer */
 };
 
 /* Rank 0 looks: a run directory or a checkpoint (0), or a store (1)? What is neither is refused
@@ -246,18 +256,67 @@ static int check_files(const struct tess_call *call, const struct inputs *inputs
     return tess_agree(call->comm, error);
 }
 
-static int run(struct tess_call *call, struct tess_error *error)
+/* Whose options are given without it? */
+static int check_transfer(const struct tess_call *call, const struct tess_evaluate_options *chosen,
+                          struct tess_error *error)
 {
-    struct inputs inputs = {0};
-    struct tess_evaluate_options chosen;
+    static const char *const with[] = {"contexts", "groups", "time-limit", "dry-run"};
+
+    for (int i = 0; i < 4; i++)
+        if (!tess_call_option(call, "transfer") && tess_call_option(call, with[i]))
+            return tess_error_set(error, TESS_EUSAGE, "--%s needs --transfer", with[i]);
+    if (tess_call_option(call, "transfer") && (call->n_args > 1 || chosen->predictions))
+        return tess_error_set(error, TESS_EUSAGE,
+                              "--transfer is of one run, whose settings each context is trained "
+                              "with alone: %s",
+                              chosen->predictions ? "leave out --predictions" : "name one");
+    return TESS_OK;
+}
+
+/* The models of each context alone, before anything is scored. Collective. */
+static int train_alone(const struct tess_call *call, struct inputs *inputs,
+                       const struct tess_evaluate_options *chosen, struct tess_error *error)
+{
+    struct tess_transfer_options wanted = {.run = call->args[0],
+                                           .split = chosen->split,
+                                           .groups = 1,
+                                           .dry_run = tess_call_option(call, "dry-run") != NULL};
+    const struct tess_index *index = &inputs->store.index;
+    struct tess_strings contexts = {0};
+    double minutes = 0;
+
+    if (!tess_call_option(call, "transfer"))
+        return TESS_OK;
+    if (!inputs->has_model)
+        tess_error_set(error, TESS_EUSAGE, "'%s' is a store: --transfer needs a run",
+                       call->args[0]);
+    else if (tess_model_trained_elsewhere(&inputs->model, index->hash, index->split_hash))
+        tess_error_set(error, TESS_EUSAGE,
+                       "--transfer compares trainings on one store: leave out --store %s",
+                       inputs->store.h5.path);
+    else if (tess_call_double(call, "time-limit", 0, 1e6, &minutes, error) == TESS_OK &&
+             tess_call_int(call, "groups", 1, INT32_MAX, &wanted.groups, error) == TESS_OK)
+        tess_call_selection(call, "contexts", &contexts, error);
+    wanted.contexts = &contexts;
+    wanted.time_limit = 60 * minutes;
+    if (error->code == TESS_OK && tess_transfer_init(&inputs->transfer, &inputs->store, &wanted,
+                                                     call->comm, error) == TESS_OK)
+        tess_transfer_train(&inputs->transfer, error);
+    inputs->transfer.options.contexts = NULL;
+    tess_strings_release(&contexts);
+    return error->code;
+}
+
+/* All that was asked for. Collective. */
+static int score(const struct tess_call *call, struct inputs *inputs,
+                 const struct tess_evaluate_options *chosen, struct tess_error *error)
+{
     struct tess_evaluation evaluation = {0};
 
-    read_options(call, &chosen, error); /* the same on every rank */
-    if (error->code == TESS_OK &&
-        open_inputs(&inputs, call, chosen.predictions, error) == TESS_OK &&
-        check_files(call, &inputs, &chosen, error) == TESS_OK &&
-        tess_evaluate_run(&evaluation, &inputs.store, inputs.has_model ? &inputs.model : NULL,
-                          &chosen, call->comm, error) == TESS_OK) {
+    if (tess_evaluate_run(&evaluation, &inputs->store, inputs->has_model ? &inputs->model : NULL,
+                          chosen, call->comm, error) == TESS_OK &&
+        (!inputs->transfer.directory || tess_transfer_score(&inputs->transfer, inputs->precision,
+                                                            &evaluation, error) == TESS_OK)) {
         if (call->rank == 0)
             report(&evaluation, tess_call_option(call, "json"), error);
         if (tess_agree(call->comm, error) == TESS_OK && tess_call_option(call, "profile"))
@@ -265,6 +324,21 @@ static int run(struct tess_call *call, struct tess_error *error)
                                      tess_call_option(call, "real"), error);
     }
     tess_evaluate_release(&evaluation);
+    return error->code;
+}
+
+static int run(struct tess_call *call, struct tess_error *error)
+{
+    struct inputs inputs = {0};
+    struct tess_evaluate_options chosen;
+
+    read_options(call, &chosen, error); /* the same on every rank */
+    if (error->code == TESS_OK && check_transfer(call, &chosen, error) == TESS_OK &&
+        open_inputs(&inputs, call, chosen.predictions, error) == TESS_OK &&
+        check_files(call, &inputs, &chosen, error) == TESS_OK &&
+        train_alone(call, &inputs, &chosen, error) == TESS_OK && !tess_call_option(call, "dry-run"))
+        score(call, &inputs, &chosen, error);
+    tess_transfer_release(&inputs.transfer);
     tess_strings_release(&chosen.control);
     tess_strings_release(&inputs.member);
     if (inputs.has_store)
@@ -281,7 +355,10 @@ const struct tess_command tess_command_evaluate = {
     .details = "A run or a checkpoint is scored on the store that it was trained on. A store alone "
                "gives the\nbaselines' scores, or those of --predictions. Several runs (seeds), and "
                "the members of one\n(train.members), are scored as one model, the mean of their "
-               "predictions; then how good their\ndeviation is, too.",
+               "predictions; then how good their\ndeviation is, too.\n"
+               "\n--transfer trains a model of each context alone, with the run's settings, and "
+               "says whether the\nothers helped or hurt. The same command again goes on where it "
+               "was stopped; what is trained\nalready is used again (docs/reach.md).",
     .options = options,
     .outputs = (const char *const[]){"json", "output", "real", NULL},
     .min_args = 1,

@@ -134,10 +134,27 @@ static int64_t insert(struct tess_composition *composition, int64_t number, int6
     return at;
 }
 
+int tess_composition_add(struct tess_composition *composition, const uint8_t *trained, int64_t n,
+                         const int64_t *row, const float *weight, int64_t number)
+{
+    int64_t own = composition->n_rows - composition->part.n, at;
+
+    if (!composition->known)
+        composition->known = known_parts(composition, trained);
+    for (int64_t k = 0; k < n; k++)
+        if (row[k] >= own && !composition->known[row[k] - own])
+            return 0;
+    if (n == 0)
+        return 0;
+    at = insert(composition, number, n);
+    memcpy(composition->row + at, row, (size_t)n * sizeof *row);
+    memcpy(composition->weight + at, weight, (size_t)n * sizeof *weight);
+    return 1;
+}
+
 int tess_composition_make(struct tess_composition *composition, const struct tess_further *further,
                           const char *symbol, int64_t number)
 {
-    int64_t own = composition->n_rows - composition->part.n, at;
     struct tess_terms terms = {.n = 0};
 
     if (!composition->first)
@@ -146,17 +163,8 @@ int tess_composition_make(struct tess_composition *composition, const struct tes
         tess_context_parts_make(composition, symbol, &terms);
     if (further->table == TESS_TABLE_P && further->config->model.doses)
         tess_dose_parts_make(composition, further->symbols, symbol, &terms);
-    if (!composition->known)
-        composition->known = known_parts(composition, further->trained);
-    for (int k = 0; k < terms.n; k++)
-        if (terms.row[k] >= own && !composition->known[terms.row[k] - own])
-            return 0;
-    if (terms.n == 0)
-        return 0;
-    at = insert(composition, number, terms.n);
-    memcpy(composition->row + at, terms.row, (size_t)terms.n * sizeof *terms.row);
-    memcpy(composition->weight + at, terms.weight, (size_t)terms.n * sizeof *terms.weight);
-    return 1;
+    return tess_composition_add(composition, further->trained, terms.n, terms.row, terms.weight,
+                                number);
 }
 
 void tess_mix_add(struct tess_mix *mix, const struct tess_composition *composition,

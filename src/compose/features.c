@@ -3,6 +3,7 @@
 
 #include "tessera/alloc.h"
 #include "tessera/composition.h"
+#include "tessera/target.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -79,6 +80,48 @@ void tess_features_compose(const struct tess_features *features,
     name_parts(&new.part, &composition->part, features->k);
     tess_composition_release(composition);
     *composition = new;
+}
+
+void tess_features_release(struct tess_features *features)
+{
+    tess_free(features->value);
+    tess_free(features->named);
+    tess_vocab_release(&features->name);
+    *features = (struct tess_features){.n = 0};
+}
+
+/* One that is longer than any has none. */
+static int64_t find(const struct tess_vocab *names, const char *name)
+{
+    return strlen(name) > (size_t)names->width ? -1 : tess_vocab_find(names, name);
+}
+
+const float *tess_features_named(const struct tess_features *features, const char *symbol)
+{
+    int64_t at;
+
+    if (features->name.n == 0)
+        return NULL;
+    at = find(&features->name, symbol);
+    if (at < 0)
+        at = find(&features->name, tess_target_name(symbol));
+    return at < 0 ? NULL : features->named + at * features->k;
+}
+
+int tess_features_make(const struct tess_features *features, struct tess_composition *composition,
+                       const uint8_t *trained, const char *symbol, int64_t number)
+{
+    const float *x = tess_features_named(features, symbol);
+    int64_t k = features->k, *row;
+
+    if (!x)
+        return 0;
+    row = TESS_NEW(int64_t, k);
+    for (int64_t j = 0; j < k; j++)
+        row[j] = composition->n_rows - k + j;
+    k = tess_composition_add(composition, trained, k, row, x, number) ? k : 0;
+    tess_free(row);
+    return k > 0;
 }
 
 double tess_features_baseline_bytes(const struct tess_features_scale *scale)

@@ -73,9 +73,9 @@ static int compose(struct tess_dataset *dataset, const struct tess_config *confi
                           dataset->trained_context};
 
     const struct tess_feature_file file[] = {
-        {config->features.perturbations, "perturbation", config->features.axes},
-        {config->features.readouts, "readout", config->features.axes},
-        {"", "context", 0}};
+        {config->features.perturbations, "perturbation", config->features.axes, 1},
+        {config->features.readouts, "readout", config->features.axes, 0},
+        {"", "context", 0, 0}};
 
     for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)
         if (tess_composition_init(&dataset->composition[t], t, config, symbols[t],
@@ -171,7 +171,7 @@ void tess_dataset_release(struct tess_dataset *dataset)
     tess_free(dataset->trained_context);
     for (int t = 0; t < TESS_N_TABLES; t++) {
         tess_composition_release(&dataset->composition[t]);
-        tess_free(dataset->features[t].value);
+        tess_features_release(&dataset->features[t]);
     }
     *dataset = (struct tess_dataset){0};
 }

@@ -128,6 +128,9 @@ void tess_evaluate_release(struct tess_evaluation *evaluation)
         tess_bootstrap_release(&evaluation->group[g].outcome);
     for (int s = 0; s < TESS_STRATA && evaluation->stratum; s++)
         tess_bootstrap_release(&evaluation->stratum[s].outcome);
+    for (int64_t i = 0; i < evaluation->n_pairs; i++)
+        tess_bootstrap_release(&evaluation->pair[i].outcome);
+    tess_free(evaluation->pair);
     tess_blender_release(&evaluation->blender);
     tess_baselines_release(&evaluation->baselines);
     if (evaluation->store)

@@ -94,6 +94,9 @@ double *tess_evaluate_resample(const struct tess_evaluation *evaluation, struct 
                                int64_t stream);
 /* evaluation->epistasis, if options.epistasis asks for it. Collective. */
 int tess_evaluate_epistasis(struct tess_evaluation *evaluation, struct tess_error *error);
+/* Of scores that are not taken among others: those by which a prediction must find its own. Local.
+ */
+void tess_evaluate_leave_out(struct tess_scores *scores);
 /* The strata of all scored experiments, if options.strata asks for them. Collective. */
 int tess_evaluate_stratify(struct tess_evaluation *evaluation, struct tess_error *error);
 

@@ -237,8 +237,7 @@ static void offer_all(struct work *work, int list, const struct deviations *of, 
     }
 }
 
-/* Scores of single experiments among others make no sense here. */
-static void leave_out(struct tess_scores *scores)
+void tess_evaluate_leave_out(struct tess_scores *scores)
 {
     for (int k = TESS_DISCRIMINATION; k < TESS_METRICS; k++)
         if (k <= TESS_CENTROID || k >= TESS_NO_TARGETS) {
@@ -257,7 +256,7 @@ static void score(struct work *work, const struct deviations *of, int64_t i,
     for (int m = 0; m < work->n_methods; m++) {
         predict(work->evaluation, of, m, i, out);
         tess_measured_score(&truth, out, 0, &scores[m]);
-        leave_out(&scores[m]);
+        tess_evaluate_leave_out(&scores[m]);
         offer_all(work, m, of, i, out);
     }
     for (int64_t k = 0; k < of->width; k++)

@@ -16,7 +16,6 @@ void dsyevr_(const char *jobz, const char *range, const char *uplo, const int *n
              double *work, const int *lwork, int *iwork, const int *liwork, int *info, size_t l1,
              size_t l2, size_t l3);
 
-#define MOST    20000 /* rows or columns: products of 3.2 GB */
 #define NOTHING 1e-10 /* of the largest eigenvalue */
 
 /* The k leading eigenvectors of the symmetric a (n, n), destroyed: vector (k, n), value (k), the
@@ -67,13 +66,13 @@ int tess_feature_axes(const struct tess_feature_matrix *matrix, int64_t axes, do
     int k = tess_int(axes < n ? axes : n);
     double *gram, *vector, *value = TESS_NEW(double, k), total = 0;
 
-    if (n > MOST) {
+    if (n > TESS_FEATURE_AXES_MOST) {
         tess_free(value);
         return tess_error_set(error, TESS_EDATA,
                               "%s: %" PRId64 " symbols with %" PRId64
                               " features: of one of both there may be at most %d: give fewer "
                               "features, such as leading principal components",
-                              matrix->path, m, columns, MOST);
+                              matrix->path, m, columns, TESS_FEATURE_AXES_MOST);
     }
     gram = tess_alloc_large((size_t)n * (size_t)n, sizeof *gram, "products of features", error);
     vector = tess_alloc_large((size_t)n * (size_t)k, sizeof *vector, "axes of features", error);

@@ -6,6 +6,8 @@
 
 struct tess_error;
 
+#define TESS_FEATURE_AXES_MOST 20000 /* rows or columns: products of 3.2 GB */
+
 struct tess_feature_matrix {
     const char *path; /* for sentences; borrowed */
     int64_t m, columns;

@@ -21,9 +21,12 @@
 /* All of a file. */
 struct content {
     const char *path;
+    int64_t most, axes; /* symbols that are looked for at most; axes that are kept */
     struct tess_intern name; /* symbols, each once */
     int64_t columns;
     float *value; /* (name.n, columns) */
+    double *mean, *scale; /* (columns) of those that the symbols have; scale 0: says nothing */
+    double *map; /* (columns, axes) */
     int64_t n_missing;
 };
 
@@ -71,6 +74,22 @@ static void spread(const struct tess_block *block, int64_t i, int64_t columns, f
         x[block->index[k]] = block->data[k];
 }
 
+/* Before memory is taken for it: the numbers as they are, those of the symbols twice, and products
+ * of rows or columns, whichever are fewer, with what finding their eigenvectors takes. */
+static void announce(const struct content *content, int64_t rows)
+{
+    double m = (double)(rows < content->most ? rows : content->most);
+    double columns = (double)content->columns, n = fmin(fmin(m, columns), TESS_FEATURE_AXES_MOST);
+    double k = fmin((double)content->axes, n);
+
+    tess_info("%s: %" PRId64 " rows of %" PRId64 " features; reading them takes at most %.1f MB of "
+              "memory on one rank for a while",
+              content->path, rows, content->columns,
+              (4 * (double)rows * columns + 16 * m * columns + 8 * n * (n + k + 40) +
+               8 * columns * (double)content->axes + 4 * (double)rows * (double)content->axes) /
+                  1e6);
+}
+
 static int read_rows(struct content *content, struct tess_source *source,
                      const struct tess_column *symbol, struct tess_problems *problems,
                      struct tess_error *error)
@@ -80,6 +99,7 @@ static int read_rows(struct content *content, struct tess_source *source,
     struct tess_block block = {0};
 
     content->columns = source->n_readouts;
+    announce(content, source->n_rows);
     content->value = tess_alloc_large((size_t)source->n_rows * (size_t)source->n_readouts,
                                       sizeof(float), "features", error);
     for (int64_t first = 0; first < source->n_rows && error->code == TESS_OK; first += step) {
@@ -186,6 +206,8 @@ static int standardise(struct content *content, int64_t m, const int64_t *row, i
         return 0;
     for (int64_t i = 0; i < m; i++)
         out[i * stride] /= deviation;
+    content->mean[column] = mean;
+    content->scale[column] = 1 / deviation;
     return 1;
 }
 
@@ -195,6 +217,8 @@ static int64_t make_matrix(struct content *content, int64_t m, const int64_t *ro
     double *column = TESS_NEW(double, m);
     int64_t kept = 0;
 
+    content->mean = TESS_NEW(double, content->columns);
+    content->scale = TESS_NEW(double, content->columns);
     for (int64_t c = 0; c < content->columns; c++)
         if (standardise(content, m, row, c, column, 1)) {
             for (int64_t i = 0; i < m; i++)
@@ -203,6 +227,70 @@ static int64_t make_matrix(struct content *content, int64_t m, const int64_t *ro
         }
     tess_free(column);
     return kept;
+}
+
+/* What carries a column to the axes: map (columns, k), 0 where it says nothing. x (kept columns, m)
+ * are those that were kept, out (m, k) their rows' coordinates. As many rows as there are give
+ * back their coordinates. */
+static void find_map(struct content *content, int64_t m, int64_t k, const double *x,
+                     const double *out)
+{
+    double total = 0;
+
+    content->map = TESS_NEW(double, content->columns *k);
+    for (int64_t c = 0, at = 0; c < content->columns; c++) {
+        if (content->scale[c] == 0)
+            continue;
+        for (int64_t i = 0; i < m; i++) {
+            total += x[at * m + i] * x[at * m + i];
+            for (int64_t j = 0; j < k; j++)
+                content->map[c * k + j] += x[at * m + i] * out[i * k + j];
+        }
+        at++;
+    }
+    for (int64_t j = 0; j < k; j++) {
+        double square = 0;
+
+        for (int64_t i = 0; i < m; i++)
+            square += out[i * k + j] * out[i * k + j];
+        for (int64_t c = 0; c < content->columns; c++)
+            content->map[c * k + j] *= square > 0 ? (double)m / total / square : 0;
+    }
+}
+
+/* All rows of the file that say something, by their names, on the same axes. */
+static void place_all(struct tess_features *features, const struct content *content)
+{
+    int64_t n = 0, k = features->k, *row = TESS_NEW(int64_t, content->name.n), *order;
+    const char **name = TESS_NEW(const char *, content->name.n);
+    double *sum = TESS_NEW(double, k);
+
+    for (int64_t i = 0; i < content->name.n; i++)
+        if (!says_nothing(content, i)) {
+            name[n] = content->name.text[i];
+            row[n++] = i;
+        }
+    order = TESS_NEW(int64_t, n);
+    tess_vocab_init(&features->name, n, name, order);
+    features->named = TESS_NEW(float, n *k);
+    for (int64_t i = 0; i < n; i++) {
+        const float *value = content->value + row[order[i]] * content->columns;
+
+        memset(sum, 0, (size_t)k * sizeof *sum);
+        for (int64_t c = 0; c < content->columns; c++) {
+            double z =
+                isnan(value[c]) ? 0 : ((double)value[c] - content->mean[c]) * content->scale[c];
+
+            for (int64_t j = 0; z != 0 && j < k; j++)
+                sum[j] += z * content->map[c * k + j];
+        }
+        for (int64_t j = 0; j < k; j++)
+            features->named[i * k + j] = (float)sum[j];
+    }
+    tess_free(row);
+    tess_free(order);
+    tess_free(name);
+    tess_free(sum);
 }
 
 static int find_axes(struct tess_features *features, struct content *content, int64_t m,
@@ -223,10 +311,10 @@ static int find_axes(struct tess_features *features, struct content *content, in
     for (int64_t c = 0; turned && c < kept; c++)
         for (int64_t i = 0; i < m; i++)
             turned[i * kept + c] = x[c * m + i];
+    if (turned && tess_feature_axes(&(struct tess_feature_matrix){content->path, m, kept, turned},
+                                    features->k, out, error) == TESS_OK)
+        find_map(content, m, features->k, x, out);
     tess_free(x);
-    if (turned)
-        tess_feature_axes(&(struct tess_feature_matrix){content->path, m, kept, turned},
-                          features->k, out, error);
     for (int64_t i = 0; i < features->n && error->code == TESS_OK; i++)
         if (!isnan(features->value[i * features->k])) {
             for (int64_t j = 0; j < features->k; j++)
@@ -254,7 +342,7 @@ static void say(const struct content *content, const struct tess_feature_file *f
 static int make(struct tess_features *features, const struct tess_feature_file *file,
                 const struct tess_vocab *symbols, struct tess_error *error)
 {
-    struct content content = {.path = file->path};
+    struct content content = {.path = file->path, .most = symbols->n, .axes = file->axes};
     int64_t *row = TESS_NEW(int64_t, symbols->n), m = 0, at = 0;
 
     if (read_content(&content, file->path, error) == TESS_OK) {
@@ -274,12 +362,33 @@ static int make(struct tess_features *features, const struct tess_feature_file *
         if (row[i] >= 0)
             row[at++] = row[i];
     }
-    if (error->code == TESS_OK && find_axes(features, &content, m, row, error) == TESS_OK)
+    if (error->code == TESS_OK && find_axes(features, &content, m, row, error) == TESS_OK) {
+        if (file->further)
+            place_all(features, &content);
         say(&content, file, m, features);
+    }
     tess_intern_release(&content.name);
     tess_free(content.value);
+    tess_free(content.mean);
+    tess_free(content.scale);
+    tess_free(content.map);
     tess_free(row);
     return error->code;
+}
+
+/* Rank 0's to all. Collective. */
+static void share(struct tess_features *features, MPI_Comm comm)
+{
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    tess_broadcast(comm, features->value,
+                   (size_t)(features->n * features->k) * sizeof *features->value);
+    tess_broadcast_vocab(comm, &features->name);
+    if (rank != 0)
+        features->named = TESS_NEW(float, features->name.n * features->k);
+    tess_broadcast(comm, features->named,
+                   (size_t)(features->name.n * features->k) * sizeof *features->named);
 }
 
 int tess_feature_file_read(struct tess_features *features, const struct tess_feature_file *file,
@@ -297,7 +406,6 @@ int tess_feature_file_read(struct tess_features *features, const struct tess_fea
     if (rank == 0)
         make(features, file, symbols, error);
     if (tess_agree(comm, error) == TESS_OK)
-        tess_broadcast(comm, features->value,
-                       (size_t)(features->n * features->k) * sizeof *features->value);
+        share(features, comm);
     return error->code;
 }

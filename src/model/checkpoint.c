@@ -173,7 +173,7 @@ static void check_extents(const struct tess_h5 *h5, const struct tess_state *sta
         char name[TESS_STATE_NAME];
 
         if (group <= TESS_STATE_SYMBOLS || (group == TESS_STATE_SCALING && !scaled) ||
-            group == TESS_STATE_TRAITS) /* which are read already */
+            group == TESS_STATE_TRAITS || group == TESS_STATE_FURTHER) /* which are read already */
             continue;
         for (int t = 0; t < tess_state_group_tables(group) && error->code == TESS_OK; t++) {
             tess_state_field_name(field, t, name);
@@ -188,6 +188,24 @@ static void check_extents(const struct tess_h5 *h5, const struct tess_state *sta
     }
 }
 
+/* And of symbols that it does not have itself. */
+static int read_further(const struct tess_h5 *h5, struct tess_state *state, int table,
+                        struct tess_error *error)
+{
+    const struct tess_state_field *names = tess_state_first(TESS_STATE_FURTHER);
+    char name[TESS_STATE_NAME], *block = NULL;
+    int64_t n;
+    int width;
+
+    tess_state_field_name(names, table, name);
+    if (tess_h5_read_strings(h5, name, &n, &width, &block, error) == TESS_OK &&
+        tess_vocab_init_block(&state->features[table].name, n, width, block, h5->path, error) ==
+            TESS_OK)
+        read_array(h5, state, tess_state_next(names), table, error);
+    tess_free(block);
+    return error->code;
+}
+
 /* What is known of symbols: as many axes as the settings say. */
 static int read_features(const struct tess_h5 *h5, struct tess_state *state, int table,
                          struct tess_error *error)
@@ -198,7 +216,10 @@ static int read_features(const struct tess_h5 *h5, struct tess_state *state, int
     if (!is_there(h5, TESS_STATE_TRAITS, table))
         return error->code;
     features->k = state->config.features.axes;
-    return read_array(h5, state, tess_state_first(TESS_STATE_TRAITS), table, error);
+    if (read_array(h5, state, tess_state_first(TESS_STATE_TRAITS), table, error) == TESS_OK &&
+        is_there(h5, TESS_STATE_FURTHER, table))
+        read_further(h5, state, table, error);
+    return error->code;
 }
 
 /* What vectors are made of. */

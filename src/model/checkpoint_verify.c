@@ -155,7 +155,8 @@ static void check_head(struct look *look)
         enum tess_state_group group = tess_state_group_of(field);
         const char *broken = field->rule->broken;
 
-        if (field->kind == TESS_STATE_FLAGS || group == TESS_STATE_SCHEDULE)
+        if (field->kind == TESS_STATE_FLAGS || group == TESS_STATE_SCHEDULE ||
+            group == TESS_STATE_TRAITS || field->kind == TESS_STATE_NAMED)
             for (int t = 0; t < tess_state_group_tables(group); t++)
                 check_array(look, field, t);
         if (group != TESS_STATE_ROOT || strcmp(broken, said) == 0 ||

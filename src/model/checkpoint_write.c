@@ -46,6 +46,15 @@ static void write_attribute(struct tess_h5 *h5, const struct tess_state *state,
     }
 }
 
+/* Of pieces that are symbols; else NULL. */
+static const struct tess_vocab *vocab_of(const struct tess_state *state,
+                                         const struct tess_state_field *field, int table)
+{
+    return field->kind == TESS_STATE_NAMES    ? &state->vocab[table]
+           : field->kind == TESS_STATE_LISTED ? &state->features[table].name
+                                              : NULL;
+}
+
 /* What every rank has: rank 0's. A training without scaling has no such arrays, and none are made.
  */
 static void write_shared(struct tess_h5 *h5, const struct tess_state *state,
@@ -53,16 +62,16 @@ static void write_shared(struct tess_h5 *h5, const struct tess_state *state,
 {
     struct tess_h5_extent extent = tess_state_extent(state, field, table);
     const void *data = tess_state_data(state, field, table);
-    const struct tess_vocab *vocab = &state->vocab[table];
+    const struct tess_vocab *vocab = vocab_of(state, field, table);
     char name[TESS_STATE_NAME];
 
     tess_state_field_name(field, table, name);
-    if (field->kind == TESS_STATE_NAMES)
+    if (vocab && tess_state_has(state, field, table))
         tess_h5_write_strings(
             h5, name,
             &(struct tess_h5_strings){vocab->n, vocab->width, vocab->width + 1, vocab->text},
             error);
-    else if (tess_state_has(state, field, table))
+    else if (!vocab && tess_state_has(state, field, table))
         tess_h5_write(h5, name, tess_state_hdf5_type(field->type), extent, data, error);
 }
 
@@ -182,8 +191,8 @@ static double bytes_of(const struct tess_state *state, const struct tess_state_f
     struct tess_h5_extent extent = tess_state_extent(state, field, table);
     double n = (double)extent.shape[0] * (double)extent.shape[1];
 
-    if (field->kind == TESS_STATE_NAMES)
-        return n * state->vocab[table].width;
+    if (vocab_of(state, field, table))
+        return n * vocab_of(state, field, table)->width;
     if (!tess_state_has(state, field, table))
         return 0;
     return n * (double)tess_state_size(field->type) +

@@ -77,6 +77,10 @@ const struct tess_state_field tess_state_fields[] = {
     PIECE("scale", FACTORS, FLOAT, scaling.scale, scale, RESTS, "the same"),
     PIECE("value", FEATURES, FLOAT, features[0].value, trait, RESTS,
           "with `features.…`: what is known of symbols, on its principal axes; NaN: nothing"),
+    PIECE("symbol", LISTED, STRING, features[0].name, any, RESTS,
+          "with `features.perturbations`: all names in that file, in byte order"),
+    PIECE("value", NAMED, FLOAT, features[0].named, finite, RESTS,
+          "what is known of them, on the same axes"),
 };
 const int tess_n_state_fields = sizeof tess_state_fields / sizeof tess_state_fields[0];
 
@@ -87,6 +91,7 @@ static const enum tess_state_group groups[TESS_STATE_N_KINDS] = {
     [TESS_STATE_COLUMN] = TESS_STATE_TABLES,   [TESS_STATE_WHOLE] = TESS_STATE_MLP,
     [TESS_STATE_SLICE] = TESS_STATE_MLP,       [TESS_STATE_STEPS] = TESS_STATE_SCHEDULE,
     [TESS_STATE_FACTORS] = TESS_STATE_SCALING, [TESS_STATE_FEATURES] = TESS_STATE_TRAITS,
+    [TESS_STATE_LISTED] = TESS_STATE_FURTHER,  [TESS_STATE_NAMED] = TESS_STATE_FURTHER,
 };
 
 /* From one table's member to the next one's, in bytes of struct tess_state; 0 for what is there
@@ -97,6 +102,8 @@ static const size_t strides[TESS_STATE_N_KINDS] = {
     [TESS_STATE_MATRIX] = sizeof(struct tess_row_state),
     [TESS_STATE_COLUMN] = sizeof(struct tess_row_state),
     [TESS_STATE_FEATURES] = sizeof(struct tess_features),
+    [TESS_STATE_LISTED] = sizeof(struct tess_features),
+    [TESS_STATE_NAMED] = sizeof(struct tess_features),
 };
 
 enum tess_state_group tess_state_group_of(const struct tess_state_field *field)
@@ -125,7 +132,8 @@ const struct tess_state_field *tess_state_next(const struct tess_state_field *fi
 
 int tess_state_group_tables(enum tess_state_group group)
 {
-    return group == TESS_STATE_SYMBOLS || group == TESS_STATE_TABLES || group == TESS_STATE_TRAITS
+    return group == TESS_STATE_SYMBOLS || group == TESS_STATE_TABLES ||
+                   group == TESS_STATE_TRAITS || group == TESS_STATE_FURTHER
                ? TESS_N_TABLES
                : 1;
 }
@@ -142,6 +150,7 @@ static void put_name(enum tess_state_group group, int table, const char *name,
         [TESS_STATE_SCHEDULE] = "schedule/",
         [TESS_STATE_SCALING] = "normalize/",
         [TESS_STATE_TRAITS] = "features/",
+        [TESS_STATE_FURTHER] = "further/",
     };
     const char *of = table == TESS_STATE_ANY_TABLE ? "T" : tess_table_names[table];
 
@@ -190,9 +199,10 @@ hid_t tess_state_hdf5_type(enum tess_state_type type)
 
 int tess_state_has(const struct tess_state *state, const struct tess_state_field *field, int table)
 {
-    return field->kind == TESS_STATE_FEATURES  ? state->features[table].k > 0
-           : field->kind == TESS_STATE_FACTORS ? tess_state_data(state, field, table) != NULL
-                                               : 1;
+    return groups[field->kind] == TESS_STATE_FURTHER ? state->features[table].name.n > 0
+           : field->kind == TESS_STATE_FEATURES      ? state->features[table].k > 0
+           : field->kind == TESS_STATE_FACTORS       ? tess_state_data(state, field, table) != NULL
+                                                     : 1;
 }
 
 int64_t tess_state_rows(const struct tess_state *state, int table)
@@ -220,6 +230,10 @@ struct tess_h5_extent tess_state_extent(const struct tess_state *state,
         return TESS_H5_MATRIX(state->vocab[TESS_TABLE_C].n, state->vocab[TESS_TABLE_R].n);
     case TESS_STATE_FEATURES:
         return TESS_H5_MATRIX(state->features[table].n, state->features[table].k);
+    case TESS_STATE_LISTED:
+        return TESS_H5_LINE(state->features[table].name.n);
+    case TESS_STATE_NAMED:
+        return TESS_H5_MATRIX(state->features[table].name.n, state->features[table].k);
     default:
         return (struct tess_h5_extent){0, {1, 1}};
     }
@@ -311,7 +325,7 @@ void tess_state_release(struct tess_state *state)
         const struct tess_state_field *field = &tess_state_fields[i];
 
         for (int t = 0; t < tess_state_group_tables(groups[field->kind]); t++)
-            if (field->kind == TESS_STATE_NAMES)
+            if (field->kind == TESS_STATE_NAMES || field->kind == TESS_STATE_LISTED)
                 tess_vocab_release(tess_state_member(state, field, t));
             else if (groups[field->kind] != TESS_STATE_ROOT)
                 tess_free(tess_state_data(state, field, t));

@@ -22,6 +22,8 @@ static const struct {
     [TESS_STATE_STEPS] = {"step + 1", "every rank"},
     [TESS_STATE_FACTORS] = {"(contexts, readouts)", "every rank"},
     [TESS_STATE_FEATURES] = {"(n, features.axes)", "every rank"},
+    [TESS_STATE_LISTED] = {"names", "every rank"},
+    [TESS_STATE_NAMED] = {"(names, features.axes)", "every rank"},
 };
 
 static void print_attributes(FILE *out)

@@ -62,12 +62,14 @@ static int read_column(struct tess_query_column *column, const struct tess_field
 static int refuse(const struct tess_query_reader *reader, const struct tess_query_column *column,
                   struct tess_error *error)
 {
+    const char *remedy = tess_choice_of(reader->model, TESS_TABLE_P).remedy;
+    int perturbation = column == &reader->column[TESS_QUERY_PERTURBATION];
     struct tess_strings unknown = {0};
     struct tess_error why = TESS_ERROR_INIT;
     int64_t *member = TESS_NEW(int64_t, column->n_last + 1);
     const struct tess_field field = {column->last, column->n_last};
 
-    if (column == &reader->column[TESS_QUERY_PERTURBATION])
+    if (perturbation)
         tess_combination_parse(column->vocab, NULL, column->last, member, &unknown);
     else if (find_symbol(column->vocab, &field) < 0)
         tess_strings_add(&unknown, column->last);
@@ -76,8 +78,9 @@ static int refuse(const struct tess_query_reader *reader, const struct tess_quer
     else
         tess_error_set(&why, TESS_EDATA, "%s knows the %s %s by name only, without training data",
                        reader->model->path, column->what, column->last);
-    tess_error_set(error, TESS_EDATA, "%s: line %lld: %s; --unknown nan goes on with nan",
-                   reader->path, (long long)reader->lines.number, why.text);
+    tess_error_set(error, TESS_EDATA, "%s: line %lld: %s%s; --unknown nan goes on with nan",
+                   reader->path, (long long)reader->lines.number, why.text,
+                   perturbation && unknown.n > 0 ? remedy : "");
     tess_strings_release(&unknown);
     tess_free(member);
     return error->code;

@@ -28,6 +28,7 @@ struct tess_run {
     double asked; /* when the file system was asked for STOP */
     int64_t keep;
     const struct tess_member *member; /* options.of */
+    int is_part; /* one context's alone: not blended */
     struct tess_kept best; /* not on disk yet */
 };
 

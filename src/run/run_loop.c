@@ -216,7 +216,8 @@ static int run_whole(struct tess_run *run, struct tess_trainer *trainer,
         tess_run_resume(run, trainer, error) == TESS_OK &&
         run_all(trainer, run, error) == TESS_OK && trainer->progress.best_epoch > 0) {
         tess_beginning_widen(beginning, trainer);
-        tess_run_blend(run, trainer, error);
+        if (!run->is_part)
+            tess_run_blend(run, trainer, error);
     }
     return error->code;
 }
@@ -247,7 +248,8 @@ int tess_run_train(const struct tess_config *config, const struct tess_train_opt
     struct tess_config used = *config;
     struct tess_run run = {0};
     double started = tess_clock(), limit = 0;
-    int loaded = 0, opened = tess_trainer_open(&trainer, config, comm, error) == TESS_OK;
+    int loaded = 0, opened = tess_trainer_open_context(&trainer, config, options->context, comm,
+                                                       error) == TESS_OK;
 
     if (opened &&
         tess_beginning_open(&beginning, &trainer, options->fresh, comm, error) == TESS_OK) {
@@ -265,6 +267,7 @@ int tess_run_train(const struct tess_config *config, const struct tess_train_opt
     tess_beginning_note(&used, &trainer.config);
     if (tess_run_open(&run, &used, options->fresh, comm, error) == TESS_OK) {
         run.member = options->of;
+        run.is_part = options->context != NULL;
         if (options->time_limit > 0)
             /* Counted from the start of the program; 0 would mean no limit. */
             limit = fmax(options->time_limit - (tess_clock() - started), 1e-3);

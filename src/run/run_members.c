@@ -19,6 +19,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LAST_SEED 4294967295 /* run.seed's largest */
@@ -195,6 +196,7 @@ static int train_member(void *closure, int64_t i, struct tess_error *error)
     struct tess_member member = {members->run.directory, &members->groups, members->options->of};
     struct tess_train_options options = {.dry_run = members->options->dry_run,
                                          .of = &member,
+                                         .context = members->options->context,
                                          .need = members->options->need,
                                          .diverged = members->options->diverged};
     struct tess_config config;
@@ -228,6 +230,23 @@ static int train_all(struct members *members, struct tess_error *error)
     return error->code;
 }
 
+/* --fresh moves the directory aside: nothing in it can be begun from. */
+static void check_init(const struct members *members, struct tess_error *error)
+{
+    const char *directory = members->config->run.directory;
+    char *own = realpath(directory, NULL), *init = realpath(members->config->train.init, NULL);
+    size_t length = own ? strlen(own) : 0;
+
+    if (own && init && strncmp(own, init, length) == 0 &&
+        (init[length] == '/' || init[length] == '\0'))
+        tess_error_set(error, TESS_ECONFIG,
+                       "train.init: %s is in %s, which --fresh would move aside: name another "
+                       "run.directory with --set run.directory=DIR",
+                       members->config->train.init, directory);
+    free(own);
+    free(init);
+}
+
 /* A run by itself. One that has members is no place for it, nor a run by itself for members. Rank 0
  * looks, all agree. */
 static int check_place(const struct members *members, struct tess_error *error)
@@ -235,6 +254,8 @@ static int check_place(const struct members *members, struct tess_error *error)
     const char *directory = members->config->run.directory;
     int64_t *number, *step, n, n_steps;
 
+    if (members->rank == 0 && members->options->fresh && members->config->train.init[0])
+        check_init(members, error);
     if (members->rank == 0 && !members->options->fresh && directory[0]) {
         n = tess_rundir_members(directory, &number);
         n_steps = tess_rundir_list(directory, TESS_RUN_CHECKPOINT, &step);

@@ -432,6 +432,39 @@ static json_t *strata_json(const struct tess_evaluation *evaluation)
     return object;
 }
 
+/* {CONTEXT: {…}, …}; NULL: nobody asked. */
+static json_t *transfer_json(const struct tess_evaluation *evaluation)
+{
+    json_t *object;
+
+    if (!evaluation->pair)
+        return NULL;
+    object = json_object();
+    for (int64_t i = 0; i < evaluation->n_pairs; i++) {
+        const struct tess_pair *pair = &evaluation->pair[i];
+        const struct tess_outcome *outcome = &pair->outcome;
+        const char *verdict = tess_evaluate_verdict(pair);
+        const char *why = pair->no_pair ? pair->no_pair : tess_reason_text(TESS_NO_EXPERIMENTS);
+        json_t *one = json_pack("{s:I, s:I, s:I, s:I}", "train_experiments",
+                                (json_int_t)pair->n_train, "experiments", (json_int_t)pair->n,
+                                "perturbations", (json_int_t)outcome->n_perturbations,
+                                "by_context_mean", (json_int_t)pair->n_by_mean);
+
+        put_object(one, "verdict", verdict ? json_string(verdict) : NULL,
+                   outcome->own ? tess_reason_text(TESS_ONE_PERTURBATION) : why);
+        put_object(one, "all", outcome->own ? method_json(outcome->own, pair->n) : NULL, why);
+        put_object(one, "alone",
+                   outcome->own ? method_json(outcome->own + TESS_METRICS, pair->n) : NULL, why);
+        put_object(one, "differences",
+                   outcome->own ? difference_json(outcome->difference + TESS_METRICS,
+                                                  outcome->skill + TESS_METRICS)
+                                : NULL,
+                   why);
+        json_object_set_new(object, evaluation->store->index.context.symbol[pair->context], one);
+    }
+    return object;
+}
+
 json_t *tess_scorecard_json(const struct tess_evaluation *evaluation)
 {
     const struct tess_evaluate_options *options = &evaluation->options;
@@ -460,5 +493,6 @@ json_t *tess_scorecard_json(const struct tess_evaluation *evaluation)
                                     "alone in its context"
                                   : "--epistasis was not given");
     put_object(object, "strata", strata_json(evaluation), "--strata was not given");
+    put_object(object, "transfer", transfer_json(evaluation), "--transfer was not given");
     return object;
 }

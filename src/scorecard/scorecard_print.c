@@ -326,6 +326,56 @@ static void print_spread(const struct tess_evaluation *evaluation, FILE *out)
             (long long)spread->n);
 }
 
+static void print_pair(const struct tess_pair *pair, const char *name, FILE *out)
+{
+    const struct tess_estimate *own = pair->outcome.own, *of;
+    const char *verdict = tess_evaluate_verdict(pair);
+
+    fprintf(out, "%-28.28s %7lld %7lld", name, (long long)pair->n_train, (long long)pair->n);
+    if (!own) {
+        fprintf(out, "  not compared: %s\n",
+                pair->no_pair ? pair->no_pair : "nothing of it is scored");
+        return;
+    }
+    of = pair->outcome.difference + TESS_METRICS + TESS_RMSE;
+    print_number(out, own[TESS_RMSE].value);
+    print_number(out, own[TESS_METRICS + TESS_RMSE].value);
+    if (isnan(of->low))
+        fprintf(out, " %+11.4f  %22s", of->value, "-");
+    else
+        fprintf(out, " %+11.4f  [%+9.4f, %+9.4f]", of->value, of->low, of->high);
+    print_number(out, own[TESS_PEARSON].value);
+    print_number(out, own[TESS_METRICS + TESS_PEARSON].value);
+    fprintf(out, "  %s%s\n", verdict ? verdict : "too few perturbations",
+            pair->n_by_mean == pair->n ? " (alone: the context's mean)" : "");
+}
+
+/* What the other contexts gave each one. */
+static void print_transfer(const struct tess_evaluation *evaluation, FILE *out)
+{
+    int64_t by_mean = 0, n = 0;
+
+    if (!evaluation->pair)
+        return;
+    fprintf(out, "\nthe model of all contexts beside one of each context alone, neither blended "
+                 "with a baseline\n");
+    fprintf(out, "%-28s %7s %7s %11s %11s %11s  %22s %11s %11s  %s\n", "", "trained", "scored",
+            "rmse of all", "alone", "difference", "95 % interval", "r of all", "alone",
+            "the others");
+    for (int64_t i = 0; i < evaluation->n_pairs; i++) {
+        const struct tess_pair *pair = &evaluation->pair[i];
+
+        print_pair(pair, evaluation->store->index.context.symbol[pair->context], out);
+        by_mean += pair->n_by_mean;
+        n += pair->outcome.own ? pair->n : 0;
+    }
+    if (by_mean > 0)
+        fprintf(out,
+                "of %lld of these %lld experiments the context alone knows no perturbation: the "
+                "mean of its training perturbations stands for it\n",
+                (long long)by_mean, (long long)n);
+}
+
 void tess_scorecard_print(const struct tess_evaluation *evaluation, FILE *out)
 {
     const struct tess_group *all = &evaluation->group[0];
@@ -347,4 +397,5 @@ void tess_scorecard_print(const struct tess_evaluation *evaluation, FILE *out)
         print_contexts(evaluation, out);
     print_strata(evaluation, out);
     print_epistasis(evaluation, out);
+    print_transfer(evaluation, out);
 }

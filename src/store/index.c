@@ -35,6 +35,14 @@ void tess_index_finish(struct tess_index *index)
     index->split_hash = tess_index_split_hash(index);
 }
 
+void tess_index_keep_context(struct tess_index *index, int64_t context)
+{
+    for (int64_t e = 0; e < index->n_experiments; e++)
+        if (index->context_of[e] != context)
+            index->split[e] = TESS_UNUSED;
+    index->split_hash = tess_index_split_hash(index);
+}
+
 static int damaged(const char *path, const char *what, int64_t at, struct tess_error *error)
 {
     return tess_error_set(error, TESS_EDATA,

@@ -167,12 +167,21 @@ static int add_item(struct search *search, const char *text, struct tess_error *
     return error->code;
 }
 
+static void refuse(const struct tess_choice *choice, const struct tess_strings *unknown,
+                   struct tess_error *error)
+{
+    struct tess_error why = TESS_ERROR_INIT;
+
+    tess_vocab_refuse(choice->vocab, unknown, choice->what, choice->source, &why);
+    tess_error_set(error, why.code, "%s%s", why.text, choice->remedy ? choice->remedy : "");
+}
+
 static int judge(struct search *search, struct tess_error *error)
 {
     const struct tess_choice *choice = search->choice;
 
     if (error->code == TESS_OK && search->unknown.n > 0)
-        tess_vocab_refuse(choice->vocab, &search->unknown, choice->what, choice->source, error);
+        refuse(choice, &search->unknown, error);
     if (error->code == TESS_OK && search->untrained.n > 0) {
         char *list = tess_strings_join(&search->untrained, ", ", LISTED);
 

@@ -285,15 +285,25 @@ static int prepare(struct tess_trainer *trainer, double each, struct tess_error 
     return error->code;
 }
 
+int tess_trainer_open_context(struct tess_trainer *trainer, const struct tess_config *config,
+                              const char *context, MPI_Comm comm, struct tess_error *error)
+{
+    struct tess_index *index = &trainer->store.index;
+
+    begin(trainer, config, comm);
+    if (check_settings(&trainer->config, error) != TESS_OK ||
+        tess_store_open(&trainer->store, trainer->config.data.store, trainer->comm, error) !=
+            TESS_OK)
+        return error->code;
+    if (context)
+        tess_index_keep_context(index, tess_vocab_find(&index->context, context));
+    return prepare(trainer, 1, error);
+}
+
 int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,
                       struct tess_error *error)
 {
-    begin(trainer, config, comm);
-    return check_settings(&trainer->config, error) == TESS_OK &&
-                   tess_store_open(&trainer->store, trainer->config.data.store, trainer->comm,
-                                   error) == TESS_OK
-               ? prepare(trainer, 1, error)
-               : error->code;
+    return tess_trainer_open_context(trainer, config, NULL, comm, error);
 }
 
 /* What is estimated from values is not: there are none. */

@@ -199,6 +199,13 @@ static double lanes_bytes(const struct tess_trainer *trainer)
            trainer->n_threads * thread_bytes(trainer, left, right, experiments);
 }
 
+/* Of symbols, and of others that could be asked for. */
+static double features_bytes(const struct tess_features *features)
+{
+    return 4.0 * (double)features->k * (double)(features->n + features->name.n) +
+           (double)features->name.n * (features->name.width + 1.0 + sizeof(char *));
+}
+
 /* What every rank knows of all experiments. */
 static double index_bytes(const struct tess_trainer *trainer)
 {
@@ -218,7 +225,7 @@ static double index_bytes(const struct tess_trainer *trainer)
         bytes += (double)vocab[i]->n * (vocab[i]->width + 10);
     for (int t = 0; t < TESS_N_TABLES; t++)
         bytes += tess_composition_bytes(&trainer->dataset.composition[t]) +
-                 4.0 * (double)(trainer->dataset.features[t].n * trainer->dataset.features[t].k);
+                 features_bytes(&trainer->dataset.features[t]);
     return bytes;
 }
 

@@ -21,8 +21,8 @@ enum tess_known tess_known_symbol(const struct tess_model *model, enum tess_embe
     const int64_t n[] = {model->perturbation.n, model->readout.n, model->context.n};
     uint8_t flag;
 
-    if (symbol >= n[table]) /* made of parts (tess_model_make) */
-        return TESS_KNOWN_PARTS;
+    if (symbol >= n[table]) /* made of features or parts (tess_model_make) */
+        return model->features[table].value ? TESS_KNOWN_FEATURES : TESS_KNOWN_PARTS;
     flag = trained[table][symbol];
     if (flag == TESS_UNTRAINED)
         return TESS_KNOWN_NAME;

@@ -143,8 +143,7 @@ static void release_parameters(struct tess_model *model)
         tess_free(model->made[t].number);
         model->made[t] = (struct tess_made){.n_numbers = 0};
         tess_composition_release(&model->composition[t]);
-        tess_free(model->features[t].value);
-        model->features[t] = (struct tess_features){.n = 0};
+        tess_features_release(&model->features[t]);
         tess_free(*trained[t]);
         *trained[t] = NULL;
         tess_free(model->network.table[t]);
@@ -222,6 +221,11 @@ static void broadcast_features(MPI_Comm comm, struct tess_features *features)
         features->value = TESS_NEW(float, features->n * features->k);
     tess_broadcast(comm, features->value,
                    (size_t)(features->n * features->k) * sizeof *features->value);
+    tess_broadcast_vocab(comm, &features->name);
+    if (rank != 0)
+        features->named = TESS_NEW(float, features->name.n * features->k);
+    tess_broadcast(comm, features->named,
+                   (size_t)(features->name.n * features->k) * sizeof *features->named);
 }
 
 /* Everything that rank 0 has read, to all. What sizes follow from comes first; then all ranks take

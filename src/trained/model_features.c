@@ -10,7 +10,7 @@ void tess_model_features(const struct tess_model *model, const struct tess_vocab
 {
     const struct tess_features *own = &model->features[TESS_TABLE_P];
 
-    *features = (struct tess_features){components->n, own->k, NULL};
+    *features = (struct tess_features){components->n, own->k, NULL, own->name, own->named};
     if (own->k == 0)
         return;
     features->value = TESS_NEW(float, components->n * own->k);

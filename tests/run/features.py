@@ -27,6 +27,7 @@ os.chdir(folder.name)
 N, R, F = 70, 8, 6  # perturbations, readouts (fewer than factors: nothing is cut off), features
 rng = np.random.default_rng(3)
 FEATURE = rng.normal(size=(N, F))
+FURTHER = np.random.default_rng(4).normal(size=(3, F))  # of G70, G71, G72, which no experiment has
 PROFILE = {c: FEATURE @ rng.normal(size=(F, R)) / F**0.5 + 0.3 * rng.normal(size=(N, R)) for c in ("A", "B")}
 SPLIT = ["train"] * 50 + ["val"] * 8 + ["test"] * 12
 PLAIN = {3, 4}  # without features
@@ -49,6 +50,8 @@ def write_data():
         print("gene", *(f"f{k}" for k in range(F)), "same", sep="\t", file=file)
         for i in sorted(set(range(N)) - PLAIN):
             print(f"G{i:02}", *("" if (i, k) == (9, 2) else FEATURE[i, k] for k in range(F)), 7, sep="\t", file=file)
+        for i, x in enumerate(FURTHER):
+            print(f"G{N + i}", *("" if (i, k) == (2, 1) else x[k] for k in range(F)), 7 + i, sep="\t", file=file)
     known = sorted(set(range(N)) - PLAIN)
     x = FEATURE[known]
     x[known.index(9), 2] = np.nan
@@ -269,6 +272,94 @@ def check_nothing():
         assert sorted(np.flatnonzero(np.isnan(file["features/perturbation/value"][:, 0]))) == sorted({*PLAIN, 60})
 
 
+def place(known):
+    """All rows of the file on the axes of those that the store has."""
+    def cells(x):
+        return x.astype(np.float32).astype(float)
+    every = np.concatenate([cells(FEATURE), cells(FURTHER)])
+    every[9, 2] = every[N + 2, 1] = np.nan
+    mean = np.nanmean(every[known], axis=0)
+    every = np.nan_to_num(every - mean)
+    every /= np.sqrt((every[known]**2).mean(0))
+    _, s, v = np.linalg.svd(every[known], full_matrices=False)
+    return every @ v.T * np.sqrt(len(known) / (s**2).sum())
+
+
+def network(m, p, context):
+    """The mlp by hand: all readouts."""
+    c = m["context"][[name.decode() for name in m["context_symbols"]].index(context)]
+    bend = {"relu": lambda x: np.maximum(x, 0), "silu": lambda x: x / (1 + np.exp(-x))}[m["activation"].item().decode()]
+    out = []
+    for r in m["readout"]:
+        h = bend(m["wp"] @ p + m["b1"] + m["wc"] @ c + m["wr"] @ r)
+        for w, b in zip(m["w"], m["b"]):
+            h = bend(w @ h + b)
+        out.append(m["spread"] * (m["wo"].ravel() @ h + m["bo"].ravel()[0]) + m["center"])
+    return np.array(out)
+
+
+def check_further(known, axes):
+    """What the file knows and no experiment has seen, by its name or its target: coordinates, the network, the regression and their
+    blend by hand; flagged, with the deviation of held-out ones; the same on any ranks, and of a combination."""
+    with h5py.File(glob.glob("one/best-*.h5")[0]) as file:
+        names = [name.decode().rstrip("\0") for name in file["further/perturbation/symbol"][:]]
+        value, table = file["further/perturbation/value"][:], file["table/perturbation/value"][:]
+        store = file["features/perturbation/value"][:]
+    rows = sorted(set(range(N)) - PLAIN) + list(range(N, N + 3))
+    sign = np.sign((store[known, :F] * axes).sum(0))
+    assert names == [f"G{i:02}" for i in rows]
+    np.testing.assert_allclose(value[:, :F], place(known)[rows] * sign, atol=1e-5)
+    np.testing.assert_allclose(value[:len(known)], store[known], atol=1e-5)
+    blend, arrays = json.load(open("one/blend.json")), np.load("one.npz")
+    training = [k for k, i in enumerate(known) if SPLIT[i] == "train"]
+    asked = ["OE_G70", "G71", "KO_G72"]
+    found = {}
+    for ranks in (1, 3):
+        for word in ("off", "on"):
+            run("-q", "impute", "one", "-o", "further.h5ad", "-p", ",".join(asked), "--blend", word, "--precision", "float32", "--force",
+                ranks=ranks)
+            a = anndata.read_h5ad("further.h5ad")
+            found[ranks, word] = np.asarray(a.X)
+            key = "feature_rmse" if word == "on" else "feature_model_rmse"
+            assert set(a.obs["known_by"]) == {"features"} and (a.obs["deviation"] == blend[key]).all() and len(a) == 2 * len(asked)
+            names = list(a.obs["perturbation"]), list(a.obs["context"]), list(a.var_names)
+    for row, (symbol, context) in enumerate(zip(*names[:2])):
+        x = value[len(known) + int(symbol[-1:])]
+        alone = network(arrays, x @ table[N:], context)
+        np.testing.assert_allclose(found[1, "off"][row], alone, rtol=1e-4, atol=1e-4)
+        regressed = ridge(axes[training], PROFILE[context][np.array(known)[training]], (x[:F] * sign)[None])[0]
+        w = blend["feature_weight"]
+        np.testing.assert_allclose(found[1, "on"][row], w * alone + (1 - w) * regressed, rtol=1e-3, atol=1e-3)
+    for word in ("off", "on"):
+        np.testing.assert_array_equal(found[1, word], found[3, word])
+    with open("queries.tsv", "w") as file:
+        print("context", "perturbation", "readout", sep="\t", file=file)
+        for symbol, context in zip(*names[:2]):
+            for readout in names[2]:
+                print(context, symbol, readout, sep="\t", file=file)
+        print("A", "KO_G71+KO_G01", "R1", sep="\t", file=file)
+    run("-q", "predict", "one", "queries.tsv", "-o", "answers.tsv", "--blend", "on", "--precision", "float32", "--force", ranks=2)
+    lines = [line.rstrip("\n").split("\t") for line in open("answers.tsv")][1:]
+    np.testing.assert_allclose([float(line[3]) for line in lines[:-1]], found[1, "on"].ravel(), rtol=1e-6)
+    assert {line[4] for line in lines} == {"features"} and lines[-1][5] == "nan"
+    run("-q", "screen", "one", "--readout", "R1", "-p", "OE_G70,KO_G01", "-o", "screen.tsv", "--force")
+    lines = [line.rstrip("\n").split("\t") for line in open("screen.tsv")]
+    assert {line[lines[0].index("perturbation")]: line[lines[0].index("known_by")] for line in lines[1:]} == {"OE_G70": "features", "KO_G01": "data"}
+    run("-q", "impute", "several", "-o", "members.h5ad", "-p", "OE_G70", ranks=2)
+    assert set(anndata.read_h5ad("members.h5ad").obs["known_by"]) == {"features"}
+    assert "features.perturbations" in run("impute", "one", "-o", "none.h5ad", "-p", "KO_G99", code=65)
+
+
+def check_verify():
+    """A number that is none is found inside of a checkpoint whose sidecar says nothing."""
+    for place in ("features/perturbation/value", "further/perturbation/value"):
+        shutil.copy(glob.glob("one/best-*.h5")[0], "bad.h5")
+        with h5py.File("bad.h5", "r+") as file:
+            file[place][7, 1] = np.inf
+        said = run("verify", "bad.h5", code=65)
+        assert place in said and "bad.h5" in said, said
+
+
 def refuse(text, words):
     open("bad.tsv", "w").write(text)
     for ranks in (1, 2):
@@ -302,6 +393,8 @@ def main():
     assert json.load(open("scores.json"))["baselines"] == json.load(open("again.json"))["baselines"]
     check_baselines(known, axes)
     check_known()
+    check_further(known, axes)
+    check_verify()
     check_blend_counts()
     run("-q", "verify", glob.glob("one/best-*.h5")[0])
     assert "features.perturbations" in train("warm", code=78, options=["--init", "one"], features="")

@@ -26,7 +26,8 @@ static char *choose(int combinations, const char *list, struct tess_error *error
     struct tess_vocab vocab;
     struct tess_strings given = {0}, text = {0};
     struct tess_sets sets = {0};
-    struct tess_choice choice = {&vocab, trained, "perturbation", "the model", combinations, {0}};
+    struct tess_choice choice = {&vocab, trained, "perturbation", "the model", combinations,
+                                 {0},    NULL};
     char *out;
 
     tess_vocab_init(&vocab, N, symbols, NULL);

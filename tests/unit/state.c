@@ -88,7 +88,8 @@ static void fill(struct tess_state *state, const struct tess_state_field *field,
     unsigned char *data;
 
     if (field->kind == TESS_STATE_TEXT || field->kind == TESS_STATE_SETTINGS ||
-        field->kind == TESS_STATE_NAMES || field->offset == offsetof(struct tess_state, version) ||
+        field->kind == TESS_STATE_NAMES || field->kind == TESS_STATE_LISTED ||
+        field->offset == offsetof(struct tess_state, version) ||
         field->offset == offsetof(struct tess_state, optimizer.step))
         return;
     bytes = tess_state_bytes(state, field, table);
@@ -179,6 +180,11 @@ static void state__every_line_goes_through_a_file(void **unused)
         for (int t = 0; t < tess_state_group_tables(tess_state_group_of(field)); t++) {
             if (field->kind == TESS_STATE_NAMES)
                 assert_int_equal(tess_vocab_hash(&wrote.vocab[t]), tess_vocab_hash(&got.vocab[t]));
+            else if (field->kind == TESS_STATE_LISTED)
+                assert_true(
+                    wrote.features[t].name.n == got.features[t].name.n &&
+                    (wrote.features[t].name.n == 0 || tess_vocab_hash(&wrote.features[t].name) ==
+                                                          tess_vocab_hash(&got.features[t].name)));
             else if (field->kind == TESS_STATE_TEXT)
                 assert_string_equal(tess_state_data(&wrote, field, t),
                                     tess_state_data(&got, field, t));

@@ -2,7 +2,6 @@
 #include "tessera/target.h"
 
 #include "tessera/alloc.h"
-#include "tessera/index.h"
 
 #include <string.h>
 #include <strings.h>
