@@ -13,6 +13,8 @@
 
 #include <stdint.h>
 
+struct tess_feature_cache;
+
 struct tess_dataset {
     const struct tess_store *store; /* borrowed */
     MPI_Comm comm; /* borrowed */
@@ -32,9 +34,11 @@ struct tess_dataset {
     struct tess_composition composition[TESS_N_TABLES]; /* what vectors are made of; own */
 };
 
-/* Collective over comm. TESS_EDATA if there is nothing to train on. */
+/* cache: features that need not be read again, or NULL. TESS_EDATA if there is nothing to train on.
+ * Collective over comm. */
 int tess_dataset_init(struct tess_dataset *dataset, const struct tess_store *store,
-                      const struct tess_config *config, MPI_Comm comm, struct tess_error *error);
+                      const struct tess_config *config, struct tess_feature_cache *cache,
+                      MPI_Comm comm, struct tess_error *error);
 void tess_dataset_release(struct tess_dataset *dataset);
 
 /* Some experiments in memory, kept columns only. */

@@ -3,6 +3,8 @@
 #ifndef TESSERA_FEATURE_FILE_H
 #define TESSERA_FEATURE_FILE_H
 
+#include "tessera/composition.h"
+#include "tessera/config.h"
 #include "tessera/features.h"
 
 #include <mpi.h>
@@ -16,6 +18,15 @@ struct tess_feature_file {
     int64_t axes; /* coordinates that are kept */
     int further; /* keep what it knows of others, too */
 };
+
+/* What was read for one set of settings, for who reads it again and again: of other settings it is
+ * read anew. All zeroes is none yet. Of one store. Local. */
+struct tess_feature_cache {
+    char path[2][TESS_PATH]; /* of perturbations, readouts */
+    int64_t axes, top_variable;
+    struct tess_features features[TESS_N_TABLES]; /* own */
+};
+void tess_feature_cache_release(struct tess_feature_cache *cache); /* local */
 
 /* The features of all symbols that the file knows by their name, or else by their target
  * (target.h): standardised, missing ones at their column's mean, on their leading principal axes;

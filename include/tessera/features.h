@@ -25,6 +25,7 @@ static inline int tess_features_has(const struct tess_features *features, int64_
     return features->k > 0 && !isnan(features->value[symbol * features->k]);
 }
 
+void tess_features_copy(struct tess_features *to, const struct tess_features *from);
 void tess_features_release(struct tess_features *features);
 /* What is known of a symbol that is none of the n, by its name, or else by its target (target.h):
  * (k), borrowed; NULL: nothing. */

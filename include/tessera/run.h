@@ -7,6 +7,7 @@
 
 struct tess_config;
 struct tess_error;
+struct tess_feature_cache;
 struct tess_groups;
 
 /* What a run is a part of: an ensemble, a sweep. */
@@ -29,6 +30,8 @@ struct tess_train_options {
     /* A context of the store: all others are left unused, as if the split said so, and the model is
      * not blended with a baseline. NULL: all; borrowed. */
     const char *context;
+    /* Of trainings on one store, one after another, that read the same features; or NULL. */
+    struct tess_feature_cache *features;
     struct tess_train_need *need; /* out, of a dry run, which then says nothing; or NULL */
     int *diverged; /* out: it ended because its numbers are not finite any more; or NULL */
 };

@@ -119,10 +119,16 @@ struct tess_trainer {
  * go together. Whatever comes of it must be released. Collective over comm. */
 int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,
                       struct tess_error *error);
-/* The same with one of the store's contexts alone (tess_index_keep_context); NULL: with all.
- * Collective over comm. */
-int tess_trainer_open_context(struct tess_trainer *trainer, const struct tess_config *config,
-                              const char *context, MPI_Comm comm, struct tess_error *error);
+/* The same with one of the store's contexts alone (tess_index_keep_context; NULL: with all), and
+ * features that may have been read already (feature_file.h, NULL: none). Collective over comm. */
+struct tess_feature_cache;
+struct tess_trainer_part {
+    const char *context;
+    struct tess_feature_cache *features;
+};
+int tess_trainer_open_part(struct tess_trainer *trainer, const struct tess_config *config,
+                           const struct tess_trainer_part *part, MPI_Comm comm,
+                           struct tess_error *error);
 /* The same of a store that is not there, on one rank: an index (moved), of whose experiments each
  * stands for so many, and no values. Such a trainer is planned with, not loaded. Local. */
 int tess_trainer_open_index(struct tess_trainer *trainer, const struct tess_config *config,

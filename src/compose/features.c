@@ -82,6 +82,22 @@ void tess_features_compose(const struct tess_features *features,
     *composition = new;
 }
 
+void tess_features_copy(struct tess_features *to, const struct tess_features *from)
+{
+    size_t n = (size_t)(from->n * from->k), m = (size_t)(from->name.n * from->k);
+
+    *to = (struct tess_features){from->n, from->k, NULL, {0}, NULL};
+    if (from->value) {
+        to->value = TESS_NEW(float, n);
+        memcpy(to->value, from->value, n * sizeof *to->value);
+    }
+    if (from->named) {
+        tess_vocab_copy(&to->name, &from->name);
+        to->named = TESS_NEW(float, m);
+        memcpy(to->named, from->named, m * sizeof *to->named);
+    }
+}
+
 void tess_features_release(struct tess_features *features)
 {
     tess_free(features->value);

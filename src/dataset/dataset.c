@@ -63,9 +63,27 @@ static int64_t mark_trained(struct tess_dataset *dataset)
     return n;
 }
 
+/* Are these the features of that file? Else it is emptied, and to be filled with them. */
+static int cached(struct tess_feature_cache *cache, const struct tess_config *config)
+{
+    const char *path[] = {config->features.perturbations, config->features.readouts};
+
+    if (!cache)
+        return 0;
+    if (cache->axes == config->features.axes && cache->top_variable == config->data.top_variable &&
+        strcmp(cache->path[0], path[0]) == 0 && strcmp(cache->path[1], path[1]) == 0)
+        return 1;
+    tess_feature_cache_release(cache);
+    cache->axes = config->features.axes;
+    cache->top_variable = config->data.top_variable;
+    for (int f = 0; f < 2; f++)
+        snprintf(cache->path[f], TESS_PATH, "%s", path[f]);
+    return 0;
+}
+
 /* What vectors are made of, and who is known by that. Collective. */
 static int compose(struct tess_dataset *dataset, const struct tess_config *config,
-                   struct tess_error *error)
+                   struct tess_feature_cache *cache, struct tess_error *error)
 {
     const struct tess_index *index = &dataset->store->index;
     const struct tess_vocab *symbols[] = {&index->perturbation, &dataset->readout, &index->context};
@@ -76,15 +94,26 @@ static int compose(struct tess_dataset *dataset, const struct tess_config *confi
         {config->features.perturbations, "perturbation", config->features.axes, 1},
         {config->features.readouts, "readout", config->features.axes, 0},
         {"", "context", 0, 0}};
+    int has = cached(cache, config);
 
-    for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)
+    for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++) {
         if (tess_composition_init(&dataset->composition[t], t, config, symbols[t],
-                                  dataset->store->h5.path, error) == TESS_OK &&
+                                  dataset->store->h5.path, error) != TESS_OK)
+            break;
+        if (has)
+            tess_features_copy(&dataset->features[t], &cache->features[t]);
+        else
             tess_feature_file_read(&dataset->features[t], &file[t], symbols[t], dataset->comm,
-                                   error) == TESS_OK) {
+                                   error);
+        if (error->code == TESS_OK && cache && !has)
+            tess_features_copy(&cache->features[t], &dataset->features[t]);
+        if (error->code == TESS_OK) {
             tess_features_compose(&dataset->features[t], &dataset->composition[t]);
             tess_composition_known(&dataset->composition[t], trained[t]);
         }
+    }
+    if (error->code != TESS_OK && cache)
+        tess_feature_cache_release(cache);
     return error->code;
 }
 
@@ -137,7 +166,8 @@ static int choose(struct tess_dataset *dataset, const struct tess_config *config
 }
 
 int tess_dataset_init(struct tess_dataset *dataset, const struct tess_store *store,
-                      const struct tess_config *config, MPI_Comm comm, struct tess_error *error)
+                      const struct tess_config *config, struct tess_feature_cache *cache,
+                      MPI_Comm comm, struct tess_error *error)
 {
     uint8_t *keep = TESS_NEW(uint8_t, store->index.readout.n);
 
@@ -150,7 +180,7 @@ int tess_dataset_init(struct tess_dataset *dataset, const struct tess_store *sto
         if (dataset->n_training == 0)
             refuse_untrained(store, error);
         else
-            compose(dataset, config, error);
+            compose(dataset, config, cache, error);
         if (error->code == TESS_OK)
             tess_dataset_weigh(dataset, config, error);
     }

@@ -409,3 +409,10 @@ int tess_feature_file_read(struct tess_features *features, const struct tess_fea
         share(features, comm);
     return error->code;
 }
+
+void tess_feature_cache_release(struct tess_feature_cache *cache)
+{
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        tess_features_release(&cache->features[t]);
+    *cache = (struct tess_feature_cache){.axes = 0};
+}

@@ -243,13 +243,14 @@ static int has_diverged(const struct tess_trainer *trainer, const struct tess_er
 int tess_run_train(const struct tess_config *config, const struct tess_train_options *options,
                    MPI_Comm comm, struct tess_error *error)
 {
+    const struct tess_trainer_part part = {options->context, options->features};
     struct tess_beginning beginning = {.inherits = 0};
     struct tess_trainer trainer;
     struct tess_config used = *config;
     struct tess_run run = {0};
     double started = tess_clock(), limit = 0;
-    int loaded = 0, opened = tess_trainer_open_context(&trainer, config, options->context, comm,
-                                                       error) == TESS_OK;
+    int loaded = 0,
+        opened = tess_trainer_open_part(&trainer, config, &part, comm, error) == TESS_OK;
 
     if (opened &&
         tess_beginning_open(&beginning, &trainer, options->fresh, comm, error) == TESS_OK) {

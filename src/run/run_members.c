@@ -197,6 +197,7 @@ static int train_member(void *closure, int64_t i, struct tess_error *error)
     struct tess_train_options options = {.dry_run = members->options->dry_run,
                                          .of = &member,
                                          .context = members->options->context,
+                                         .features = members->options->features,
                                          .need = members->options->need,
                                          .diverged = members->options->diverged};
     struct tess_config config;

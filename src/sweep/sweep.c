@@ -13,6 +13,7 @@
 #include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/evaluate.h"
+#include "tessera/feature_file.h"
 #include "tessera/groups.h"
 #include "tessera/lock.h"
 #include "tessera/log.h"
@@ -39,6 +40,7 @@ struct session {
     int lock; /* rank 0: open file; -1: none */
     struct tess_train_need need; /* of the largest */
     double disk; /* of all of this group's, then of all */
+    struct tess_feature_cache features; /* while all are checked */
 };
 
 /* The directory, and which number each trial has in it. Collective. */
@@ -156,7 +158,8 @@ static int check_trial(void *closure, int64_t k, struct tess_error *error)
     struct session *session = closure;
     int64_t i = session->todo[k];
     struct tess_train_need need = {0, 0};
-    struct tess_train_options options = {.dry_run = 1, .need = &need};
+    struct tess_train_options options = {
+        .dry_run = 1, .need = &need, .features = &session->features};
     struct tess_config config;
 
     if (tess_sweep_settings(session->sweep, i, &config, error) == TESS_OK &&
@@ -187,6 +190,7 @@ static int check_all(struct session *session, struct tess_error *error)
     tess_log_level = level > TESS_LOG_WARN ? TESS_LOG_WARN : level;
     tess_groups_run(&session->groups, session->n, &work, error);
     tess_log_level = level;
+    tess_feature_cache_release(&session->features);
     if (tess_agree(sweep->comm, error) != TESS_OK)
         return error->code;
     MPI_Comm_rank(session->groups.group, &own);

@@ -266,10 +266,11 @@ static void choose_sampling(struct tess_trainer *trainer)
 }
 
 /* With a store that is open. */
-static int prepare(struct tess_trainer *trainer, double each, struct tess_error *error)
+static int prepare(struct tess_trainer *trainer, double each, struct tess_feature_cache *features,
+                   struct tess_error *error)
 {
-    if (tess_dataset_init(&trainer->dataset, &trainer->store, &trainer->config, trainer->comm,
-                          error) != TESS_OK)
+    if (tess_dataset_init(&trainer->dataset, &trainer->store, &trainer->config, features,
+                          trainer->comm, error) != TESS_OK)
         return error->code;
     trainer->dataset.each = each;
     trainer->dataset.n_training = (int64_t)(each * (double)trainer->dataset.n_training);
@@ -285,8 +286,9 @@ static int prepare(struct tess_trainer *trainer, double each, struct tess_error 
     return error->code;
 }
 
-int tess_trainer_open_context(struct tess_trainer *trainer, const struct tess_config *config,
-                              const char *context, MPI_Comm comm, struct tess_error *error)
+int tess_trainer_open_part(struct tess_trainer *trainer, const struct tess_config *config,
+                           const struct tess_trainer_part *part, MPI_Comm comm,
+                           struct tess_error *error)
 {
     struct tess_index *index = &trainer->store.index;
 
@@ -295,15 +297,16 @@ int tess_trainer_open_context(struct tess_trainer *trainer, const struct tess_co
         tess_store_open(&trainer->store, trainer->config.data.store, trainer->comm, error) !=
             TESS_OK)
         return error->code;
-    if (context)
-        tess_index_keep_context(index, tess_vocab_find(&index->context, context));
-    return prepare(trainer, 1, error);
+    if (part->context)
+        tess_index_keep_context(index, tess_vocab_find(&index->context, part->context));
+    return prepare(trainer, 1, part->features, error);
 }
 
 int tess_trainer_open(struct tess_trainer *trainer, const struct tess_config *config, MPI_Comm comm,
                       struct tess_error *error)
 {
-    return tess_trainer_open_context(trainer, config, NULL, comm, error);
+    return tess_trainer_open_part(trainer, config, &(struct tess_trainer_part){NULL, NULL}, comm,
+                                  error);
 }
 
 /* What is estimated from values is not: there are none. */
@@ -317,7 +320,7 @@ int tess_trainer_open_index(struct tess_trainer *trainer, const struct tess_conf
     trainer->config.data.scale = 0;
     trainer->config.data.normalize = TESS_NORMALIZE_NONE;
     trainer->config.data.top_variable = 0;
-    return check_settings(&trainer->config, error) == TESS_OK ? prepare(trainer, each, error)
+    return check_settings(&trainer->config, error) == TESS_OK ? prepare(trainer, each, NULL, error)
                                                               : error->code;
 }
 

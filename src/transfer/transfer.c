@@ -8,6 +8,7 @@
 #include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/evaluate.h"
+#include "tessera/feature_file.h"
 #include "tessera/groups.h"
 #include "tessera/log.h"
 #include "tessera/model.h"
@@ -30,6 +31,7 @@ struct session {
     double started;
     struct tess_train_need need; /* of the largest */
     double disk; /* of all */
+    struct tess_feature_cache features; /* while all are checked */
 };
 
 /* Of one context, experiments but control that have any value. */
@@ -162,6 +164,8 @@ static int check_one(void *closure, int64_t k, struct tess_error *error)
     struct tess_train_options options = {.dry_run = 1, .need = &need, .context = name};
     struct tess_config config;
 
+    /* which readouts vary most depends on the context */
+    options.features = transfer->config.data.top_variable > 0 ? NULL : &session->features;
     if (settings_of(transfer, i, &config, error) == TESS_OK &&
         tess_train(&config, &options, session->groups.group, error) != TESS_OK) {
         struct tess_error cause = *error;
@@ -188,6 +192,7 @@ static int check_all(struct session *session, struct tess_error *error)
     tess_log_level = level > TESS_LOG_WARN ? TESS_LOG_WARN : level; /* said when it is trained */
     tess_groups_run(&session->groups, session->n, &work, error);
     tess_log_level = level;
+    tess_feature_cache_release(&session->features);
     if (tess_agree(transfer->comm, error) != TESS_OK)
         return error->code;
     MPI_Comm_rank(session->groups.group, &own);

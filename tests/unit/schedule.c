@@ -328,7 +328,7 @@ static void schedule__takes_everything_once(void **state)
         config.model.kind = i / 32;
         config.data.scale = 0; /* values are recognised in the lanes */
         config.data.top_variable = most[i % 3];
-        assert_int_equal(tess_dataset_init(&dataset, &store, &config, MPI_COMM_SELF, &error),
+        assert_int_equal(tess_dataset_init(&dataset, &store, &config, NULL, MPI_COMM_SELF, &error),
                          TESS_OK);
         check_epochs(&config, &dataset);
         config.train.tile_experiments = 1 + i % 5;
@@ -356,7 +356,7 @@ static void schedule__chooses_the_batch(void **state)
         tess_config_init(&config);
         config.train.lanes = lanes[i];
         assert_int_equal(config.train.batch, 0);
-        assert_int_equal(tess_dataset_init(&dataset, &store, &config, MPI_COMM_SELF, &error),
+        assert_int_equal(tess_dataset_init(&dataset, &store, &config, NULL, MPI_COMM_SELF, &error),
                          TESS_OK);
         tess_schedule_init(&schedule, &config, &dataset);
         assert_int_equal(schedule.batch, expected[i]);
@@ -410,7 +410,8 @@ static void schedule__lanes_are_equally_long(void **state)
     (void)state;
     tess_config_init(&config);
     config.train.lanes = 7;
-    assert_int_equal(tess_dataset_init(&dataset, &store, &config, MPI_COMM_SELF, &error), TESS_OK);
+    assert_int_equal(tess_dataset_init(&dataset, &store, &config, NULL, MPI_COMM_SELF, &error),
+                     TESS_OK);
     tess_schedule_init(&schedule, &config, &dataset);
     for (int64_t e = 0; e < N; e++)
         total += store.index.split[e] == TESS_TRAIN ? store.index.n_observed[e] : 0;
@@ -440,7 +441,8 @@ static void dataset__scales_by_training_rows(void **state)
     tess_config_init(&config);
     config.data.normalize = TESS_NORMALIZE_ZSCORE;
     config.data.scale = 0;
-    assert_int_equal(tess_dataset_init(&dataset, &store, &config, MPI_COMM_SELF, &error), TESS_OK);
+    assert_int_equal(tess_dataset_init(&dataset, &store, &config, NULL, MPI_COMM_SELF, &error),
+                     TESS_OK);
     for (int64_t c = 0; c < 3; c++)
         for (int64_t r = 0; r < READOUTS; r++) {
             double n = 0, sum = 0, square = 0, mean;
