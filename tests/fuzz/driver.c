@@ -208,6 +208,20 @@ static void fork_one(const uint8_t *data, size_t n)
     judge(status);
 }
 
+/* MPI takes the signals of crashes for itself, where libFuzzer keeps the input that led to one. */
+static void begin_mpi(void)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    enum { N_FAULTS = sizeof faults / sizeof faults[0] };
+    struct sigaction before[N_FAULTS];
+
+    for (int i = 0; i < N_FAULTS; i++)
+        sigaction(faults[i], NULL, &before[i]);
+    MPI_Init(NULL, NULL);
+    for (int i = 0; i < N_FAULTS; i++)
+        sigaction(faults[i], &before[i], NULL);
+}
+
 static void begin(void)
 {
     tess_log_level = TESS_LOG_NONE;
@@ -219,7 +233,7 @@ static void begin(void)
     if (fuzz_needs == FUZZ_NOTHING)
         return;
     tess_h5_init();
-    MPI_Init(NULL, NULL);
+    begin_mpi();
     covered = mmap(NULL, N_COUNTERS + 1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     FUZZ_CHECK(covered != MAP_FAILED);
     fuzz_begin();
