@@ -51,11 +51,12 @@ configure() {
     fi
 }
 
-# build DIR [meson options]: quiet unless it fails; what was said stays in DIR/build-log.txt.
+# build DIR [meson options]: quiet unless it fails; what was said stays in DIR/build-log.txt. With goals=NAME before it
+# only that is built.
 build() {
     local dir=$1 log
     log=$(mktemp)
-    configure "$@" >"$log" 2>&1 && ninja -C "$dir" >>"$log" 2>&1 || {
+    configure "$@" >"$log" 2>&1 && ninja -C "$dir" ${goals-} >>"$log" 2>&1 || {
         tail -n 40 "$log" >&2
         rm -f "$log"
         fail "building into $dir failed; the lines above say why"
