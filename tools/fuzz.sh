@@ -30,7 +30,8 @@ done
 
 # Memory: more at a time than any of these small inputs can need is a finding.
 export TESS_FUZZ_SEEDS=$PWD/build-fuzz/tests/fuzz/seeds
-export ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=1:quarantine_size_mb=16 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+find_leaks
+export ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=$leaks:quarantine_size_mb=16 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export LSAN_OPTIONS=suppressions=$PWD/tools/leaks.txt:print_suppressions=0
 one() {
     local inputs=build-fuzz/inputs/$1 found=build-fuzz/found/$1 log=build-fuzz/fuzz-$1.txt code

@@ -80,11 +80,7 @@ run build ${TESS_TEST_LONG:+--timeout-multiplier 15} $([ -z "$only" ] || printf 
 say "Building with sanitizers"
 build build-asan -Dtests=enabled -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
 say "Unit and MPI tests with sanitizers, and what reads with threads of its own"
-# Some containers forbid what the leak check needs.
-leaks=0 probe=$(mktemp)
-echo 'int main(void) { return 0; }' | cc -fsanitize=address -x c -o "$probe" - && ASAN_OPTIONS=detect_leaks=1 "$probe" && leaks=1
-rm -f "$probe"
-[ $leaks = 1 ] || echo "The leak check does not work here and is left out."
+find_leaks
 export ASAN_OPTIONS=detect_leaks=$leaks:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export LSAN_OPTIONS=suppressions=$PWD/tools/leaks.txt:print_suppressions=0
 run build-asan --suite unit --suite mpi --suite sanitized --timeout-multiplier 4 --wrapper "$PWD/tools/leaks.sh"
