@@ -51,14 +51,24 @@ configure() {
     fi
 }
 
-# build DIR [meson options]: quiet unless it fails; what was said stays in DIR/build-log.txt.
+# build DIR [meson options]: quiet unless it fails; what was said stays in DIR/build-log.txt. With goals=NAME before it
+# only that is built.
 build() {
     local dir=$1 log
     log=$(mktemp)
-    configure "$@" >"$log" 2>&1 && ninja -C "$dir" >>"$log" 2>&1 || {
+    configure "$@" >"$log" 2>&1 && ninja -C "$dir" ${goals-} >>"$log" 2>&1 || {
         tail -n 40 "$log" >&2
         rm -f "$log"
         fail "building into $dir failed; the lines above say why"
     }
     mv "$log" "$dir/build-log.txt"
+}
+
+# find_leaks: is the leak check possible here? 1 or 0 in $leaks. Some containers forbid what it needs.
+find_leaks() {
+    local probe
+    leaks=0 probe=$(mktemp)
+    echo 'int main(void) { return 0; }' | ${CC:-cc} -fsanitize=address -x c -o "$probe" - && ASAN_OPTIONS=detect_leaks=1 "$probe" && leaks=1
+    rm -f "$probe"
+    [ $leaks = 1 ] || echo "The leak check does not work here and is left out."
 }

@@ -17,20 +17,21 @@ while [ $# -gt 0 ]; do
 done
 case $seconds in '' | *[!0-9]*) fail "--seconds: '$seconds' is no number of seconds" ;; esac
 tools/install.sh --tests --fuzz || exit 1
+command -v clang >/dev/null || { echo "1..0 # SKIP fuzzing: clang is not installed"; exit 77; }
 
 say "Building with clang and libFuzzer"
 export CC=clang
-build build-fuzz -Dtests=enabled -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false \
+goals=fuzz_programs build build-fuzz -Dtests=enabled -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false \
     -Dc_args=-fsanitize=fuzzer-no-link
 [ -n "$targets" ] || targets=$(cd build-fuzz/tests/fuzz && for program in fuzz_*; do [ ! -f "$program" ] || echo "${program#fuzz_}"; done)
 for target in $targets; do
     [ -x "build-fuzz/tests/fuzz/fuzz_$target" ] || fail "no target $target in tests/fuzz/meson.build"
 done
-ninja -C build-fuzz tests/fuzz/seeds >/dev/null || fail "the whole files that are changed could not be made"
 
 # Memory: more at a time than any of these small inputs can need is a finding.
 export TESS_FUZZ_SEEDS=$PWD/build-fuzz/tests/fuzz/seeds
-export ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=1:quarantine_size_mb=16 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
+find_leaks
+export ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=$leaks:quarantine_size_mb=16 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export LSAN_OPTIONS=suppressions=$PWD/tools/leaks.txt:print_suppressions=0
 one() {
     local inputs=build-fuzz/inputs/$1 found=build-fuzz/found/$1 log=build-fuzz/fuzz-$1.txt code

@@ -14,7 +14,7 @@ for option in "$@"; do
     --slurm) extra="$extra slurm-wlm munge" ;;
     --hosts) extra="$extra iproute2" ;;
     --trees) extra="$extra debootstrap git" ;;
-    --fuzz) extra="$extra clang libclang-rt-dev libomp-dev" ;;
+    --fuzz) extra="$extra clang llvm libclang-rt-dev libomp-dev" ;;
     --site) extra="$extra mkdocs" ;;
     --quick) judges="numpy scipy h5py anndata sklearn" layout="" ;;
     --mpich) mpi=mpich judges="" layout="" ;;
@@ -72,6 +72,7 @@ has() {
     debootstrap | git | clang | mkdocs | zsh) command -v "$1" ;;
     man-db) command -v man ;;
     lmod) ls /usr/share/lmod/lmod/libexec/lmod ;;
+    llvm) command -v llvm-symbolizer ;;
     libclang-rt-dev) ls "$(clang -print-resource-dir)"/lib/linux/libclang_rt.fuzzer-*.a ;;
     libomp-dev) echo '#include <omp.h>' | clang -fopenmp -E -x c - ;;
     python3-*) python "${1#python3-}" ;;

@@ -2,22 +2,23 @@
 # Install what is missing, build, and run all tests; then the unit and MPI tests again under the address
 # and undefined-behaviour sanitizers. Ends with one line: N passed, M failed[, K skipped].
 # --slurm: then jobs/ on a real SLURM cluster of one node. --hosts: then a run over two network namespaces.
-# --trees: then everything from the start on bare trees of Debian 12, 13 and the newest. These three need root, and
-# are on where the variable CI is set. --long: with the whole matrices of kills, damages and failures (an hour).
+# --trees: then everything from the start on bare trees of Debian 12, 13 and the newest. These three need root.
+# --fuzz: then tools/fuzz.sh, 20 seconds each target; without clang it is skipped. All four are on where the variable
+# CI is set. --long: with the whole matrices of kills, damages and failures (an hour).
 # --quick: the unit and MPI tests and what differs from system to system, without sanitizers; --judges: with what
 # others make of our files and we of theirs. --mpich: the unit and MPI tests with MPICH, and nothing else.
-# usage: tools/test.sh [--slurm] [--hosts] [--trees] [--long] | --quick [--judges] | --mpich
+# usage: tools/test.sh [--slurm] [--hosts] [--trees] [--fuzz] [--long] | --quick [--judges] | --mpich
 set -u
 . "$(dirname "$0")/common.sh"
 more="" only="" part="unit mpi quick"
-[ -z "${CI-}" ] || more="--slurm --hosts --trees"
+[ -z "${CI-}" ] || more="--fuzz --slurm --hosts --trees"
 for option in "$@"; do
     case $option in
-    --slurm | --hosts | --trees) case $more in *$option*) ;; *) more="$more $option" ;; esac ;;
+    --slurm | --hosts | --trees | --fuzz) case $more in *$option*) ;; *) more="$more $option" ;; esac ;;
     --long) export TESS_TEST_LONG=1 ;;
     --quick | --mpich) only=$option ;;
     --judges) only=--quick part="$part judges" ;;
-    *) sed -n '2,10s/^# //p' tools/test.sh >&2; exit 2 ;;
+    *) sed -n '2,11s/^# //p' tools/test.sh >&2; exit 2 ;;
     esac
 done
 [ -z "$only" ] || more=""
@@ -37,12 +38,13 @@ run() {
     passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
 }
 
-# run_script NAME: tests/NAME/run.sh, which prints TAP lines and cleans up behind itself.
+# run_script NAME: tests/NAME/run.sh, which prints TAP lines and cleans up behind itself; or tools/fuzz.sh.
 run_script() {
-    local log=build/test-$1.txt sudo="" limit=900 code counts
+    local log=build/test-$1.txt script=tests/$1/run.sh sudo="" limit=900 code counts
     [ "$1" != trees ] || limit=3000 # it installs and builds four times; where packages come slowly that takes
-    [ "$(id -u)" = 0 ] || ! sudo -n true 2>/dev/null || sudo="sudo -n"
-    $sudo timeout -k 30 $limit "tests/$1/run.sh" 2>&1 | tee "$log"
+    [ "$1" != fuzz ] || { script=tools/fuzz.sh limit=1800; } # it builds once more
+    [ "$(id -u)" = 0 ] || [ "$1" = fuzz ] || ! sudo -n true 2>/dev/null || sudo="sudo -n"
+    $sudo timeout -k 30 $limit "$script" 2>&1 | tee "$log"
     code=${PIPESTATUS[0]}
     counts=$(awk '/^ok/{ok++} /^not ok/{bad++} /^1\.\.0 # SKIP/{skip++} END {print ok + 0, bad + 0, skip + 0}' "$log")
     set -- $counts
@@ -78,11 +80,7 @@ run build ${TESS_TEST_LONG:+--timeout-multiplier 15} $([ -z "$only" ] || printf 
 say "Building with sanitizers"
 build build-asan -Dtests=enabled -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false
 say "Unit and MPI tests with sanitizers, and what reads with threads of its own"
-# Some containers forbid what the leak check needs.
-leaks=0 probe=$(mktemp)
-echo 'int main(void) { return 0; }' | cc -fsanitize=address -x c -o "$probe" - && ASAN_OPTIONS=detect_leaks=1 "$probe" && leaks=1
-rm -f "$probe"
-[ $leaks = 1 ] || echo "The leak check does not work here and is left out."
+find_leaks
 export ASAN_OPTIONS=detect_leaks=$leaks:allocator_may_return_null=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export LSAN_OPTIONS=suppressions=$PWD/tools/leaks.txt:print_suppressions=0
 run build-asan --suite unit --suite mpi --suite sanitized --timeout-multiplier 4 --wrapper "$PWD/tools/leaks.sh"

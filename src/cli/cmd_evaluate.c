@@ -9,6 +9,7 @@
 #include "tessera/error.h"
 #include "tessera/evaluate.h"
 #include "tessera/h5.h"
+#include "tessera/h5_guard.h"
 #include "tessera/log.h"
 #include "tessera/model.h"
 #include "tessera/scorecard.h"
@@ -81,12 +82,14 @@ static int is_store(const struct tess_call *call, struct tess_error *error)
         tess_error_set(error, TESS_EDATA,
                        "%s: no such file or directory; expected a run, a checkpoint or a store",
                        call->args[0]);
-    else if (call->rank == 0 && !S_ISDIR(status.st_mode) &&
-             tess_h5_open(&h5, call->args[0], MPI_COMM_NULL, 0, error) == TESS_OK) {
-        tess_h5_read_string(&h5, "/", "format", &format, &ignored);
+    else if (call->rank == 0 && !S_ISDIR(status.st_mode)) {
+        tess_h5_guard_start(call->args[0]);
+        if (tess_h5_open(&h5, call->args[0], MPI_COMM_NULL, 0, error) == TESS_OK)
+            tess_h5_read_string(&h5, "/", "format", &format, &ignored);
         found = format && strcmp(format, "tessera-store") == 0;
         tess_free(format);
         tess_h5_close(&h5, &ignored);
+        tess_h5_guard_finish();
     }
     if (tess_agree(call->comm, error) == TESS_OK)
         MPI_Bcast(&found, 1, MPI_INT, 0, call->comm);

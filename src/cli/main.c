@@ -19,6 +19,7 @@
 #include "tessera/version.h"
 
 #include <mpi.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

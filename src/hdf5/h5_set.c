@@ -5,7 +5,6 @@
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
-#include "tessera/h5_guard.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -185,9 +184,7 @@ static int variable_piece(const struct texts *texts, int64_t first, int64_t n, v
     char **text = buffer;
 
     memset(text, 0, (size_t)n * sizeof text[0]);
-    tess_h5_guard_start_texts();
     read_piece(texts, first, n, buffer, error);
-    tess_h5_guard_finish_texts();
     if (error->code != TESS_OK)
         return error->code;
     for (int64_t i = 0; i < n; i++)

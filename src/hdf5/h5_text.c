@@ -37,9 +37,7 @@ static herr_t read_variable(hid_t set, int64_t n, int *width, char **block, cons
 
     H5Tset_size(memory, H5T_VARIABLE);
     H5Tset_cset(memory, H5Tget_cset(type));
-    tess_h5_guard_start_texts();
     result = H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, text);
-    tess_h5_guard_finish_texts();
     for (int64_t i = 0; i < n && result >= 0; i++)
         if (text[i] && strlen(text[i]) > longest)
             longest = strlen(text[i]);
@@ -216,10 +214,8 @@ static char *attribute_text(hid_t at)
         text = NULL;
     else if (H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) > 0) {
         H5Tset_size(memory, H5T_VARIABLE);
-        tess_h5_guard_start_texts();
         if (H5Aread(at, memory, &variable) >= 0 && variable)
             text = tess_strdup(variable);
-        tess_h5_guard_finish_texts();
         H5free_memory(variable);
     } else if (H5Tget_class(type) == H5T_STRING) {
         text = TESS_NEW(char, H5Tget_size(type) + 1);

@@ -146,15 +146,18 @@ static int place(struct triples *triples, const struct imputation *work, struct 
 {
     const struct tess_intern *intern = &triples->name[kind];
     struct tess_choice choice = tess_imputation_choice(work, tables[kind]);
+    char *source = tess_format("%s: %s", triples->path, choice.source);
     int64_t *to = TESS_NEW(int64_t, intern->n);
     struct tess_strings name = {0};
 
+    choice.source = source;
     for (int64_t i = 0; i < intern->n; i++)
         tess_strings_add(&name, intern->text[i]);
     tess_select_names(&choice, &name, sets, to, error);
     for (int64_t i = 0; i < triples->n && error->code == TESS_OK; i++)
         triples->number[N * i + kind] = (int32_t)to[triples->number[N * i + kind]];
     tess_strings_release(&name);
+    tess_free(source);
     tess_free(to);
     return error->code;
 }

@@ -182,7 +182,10 @@ int tess_checkpoint_verify(const char *path, MPI_Comm comm, struct tess_strings 
     tess_h5_guard_start(path);
     if (tess_h5_open(&h5, path, MPI_COMM_NULL, 0, error) == TESS_OK)
         tess_checkpoint_read_head(&h5, &state, error);
-    if (tess_agree(comm, error) == TESS_OK) {
+    tess_h5_guard_finish();
+    tess_agree(comm, error);
+    tess_h5_guard_start(path);
+    if (error->code == TESS_OK) {
         if (rank == 0)
             check_head(&look);
         for (int t = 0; t < TESS_N_TABLES && error->code == TESS_OK; t++)

@@ -347,7 +347,8 @@ static char *text_of(const struct work *work, const struct tess_query_block *blo
         answer.value += block->known[i] ? width : 0;
         answer.row += block->known[i] && work->readout.n > 0;
         out += block->known[i] ? width : 0;
-        deviation += block->known[i] && work->n_values > 1 ? width : 0;
+        if (block->known[i] && work->n_values > 1)
+            deviation += width;
     }
     *n = to - text;
     return text;

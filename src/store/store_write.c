@@ -5,6 +5,7 @@
 #include "tessera/alloc.h"
 #include "tessera/broadcast.h"
 #include "tessera/error.h"
+#include "tessera/h5_guard.h"
 #include "tessera/version.h"
 
 #include <errno.h>
@@ -287,9 +288,11 @@ int tess_store_write_split(const char *path, MPI_Comm comm, const int8_t *split,
     struct tess_h5 h5 = TESS_H5_INIT;
 
     if (rank_of(comm) == 0) {
+        tess_h5_guard_start(path);
         if (tess_h5_open(&h5, path, MPI_COMM_NULL, 1, error) == TESS_OK)
             replace_split(&h5, split, n, method, error);
         tess_h5_close(&h5, error);
+        tess_h5_guard_finish();
         if (error->code == TESS_OK)
             sync_file(path, error);
     }

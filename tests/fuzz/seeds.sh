@@ -21,4 +21,5 @@ END
 "$tessera" -q impute run -o imputed.h5ad
 "$tessera" -q impute run -o imputed.gctx
 cp -L run/best-*.h5 best.h5
-cp simulated.h5ad sparse.h5ad store.prc.h5 imputed.h5ad imputed.gctx best.h5 "$folder/"
+cp -L run/best-*.h5.sum best.h5.sum
+cp simulated.h5ad sparse.h5ad store.prc.h5 imputed.h5ad imputed.gctx best.h5 best.h5.sum "$folder/"

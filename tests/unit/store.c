@@ -8,6 +8,7 @@
 #include "tessera/h5_guard.h"
 #include "tessera/text.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -165,13 +167,39 @@ static int end_with(int fault, const char *name)
         if (tess_commit_open(&commit, name, &error) != TESS_OK || access(commit.aside, F_OK) < 0)
             _exit(1);
         TESS_BUG_IF(!fault);
+        setenv("TESS_HDF5_SECONDS", "1", 1);
         tess_h5_guard_start("input.h5");
+        for (volatile int circles = 1; fault == SIGPROF && circles;)
+            circles |= 2;
         raise(fault);
         _exit(2);
     }
     waitpid(child, &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
+/* Computes for two and a half seconds, where one is the limit, and reads all the while. */
+static void guard__lets_readers_compute(void **state)
+{
+    pid_t child = fork();
+    int status;
+
+    (void)state;
+    if (child == 0) {
+        int zeroes = open("/dev/zero", O_RDONLY);
+        char byte;
+
+        setenv("TESS_HDF5_SECONDS", "1", 1);
+        tess_h5_guard_start("input.h5");
+        while (clock() < 5 * CLOCKS_PER_SEC / 2)
+            if (read(zeroes, &byte, 1) != 1)
+                _exit(1);
+        tess_h5_guard_finish();
+        _exit(0);
+    }
+    waitpid(child, &status, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 static void commit__faults_leave_nothing(void **state)
 {
     static const int faults[] = {0, SIGSEGV, SIGABRT, SIGPROF};
@@ -402,6 +430,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(store__split_in_place),
         cmocka_unit_test(store__split_cut_short),
         cmocka_unit_test(store__unfinished_leaves_nothing),
+        cmocka_unit_test(guard__lets_readers_compute),
         cmocka_unit_test(commit__faults_leave_nothing),
         cmocka_unit_test(index__refuses_disorder),
         cmocka_unit_test(store__damage_is_refused),
