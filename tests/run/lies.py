@@ -31,7 +31,7 @@ tessera = os.path.abspath(sys.argv[1])
 folder = tempfile.TemporaryDirectory(prefix="tess_lies_")
 os.chdir(folder.name)
 LIMIT, BLOCK, DIM, HIDDEN = 120, 4 << 20, 8, 16
-MOST_KB = 300_000  # of any process here; the readers' windows are a part of it
+MOST_KB = 1_000_000  # of any process here, among them one that writes a text of 70 MB; a lie that is believed takes 2 GB or more
 
 
 def plain(*line):
@@ -163,11 +163,11 @@ CHECKPOINT = [
     setting("embedding_dim: 8", "embedding_dim: 1000000000000"), setting("layers: 2", "layers: 64"),
     replaced("perturbation/symbol", "claims 10^11", shape=(HUGE,), dtype="S8"), replaced("readout/symbol", "is wide", shape=(2,), dtype="S1000000000"),
     replaced("table/readout/value", "claims 10^11 rows", shape=(HUGE, DIM), dtype="f4"),
-    holes("table/readout/value", 2 ** 24), deflated("perturbation/symbol", MANY), deflated("schedule/rate", MANY),
+    holes("table/readout/value", 2 ** 26), deflated("perturbation/symbol", MANY), deflated("schedule/rate", MANY),
     replaced("mlp/value", "is text", data=np.array([b"x"] * 40)), elsewhere("table/readout/value"), nothing("table/context/value"), nothing("mlp/v"),
 ]
 STORE = [
-    holes("experiment/combination", 2 ** 26), deflated("experiment/combination", MANY), deflated(OF_EXPERIMENTS, MANY),
+    holes("experiment/combination", 2 ** 28), deflated("experiment/combination", MANY), deflated(OF_EXPERIMENTS, MANY),
     deflated(OF_EXPERIMENTS + " fold/first value", MANY), deflated("readout/symbol", MANY), deflated("panel/first", MANY),
     grown("experiment/context", 0, 4), grown("experiment/split", 3), grown("experiment/n_observed", -1), grown("fold/first", 5),
     grown("combination/first", 2), grown("panel/readout", 9), grown("value", 9), grown("value", 0, 3), grown("check/value", 0, 9),
@@ -179,7 +179,7 @@ STORE = [
 IMPUTED = [
     grown("X", 0, 3), grown("X", 2), grown("X", 0, 0, 3), grown("obs/_index", 4), grown("obs/perturbation/codes", -1), grown("obs/perturbation/codes", 0, 3),
     deflated("var/_index", MANY), deflated("obs/_index", MANY), deflated("obs/perturbation/categories", MANY), deflated("X", MANY // 4),
-    holes("X", 2 ** 24), grown("var/_index", -1), replaced("X", "claims 10^11 rows", shape=(HUGE, 7), dtype="f4"), elsewhere("X"),
+    holes("X", 2 ** 26), grown("var/_index", -1), replaced("X", "claims 10^11 rows", shape=(HUGE, 7), dtype="f4"), elsewhere("X"),
 ]
 
 
