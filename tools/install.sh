@@ -7,7 +7,7 @@
 set -u
 
 usage() { sed -n '2,7s/^# //p' "$0"; }
-tests=0 extra="" judges="numpy scipy h5py anndata sklearn matplotlib torch" layout="clang-format-14 chromium mkdocs" mpi=openmpi
+tests=0 extra="" judges="numpy scipy h5py anndata sklearn matplotlib torch" layout="clang-format-14 chromium mkdocs man-db zsh" mpi=openmpi
 for option in "$@"; do
     case $option in
     --tests) tests=1 ;;
@@ -69,7 +69,7 @@ has() {
     munge) command -v munged ;;
     iproute2) command -v ip ;;
     chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
-    debootstrap | git | clang | mkdocs) command -v "$1" ;;
+    debootstrap | git | clang | mkdocs | zsh) command -v "$1" ;;
     libclang-rt-dev) ls "$(clang -print-resource-dir)"/lib/linux/libclang_rt.fuzzer-*.a ;;
     libomp-dev) echo '#include <omp.h>' | clang -fopenmp -E -x c - ;;
     python3-*) python "${1#python3-}" ;;

@@ -27,6 +27,8 @@ enum tess_unit tess_unit(void);
 void tess_unit_use(enum tess_unit unit);
 /* "none", "avx512_bf16", "amx_bf16" */
 const char *tess_unit_name(enum tess_unit unit);
+/* Version of oneDNN as loaded ("2.7.4"); NULL: built without it. Own of the caller. */
+char *tess_unit_library(void);
 
 /* enum tess_precision of config.h: its name, and a name's; of NULL AUTO, of none -1. */
 const char *tess_precision_name(int precision);

@@ -22,6 +22,8 @@ struct tess_model_columns;
 struct tess_rows;
 struct tess_store;
 
+#define TESS_BLEND_FORMAT "tessera-blend 1" /* of blend.json */
+
 /* The baselines that a model is compared and blended with. */
 extern const int tess_blend_baselines[];
 enum { TESS_BLEND_BASELINES = 5 };

@@ -17,6 +17,8 @@
 struct tess_blender;
 struct tess_error;
 
+#define TESS_DEVIATION_FORMAT "tessera-deviation 1"
+
 struct tess_deviation_fit {
     uint64_t blend_hash; /* of what each member is blended with */
     struct tess_calibration calibration;

@@ -14,7 +14,8 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#define TESS_STORE_FOLDS 8 /* at most so many parts keep the replicates of an experiment */
+#define TESS_STORE_VERSION 2 /* the newest; 1 is one without weights, and still written */
+#define TESS_STORE_FOLDS   8 /* at most so many parts keep the replicates of an experiment */
 
 #define TESS_STORE_READ_BYTES ((double)(4 << 20)) /* that reading values takes: one block */
 

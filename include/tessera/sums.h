@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TESS_SUMS_BLOCK ((int64_t)4 << 20) /* bytes; the file's last block may be shorter */
+#define TESS_SUMS_FORMAT "tessera-sums 1" /* the first line of a sidecar */
+#define TESS_SUMS_BLOCK  ((int64_t)4 << 20) /* bytes; the file's last block may be shorter */
 
 /* Zeroes are none. */
 struct tess_sums {

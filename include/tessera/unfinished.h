@@ -17,6 +17,7 @@
 
 struct tess_error;
 
+#define TESS_UNFINISHED_FORMAT   "tessera-unfinished 1" /* of NAME.part.json */
 #define TESS_UNFINISHED_DEFLATED "deflated"
 
 /* Where a matrix lies in a file. */

@@ -30,6 +30,8 @@ struct tess_h5;
 struct tess_deflated;
 struct tess_problems;
 
+#define TESS_IMPUTED_FORMAT "tessera-imputed 1" /* the note "format" of what a model predicted */
+
 /* What a file may hold beside one dense matrix of float32; not every kind can. */
 enum tess_writer_part {
     TESS_WRITER_LAYERS = 1,

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#define FORMAT "tessera-blend 1"
+#define FORMAT TESS_BLEND_FORMAT
 
 void tess_blend_add_components(const struct tess_blend *blend, json_t *json)
 {

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define FORMAT "tessera-deviation 1"
+#define FORMAT TESS_DEVIATION_FORMAT
 
 /* Weights as bytes; what a member of weights 1 would be blended with does not count. */
 uint64_t tess_deviation_blend_hash(const struct tess_blender *blender)

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 static const struct tess_option options[] = {
-    {"recipe", 'r', "NAME", "lincs or replogle (default both)"},
+    {"recipe", 'r', "lincs|replogle", "this one alone (default both)"},
     {"store", 0, "STORE", "data for the recipes (default: simulated, of the published size)"},
     {"set", 's', "KEY=VALUE", "override a setting of CONFIG; may be given often"},
     {"json", 0, "FILE", "write all numbers there"},

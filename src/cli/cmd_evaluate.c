@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 
 static const struct tess_option options[] = {
-    {"split", 0, "NAME", "which experiments: train, val or test (default test)"},
+    {"split", 0, "train|val|test", "which experiments (default test)"},
     {"json", 0, "FILE", "write all scores there"},
     {"store", 0, "STORE", "measured data (default: the store that the model was trained on)"},
     {"predictions", 0, "FILE",

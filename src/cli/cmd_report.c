@@ -18,7 +18,7 @@ static const struct tess_option options[] = {
     {"screen", 0, "FILE.tsv", "or a finished screen, of tessera screen"},
     {"network", 0, "EDGES.tsv", "edges that are shown, of tessera network infer"},
     {"gold", 0, "FILE", "and what they are held against, as for tessera network evaluate"},
-    {"split", 0, "NAME", "whose experiments are scored: train, val or test (default test)"},
+    {"split", 0, "train|val|test", "whose experiments are scored (default test)"},
     {"store", 0, "STORE", "measured data (default: the store that the model was trained on)"},
     {"resamples", 0, "N", "of perturbations, for the intervals (default 1000)"},
     {"blend", 0, "auto|on|off",

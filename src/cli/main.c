@@ -1,5 +1,6 @@
 /* main.c -- the tessera program: the table of commands, and what all of them share. */
 #include "commands.h"
+#include "versions.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
@@ -8,9 +9,11 @@
 #include "tessera/call.h"
 #include "tessera/cli_data.h"
 #include "tessera/commit.h"
+#include "tessera/completion.h"
 #include "tessera/error.h"
 #include "tessera/h5.h"
 #include "tessera/log.h"
+#include "tessera/manual.h"
 #include "tessera/options.h"
 #include "tessera/platform.h"
 #include "tessera/version.h"
@@ -27,18 +30,39 @@ static const struct tess_command *const commands[] = {
     &tess_command_verify,  &tess_command_train,   &tess_command_evaluate, &tess_command_impute,
     &tess_command_predict, &tess_command_export,  &tess_command_embed,    &tess_command_neighbors,
     &tess_command_screen,  &tess_command_network, &tess_command_report,   &tess_command_simulate,
-    &tess_command_plan,    &tess_command_bench,   &tess_command_sweep,
+    &tess_command_plan,    &tess_command_bench,   &tess_command_sweep,    NULL,
 };
-#define N_COMMANDS (sizeof commands / sizeof commands[0])
+#define N_COMMANDS (sizeof commands / sizeof commands[0] - 1)
+
+static const struct tess_option program_options[] = {
+    {"verbose", 'v', NULL, "say more"},
+    {"quiet", 'q', NULL, "warnings and errors only"},
+    {"help", 'h', NULL, "explain the program; behind a command: explain the command"},
+    {"version", 0, NULL, "name the version, the libraries as loaded, and the processor's unit"},
+    {"json", 0, NULL, "behind --version: as JSON, with the versions of the formats of files"},
+    {"man", 0, "[PAGE]", "print the manual page of the program, of a command or of the settings"},
+    {"completion", 0, "bash|zsh", "print what this shell needs to complete command lines"},
+    {0},
+};
+static const struct tess_command program = {
+    .name = "tessera",
+    .usage = "[-v|-q] COMMAND [options]\n       mpirun -n N tessera COMMAND [options]",
+    .summary = "distributed Large Perturbation Models",
+    .details =
+        "Trains Large Perturbation Models from perturbation screens on clusters of CPUs, and\n"
+        "predicts the experiments that nobody ran. The same configuration and data give the\n"
+        "same bits on any number of processes and threads, on one kind of processor.",
+    .options = program_options,
+};
 
 static void print_help(FILE *out)
 {
-    fputs("tessera -- distributed Large Perturbation Models\n\n"
-          "usage: tessera [-v|-q] COMMAND [options]\n"
-          "       mpirun -n N tessera COMMAND [options]\n\n",
-          out);
+    fprintf(out, "tessera -- %s\n\nusage: tessera %s\n\n", program.summary, program.usage);
     for (size_t i = 0; i < N_COMMANDS; i++)
         fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    fputc('\n', out);
+    for (int i = 0; i < tess_command_n_options(&program); i++)
+        tess_options_print(out, &program.options[i]);
     fputs(
         "\n'tessera COMMAND --help' explains a command; 'tessera --version' names the libraries.\n",
         out);
@@ -144,28 +168,86 @@ static void fill_streams(void)
             _exit(TESS_EOS); /* nobody can be told */
 }
 
+/* What is written on standard output without a command arrives, or that is an error, too. */
+static int printed(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return TESS_OK;
+    fprintf(stderr, "tessera: error: standard output: cannot be written: %s\n", strerror(errno));
+    return TESS_EIO;
+}
+
+static int print_version(char **argv, int as_json)
+{
+    tess_platform_choose(argv);
+    if (as_json)
+        tess_versions_print_json(stdout, tess_commit, TESS_SCALAPACK);
+    else {
+        tess_version_print(stdout);
+        printf("ScaLAPACK: %s\nunit: %s\n", TESS_SCALAPACK, tess_unit_name(tess_unit()));
+    }
+    return printed();
+}
+
+/* Behind "--NAME=", or NULL. */
+static const char *value_of(const char *text, const char *name)
+{
+    size_t n = strlen(name);
+
+    return strncmp(text, name, n) == 0 && text[n] == '=' ? text + n + 1 : NULL;
+}
+
+/* --man[=PAGE] and --completion SHELL; -1: it is neither. */
+static int print_tables(char **argv, int at)
+{
+    const char *page = value_of(argv[at], "--man"), *shell = value_of(argv[at], "--completion");
+
+    if (page || strcmp(argv[at], "--man") == 0) {
+        if (tess_manual_print(stdout, &program, commands, page))
+            return printed();
+        fprintf(stderr, "tessera: error: no page '%s': give a command, or settings\n", page);
+        return TESS_EUSAGE;
+    }
+    if (!shell && strcmp(argv[at], "--completion") == 0)
+        shell = argv[at + 1] ? argv[at + 1] : "";
+    if (!shell)
+        return -1;
+    if (tess_completion_print(stdout, &program, commands, shell))
+        return printed();
+    fprintf(stderr, "tessera: error: --completion needs bash or zsh\n");
+    return TESS_EUSAGE;
+}
+
+/* Options before a command; `at` is left at what follows. -1: go on, else the program's end. */
+static int take_options(int argc, char **argv, int *at)
+{
+    int code = -1;
+
+    for (; *at < argc && argv[*at][0] == '-' && code < 0; ++*at) {
+        if (is_flag(argv[*at], "-v", "--verbose"))
+            tess_log_level = TESS_LOG_DEBUG;
+        else if (is_flag(argv[*at], "-q", "--quiet"))
+            tess_log_level = TESS_LOG_WARN;
+        else if (is_flag(argv[*at], "-h", "--help"))
+            return print_help(stdout), printed();
+        else if (strcmp(argv[*at], "--version") == 0)
+            return print_version(argv, *at + 1 < argc && strcmp(argv[*at + 1], "--json") == 0);
+        else if ((code = print_tables(argv, *at)) < 0)
+            break;
+    }
+    return code;
+}
+
 /* Help and unknown commands end before MPI_Init: they need no mpirun. */
 int main(int argc, char **argv)
 {
     struct tess_error error = TESS_ERROR_INIT;
     const struct tess_command *command = NULL;
-    int at = 1;
+    int at = 1, code;
 
     fill_streams();
-    for (; at < argc && argv[at][0] == '-'; at++) {
-        if (is_flag(argv[at], "-v", "--verbose"))
-            tess_log_level = TESS_LOG_DEBUG;
-        else if (is_flag(argv[at], "-q", "--quiet"))
-            tess_log_level = TESS_LOG_WARN;
-        else if (is_flag(argv[at], "-h", "--help"))
-            return print_help(stdout), 0;
-        else if (strcmp(argv[at], "--version") == 0)
-            return tess_platform_choose(argv), tess_version_print(stdout),
-                   printf("ScaLAPACK: %s\nunit: %s\n", TESS_SCALAPACK, tess_unit_name(tess_unit())),
-                   0;
-        else
-            break;
-    }
+    if ((code = take_options(argc, argv, &at)) >= 0)
+        return code;
     if (at < argc)
         command = find_command(argv[at]);
     if (!command) {

@@ -22,9 +22,8 @@ static const struct tess_option options[] = {
      "context of the knock-outs and of the control (required; cells: if there are several)"},
     {"knockdown", 0, "C", "context of weaker perturbations of the same genes"},
     {"complete", 0, "RUN", "perturbations that were not measured in C are imputed by this model"},
-    {"method", 'm', "NAME",
-     "how edges are scored: evidence, effect, correlation, wasserstein, direct, inspre, partial "
-     "[evidence]"},
+    {"method", 'm', "evidence|effect|correlation|wasserstein|direct|inspre|partial",
+     "how edges are scored [evidence]"},
     {"output", 'o', "FILE.tsv",
      "infer: where to write edges (required); evaluate --cells: the pairs that were looked at"},
     {"edges", 0, "N", "write the N best at most [1000000]"},

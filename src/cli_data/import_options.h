@@ -38,7 +38,7 @@
          "column that names the replicate; rows alike in all are averaged"},                       \
         {"weight", 0, "COL",                                                                       \
          "column of weights for data.weight: column; those of an experiment's rows add up"},       \
-        {"aggregate", 0, "HOW", "over replicates: mean, median or none [mean]"},                   \
+        {"aggregate", 0, "mean|median|none", "over replicates [mean]"},                            \
         {"normalize-total", 0, "X", "scale every row to this total (counts)"},                     \
         {"log1p", 0, NULL, "log(1 + value), after scaling"},                                       \
         {"min-replicates", 0, "N", "leave out experiments of fewer replicates [1]"},               \
@@ -46,8 +46,7 @@
         {"plus-literal", 0, "[SYM,SYM]", "a plus in these symbols (or all) joins nothing"},        \
         {"seed", 0, "N", "for dealing many replicates into folds [0]"},                            \
         {"memory", 0, "GB", "for sums; too little means reading more often [1]"},                  \
-        {"columns", 0, "WHAT",                                                                     \
-         "tables: the columns are perturbations, contexts or readouts [readout]"},                 \
+        {"columns", 0, "perturbation|context|readout", "tables: what the columns are [readout]"},  \
         {"values", 0, "COL[,COL]", "wide tables: the columns (or patterns) that hold values"},     \
         {"missing", 0, "TEXT[,TEXT]", "tables: further cells that are missing values (ND,.,-)"},   \
         {"infinite", 0, "missing", "infinite values are missing, no problems"},                    \

@@ -19,7 +19,7 @@
 #include <xxhash.h>
 
 #define BLOCK  TESS_SUMS_BLOCK
-#define FORMAT "tessera-sums 1\n"
+#define FORMAT TESS_SUMS_FORMAT "\n"
 #define END    21 /* characters of the last line */
 
 struct record { /* of one file */

@@ -27,7 +27,8 @@ int tess_imputation_write_notes(const struct imputation *work, struct tess_write
                                                   : "less the context's control as predicted";
     time_t now = time(NULL);
     struct tm utc;
-    const char *const text[][2] = {{"model_hash", hash},
+    const char *const text[][2] = {{"format", TESS_IMPUTED_FORMAT},
+                                   {"model_hash", hash},
                                    {"store_hash", store},
                                    {"config", config},
                                    {"blend", blend},

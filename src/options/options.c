@@ -12,8 +12,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* `text` with every `{…}` replaced by what stands for it; own. */
-static char *expand(const char *text)
+const struct tess_option tess_options_shared[] = {
+    {"verbose", 'v', NULL, "say more"}, {"quiet", 'q', NULL, "warnings and errors only"}, {0}};
+
+char *tess_options_expand(const char *text)
 {
     static const struct {
         const char *word, *separator;
@@ -34,11 +36,11 @@ static char *expand(const char *text)
     return all;
 }
 
-static void print_option(const struct tess_option *option)
+void tess_options_print(FILE *out, const struct tess_option *option)
 {
-    char head[64], letter[4] = "  ";
-    char *argument = option->argument ? expand(option->argument) : NULL,
-         *help = expand(option->help);
+    char head[128], letter[4] = "  ";
+    char *argument = option->argument ? tess_options_expand(option->argument) : NULL,
+         *help = tess_options_expand(option->help);
     int bracket = option->argument && option->argument[0] == '[';
 
     if (option->letter)
@@ -48,7 +50,7 @@ static void print_option(const struct tess_option *option)
              : bracket         ? "[="
                                : " ",
              !option->argument ? "" : argument + bracket);
-    printf("  %-34s %s\n", head, help);
+    fprintf(out, "  %-34s %s\n", head, help);
     tess_free(argument);
     tess_free(help);
 }
@@ -63,16 +65,16 @@ int tess_options_help(const struct tess_command *command, int argc, char **argv)
         asked |= strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
     if (!asked)
         return 0;
-    usage = expand(command->usage);
+    usage = tess_options_expand(command->usage);
     printf("usage: tessera %s\n\n%s\n", usage, command->summary);
     tess_free(usage);
     if (command->details)
         printf("\n%s\n", command->details);
     printf("\n");
     for (int i = 0; i < tess_command_n_options(command); i++)
-        print_option(&command->options[i]);
-    print_option(&(struct tess_option){"verbose", 'v', NULL, "say more"});
-    print_option(&(struct tess_option){"quiet", 'q', NULL, "warnings and errors only"});
+        tess_options_print(stdout, &command->options[i]);
+    for (int i = 0; tess_options_shared[i].name; i++)
+        tess_options_print(stdout, &tess_options_shared[i]);
     return 1;
 }
 
@@ -120,7 +122,7 @@ static int refuse(const struct tess_command *command, int code, const char *text
     int n = tess_command_n_options(command), i = code == ':' ? index_of(command, optopt) : -1;
 
     if (code == ':') {
-        char *argument = expand(i >= 0 ? command->options[i].argument : "a value");
+        char *argument = tess_options_expand(i >= 0 ? command->options[i].argument : "a value");
 
         tess_error_set(error, TESS_EUSAGE, "%s needs %s; see tessera %s --help", text, argument,
                        command->name);
@@ -142,7 +144,7 @@ static int refuse(const struct tess_command *command, int code, const char *text
 static int count_arguments(const struct tess_call *call, struct tess_error *error)
 {
     const struct tess_command *command = call->command;
-    char *usage = expand(command->usage);
+    char *usage = tess_options_expand(command->usage);
 
     if (call->n_args < command->min_args)
         tess_error_set(error, TESS_EUSAGE, "an argument is missing; usage: tessera %s", usage);

@@ -44,6 +44,11 @@ const char *tess_unit_name(enum tess_unit unit)
     return name[unit];
 }
 
+char *tess_unit_library(void)
+{
+    return tess_onednn_version();
+}
+
 static const char *const precision_name[] = {"float32", "bfloat16", "auto"};
 
 const char *tess_precision_name(int precision)

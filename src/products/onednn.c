@@ -308,11 +308,23 @@ enum tess_unit tess_onednn_unit(void)
     return avx512 != 0 && (have & avx512) == avx512 ? TESS_UNIT_AVX512 : TESS_UNIT_SGEMM;
 }
 
+char *tess_onednn_version(void)
+{
+    const dnnl_version_t *is = dnnl_version();
+
+    return tess_format("%d.%d.%d", is->major, is->minor, is->patch);
+}
+
 #else
 
 enum tess_unit tess_onednn_unit(void)
 {
     return TESS_UNIT_SGEMM;
+}
+
+char *tess_onednn_version(void)
+{
+    return NULL;
 }
 
 struct tess_onednn *tess_onednn_make(void)

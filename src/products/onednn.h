@@ -10,6 +10,8 @@
 /* The best unit that oneDNN uses on this processor, or TESS_UNIT_SGEMM. DNNL_MAX_CPU_ISA and
  * ONEDNN_MAX_CPU_ISA, which oneDNN reads, forbid units. */
 enum tess_unit tess_onednn_unit(void);
+/* As loaded; NULL: none. Own of the caller. */
+char *tess_onednn_version(void);
 
 /* One thread's products: those that it has computed stay prepared. */
 struct tess_onednn;

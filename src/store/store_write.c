@@ -29,7 +29,7 @@ static int rank_of(MPI_Comm comm)
 static int write_index(struct tess_store *store, struct tess_error *error)
 {
     struct tess_h5 *h5 = &store->h5;
-    int64_t length[TESS_N_FIELDS], version = store->index.weight ? 2 : 1;
+    int64_t length[TESS_N_FIELDS], version = store->index.weight ? TESS_STORE_VERSION : 1;
     char *creator = tess_format("tessera %s", tess_version);
 
     tess_h5_write_string(h5, "/", "format", "tessera-store", error);

@@ -1,6 +1,8 @@
 /* unfinished.c -- what may be gone on with, what is begun, and what is refused. */
 #include "tessera/unfinished.h"
 
+#include "writer_verify.h"
+
 #include "tessera/alloc.h"
 #include "tessera/commit.h"
 #include "tessera/error.h"
@@ -70,10 +72,13 @@ static void look_at_output(struct tess_unfinished *unfinished,
     struct tess_error ignored = TESS_ERROR_INIT;
     json_t *about = wish->describe ? wish->describe(wish->output, &ignored) : NULL;
     const json_t *made = json_object_get(about, "uns");
-    char *differs;
+    char *differs = NULL;
 
+    if (tess_writer_check_version(wish->output, made, &ignored) != TESS_OK)
+        differs = tess_strdup("another version of the program");
     made = json_object_get(json_object_get(made, "provenance"), "request");
-    differs = made ? tess_record_differences(made, wish->key) : NULL;
+    if (made && !differs)
+        differs = tess_record_differences(made, wish->key);
     if (made && !differs)
         unfinished->state = TESS_UNFINISHED_WHOLE;
     else if (!wish->replace)

@@ -17,7 +17,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#define FORMAT "tessera-unfinished 1"
+#define FORMAT TESS_UNFINISHED_FORMAT
 #define PIECE  ((int64_t)1 << 22)
 
 static char *name_of(const char *part)

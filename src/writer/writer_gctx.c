@@ -241,6 +241,7 @@ static int verify(const struct tess_writer_look *look, struct tess_problems *pro
 {
     struct tess_error unknown = TESS_ERROR_INIT;
     struct tess_writer_look mine = *look;
+    json_t *notes = read_notes(look->path);
     struct tess_h5 h5 = TESS_H5_INIT;
 
     tess_h5_guard_start(look->path);
@@ -250,7 +251,10 @@ static int verify(const struct tess_writer_look *look, struct tess_problems *pro
     }
     tess_h5_close(&h5, &unknown);
     tess_h5_guard_finish();
-    return tess_writer_read_back(&mine, problems, error);
+    if (tess_writer_check_version(look->path, notes, error) == TESS_OK)
+        tess_writer_read_back(&mine, problems, error);
+    json_decref(notes);
+    return error->code;
 }
 
 const struct tess_writer_type tess_writer_gctx = {

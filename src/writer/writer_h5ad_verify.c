@@ -18,6 +18,8 @@ static int check_all(struct tess_writer_look look, const json_t *about,
     const json_t *layers = json_object_get(about, "layers"), *raw = json_object_get(about, "raw");
     int has_x = !x || strcmp(x, "none") != 0;
 
+    if (tess_writer_check_version(look.path, json_object_get(about, "uns"), error) != TESS_OK)
+        return error->code;
     look.columns = 1;
     look.gaps = json_object_get(json_object_get(about, "uns"), "missing") != NULL;
     look.predicted = json_object_get(json_object_get(about, "uns"), "model_hash") != NULL;

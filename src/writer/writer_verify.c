@@ -54,6 +54,20 @@ int tess_writer_read_back(const struct tess_writer_look *look, struct tess_probl
     return error->code;
 }
 
+int tess_writer_check_version(const char *path, const json_t *notes, struct tess_error *error)
+{
+    const char *format = json_string_value(json_object_get(notes, "format"));
+    size_t n = strcspn(TESS_IMPUTED_FORMAT, " ") + 1;
+
+    if (format && strncmp(format, TESS_IMPUTED_FORMAT, n) == 0 &&
+        strcmp(format, TESS_IMPUTED_FORMAT) != 0)
+        tess_error_set(error, TESS_EDATA,
+                       "%s: is an imputed file of version %s, this program reads version %s: use "
+                       "the program that wrote it",
+                       path, format + n, &TESS_IMPUTED_FORMAT[n]);
+    return error->code;
+}
+
 int tess_writer_verify(const struct tess_writer_type *type, const char *path, int rank, int n_ranks,
                        struct tess_strings *problem, struct tess_error *error)
 {

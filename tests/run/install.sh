@@ -3,10 +3,28 @@
 # A build folder: set up anew when what it was set up for has changed.
 # usage: install.sh TESSERA SOURCE
 set -u
-tessera=$(realpath "$1")
+tessera=$(realpath "$1") source=$(realpath "$2")
 . "$2/tests/tap.sh"
 command -v mpirun >/dev/null && command -v meson >/dev/null || { echo "mpirun or meson is missing"; exit 77; }
 exec 2>&1
+
+# shared PREFIX: a manual page for each command of --help, completions, documents with the pictures and links that they name.
+shared() {
+    local name link
+    for name in '' $("$1/bin/tessera" --help | sed -n 's/^  \([a-z]\+\) .*/-\1/p'); do
+        "$1/bin/tessera" --man${name:+=${name#-}} | cmp - "$1/share/man/man1/tessera$name.1" || return
+    done
+    "$1/bin/tessera" --man=settings | cmp - "$1/share/man/man5/tessera-settings.5" &&
+        "$1/bin/tessera" --completion bash | cmp - "$1/share/bash-completion/completions/tessera" &&
+        "$1/bin/tessera" --completion zsh | cmp - "$1/share/zsh/site-functions/_tessera" || return
+    for name in README.md LICENSE CHANGELOG.md; do
+        cmp "$source/$name" "$1/share/doc/tessera/$name" || return
+    done
+    # Links of documents to documents, as GitHub has them, lead to files there, too.
+    grep -rohE '\]\((docs/)?[a-z]+\.(md|png)' "$1/share/doc/tessera/docs" "$1/share/doc/tessera/README.md" | sed 's/.*(//' | sort -u | while read -r link; do
+        [ -e "$1/share/doc/tessera/docs/${link#docs/}" ] || { echo "# $link is not installed"; exit 1; }
+    done
+}
 
 installed() {
     local at=$work/dest prefix
@@ -16,6 +34,7 @@ installed() {
     for name in config/quickstart.yaml jobs/common.sh jobs/slurm.sh jobs/local.sh jobs/train.sbatch jobs/train.pbs jobs/impute.sbatch; do
         [ -r "$prefix/share/tessera/$name" ] || { echo "# $name is not installed"; return 1; }
     done
+    shared "$prefix" || return
     # What the schedulers copy elsewhere knows where the rest is: the prefix, without DESTDIR.
     grep -q "^TESSERA=\${TESSERA:-${prefix#"$at"}/share/tessera}" "$prefix/share/tessera/jobs/train.sbatch" || return
     study installed
