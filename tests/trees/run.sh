@@ -37,7 +37,7 @@ stop() {
     local id
     for id in $(jobs -p); do kill -KILL -- "-$id"; done 2>/dev/null
     wait
-    for id in bookworm trixie sid mpich; do remove "$trees/$id.run"; done
+    for id in bookworm trixie sid mpich package; do remove "$trees/$id.run"; done
 } 2>/dev/null
 
 # bare SUITE: the tree as debootstrap makes it; whole or not there. One at a time.
@@ -125,6 +125,24 @@ quickstart() {
 }
 no_warnings() { ! grep -A 5 'warning:' "$tree/opt/tessera/build/build-log.txt"; }
 quick_tests() { inside bash -c "cd /opt/tessera && tools/test.sh --quick ${*:2}" && no_warnings; }
+# section NAME: of the recipe for Apptainer, a script.
+section() { awk -v name="%$1" '/^%/ {in_it = $1 == name; next} in_it' tools/packaging/tessera.def; }
+# The Debian package: built in $tree, tried with lintian, installed by the steps of the recipe for Apptainer in a tree that
+# has nothing else, and used there by a user who is not root.
+packaged() { # SUITE
+    local built=$tree tree name
+    inside env DEBIAN_FRONTEND=noninteractive bash -c 'apt-get -qq update &&
+        apt-get -qq install -y --no-install-recommends dpkg-dev lintian &&
+        apt-get -qq build-dep -y --no-install-recommends /opt/tessera/tools/packaging &&
+        cd /opt/tessera && DEB_BUILD_OPTIONS=noautodbgsym tools/packaging/debian.sh /opt/packages' &&
+        fresh "$1" package && remove "$tree/opt/tessera" && cp "$built"/opt/packages/tessera_*.deb "$tree/opt/" &&
+        cp tools/packaging/debian/tests/study "$tree/opt/" || return
+    for name in post environment test runscript; do section "$name" >"$tree/opt/$name"; done
+    inside sh -eu /opt/post && inside useradd -m somebody &&
+        inside setpriv --reuid somebody --regid somebody --init-groups env HOME=/home/somebody \
+            sh -euc 'cd && . /opt/environment && sh -eu /opt/test && sh /opt/runscript --help && sh /opt/study' &&
+        remove "$tree"
+}
 mpich_tests() { inside bash -c 'cd /opt/tessera && tools/test.sh --mpich'; }
 
 # tree NAME: all of a tree, its results on standard output.
@@ -141,6 +159,7 @@ tree() {
             case_of "$1-tests" "$1: tools/test.sh --quick $judges" quick_tests "$1" $judges
         grep -hE '^[0-9]+ passed' "$work/$1-tests.log" 2>/dev/null | sed 's/^/# /'
     fi
+    [ "$1" != bookworm ] || case_of package "$1: its package, built, and used where nothing else is" packaged "$suite"
     remove "$tree"
 }
 
