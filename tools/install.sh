@@ -7,7 +7,7 @@
 set -u
 
 usage() { sed -n '2,7s/^# //p' "$0"; }
-tests=0 extra="" judges="numpy scipy h5py anndata sklearn matplotlib torch" layout="clang-format-14 chromium mkdocs man-db zsh" mpi=openmpi
+tests=0 extra="" judges="numpy scipy h5py anndata sklearn matplotlib torch yaml jinja2" layout="clang-format-14 chromium mkdocs man-db zsh lmod" mpi=openmpi
 for option in "$@"; do
     case $option in
     --tests) tests=1 ;;

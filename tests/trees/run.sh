@@ -130,7 +130,7 @@ section() { awk -v name="%$1" '/^%/ {in_it = $1 == name; next} in_it' tools/pack
 # The Debian package: built in $tree, tried with lintian, installed by the steps of the recipe for Apptainer in a tree that
 # has nothing else, and used there by a user who is not root.
 packaged() { # SUITE
-    local built=$tree tree name
+    local built=$tree tree=$tree name
     inside env DEBIAN_FRONTEND=noninteractive bash -c 'apt-get -qq update &&
         apt-get -qq install -y --no-install-recommends dpkg-dev lintian &&
         apt-get -qq build-dep -y --no-install-recommends /opt/tessera/tools/packaging &&
@@ -138,8 +138,8 @@ packaged() { # SUITE
         fresh "$1" package && remove "$tree/opt/tessera" && cp "$built"/opt/packages/tessera_*.deb "$tree/opt/" &&
         cp tools/packaging/debian/tests/study "$tree/opt/" || return
     for name in post environment test runscript; do section "$name" >"$tree/opt/$name"; done
-    inside sh -eu /opt/post && inside useradd -m somebody &&
-        inside setpriv --reuid somebody --regid somebody --init-groups env HOME=/home/somebody \
+    inside sh -eu /opt/post && inside useradd -d /opt/somebody -m somebody &&
+        inside setpriv --reuid somebody --regid somebody --init-groups env HOME=/opt/somebody \
             sh -euc 'cd && . /opt/environment && sh -eu /opt/test && sh /opt/runscript --help && sh /opt/study' &&
         remove "$tree"
 }

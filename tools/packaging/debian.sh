@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Build Debian packages of what is in this folder (of a checkout: what git knows of) and try them with lintian, if it is
+# Tested by tests/trees/run.sh in bare trees of Debian 12, in one built, in another installed and used; not on other releases.
+# Builds Debian packages of what is in this folder (of a checkout: what git knows of) and tries them with lintian, if it is
 # there: an error or a warning of it fails. Needs the build dependencies in tools/packaging/debian/control; no root.
-# Tested by tests/trees/run.sh in bare trees of Debian 12, where the package is installed and used in another one.
 # usage: tools/packaging/debian.sh [FOLDER]   (where packages go; default: packages)
 set -eu
 to=$(realpath -m "${1:-packages}")
