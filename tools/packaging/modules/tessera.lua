@@ -1,4 +1,4 @@
--- Tested with Lmod by tests/run/packaging.py: it loads, help and paths are right, and the program and its pages are found.
+-- Tested with Lmod by tests/run/recipes.py: it loads, help and paths are right, and the program and its pages are found.
 -- Copy it to .../modulefiles/tessera/0.1.0.lua and say where 'meson install' put the program; load what it was built with first.
 local prefix = "/opt/tessera/0.1.0"
 

@@ -1,5 +1,5 @@
 #%Module1.0
-# Tested with Lmod, which reads it too, by tests/run/packaging.py: it loads, help and paths are right. Not tested: Environment Modules.
+# Tested with Lmod, which reads it too, by tests/run/recipes.py: it loads, help and paths are right. Not tested: Environment Modules.
 # Copy it to .../modulefiles/tessera/0.1.0 and say where 'meson install' put the program; load what it was built with first.
 set prefix /opt/tessera/0.1.0
 

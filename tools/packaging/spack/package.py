@@ -1,4 +1,4 @@
-# Not tested with Spack: parsed by Python and held against meson.build by tests/run/packaging.py. homepage and url are placeholders.
+# Not tested with Spack: parsed by Python and held against meson.build by tests/run/recipes.py. homepage and url are placeholders.
 # Put it where a repository of packages of your own has it (packages/tessera/package.py) and build a checkout:
 #   spack dev-build -d CHECKOUT tessera@0.1.0
 from spack.package import *

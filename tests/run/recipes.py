@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""packaging.py -- recipes of tools/packaging: what can read them does, and they say what meson.build says.
+"""recipes.py -- recipes of tools/packaging: what can read them does, and they say what meson.build says.
 
-usage: packaging.py TESSERA SOURCE_FOLDER"""
+usage: recipes.py TESSERA SOURCE_FOLDER"""
 import json
 import os
 import pathlib
