@@ -162,6 +162,21 @@ static const char *read_record(const char *at, const char *end, struct record *o
     return at;
 }
 
+/* Why a sidecar cannot be used; `text` NULL: there is none. */
+static void refuse_sums(const char *name, const char *text, struct tess_error *error)
+{
+    size_t n = strcspn(FORMAT, " ") + 1;
+
+    if (text && strncmp(text, FORMAT, n) == 0 && strncmp(text, FORMAT, strlen(FORMAT)) != 0)
+        tess_error_set(error, TESS_EDATA,
+                       "%s: is of another version ('%.*s'), this program reads '%s': use the "
+                       "program that wrote it",
+                       name, (int)(n + strspn(text + n, "0123456789")), text, TESS_SUMS_FORMAT);
+    tess_error_set(error, TESS_EDATA, "%s: %s", name,
+                   text ? "the checksums' file is damaged"
+                        : "the checksums are missing (copy the file of that name along with it)");
+}
+
 /* The sidecar of `path`, read and checked. Local. */
 static int read_sums(const char *path, struct record record[2], struct tess_error *error)
 {
@@ -187,10 +202,7 @@ static int read_sums(const char *path, struct record record[2], struct tess_erro
         at = at == end ? at : NULL;
     }
     if (!at)
-        tess_error_set(
-            error, TESS_EDATA, "%s: %s", name,
-            file ? "the checksums' file is damaged"
-                 : "the checksums are missing (copy the file of that name along with it)");
+        refuse_sums(name, text, error);
     tess_free(text);
     tess_free(name);
     return error->code;
