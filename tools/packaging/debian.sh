@@ -12,7 +12,7 @@ grep -q "^tessera ($version) " tools/packaging/debian/changelog ||
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$to" "$work/tessera-$version"
-files() { git ls-files -z 2>/dev/null || find . -path './build*' -prune -o -path ./packages -prune -o -type f -print0; }
+files() { git ls-files -z 2>/dev/null || find . \( -path './build*' -o -path ./packages -o -path './quickstart-*' -o -path ./.git \) -prune -o -type f -print0; }
 files | tar -c --null -T - | tar -x -C "$work/tessera-$version"
 cp -r tools/packaging/debian "$work/tessera-$version/debian"
 cd "$work/tessera-$version"
