@@ -70,6 +70,8 @@ has() {
     iproute2) command -v ip ;;
     chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
     debootstrap | git | clang | mkdocs | zsh) command -v "$1" ;;
+    man-db) command -v man ;;
+    lmod) ls /usr/share/lmod/lmod/libexec/lmod ;;
     libclang-rt-dev) ls "$(clang -print-resource-dir)"/lib/linux/libclang_rt.fuzzer-*.a ;;
     libomp-dev) echo '#include <omp.h>' | clang -fopenmp -E -x c - ;;
     python3-*) python "${1#python3-}" ;;
