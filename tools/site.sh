@@ -10,10 +10,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # The pages where they are in the source folder, so that links are the same; and what they link to.
 mkdir "$work/pages"
-cp -r README.md LICENSE docs jobs config tools "$work/pages"
+cp -r README.md CHANGELOG.md LICENSE docs jobs config tools "$work/pages"
 cp tools/site.yml "$work/mkdocs.yml"
 cd "$work"
-for page in README.md jobs/README.md $(cd pages && find docs -name '*.md'); do
+for page in README.md CHANGELOG.md jobs/README.md $(cd pages && find docs -name '*.md'); do
     grep -q ": $page\$" mkdocs.yml || fail "$page: the navigation in tools/site.yml does not have it"
 done
 mkdocs -q build --strict --site-dir "$work/site" -f mkdocs.yml
