@@ -247,20 +247,6 @@ int main(int argc, char **argv)
     int at = 1, code;
 
     fill_streams();
-    for (; at < argc && argv[at][0] == '-'; at++) {
-        if (is_flag(argv[at], "-v", "--verbose"))
-            tess_log_level = TESS_LOG_DEBUG;
-        else if (is_flag(argv[at], "-q", "--quiet"))
-            tess_log_level = TESS_LOG_WARN;
-        else if (is_flag(argv[at], "-h", "--help"))
-            return print_help(stdout), 0;
-        else if (strcmp(argv[at], "--version") == 0)
-            return tess_platform_choose(argv), tess_version_print(stdout),
-                   printf("ScaLAPACK: %s\nunit: %s\n", TESS_SCALAPACK, tess_unit_name(tess_unit())),
-                   0;
-        else
-            break;
-    }
     if ((code = take_options(argc, argv, &at)) >= 0)
         return code;
     if (at < argc)
