@@ -75,7 +75,7 @@ def forward(run, perturbations, context, kind="mlp", alone=False):
     """(perturbation sets, readouts) by the definition in network.h, in double precision."""
     table_p, table_r, table_c, w = network(run, kind, alone)
     silu, relu = (lambda z: z / (1 + np.exp(-z))), (lambda z: np.maximum(z, 0))  # model.activation: auto
-    p = np.array([np.mean([table_p[x] for x in q.split("+")], 0) for q in perturbations])
+    p = np.array([np.sum([table_p[x] for x in q.split("+")], 0) for q in perturbations])
     c, r = table_c[context], np.array(list(table_r.values()))
     if kind == "mlp":
         a = silu((p @ w["wp"].T + w["wc"] @ c + w["b1"])[:, None] + (r @ w["wr"].T)[None])
