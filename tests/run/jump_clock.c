@@ -1,7 +1,7 @@
-/* jump_clock.c -- loaded before the C library (LD_PRELOAD): from half a second after the start the
- * time of day is a day ahead, a day behind, and right, in turns of a tenth of a second, as of a
- * machine whose clock is set; the monotonic clock goes on. Each jump that was seen is counted in
- * the file $JUMPS, a byte each. */
+/* jump_clock.c -- loaded before the C library (LD_PRELOAD): from the third time on that it is asked
+ * for, the time of day is a day ahead, a day behind, and right, in turns, as of a machine whose
+ * clock is set; the monotonic clock goes on. Each jump that was seen is counted in the file $JUMPS,
+ * a byte each. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -23,16 +23,10 @@ static int real_clock(clockid_t clock, struct timespec *now)
 /* Seconds by which the time of day is wrong now. */
 static long shift(void)
 {
-    static struct timespec start;
-    static long last;
-    struct timespec now;
-    long tenths, seconds;
+    static _Atomic long asked;
+    static _Atomic long last;
+    long n = asked++, seconds = n < 2 ? 0 : (n % 3 - 1) * DAY;
 
-    real_clock(CLOCK_MONOTONIC, &now);
-    if (!start.tv_sec)
-        start = now;
-    tenths = (now.tv_sec - start.tv_sec) * 10 + (now.tv_nsec - start.tv_nsec) / 100000000;
-    seconds = tenths < 5 ? 0 : (tenths % 3 - 1) * DAY;
     if (seconds != last && getenv("JUMPS")) {
         int file = open(getenv("JUMPS"), O_WRONLY | O_CREAT | O_APPEND, 0666);
 
