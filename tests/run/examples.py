@@ -6,6 +6,7 @@ processors differ; all others are exact. Blocks of a page run one after the othe
 the page says ```console at all.
 
 usage: examples.py TESSERA SOURCE_FOLDER PAGE…"""
+import importlib.util
 import os
 import pathlib
 import re
@@ -73,6 +74,9 @@ def sessions(text):
 
 def run_block(page, kind, text, environment):
     if kind[0] == "python":
+        if needed(text):
+            print(f"{page.name}: Python is left out without {needed(text)}")
+            return
         done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=300, env=environment)
         check(done.returncode == 0, f"{page.name}, Python: {done.stderr[-800:]}")
         return
@@ -87,6 +91,12 @@ def run_block(page, kind, text, environment):
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=400, env=environment,
                               stdin=subprocess.DEVNULL)
         judge(f"{page.name}: $ {command}", printed, done)
+
+
+def needed(text):
+    """What a Python block imports that is not here."""
+    names = re.findall(r"^import (\w+)", text, flags=re.M)
+    return [name for name in names if importlib.util.find_spec(name) is None]
 
 
 def main():
