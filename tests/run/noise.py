@@ -134,4 +134,21 @@ for kind, columns, least in ("mlp", 8, 2), ("dot", 16, 1.25):
     got = np.sqrt((imputed(f"noisy-{kind}")[2]["std"] ** 2).mean(0))
     assert np.median(got[::2]) > least * np.median(got[1::2]), (kind, got)
     print(kind, got[::2].mean(), got[1::2].mean())
+
+# A training that begins from such a model goes on from its deviations: frozen they stay as they are, free they do not; the same on any ranks.
+training.write_config("config.yaml", {**SETTINGS, "data.store": "noisy.prc.h5", "model.embedding_dim": 8, "model.hidden_dim": 64, "train.lanes": 4,
+                                      "train.learning_rate": 0.003, "model.dropout": 0, "model.kind": "mlp", "train.epochs": 2})
+was = imputed("noisy-mlp")
+for name, freeze, rate in ("frozen", "perturbations,readouts,network", 1e-12), ("free", "", 1):
+    for ranks in 1, 3:
+        train(f"{name}{ranks}", ranks, **{"train.init": "noisy-mlp", "train.freeze": freeze, "train.rate_contexts": rate})
+        got = imputed(f"{name}{ranks}")
+        same = np.array_equal(got[1], was[1]) and np.array_equal(got[2]["std"], was[2]["std"])
+        assert same == (name == "frozen"), (name, ranks)
+    one, three = imputed(f"{name}1"), imputed(f"{name}3")
+    assert np.array_equal(one[1], three[1]) and np.array_equal(one[2]["std"], three[2]["std"]), name
+# With products in bfloat16 deviations are as good.
+train("low", **{"train.precision": "bfloat16", "train.epochs": 30})
+low = np.sqrt((imputed("low", "--precision", "bfloat16")[2]["std"] ** 2).mean(0))
+assert np.median(low[::2]) > 2 * np.median(low[1::2]), low
 print("noise: predictions unchanged, deviations learned, the same bits on all layouts")
