@@ -62,19 +62,19 @@ check(rows["model"]["test_rmse"] < min(rows[b]["test_rmse"] for b in scores["bas
 check("test scores" not in card["limits"], card["limits"])
 
 # Everything from the copy; the values of impute are those of predict, and as far from the measured ones as the card says.
-fine("-q", "impute", "elsewhere/model", "-o", "imputed.h5ad", "-p", ",".join(sets), ranks=2)
+fine("-q", "impute", "elsewhere/model", "-o", "imputed.h5ad", "-p", ",".join(sets), "--precision", "float32", ranks=2)
 a = anndata.read_h5ad("imputed.h5ad")
 imputed = dict(zip(zip(a.obs["perturbation"].astype(str), a.obs["context"].astype(str)), np.asarray(a[:, names["readout"]].X, float)))
 apart = np.concatenate([imputed[k] - v for k, v, s in zip(key, value, split) if s == 2])
 check(abs(np.sqrt(np.mean(apart ** 2)) - scores["model"]["rmse"]) < 1e-4, f"RMSE {np.sqrt(np.mean(apart ** 2))}, the card has {scores['model']['rmse']}")
 with open("queries.tsv", "w") as f:
     f.write("context\tperturbation\treadout\n" + "".join(f"{c}\t{p}\t{r}\n" for p, c in key[5:400:40] for r in names["readout"][:3]))
-fine("-q", "predict", "elsewhere/model", "queries.tsv", "-o", "predicted.tsv")
+fine("-q", "predict", "elsewhere/model", "queries.tsv", "-o", "predicted.tsv", "--precision", "float32")
 lines = [line.rstrip("\n").split("\t") for line in open("predicted.tsv") if not line.startswith("#")]
 at = lines[0].index("prediction")
 worst = max(abs(float(x[at]) - imputed[x[1], x[0]][names["readout"].index(x[2])]) for x in lines[1:])
 check(len(lines) == 31 and worst < 1e-5, f"predict and impute: {worst}")
-fine("-q", "screen", "elsewhere/model", "--readout", "R02", "--direction", "up", "-o", "screen.tsv")
+fine("-q", "screen", "elsewhere/model", "--readout", "R02", "--direction", "up", "-o", "screen.tsv", "--precision", "float32")
 lines = [line.rstrip("\n").split("\t") for line in open("screen.tsv") if not line.startswith("#")]
 at = {name: i for i, name in enumerate(lines[0])}
 change = {p: np.mean([imputed[p, c][1] - imputed["control", c][1] for c in names["context"]]) for p in names["perturbation"] if p != "control"}
