@@ -206,6 +206,7 @@ int tess_run_resume(struct tess_run *run, struct tess_trainer *trainer, struct t
     /* So that the first checkpoint, too, is begun in time before a deadline. */
     run->longest_save = tess_trainer_save_bytes(trainer) / BYTES_PER_SECOND;
     run->config.model.kind = trainer->config.model.kind;
+    run->config.model.combination = trainer->config.model.combination;
     run->config.train.sampling = trainer->config.train.sampling;
     run->config.train.precision = trainer->config.train.precision;
     if (error->code == TESS_OK && run->rank == 0 && run->earlier) {
