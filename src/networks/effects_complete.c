@@ -12,8 +12,6 @@
 
 #include <math.h>
 
-#define GAMMA 0.5 /* of what the models agree upon */
-
 /* The readouts that the model knows among this rank's targets. */
 struct known {
     int64_t n, *target, *readout; /* (n) own */
@@ -58,7 +56,7 @@ static void fill_row(struct tess_effects *effects, int64_t place, const struct k
 
         for (int m = 0; m < n_members; m++)
             p[m] = way * tess_effects_z(effects, effects->first + j, (double)out[m * stride + k]);
-        effects->shrunk[place * effects->n + j] = GAMMA * shrink(p, n_members);
+        effects->shrunk[place * effects->n + j] = TESS_COMPLETED_SHARE * shrink(p, n_members);
     }
     tess_free(p);
 }
