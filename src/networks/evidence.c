@@ -2,7 +2,7 @@
 #include "evidence.h"
 
 #include "lists.h"
-#include "median.h"
+#include "tessera/median.h"
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"

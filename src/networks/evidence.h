@@ -14,7 +14,7 @@
 #ifndef EVIDENCE_H
 #define EVIDENCE_H
 
-#include "effects.h"
+#include "tessera/effects.h"
 
 struct tess_evidence {
     const struct tess_effects *effects; /* borrowed */

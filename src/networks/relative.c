@@ -2,7 +2,7 @@
  * effect z is -z / own of that. */
 #include "relative.h"
 
-#include "median.h"
+#include "tessera/median.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"

@@ -4,10 +4,10 @@
  * names (G2 before G10): nothing depends on the order in a file. A row is one regulator perturbed
  * in one of two contexts. Every rank has all rows of its own targets; which these are follows from
  * tiles of a width that depends on t alone. */
-#ifndef EFFECTS_H
-#define EFFECTS_H
+#ifndef TESSERA_EFFECTS_H
+#define TESSERA_EFFECTS_H
 
-#include "tessera/regulation.h"
+#include "tessera/regulation_options.h"
 #include "tessera/text.h"
 
 #include <mpi.h>

@@ -3,9 +3,9 @@
  *
  * The noise of values that are never negative grows with their size: log noise on log mean over
  * readouts has some slope g, and values to the power 1 - g have the same noise everywhere. */
-#include "effects.h"
+#include "tessera/effects.h"
 
-#include "median.h"
+#include "tessera/median.h"
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/broadcast.h"

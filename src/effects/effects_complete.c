@@ -3,7 +3,7 @@
  * What is imputed is never taken for a measurement: it is no row of its own, to which the refit or
  * a correlation could be fitted. It is shrunk, the more the less the models agree, and added to
  * the effect, in place of the one that is missing. */
-#include "effects.h"
+#include "tessera/effects.h"
 
 #include "tessera/predicted.h"
 #include "tessera/agree.h"

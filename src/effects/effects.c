@@ -1,5 +1,5 @@
 /* effects.c -- who has which targets. */
-#include "effects.h"
+#include "tessera/effects.h"
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
