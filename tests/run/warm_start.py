@@ -8,14 +8,11 @@ import shutil
 import sys
 import tempfile
 
-try:
+import machine
+
+with machine.needed():
     import numpy as np
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
-if not shutil.which("h5diff"):
-    print("skipped: h5diff is not installed")
-    sys.exit(77)
+machine.need("h5diff")
 from checks import check, finish, run
 
 import small_store
