@@ -24,19 +24,11 @@
 
 #define SAME_MIDDLE 1e-9 /* decades */
 
-static const struct tess_param *param_of(const char *name)
-{
-    for (int i = 0; i < tess_n_params; i++)
-        if (strcmp(tess_params[i].name, name) == 0)
-            return &tess_params[i];
-    return NULL;
-}
-
 /* "model.layers: 2 (now 3)". */
 static void add_difference(struct tess_strings *differ, const char *name,
                            const struct tess_config *was, const struct tess_config *is)
 {
-    const struct tess_param *param = param_of(name);
+    const struct tess_param *param = tess_config_find(name);
     char *a = tess_config_get(was, param), *b = tess_config_get(is, param);
     char *text = tess_format("%s: %s (now %s)", name, a, b);
 
