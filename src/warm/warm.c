@@ -107,14 +107,17 @@ static void map_rows(struct tess_mapping *to, const struct tess_state *mine,
 {
     struct tess_mapping symbols, parts;
     int64_t n = mine->vocab[table].n;
+    uint8_t *trained = tess_composition_parts(&from->composition[table], from->trained[table]);
 
     tess_mapping_init(&symbols, &mine->vocab[table], &from->vocab[table], from->trained[table]);
-    tess_mapping_init(&parts, &mine->composition[table].part, &from->composition[table].part, NULL);
+    tess_mapping_init(&parts, &mine->composition[table].part, &from->composition[table].part,
+                      trained);
     *to = (struct tess_mapping){n + mine->n_parts[table],
                                 TESS_NEW(int64_t, n + mine->n_parts[table])};
     memcpy(to->to, symbols.to, (size_t)n * sizeof *to->to);
     for (int64_t i = 0; i < mine->n_parts[table]; i++)
         to->to[n + i] = parts.to[i] >= 0 ? from->vocab[table].n + parts.to[i] : -1;
+    tess_free(trained);
     tess_mapping_release(&symbols);
     tess_mapping_release(&parts);
 }
