@@ -4,6 +4,7 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/broadcast.h"
+#include "tessera/checkpoint.h"
 #include "tessera/clock.h"
 #include "tessera/error.h"
 #include "tessera/evaluate.h"
@@ -60,6 +61,10 @@ static int read_settings(struct tess_transfer *transfer, struct tess_error *erro
                        "began from nothing",
                        run);
     if (error->code == TESS_OK) {
+        char *one = tess_rundir_holds_members(run) ? tess_rundir_member(run, 1) : tess_strdup(run);
+
+        tess_checkpoint_settle_by(&transfer->config, one); /* what `auto` came to with all */
+        tess_free(one);
         yaml = tess_config_yaml(&transfer->config, 1, 0);
         all = tess_format("%s%s", yaml, transfer->config.train.member_kinds);
         transfer->settings = XXH3_64bits(all, strlen(all));
