@@ -38,11 +38,12 @@ struct tess_edges {
 /* Room for all that there can be at a time, of this rank's `pairs`; without it the list grows by
  * itself. TESS_EOS without memory. Local. */
 int tess_edges_reserve(struct tess_edges *edges, int64_t pairs, struct tess_error *error);
-/* Bytes of a rank, at most: sorting, and rank 0's gathering of `pairs` of all ranks. Local. */
+/* Bytes of a rank, at most: sorting its own, and putting lists together of `pairs` of all ranks.
+ * Local. */
 double tess_edges_bytes(int64_t most, double own_pairs, double pairs);
 void tess_edges_add(struct tess_edges *edges, const struct tess_edge *edge); /* local */
-/* Rank 0 has the best of all ranks, in order; the others none. Rank 0 has room for three times
- * `most` meanwhile. Collective. */
+/* Rank 0 has the best of all ranks, in order; the others none. Lists are put together two by two,
+ * side by side: no rank has more than three times `most` meanwhile. `most` agrees. Collective. */
 void tess_edges_gather(struct tess_edges *edges, MPI_Comm comm);
 void tess_edges_release(struct tess_edges *edges);
 

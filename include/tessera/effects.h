@@ -36,6 +36,7 @@ struct tess_effects {
     double *own; /* (m) how far a knock-out moves its own gene, at least 2; own */
     double weight; /* of a knock-down beside a knock-out */
     int64_t n_combinations, n_unread; /* rows left out; regulators that are not read out */
+    int64_t n_unlabelled; /* rows without a perturbation or a context; rank 0's */
     int64_t n_gained, n_contrary; /* rows of gains; those left out for losses of the same gene */
     int64_t n_weak; /* regulators whose `own` was measured to be less than 2 */
     double *middle; /* (t) what is 0 units of each readout; own */

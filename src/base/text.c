@@ -6,6 +6,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <float.h>
 #include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
@@ -180,6 +181,17 @@ int tess_text_int64(const char *text, int64_t *x)
     return end != text && *end == '\0' && errno == 0;
 }
 
+/* How many digits are tried first: a decimal of DBL_DIG digits or fewer becomes a double and,
+ * printed with DBL_DIG digits, comes back as it was, so that fewer need not be tried. Not so of
+ * numbers that have lost digits at the lower end of the range, nor of a double that is asked for as
+ * a float. */
+static int first_digits(double x, int single)
+{
+    if (single)
+        return fabs(x) < FLT_MIN || (double)(float)x != x ? 1 : FLT_DIG;
+    return fabs(x) < DBL_MIN ? 1 : DBL_DIG;
+}
+
 /* 17 significant digits always read back as the same double (IEEE 754). Whole numbers below 1e15
  * are written without an exponent, -0 as 0. */
 void tess_text_number(double x, int single, char out[32])
@@ -188,7 +200,7 @@ void tess_text_number(double x, int single, char out[32])
         snprintf(out, 32, "%.0f", x == 0 ? 0.0 : x);
         return;
     }
-    for (int digits = 1; digits <= 17; digits++) {
+    for (int digits = first_digits(x, single); digits <= 17; digits++) {
         snprintf(out, 32, "%.*g", digits, x);
         if (single ? strtof(out, NULL) == (float)x : strtod(out, NULL) == x)
             return;

@@ -92,12 +92,17 @@ static int read_lines(struct reading *reading, struct tess_error *error)
     struct tess_edge_list list;
     struct tess_field name[2];
     double score;
+    int64_t n = 0;
 
     if (tess_edge_list_open(&list, reading->scores->edges, 1, error) == TESS_OK)
-        while (tess_edge_list_next(&list, name, &score, error) == 1)
+        while (tess_edge_list_next(&list, name, &score, error) == 1) {
             take(reading, name, score, list.lines.number);
+            n++;
+        }
     tess_edge_list_release(&list);
-    if (error->code == TESS_OK && reading->scores->n_edges == 0)
+    if (error->code == TESS_OK && n == 0)
+        tess_error_set(error, TESS_EDATA, "%s: holds no edge", reading->scores->edges);
+    else if (error->code == TESS_OK && reading->scores->n_edges == 0)
         tess_error_set(error, TESS_EDATA,
                        "%s: no edge of it runs from a gene that was perturbed in %s to one that is "
                        "read out there: are the names of one kind?",

@@ -169,12 +169,15 @@ static const char *const list_columns[] = {"perturbation", "rank", "neighbor", "
                          *const pair_columns[] = {"perturbation", "target", "candidates", "rank",
                                                   "profile_rank"};
 
-static void write_lists(struct work *work, const struct tess_likeness_queries *queries, int64_t k,
-                        const struct tess_near *near)
+/* Returns how many have no neighbour at all. */
+static int64_t write_lists(struct work *work, const struct tess_likeness_queries *queries,
+                           int64_t k, const struct tess_near *near)
 {
     const struct tess_vocab *vocab = &work->model->perturbation;
+    int64_t n_alone = 0;
 
     for (int64_t i = 0; i < queries->n * k; i++) {
+        n_alone += i % k == 0 && near[i].number < 0;
         if (near[i].number < 0)
             continue;
         tess_sheet_text(&work->sheet, vocab->symbol[queries->row[i / k]]);
@@ -183,12 +186,13 @@ static void write_lists(struct work *work, const struct tess_likeness_queries *q
         tess_sheet_number(&work->sheet, near[i].likeness, 1);
         tess_sheet_end(&work->sheet);
     }
+    return n_alone;
 }
 
 static int list(struct work *work, struct tess_error *error)
 {
     struct tess_likeness likeness = {&work->directions, work->candidate, NULL, work->comm};
-    int64_t batch = 0, k = 0;
+    int64_t batch = 0, k = 0, n_alone = 0;
     struct tess_near *near = NULL;
     struct tess_sets sets = {0};
     float *hub = NULL;
@@ -210,8 +214,13 @@ static int list(struct work *work, struct tess_error *error)
                                                    sets.member + q};
 
         if (tess_nearest_find(&likeness, &some, k, near, error) == TESS_OK && work->rank == 0)
-            write_lists(work, &some, k, near);
+            n_alone += write_lists(work, &some, k, near);
     }
+    if (n_alone > 0 && error->code == TESS_OK)
+        tess_warn("%" PRId64 " of the %" PRId64 " perturbations that were asked for have no "
+                  "neighbor: nothing of them is left without the mean of their type (--center "
+                  "all or none leaves more), or there is nobody else",
+                  n_alone, sets.n);
     tess_sets_release(&sets);
     tess_free(near);
     tess_free(hub);

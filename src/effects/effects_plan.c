@@ -48,7 +48,8 @@ void tess_effects_plan_label(struct tess_effects_plan *plan, int64_t row, int ki
 
         plan->regulator[row] = tess_intern_add(&plan->regulators, gene, strlen(gene));
         plan->gained[row] = (uint8_t)tess_gene_is_gained(text, gene);
-    }
+    } else
+        effects->n_unlabelled++;
 }
 
 enum { LOST = 1, GAINED = 2 };

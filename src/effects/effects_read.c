@@ -140,8 +140,8 @@ static int refuse_context(const struct reader *reader, const char *name, struct 
             tess_strings_add(&there, context);
     }
     list = tess_strings_join(&there, ", ", 10);
-    tess_error_set(error, TESS_EDATA, "%s: no context '%s'; there are: %s", reader->options->input,
-                   name, list);
+    tess_error_set(error, TESS_EDATA, "%s: no context '%s'; there %s%s", reader->options->input,
+                   name, there.n > 0 ? "are: " : "is no row with a context", list);
     tess_free(list);
     tess_strings_release(&there);
     tess_intern_release(&seen);
@@ -157,6 +157,7 @@ static void label_row(struct reader *reader, struct tess_effects_plan *plan, int
     char *text = kind == TESS_LEFT_OUT ? NULL : perturbation_of(reader, row);
 
     tess_effects_plan_label(plan, row, kind, text, effects);
+    effects->n_unlabelled += context_of(reader, row) == NULL;
     tess_free(text);
 }
 

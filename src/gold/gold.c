@@ -8,20 +8,30 @@
 #include "tessera/edge_list.h"
 #include "tessera/error.h"
 #include "tessera/intern.h"
+#include "tessera/log.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define SAID_FROM 1e8 /* bytes from which on they are said */
+
 enum { OUTSIDE, FALSE_PAIR, TRUE_PAIR };
+
+/* To be sorted. */
+struct pair {
+    double score;
+    int is_true;
+};
 
 struct work {
     struct tess_gold *gold;
     struct tess_intern gene;
-    uint8_t *label; /* (n_genes, n_genes) own */
-    double *score; /* (n_genes, n_genes) -infinity: not in the list; own */
-    uint8_t *regulates; /* (n_genes) stands in the first column; own */
+    int64_t *row; /* (n_genes) of a gene that stands in the first column, else -1; own */
+    int64_t n_rows;
+    uint8_t *label; /* (n_rows, n_genes) own */
+    double *score; /* (n_rows, n_genes) -infinity: not in the list; own */
     /* edges of the standard, before the number of genes is known */
     int64_t *pair; /* (n, 3) own */
     int64_t n;
@@ -48,27 +58,50 @@ static int add_pair(struct work *work, const struct tess_edge_list *list,
     return TESS_OK;
 }
 
+/* A row for each gene of the first column: of 20 000 genes most are no regulators. */
+static int make_rows(struct work *work, struct tess_error *error)
+{
+    int64_t g = work->gene.n;
+    double bytes;
+
+    if (work->n == 0)
+        return tess_error_set(error, TESS_EDATA,
+                              "%s: holds no pair: lines are a regulator, a target and 1 or 0",
+                              work->gold->path);
+    work->row = TESS_NEW(int64_t, g);
+    for (int64_t i = 0; i < g; i++)
+        work->row[i] = -1;
+    for (int64_t k = 0; k < work->n; k++)
+        if (work->row[work->pair[3 * k]] < 0)
+            work->row[work->pair[3 * k]] = work->n_rows++;
+    bytes = (double)work->n_rows * (double)g * (1 + sizeof(double) + sizeof(struct pair));
+    if (bytes > SAID_FROM)
+        tess_info("%s: %" PRId64 " regulators, %" PRId64 " genes; up to %.3g GB", work->gold->path,
+                  work->n_rows, g, bytes / 1e9);
+    work->label =
+        tess_alloc_large((size_t)(work->n_rows * g), 1, "pairs of the gold standard", error);
+    work->score =
+        tess_alloc_large((size_t)(work->n_rows * g), sizeof(double), "scores of pairs", error);
+    return error->code;
+}
+
 /* Labels of all pairs. */
 static int label_pairs(struct work *work, struct tess_error *error)
 {
     int64_t g = work->gene.n;
 
-    work->label = tess_alloc_large((size_t)(g * g), 1, "pairs of the gold standard", error);
-    work->score = tess_alloc_large((size_t)(g * g), sizeof(double), "scores of pairs", error);
-    if (error->code != TESS_OK)
+    if (make_rows(work, error) != TESS_OK)
         return error->code;
-    work->regulates = TESS_NEW(uint8_t, g);
-    for (int64_t k = 0; k < work->n; k++)
-        work->regulates[work->pair[3 * k]] = 1;
-    for (int64_t i = 0; i < g * g; i++) {
-        int all = !work->has_false && work->regulates[i / g] && i / g != i % g;
-
-        work->label[i] = all ? FALSE_PAIR : OUTSIDE;
+    for (int64_t i = 0; i < work->n_rows * g; i++) {
+        work->label[i] = work->has_false ? OUTSIDE : FALSE_PAIR;
         work->score[i] = -INFINITY;
     }
+    for (int64_t i = 0; i < g; i++)
+        if (work->row[i] >= 0)
+            work->label[work->row[i] * g + i] = OUTSIDE; /* with itself */
     for (int64_t k = 0; k < work->n; k++) {
         const int64_t *pair = work->pair + 3 * k;
-        uint8_t *label = &work->label[pair[0] * g + pair[1]];
+        uint8_t *label = &work->label[work->row[pair[0]] * g + pair[1]];
 
         if (pair[0] == pair[1]) {
             work->gold->n_self++;
@@ -101,15 +134,26 @@ static int read_standard(struct work *work, struct tess_error *error)
 
 /* ---- the list ---- */
 
+/* Where a pair is among labels and scores; -1: the standard says nothing of it. */
+static int64_t find_pair(const struct work *work, int64_t regulator, int64_t target)
+{
+    int64_t at = regulator < 0 || target < 0 || work->row[regulator] < 0
+                     ? -1
+                     : work->row[regulator] * work->gene.n + target;
+
+    return at >= 0 && work->label[at] == OUTSIDE ? -1 : at;
+}
+
 static int take_edge(struct work *work, const struct tess_edge_list *list,
                      struct tess_field name[2], double score, struct tess_error *error)
 {
     int64_t a = tess_intern_find(&work->gene, name[0].text, name[0].n);
-    int64_t b = tess_intern_find(&work->gene, name[1].text, name[1].n), at = a * work->gene.n + b;
+    int64_t b = tess_intern_find(&work->gene, name[1].text, name[1].n);
+    int64_t at = find_pair(work, a, b);
 
     if (name[0].n == name[1].n && memcmp(name[0].text, name[1].text, name[0].n) == 0)
         work->gold->n_self++;
-    else if (a < 0 || b < 0 || work->label[at] == OUTSIDE)
+    else if (at < 0)
         work->gold->n_outside++;
     else if (work->score[at] > -INFINITY)
         return tess_error_set(
@@ -128,11 +172,16 @@ static int read_list(struct work *work, struct tess_error *error)
     struct tess_edge_list list;
     struct tess_field name[2];
     double score;
+    int64_t n = 0;
 
     if (tess_edge_list_open(&list, work->gold->edges, 1, error) == TESS_OK)
-        while (error->code == TESS_OK && tess_edge_list_next(&list, name, &score, error) == 1)
+        while (error->code == TESS_OK && tess_edge_list_next(&list, name, &score, error) == 1) {
             take_edge(work, &list, name, score, error);
+            n++;
+        }
     tess_edge_list_release(&list);
+    if (error->code == TESS_OK && n == 0)
+        return tess_error_set(error, TESS_EDATA, "%s: holds no edge", work->gold->edges);
     if (error->code == TESS_OK && work->gold->n_scored == 0)
         tess_error_set(error, TESS_EDATA,
                        "%s: no edge of it is between genes of %s: are the names of one kind?",
@@ -148,18 +197,13 @@ static void answer(const struct work *work, struct tess_gold_question *question)
         const char *const *name = question->name + 2 * i;
         int64_t a = tess_intern_find(&work->gene, name[0], strlen(name[0]));
         int64_t b = tess_intern_find(&work->gene, name[1], strlen(name[1]));
-        int label = a < 0 || b < 0 ? OUTSIDE : work->label[a * work->gene.n + b];
+        int64_t at = find_pair(work, a, b);
 
-        question->answer[i] = (int8_t)(label == OUTSIDE ? -1 : label == TRUE_PAIR);
+        question->answer[i] = (int8_t)(at < 0 ? -1 : work->label[at] == TRUE_PAIR);
     }
 }
 
 /* ---- scores ---- */
-
-struct pair {
-    double score;
-    int is_true;
-};
 
 static int compare(const void *left, const void *right)
 {
@@ -227,10 +271,10 @@ static void score_pairs(struct tess_gold *gold, const struct pair *pair)
 static int score(struct work *work, struct tess_error *error)
 {
     struct tess_gold *gold = work->gold;
-    int64_t g = work->gene.n, n = 0;
+    int64_t n_places = work->n_rows * work->gene.n, n = 0;
     struct pair *pair;
 
-    for (int64_t i = 0; i < g * g; i++) {
+    for (int64_t i = 0; i < n_places; i++) {
         gold->n_pairs += work->label[i] != OUTSIDE;
         gold->n_true += work->label[i] == TRUE_PAIR;
     }
@@ -243,7 +287,7 @@ static int score(struct work *work, struct tess_error *error)
     pair = tess_alloc_large((size_t)gold->n_pairs, sizeof *pair, "scored pairs", error);
     if (!pair)
         return error->code;
-    for (int64_t i = 0; i < g * g; i++)
+    for (int64_t i = 0; i < n_places; i++)
         if (work->label[i] != OUTSIDE)
             pair[n++] = (struct pair){work->score[i], work->label[i] == TRUE_PAIR};
     qsort(pair, (size_t)n, sizeof *pair, compare);
@@ -262,7 +306,7 @@ int tess_gold_score(struct tess_gold *gold, struct tess_error *error)
     tess_intern_release(&work.gene);
     tess_free(work.label);
     tess_free(work.score);
-    tess_free(work.regulates);
+    tess_free(work.row);
     tess_free(work.pair);
     return error->code;
 }

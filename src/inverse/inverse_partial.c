@@ -53,6 +53,23 @@ static void measure(struct partial *partial)
     }
 }
 
+/* Collective. */
+static int check_varies(const struct partial *partial, struct tess_error *error)
+{
+    const struct tess_samples *samples = partial->samples;
+    int64_t n = 0;
+
+    for (int64_t j = 0; j < samples->n; j++)
+        n += partial->scale[j] > 0;
+    MPI_Allreduce(MPI_IN_PLACE, &n, 1, MPI_INT64_T, MPI_SUM, samples->comm);
+    if (n >= 2)
+        return TESS_OK;
+    return tess_error_set(error, TESS_EDATA,
+                          "%s: %" PRId64 " of the readouts vary over the %" PRId64
+                          " rows: a correlation needs two that do",
+                          samples->path, n, samples->n_rows);
+}
+
 /* Rows [first, first + n) of all ranks, of mean 0 and variance 1, to `rows`; what is missing is
  * that mean. */
 static void load(struct partial *partial, int64_t first, int64_t n_rows, int squared,
@@ -190,7 +207,7 @@ int tess_inverse_partial(const struct tess_samples *samples, double *out, struct
     tess_matrix_init(&partial.product, &partial.grid, t, t, "correlations", error);
     if (tess_matrix_init(&partial.square, &partial.grid, t, t, "their squares", error) == TESS_OK) {
         measure(&partial);
-        if (add_products(&partial, error) == TESS_OK)
+        if (check_varies(&partial, error) == TESS_OK && add_products(&partial, error) == TESS_OK)
             invert(&partial, out, error);
     }
     tess_matrix_release(&partial.product);

@@ -307,6 +307,9 @@ static void say_effects(const struct tess_evidence *evidence, const struct tess_
                   effects->n_weak);
     if (effects->n_combinations > 0)
         tess_info("%" PRId64 " rows of combinations were left out", effects->n_combinations);
+    if (effects->n_unlabelled > 0)
+        tess_info("%" PRId64 " rows without a perturbation or a context were left out",
+                  effects->n_unlabelled);
 }
 
 /* Of the members' scores: a mean and squares, for two members or more. */
@@ -436,6 +439,14 @@ static void write_table(const struct inference *inference, const struct tess_eff
                         const struct tess_edges *edges, struct tess_sheet *sheet,
                         struct tess_error *error)
 {
+    if (edges->n == 0) {
+        tess_error_set(error, TESS_EDATA, "%s: there is no edge: %s", inference->options->input,
+                       inference->options->method == TESS_BY_CORRELATION
+                           ? "none of the perturbed genes is read out, as --method correlation "
+                             "needs; use --method effect"
+                           : "no pair of a perturbed gene and another readout was measured");
+        return;
+    }
     write_edges(sheet, effects, inference, edges);
     if (tess_sheet_finish(sheet, error) == TESS_OK)
         tess_info("%s: %" PRId64 " edges", inference->options->output, edges->n);

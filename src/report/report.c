@@ -187,9 +187,19 @@ static int make_sections(struct work *work, struct tess_error *error)
         add(work, "curve", tess_sections_curve(&work->model, error));
     if (error->code == TESS_OK)
         add(work, "map", tess_sections_map(report, &work->model, error));
-    if (error->code == TESS_OK)
-        add(work, "network", tess_sections_network(report, error));
     return error->code;
+}
+
+/* What other commands wrote: before minutes go into scores. Collective. */
+static int read_given(struct work *work, struct tess_error *error)
+{
+    const struct tess_report *report = work->report;
+
+    if (work->rank == 0)
+        add(work, "network", tess_sections_network(report, error));
+    if (work->rank == 0 && error->code == TESS_OK && report->screen)
+        add(work, "screen", tess_sections_screen(report->screen, NULL, "", error));
+    return tess_agree(work->comm, error);
 }
 
 static void close_inputs(struct work *work)
@@ -235,12 +245,9 @@ static int add_screen(struct work *work, struct tess_error *error)
     const struct tess_report *report = work->report;
     int known = work->readout != NULL;
 
+    if (report->screen) /* is there already */
+        return TESS_OK;
     MPI_Bcast(&known, 1, MPI_INT, 0, work->comm);
-    if (report->screen) {
-        if (work->rank == 0)
-            add(work, "screen", tess_sections_screen(report->screen, NULL, "", error));
-        return tess_agree(work->comm, error);
-    }
     if (known)
         tess_broadcast_text(work->comm, &work->readout);
     if (known || report->readout.n > 0)
@@ -308,7 +315,7 @@ int tess_report_make(const struct tess_report *report, MPI_Comm comm, struct tes
 
     MPI_Comm_rank(comm, &work.rank);
     work.page = work.rank == 0 ? json_object() : NULL;
-    if (check_new(&work, error) == TESS_OK &&
+    if (check_new(&work, error) == TESS_OK && read_given(&work, error) == TESS_OK &&
         tess_model_open_ensemble(&work.model, (int)report->model.n, report->model.item,
                                  report->precision, comm, error) == TESS_OK &&
         score(&work, error) == TESS_OK && work.rank == 0)

@@ -458,6 +458,21 @@ def evaluated():
         check(got[0] == 65 and words in got[1], f"{words}: {got}")
 
 
+def unlabelled():
+    """Rows that do not say what they are count for nothing, and are counted."""
+    targets = [f"A{i}" for i in range(1, 7)]
+    rows = [("ko", g, random.normal(0, 1, 6)) for g in targets]
+    write("whole.csv", targets, rows)
+    write("gaps.csv", targets, [*rows, ("ko", "", random.normal(0, 9, 6)), ("", "A1", random.normal(0, 9, 6)), ("kd", "A2", random.normal(0, 9, 6))])
+    said = []
+    for name in "whole", "gaps":
+        done = checks.run("network", "infer", f"{name}.csv", "-c", "ko", "-o", f"{name}.tsv", ranks=2)
+        check(done.returncode == 0, f"{name}: {done.stderr}")
+        said.append(done.stderr)
+    check("without a perturbation" not in said[0] and "2 rows without a perturbation or a context were left out" in said[1], said)
+    check(open("whole.tsv").read() == open("gaps.tsv").read(), "rows without a label count")
+
+
 def refused():
     def refuse(line, code, words, ranks=1):
         done = checks.run("network", *line, ranks=ranks)
@@ -468,6 +483,10 @@ def refused():
     write("few.csv", targets, [("ko", "A1", noisy()), ("ko", "A2", noisy()), ("ko", "control", noisy())])
     write("flat.csv", targets, [("ko", g, np.ones(12)) for g in targets])
     write("input.csv", targets, [("ko", g, noisy()) for g in targets])
+    write("unread.csv", targets, [("ko", f"B{i}", noisy()) for i in range(5)])
+    refuse(["infer", "unread.csv", "-c", "ko", "-m", "correlation", "-o", "x.tsv"], 65, "there is no edge: none of the perturbed genes is read out", 3)
+    open("nothing.csv", "w").write("context,perturbation,A1,A2,A3\n")
+    refuse(["infer", "nothing.csv", "-c", "ko", "-o", "x.tsv"], 65, "nothing.csv", 2)
     refuse(["infer", "few.csv", "-c", "ko", "-o", "x.tsv"], 65, "2 perturbed genes", 2)
     refuse(["infer", "flat.csv", "-c", "ko", "-o", "x.tsv"], 65, "do not vary", 3)
     refuse(["infer", "input.csv", "-c", "mars", "-o", "x.tsv"], 65, "no context 'mars'; there are: ko", 2)
@@ -482,6 +501,11 @@ def refused():
     refuse(["infer", "input.csv", "-c", "ko", "-o", "x.tsv", "--gold", "gold.tsv"], 2, "--gold does not belong")
     refuse(["evaluate", "input.csv"], 2, "needs --gold")
     refuse(["evaluate", "edges.tsv", "--gold", "nowhere.tsv"], 65, "nowhere.tsv", 2)
+    open("blank.tsv", "w").write("regulator\ttarget\tscore\n")
+    refuse(["evaluate", "edges.tsv", "--gold", "blank.tsv"], 65, "blank.tsv: holds no pair", 2)
+    open("known.tsv", "w").write("A1\tA2\t1\nA2\tA1\t0\n")
+    refuse(["evaluate", "blank.tsv", "--gold", "known.tsv"], 65, "blank.tsv: holds no edge", 2)
+    unlabelled()
     check(isinstance(evaluate("a\tb\t2\nb\ta\t1\n", "a\tb\t1\nb\ta\t0\n"), dict), "a small list")
     with open("/dev/full", "w") as full:  # what is printed does not arrive
         done = subprocess.run([TESSERA, "network", "evaluate", "edges.tsv", "--gold", "gold.tsv"], stdout=full, stderr=subprocess.PIPE, text=True)

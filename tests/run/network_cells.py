@@ -324,6 +324,8 @@ def refused():
     refuse(["evaluate", "twice.tsv", *cells], 65, "twice.tsv:2: 'G01' to 'G02' is there already", 2)
     refuse(["evaluate", "foreign.tsv", *cells], 65, "names of one kind", 3)
     refuse(["evaluate", "nowhere.tsv", *cells], 65, "nowhere.tsv", 2)
+    open("blank.tsv", "w").write("regulator\ttarget\tscore\n")
+    refuse(["evaluate", "blank.tsv", *cells], 65, "blank.tsv: holds no edge", 2)
     refuse(["evaluate", "list.tsv", "--cells", "nowhere.h5ad"], 65, "nowhere.h5ad", 2)
     refuse(["evaluate", "list.tsv", *cells, "--gold", "gold.tsv"], 2, "--gold does not belong to network evaluate --cells")
     refuse(["evaluate", "list.tsv", "--gold", "gold.tsv", "--path-length", "2"], 2, "--path-length does not belong")

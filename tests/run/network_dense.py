@@ -217,6 +217,8 @@ def refused():
     one = np.array([1, -1, 1, -1])  # without noise nothing is shrunk, and two readouts are one
     write("input.csv", ["A1", "A2", "A3"], [("control", [x, x, -x]) for x in one])
     refuse("partial", "copies of others")
+    write("input.csv", ["A1", "A2", "A3"], [("control", [1, x, 2]) for x in one])
+    refuse("partial", "1 of the readouts vary over the 4 rows", 3)
     write("input.csv", names, [(name, [i, 1, float("inf") if name == "A3" else 2, *range(5)]) for i, name in enumerate(names)])
     refuse("partial", "input.csv:4:A3: `inf` is infinite")
     # More than ScaLAPACK counts is refused before values are read, of which the last are no numbers.

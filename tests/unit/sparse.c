@@ -8,9 +8,11 @@
 #include "tessera/source.h"
 #include "tessera/sparse.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -182,6 +184,54 @@ static void text__shortest_number(void **state)
     }
 }
 
+/* The text of as few digits as read back, found by trying them all. */
+static void shortest(double x, int single, char out[32])
+{
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(out, 32, "%.*g", digits, x);
+        if (single ? strtof(out, NULL) == (float)x : strtod(out, NULL) == x)
+            return;
+    }
+}
+
+static void text__shortest_number_at_random(void **state)
+{
+    struct tess_random stream = tess_random_stream(13, TESS_RANDOM_TEST, 2);
+    char out[32], right[32];
+    uint32_t word[4];
+
+    (void)state;
+    for (uint64_t i = 0; i < 30000; i++) {
+        union {
+            uint64_t bits;
+            double x;
+        } any;
+        union {
+            uint32_t bits;
+            float x;
+        } few;
+        int single;
+
+        tess_random_block(stream, i, 0, word);
+        single = word[2] & 1;
+        few.bits = word[0];
+        any.bits = (uint64_t)word[0] << 32 | word[1];
+        if (word[2] & 2) /* few digits, of everyday size; or else anything, below 1e-308, too */
+            any.x = (double)(word[0] % 100000) / pow(10, word[3] % 12);
+        else if (word[2] & 4)
+            any.bits &= UINT64_C(0x801fffffffffffff);
+        if (single && word[2] & 8)
+            any.x = few.x;
+        else if (single)
+            any.x = (float)any.x;
+        if (!isfinite(any.x) || (fabs(any.x) < 1e15 && any.x == floor(any.x)))
+            continue;
+        shortest(any.x, single, right);
+        tess_text_number(any.x, single, out);
+        assert_string_equal(out, right);
+    }
+}
+
 static void text__repairs_latin1(void **state)
 {
     static const char *const valid[] = {"", "abc", "\xc2\xb5M", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
@@ -206,8 +256,11 @@ static void text__repairs_latin1(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sparse__any_window_and_block), cmocka_unit_test(lzf__decodes),
-        cmocka_unit_test(lzf__refuses_damage),          cmocka_unit_test(text__shortest_number),
+        cmocka_unit_test(sparse__any_window_and_block),
+        cmocka_unit_test(lzf__decodes),
+        cmocka_unit_test(lzf__refuses_damage),
+        cmocka_unit_test(text__shortest_number),
+        cmocka_unit_test(text__shortest_number_at_random),
         cmocka_unit_test(text__repairs_latin1),
     };
 
