@@ -44,7 +44,8 @@ FOLDERS = {
     "simulate": ["writer"],
     "inspect": ["blend", "writer"],
     "inverse": ["linalg"],
-    "networks": ["formats", "blend", "inverse"],
+    "effects": ["formats", "blend", "inverse"],
+    "networks": ["effects"],
     "gold": ["source"],
     "cells": ["networks", "gold"],
     "bench": ["train", "impute", "simulate", "linalg"],
@@ -59,7 +60,7 @@ FOLDERS = {
 ALONE = {"base", "doses", "products", "kernel", "optimizer", "compose", "metrics"}
 MPI_ALONE = {"MPI_Abort", "MPI_Get_library_version", "MPI_MAX_LIBRARY_VERSION_STRING", "MPI_COMM_WORLD"}
 # Headers without functions, which no .c file gives a folder.
-HEADER_FOLDER = {"vectorised": "base", "command": "options", "cli_data": "cli_data"}
+HEADER_FOLDER = {"vectorised": "base", "regulation_options": "effects", "command": "options", "cli_data": "cli_data"}
 MAX_FILES, MAX_LINES = 16, 3000
 LEAST_STATIC = 0.6  # of all functions: what no other file needs is nobody else's
 

@@ -4,7 +4,8 @@
 # --slurm: then jobs/ on a real SLURM cluster of one node. --hosts: then a run over two network namespaces.
 # --trees: then everything from the start on bare trees of Debian 12, 13 and the newest. These three need root.
 # --fuzz: then tools/fuzz.sh, 20 seconds each target; without clang it is skipped. All four are on where the variable
-# CI is set. --long: with the whole matrices of kills, damages and failures (an hour).
+# CI is set; SLURM and hosts, which mostly wait, then go beside the trees, and are shown after them. --long: with the
+# whole matrices of kills, damages and failures (an hour).
 # --quick: the unit and MPI tests and what differs from system to system, without sanitizers; --judges: with what
 # others make of our files and we of theirs. --mpich: the unit and MPI tests with MPICH, and nothing else.
 # usage: tools/test.sh [--slurm] [--hosts] [--trees] [--fuzz] [--long] | --quick [--judges] | --mpich
@@ -18,7 +19,7 @@ for option in "$@"; do
     --long) export TESS_TEST_LONG=1 ;;
     --quick | --mpich) only=$option ;;
     --judges) only=--quick part="$part judges" ;;
-    *) sed -n '2,11s/^# //p' tools/test.sh >&2; exit 2 ;;
+    *) sed -n '2,12s/^# //p' tools/test.sh >&2; exit 2 ;;
     esac
 done
 [ -z "$only" ] || more=""
@@ -38,18 +39,46 @@ run() {
     passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
 }
 
-# run_script NAME: tests/NAME/run.sh, which prints TAP lines and cleans up behind itself; or tools/fuzz.sh.
-run_script() {
-    local log=build/test-$1.txt script=tests/$1/run.sh sudo="" limit=900 code counts
+# script NAME: tests/NAME/run.sh, which prints TAP lines and cleans up behind itself; or tools/fuzz.sh.
+script() {
+    local script=tests/$1/run.sh sudo="" limit=1800
     [ "$1" != trees ] || limit=3000 # it installs and builds four times; where packages come slowly that takes
-    [ "$1" != fuzz ] || { script=tools/fuzz.sh limit=1800; } # it builds once more
+    [ "$1" != fuzz ] || script=tools/fuzz.sh # it builds once more
     [ "$(id -u)" = 0 ] || [ "$1" = fuzz ] || ! sudo -n true 2>/dev/null || sudo="sudo -n"
-    $sudo timeout -k 30 $limit "$script" 2>&1 | tee "$log"
-    code=${PIPESTATUS[0]}
-    counts=$(awk '/^ok/{ok++} /^not ok/{bad++} /^1\.\.0 # SKIP/{skip++} END {print ok + 0, bad + 0, skip + 0}' "$log")
+    $sudo timeout -k 30 $limit "$script" 2>&1
+}
+
+# count_script CODE LOG: of what a script ended with and said.
+count_script() {
+    local code=$1 counts
+    counts=$(awk '/^ok/{ok++} /^not ok/{bad++} /^1\.\.0 # SKIP/{skip++} END {print ok + 0, bad + 0, skip + 0}' "$2")
     set -- $counts
     { [ "$code" = 0 ] || [ "$code" = 77 ]; } && [ $(($1 + $2 + $3)) -gt 0 ] || [ "$2" -gt 0 ] || set -- "$1" 1 "$3"
     passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
+}
+
+# run_script NAME [NAME…]: those after the first go beside it, one after the other, and are shown when all are over.
+run_script() {
+    local code name beside=""
+    say "Tests: $*"
+    for name in "${@:2}"; do rm -f "build/test-$name".*; done
+    [ $# = 1 ] || { scripts_beside "${@:2}" & beside=$!; }
+    script "$1" | tee "build/test-$1.txt"
+    code=${PIPESTATUS[0]}
+    [ -z "$beside" ] || wait "$beside"
+    count_script "$code" "build/test-$1.txt"
+    for name in "${@:2}"; do
+        say "Tests: $name"
+        cat "build/test-$name.txt"
+        count_script "$(cat "build/test-$name.code")" "build/test-$name.txt"
+    done
+}
+scripts_beside() {
+    local name
+    for name in "$@"; do
+        script "$name" >"build/test-$name.txt"
+        echo $? >"build/test-$name.code"
+    done
 }
 
 finish() {
@@ -85,8 +114,13 @@ export ASAN_OPTIONS=detect_leaks=$leaks:allocator_may_return_null=1 UBSAN_OPTION
 export LSAN_OPTIONS=suppressions=$PWD/tools/leaks.txt:print_suppressions=0
 run build-asan --suite unit --suite mpi --suite sanitized --timeout-multiplier 4 --wrapper "$PWD/tools/leaks.sh"
 
-for option in $more; do
-    say "Tests: ${option#--}"
-    run_script "${option#--}"
-done
+slurm="" hosts="" # each with its name if it is wanted
+case $more in *--slurm*) slurm=slurm ;; esac
+case $more in *--hosts*) hosts=hosts ;; esac
+case $more in *--fuzz*) run_script fuzz ;; esac
+# shellcheck disable=SC2086
+case $more in
+*--trees*) run_script trees $slurm $hosts ;;
+*) for name in $slurm $hosts; do run_script $name; done ;;
+esac
 finish

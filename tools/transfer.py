@@ -88,9 +88,9 @@ def predict(m, context, perturbations):
 
 def additive(measured, context, given, hidden):
     others = {c: measured.of(c) for c in measured.contexts if c != context}
-    mean = {c: np.mean([measured.rows[p, c] for p in ps], axis=0) for c, ps in others.items() if ps}
-    own = np.mean([measured.rows[p, context] for p in given] or list(mean.values()), axis=0)
-    change = lambda p: [measured.rows[p, c] - mean[c] for c in mean if (p, c) in measured.rows]
+    mean = {c: np.nanmean([measured.rows[p, c] for p in ps], axis=0) for c, ps in others.items() if ps}
+    own = np.nanmean([measured.rows[p, context] for p in given] or list(mean.values()), axis=0)
+    change = lambda p: [np.nan_to_num(measured.rows[p, c] - mean[c]) for c in mean if (p, c) in measured.rows]
     return np.array([own + np.mean(change(p) or [0 * own], axis=0) for p in hidden])
 
 

@@ -13,6 +13,10 @@ struct tess_vocab;
 /* Rank 0's block to all. `bytes` agrees. Collective over comm. */
 void tess_broadcast(MPI_Comm comm, void *block, size_t bytes);
 
+/* Rank 0's array of n elements to all: it is returned there, and on the others a new one, own of
+ * the caller. `n` agrees; the others' pointer does not count. Collective over comm. */
+void *tess_broadcast_array(MPI_Comm comm, void *array, int64_t n, size_t size);
+
 /* Rank 0's text to all: *text is not NULL there, and allocated and own of the caller on the others.
  * Collective over comm. */
 void tess_broadcast_text(MPI_Comm comm, char **text);

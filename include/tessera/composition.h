@@ -54,6 +54,14 @@ void tess_composition_start(const struct tess_composition *composition, int dim,
 enum { TESS_UNTRAINED, TESS_TRAINED, TESS_BY_PARTS, TESS_TRAINED_NEW };
 void tess_composition_known(const struct tess_composition *composition, uint8_t *trained);
 
+/* (parts) 1: a symbol with training data has it; NULL without parts; own of the caller. */
+uint8_t *tess_composition_parts(const struct tess_composition *composition, const uint8_t *trained);
+/* What a row is to a vector, for rows that are alike: "" a symbol's own, or what a drug is at any
+ * dose; "*@dose", "1:" and so on parts, all of one role; NULL: beside its parts, where it begins at
+ * 0. Own of the caller. */
+char *tess_composition_role(const struct tess_composition *composition, enum tess_embedding table,
+                            int64_t row);
+
 /* A further symbol, out of parts that were trained with others: 1, and from now on `number` is
  * composed as its name says; numbers below that nobody has are made of nothing. 0, and nothing
  * changes, where it cannot be made. symbols, config: those of tess_composition_init; trained

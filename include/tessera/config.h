@@ -116,6 +116,8 @@ int tess_config_set(struct tess_config *config, const char *name, const char *va
  * over comm. */
 int tess_config_read(struct tess_config *config, const char *path, const struct tess_strings *set,
                      MPI_Comm comm, struct tess_error *error);
+/* The setting of that name; NULL if there is none. Local. */
+const struct tess_param *tess_config_find(const char *name);
 /* Text of one setting; own of the caller. Reals in the fewest digits that read back the same. */
 char *tess_config_get(const struct tess_config *config, const struct tess_param *param);
 /* As YAML, nested; numeric_only leaves layout settings out (what a checkpoint stores). With

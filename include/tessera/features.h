@@ -20,6 +20,8 @@ struct tess_features {
     float *named; /* (name.n, k) own */
 };
 
+#define TESS_FEATURE_PART "feature " /* names of the axes' rows begin so */
+
 static inline int tess_features_has(const struct tess_features *features, int64_t symbol)
 {
     return features->k > 0 && !isnan(features->value[symbol * features->k]);

@@ -17,6 +17,9 @@ struct tess_groups {
     struct tess_groups *outer; /* of which these are one, or NULL; borrowed */
 };
 
+/* Can so many ranks be n groups? If not, `code` and a sentence that names the setting. Local. */
+int tess_groups_check(int64_t n, int n_ranks, const char *setting, int code,
+                      struct tess_error *error);
 /* n groups of contiguous ranks, as many in each as can be; 1 <= n <= ranks. outer: may be NULL.
  * Leaders of other groups than the first, which were silent, say from here on what goes wrong.
  * Collective over comm. */

@@ -19,7 +19,6 @@
 #include "tessera/version.h"
 
 #include <mpi.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,10 +171,11 @@ static void fill_streams(void)
 /* What is written on standard output without a command arrives, or that is an error, too. */
 static int printed(void)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return TESS_OK;
-    fprintf(stderr, "tessera: error: standard output: cannot be written: %s\n", strerror(errno));
-    return TESS_EIO;
+    struct tess_error error = TESS_ERROR_INIT;
+
+    if (tess_print_finish(&error) != TESS_OK)
+        fprintf(stderr, "tessera: error: %s\n", error.text);
+    return error.code;
 }
 
 static int print_version(char **argv, int as_json)
@@ -260,7 +260,7 @@ int main(int argc, char **argv)
         return TESS_EUSAGE;
     }
     if (tess_options_help(command, argc - at, argv + at))
-        return 0;
+        return printed();
     tess_platform_choose(argv); /* may start the program again */
     tess_h5_init();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &(int){0});

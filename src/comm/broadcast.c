@@ -17,6 +17,17 @@ void tess_broadcast(MPI_Comm comm, void *block, size_t bytes)
                   MPI_BYTE, 0, comm);
 }
 
+void *tess_broadcast_array(MPI_Comm comm, void *array, int64_t n, size_t size)
+{
+    int rank;
+
+    MPI_Comm_rank(comm, &rank);
+    if (rank != 0)
+        array = tess_alloc((size_t)n, size);
+    tess_broadcast(comm, array, (size_t)n * size);
+    return array;
+}
+
 void tess_broadcast_vocab(MPI_Comm comm, struct tess_vocab *vocab)
 {
     int64_t head[2] = {vocab->n, vocab->width};
@@ -37,9 +48,7 @@ void tess_broadcast_text(MPI_Comm comm, char **text)
     MPI_Comm_rank(comm, &rank);
     n = rank == 0 ? (int64_t)strlen(*text) + 1 : 0;
     MPI_Bcast(&n, 1, MPI_INT64_T, 0, comm);
-    if (rank != 0)
-        *text = TESS_NEW(char, n);
-    tess_broadcast(comm, *text, (size_t)n);
+    *text = tess_broadcast_array(comm, *text, n, 1);
 }
 
 void tess_broadcast_strings(MPI_Comm comm, struct tess_strings *strings)

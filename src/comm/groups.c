@@ -6,6 +6,18 @@
 #include "tessera/log.h"
 #include "tessera/preempt.h"
 
+int tess_groups_check(int64_t n, int n_ranks, const char *setting, int code,
+                      struct tess_error *error)
+{
+    if (n <= n_ranks)
+        return TESS_OK;
+    return tess_error_set(error, code,
+                          "%s is %lld, but there %s only %d rank%s: a group is of one rank or "
+                          "more; start more ranks, or lower it",
+                          setting, (long long)n, n_ranks == 1 ? "is" : "are", n_ranks,
+                          n_ranks == 1 ? "" : "s");
+}
+
 /* Every rank can be called: within a group there may be groups again, whose leaders listen. */
 void tess_groups_init(struct tess_groups *groups, int n, MPI_Comm comm, struct tess_groups *outer)
 {

@@ -8,6 +8,7 @@
 #include "tessera/alloc.h"
 #include "tessera/config.h"
 #include "tessera/error.h"
+#include "tessera/features.h"
 
 #include <string.h>
 
@@ -52,17 +53,34 @@ void tess_composition_start(const struct tess_composition *composition, int dim,
             row[i * dim + d] *= composition->start[first + i];
 }
 
-/* The parts of symbols with training data, own of the caller. */
-static uint8_t *known_parts(const struct tess_composition *composition, const uint8_t *trained)
+uint8_t *tess_composition_parts(const struct tess_composition *composition, const uint8_t *trained)
 {
     int64_t own = composition->n_rows - composition->part.n;
-    uint8_t *part = TESS_NEW(uint8_t, composition->part.n);
+    uint8_t *part;
 
+    if (!composition->first)
+        return NULL;
+    part = TESS_NEW(uint8_t, composition->part.n);
     for (int64_t i = 0; i < own; i++)
         for (int64_t k = composition->first[i]; k < composition->first[i + 1]; k++)
-            if (trained[i] == TESS_TRAINED && composition->row[k] >= own)
+            if ((trained[i] == TESS_TRAINED || trained[i] == TESS_TRAINED_NEW) &&
+                composition->row[k] >= own)
                 part[composition->row[k] - own] = 1;
     return part;
+}
+
+char *tess_composition_role(const struct tess_composition *composition, enum tess_embedding table,
+                            int64_t row)
+{
+    int64_t own = composition->n_rows - composition->part.n;
+    const char *name;
+
+    if (row < own)
+        return composition->first && composition->start[row] == 0 ? NULL : tess_strdup("");
+    name = composition->part.symbol[row - own];
+    if (strncmp(name, TESS_FEATURE_PART, strlen(TESS_FEATURE_PART)) == 0)
+        return tess_strdup(name); /* an axis is like no other */
+    return table == TESS_TABLE_C ? tess_context_parts_role(name) : tess_dose_parts_role(name);
 }
 
 void tess_composition_known(const struct tess_composition *composition, uint8_t *trained)
@@ -71,7 +89,7 @@ void tess_composition_known(const struct tess_composition *composition, uint8_t 
 
     if (!composition->first)
         return;
-    part = known_parts(composition, trained);
+    part = tess_composition_parts(composition, trained);
     for (int64_t i = 0; i < composition->n; i++) {
         int known = 1, shared = 0;
 
@@ -140,7 +158,7 @@ int tess_composition_add(struct tess_composition *composition, const uint8_t *tr
     int64_t own = composition->n_rows - composition->part.n, at;
 
     if (!composition->known)
-        composition->known = known_parts(composition, trained);
+        composition->known = tess_composition_parts(composition, trained);
     for (int64_t k = 0; k < n; k++)
         if (row[k] >= own && !composition->known[row[k] - own])
             return 0;

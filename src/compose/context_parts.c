@@ -113,6 +113,11 @@ int tess_context_parts(struct tess_composition *composition, const struct tess_c
     return error->code;
 }
 
+char *tess_context_parts_role(const char *part)
+{
+    return tess_format("%.*s", (int)strcspn(part, ":") + 1, part);
+}
+
 void tess_context_parts_make(const struct tess_composition *composition, const char *symbol,
                              struct tess_terms *terms)
 {

@@ -179,6 +179,18 @@ int tess_dose_parts(struct tess_composition *composition, const struct tess_conf
     return TESS_OK;
 }
 
+char *tess_dose_parts_role(const char *part)
+{
+    size_t length = strlen(part);
+
+    if (part[0] == '@') /* of all drugs: there is one such row */
+        return tess_strdup(part);
+    for (int k = SLOPE; k <= LATER; k++)
+        if (length > strlen(ending[k]) && strcmp(part + length - strlen(ending[k]), ending[k]) == 0)
+            return tess_format("*%s", ending[k]);
+    return tess_strdup("");
+}
+
 void tess_dose_parts_make(const struct tess_composition *composition,
                           const struct tess_vocab *symbols, const char *symbol,
                           struct tess_terms *terms)

@@ -52,7 +52,7 @@ static void name_parts(struct tess_vocab *vocab, const struct tess_vocab *old, i
         if (i < old->n)
             snprintf(text, (size_t)width + 1, "%s", old->symbol[i]);
         else
-            snprintf(text, (size_t)width + 1, "feature %05d", (int)(i - old->n + 1));
+            snprintf(text, (size_t)width + 1, TESS_FEATURE_PART "%05d", (int)(i - old->n + 1));
     }
 }
 

@@ -26,7 +26,7 @@ static const void *field(const struct tess_config *config, const struct tess_par
     return (const char *)config + param->offset;
 }
 
-static const struct tess_param *find_param(const char *name)
+const struct tess_param *tess_config_find(const char *name)
 {
     for (int i = 0; i < tess_n_params; i++)
         if (strcmp(tess_params[i].name, name) == 0)
@@ -36,7 +36,7 @@ static const struct tess_param *find_param(const char *name)
 
 static int is_setting(const char *name)
 {
-    return find_param(name) != NULL;
+    return tess_config_find(name) != NULL;
 }
 
 /* The fewest digits that read back as the same number. Own. */
@@ -262,7 +262,7 @@ void tess_config_init(struct tess_config *config)
 int tess_config_set(struct tess_config *config, const char *name, const char *value,
                     const char *where, struct tess_error *error)
 {
-    const struct tess_param *param = find_param(name);
+    const struct tess_param *param = tess_config_find(name);
     void *out;
 
     for (const char *c = value; *c; c++)

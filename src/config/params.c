@@ -86,7 +86,8 @@ const struct tess_param tess_params[] = {
     CHOICE(model.combination, "auto", "mean|sum|max|auto",
            "How the components of a perturbation A+B+... become one embedding. mean: as published. "
            "auto: sum where single perturbations are trained on, whose unseen combinations it "
-           "predicts better; else mean."),
+           "predicts better; else mean. A run that goes on keeps its rule, and one that begins from "
+           "a model (train.init) has the model's, as with model.kind."),
     CHOICE(model.doses, "false", "false|true",
            "true: a perturbation called drug@10uM or drug@10uM@24h (import --dose) is the sum of "
            "embeddings of the drug and of what its dose and time change, and one of its own, so "

@@ -265,10 +265,8 @@ static void share(struct tess_trials *trials, MPI_Comm comm)
     int *swept = trials->swept;
 
     tess_broadcast(comm, trials, sizeof *trials);
-    trials->config = config ? config : TESS_NEW(struct tess_config, trials->n);
-    trials->swept = swept ? swept : TESS_NEW(int, trials->n_swept);
-    tess_broadcast(comm, trials->config, (size_t)trials->n * sizeof *trials->config);
-    tess_broadcast(comm, trials->swept, (size_t)trials->n_swept * sizeof *trials->swept);
+    trials->config = tess_broadcast_array(comm, config, trials->n, sizeof *config);
+    trials->swept = tess_broadcast_array(comm, swept, trials->n_swept, sizeof *swept);
 }
 
 int tess_trials_read(struct tess_trials *trials, const char *path, const struct tess_strings *set,

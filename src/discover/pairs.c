@@ -139,9 +139,7 @@ int tess_pairs_read(struct tess_pairs *pairs, const char *path, const struct tes
         list = read_list(pairs, path, kinds, candidate, error);
     if (tess_agree(comm, error) == TESS_OK) {
         tess_broadcast(comm, &pairs->n, sizeof pairs->n);
-        if (rank != 0)
-            list = TESS_NEW(int64_t, 2 * pairs->n);
-        tess_broadcast(comm, list, (size_t)(2 * pairs->n) * sizeof *list);
+        list = tess_broadcast_array(comm, list, 2 * pairs->n, sizeof *list);
         pairs->query = TESS_NEW(int64_t, pairs->n);
         pairs->target = TESS_NEW(int64_t, pairs->n);
         pairs->queries = index_side(pairs->n, list, 0, kinds->n, pairs->query, &pairs->n_queries);

@@ -376,21 +376,6 @@ static int make(struct tess_features *features, const struct tess_feature_file *
     return error->code;
 }
 
-/* Rank 0's to all. Collective. */
-static void share(struct tess_features *features, MPI_Comm comm)
-{
-    int rank;
-
-    MPI_Comm_rank(comm, &rank);
-    tess_broadcast(comm, features->value,
-                   (size_t)(features->n * features->k) * sizeof *features->value);
-    tess_broadcast_vocab(comm, &features->name);
-    if (rank != 0)
-        features->named = TESS_NEW(float, features->name.n * features->k);
-    tess_broadcast(comm, features->named,
-                   (size_t)(features->name.n * features->k) * sizeof *features->named);
-}
-
 int tess_feature_file_read(struct tess_features *features, const struct tess_feature_file *file,
                            const struct tess_vocab *symbols, MPI_Comm comm,
                            struct tess_error *error)
@@ -402,12 +387,18 @@ int tess_feature_file_read(struct tess_features *features, const struct tess_fea
         return TESS_OK;
     MPI_Comm_rank(comm, &rank);
     features->k = file->axes;
-    features->value = TESS_NEW(float, features->n * features->k);
-    if (rank == 0)
+    if (rank == 0) {
+        features->value = TESS_NEW(float, features->n * features->k);
         make(features, file, symbols, error);
-    if (tess_agree(comm, error) == TESS_OK)
-        share(features, comm);
-    return error->code;
+    }
+    if (tess_agree(comm, error) != TESS_OK)
+        return error->code;
+    features->value = tess_broadcast_array(comm, features->value, features->n * features->k,
+                                           sizeof *features->value);
+    tess_broadcast_vocab(comm, &features->name);
+    features->named = tess_broadcast_array(comm, features->named, features->name.n * features->k,
+                                           sizeof *features->named);
+    return TESS_OK;
 }
 
 void tess_feature_cache_release(struct tess_feature_cache *cache)

@@ -128,21 +128,11 @@ int64_t tess_imputation_find_set(const struct imputation *work, int64_t n, const
     return i < 0 || j < 0 ? -1 : pairs_before(sets->n, i) + j - i - 1;
 }
 
-/* An array of rank 0's, to all. */
-static void share(MPI_Comm comm, int64_t **array, int64_t n)
-{
-    int rank;
-
-    MPI_Comm_rank(comm, &rank);
-    if (rank != 0)
-        *array = TESS_NEW(int64_t, n);
-    tess_broadcast(comm, *array, (size_t)n * sizeof **array);
-}
-
 void tess_imputation_broadcast(struct imputation *work, MPI_Comm comm)
 {
     struct imputation_rows *rows = &work->rows;
     int64_t head[3] = {rows->pairs, rows->set != NULL, rows->n};
+    const size_t each = sizeof(int64_t);
 
     tess_sets_broadcast(comm, &work->perturbation);
     tess_sets_broadcast(comm, &work->context);
@@ -151,10 +141,10 @@ void tess_imputation_broadcast(struct imputation *work, MPI_Comm comm)
     rows->pairs = (int)head[0];
     rows->n = head[2];
     if (head[1]) {
-        share(comm, &rows->set, rows->n);
-        share(comm, &rows->context, rows->n);
-        share(comm, &rows->asked_first, rows->n + 1);
-        share(comm, &rows->asked, rows->asked_first[rows->n]);
+        rows->set = tess_broadcast_array(comm, rows->set, rows->n, each);
+        rows->context = tess_broadcast_array(comm, rows->context, rows->n, each);
+        rows->asked_first = tess_broadcast_array(comm, rows->asked_first, rows->n + 1, each);
+        rows->asked = tess_broadcast_array(comm, rows->asked, rows->asked_first[rows->n], each);
     }
     tess_imputation_narrow(work, -1);
 }

@@ -2,7 +2,7 @@
 #include "evidence.h"
 
 #include "lists.h"
-#include "median.h"
+#include "tessera/median.h"
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/error.h"
@@ -29,7 +29,7 @@ double tess_evidence_cause(const struct tess_evidence *evidence, double z)
 double tess_evidence_relative(const struct tess_evidence *evidence, int64_t i, int64_t j)
 {
     double z = evidence->z[i * evidence->effects->n + j];
-    double t = -real_effect(evidence, z) * z / evidence->effects->own[i];
+    double t = -real_effect(evidence, z) * z / tess_effects_own(evidence->effects, i, j);
 
     t = fmin(fmax(t, -1), 1);
     return fabs(t) < LEAST ? 0 : t;

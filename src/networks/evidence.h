@@ -6,15 +6,15 @@
  *   1 effect        Z = (K + b D) / sqrt(1 + b²), or the one that was measured
  *   2 not a path    P, the strongest two steps through another regulator; |Z| and |Z - P|, the less
  *   3 competition   divided by what the target's effects amount to: S; S²/2 counts
- *   4 hubs          H = log(1 + surviving effects of the regulator); 0.75 H counts
- *   5 co-variation  C, correlation of both genes over all perturbations; 10 C² counts
- *   6 refit         L, log odds of a spike-and-slab regression of each target on all regulators;
- *                   0.4 L counts, L from -10 to 30
- * All is collective but for what says otherwise. */
+ *   4 hubs          H = log(1 + surviving effects of the regulator), or, of one that has a
+ * knock-down alone, what is expected after those with both; 0.75 H counts 5 co-variation  C,
+ * correlation of both genes over all perturbations; 10 C² counts 6 refit         L, log odds of a
+ * spike-and-slab regression of each target on all regulators; 0.4 L counts, L from -10 to 30 All is
+ * collective but for what says otherwise. */
 #ifndef EVIDENCE_H
 #define EVIDENCE_H
 
-#include "effects.h"
+#include "tessera/effects.h"
 
 struct tess_evidence {
     const struct tess_effects *effects; /* borrowed */

@@ -13,6 +13,8 @@
 
 #include <math.h>
 
+#define FEW 10 /* regulators with both perturbations, of which a line can be drawn */
+
 /* List k: what every regulator does to regulator k. Collective. */
 static void list_columns(const struct tess_evidence *evidence, struct tess_lists *lists)
 {
@@ -78,7 +80,8 @@ static void take_off(struct tess_evidence *evidence)
 
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
-            double z = evidence->z[i * n + j], p = -evidence->s[i * n + j] * effects->own[i];
+            double z = evidence->z[i * n + j],
+                   p = -evidence->s[i * n + j] * tess_effects_own(effects, i, j);
 
             evidence->s[i * n + j] =
                 tess_effects_known(effects, i, j) ? fmin(fabs(z), fabs(z - p)) : 0;
@@ -101,6 +104,61 @@ static void compete(struct tess_evidence *evidence)
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++)
             evidence->s[i * n + j] /= crowding[j];
+}
+
+/* ---- hubs ---- */
+
+/* out[i] = log(1 + the number of effects that are clear in regulator i's knock-down alone, each by
+ * how likely it is clear); NaN of one that has none. Collective. */
+static void find_hubs_by_knockdown(const struct tess_evidence *evidence, double *out)
+{
+    const struct tess_effects *effects = evidence->effects;
+    int64_t m = (int64_t)effects->regulator.n, *sum = TESS_NEW(int64_t, m);
+    const double one = 1 << 20, half = evidence->survives * evidence->survives / 2;
+
+    for (int64_t i = 0; i < m; i++) {
+        int64_t at = effects->row[TESS_KNOCKDOWN][i] * effects->n;
+
+        for (int64_t j = 0; at >= 0 && j < effects->n; j++) {
+            double z = effects->value[at + j];
+
+            if (effects->measured[at + j])
+                sum[i] += llround(one * tess_evidence_sigmoid(z * z / 2 - half));
+        }
+    }
+    MPI_Allreduce(MPI_IN_PLACE, sum, tess_int(m), MPI_INT64_T, MPI_SUM, effects->comm);
+    for (int64_t i = 0; i < m; i++)
+        out[i] = effects->row[TESS_KNOCKDOWN][i] < 0 ? NAN : log1p((double)sum[i] / one);
+    tess_free(sum);
+}
+
+/* Knock-downs are weaker, and show fewer effects than there are: of a regulator that has nothing
+ * else H is the one to be expected, by the line through those that have both. Collective. */
+static void expect_hubs(struct tess_evidence *evidence)
+{
+    const struct tess_effects *effects = evidence->effects;
+    int64_t m = (int64_t)effects->regulator.n, n = 0;
+    double *x = TESS_NEW(double, m), mean_x = 0, mean_y = 0, above = 0, below = 0, slope;
+
+    find_hubs_by_knockdown(evidence, x);
+    for (int64_t i = 0; i < m; i++)
+        if (effects->row[TESS_KNOCKOUT][i] >= 0 && !isnan(x[i])) {
+            mean_x += x[i];
+            mean_y += evidence->hub[i];
+            n++;
+        }
+    mean_x /= (double)n;
+    mean_y /= (double)n;
+    for (int64_t i = 0; i < m; i++)
+        if (effects->row[TESS_KNOCKOUT][i] >= 0 && !isnan(x[i])) {
+            above += (x[i] - mean_x) * (evidence->hub[i] - mean_y);
+            below += (x[i] - mean_x) * (x[i] - mean_x);
+        }
+    slope = below > 0 ? fmax(above / below, 0) : 0;
+    for (int64_t i = 0; n >= FEW && i < m; i++)
+        if (effects->row[TESS_KNOCKOUT][i] < 0 && !isnan(x[i]))
+            evidence->hub[i] = fmax(mean_y + slope * (x[i] - mean_x), 0);
+    tess_free(x);
 }
 
 /* Whole numbers are added, so that their order is nothing. Collective. */
@@ -136,5 +194,6 @@ int tess_evidence_direct(struct tess_evidence *evidence, struct tess_error *erro
     take_off(evidence);
     compete(evidence);
     find_hubs(evidence);
+    expect_hubs(evidence);
     return error->code;
 }

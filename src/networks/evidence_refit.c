@@ -18,18 +18,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WIDE           16 /* targets of a strip: sums stay in registers, rows in the cache */
-#define SLAB_VARIANCE  (0.25 * 0.25) /* of a relative effect that is there */
-#define NOISE_VARIANCE (1.5 * 1.5) /* of what is left of z */
-#define SWEEPS         10
-#define SETTLED        1e-3 /* no probability moves by more: the end */
+#define WIDE          16 /* targets of a strip: sums stay in registers, rows in the cache */
+#define SLAB_VARIANCE (0.25 * 0.25) /* of a relative effect that is there */
+#define NOISE_VARIANCE                                                                             \
+    (1.5 * 1.5) /* of what is left of z: 1 of measuring, the rest of what no line is */
+#define SWEEPS  10
+#define SETTLED 1e-3 /* no probability moves by more: the end */
 
 typedef double four __attribute__((vector_size(32), aligned(8), may_alias));
 
 struct refit {
     struct tess_evidence *evidence;
-    struct tess_lists cause; /* of each regulator: rows and how far it is moved there */
-    double *left; /* (n_rows, n) z less what is explained; the effects' own array */
+    double *
+        scale; /* (n_rows) by which a row is multiplied, so that its noise is that of others; own */
+    struct tess_lists cause; /* of each regulator: rows and how far it is moved there, scaled */
+    double *left; /* (n_rows, n) z less what is explained, scaled; the effects' own array */
     double *squares; /* (m, n) sum of squared causes where the target was measured; own */
     double *beta; /* (m, n) the effect expected; own */
     int64_t *order; /* (m) own */
@@ -37,6 +40,26 @@ struct refit {
     double *strip; /* (n_rows, WIDE) their part of `left`, 0 behind `width`; own */
     uint8_t *whole; /* (n_rows) were all of them measured in the row? own */
 };
+
+/* ---- rows ---- */
+
+/* What no line explains of an effect grows with it. So a knock-down has less of it, which counts
+ * where a gene has nothing else; beside a knock-out it does not matter. */
+static void scale_rows(struct refit *refit)
+{
+    const struct tess_effects *effects = refit->evidence->effects;
+    double b = effects->weight, noise = 1 + (NOISE_VARIANCE - 1) * fmin(b * b, 1);
+
+    refit->scale = TESS_NEW(double, effects->n_rows);
+    for (int64_t r = 0; r < effects->n_rows; r++)
+        refit->scale[r] = 1;
+    for (size_t i = 0; i < effects->regulator.n; i++)
+        if (effects->row[TESS_KNOCKOUT][i] < 0 && effects->row[TESS_KNOCKDOWN][i] >= 0)
+            refit->scale[effects->row[TESS_KNOCKDOWN][i]] = sqrt(NOISE_VARIANCE / noise);
+    for (int64_t r = 0; r < effects->n_rows; r++)
+        for (int64_t j = 0; refit->scale[r] != 1 && j < effects->n; j++)
+            refit->left[r * effects->n + j] *= refit->scale[r];
+}
 
 /* ---- causes ---- */
 
@@ -47,13 +70,14 @@ static void list_causes_of(struct refit *refit, int64_t k, double cutoff)
     int64_t j = effects->column[k] - effects->first;
 
     for (int64_t r = 0; r < effects->n_rows; r++) {
-        double z = effects->column[k] >= 0 ? effects->value[r * effects->n + j] : 0;
+        double z =
+            effects->column[k] >= 0 ? effects->value[r * effects->n + j] / refit->scale[r] : 0;
         double x = r == out    ? -effects->own[k]
                    : r == down ? -effects->weight * effects->own[k]
                                : tess_evidence_cause(refit->evidence, z);
 
         if (x != 0 && (fabs(x) >= cutoff || r == out || r == down))
-            tess_lists_add(&refit->cause, k, r, x);
+            tess_lists_add(&refit->cause, k, r, x * refit->scale[r]);
     }
 }
 
@@ -203,7 +227,7 @@ static void begin_regulator(struct refit *refit, int64_t k)
 
         evidence->l[place + j] = s * s / 2 + prior_of(evidence, k);
         beta[j] = tess_evidence_sigmoid(evidence->l[place + j]) * -evidence->z[place + j] /
-                  effects->own[k];
+                  tess_effects_own(effects, k, refit->first + j);
         refit->beta[place + j] = beta[j];
     }
     for (int64_t at = refit->cause.first[k]; at < refit->cause.first[k + 1]; at++) {
@@ -289,6 +313,7 @@ int tess_evidence_refit(struct tess_evidence *evidence, double cutoff, struct te
     if (tess_agree(effects->comm, error) == TESS_OK) {
         refit.strip = TESS_NEW(double, effects->n_rows *WIDE);
         refit.whole = TESS_NEW(uint8_t, effects->n_rows);
+        scale_rows(&refit);
         list_causes(&refit, cutoff);
         refit.order = busiest_first(evidence, m);
         begin(&refit);
@@ -300,5 +325,6 @@ int tess_evidence_refit(struct tess_evidence *evidence, double cutoff, struct te
     tess_free(refit.order);
     tess_free(refit.strip);
     tess_free(refit.whole);
+    tess_free(refit.scale);
     return error->code;
 }

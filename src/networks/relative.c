@@ -2,7 +2,7 @@
  * effect z is -z / own of that. */
 #include "relative.h"
 
-#include "median.h"
+#include "tessera/median.h"
 
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
@@ -30,31 +30,31 @@ static struct tess_totals totals_of(const struct tess_evidence *evidence, const 
 }
 
 /* Effects of fewer units than `least` are none. */
-static void divide_by_own(const struct tess_totals *totals, const double *own, double least)
+static void divide_by_own(const struct tess_totals *totals, const struct tess_effects *effects,
+                          double least)
 {
     for (int64_t i = 0; i < totals->m; i++)
         for (int64_t j = 0; j < totals->n; j++) {
             double *z = &totals->value[i * totals->n + j];
 
-            *z = fabs(*z) < least ? 0 : fmin(fmax(-*z / own[i], -1), 1);
+            *z = fabs(*z) < least ? 0 : fmin(fmax(-*z / tess_effects_own(effects, i, j), -1), 1);
         }
 }
 
-static void multiply_by_own(const struct tess_totals *totals, const double *own)
+static void multiply_by_own(const struct tess_totals *totals, const struct tess_effects *effects)
 {
     for (int64_t i = 0; i < totals->m; i++)
         for (int64_t j = 0; j < totals->n; j++)
-            totals->value[i * totals->n + j] *= -own[i];
+            totals->value[i * totals->n + j] *= -tess_effects_own(effects, i, j);
 }
 
 int tess_relative_direct(struct tess_evidence *evidence, const char *path, struct tess_error *error)
 {
     struct tess_totals totals = totals_of(evidence, path);
-    const double *own = evidence->effects->own;
 
-    divide_by_own(&totals, own, evidence->survives);
+    divide_by_own(&totals, evidence->effects, evidence->survives);
     if (tess_inverse_direct(&totals, error) == TESS_OK)
-        multiply_by_own(&totals, own);
+        multiply_by_own(&totals, evidence->effects);
     return error->code;
 }
 
@@ -71,7 +71,7 @@ static void weigh(const struct tess_evidence *evidence, double *weight)
     middle = tess_median((int64_t)m, own);
     for (size_t i = 0; i < m; i++)
         for (int64_t j = 0; j < effects->n; j++) {
-            double w = effects->own[i] * effects->own[i] / middle;
+            double own_j = tess_effects_own(effects, (int64_t)i, j), w = own_j * own_j / middle;
 
             weight[(int64_t)i * effects->n + j] =
                 tess_effects_known(effects, (int64_t)i, j) ? fmin(w, HEAVIEST) : 0;
@@ -82,15 +82,14 @@ static void weigh(const struct tess_evidence *evidence, double *weight)
 int tess_relative_sparse(struct tess_evidence *evidence, const char *path, struct tess_error *error)
 {
     struct tess_totals totals = totals_of(evidence, path);
-    const double *own = evidence->effects->own;
     double *weight =
         tess_alloc_large((size_t)(totals.m * totals.n), sizeof *weight, "weights", error);
 
     if (tess_agree(totals.comm, error) == TESS_OK) {
         weigh(evidence, weight);
-        divide_by_own(&totals, own, 0);
+        divide_by_own(&totals, evidence->effects, 0);
         if (tess_inverse_sparse(&totals, weight, error) == TESS_OK)
-            multiply_by_own(&totals, own);
+            multiply_by_own(&totals, evidence->effects);
     }
     tess_free(weight);
     return error->code;

@@ -116,15 +116,12 @@ static json_t *gold_json(const struct tess_report *report, int n, const struct e
                              .depth = {10, 100, 1000},
                              .curve = &curve};
     json_t *all = NULL, *points = json_array();
-    char *said[2] = {tess_text_utf8(report->network), tess_text_utf8(report->gold)};
 
     for (int i = 0; i < n; i++) {
         name[2 * i] = best[i].regulator;
         name[2 * i + 1] = best[i].target;
     }
     if (tess_gold_score(&gold, error) == TESS_OK) {
-        gold.edges = said[0] ? said[0] : gold.edges;
-        gold.path = said[1] ? said[1] : gold.path;
         all = tess_gold_json(&gold);
         for (int64_t i = 0; i < curve.n; i++)
             json_array_append_new(points,
@@ -133,8 +130,6 @@ static json_t *gold_json(const struct tess_report *report, int n, const struct e
         json_object_set_new(all, "known", known_json(&question));
     }
     json_decref(points);
-    tess_free(said[0]);
-    tess_free(said[1]);
     tess_gold_curve_release(&curve);
     return all;
 }

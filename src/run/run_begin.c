@@ -8,6 +8,7 @@
 #include "tessera/checksums.h"
 #include "tessera/error.h"
 #include "tessera/h5_guard.h"
+#include "tessera/log.h"
 #include "tessera/rundir.h"
 #include "tessera/trainer.h"
 
@@ -44,6 +45,39 @@ static void look(struct past *past, const struct tess_config *config, int fresh,
         tess_free(used);
     }
     MPI_Bcast(past, (int)sizeof *past, MPI_BYTE, 0, comm);
+}
+
+static void say_settled(const char *name, const struct tess_config *before,
+                        const struct tess_config *config)
+{
+    const struct tess_param *param = tess_config_find(name);
+    char *was = tess_config_get(before, param), *is = tess_config_get(config, param);
+
+    if (strcmp(was, is) != 0)
+        tess_info("%s: %s, as %s has it", name, is, config->train.init);
+    tess_free(was);
+    tess_free(is);
+}
+
+void tess_beginning_settle(struct tess_config *config, int fresh, MPI_Comm comm)
+{
+    struct tess_config before = *config;
+    struct past past;
+    int rank;
+
+    look(&past, config, fresh, comm);
+    MPI_Comm_rank(comm, &rank);
+    if (rank == 0 && past.has_checkpoints) {
+        if (past.readable)
+            tess_checkpoint_settle(config, &past.used);
+        tess_checkpoint_settle_by(config, config->run.directory);
+    } else if (rank == 0 && config->train.init[0]) {
+        tess_checkpoint_settle_by(config, config->train.init);
+        config->train.sampling = before.train.sampling;
+        say_settled("model.kind", &before, config);
+        say_settled("model.combination", &before, config);
+    }
+    tess_broadcast(comm, config, sizeof *config);
 }
 
 /* May the path that is given be the full one that used.yaml has? What is gone, may. Rank 0's word.

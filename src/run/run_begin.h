@@ -14,6 +14,10 @@ struct tess_beginning {
     int8_t *split; /* the store's, if the trainer's is narrowed (train.experiments); own */
 };
 
+/* Where settings say `auto` for what a model is, a run that goes on keeps what it has, and one that
+ * begins from a model has what that has (which is said). Before the trainer is opened. Collective.
+ */
+void tess_beginning_settle(struct tess_config *config, int fresh, MPI_Comm comm);
 /* Looks into run.directory, and opens the model that train.init names if it is needed; the
  * trainer, opened, gets the hash of that in its settings. Before anything is touched. TESS_ECONFIG
  * if the model is another than it was, or than this run was begun from; codes of tess_warm_open.

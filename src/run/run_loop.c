@@ -249,10 +249,10 @@ int tess_run_train(const struct tess_config *config, const struct tess_train_opt
     struct tess_config used = *config;
     struct tess_run run = {0};
     double started = tess_clock(), limit = 0;
-    int loaded = 0,
-        opened = tess_trainer_open_part(&trainer, config, &part, comm, error) == TESS_OK;
+    int loaded = 0;
 
-    if (opened &&
+    tess_beginning_settle(&used, options->fresh, comm);
+    if (tess_trainer_open_part(&trainer, &used, &part, comm, error) == TESS_OK &&
         tess_beginning_open(&beginning, &trainer, options->fresh, comm, error) == TESS_OK) {
         if (options->need)
             *options->need = (struct tess_train_need){tess_trainer_most_bytes(&trainer),

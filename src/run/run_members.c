@@ -61,13 +61,8 @@ static int check_numbers(const struct members *members, struct tess_error *error
 {
     long long n = (long long)members->n, groups = (long long)members->config->train.groups;
 
-    if (groups > members->n_ranks)
-        return tess_error_set(
-            error, TESS_ECONFIG,
-            "train.groups is %lld, but there %s only %d rank%s: a group is of one "
-            "rank or more; start more ranks, or lower it",
-            groups, members->n_ranks == 1 ? "is" : "are", members->n_ranks,
-            members->n_ranks == 1 ? "" : "s");
+    if (tess_groups_check(groups, members->n_ranks, "train.groups", TESS_ECONFIG, error) != TESS_OK)
+        return error->code;
     if (groups > n)
         return tess_error_set(
             error, TESS_ECONFIG,

@@ -135,16 +135,11 @@ int tess_screen_read_signature(const struct tess_screen *screen, const struct te
 
 void tess_screen_signature_broadcast(struct screen_signature *signature, MPI_Comm comm)
 {
-    int rank;
-
-    MPI_Comm_rank(comm, &rank);
     tess_broadcast(comm, &signature->n, sizeof signature->n);
-    if (rank != 0) {
-        signature->readout = TESS_NEW(int64_t, signature->n);
-        signature->weight = TESS_NEW(double, signature->n);
-    }
-    tess_broadcast(comm, signature->readout, (size_t)signature->n * sizeof *signature->readout);
-    tess_broadcast(comm, signature->weight, (size_t)signature->n * sizeof *signature->weight);
+    signature->readout =
+        tess_broadcast_array(comm, signature->readout, signature->n, sizeof *signature->readout);
+    signature->weight =
+        tess_broadcast_array(comm, signature->weight, signature->n, sizeof *signature->weight);
 }
 
 void tess_screen_signature_release(struct screen_signature *signature)

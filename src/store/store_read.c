@@ -300,16 +300,12 @@ static void broadcast_index(struct tess_store *store, int rank)
 
         if (length[i] == 0 && tess_index_fields[i].optional)
             continue;
-        if (rank != 0)
-            *array = tess_alloc((size_t)length[i], tess_index_fields[i].size);
-        tess_broadcast(store->comm, *array, (size_t)length[i] * tess_index_fields[i].size);
+        *array = tess_broadcast_array(store->comm, *array, length[i], tess_index_fields[i].size);
     }
     for (int which = 0; which < 2; which++) {
         store->n_checks[which] = head.n_checks[which];
-        if (rank != 0)
-            store->check[which] = TESS_NEW(uint64_t, head.n_checks[which]);
-        tess_broadcast(store->comm, store->check[which],
-                       (size_t)store->n_checks[which] * sizeof *store->check[which]);
+        store->check[which] = tess_broadcast_array(
+            store->comm, store->check[which], store->n_checks[which], sizeof *store->check[which]);
         store->verified[which] = TESS_NEW(uint8_t, head.n_checks[which]);
     }
     store->block = TESS_NEW(struct tess_store_block, 2);

@@ -10,20 +10,17 @@
 #include "tessera/alloc.h"
 #include "tessera/broadcast.h"
 #include "tessera/clock.h"
-#include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/evaluate.h"
-#include "tessera/feature_file.h"
-#include "tessera/groups.h"
 #include "tessera/lock.h"
 #include "tessera/log.h"
 #include "tessera/preempt.h"
 #include "tessera/run.h"
 #include "tessera/rundir.h"
 #include "tessera/store.h"
+#include "tessera/trainings.h"
 #include "tessera/trials.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,13 +31,9 @@
 struct session {
     struct tess_sweep *sweep;
     const struct tess_sweep_options *options;
-    struct tess_groups groups;
-    int64_t n, *todo; /* (n) places of trials; own */
-    double started;
+    struct tess_trainings trainings;
+    int64_t *todo; /* (trainings.n) places of trials; own */
     int lock; /* rank 0: open file; -1: none */
-    struct tess_train_need need; /* of the largest */
-    double disk; /* of all of this group's, then of all */
-    struct tess_feature_cache features; /* while all are checked */
 };
 
 /* The directory, and which number each trial has in it. Collective. */
@@ -123,7 +116,7 @@ static int choose(struct session *session, struct tess_error *error)
             continue;
         found = 1;
         if (!is_over(&sweep->trial[i]))
-            session->todo[session->n++] = i;
+            session->todo[session->trainings.n++] = i;
     }
     if (!found)
         tess_error_set(error, TESS_EUSAGE,
@@ -141,71 +134,48 @@ static int make_groups(struct session *session, struct tess_error *error)
     int ranks;
 
     MPI_Comm_size(sweep->comm, &ranks);
-    if (groups > ranks)
-        return tess_error_set(error, TESS_ECONFIG,
-                              "sweep.groups is %lld, but there %s only %d rank%s: a group is of "
-                              "one rank or more; start more ranks, or lower it",
-                              (long long)groups, ranks == 1 ? "is" : "are", ranks,
-                              ranks == 1 ? "" : "s");
-    groups = groups > session->n ? session->n : groups;
-    tess_groups_init(&session->groups, groups > 1 ? (int)groups : 1, sweep->comm, NULL);
+    if (tess_groups_check(groups, ranks, "sweep.groups", TESS_ECONFIG, error) != TESS_OK)
+        return error->code;
+    session->trainings.directory = sweep->directory;
+    tess_trainings_init(&session->trainings, groups);
     return TESS_OK;
 }
 
-/* Could it be trained, as far as that can be said without values? Collective over the group. */
-static int check_trial(void *closure, int64_t k, struct tess_error *error)
+static int describe_trial(void *closure, int64_t k, struct tess_training *training,
+                          struct tess_error *error)
 {
-    struct session *session = closure;
+    const struct session *session = closure;
+    const struct tess_sweep *sweep = session->sweep;
     int64_t i = session->todo[k];
-    struct tess_train_need need = {0, 0};
-    struct tess_train_options options = {
-        .dry_run = 1, .need = &need, .features = &session->features};
-    struct tess_config config;
 
-    if (tess_sweep_settings(session->sweep, i, &config, error) == TESS_OK &&
-        tess_train(&config, &options, session->groups.group, error) != TESS_OK) {
-        struct tess_error cause = *error;
+    training->name = tess_format("trial %lld", (long long)sweep->trial[i].number);
+    training->words = tess_sweep_words(sweep, i);
+    return tess_sweep_settings(sweep, i, &training->config, error);
+}
 
-        *error = (struct tess_error)TESS_ERROR_INIT;
-        tess_error_set(error, cause.code, "trial %lld: %.1900s",
-                       (long long)session->sweep->trial[i].number, cause.text);
-    }
-    MPI_Allreduce(MPI_IN_PLACE, &need, 2, MPI_DOUBLE, MPI_MAX, session->groups.group);
-    session->need.memory = fmax(session->need.memory, need.memory);
-    session->disk +=
-        need.checkpoint * (double)((config.checkpoint.keep + 1) * config.train.members);
+static int finish_trial(void *closure, int64_t k, const struct tess_config *config, int diverged,
+                        MPI_Comm group, struct tess_error *error)
+{
+    const struct session *session = closure;
+    int own;
+
+    MPI_Comm_rank(group, &own);
+    if (!diverged && config->train.members > 1)
+        tess_evaluate_calibrate(config->run.directory, group, error);
+    if (error->code == TESS_OK && own == 0)
+        tess_sweep_finish(session->sweep, session->todo[k],
+                          diverged ? TESS_TRIAL_DIVERGED : TESS_TRIAL_DONE, error);
     return error->code;
 }
 
-/* Nothing is trained unless all can be. Collective. */
-static int check_all(struct session *session, struct tess_error *error)
-{
-    const struct tess_groups_work work = {session, "before anything was trained", check_trial};
-    struct tess_sweep *sweep = session->sweep;
-    enum tess_log_level level = tess_log_level;
-    double disk;
-    int own;
-
-    /* What a trial has to say it says when it is trained. */
-    tess_log_level = level > TESS_LOG_WARN ? TESS_LOG_WARN : level;
-    tess_groups_run(&session->groups, session->n, &work, error);
-    tess_log_level = level;
-    tess_feature_cache_release(&session->features);
-    if (tess_agree(sweep->comm, error) != TESS_OK)
-        return error->code;
-    MPI_Comm_rank(session->groups.group, &own);
-    disk = own == 0 ? session->disk : 0;
-    MPI_Allreduce(&disk, &session->disk, 1, MPI_DOUBLE, MPI_SUM, sweep->comm);
-    MPI_Allreduce(MPI_IN_PLACE, &session->need.memory, 1, MPI_DOUBLE, MPI_MAX, sweep->comm);
-    if (sweep->rank == 0)
-        tess_commit_check_room(sweep->directory, session->disk, error);
-    return tess_agree(sweep->comm, error);
-}
+static const struct tess_trainings_kind trials_kind = {"between two trials", describe_trial,
+                                                       finish_trial};
 
 static void announce(const struct session *session)
 {
     const struct tess_sweep *sweep = session->sweep;
     const struct tess_trials *trials = sweep->trials;
+    int groups = session->trainings.groups.n;
 
     if (trials->n_same > 0)
         tess_info("%lld trials have the settings of another one: they are one",
@@ -215,11 +185,9 @@ static void announce(const struct session *session)
                   sweep->directory, (long long)sweep->n_strangers);
     tess_info("%lld trials of %d settings (%s), %lld of them left to train on %d group%s of ranks",
               (long long)trials->n, trials->n_swept,
-              trials->method == TESS_TRIALS_GRID ? "grid" : "random", (long long)session->n,
-              session->groups.n, session->groups.n == 1 ? "" : "s");
-    if (session->n > 0)
-        tess_info("memory of each rank: at most %.1f MB; checkpoints of all: at most %.1f MB in %s",
-                  session->need.memory / 1e6, session->disk / 1e6, sweep->directory);
+              trials->method == TESS_TRIALS_GRID ? "grid" : "random",
+              (long long)session->trainings.n, groups, groups == 1 ? "" : "s");
+    tess_trainings_announce(&session->trainings);
 }
 
 /* Whole sweeps take the directory's lock; single trials have their runs'. Rank 0. */
@@ -233,64 +201,21 @@ static int claim(struct session *session, struct tess_error *error)
 
     if (tess_run_make_directory(sweep->directory, error) == TESS_OK && session->options->trial == 0)
         tess_lock_wait(&session->lock, path, &words, LOCK_SECONDS, tess_preempt_signal, error);
-    for (int64_t k = 0; k < session->n && error->code == TESS_OK; k++)
+    for (int64_t k = 0; k < session->trainings.n && error->code == TESS_OK; k++)
         tess_sweep_record(sweep, session->todo[k], error);
     tess_free(path);
     return error->code;
 }
 
-/* Its numbers did not stay finite: that is what came out of it. Collective over the group. */
-static int is_diverged(const struct session *session, int diverged, int64_t i,
-                       struct tess_error *error)
-{
-    MPI_Allreduce(MPI_IN_PLACE, &diverged, 1, MPI_INT, MPI_MAX, session->groups.group);
-    if (error->code != TESS_EDATA || !diverged)
-        return 0;
-    tess_warn("trial %lld diverged: %s", (long long)session->sweep->trial[i].number, error->text);
-    *error = (struct tess_error)TESS_ERROR_INIT;
-    return 1;
-}
-
-/* Collective over the group. */
-static int train_trial(void *closure, int64_t k, struct tess_error *error)
-{
-    struct session *session = closure;
-    struct tess_sweep *sweep = session->sweep;
-    int64_t i = session->todo[k];
-    int diverged = 0, own;
-    const struct tess_member member = {sweep->directory, &session->groups, NULL};
-    struct tess_train_options options = {.of = &member, .diverged = &diverged};
-    struct tess_config config;
-    char *words = tess_sweep_words(sweep, i);
-
-    tess_info("trial %lld (%lld of %lld): %s", (long long)sweep->trial[i].number, (long long)k + 1,
-              (long long)session->n, words);
-    tess_free(words);
-    if (session->options->time_limit > 0)
-        options.time_limit =
-            fmax(session->options->time_limit - (tess_clock() - session->started), 1e-3);
-    MPI_Comm_rank(session->groups.group, &own);
-    if (tess_sweep_settings(sweep, i, &config, error) == TESS_OK &&
-        tess_train(&config, &options, session->groups.group, error) == TESS_OK &&
-        config.train.members > 1)
-        tess_evaluate_calibrate(config.run.directory, session->groups.group, error);
-    diverged = is_diverged(session, diverged, i, error);
-    if (error->code == TESS_OK && own == 0)
-        tess_sweep_finish(sweep, i, diverged ? TESS_TRIAL_DIVERGED : TESS_TRIAL_DONE, error);
-    return tess_agree(session->groups.group, error);
-}
-
 /* Collective. */
 static int train_all(struct session *session, struct tess_error *error)
 {
-    const struct tess_groups_work work = {session, "between two trials", train_trial};
     struct tess_sweep *sweep = session->sweep;
 
     if (sweep->rank == 0)
         claim(session, error);
     if (tess_agree(sweep->comm, error) == TESS_OK)
-        tess_groups_run(&session->groups, session->n, &work, error);
-    tess_agree(sweep->comm, error);
+        tess_trainings_run(&session->trainings, error);
     tess_lock_release(&session->lock);
     return error->code;
 }
@@ -329,17 +254,17 @@ static int run(struct session *session, struct tess_error *error)
     if (!session->options->only_table) {
         if (make_groups(session, error) != TESS_OK)
             return error->code;
-        if (check_all(session, error) == TESS_OK) {
+        if (tess_trainings_check(&session->trainings, error) == TESS_OK) {
             announce(session);
             if (!session->options->dry_run)
                 train_all(session, error);
         }
-        tess_groups_release(&session->groups);
+        tess_trainings_release(&session->trainings);
         if (error->code != TESS_OK)
             return error->code;
         if (session->options->dry_run)
             return TESS_OK;
-        if (session->n == 0)
+        if (session->trainings.n == 0)
             tess_info("nothing was left to train");
         look(sweep);
     }
@@ -352,8 +277,14 @@ int tess_sweep_run(const struct tess_trials *trials, const struct tess_sweep_opt
                    MPI_Comm comm, struct tess_error *error)
 {
     struct tess_sweep sweep;
-    struct session session = {
-        .sweep = &sweep, .options = options, .started = tess_clock(), .lock = -1};
+    struct session session = {.sweep = &sweep,
+                              .options = options,
+                              .trainings = {.kind = &trials_kind,
+                                            .closure = &session,
+                                            .comm = comm,
+                                            .started = tess_clock(),
+                                            .time_limit = options->time_limit},
+                              .lock = -1};
 
     tess_preempt_install();
     if (begin(&sweep, trials, comm, error) == TESS_OK && survey(&sweep, error) == TESS_OK)

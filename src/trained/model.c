@@ -210,22 +210,15 @@ static int read_model(struct tess_model *model, struct tess_state *state, struct
 
 static void broadcast_features(MPI_Comm comm, struct tess_features *features)
 {
-    int rank;
-
-    MPI_Comm_rank(comm, &rank);
     tess_broadcast(comm, &features->n, sizeof features->n);
     tess_broadcast(comm, &features->k, sizeof features->k);
     if (features->k == 0)
         return;
-    if (rank != 0)
-        features->value = TESS_NEW(float, features->n * features->k);
-    tess_broadcast(comm, features->value,
-                   (size_t)(features->n * features->k) * sizeof *features->value);
+    features->value = tess_broadcast_array(comm, features->value, features->n * features->k,
+                                           sizeof *features->value);
     tess_broadcast_vocab(comm, &features->name);
-    if (rank != 0)
-        features->named = TESS_NEW(float, features->name.n * features->k);
-    tess_broadcast(comm, features->named,
-                   (size_t)(features->name.n * features->k) * sizeof *features->named);
+    features->named = tess_broadcast_array(comm, features->named, features->name.n * features->k,
+                                           sizeof *features->named);
 }
 
 /* Everything that rank 0 has read, to all. What sizes follow from comes first; then all ranks take
@@ -254,9 +247,7 @@ static int broadcast_model(struct tess_model *model, MPI_Comm comm, struct tess_
     tess_broadcast_text(comm, &model->store_path);
     for (int t = 0; t < TESS_N_TABLES; t++) {
         tess_broadcast_vocab(comm, vocab[t]);
-        if (rank != 0)
-            *trained[t] = TESS_NEW(uint8_t, vocab[t]->n);
-        tess_broadcast(comm, *trained[t], (size_t)vocab[t]->n);
+        *trained[t] = tess_broadcast_array(comm, *trained[t], vocab[t]->n, sizeof **trained[t]);
         broadcast_features(comm, &model->features[t]);
     }
     n = model->context.n * model->readout.n;

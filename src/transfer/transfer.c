@@ -4,20 +4,18 @@
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/broadcast.h"
+#include "tessera/checkpoint.h"
 #include "tessera/clock.h"
-#include "tessera/commit.h"
 #include "tessera/error.h"
 #include "tessera/evaluate.h"
-#include "tessera/feature_file.h"
-#include "tessera/groups.h"
 #include "tessera/log.h"
 #include "tessera/model.h"
 #include "tessera/preempt.h"
 #include "tessera/run.h"
 #include "tessera/rundir.h"
 #include "tessera/select.h"
+#include "tessera/trainings.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,12 +24,8 @@
 /* Trainings of this session. */
 struct session {
     struct tess_transfer *transfer;
-    struct tess_groups groups;
-    int64_t n, *todo; /* (n) own */
-    double started;
-    struct tess_train_need need; /* of the largest */
-    double disk; /* of all */
-    struct tess_feature_cache features; /* while all are checked */
+    struct tess_trainings trainings;
+    int64_t *todo; /* (trainings.n) own */
 };
 
 /* Of one context, experiments but control that have any value. */
@@ -67,6 +61,10 @@ static int read_settings(struct tess_transfer *transfer, struct tess_error *erro
                        "began from nothing",
                        run);
     if (error->code == TESS_OK) {
+        char *one = tess_rundir_holds_members(run) ? tess_rundir_member(run, 1) : tess_strdup(run);
+
+        tess_checkpoint_settle_by(&transfer->config, one); /* what `auto` came to with all */
+        tess_free(one);
         yaml = tess_config_yaml(&transfer->config, 1, 0);
         all = tess_format("%s%s", yaml, transfer->config.train.member_kinds);
         transfer->settings = XXH3_64bits(all, strlen(all));
@@ -126,9 +124,8 @@ int tess_transfer_init(struct tess_transfer *transfer, const struct tess_store *
     tess_broadcast(comm, &transfer->config, sizeof transfer->config);
     tess_broadcast(comm, &transfer->settings, sizeof transfer->settings);
     tess_broadcast(comm, &transfer->n, sizeof transfer->n);
-    if (transfer->rank != 0)
-        transfer->context = TESS_NEW(struct tess_transfer_context, transfer->n);
-    tess_broadcast(comm, transfer->context, (size_t)transfer->n * sizeof *transfer->context);
+    transfer->context =
+        tess_broadcast_array(comm, transfer->context, transfer->n, sizeof *transfer->context);
     return TESS_OK;
 }
 
@@ -139,12 +136,20 @@ void tess_transfer_release(struct tess_transfer *transfer)
     *transfer = (struct tess_transfer){.n = 0};
 }
 
-/* The run's own but for place and layout. Local. */
-static int settings_of(const struct tess_transfer *transfer, int64_t i, struct tess_config *config,
-                       struct tess_error *error)
+/* The run's own settings but for place and layout. */
+static int describe(void *closure, int64_t k, struct tess_training *training,
+                    struct tess_error *error)
 {
+    const struct session *session = closure;
+    const struct tess_transfer *transfer = session->transfer;
+    int64_t i = session->todo[k];
     char *directory = tess_transfer_path(transfer, i, "");
+    struct tess_config *config = &training->config;
 
+    training->context = transfer->store->index.context.symbol[transfer->context[i].context];
+    training->name = tess_format("context %s alone", training->context);
+    training->words =
+        tess_format("%lld training experiments", (long long)transfer->context[i].n_train);
     *config = transfer->config;
     config->train.groups = 1;
     if (tess_config_set(config, "run.directory", directory, "a context", error) == TESS_OK)
@@ -153,125 +158,56 @@ static int settings_of(const struct tess_transfer *transfer, int64_t i, struct t
     return error->code;
 }
 
-/* Could it be trained, as far as that can be said without values? Collective over the group. */
-static int check_one(void *closure, int64_t k, struct tess_error *error)
+static int finish(void *closure, int64_t k, const struct tess_config *config, int diverged,
+                  MPI_Comm group, struct tess_error *error)
 {
-    struct session *session = closure;
-    const struct tess_transfer *transfer = session->transfer;
-    int64_t i = session->todo[k];
-    const char *name = transfer->store->index.context.symbol[transfer->context[i].context];
-    struct tess_train_need need = {0, 0};
-    struct tess_train_options options = {.dry_run = 1, .need = &need, .context = name};
-    struct tess_config config;
+    const struct session *session = closure;
+    int own;
 
-    /* which readouts vary most depends on the context */
-    options.features = transfer->config.data.top_variable > 0 ? NULL : &session->features;
-    if (settings_of(transfer, i, &config, error) == TESS_OK &&
-        tess_train(&config, &options, session->groups.group, error) != TESS_OK) {
-        struct tess_error cause = *error;
-
-        *error = (struct tess_error)TESS_ERROR_INIT;
-        tess_error_set(error, cause.code, "context %s alone: %.1900s", name, cause.text);
-    }
-    MPI_Allreduce(MPI_IN_PLACE, &need, 2, MPI_DOUBLE, MPI_MAX, session->groups.group);
-    session->need.memory = fmax(session->need.memory, need.memory);
-    session->disk +=
-        need.checkpoint * (double)((config.checkpoint.keep + 1) * config.train.members);
+    (void)config;
+    MPI_Comm_rank(group, &own);
+    if (own == 0)
+        tess_transfer_finish(session->transfer, session->todo[k],
+                             diverged ? TESS_TRANSFER_DIVERGED : TESS_TRANSFER_DONE, error);
     return error->code;
 }
 
-/* Nothing is trained unless all can be. Collective. */
-static int check_all(struct session *session, struct tess_error *error)
-{
-    const struct tess_groups_work work = {session, "before anything was trained", check_one};
-    const struct tess_transfer *transfer = session->transfer;
-    enum tess_log_level level = tess_log_level;
-    double disk;
-    int own;
-
-    tess_log_level = level > TESS_LOG_WARN ? TESS_LOG_WARN : level; /* said when it is trained */
-    tess_groups_run(&session->groups, session->n, &work, error);
-    tess_log_level = level;
-    tess_feature_cache_release(&session->features);
-    if (tess_agree(transfer->comm, error) != TESS_OK)
-        return error->code;
-    MPI_Comm_rank(session->groups.group, &own);
-    disk = own == 0 ? session->disk : 0;
-    MPI_Allreduce(&disk, &session->disk, 1, MPI_DOUBLE, MPI_SUM, transfer->comm);
-    MPI_Allreduce(MPI_IN_PLACE, &session->need.memory, 1, MPI_DOUBLE, MPI_MAX, transfer->comm);
-    if (transfer->rank == 0)
-        tess_commit_check_room(transfer->directory, session->disk, error);
-    return tess_agree(transfer->comm, error);
-}
+static const struct tess_trainings_kind contexts_kind = {"between two contexts", describe, finish};
 
 static void announce(const struct session *session)
 {
     const struct tess_transfer *transfer = session->transfer;
-    int64_t experiments = 0, untrained = 0;
+    int64_t experiments = 0, untrained = 0, n = session->trainings.n;
+    int groups = session->trainings.groups.n;
 
     for (int64_t i = 0; i < transfer->n; i++)
         untrained += transfer->context[i].n_train == 0;
-    for (int64_t k = 0; k < session->n; k++)
+    for (int64_t k = 0; k < n; k++)
         experiments += transfer->context[session->todo[k]].n_train;
     tess_info(
         "%lld contexts have something to compare; %lld of them are still to be trained on "
         "alone, on %d group%s of ranks: %lld model%s each, up to %lld epochs of %lld training "
         "experiments in all",
-        (long long)transfer->n, (long long)session->n, session->groups.n,
-        session->groups.n == 1 ? "" : "s", (long long)transfer->config.train.members,
-        transfer->config.train.members == 1 ? "" : "s", (long long)transfer->config.train.epochs,
-        (long long)experiments);
+        (long long)transfer->n, (long long)n, groups, groups == 1 ? "" : "s",
+        (long long)transfer->config.train.members, transfer->config.train.members == 1 ? "" : "s",
+        (long long)transfer->config.train.epochs, (long long)experiments);
     if (untrained > 0)
         tess_info("%lld of them have no training experiment: there is no model of them alone",
                   (long long)untrained);
-    if (session->n > 0)
-        tess_info("memory of each rank: at most %.1f MB; checkpoints of all: at most %.1f MB in %s",
-                  session->need.memory / 1e6, session->disk / 1e6, transfer->directory);
-}
-
-/* Collective over the group. */
-static int train_one(void *closure, int64_t k, struct tess_error *error)
-{
-    struct session *session = closure;
-    struct tess_transfer *transfer = session->transfer;
-    int64_t i = session->todo[k];
-    int diverged = 0, own;
-    const char *name = transfer->store->index.context.symbol[transfer->context[i].context];
-    const struct tess_member member = {transfer->directory, &session->groups, NULL};
-    struct tess_train_options options = {.of = &member, .context = name, .diverged = &diverged};
-    struct tess_config config;
-
-    tess_info("context %s alone (%lld of %lld): %lld training experiments", name, (long long)k + 1,
-              (long long)session->n, (long long)transfer->context[i].n_train);
-    if (transfer->options.time_limit > 0)
-        options.time_limit =
-            fmax(transfer->options.time_limit - (tess_clock() - session->started), 1e-3);
-    MPI_Comm_rank(session->groups.group, &own);
-    if (settings_of(transfer, i, &config, error) == TESS_OK)
-        tess_train(&config, &options, session->groups.group, error);
-    MPI_Allreduce(MPI_IN_PLACE, &diverged, 1, MPI_INT, MPI_MAX, session->groups.group);
-    if (error->code == TESS_EDATA && diverged) {
-        tess_warn("context %s alone diverged: %s", name, error->text);
-        *error = (struct tess_error)TESS_ERROR_INIT;
-    }
-    if (error->code == TESS_OK && own == 0)
-        tess_transfer_finish(transfer, i, diverged ? TESS_TRANSFER_DIVERGED : TESS_TRANSFER_DONE,
-                             error);
-    return tess_agree(session->groups.group, error);
+    tess_trainings_announce(&session->trainings);
 }
 
 /* Collective. */
 static int train_all(struct session *session, struct tess_error *error)
 {
-    const struct tess_groups_work work = {session, "between two contexts", train_one};
     struct tess_transfer *transfer = session->transfer;
 
     if (transfer->rank == 0)
         tess_run_make_directory(transfer->directory, error);
     if (tess_agree(transfer->comm, error) == TESS_OK)
-        tess_groups_run(&session->groups, session->n, &work, error);
-    if (tess_agree(transfer->comm, error) == TESS_OK && transfer->rank == 0)
-        for (int64_t k = 0; k < session->n; k++)
+        tess_trainings_run(&session->trainings, error);
+    if (error->code == TESS_OK && transfer->rank == 0)
+        for (int64_t k = 0; k < session->trainings.n; k++)
             tess_transfer_look(transfer, session->todo[k]);
     tess_broadcast(transfer->comm, transfer->context,
                    (size_t)transfer->n * sizeof *transfer->context);
@@ -280,30 +216,32 @@ static int train_all(struct session *session, struct tess_error *error)
 
 int tess_transfer_train(struct tess_transfer *transfer, struct tess_error *error)
 {
-    struct session session = {.transfer = transfer, .started = tess_clock()};
-    int64_t groups = transfer->options.groups;
+    struct session session = {.transfer = transfer};
+    struct tess_trainings *trainings = &session.trainings;
     int ranks;
 
     MPI_Comm_size(transfer->comm, &ranks);
-    if (groups > ranks)
-        return tess_error_set(error, TESS_EUSAGE,
-                              "--groups is %lld, but there %s only %d rank%s: a group is of one "
-                              "rank or more; start more ranks, or lower it",
-                              (long long)groups, ranks == 1 ? "is" : "are", ranks,
-                              ranks == 1 ? "" : "s");
+    if (tess_groups_check(transfer->options.groups, ranks, "--groups", TESS_EUSAGE, error) !=
+        TESS_OK)
+        return error->code;
+    *trainings = (struct tess_trainings){.kind = &contexts_kind,
+                                         .closure = &session,
+                                         .comm = transfer->comm,
+                                         .directory = transfer->directory,
+                                         .started = tess_clock(),
+                                         .time_limit = transfer->options.time_limit};
     tess_preempt_install();
     session.todo = TESS_NEW(int64_t, transfer->n);
     for (int64_t i = 0; i < transfer->n; i++)
         if (transfer->context[i].state == TESS_TRANSFER_NEW && transfer->context[i].n_train > 0)
-            session.todo[session.n++] = i;
-    groups = groups > session.n ? session.n : groups;
-    tess_groups_init(&session.groups, groups > 1 ? (int)groups : 1, transfer->comm, NULL);
-    if (check_all(&session, error) == TESS_OK) {
+            session.todo[trainings->n++] = i;
+    tess_trainings_init(trainings, transfer->options.groups);
+    if (tess_trainings_check(trainings, error) == TESS_OK) {
         announce(&session);
-        if (!transfer->options.dry_run && session.n > 0)
+        if (!transfer->options.dry_run && trainings->n > 0)
             train_all(&session, error);
     }
-    tess_groups_release(&session.groups);
+    tess_trainings_release(trainings);
     tess_free(session.todo);
     return error->code;
 }

@@ -24,19 +24,11 @@
 
 #define SAME_MIDDLE 1e-9 /* decades */
 
-static const struct tess_param *param_of(const char *name)
-{
-    for (int i = 0; i < tess_n_params; i++)
-        if (strcmp(tess_params[i].name, name) == 0)
-            return &tess_params[i];
-    return NULL;
-}
-
 /* "model.layers: 2 (now 3)". */
 static void add_difference(struct tess_strings *differ, const char *name,
                            const struct tess_config *was, const struct tess_config *is)
 {
-    const struct tess_param *param = param_of(name);
+    const struct tess_param *param = tess_config_find(name);
     char *a = tess_config_get(was, param), *b = tess_config_get(is, param);
     char *text = tess_format("%s: %s (now %s)", name, a, b);
 
@@ -115,14 +107,17 @@ static void map_rows(struct tess_mapping *to, const struct tess_state *mine,
 {
     struct tess_mapping symbols, parts;
     int64_t n = mine->vocab[table].n;
+    uint8_t *trained = tess_composition_parts(&from->composition[table], from->trained[table]);
 
     tess_mapping_init(&symbols, &mine->vocab[table], &from->vocab[table], from->trained[table]);
-    tess_mapping_init(&parts, &mine->composition[table].part, &from->composition[table].part, NULL);
+    tess_mapping_init(&parts, &mine->composition[table].part, &from->composition[table].part,
+                      trained);
     *to = (struct tess_mapping){n + mine->n_parts[table],
                                 TESS_NEW(int64_t, n + mine->n_parts[table])};
     memcpy(to->to, symbols.to, (size_t)n * sizeof *to->to);
     for (int64_t i = 0; i < mine->n_parts[table]; i++)
         to->to[n + i] = parts.to[i] >= 0 ? from->vocab[table].n + parts.to[i] : -1;
+    tess_free(trained);
     tess_mapping_release(&symbols);
     tess_mapping_release(&parts);
 }

@@ -16,13 +16,13 @@ void tess_warm_mark(const struct tess_warm *warm, struct tess_trainer *trainer)
     for (int t = 0; t < TESS_N_TABLES; t++)
         for (int64_t i = 0; i < warm->n_symbols[t]; i++) {
             int64_t there = warm->to[t].to[i];
+            int trained = there >= 0 && warm->state.trained[t][there] != TESS_BY_PARTS;
             uint8_t *flag = &mine.trained[t][i];
 
-            if (there < 0 && *flag == TESS_TRAINED)
+            if (!trained && *flag == TESS_TRAINED)
                 *flag = TESS_TRAINED_NEW;
             else if (there >= 0 && *flag != TESS_TRAINED)
-                *flag =
-                    warm->state.trained[t][there] == TESS_BY_PARTS ? TESS_BY_PARTS : TESS_TRAINED;
+                *flag = trained ? TESS_TRAINED : TESS_BY_PARTS;
         }
 }
 

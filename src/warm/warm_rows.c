@@ -16,12 +16,13 @@
 #define BLOCK 4096 /* rows read at a time */
 #define KINDS 64 /* of new perturbations, with a mean of their own */
 
-/* Means of rows that the model was trained on: of a whole table, which is kind 0, and of the kinds
- * of perturbation that are new. */
+/* Means of rows that the model was trained on, of the kinds that new ones are of: a role in vectors
+ * (composition.h), and of perturbations a role and a type (target.h). */
 struct means {
     const struct tess_warm *warm; /* borrowed */
     int table, dim;
-    struct tess_strings kind; /* [0]: all; own */
+    uint8_t *part; /* (parts of the model's) trained? NULL: there are none; own */
+    struct tess_strings kind; /* own */
     double *sum; /* (kinds, dim + 1) sums, and the number of rows; own */
 };
 
@@ -37,14 +38,40 @@ static int64_t blocks_of(const struct tess_state *state, int table)
     return (state->vocab[table].n + state->n_parts[table] + BLOCK - 1) / BLOCK;
 }
 
-/* The kind of a symbol (target.h), or 0. */
-static int64_t kind_of(const struct means *means, const char *symbol)
-{
-    char *type = means->table == TESS_TABLE_P ? tess_target_type(symbol) : tess_strdup("");
-    int64_t kind = tess_strings_find(&means->kind, type);
+/* The kinds of a row: its role alone, then with its type (NULL: the same). role NULL: what is its
+ * own beside its parts has none, and begins at 0 as ever. Own of the caller. */
+struct kinds {
+    char *role, *type;
+};
 
-    tess_free(type);
-    return kind > 0 ? kind : 0;
+static struct kinds kinds_of(const struct tess_state *state, int table, int64_t row)
+{
+    const struct tess_composition *composition = &state->composition[table];
+    int64_t own = state->vocab[table].n;
+    struct kinds kinds = {tess_composition_role(composition, table, row), NULL};
+
+    if (kinds.role && table == TESS_TABLE_P) {
+        char *type = tess_target_type(row < own ? state->vocab[table].symbol[row]
+                                                : composition->part.symbol[row - own]);
+
+        kinds.type = tess_format("%s %s", kinds.role, type);
+        tess_free(type);
+    }
+    return kinds;
+}
+
+static void kinds_release(struct kinds *kinds)
+{
+    tess_free(kinds->role);
+    tess_free(kinds->type);
+}
+
+/* Place of a kind's sum; NULL: it is none of those wanted. */
+static double *sum_of(const struct means *means, const char *kind, double *sum)
+{
+    int64_t at = kind ? tess_strings_find(&means->kind, kind) : -1;
+
+    return at < 0 ? NULL : sum + at * (means->dim + 1);
 }
 
 /* All sums are one place: adding is cheap beside reading. */
@@ -62,11 +89,21 @@ static int is_trained(uint8_t flag)
     return flag == TESS_TRAINED || flag == TESS_TRAINED_NEW;
 }
 
+/* Of a row of the model. */
+static int is_known(const struct means *means, int64_t row)
+{
+    const struct tess_state *state = &means->warm->state;
+    int64_t own = state->vocab[means->table].n;
+
+    return row < own ? is_trained(state->trained[means->table][row]) : means->part[row - own];
+}
+
 static void add(const float *row, int dim, double *sum)
 {
-    for (int d = 0; d < dim; d++)
+    for (int d = 0; sum && d < dim; d++)
         sum[d] += (double)row[d];
-    sum[dim] += 1;
+    if (sum)
+        sum[dim] += 1;
 }
 
 static int compute(void *closure, int64_t part, double *out, struct tess_error *error)
@@ -77,36 +114,42 @@ static int compute(void *closure, int64_t part, double *out, struct tess_error *
     float *row = TESS_NEW(float, block.n * means->dim);
 
     tess_checkpoint_read_rows(&means->warm->h5, state, means->table, block, row, error);
-    for (int64_t i = 0; i < block.n && error->code == TESS_OK; i++) {
-        int64_t at = block.first + i, kind;
+    for (int64_t i = 0; i < block.n && error->code == TESS_OK; i++)
+        if (is_known(means, block.first + i)) {
+            struct kinds kinds = kinds_of(state, means->table, block.first + i);
 
-        if (at >= state->vocab[means->table].n || !is_trained(state->trained[means->table][at]))
-            continue;
-        kind = kind_of(means, state->vocab[means->table].symbol[at]);
-        add(row + i * means->dim, means->dim, out);
-        if (kind > 0)
-            add(row + i * means->dim, means->dim, out + kind * (means->dim + 1));
-    }
+            add(row + i * means->dim, means->dim, sum_of(means, kinds.role, out));
+            add(row + i * means->dim, means->dim, sum_of(means, kinds.type, out));
+            kinds_release(&kinds);
+        }
     tess_free(row);
     return error->code;
 }
 
-/* Collective. */
+static void want(struct means *means, const char *kind)
+{
+    if (kind && means->kind.n < KINDS && tess_strings_find(&means->kind, kind) < 0)
+        tess_strings_add(&means->kind, kind);
+}
+
+/* Of what is new among the rows of a trainer. Collective. */
 static int means_init(struct means *means, const struct tess_warm *warm,
-                      const struct tess_vocab *vocab, int table, struct tess_error *error)
+                      const struct tess_state *mine, int table, struct tess_error *error)
 {
     const struct tess_mapping *to = &warm->to[table];
     struct tess_parts parts = {warm->comm, blocks_of(&warm->state, table), means, place, compute};
 
     *means = (struct means){.warm = warm, .table = table, .dim = warm->state.shape.dim};
-    tess_strings_add(&means->kind, "");
-    for (int64_t i = 0; i < vocab->n && table == TESS_TABLE_P && means->kind.n <= KINDS; i++) {
-        char *type = to->to[i] < 0 ? tess_target_type(vocab->symbol[i]) : NULL;
+    means->part =
+        tess_composition_parts(&warm->state.composition[table], warm->state.trained[table]);
+    for (int types = 0; types < 2; types++) /* roles first: there are few */
+        for (int64_t i = 0; i < to->n; i++)
+            if (to->to[i] < 0) {
+                struct kinds kinds = kinds_of(mine, table, i);
 
-        if (type && tess_strings_find(&means->kind, type) < 0)
-            tess_strings_add(&means->kind, type);
-        tess_free(type);
-    }
+                want(means, types ? kinds.type : kinds.role);
+                kinds_release(&kinds);
+            }
     means->sum = TESS_NEW(double, means->kind.n *(size_t)(means->dim + 1));
     return tess_parts_sum(&parts, (int64_t)means->kind.n * (means->dim + 1), means->sum, error);
 }
@@ -114,18 +157,22 @@ static int means_init(struct means *means, const struct tess_warm *warm,
 static void means_release(struct means *means)
 {
     tess_strings_release(&means->kind);
+    tess_free(means->part);
     tess_free(means->sum);
 }
 
-/* The mean of a symbol's kind, of all if none of its kind is known. */
-static void put_mean(const struct means *means, const char *symbol, float *row)
+/* The mean of a new row's kind, by its role if none of its type is known; without any it stays. */
+static void put_mean(const struct means *means, const struct tess_state *mine, int64_t new,
+                     float *row)
 {
-    const double *sum = means->sum + kind_of(means, symbol) * (means->dim + 1);
+    struct kinds kinds = kinds_of(mine, means->table, new);
+    const double *sum = sum_of(means, kinds.type, means->sum);
 
-    if (sum[means->dim] == 0)
-        sum = means->sum;
-    for (int d = 0; d < means->dim && sum[means->dim] > 0; d++)
+    if (!sum || sum[means->dim] == 0)
+        sum = sum_of(means, kinds.role, means->sum);
+    for (int d = 0; sum && d < means->dim && sum[means->dim] > 0; d++)
         row[d] = (float)(sum[d] / sum[means->dim]);
+    kinds_release(&kinds);
 }
 
 /* This rank's rows of a table that the model has: both vocabularies are sorted, so that they come
@@ -153,22 +200,24 @@ static int take_known(const struct tess_warm *warm, struct tess_shard *shard, in
     return error->code;
 }
 
-/* Random ones are there already, and parts of compositions begin as they always do. Collective. */
+/* Random ones are there already, as is what begins at 0. Collective. */
 static int take_new(const struct tess_warm *warm, struct tess_trainer *trainer, int table,
                     struct tess_error *error)
 {
     const struct tess_state mine = tess_trainer_state(trainer);
+    const struct tess_mapping *to = &warm->to[table];
     struct tess_shard *shard = &trainer->shard[table];
-    int64_t first = shard->first[shard->rank], n = warm->n_symbols[table] - first;
+    int64_t first = shard->first[shard->rank], new = 0;
     struct means means;
 
-    if (trainer->config.train.init_new != TESS_INIT_NEW_MEAN || warm->n_known[table] == n + first)
+    for (int64_t i = 0; i < to->n; i++)
+        new += to->to[i] < 0;
+    if (trainer->config.train.init_new != TESS_INIT_NEW_MEAN || new == 0)
         return error->code;
-    if (means_init(&means, warm, &mine.vocab[table], table, error) == TESS_OK)
-        for (int64_t i = 0; i < shard->n_local && i < n; i++)
-            if (warm->to[table].to[first + i] < 0)
-                put_mean(&means, mine.vocab[table].symbol[first + i],
-                         shard->rows.value + i * shard->dim);
+    if (means_init(&means, warm, &mine, table, error) == TESS_OK)
+        for (int64_t i = 0; i < shard->n_local; i++)
+            if (to->to[first + i] < 0)
+                put_mean(&means, &mine, first + i, shard->rows.value + i * shard->dim);
     means_release(&means);
     return error->code;
 }

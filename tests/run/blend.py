@@ -6,18 +6,15 @@ usage: blend.py TESSERA SOURCE_FOLDER"""
 import json
 import os
 import shutil
-import sys
 import tempfile
 
+import machine
 from checks import check, finish, run
 
-try:
+with machine.needed():
     import anndata
     import h5py
     import numpy as np
-except ImportError as missing:
-    print("skipped:", missing)
-    sys.exit(77)
 
 SHRINKAGE, EVEN = 3, 0.5
 COMPARED = ("readout_mean", "additive", "linear")

@@ -10,12 +10,11 @@ import struct
 import sys
 import tempfile
 
-try:
+import machine
+
+with machine.needed():
     import h5py
     import numpy as np
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
 import checks
 import training
 from checks import check

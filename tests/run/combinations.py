@@ -7,19 +7,16 @@ usage: combinations.py TESSERA SOURCE_FOLDER"""
 import itertools
 import json
 import os
-import sys
 import tempfile
 
+import machine
 from checks import check, fine, finish, run
 
-try:
+with machine.needed():
     import anndata
     import h5py
     import numpy as np
     from scipy.optimize import nnls
-except ImportError as missing:
-    print("skipped:", missing)
-    sys.exit(77)
 
 SHRINKAGE, EVEN, WORTH = 3, 0.5, 0.98
 FACTORS, FOLDS, PENALTIES = 10, 5, 10 ** np.arange(-4, 3.1, 0.5)

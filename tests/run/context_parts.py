@@ -11,14 +11,11 @@ import subprocess
 import sys
 import tempfile
 
-import machine  # noqa: F401 -- the environment
+import machine
 
-try:
+with machine.needed():
     import h5py
     import numpy as np
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
 
 tessera, source = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 folder = tempfile.TemporaryDirectory()

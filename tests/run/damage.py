@@ -12,15 +12,12 @@ import subprocess
 import sys
 import tempfile
 
-try:
+import machine
+
+with machine.needed():
     import h5py
     import numpy  # for small_store
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
-if not shutil.which("h5diff"):
-    print("skipped: h5diff is not installed")
-    sys.exit(77)
+machine.need("h5diff")
 import small_store
 import training
 

@@ -4,19 +4,16 @@
 usage: deviation.py TESSERA SOURCE_FOLDER"""
 import json
 import os
-import sys
 import tempfile
 
+import machine
 from checks import check, finish, run
 
-try:
+with machine.needed():
     import anndata
     import h5py
     import numpy as np
     from scipy import optimize, stats
-except ImportError as missing:
-    print("skipped:", missing)
-    sys.exit(77)
 import training
 
 folder = tempfile.TemporaryDirectory()

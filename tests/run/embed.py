@@ -6,15 +6,12 @@ import pathlib
 import sys
 import tempfile
 
-import machine  # noqa: F401 -- the environment
+import machine
 from checks import check, finish, run
 
-try:
+with machine.needed():
     import anndata
     import numpy as np
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
 
 source = os.path.abspath(sys.argv[2])
 folder = tempfile.TemporaryDirectory()

@@ -12,18 +12,16 @@ import tempfile
 import warnings
 from functools import lru_cache
 
+import machine
 from checks import real_data
 
-try:
+with machine.needed():
     import anndata
     import numpy as np
     import pandas as pd
     from scipy.spatial.distance import cdist
     from scipy.stats import pearsonr, rankdata, spearmanr
     from sklearn.metrics import mean_absolute_error, r2_score
-except ImportError as missing:
-    print("skipped:", missing)
-    sys.exit(77)
 
 warnings.filterwarnings("ignore")
 tessera, root = os.path.abspath(sys.argv[1]), sys.argv[2]

@@ -12,15 +12,13 @@ import subprocess
 import sys
 import tempfile
 
+import machine
 from checks import check, fine, finish, run
 
-try:
+with machine.needed():
     import anndata
     import h5py
     import numpy as np
-except ImportError as missing:
-    print("skipped:", missing)
-    sys.exit(77)
 
 root = pathlib.Path(sys.argv[2]).resolve()
 tessera = pathlib.Path(sys.argv[1]).resolve()

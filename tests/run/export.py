@@ -10,14 +10,11 @@ import subprocess
 import sys
 import tempfile
 
-import machine  # noqa: F401 -- the environment
+import machine
 
-try:
+with machine.needed():
     import numpy as np
     import torch  # noqa: F401 -- the document's code needs it
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
 
 tessera, source = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 with open(f"{source}/docs/export.md") as page:

@@ -14,15 +14,14 @@ import sys
 import tempfile
 import warnings
 
-try:
+import machine
+
+with machine.needed():
     import anndata
     import h5py
     import numpy as np
     import pandas as pd
     import scipy.sparse as sp
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
 from checks import check, finish, run
 
 warnings.filterwarnings("ignore")

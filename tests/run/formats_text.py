@@ -12,11 +12,10 @@ import subprocess
 import sys
 import tempfile
 
-try:
+import machine
+
+with machine.needed():
     import numpy as np
-except ImportError:
-    print("skipped: no numpy")
-    sys.exit(77)
 from checks import check, finish, real_data
 
 program = os.path.join(os.path.dirname(os.path.abspath(sys.argv[1])), "tests", "run", "dump_source")

@@ -9,14 +9,12 @@ import os
 import pathlib
 import shutil
 import subprocess
-import sys
 import tempfile
 
-try:
+import machine
+
+with machine.needed():
     import h5py
-except ImportError as missing:
-    print("skipped:", missing)
-    sys.exit(77)
 import training
 from checks import check, fine, finish, run
 
@@ -25,9 +23,8 @@ os.chdir(place)
 os.mkdir("disk")
 mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", "disk"], capture_output=True, text=True)
 if mounted.returncode:
-    print(f"skipped: mounting is not permitted here: {mounted.stderr.strip()}")
     shutil.rmtree(place)
-    sys.exit(77)
+    machine.skip(f"mounting is not permitted here: {mounted.stderr.strip()}")
 SMALL = ("--perturbations", 40, "--readouts", 60, "--contexts", 3, "--replicates", 2)
 
 

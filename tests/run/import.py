@@ -8,19 +8,17 @@ import os
 import pathlib
 import shutil
 import subprocess
-import sys
 import tempfile
 import warnings
 
-try:
+import machine
+
+with machine.needed():
     import anndata
     import h5py
     import numpy as np
     import pandas as pd
     import scipy.sparse
-except ImportError as missing:
-    print(f"skipped: {missing}")
-    sys.exit(77)
 from checks import check, finish, real_data, run
 warnings.filterwarnings("ignore")
 

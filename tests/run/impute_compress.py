@@ -6,15 +6,13 @@ usage: impute_compress.py TESSERA SOURCE_FOLDER"""
 import os
 import re
 import shutil
-import sys
 
-try:
+import machine
+
+with machine.needed():
     import anndata
     import h5py
     import numpy as np
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
 from imputing import RUNS, beside, datasets, impute, matrices, run, same
 
 # Every form, on any number of ranks and threads

@@ -15,15 +15,12 @@ import sys
 import tempfile
 import time
 
-try:
+import machine
+
+with machine.needed():
     import h5py
     import numpy as np
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
-if not shutil.which("h5diff"):
-    print("skipped: h5diff is not installed")
-    sys.exit(77)
+machine.need("h5diff")
 import training
 
 tessera = os.path.abspath(sys.argv[1])

@@ -16,12 +16,11 @@ import sys
 import tempfile
 import time
 
-try:
+import machine
+
+with machine.needed():
     import anndata
     import numpy as np
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
 import training
 
 tessera, source = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])

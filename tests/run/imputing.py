@@ -5,11 +5,10 @@ import subprocess
 import sys
 import tempfile
 
-try:
+import machine
+
+with machine.needed():
     import h5py
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
 import training
 
 tessera = os.path.abspath(sys.argv[1])

@@ -15,13 +15,12 @@ import sys
 import tempfile
 import zlib
 
-try:
+import machine
+
+with machine.needed(OSError):
     import h5py
     import numpy as np
     xxhash = ctypes.CDLL(ctypes.util.find_library("xxhash") or "libxxhash.so.0")
-except (ImportError, OSError) as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
 import checks
 import training
 from checks import check

@@ -1,6 +1,10 @@
-"""machine.py -- imported for what it does: sets what MPI needs on one small machine (tools/mpi.env), unless it is set."""
+"""machine.py -- imported also for what it does: sets what MPI needs on one small machine (tools/mpi.env), unless it is set; and a
+test that needs what is not installed here is skipped."""
+import contextlib
 import os
 import pathlib
+import shutil
+import sys
 
 for line in (pathlib.Path(__file__).parents[2] / "tools" / "mpi.env").read_text().splitlines():
     name, equals, value = line.partition("=")
@@ -10,3 +14,23 @@ for line in (pathlib.Path(__file__).parents[2] / "tools" / "mpi.env").read_text(
 # Units for bfloat16 are for the tests that ask for them (precision.py): everywhere else predictions are float32, whatever
 # the processor.
 os.environ.setdefault("DNNL_MAX_CPU_ISA", "AVX2")
+
+
+def skip(why):
+    """Ends the test: it is neither passed nor failed."""
+    print(f"skipped: {why}")
+    sys.exit(77)
+
+
+@contextlib.contextmanager
+def needed(*also):
+    """Around imports of packages; other errors that say that something is not here."""
+    try:
+        yield
+    except (ImportError, *also) as problem:
+        skip(problem)
+
+
+def need(program):
+    if not shutil.which(program):
+        skip(f"{program} is not installed")

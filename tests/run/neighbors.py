@@ -9,14 +9,11 @@ import subprocess
 import sys
 import tempfile
 
-import machine  # noqa: F401 -- the environment
+import machine
 from checks import check, fine, finish, run
 
-try:
+with machine.needed():
     import numpy as np
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
 
 tessera, source = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 folder = tempfile.TemporaryDirectory()

@@ -9,15 +9,12 @@ import sys
 import tempfile
 import warnings
 
-import machine  # noqa: F401 -- the environment
+import machine
 from checks import check, fine, finish, run
 
-try:
+with machine.needed():
     import anndata
     import numpy as np
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
 
 tessera, source = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 folder = tempfile.TemporaryDirectory()

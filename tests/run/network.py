@@ -9,13 +9,12 @@ import subprocess
 import sys
 import tempfile
 
-try:
+import machine
+
+with machine.needed():
     import anndata
     import numpy as np
     from scipy.stats import norm
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
 import checks
 from checks import check
 
@@ -62,7 +61,12 @@ def own_effects(zk, zd, column):
     zk[at, column[at]] = zd[at, column[at]] = np.nan
     clear = (own_k > 6) & ~np.isnan(own_d)
     b = np.median(own_d[clear] / own_k[clear]) if clear.any() else 0.5
-    own = np.where(np.isnan(own_k), own_d / b, own_k)
+    known = own_k[~np.isnan(own_k)]
+    if len(known) > 1:  # a normal distribution around what the others say, and a measurement of b times it with noise of 1
+        own_d = (b * own_d + known.mean() / known.var(ddof=1)) / (b * b + 1 / known.var(ddof=1))
+    else:
+        own_d = own_d / b
+    own = np.where(np.isnan(own_k), own_d, own_k)
     own = np.where(np.isnan(own), np.nanmedian(own) if (~np.isnan(own)).any() else 6, own)
     return np.maximum(own, 2), b
 
@@ -80,35 +84,51 @@ def evidence(zk, zd, column, own, b, added=np.nan):
     pair = combine(zk, zd, b)
     pair = np.where(np.isnan(added), pair, np.nan_to_num(pair) + added)
     known, Z = ~np.isnan(pair), np.nan_to_num(pair)
-    T = np.clip(-real(Z) * Z / own[:, None], -1, 1)
+    moved = own[:, None] * np.where(np.isnan(zk) & ~np.isnan(zd), b * np.where(np.isnan(added), 1, 1.5), 1)
+    T = np.clip(-real(Z) * Z / moved, -1, 1)
     T[abs(T) < 1e-3] = 0
     steps = np.array([np.outer(T[:, column[k]], T[k]) for k in range(m) if column[k] >= 0] or [np.zeros((m, t))])
     path = np.take_along_axis(steps, abs(steps).argmax(0)[None], 0)[0]
-    direct = np.where(known, np.minimum(abs(Z), abs(Z + path * own[:, None])), 0)
+    direct = np.where(known, np.minimum(abs(Z), abs(Z + path * moved)), 0)
     S = direct / np.cbrt(1 + 0.003 * (np.where(direct > survives, direct, 0) ** 3).sum(0))
-    hub = np.log1p((S > survives).sum(1))
+    hub = expected_hubs(np.log1p((S > survives).sum(1)), zd, survives)
     rows = [(i, zk) for i in range(m) if i in with_row[0]] + [(i, zd) for i in range(m) if i in with_row[1]]
     Y = np.array([z[i] for i, z in rows])
     mask, Y = ~np.isnan(Y), np.nan_to_num(Y)
     with np.errstate(invalid="ignore"):
         every = np.nan_to_num(np.corrcoef(np.clip(Y, -5, 5).T))
     C = np.array([every[c] if c >= 0 else np.zeros(t) for c in column])
-    L = refit(Y, mask, [(i, 1 if z is zk else b) for i, z in rows], (Z, S, known, column, own, hub, rare, real))
+    L = refit(Y, mask, [(i, 1 if z is zk else b) for i, z in rows], b, (Z, S, known, column, own, moved, hub, rare, real))
     return np.where(known, S * S / 2 + 0.75 * hub[:, None] + 10 * C * C + 0.4 * np.clip(L, -10, 30), np.nan), C, pair
 
 
-def refit(Y, mask, rows, rest):
-    Z, S, known, column, own, hub, rare, real = rest
+def expected_hubs(hub, zd, survives):
+    """Of regulators with knock-downs alone: by the line through those that have both."""
+    x = np.log1p(np.nansum(sigmoid((zd * zd - survives ** 2) / 2), 1))
+    out, down = (np.array([i in rows for i in range(len(hub))]) for rows in with_row)
+    if (out & down).sum() < 10:
+        return hub
+    slope, at_0 = np.polyfit(x[out & down], hub[out & down], 1)
+    if slope < 0:
+        slope, at_0 = 0, hub[out & down].mean()
+    return np.where(~out & down, np.maximum(at_0 + slope * x, 0), hub)
+
+
+def refit(Y, mask, rows, b, rest):
+    Z, S, known, column, own, moved, hub, rare, real = rest
     m = len(own)
     X = np.array([Y[:, c] * real(Y[:, c]) if c >= 0 else np.zeros(len(Y)) for c in column]).T
     for r, (i, strength) in enumerate(rows):
         X[r, i] = -strength * own[i]
+    noise = 1 + 1.25 * min(b * b, 1)  # of knock-downs that are alone
+    scale = np.array([1 if strength == 1 or i in with_row[0] else np.sqrt(2.25 / noise) for i, strength in rows])[:, None]
+    X, Y = X * scale, Y * scale
     q = (X * X).T @ mask
     v = 1 / (q / 2.25 + 16)
     prior = rare + 0.75 * hub
     L = S * S / 2 + prior[:, None]
     p = np.where(known, sigmoid(L), 0)
-    beta = p * -Z / own[:, None]
+    beta = p * -Z / moved
     left = (Y - X @ beta) * mask
     for _ in range(10):
         before = p.copy()

@@ -6,18 +6,16 @@ import csv
 import json
 import os
 import re
-import sys
 import tempfile
 
-try:
+import machine
+
+with machine.needed():
     import anndata
     import numpy as np
     import scipy.sparse as sp
     from scipy.stats import mannwhitneyu, wasserstein_distance
     from sklearn.metrics import average_precision_score, roc_auc_score
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
 import checks
 from checks import check
 

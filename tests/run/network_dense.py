@@ -9,12 +9,11 @@ import subprocess
 import sys
 import tempfile
 
-try:
+import machine
+
+with machine.needed():
     import numpy as np
     from scipy.stats import norm
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
 import checks
 from checks import check
 

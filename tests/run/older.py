@@ -16,13 +16,12 @@ import subprocess
 import sys
 import tempfile
 
-try:
+import machine
+
+with machine.needed(OSError):
     import h5py
     import numpy as np
     xxhash = ctypes.CDLL(ctypes.util.find_library("xxhash") or "libxxhash.so.0")
-except (ImportError, OSError) as error:
-    print(f"skipped: {error}")
-    sys.exit(77)
 xxhash.XXH3_64bits.restype, xxhash.XXH3_64bits.argtypes = ctypes.c_uint64, [ctypes.c_char_p, ctypes.c_size_t]
 
 tessera, root = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2])

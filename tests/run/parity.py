@@ -16,13 +16,11 @@ import subprocess
 import sys
 import tempfile
 
-try:
+import machine
+
+with machine.needed():
     import numpy as np
     import torch
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
-import machine  # noqa: F401 -- the environment
 import small_store
 
 EPOCHS, D = 20, 6

@@ -14,12 +14,12 @@ import subprocess
 import sys
 import tempfile
 
+import machine
 import training
 
 chromium = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 if not chromium:
-    print("skipped: there is no Chromium (tools/install.sh --tests)")
-    sys.exit(77)
+    machine.skip("there is no Chromium (tools/install.sh --tests)")
 tessera, source = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2]).absolute()
 folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # the browser's children may write a while longer
 os.chdir(folder.name)

@@ -10,12 +10,11 @@ import subprocess
 import sys
 import tempfile
 
-try:
+import machine
+
+with machine.needed():
     import matplotlib.image
     import numpy as np
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
 import small_store
 import training
 

@@ -13,14 +13,11 @@ import sys
 import tempfile
 import time
 
-try:
+import machine
+
+with machine.needed():
     import numpy  # noqa: F401 -- for small_store
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
-if not shutil.which("h5diff"):
-    print("skipped: h5diff is not installed")
-    sys.exit(77)
+machine.need("h5diff")
 import small_store
 import training
 

@@ -4,18 +4,15 @@
 usage: scores.py TESSERA SOURCE_ROOT"""
 import json
 import os
-import sys
 import tempfile
 
+import machine
 import checks
 
-try:
+with machine.needed():
     import anndata
     import numpy as np
     import pandas as pd
-except ImportError as missing:
-    print("skipped:", missing)
-    sys.exit(77)
 
 RANKS = (1, 2, 3, 5)
 

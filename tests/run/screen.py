@@ -11,13 +11,12 @@ import subprocess
 import sys
 import tempfile
 
-try:
+import machine
+
+with machine.needed():
     import anndata
     import numpy as np
     from scipy import stats
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
 import small_store
 import training
 

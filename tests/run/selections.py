@@ -7,17 +7,14 @@ import csv
 import io
 import pathlib
 import shutil
-import sys
 import tempfile
 
+import machine
 from checks import check, finish, run
 
-try:
+with machine.needed():
     import h5py
     import numpy as np
-except ImportError as missing:
-    print("skipped:", missing)
-    sys.exit(77)
 
 place = pathlib.Path(tempfile.mkdtemp(prefix="tess_selections_"))
 

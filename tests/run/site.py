@@ -6,16 +6,14 @@ usage: site.py TESSERA SOURCE_FOLDER"""
 import html.parser
 import json
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
 
+import machine
 from checks import check, finish
 
-if not shutil.which("mkdocs"):
-    print("skipped: mkdocs is missing")
-    sys.exit(77)
+machine.need("mkdocs")
 root = pathlib.Path(sys.argv[2]).resolve()
 folder = tempfile.TemporaryDirectory()
 site = pathlib.Path(folder.name).resolve() / "site"

@@ -14,11 +14,10 @@ import subprocess
 import sys
 import tempfile
 
-try:
+import machine
+
+with machine.needed():
     import numpy  # for small_store
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
 import small_store
 import training
 

@@ -13,14 +13,11 @@ import subprocess
 import sys
 import tempfile
 
-import machine  # noqa: F401 -- the environment
+import machine
 from checks import check, findings, fine, finish, run
 
-try:
+with machine.needed():
     import anndata
-except ImportError as missing:
-    print("skipped:", missing)
-    sys.exit(77)
 
 tessera = os.path.abspath(sys.argv[1])
 place = pathlib.Path(tempfile.mkdtemp(prefix="tess_streams_"))

@@ -11,13 +11,12 @@ import sys
 import tempfile
 import threading
 
-try:
+import machine
+
+with machine.needed():
     import anndata
     import h5py
     import numpy as np
-except ImportError as missing:
-    print(f"skipped: {missing}")
-    sys.exit(77)
 from checks import check, finish, run
 
 tessera, source = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])

@@ -56,9 +56,7 @@ class Command:
         with open(place / "error", "w+b") as error:
             process = subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=error,
                                        cwd=place, start_new_session=True)
-            try:
-                process.wait(LIMIT)
-            except subprocess.TimeoutExpired:
+            if not training.wait_for(lambda: process.poll() is not None, LIMIT):
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 return None, "", []

@@ -10,13 +10,11 @@ import subprocess
 import sys
 import tempfile
 
-try:
+import machine
+
+with machine.needed():
     import h5py
     import numpy  # for small_store
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
-import machine  # noqa: F401 -- the environment
 import small_store
 
 tessera = os.path.abspath(sys.argv[1])

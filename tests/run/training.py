@@ -95,12 +95,10 @@ class Started:
 
     def wait(self, limit=LIMIT):
         """Exit code; everything printed is in `text`. A hang ends the test."""
-        try:
-            self.process.wait(limit)
-        except subprocess.TimeoutExpired:
+        if not wait_for(self.over, limit):  # Popen.wait with a limit looks every 50 ms: half as long again as a small command
             self.kill_all()
             self.process.wait()
-            raise AssertionError(f"still running after {limit} s: {' '.join(self.line)}\n{self.read()}") from None
+            raise AssertionError(f"still running after {limit} s: {' '.join(self.line)}\n{self.read()}")
         self.read()
         return self.process.returncode
 

@@ -8,14 +8,12 @@ import shutil
 import sys
 import tempfile
 
-try:
+import machine
+
+with machine.needed():
+    import h5py
     import numpy as np
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
-if not shutil.which("h5diff"):
-    print("skipped: h5diff is not installed")
-    sys.exit(77)
+machine.need("h5diff")
 from checks import check, finish, run
 
 import small_store
@@ -27,6 +25,7 @@ os.chdir(folder.name)
 TABLES = ["perturbation", "readout", "context"]
 CONTEXT = {"c0": "k", "c1": "m", "c2": "a"}  # the new one comes first
 TYPE = lambda p: p if p[0] != "p" else f"{'CRISPRi' if p < 'p07' else 'KO'}_{p}"
+TYPE_OF = lambda p: p.partition("_")[0]
 NEW = {"perturbation": {"CRISPRi_p06", "KO_p13"}, "context": {"a"}, "readout": {"r03"}}
 
 
@@ -106,7 +105,7 @@ for i, (kind, normalize) in enumerate([("mlp", "none"), ("dot", "zscore"), ("cp"
         known_here = {s for s, flag in old_trained[t].items() if flag}
         check(all(np.array_equal(new[t][s], old[t][s]) for s in known_here), f"{kind}: other rows of {t}s")
         check(all(new_trained[t][s] for s in known_here), f"{kind}: {t}s are not trained any more")
-        of = lambda s: s.partition("_")[0] if t == "perturbation" else ""
+        of = lambda s: TYPE_OF(s) if t == "perturbation" else ""
         for s in set(new[t]) - known_here:
             kin = [old[t][k] for k in sorted(known_here) if of(k) == of(s)] or [old[t][k] for k in sorted(known_here)]
             check(np.allclose(new[t][s], np.mean(np.array(kin, float), axis=0), atol=1e-6), f"{kind}: {t} {s} is no mean of its kind")
@@ -129,6 +128,35 @@ train("parts", "parts_known", "model.context_parts=true")
 train("parts0", "parts_all", "model.context_parts=true", "train.learning_rate=0", "train.epochs=1", options=("--init", "parts"), ranks=2)
 before, after = predictions("parts"), predictions("parts0")
 check(abs(before - after).max() < 1e-6 * max(1, np.ptp(before)), f"parts: off by {abs(before - after).max()}")
+# What is its own beside parts begins at 0, a new part as the mean of parts in its place: L_8h is what the model said by its parts.
+
+
+def rows_of(directory, table, parts):
+    """Rows of symbols and parts by name, as a training at a rate of 0 leaves them; the symbols' flags."""
+    with h5py.File(training.newest(directory)) as file:
+        names = [s.decode() for s in file[f"{table}/symbol"][()]]
+        value, flag = file[f"table/{table}/value"][()], file[f"{table}/trained"][()]
+    parts = sorted(parts(names), key=str.encode)
+    check(len(value) == len(names) + len(parts), f"{directory}: {len(value)} rows of {len(names)} {table}s, not {len(parts)} of parts")
+    return dict(zip(names, value)), dict(zip(parts, value[len(names):])), dict(zip(names, flag))
+
+
+own, part, _ = rows_of("parts0", "context", lambda names: {f"{k + 1}:{x}" for n in names for k, x in enumerate(n.split("_"))})
+check(not own["A_2h"].any() and own["L_2h"].any(), "a new context's own row does not begin at 0")
+check(np.allclose(part["1:A"], (part["1:L"] + part["1:M"]) / 2, atol=1e-6), "1:A is not the mean of cell lines")
+fourth = [("L_8h", p, s, v) for c, p, s, v in known if c == "k"]
+small_store.write(tessera, "parts_more.prc.h5", [(PLACES[c], p, s, v) for c, p, s, v in known] + fourth)
+small_store.write(tessera, "parts_held.prc.h5", [(PLACES[c], p, s, v) for c, p, s, v in known] + [(c, p, "test", v) for c, p, s, v in fourth if p != "control"])
+train("held", "parts_held", "model.context_parts=true")
+for name, ranks in (("parts", 1), ("held", 3)):
+    train("more", "parts_more", "model.context_parts=true", "train.learning_rate=0", "train.epochs=1", "train.experiments=new",
+          options=("--init", name, "--fresh"), ranks=ranks)
+    with open("queries.tsv", "w") as file:
+        print("context", "perturbation", "readout", sep="\t", file=file)
+        for c, p, r in trained:
+            print("L_8h", p, r, sep="\t", file=file)
+    before, after = predictions(name), predictions("more")
+    check(abs(before - after).max() < 1e-6 * max(1, np.ptp(before)), f"L_8h, from {name}: off by {abs(before - after).max()}")
 refused(78, "model.context_parts: true (now false)", *words("no", "parts_all", options=("--init", "parts")))
 refused(78, "model.noise: none (now learned)", *words("no", "parts_all", "model.context_parts=true", "model.noise=learned", options=("--init", "parts")))
 
@@ -144,6 +172,15 @@ with open("queries.tsv", "w") as file:
         print(c, DOSED(p, 10), r, sep="\t", file=file)
 before, after = predictions("doses"), predictions("doses0")
 check(abs(before - after).max() < 1e-6 * max(1, np.ptp(before)), f"doses: off by {abs(before - after).max()}")
+own, part, flag = rows_of("doses0", "perturbation", lambda names: {"@dose", "@dose2"} | {d + x for n in names if "@" in n
+                                                                                        for d in [n.partition("@")[0]] for x in ("", "@dose")})
+drugs = {n.partition("@")[0] for n in own if "@" in n and flag[n] == 1}
+for new in NEW["perturbation"]:
+    check(new not in drugs and flag[f"{new}@10uM"] == 3, f"{new} is not new")
+    check(not any(own[f"{new}@{x}uM"].any() for x in (1, 10)), f"{new}: own rows of its doses do not begin at 0")
+    for end in ("", "@dose"):
+        kin = [part[d + end] for d in sorted(drugs) if TYPE_OF(d) == TYPE_OF(new)]
+        check(len(kin) > 1 and np.allclose(part[new + end], np.mean(kin, axis=0), atol=1e-6), f"{new}{end} is not the mean of its kind's")
 refused(78, "model.doses: true (now false)", *words("no", "doses_all", options=("--init", "doses")))
 refused(78, "model.doses: false (now true)", *words("no", "doses_all", "model.doses=true", options=("--init", "base0")))
 refused(65, "other doses of", *words("no", "doses_more", "model.doses=true", options=("--init", "doses")), ranks=2)
@@ -217,6 +254,37 @@ for path in (training.newest("broken"), training.newest("broken", "best")):
         file.seek(os.path.getsize(path) // 2)
         file.write(b"damage")
 refused(65, "damaged", *words("no", "all", options=("--init", "broken")), ranks=3)
+# `auto` stands for what the model has, or what the run began with, whatever this store would choose; a word for itself, named.
+pairs = [r for r in known if "+" in r[1] or r[1] == "control" or r[2] != "train"]
+small_store.write(tessera, "pairs.prc.h5", pairs)
+AUTO = ("model.kind=auto", "model.combination=auto")
+used = lambda directory: open(f"{directory}/used.yaml").read()
+train("means", "pairs", *AUTO)
+train("sums", "all", *AUTO, "train.epochs=1")
+check("combination: mean" in used("means") and "combination: sum" in used("sums"), "both stores choose one rule")
+for ranks in (1, 3):
+    said = train(f"auto{ranks}", "all", *AUTO, options=("--init", "means"), ranks=ranks)
+    check("model.combination: mean, as means has it" in said and "combination: mean" in used(f"auto{ranks}"), f"auto, {ranks} ranks: {said}")
+wrong = training.differences("auto1", "auto3")
+check(not wrong, f"auto on 3 ranks: {wrong}")
+refused(78, "model.combination: mean (now sum)", *words("no", "all", "model.kind=auto", "model.combination=sum", options=("--init", "means")))
+train("wide", "known", "model.kind=mlp", "model.combination=max", "train.sampling=observations")
+few = ("model.embedding_dim=12", *AUTO, "train.sampling=auto")
+check("model.kind: mlp, as wide has it" in train("kept", "all", *few, options=("--init", "wide")), "another kind than the model's")
+# Whatever stood for `auto` when a run was begun stays, even if its used.yaml does not say what that was, or is gone.
+train("before", "known", "model.kind=cp", "model.combination=max", "train.sampling=observations")
+train("cut", "known", "model.kind=cp", "model.combination=max", "train.sampling=observations", "train.epochs=1")
+text = used("cut").replace("combination: max", "combination: auto").replace("sampling: observations", "sampling: auto")
+check(text.count(": auto") >= used("cut").count(": auto") + 2, "used.yaml has other lines")
+open("cut/used.yaml", "w").write(text)
+shutil.copytree("cut", "lost")
+os.remove("lost/used.yaml")
+for name, ranks in (("cut", 2), ("lost", 1)):
+    train(name, "known", *few, ranks=ranks)
+    wrong = training.differences("before", name)
+    check(not wrong, f"{name}, gone on with by auto: {wrong}")
+    check("combination: max" in used(name), f"{name}: used.yaml does not say so")
+refused(78, "model.combination: max (now sum)", *words("cut", "known", "model.kind=auto", "model.combination=sum", "train.sampling=auto"))
 # Another beginning than before; a model that is another one by the time that the run begins.
 refused(78, "was begun from", *words("all1", "all", *HOW, options=("--init", "base1")))
 refused(78, "was begun from nothing", *words("cold", "all", "train.learning_rate=0", "train.epochs=1", options=init))

@@ -5,14 +5,11 @@ import subprocess
 import sys
 import tempfile
 
-import machine  # noqa: F401 -- the environment
+import machine
 
-try:
+with machine.needed():
     import anndata
     import numpy as np
-except ImportError as problem:
-    print(f"skipped: {problem}")
-    sys.exit(77)
 
 writer = os.path.join(os.path.dirname(os.path.abspath(sys.argv[1])), "tests/mpi/mpi_anndata")
 

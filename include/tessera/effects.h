@@ -4,10 +4,10 @@
  * names (G2 before G10): nothing depends on the order in a file. A row is one regulator perturbed
  * in one of two contexts. Every rank has all rows of its own targets; which these are follows from
  * tiles of a width that depends on t alone. */
-#ifndef EFFECTS_H
-#define EFFECTS_H
+#ifndef TESSERA_EFFECTS_H
+#define TESSERA_EFFECTS_H
 
-#include "tessera/regulation.h"
+#include "tessera/regulation_options.h"
 #include "tessera/text.h"
 
 #include <mpi.h>
@@ -68,7 +68,8 @@ void tess_effects_average(struct tess_effects *effects, uint32_t *count);
 /* Values to z. TESS_EDATA if the values are constant. Collective. */
 int tess_effects_standardise(struct tess_effects *effects, const char *path,
                              struct tess_error *error);
-#define TESS_EFFECTS_ROWS 256 /* that a model predicts at a time */
+#define TESS_COMPLETED_SHARE 0.5 /* of what the models agree upon is added */
+#define TESS_EFFECTS_ROWS    256 /* that a model predicts at a time */
 /* What the model says of knock-outs that nobody measured, standardised as the others are: a member,
  * or, of as many as there are members, all together. TESS_EDATA if it does not know the context.
  * Collective. */
@@ -86,6 +87,10 @@ void tess_effects_deal(struct tess_effects *effects);
 void tess_effects_targets(const struct tess_effects *effects, int rank, int64_t *first, int64_t *n);
 /* Which rank has a target. Local. */
 int tess_effects_owner(const struct tess_effects *effects, int64_t target);
+/* How far the regulator moves its own gene in the perturbations that say what happens to this
+ * rank's target number j: `own`, or, where only the knock-down was measured, `weight` of it. A
+ * model's prediction shows of an effect about as much as a knock-down does. Local. */
+double tess_effects_own(const struct tess_effects *effects, int64_t regulator, int64_t j);
 /* Was a perturbation of this regulator measured, or completed, at this rank's target number j?
  * Local. */
 int tess_effects_known(const struct tess_effects *effects, int64_t regulator, int64_t j);

@@ -364,23 +364,21 @@ static int deal_rows(struct reader *reader, struct tess_effects *effects, uint32
 /* Who is completed, from rank 0 to all. */
 static void share_completed(struct tess_effects *effects)
 {
-    size_t bytes = effects->regulator.n * sizeof(int64_t);
+    int64_t n = (int64_t)effects->regulator.n;
 
-    if (effects->rank != 0) {
-        effects->completed = tess_alloc(bytes, 1);
-        effects->component = tess_alloc(bytes, 1);
-        effects->turned = tess_alloc(effects->regulator.n, 1);
-    }
-    tess_broadcast(effects->comm, effects->completed, bytes);
-    tess_broadcast(effects->comm, effects->component, bytes);
-    tess_broadcast(effects->comm, effects->turned, effects->regulator.n);
+    effects->completed =
+        tess_broadcast_array(effects->comm, effects->completed, n, sizeof *effects->completed);
+    effects->component =
+        tess_broadcast_array(effects->comm, effects->component, n, sizeof *effects->component);
+    effects->turned =
+        tess_broadcast_array(effects->comm, effects->turned, n, sizeof *effects->turned);
 }
 
 static void share_plan(struct tess_effects *effects)
 {
     int64_t number[] = {effects->n_rows,      effects->n_combinations, effects->n_unread,
                         effects->n_completed, effects->n_gained,       effects->n_contrary};
-    size_t bytes;
+    int64_t n;
 
     tess_broadcast_strings(effects->comm, &effects->regulator);
     tess_broadcast_strings(effects->comm, &effects->target);
@@ -391,18 +389,14 @@ static void share_plan(struct tess_effects *effects)
     effects->n_completed = number[3];
     effects->n_gained = number[4];
     effects->n_contrary = number[5];
-    bytes = effects->regulator.n * sizeof(int64_t);
-    if (effects->rank != 0) {
-        effects->column = tess_alloc(bytes, 1);
-        for (int kind = 0; kind < TESS_PERTURBED; kind++) {
-            effects->row[kind] = tess_alloc(bytes, 1);
-            effects->gained[kind] = tess_alloc(effects->regulator.n, 1);
-        }
-    }
-    tess_broadcast(effects->comm, effects->column, bytes);
+    n = (int64_t)effects->regulator.n;
+    effects->column =
+        tess_broadcast_array(effects->comm, effects->column, n, sizeof *effects->column);
     for (int kind = 0; kind < TESS_PERTURBED; kind++) {
-        tess_broadcast(effects->comm, effects->row[kind], bytes);
-        tess_broadcast(effects->comm, effects->gained[kind], effects->regulator.n);
+        effects->row[kind] =
+            tess_broadcast_array(effects->comm, effects->row[kind], n, sizeof *effects->row[kind]);
+        effects->gained[kind] = tess_broadcast_array(effects->comm, effects->gained[kind], n,
+                                                     sizeof *effects->gained[kind]);
     }
     tess_effects_deal(effects);
 }

@@ -2,7 +2,7 @@
 #ifndef EFFECTS_PLAN_H
 #define EFFECTS_PLAN_H
 
-#include "effects.h"
+#include "tessera/effects.h"
 #include "tessera/intern.h"
 
 enum { TESS_LEFT_OUT = -1 };

@@ -3,9 +3,9 @@
  *
  * The noise of values that are never negative grows with their size: log noise on log mean over
  * readouts has some slope g, and values to the power 1 - g have the same noise everywhere. */
-#include "effects.h"
+#include "tessera/effects.h"
 
-#include "median.h"
+#include "tessera/median.h"
 #include "tessera/agree.h"
 #include "tessera/alloc.h"
 #include "tessera/broadcast.h"
@@ -165,18 +165,53 @@ static double weight_of(size_t m, const double *out, const double *down)
     return isnan(weight) ? WEIGHT_IF_UNKNOWN : weight;
 }
 
+/* What the own effect of a gene that only has a knock-down is expected to be: its knock-down, with
+ * noise of 1, has weight × that, and other genes' own effects say around what it may lie. */
+struct expected_own {
+    double weight, mean,
+        variance; /* of own effects that were measured by knock-outs; NaN: of none */
+};
+
+static struct expected_own expect_own(const struct tess_effects *effects, const double *out)
+{
+    struct expected_own expected = {effects->weight, 0, 0};
+    size_t m = effects->regulator.n;
+    int64_t n = 0;
+
+    for (size_t i = 0; i < m; i++)
+        if (!isnan(out[i])) {
+            expected.mean += out[i];
+            n++;
+        }
+    expected.mean /= (double)n;
+    expected.variance = n > 1 ? 0 : NAN;
+    for (size_t i = 0; i < m; i++)
+        if (!isnan(out[i]))
+            expected.variance += pow(out[i] - expected.mean, 2) / (double)(n - 1);
+    return expected;
+}
+
+/* NaN if neither the knock-down nor other genes say anything. */
+static double expected_own(const struct expected_own *expected, double down)
+{
+    double b = expected->weight, v = expected->variance;
+
+    if (isnan(v))
+        return b > 0.01 ? down / b : NAN;
+    return (down * b * v + expected->mean) / (b * b * v + 1);
+}
+
 /* That of a gene that is not read out: the median of the others. */
 static void find_own(struct tess_effects *effects, const double *out, const double *down)
 {
+    struct expected_own expected = expect_own(effects, out);
     size_t m = effects->regulator.n;
     double *known = TESS_NEW(double, m), middle;
     int64_t n = 0;
 
     effects->own = TESS_NEW(double, m);
     for (size_t i = 0; i < m; i++) {
-        effects->own[i] = !isnan(out[i])           ? out[i]
-                          : effects->weight > 0.01 ? down[i] / effects->weight
-                                                   : NAN;
+        effects->own[i] = isnan(out[i]) ? expected_own(&expected, down[i]) : out[i];
         if (!isnan(effects->own[i]))
             known[n++] = effects->own[i];
         effects->n_weak += effects->own[i] < 2; /* not of NaN */

@@ -1,5 +1,5 @@
 /* median.c -- medians by selection; the upper quantile of a normal distribution. */
-#include "median.h"
+#include "tessera/median.h"
 
 #include <math.h>
 

@@ -3,7 +3,7 @@
  * What is imputed is never taken for a measurement: it is no row of its own, to which the refit or
  * a correlation could be fitted. It is shrunk, the more the less the models agree, and added to
  * the effect, in place of the one that is missing. */
-#include "effects.h"
+#include "tessera/effects.h"
 
 #include "tessera/predicted.h"
 #include "tessera/agree.h"
@@ -11,8 +11,6 @@
 #include "tessera/error.h"
 
 #include <math.h>
-
-#define GAMMA 0.5 /* of what the models agree upon */
 
 /* The readouts that the model knows among this rank's targets. */
 struct known {
@@ -58,7 +56,7 @@ static void fill_row(struct tess_effects *effects, int64_t place, const struct k
 
         for (int m = 0; m < n_members; m++)
             p[m] = way * tess_effects_z(effects, effects->first + j, (double)out[m * stride + k]);
-        effects->shrunk[place * effects->n + j] = GAMMA * shrink(p, n_members);
+        effects->shrunk[place * effects->n + j] = TESS_COMPLETED_SHARE * shrink(p, n_members);
     }
     tess_free(p);
 }

@@ -1,11 +1,13 @@
 /* effects.c -- who has which targets. */
-#include "effects.h"
+#include "tessera/effects.h"
 
 #include "tessera/alloc.h"
 #include "tessera/error.h"
 #include "tessera/slices.h"
 
 #include <math.h>
+
+#define LEAST_WEIGHT 0.05 /* of knock-downs, in what is divided by it */
 
 int tess_effects_owner(const struct tess_effects *effects, int64_t target)
 {
@@ -77,6 +79,21 @@ int tess_effects_known(const struct tess_effects *effects, int64_t regulator, in
             return 1;
     }
     return !isnan(tess_effects_added(effects, regulator, j));
+}
+
+double tess_effects_own(const struct tess_effects *effects, int64_t regulator, int64_t j)
+{
+    int64_t out = effects->row[TESS_KNOCKOUT][regulator];
+    int64_t down = effects->row[TESS_KNOCKDOWN][regulator];
+    double weight = fmax(effects->weight, LEAST_WEIGHT);
+
+    if (out >= 0 && effects->measured[out * effects->n + j])
+        return effects->own[regulator];
+    if (down < 0 || !effects->measured[down * effects->n + j])
+        return effects->own[regulator];
+    if (!isnan(tess_effects_added(effects, regulator, j)))
+        weight *= 1 + TESS_COMPLETED_SHARE;
+    return effects->own[regulator] * weight;
 }
 
 double tess_effects_added(const struct tess_effects *effects, int64_t regulator, int64_t j)

@@ -1,6 +1,6 @@
 /* median.h -- medians and normal quantiles. Local. */
-#ifndef MEDIAN_H
-#define MEDIAN_H
+#ifndef TESSERA_MEDIAN_H
+#define TESSERA_MEDIAN_H
 
 #include <stdint.h>
 
