@@ -134,7 +134,7 @@ def main():
             found.append(experiment(net, gold, seed, a))
             print(net.stem, seed, " ".join(f"{v:.4f}" for v in found[-1]), flush=True)
         every += found
-        means.append((np.mean(found, axis=0), np.std(found, axis=0, ddof=1) if a.seeds > 1 else 0 * found[0]))
+        means.append((np.mean(found, axis=0), np.std(found, axis=0, ddof=1) if a.seeds > 1 else np.zeros(len(WAYS))))
     print("| |", " | ".join(net.stem for net, _ in nets), "| mean |")
     every = np.array(every)
     for k, way in enumerate(WAYS):
