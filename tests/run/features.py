@@ -7,10 +7,10 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 
+import checks
 import machine
 
 with machine.needed():
@@ -18,7 +18,7 @@ with machine.needed():
     import h5py
     import numpy as np
 
-tessera, source = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+source = os.path.abspath(sys.argv[2])
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
 N, R, F = 70, 8, 6  # perturbations, readouts (fewer than factors: nothing is cut off), features
@@ -31,8 +31,7 @@ PLAIN = {3, 4}  # without features
 
 
 def run(*arguments, ranks=1, code=0):
-    line = [*(["mpirun", "-n", str(ranks)] if ranks > 1 else []), tessera, *map(str, arguments)]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=120)
+    done = checks.run(*arguments, ranks=ranks)
     assert done.returncode == code, (arguments, ranks, done.returncode, done.stdout, done.stderr)
     return done.stdout + done.stderr
 

@@ -17,6 +17,7 @@ with machine.needed():
     import anndata
     import numpy as np
     from scipy import stats
+import checks
 import small_store
 import training
 
@@ -28,10 +29,9 @@ MEMBERS = 3
 
 
 def run(*arguments, ranks=1, code=0):
-    started = training.Started(tessera, ranks, arguments)
-    got = started.wait()
-    assert got == code, (arguments, ranks, got, started.text)
-    return started.text
+    done = checks.run(*arguments, ranks=ranks, limit=training.LIMIT, env={**os.environ, **training.QUIET})
+    assert done.returncode == code, (arguments, ranks, done.returncode, done.stdout, done.stderr)
+    return done.stdout + done.stderr
 
 
 def screen(out, *options, run_="run", ranks=1):
