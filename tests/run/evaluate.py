@@ -22,17 +22,12 @@ with machine.needed():
     from scipy.spatial.distance import cdist
     from scipy.stats import pearsonr, rankdata, spearmanr
     from sklearn.metrics import mean_absolute_error, r2_score
+from training import run
 
 warnings.filterwarnings("ignore")
 REAL = ("tggates", "jump", "oneil", "l1000")
 data = checks.real_data("../peer/baselines.py", *(f"{name}.h5ad" for name in REAL))
 CUTS = (20, 50, 100, 200)
-
-
-def run(*words, ranks=1, code=0):
-    done = checks.run(*words, ranks=ranks)
-    assert done.returncode == code, (words, ranks, done.returncode, done.stdout, done.stderr)
-    return done.stdout + done.stderr
 
 
 def evaluate(place, *words, **how):

@@ -10,13 +10,13 @@ import shutil
 import sys
 import tempfile
 
-import checks
 import machine
 
 with machine.needed():
     import anndata
     import h5py
     import numpy as np
+from training import run
 
 source = os.path.abspath(sys.argv[2])
 folder = tempfile.TemporaryDirectory()
@@ -28,12 +28,6 @@ FURTHER = np.random.default_rng(4).normal(size=(3, F))  # of G70, G71, G72, whic
 PROFILE = {c: FEATURE @ rng.normal(size=(F, R)) / F**0.5 + 0.3 * rng.normal(size=(N, R)) for c in ("A", "B")}
 SPLIT = ["train"] * 50 + ["val"] * 8 + ["test"] * 12
 PLAIN = {3, 4}  # without features
-
-
-def run(*arguments, ranks=1, code=0):
-    done = checks.run(*arguments, ranks=ranks)
-    assert done.returncode == code, (arguments, ranks, done.returncode, done.stdout, done.stderr)
-    return done.stdout + done.stderr
 
 
 def write_data():

@@ -17,21 +17,15 @@ with machine.needed():
     import anndata
     import numpy as np
     from scipy import stats
-import checks
 import small_store
 import training
+from training import run
 
 tessera = os.path.abspath(sys.argv[1])
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
 COLUMNS = ["rank", "perturbation", "target", "change", "std", "z", "agreement", "measured", "measured_in", "trained"]
 MEMBERS = 3
-
-
-def run(*arguments, ranks=1, code=0):
-    done = checks.run(*arguments, ranks=ranks, limit=training.LIMIT, env={**os.environ, **training.QUIET})
-    assert done.returncode == code, (arguments, ranks, done.returncode, done.stdout, done.stderr)
-    return done.stdout + done.stderr
 
 
 def screen(out, *options, run_="run", ranks=1):

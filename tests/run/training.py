@@ -4,6 +4,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -106,6 +107,14 @@ class Started:
         self.output.seek(0)
         self.text = self.output.read().decode(errors="replace")
         return self.text
+
+
+def run(*arguments, ranks=1, code=0, program=os.path.abspath(sys.argv[1]), **more):
+    """All that the program says, which has to end with this code."""
+    started = Started(program, ranks, arguments, **more)
+    got = started.wait()
+    assert got == code, (arguments, ranks, got, started.text)
+    return started.text
 
 
 def write_config(path, settings):
