@@ -104,6 +104,20 @@ def draw_contexts(data, options):
     return figure
 
 
+def draw_transfer(data, options):
+    rows = [row for row in data["transfer"]["rows"] if row[6] is not None]
+    figure, ax = axes(options, 0.8 + 0.2 * len(rows))
+    ax.axvline(0, color=GREY, ls="--", lw=0.9)
+    for i, (*_, difference, low, high, verdict) in enumerate(rows):
+        colour, marker = {"helped": (COLOURS[0], "o"), "hurt": (COLOURS[1], "^")}.get(verdict, (GREY, "s"))
+        if low is not None and high is not None:
+            ax.plot([low, high], [i, i], color=colour, lw=1.2)
+        ax.plot([difference], [i], color=colour, marker=marker, ms=4.5)
+    ax.set(yticks=range(len(rows)), yticklabels=[plain(row[0]) for row in rows], xlabel="RMSE of the model of all contexts, less that of one of this context alone")
+    ax.invert_yaxis()
+    return figure
+
+
 def draw_values(data, options):
     v = data["values"]
     count = np.zeros((v["bins"], v["bins"]))
@@ -214,7 +228,7 @@ def draw_gold(data, options):
 
 
 # What each is drawn from: a part of the report, or a part of a part.
-FIGURES = {"curve": (draw_curve, ["curve"]), "scores": (draw_scores, ["scores"]), "contexts": (draw_contexts, ["scores"]), "values": (draw_values, ["values"]),
+FIGURES = {"curve": (draw_curve, ["curve"]), "scores": (draw_scores, ["scores"]), "contexts": (draw_contexts, ["scores"]), "transfer": (draw_transfer, ["transfer"]), "values": (draw_values, ["values"]),
            "coverage": (draw_coverage, ["coverage"]), "map": (draw_map, ["map"]), "screen": (draw_screen, ["screen"]), "hits": (draw_hits, ["screen"]),
            "network": (draw_network, ["network"]), "gold": (draw_gold, ["network", "gold"])}
 
@@ -222,7 +236,9 @@ FIGURES = {"curve": (draw_curve, ["curve"]), "scores": (draw_scores, ["scores"])
 def missing(data, keys):
     """Why there is nothing to draw; None: there is."""
     for key in keys:
-        data = data.get(key) or {"missing": "the report has no such part"}
+        data = data.get(key) or {"missing": "tessera evaluate RUN --transfer was not asked" if key == "transfer" else "the report has no such part"}
+        if "rows" in data and key == "transfer" and all(row[6] is None for row in data["rows"]):
+            return "there was nothing to compare"
         if data.get("edges") == []:
             return "the list has no edge"
         if "missing" in data:

@@ -380,6 +380,32 @@ function drawContexts(C, flat) {
   numbers(node, "scores_by_context", ["context", "method", "metric", "value", "low", "high"], list.flatMap(flat));
 }
 
+// ---- what the other contexts give ----
+function drawTransfer() {
+  if (!data.transfer) return;
+  const node = section("transfer", "What the other contexts give each"), { rows: all, contexts_in_all: n } = data.transfer, rows = all.filter(row => row[6] !== null);
+  if (rows.length) {
+    key(node, [["the others helped", COLOURS[0]], ["no difference", COLOURS[7], 2], ["the others hurt", COLOURS[1], 1]]);
+    figure(node, "figure-transfer", width => {
+      const left = Math.min(width * 0.45, Math.max(40, ...rows.map(row => widthOf(row[0]))) + 14);
+      const c = chart({ width, height: 60 + 20 * rows.length, left, y: [0, 1], x: extent([0, ...rows.flatMap(row => row.slice(6, 9))]),
+        xLabel: "RMSE, together less alone", title: "Difference that training on the other contexts makes, by context" });
+      add(c.svg, "path", { class: "guide", d: path([[c.X(0), c.top], [c.X(0), c.h - c.bottom]]) });
+      const marks = rows.map(([name, , , , , , difference, low, high, verdict], i) => {
+        const y = c.top + (i + 0.5) * (c.h - c.top - c.bottom) / rows.length, kind = { helped: 0, hurt: 1 }[verdict] ?? 2, colour = COLOURS[kind === 2 ? 7 : kind];
+        add(c.svg, "text", { x: c.left - 8, y: y + 4, "text-anchor": "end" }, shorten(name, c.left - 12));
+        if (low !== null && high !== null) add(c.svg, "line", { class: "bar", style: `stroke:${colour}`, x1: c.X(low), x2: c.X(high), y1: y, y2: y });
+        return add(c.svg, "path", { class: "mark", d: shape(kind, c.X(difference), y, 4.5), style: `fill:${colour}` });
+      });
+      speak(c.svg, marks, i => { const [name, train, test, , together, alone, difference, low, high, verdict] = rows[i];
+        return `${name}: ${format(difference)}${low !== null ? ` (${format(low)} to ${format(high)})` : ""}, ${verdict}\nof all contexts ${format(together)}, alone ${format(alone)}\n${train} training, ${test} test experiments`; });
+      return c.svg;
+    }, `RMSE of the model of all contexts, less that of a model that was trained on this context alone: left of 0 the others help. Bars: 95 % intervals of resampled perturbations; neither model is blended with a baseline` +
+       `${rows.length < n ? `; ${rows.length} of ${n} contexts` : ""}. As tessera evaluate --transfer found it (transfer/transfer.tsv of the run).`);
+  } else add(node, "p", { class: "missing" }, "In no context was there anything to compare.");
+  numbers(node, "transfer", ["context", "train_experiments", "test_experiments", "by_context_mean", "rmse_all", "rmse_alone", "difference", "low", "high", "verdict"], all);
+}
+
 // ---- measured and predicted ----
 function drawValues() {
   const node = section("values", "Predicted against measured"), v = data.values;
@@ -657,7 +683,7 @@ function lead() {
 }
 
 // A section that cannot be drawn says so, and the others are drawn.
-for (const draw of [lead, drawTrained, drawCurve, drawScores, drawValues, drawCoverage, drawMap, drawScreen, drawNetwork, drawCommands]) {
+for (const draw of [lead, drawTrained, drawCurve, drawScores, drawTransfer, drawValues, drawCoverage, drawMap, drawScreen, drawNetwork, drawCommands]) {
   try { draw(); } catch (problem) {
     add([...main.querySelectorAll("section")].pop() || main, "p", { class: "missing" }, `This could not be drawn (${problem.message}): the numbers are in the page's source, as JSON.`);
   }

@@ -194,8 +194,11 @@ static int make_sections(struct work *work, struct tess_error *error)
 static int read_given(struct work *work, struct tess_error *error)
 {
     const struct tess_report *report = work->report;
+    json_t *transfer = work->rank == 0 ? tess_sections_transfer(report, error) : NULL;
 
-    if (work->rank == 0)
+    if (transfer)
+        add(work, "transfer", transfer);
+    if (work->rank == 0 && error->code == TESS_OK)
         add(work, "network", tess_sections_network(report, error));
     if (work->rank == 0 && error->code == TESS_OK && report->screen)
         add(work, "screen", tess_sections_screen(report->screen, NULL, "", error));

@@ -46,6 +46,8 @@ json_t *tess_sections_commands(const struct tess_report *report, int scored);
 char *tess_sections_screen_command(const struct tess_report *report,
                                    const struct tess_strings *readout);
 json_t *tess_sections_network(const struct tess_report *report, struct tess_error *error);
+/* The table that `evaluate --transfer` left in the run, RMSE alone; NULL: it was not asked. */
+json_t *tess_sections_transfer(const struct tess_report *report, struct tess_error *error);
 /* How numbers are printed: as many digits as a picture or a table needs. */
 #define TESS_SECTIONS_JSON (JSON_COMPACT | JSON_REAL_PRECISION(7))
 /* The page around the numbers (taken as they are printed); own of the caller. */

@@ -24,7 +24,7 @@ if not chromium:
 tessera, source = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2]).absolute()
 folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # the browser's children may write a while longer
 os.chdir(folder.name)
-FIGURES = {"figure-curve", "figure-scores", "figure-contexts", "figure-values", "figure-coverage", "figure-map", "figure-waterfall",
+FIGURES = {"figure-curve", "figure-scores", "figure-contexts", "figure-transfer", "figure-values", "figure-coverage", "figure-map", "figure-waterfall",
            "figure-hits", "figure-network", "figure-gold"}
 # What no page could know: names that would end the script or begin a comment.
 STRANGE = ["KO:</script><b>x", "KO:<!--<script>", "KO:a&amp;b\"'"]
@@ -84,6 +84,13 @@ def prepare():
                 if a != b:
                     print(a, b, (i * 7 + k * 3) % 19 + i / 100, "+-"[(i + k) % 2], sep="\t", file=edges)
                     print(a, b, int((i * 7 + k * 3) % 19 > 14 and i % 3 > 0), sep="\t", file=gold)
+    os.makedirs("run/transfer")  # as evaluate --transfer leaves it (transfer.py)
+    with open("run/transfer/transfer.tsv", "w") as out:
+        print("context", "train_experiments", "test_experiments", "by_context_mean", "verdict", "metric", "all", "alone", "difference",
+              "difference_low", "difference_high", sep="\t", file=out)
+        for c, verdict in enumerate(["helped", "hurt", "no difference", "no training experiment"]):
+            for metric in "rmse", "r2":
+                print(f"a context of the name {c}", 40, 12, 3, verdict, metric, *([0.5, 0.6, c - 1, c - 1.5, c - 0.5] if c < 3 else [""] * 5), sep="\t", file=out)
     pathlib.Path("pairs.tsv").write_text("".join(f"DRUG:{i:02d}\tKO:{i:02d}\n" for i in range(10)))
     run("-q", "report", "run", "-o", "page.html", "--json", "page.json", "--pairs", "pairs.tsv", "--network", "edges.tsv", "--gold", "gold.tsv",
         "--resamples", "50")
@@ -191,6 +198,9 @@ def check_saved(found, page):
     assert set(STRANGE) <= set(m["perturbation"])
     head = ["rank", "perturbation", "change", "std", "z", "measured", "trained"]
     same("screen", head, list(zip(*(s[name] for name in head))))
+    same("transfer", ["context", "train_experiments", "test_experiments", "by_context_mean", "rmse_all", "rmse_alone", "difference", "low", "high", "verdict"],
+         page["transfer"]["rows"])
+    assert [row[6] for row in page["transfer"]["rows"]] == [-1, 0, 1, None] and page["transfer"]["contexts_in_all"] == 4, page["transfer"]
     same("network", ["regulator", "target", "score", "sign", "known"], [[*e, None if k is None else int(k)] for e, k in
                                                                          zip(page["network"]["edges"], page["network"]["gold"]["known"], strict=True)])
     same("precision_recall", ["recall", "precision"], page["network"]["gold"]["curve"])
@@ -223,7 +233,7 @@ def main():
     check_figures(dark, [1000, 400])
     check_theme(dark["400"]["layout"], dark=True)
     bare = look("bare.html", [1000])
-    check_figures(bare, [1000], FIGURES - {"figure-coverage", "figure-network", "figure-gold"})
+    check_figures(bare, [1000], FIGURES - {"figure-coverage", "figure-network", "figure-gold", "figure-transfer"})
     assert len(bare["missing"]) == 2 and "train.members" in bare["missing"][0] and "--network" in bare["missing"][1], bare["missing"]
     browse("--print-to-pdf=page.pdf", "--virtual-time-budget=5000", page="page.html")
     pdf = pathlib.Path("page.pdf").read_bytes()

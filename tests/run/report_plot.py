@@ -22,7 +22,7 @@ from training import run
 tessera, source = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2]).absolute()
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
-FIGURES = ["curve", "scores", "contexts", "values", "coverage", "map", "screen", "hits", "network", "gold"]
+FIGURES = ["curve", "scores", "contexts", "transfer", "values", "coverage", "map", "screen", "hits", "network", "gold"]
 
 
 def plot(*arguments, code=0):
@@ -44,6 +44,10 @@ def prepare():
                     print(f"g{i}", f"g{k}", (i * 5 + k * 7) % 23, "+-"[k % 2], sep="\t", file=edges)
                     print(f"g{i}", f"g{k}", int((i * 5 + k * 7) % 23 > 16), sep="\t", file=gold)
     options = ["--resamples", "20", "--network", "edges.tsv"]
+    os.makedirs("run/transfer")
+    pathlib.Path("run/transfer/transfer.tsv").write_text(
+        "context\ttrain_experiments\ttest_experiments\tby_context_mean\tverdict\tmetric\tall\talone\tdifference\tdifference_low\tdifference_high\n" +
+        "".join(f"c{c}\t40\t12\t3\t{verdict}\trmse\t0.5\t0.6\t{c - 1}\t{c - 1.5}\t{c - 0.5}\n" for c, verdict in enumerate(["helped", "hurt", "no difference"])))
     run("-q", "report", "run", "-o", "page.html", "--json", "page.json", "--gold", "gold.tsv", *options)
     run("-q", "report", "run/member-1", "--json", "bare.json", "--resamples", "20")
 
@@ -75,7 +79,7 @@ def main():
     plot("page.json", "-o", "r", "--format", "png", "--only", "scores", "--metric", "pearson")
     assert pathlib.Path("r/scores.png").read_bytes() != pathlib.Path("png/scores.png").read_bytes()
     said = plot("bare.json", "-o", "bare")
-    for name, word in ("coverage", "train.members"), ("network", "--network"), ("gold", "--network"):
+    for name, word in ("transfer", "--transfer"), ("coverage", "train.members"), ("network", "--network"), ("gold", "--network"):
         assert any(line.startswith(f"{name}: left out: ") and word in line for line in said.splitlines()), said
         assert not os.path.exists(f"bare/{name}.pdf")
     assert os.path.exists("bare/map.pdf")

@@ -137,6 +137,15 @@ for context in ("one", "two/2"):
 table = {(row["context"], row["metric"]): row for row in lines("run/transfer/transfer.tsv")}
 for context in ("one", "two/2", "rest"):
     check(float(table[context, "rmse"]["alone"]) == scores[context]["alone"]["rmse"], "the table is another one")
+fine("report", "run", "--json", "report.json", "--resamples", "10")
+shown = {row[0]: row for row in json.loads(open("report.json").read())["transfer"]["rows"]}
+for context, row in shown.items():
+    listed = table[context, "rmse"]
+    for value, name in zip(row, ("context", "train_experiments", "test_experiments", "by_context_mean", "all", "alone", "difference", "difference_low",
+                                 "difference_high", "verdict"), strict=True):
+        check(listed[name] == ("" if value is None else value) if not isinstance(value, (int, float)) else abs(float(listed[name]) - value) <= 1e-6 * abs(value),
+              f"the report's {name} of {context}: {value} {listed[name]}")
+check(set(shown) == {context for context, _ in table}, f"the report's contexts: {set(shown)}")
 
 # What is done is used again; what is not, gone on with; some contexts alone.
 before = {p: os.stat(p).st_mtime_ns for p in glob.glob("run/transfer/*/best-*.h5")}
