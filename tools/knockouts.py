@@ -4,9 +4,10 @@ how right the network is that follows.
 
 usage: knockouts.py OUT [NET.h5ad GOLD.tsv …] [--simulate N] [--seeds N] [--members N] [--set NAME=VALUE …]
 
---simulate N: N networks that are made here, beside those that are named. NET.h5ad has the contexts knockout and knockdown of the same genes, and control rows. Values are brought to units of the noise over what
-is visible. AUPR of `tessera network infer`: with all knock-outs; without the hidden genes; with their own knock-downs alone; with knock-downs
-plus the mean difference of both kinds as knock-outs (additive); completed by the model, without and with their own knock-downs.
+--simulate N: N networks that are made here, beside those that are named. NET.h5ad has the contexts knockout and knockdown of the same
+genes, and control rows. Values are brought to units of the noise over what is visible. AUPR of `tessera network infer`: with all
+knock-outs; without the hidden genes; with their own knock-downs alone; with knock-downs plus the mean difference of both kinds as
+knock-outs (additive); completed by the model, without and with their own knock-downs.
 Needs a built program in build/ and anndata."""
 import argparse
 import json
@@ -134,7 +135,7 @@ def main():
             found.append(experiment(net, gold, seed, a))
             print(net.stem, seed, " ".join(f"{v:.4f}" for v in found[-1]), flush=True)
         every += found
-        means.append((np.mean(found, axis=0), np.std(found, axis=0, ddof=1) if a.seeds > 1 else 0 * found[0]))
+        means.append((np.mean(found, axis=0), np.std(found, axis=0, ddof=1) if a.seeds > 1 else np.zeros(len(WAYS))))
     print("| |", " | ".join(net.stem for net, _ in nets), "| mean |")
     every = np.array(every)
     for k, way in enumerate(WAYS):

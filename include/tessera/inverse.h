@@ -55,8 +55,10 @@ int tess_inverse_partial(const struct tess_samples *samples, double *out, struct
  * out, perturbed genes that are not, and readouts of no such gene; of `partial` all readouts count
  * as the first. Local. */
 int tess_inverse_fits(int64_t n_read, int64_t n_unread, int64_t n_other, int n_ranks);
-/* Bytes of a rank beside what the caller has: `genes` are perturbed and read out. Local. */
-double tess_inverse_bytes(int64_t genes, int64_t readouts, int n_ranks);
+/* Bytes that `direct` takes on a rank beside what the caller has, with what is on its way between
+ * ranks; numbers as above. Likewise `partial`, of so many rows and readouts. Local. */
+double tess_inverse_bytes(int64_t n_read, int64_t n_unread, int64_t n_other, int n_ranks);
+double tess_inverse_partial_bytes(int64_t n_rows, int64_t t, int n_ranks);
 /* Operations of `direct`, of all ranks: each ridge's inverse and its check. Local. */
 double tess_inverse_work(int64_t genes);
 double tess_inverse_sparse_bytes(int64_t genes, int n_ranks);

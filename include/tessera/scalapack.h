@@ -40,6 +40,8 @@ int tess_matrix_init(struct tess_matrix *matrix, const struct tess_grid *grid, i
 void tess_matrix_release(struct tess_matrix *matrix); /* Local. */
 /* Has each of so many ranks no more elements of such a matrix than ScaLAPACK counts? Local. */
 int tess_matrix_fits(int64_t n_rows, int64_t n_columns, int n_ranks);
+/* Bytes of such a matrix on the rank that has most of it. Local. */
+double tess_matrix_bytes(int64_t n_rows, int64_t n_columns, int n_ranks);
 
 struct tess_corner { /* where a block lies in the whole */
     int64_t row, column, n_rows, n_columns;
@@ -60,6 +62,8 @@ void tess_matrix_put(struct tess_matrix *matrix, int owner, const struct tess_co
 /* And back. */
 void tess_matrix_get(const struct tess_matrix *matrix, int owner, const struct tess_corner *at,
                      double *block);
+/* Bytes that both take on the owner of such a block, beside it. Local. */
+double tess_matrix_packed_bytes(int64_t n_rows, int64_t n_columns, int n_ranks);
 /* The row of the whole that is this rank's row i, and likewise the column. Local. */
 int64_t tess_matrix_row(const struct tess_matrix *matrix, int64_t i);
 int64_t tess_matrix_column(const struct tess_matrix *matrix, int64_t j);

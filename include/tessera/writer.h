@@ -269,6 +269,9 @@ int tess_writer_write_codes(struct tess_writer *writer, const char *name, int64_
                             struct tess_error *error);
 int tess_writer_write_flags(struct tess_writer *writer, const char *name, const uint8_t *flag,
                             struct tess_error *error);
+/* And words that are made as they are needed; name NULL: the names of the rows. */
+int tess_writer_write_words(struct tess_writer *writer, const char *name,
+                            const struct tess_writer_texts *word, struct tess_error *error);
 /* Notes under a path ("provenance/command"). */
 int tess_writer_write_text(struct tess_writer *writer, const char *path, const char *text,
                            struct tess_error *error);

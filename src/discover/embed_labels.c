@@ -103,12 +103,7 @@ static int write_texts(const struct tess_embed_rows *rows, const char *column,
     struct texts texts = {rows, make, 0};
     struct tess_writer_texts words = {rows->n, NULL, width_of(&texts), make_texts, &texts};
 
-    if (!column)
-        return tess_writer_make_names(file, TESS_WRITER_ROWS, &words, error);
-    return tess_writer_write_column(
-        file, TESS_WRITER_ROWS,
-        &(struct tess_writer_column){.name = column, .type = TESS_WRITER_WORDS, .texts = &words},
-        error);
+    return tess_writer_write_words(file, column, &words, error);
 }
 
 static int write_numbers(const struct tess_embed_rows *rows, struct tess_writer *file,

@@ -269,10 +269,7 @@ static int write_who(const struct imputation *work, struct tess_writer *file,
         write_codes(&(struct coded){work, code_context}, file, "context", &context, error) ==
             TESS_OK &&
         write_codes(&(struct coded){work, code_type}, file, "type", &type, error) == TESS_OK)
-        tess_writer_write_column(file, TESS_WRITER_ROWS,
-                                 &(struct tess_writer_column){
-                                     .name = "target", .type = TESS_WRITER_WORDS, .texts = &target},
-                                 error);
+        tess_writer_write_words(file, "target", &target, error);
     tess_free(symbol);
     return error->code;
 }

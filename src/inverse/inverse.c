@@ -234,11 +234,23 @@ int tess_inverse_fits(int64_t n_read, int64_t n_unread, int64_t n_other, int n_r
            tess_matrix_fits(n_other, n_unread, n_ranks);
 }
 
-double tess_inverse_bytes(int64_t genes, int64_t readouts, int n_ranks)
+/* All matrices of `solve` are there when the first is loaded; the inverse, which takes one more for
+ * its check, has no effects on their way. Then as in `spread`, and in `explain`. */
+double tess_inverse_bytes(int64_t n_read, int64_t n_unread, int64_t n_other, int n_ranks)
 {
-    double n = (double)genes, others = (double)(readouts - genes);
+    int64_t t = n_read + n_other, most = n_other > n_read ? n_other : n_read;
+    double square = tess_matrix_bytes(n_read, n_read, n_ranks);
+    double later = square, rest = 0;
 
-    return 8 * n * (4 * n + (others > 0 ? 2 * others : 0)) / n_ranks;
+    if (n_unread > 0)
+        rest = tess_matrix_bytes(n_read, n_unread, n_ranks) +
+               tess_matrix_bytes(most, n_unread, n_ranks) +
+               tess_slabs_bytes(most, n_unread, t, n_ranks);
+    if (n_other > 0) {
+        later = 2 * square + 2 * tess_matrix_bytes(n_other, n_read, n_ranks);
+        rest = fmax(rest, tess_slabs_bytes(n_other, n_read, t, n_ranks));
+    }
+    return fmax(3 * square + tess_slabs_bytes(n_read, n_read, t, n_ranks), later + rest);
 }
 
 /* The best ridge is inverted again, unless it was the last. */

@@ -219,3 +219,15 @@ int tess_inverse_partial(const struct tess_samples *samples, double *out, struct
     tess_grid_close(&partial.grid);
     return error->code;
 }
+
+/* Rows on their way, the inverse with its check, or the result on its way. */
+double tess_inverse_partial_bytes(int64_t n_rows, int64_t t, int n_ranks)
+{
+    int64_t own = (t + n_ranks - 1) / n_ranks, n = n_rows < ROWS_AT_ONCE ? n_rows : ROWS_AT_ONCE;
+    double square = tess_matrix_bytes(t, t, n_ranks);
+    double rows = tess_matrix_bytes(t, n, n_ranks) + tess_matrix_packed_bytes(own, n, n_ranks);
+    double result = tess_matrix_packed_bytes(own, t, n_ranks);
+
+    return sizeof(double) * (double)(ROWS_AT_ONCE * own) + 2 * square +
+           fmax(square, fmax(rows, result));
+}

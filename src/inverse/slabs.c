@@ -134,3 +134,11 @@ int tess_slabs_store(const struct tess_slabs *slabs, const struct tess_slab *par
     tess_free(block);
     return error->code;
 }
+
+double tess_slabs_bytes(int64_t n_rows, int64_t n_columns, int64_t t, int n_ranks)
+{
+    int64_t most = (t + n_ranks - 1) / n_ranks, own = n_rows < most ? n_rows : most;
+
+    return sizeof(double) * (double)own * (double)n_columns +
+           tess_matrix_packed_bytes(own, n_columns, n_ranks);
+}

@@ -29,5 +29,7 @@ int tess_slabs_load(const struct tess_slabs *slabs, const struct tess_slab *part
                     struct tess_matrix *matrix, struct tess_error *error);
 int tess_slabs_store(const struct tess_slabs *slabs, const struct tess_slab *part,
                      const struct tess_matrix *matrix, struct tess_error *error);
+/* Bytes that loading and storing such a part of t readouts takes on any rank. Local. */
+double tess_slabs_bytes(int64_t n_rows, int64_t n_columns, int64_t t, int n_ranks);
 
 #endif

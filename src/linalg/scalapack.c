@@ -104,16 +104,41 @@ static int block_of(const struct tess_grid *grid, int64_t n)
     return (int)(most < 1 ? 1 : most < BLOCK ? most : BLOCK);
 }
 
-int tess_matrix_fits(int64_t n_rows, int64_t n_columns, int n_ranks)
+/* What the first place has, which is most. */
+static void most_of(int64_t n_rows, int64_t n_columns, int n_ranks, int64_t most[2])
 {
     struct tess_grid grid = {.n_ranks = n_ranks};
-    int64_t rows, columns, block;
+    int64_t block;
 
     shape(&grid);
     block = block_of(&grid, n_rows);
-    rows = share(n_rows, block, 0, grid.rows); /* the first place has most */
-    columns = share(n_columns, block, 0, grid.columns);
-    return n_rows <= INT_MAX && n_columns <= INT_MAX && (rows == 0 || columns <= INT_MAX / rows);
+    most[0] = share(n_rows, block, 0, grid.rows);
+    most[1] = share(n_columns, block, 0, grid.columns);
+}
+
+int tess_matrix_fits(int64_t n_rows, int64_t n_columns, int n_ranks)
+{
+    int64_t most[2];
+
+    most_of(n_rows, n_columns, n_ranks, most);
+    return n_rows <= INT_MAX && n_columns <= INT_MAX &&
+           (most[0] == 0 || most[1] <= INT_MAX / most[0]);
+}
+
+double tess_matrix_bytes(int64_t n_rows, int64_t n_columns, int n_ranks)
+{
+    int64_t most[2];
+
+    most_of(n_rows, n_columns, n_ranks, most);
+    return sizeof(double) * (double)most[0] * (double)most[1];
+}
+
+/* The owner packs what all get of it, and unpacks its own share, a piece at a time. */
+double tess_matrix_packed_bytes(int64_t n_rows, int64_t n_columns, int n_ranks)
+{
+    double piece = fmin(sizeof(double) * (double)n_rows * (double)n_columns, INT_MAX);
+
+    return piece + piece / n_ranks;
 }
 
 static void describe(struct tess_matrix *matrix, int block)

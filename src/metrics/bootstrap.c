@@ -6,6 +6,7 @@
 #include "bootstrap.h"
 
 #include "tessera/alloc.h"
+#include "tessera/median.h"
 #include "tessera/random.h"
 
 #include <cblas.h>
@@ -94,43 +95,12 @@ void tess_bootstrap_block(const struct tess_sample *sample, const struct tess_dr
     tess_free(total);
 }
 
-/* The k-th smallest of n numbers to x[k], smaller ones before it, larger ones behind it (Hoare). */
-static double pick(int64_t n, double *x, int64_t k)
-{
-    int64_t low = 0, high = n - 1;
-
-    while (low < high) {
-        int64_t i = low, j = high;
-        double pivot = x[low + (high - low) / 2];
-
-        while (i <= j) {
-            while (x[i] < pivot)
-                i++;
-            while (x[j] > pivot)
-                j--;
-            if (i <= j) {
-                double swap = x[i];
-
-                x[i++] = x[j];
-                x[j--] = swap;
-            }
-        }
-        if (k <= j)
-            high = j;
-        else if (k >= i)
-            low = i;
-        else
-            break;
-    }
-    return x[k];
-}
-
 /* Between the two nearest values, linearly (type 7 of Hyndman and Fan 1996; NumPy's default). */
 static double percentile(int64_t n, double *x, double share)
 {
     double place = share * (double)(n - 1);
     int64_t low = (int64_t)floor(place);
-    double below = pick(n, x, low), above = low + 1 < n ? x[low + 1] : below;
+    double below = tess_median_place(n, x, low), above = low + 1 < n ? x[low + 1] : below;
 
     for (int64_t i = low + 2; i < n; i++)
         above = x[i] < above ? x[i] : above;

@@ -221,9 +221,9 @@ static double more_bytes(const struct tess_evidence *evidence, const struct tess
     case TESS_BY_EVIDENCE:
         return tess_evidence_list_bytes(evidence, cutoff_of(options, effects));
     case TESS_BY_DIRECT:
-        return tess_inverse_bytes(genes, t, effects->n_ranks);
+        return tess_inverse_bytes(genes, effects->n_unread, t - genes, effects->n_ranks);
     case TESS_BY_PARTIAL:
-        return tess_inverse_bytes(t, t, effects->n_ranks);
+        return tess_inverse_partial_bytes(effects->n_rows, t, effects->n_ranks);
     case TESS_BY_INSPRE:
         return tess_inverse_sparse_bytes(genes, effects->n_ranks);
     default:
@@ -242,7 +242,7 @@ double tess_regulation_direct_bytes(int64_t genes, int n_ranks)
     double pairs = (double)genes * ceil((double)genes / n_ranks);
     double edges = tess_edges_bytes(TESS_REGULATION_EDGES, pairs, (double)genes * (double)genes);
 
-    return bytes_of(pairs, 2, pairs) + fmax(tess_inverse_bytes(genes, genes, n_ranks), edges);
+    return bytes_of(pairs, 1, pairs) + fmax(tess_inverse_bytes(genes, 0, 0, n_ranks), edges);
 }
 
 int tess_regulation_direct_fits(int64_t genes, int n_ranks)
@@ -275,7 +275,11 @@ static void say_effects(const struct tess_evidence *evidence, const struct tess_
     int is_partial = options->method == TESS_BY_PARTIAL;
     double m = (double)(is_partial ? effects->target.n : effects->regulator.n);
     double n = (double)effects->n, rows = (double)effects->n_rows;
-    double matrices = (options->method == TESS_BY_EVIDENCE ? 6 : is_partial ? 1 : 2) + n_spread;
+    int is_direct = options->method == TESS_BY_DIRECT; /* z becomes what is written */
+    double matrices = (options->method == TESS_BY_EVIDENCE ? 6
+                       : is_partial || is_direct           ? 1
+                                                           : 2) +
+                      n_spread;
     double edges = tess_edges_bytes(options->n_edges, m * n, m * (double)effects->target.n);
     double bytes = bytes_of(m * n, matrices, rows * n) +
                    fmax(more_bytes(evidence, effects, options), edges) +

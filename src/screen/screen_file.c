@@ -135,12 +135,7 @@ static int write_words(const struct texts *texts, const char *column, struct tes
     const struct tess_writer_texts words = {texts->rows->n, NULL, width_of(texts), make_texts,
                                             texts};
 
-    if (!column)
-        return tess_writer_make_names(file, TESS_WRITER_ROWS, &words, error);
-    return tess_writer_write_column(
-        file, TESS_WRITER_ROWS,
-        &(struct tess_writer_column){.name = column, .type = TESS_WRITER_WORDS, .texts = &words},
-        error);
+    return tess_writer_write_words(file, column, &words, error);
 }
 
 static int write_labels(const struct rows *rows, struct tess_writer *file, struct tess_error *error)

@@ -258,6 +258,15 @@ int tess_writer_write_flags(struct tess_writer *writer, const char *name, const 
     return tess_writer_write_column(writer, TESS_WRITER_ROWS, &column, error);
 }
 
+int tess_writer_write_words(struct tess_writer *writer, const char *name,
+                            const struct tess_writer_texts *word, struct tess_error *error)
+{
+    struct tess_writer_column column = {.name = name, .type = TESS_WRITER_WORDS, .texts = word};
+
+    return name ? tess_writer_write_column(writer, TESS_WRITER_ROWS, &column, error)
+                : tess_writer_make_names(writer, TESS_WRITER_ROWS, word, error);
+}
+
 static int write_note(struct tess_writer *writer, const char *path,
                       const struct tess_writer_note *note, struct tess_error *error)
 {

@@ -7,7 +7,6 @@ import glob
 import hashlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
 
@@ -16,6 +15,7 @@ import machine
 with machine.needed():
     import h5py
     import numpy as np
+from training import run
 
 tessera, source = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 folder = tempfile.TemporaryDirectory()
@@ -24,13 +24,6 @@ CELLS, TIMES = ["A", "B", "C", "D"], ["2h", "8h", "24h"]
 HIDDEN = {"A_8h", "C_24h"}
 NEVER = "D_2h"  # in no file
 OWN = 0.3  # weight of a context's own row
-
-
-def run(*arguments, ranks=1, code=0, **more):
-    line = [*(["mpirun", "-n", str(ranks)] if ranks > 1 else []), tessera, *map(str, arguments)]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=120, **more)
-    assert done.returncode == code, (arguments, ranks, done.returncode, done.stdout, done.stderr)
-    return done.stdout + done.stderr
 
 
 def truth():

@@ -18,6 +18,7 @@ with machine.needed():
     import h5py
     import numpy  # for small_store
 machine.need("h5diff")
+import checks
 import small_store
 import training
 
@@ -26,6 +27,7 @@ tessera = os.path.abspath(sys.argv[1])
 dump_model = os.path.join(os.path.dirname(tessera), "tests", "run", "dump_model")
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
+os.environ.update(training.QUIET)
 rng = random.Random(8)
 small_store.write(tessera, "small.prc.h5", small_store.rows())
 # 17 MB, five blocks (7 MB, two by default); three checkpoints in all, so that falling back costs little. The second epoch
@@ -44,8 +46,8 @@ def train(run, ranks=1, code=0, *options):
 
 
 def said_by(program, *arguments, ranks=1):
-    started = training.Started(program, ranks, arguments)
-    return started.wait(), started.text
+    done = checks.run(*arguments, ranks=ranks, program=program, limit=training.LIMIT)
+    return done.returncode, done.stdout + done.stderr
 
 
 train("straight")

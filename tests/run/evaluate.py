@@ -12,8 +12,8 @@ import tempfile
 import warnings
 from functools import lru_cache
 
+import checks
 import machine
-from checks import real_data
 
 with machine.needed():
     import anndata
@@ -22,19 +22,12 @@ with machine.needed():
     from scipy.spatial.distance import cdist
     from scipy.stats import pearsonr, rankdata, spearmanr
     from sklearn.metrics import mean_absolute_error, r2_score
+from training import run
 
 warnings.filterwarnings("ignore")
-tessera, root = os.path.abspath(sys.argv[1]), sys.argv[2]
 REAL = ("tggates", "jump", "oneil", "l1000")
-data = real_data("../peer/baselines.py", *(f"{name}.h5ad" for name in REAL))
+data = checks.real_data("../peer/baselines.py", *(f"{name}.h5ad" for name in REAL))
 CUTS = (20, 50, 100, 200)
-
-
-def run(*words, ranks=0, code=0):
-    command = (["mpirun", "-n", str(ranks)] if ranks else []) + [tessera, *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == code, (command, done.returncode, done.stdout, done.stderr)
-    return done.stdout + done.stderr
 
 
 def evaluate(place, *words, **how):

@@ -25,6 +25,7 @@ machine.need("h5diff")
 import small_store
 import training
 
+machine.ALONE.clear()
 tessera = os.path.abspath(sys.argv[1])
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 
@@ -17,8 +16,9 @@ with machine.needed():
     import anndata
     import h5py
     import numpy as np
+from training import run
 
-tessera, source = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+source = os.path.abspath(sys.argv[2])
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
 N, R, F = 70, 8, 6  # perturbations, readouts (fewer than factors: nothing is cut off), features
@@ -28,13 +28,6 @@ FURTHER = np.random.default_rng(4).normal(size=(3, F))  # of G70, G71, G72, whic
 PROFILE = {c: FEATURE @ rng.normal(size=(F, R)) / F**0.5 + 0.3 * rng.normal(size=(N, R)) for c in ("A", "B")}
 SPLIT = ["train"] * 50 + ["val"] * 8 + ["test"] * 12
 PLAIN = {3, 4}  # without features
-
-
-def run(*arguments, ranks=1, code=0):
-    line = [*(["mpirun", "-n", str(ranks)] if ranks > 1 else []), tessera, *map(str, arguments)]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=120)
-    assert done.returncode == code, (arguments, ranks, done.returncode, done.stdout, done.stderr)
-    return done.stdout + done.stderr
 
 
 def write_data():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 
+import checks
 import machine
 
 with machine.needed():
@@ -23,10 +24,7 @@ os.chdir(folder.name)
 
 
 def run(*arguments, ranks=1, code=0):
-    line = [tessera, *map(str, arguments)]
-    if ranks > 1:
-        line = ["mpirun", "-n", str(ranks), *line]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=90)
+    done = checks.run(*arguments, ranks=ranks)
     assert done.returncode == code, (arguments, ranks, done.returncode, done.stdout, done.stderr)
     return done.stderr
 

@@ -21,6 +21,7 @@ with machine.needed():
     import h5py
     import numpy as np
 machine.need("h5diff")
+import checks
 import training
 
 tessera = os.path.abspath(sys.argv[1])
@@ -32,12 +33,12 @@ OFTEN = ["--blend", "off", "--save-every", "0.001"]
 
 
 def run(*arguments, ranks=1, code=0):
-    started = training.Started(tessera, ranks, arguments)
-    got = started.wait()
-    assert got == code, (arguments, ranks, got, started.text)
+    done = checks.run(*arguments, ranks=ranks, limit=training.LIMIT, env={**os.environ, **training.QUIET})
+    text = done.stdout + done.stderr
+    assert done.returncode == code, (arguments, ranks, done.returncode, text)
     for sign in ("bug at", "Segmentation", "signal 11", "*** "):
-        assert sign not in started.text, started.text
-    return started.text
+        assert sign not in text, text
+    return text
 
 
 def start(out, ranks, *options, models=RUNS):

@@ -10,18 +10,12 @@ import machine
 with machine.needed():
     import h5py
 import training
+from training import run
 
 tessera = os.path.abspath(sys.argv[1])
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
 RUNS = ["one", "two"]
-
-
-def run(*arguments, ranks=1, code=0, **environment):
-    started = training.Started(tessera, ranks, arguments, **environment)
-    got = started.wait()
-    assert got == code, (arguments, ranks, got, started.text)
-    return started.text
 
 
 def impute(out, *options, models=RUNS, **keywords):

@@ -7,10 +7,12 @@ usage: lies.py TESSERA SOURCE_FOLDER
 TESS_TEST_LONG=1: every lie to every command that reads such files."""
 import ctypes
 import ctypes.util
+import functools
 import glob
 import os
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 import zlib
@@ -26,9 +28,9 @@ import training
 from checks import check
 
 xxhash.XXH3_64bits.restype, xxhash.XXH3_64bits.argtypes = ctypes.c_uint64, [ctypes.c_char_p, ctypes.c_size_t]
-tessera = os.path.abspath(sys.argv[1])
 folder = tempfile.TemporaryDirectory(prefix="tess_lies_")
 os.chdir(folder.name)
+os.environ.update(training.QUIET)
 LIMIT, BLOCK, DIM, HIDDEN = 120, 4 << 20, 8, 16
 MOST_KB = 1_000_000  # of any process here, among them one that writes a text of 70 MB; a lie that is believed takes 2 GB or more
 
@@ -132,6 +134,11 @@ def holes(name, rows):
     return lie
 
 
+@functools.lru_cache(maxsize=None)
+def deflated_zeros(n):
+    return zlib.compress(bytes(n), 9)
+
+
 def deflated(names, rows):
     """So many zeros in each, deflated to a thousandth: they are there, and cannot be what belongs there."""
     def lie(file):
@@ -141,7 +148,7 @@ def deflated(names, rows):
             del file[name]
             made = file.create_dataset(name, shape=shape, dtype=dtype, chunks=(1 << 22, *shape[1:]), compression="gzip", compression_opts=1)
             made.attrs.update(attributes)
-            packed = zlib.compress(bytes(dtype.itemsize * int(np.prod(made.chunks))), 9)
+            packed = deflated_zeros(dtype.itemsize * int(np.prod(made.chunks)))
             for first in range(0, n, made.chunks[0]):
                 made.id.write_direct_chunk((first, *[0] * (len(shape) - 1)), packed)
     lie.__name__ = f"{names} deflated to {rows}"
@@ -183,12 +190,11 @@ IMPUTED = [
 
 
 def judge(what, path, *line, ranks):
-    started = training.Started(tessera, ranks, line)
     try:
-        code = started.wait(LIMIT)
-    except AssertionError as hang:
+        done = checks.run(*line, ranks=ranks, limit=LIMIT)
+    except subprocess.TimeoutExpired as hang:
         return check(False, f"{what}: {hang}")
-    said = started.text
+    code, said = done.returncode, done.stdout + done.stderr
     check(code == 65 and os.path.basename(path) in said, f"{what}: {line[0]} on {ranks} rank(s): exit code {code}: {said[-500:]}")
     for sign in ("bug at", "Segmentation", "signal 11", "Sanitizer", "*** ", "crashes", "out of memory"):
         check(sign not in said, f"{what}: {line[0]} on {ranks} rank(s): '{sign}' in {said[-900:]}")

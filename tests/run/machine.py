@@ -15,6 +15,16 @@ for line in (pathlib.Path(__file__).parents[2] / "tools" / "mpi.env").read_text(
 # the processor.
 os.environ.setdefault("DNNL_MAX_CPU_ISA", "AVX2")
 
+# For a process that is not under mpirun: Open MPI 4 starts no daemon beside it, which takes as long as most commands here, and
+# makes no folder, which would be the same for all of them. (Under mpirun folders are needed.) Tests of what happens to a
+# process that is killed or sent signals clear this: they go as users' commands do.
+ALONE = {"OMPI_MCA_ess_singleton_isolated": "1", "OMPI_MCA_orte_create_session_dirs": "0"}
+
+
+def environment(ranks, given=None):
+    """That of a command on so many ranks."""
+    return {**(os.environ if given is None else given), **(ALONE if ranks == 1 else {})}
+
 
 def skip(why):
     """Ends the test: it is neither passed nor failed."""

@@ -7,7 +7,6 @@ calibrated for single models, too. (tests/unit/tile.c holds its gradients agains
 usage: noise.py TESSERA SOURCE_FOLDER"""
 import json
 import os
-import subprocess
 import sys
 import tempfile
 
@@ -19,17 +18,11 @@ with machine.needed():
     import numpy as np
 import small_store
 import training
+from training import run
 
 tessera = os.path.abspath(sys.argv[1])
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
-
-
-def run(*words, code=0, ranks=1):
-    start = ["mpirun", "-n", str(ranks)] if ranks > 1 else []
-    done = subprocess.run([*start, tessera, *words], capture_output=True, text=True, timeout=120)
-    assert done.returncode == code, (words, done.returncode, done.stderr)
-    return done.stdout + done.stderr
 
 
 def train(directory, ranks=1, **more):

@@ -12,7 +12,6 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import tempfile
 
@@ -22,18 +21,13 @@ with machine.needed(OSError):
     import h5py
     import numpy as np
     xxhash = ctypes.CDLL(ctypes.util.find_library("xxhash") or "libxxhash.so.0")
+from training import run
 xxhash.XXH3_64bits.restype, xxhash.XXH3_64bits.argtypes = ctypes.c_uint64, [ctypes.c_char_p, ctypes.c_size_t]
 
 tessera, root = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2])
 KEPT = root.resolve() / "tests" / "data" / "older"
 CHECKPOINT = "run/checkpoint-000000012.h5"
 work = pathlib.Path(tempfile.mkdtemp())
-
-
-def run(*line, code=0):
-    done = subprocess.run([tessera, *line], capture_output=True, text=True, timeout=120)
-    assert done.returncode == code, (line, done.returncode, done.stdout, done.stderr)
-    return done.stdout + done.stderr
 
 
 def anew():

@@ -17,11 +17,13 @@ import tempfile
 import time
 
 import checks
+import machine
 import training
 from checks import check
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it, and what it starts would, too
 
+machine.ALONE.clear()
 tessera, source = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2]).resolve()
 folder = tempfile.TemporaryDirectory(prefix="tess_outputs_")
 os.chdir(folder.name)

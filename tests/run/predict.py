@@ -6,27 +6,24 @@ import glob
 import gzip
 import os
 import random
-import subprocess
 import sys
 import tempfile
 
+import checks
 import machine
 
 with machine.needed():
     import anndata
     import numpy as np
 
-tessera, source = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+source = os.path.abspath(sys.argv[2])
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
 random.seed(5)
 
 
 def run(*arguments, ranks=1, code=0, stdin=None):
-    line = [tessera, *map(str, arguments)]
-    if ranks > 1:
-        line = ["mpirun", "-n", str(ranks), *line]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=90, input=stdin)
+    done = checks.run(*arguments, ranks=ranks, input=stdin)
     assert done.returncode == code, (arguments, ranks, done.returncode, done.stdout, done.stderr)
     return done.stdout if stdin is not None else done.stderr
 

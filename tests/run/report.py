@@ -22,18 +22,12 @@ with machine.needed():
     from scipy import stats
 import small_store
 import training
+from training import run
 
 tessera, source = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2]).absolute()
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
 MEMBERS = 3
-
-
-def run(*arguments, ranks=1, code=0):
-    started = training.Started(tessera, ranks, arguments)
-    got = started.wait()
-    assert got == code, (arguments, ranks, got, started.text)
-    return started.text
 
 
 def close(a, b, tolerance=2e-6):

@@ -16,6 +16,7 @@ import tempfile
 
 import machine
 import training
+from training import run
 
 chromium = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 if not chromium:
@@ -27,13 +28,6 @@ FIGURES = {"figure-curve", "figure-scores", "figure-contexts", "figure-transfer"
            "figure-hits", "figure-network", "figure-gold"}
 # What no page could know: names that would end the script or begin a comment.
 STRANGE = ["KO:</script><b>x", "KO:<!--<script>", "KO:a&amp;b\"'"]
-
-
-def run(*arguments):
-    started = training.Started(tessera, 1, arguments)
-    got = started.wait()
-    assert got == 0, (arguments, got, started.text)
-    return started.text
 
 
 def browse(*flags, page="shell.html"):

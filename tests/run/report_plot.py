@@ -17,17 +17,12 @@ with machine.needed():
     import numpy as np
 import small_store
 import training
+from training import run
 
 tessera, source = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2]).absolute()
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
 FIGURES = ["curve", "scores", "contexts", "transfer", "values", "coverage", "map", "screen", "hits", "network", "gold"]
-
-
-def run(*arguments):
-    started = training.Started(tessera, 1, arguments)
-    got = started.wait()
-    assert got == 0, (arguments, got, started.text)
 
 
 def plot(*arguments, code=0):

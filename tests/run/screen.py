@@ -19,19 +19,13 @@ with machine.needed():
     from scipy import stats
 import small_store
 import training
+from training import run
 
 tessera = os.path.abspath(sys.argv[1])
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
 COLUMNS = ["rank", "perturbation", "target", "change", "std", "z", "agreement", "measured", "measured_in", "trained"]
 MEMBERS = 3
-
-
-def run(*arguments, ranks=1, code=0):
-    started = training.Started(tessera, ranks, arguments)
-    got = started.wait()
-    assert got == code, (arguments, ranks, got, started.text)
-    return started.text
 
 
 def screen(out, *options, run_="run", ranks=1):

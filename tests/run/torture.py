@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 
+import machine
 import training
 
 LIMIT = 180  # seconds; a command here takes about one, but other work may go before it
@@ -165,7 +166,7 @@ SMALL = ["--perturbations", "12", "--readouts", "6", "--contexts", "3", "--combi
 
 
 def plain(*line):
-    return subprocess.run([str(x) for x in (tessera, "-q", *line)], cwd=place, capture_output=True, text=True)
+    return subprocess.run([str(x) for x in (tessera, "-q", *line)], cwd=place, capture_output=True, text=True, env=machine.environment(1))
 
 
 def again_whole(path, same, *line):

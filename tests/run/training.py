@@ -4,10 +4,11 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
-import machine  # noqa: F401 -- the environment
+import machine
 
 LIMIT = 240  # seconds for any command here; they take about three, but other work may go before them
 QUIET = {"OMP_WAIT_POLICY": "passive"}
@@ -58,7 +59,7 @@ class Started:
         self.ranks, self.text, self.program = ranks, None, pathlib.Path(tessera).name
         self.line = [*prefix, *start, str(tessera), *map(str, arguments)]
         self.output = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(self.line, env={**os.environ, **QUIET, **(environment or {})}, stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen(self.line, env={**machine.environment(ranks), **QUIET, **(environment or {})}, stdin=subprocess.DEVNULL,
                                         stdout=self.output, stderr=self.output, start_new_session=True, **more)
 
     def pids(self):
@@ -106,6 +107,14 @@ class Started:
         self.output.seek(0)
         self.text = self.output.read().decode(errors="replace")
         return self.text
+
+
+def run(*arguments, ranks=1, code=0, program=os.path.abspath(sys.argv[1]), **more):
+    """All that the program says, which has to end with this code."""
+    started = Started(program, ranks, arguments, **more)
+    got = started.wait()
+    assert got == code, (arguments, ranks, got, started.text)
+    return started.text
 
 
 def write_config(path, settings):

@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import tempfile
 
@@ -19,17 +18,12 @@ with machine.needed():
     import numpy as np
 import small_store
 import training
+from training import run
 
 tessera = os.path.abspath(sys.argv[1])
 folder = tempfile.TemporaryDirectory()
 os.chdir(folder.name)
 rng = np.random.default_rng(3)
-
-
-def run(*words, code=0):
-    done = subprocess.run([tessera, *words], capture_output=True, text=True, timeout=60)
-    assert done.returncode == code, (words, done.returncode, done.stderr)
-    return done.stdout + done.stderr
 
 
 def table(path, rows):

@@ -11,8 +11,8 @@ static void swap(double *a, double *b)
     *b = kept;
 }
 
-/* x[k] becomes the k-th smallest, none before it is larger, none behind it smaller (Hoare). */
-static void select_place(int64_t n, double *x, int64_t k)
+/* Hoare's selection. */
+double tess_median_place(int64_t n, double *x, int64_t k)
 {
     int64_t low = 0, high = n - 1;
 
@@ -35,6 +35,7 @@ static void select_place(int64_t n, double *x, int64_t k)
         else
             break;
     }
+    return x[k];
 }
 
 double tess_median(int64_t n, double *x)
@@ -43,7 +44,7 @@ double tess_median(int64_t n, double *x)
 
     if (n == 0)
         return NAN;
-    select_place(n, x, n / 2);
+    tess_median_place(n, x, n / 2);
     if (n % 2)
         return x[n / 2];
     below = x[0];
