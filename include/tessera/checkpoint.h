@@ -51,11 +51,13 @@ int tess_checkpoint_read_scaling(const struct tess_h5 *h5, struct tess_state *st
  */
 json_t *tess_checkpoint_info(const char *path, struct tess_error *error);
 
-/* What settings leave to the program (`auto`): kind of model, rule for combinations, sampling. They
- * become what a model has: by its settings, or by the first checkpoint of `path`, itself one or a
- * run's directory, that can be read; else they stay. Local. */
+/* The head of the first checkpoint of `path`, itself one or a run's directory, that can be read;
+ * checksums are not looked at. 0: none can. To be released in any case. Local. */
+int tess_checkpoint_find_head(const char *path, struct tess_state *state);
+/* What settings leave to the program (`auto`): kind of model, rule for combinations, sampling,
+ * becomes what a model has. 1: nothing is left to it. Local. */
 void tess_checkpoint_settle(struct tess_config *config, const struct tess_config *model);
-void tess_checkpoint_settle_by(struct tess_config *config, const char *path);
+int tess_checkpoint_is_settled(const struct tess_config *config);
 
 /* Everything that is in an intact file (checksums.h) held against its checksums and what it must
  * be: what is wrong is added to `problems` of rank 0, one sentence each. Each rank its share.

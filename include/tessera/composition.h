@@ -17,6 +17,7 @@
 
 struct tess_config;
 struct tess_error;
+struct tess_features;
 
 enum tess_embedding { TESS_TABLE_P, TESS_TABLE_R, TESS_TABLE_C, TESS_N_TABLES };
 
@@ -62,22 +63,22 @@ uint8_t *tess_composition_parts(const struct tess_composition *composition, cons
 char *tess_composition_role(const struct tess_composition *composition, enum tess_embedding table,
                             int64_t row);
 
-/* A further symbol, out of parts that were trained with others: 1, and from now on `number` is
- * composed as its name says; numbers below that nobody has are made of nothing. 0, and nothing
- * changes, where it cannot be made. symbols, config: those of tess_composition_init; trained
- * (symbols->n). */
+/* A further symbol, out of parts that were trained with others and of what features say of it: 1,
+ * and from now on `number` is composed as its name says; numbers below that nobody has are made of
+ * nothing. 0, and nothing changes, where it cannot be made. symbols, config: those of
+ * tess_composition_init; trained (symbols->n); features: what the composition has, without values
+ * none. */
 struct tess_further {
     enum tess_embedding table;
     const struct tess_config *config; /* borrowed, all of them */
     const struct tess_vocab *symbols;
     const uint8_t *trained;
+    const struct tess_features *features;
 };
 int tess_composition_make(struct tess_composition *composition, const struct tess_further *further,
                           const char *symbol, int64_t number);
-
-/* The same of n given rows, parts with training data (else 0), and their weights. */
-int tess_composition_add(struct tess_composition *composition, const uint8_t *trained, int64_t n,
-                         const int64_t *row, const float *weight, int64_t number);
+/* It is made of nothing again. */
+void tess_composition_forget(struct tess_composition *composition, int64_t number);
 
 /* Vectors to be made: vector i of row[first[i] .. first[i + 1]), with these weights, or (NULL) by
  * the encoder's rule. All zeroes is none. */

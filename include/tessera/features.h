@@ -20,24 +20,28 @@ struct tess_features {
     float *named; /* (name.n, k) own */
 };
 
-#define TESS_FEATURE_PART "feature " /* names of the axes' rows begin so */
+#define TESS_FEATURE_PART "\377feature " /* names of the axes' rows begin so: behind all others */
 
 static inline int tess_features_has(const struct tess_features *features, int64_t symbol)
 {
     return features->k > 0 && !isnan(features->value[symbol * features->k]);
 }
 
+/* What another model knows of its symbols, and of all that its file named. */
+struct tess_features_known {
+    struct tess_vocab symbol; /* own */
+    struct tess_features features; /* k is 0: nothing; own */
+};
+void tess_features_known_release(struct tess_features_known *known);
+/* The same of these symbols, by name: on its axes, without a file. */
+void tess_features_take(struct tess_features *features, const struct tess_vocab *symbols,
+                        const struct tess_features_known *known);
+
 void tess_features_copy(struct tess_features *to, const struct tess_features *from);
 void tess_features_release(struct tess_features *features);
-/* What is known of a symbol that is none of the n, by its name, or else by its target (target.h):
- * (k), borrowed; NULL: nothing. */
+/* What is known of a symbol that is none of the n, by its name, its target, or those of its drug
+ * (target.h): (k), borrowed; NULL: nothing. */
 const float *tess_features_named(const struct tess_features *features, const char *symbol);
-/* A further symbol out of these: 1, and from now on `number` is composed so; 0, and nothing
- * changes, if nothing is known of it, or no symbol with training data has features. trained: of
- * the composition's own symbols, as of tess_composition_make. */
-int tess_features_make(const struct tess_features *features, struct tess_composition *composition,
-                       const uint8_t *trained, const char *symbol, int64_t number);
-
 /* A symbol of which something is known becomes a sum of rows of the axes, each times its
  * coordinate, plus an own row that begins at 0 and stays there where there are no training data;
  * others stay as they are. Whatever the composition has is kept. */

@@ -8,6 +8,10 @@
 /* What was hit: what follows the last '_' or ':' (within the symbol). */
 const char *tess_target_name(const char *symbol);
 
+/* Names by which something may be known of it from elsewhere, k = 0, 1, …: its own, its target, and
+ * of drug@10uM those of the drug; NULL: there are no more. Own of the caller. */
+char *tess_target_alias(const char *symbol, int k);
+
 /* How: what precedes the first ':'; else what precedes the first '_' if it is a word for it (KO,
  * CRISPRi, shRNA, OE, drug …); TESS_CONTROL of the control; else "perturbation". Own of the caller.
  */

@@ -3,7 +3,6 @@
 
 #include "context_parts.h"
 #include "dose_parts.h"
-#include "terms.h"
 
 #include "tessera/alloc.h"
 #include "tessera/config.h"
@@ -119,70 +118,6 @@ void tess_mix_reserve(struct tess_mix *mix, const struct tess_composition *compo
     mix->row = tess_grow(mix->row, &mix->room_row, (size_t)terms, sizeof *mix->row);
     if (composition->first)
         mix->weight = tess_grow(mix->weight, &mix->room_weight, (size_t)terms, sizeof *mix->weight);
-}
-
-/* Room for the terms of a number that has none yet. */
-static int64_t insert(struct tess_composition *composition, int64_t number, int64_t terms)
-{
-    int64_t n = composition->n, all = composition->first[n], at;
-
-    if (composition->room_first == 0) {
-        composition->room_first = (size_t)n + 1;
-        composition->room_row = composition->room_weight = (size_t)all;
-    }
-    if (number >= n) {
-        composition->first = tess_grow(composition->first, &composition->room_first,
-                                       (size_t)number + 2, sizeof *composition->first);
-        for (int64_t i = n + 1; i <= number + 1; i++)
-            composition->first[i] = all;
-        composition->n = n = number + 1;
-    }
-    at = composition->first[number];
-    TESS_BUG_IF(composition->first[number + 1] != at);
-    composition->row = tess_grow(composition->row, &composition->room_row, (size_t)(all + terms),
-                                 sizeof *composition->row);
-    composition->weight = tess_grow(composition->weight, &composition->room_weight,
-                                    (size_t)(all + terms), sizeof *composition->weight);
-    memmove(composition->row + at + terms, composition->row + at,
-            (size_t)(all - at) * sizeof *composition->row);
-    memmove(composition->weight + at + terms, composition->weight + at,
-            (size_t)(all - at) * sizeof *composition->weight);
-    for (int64_t i = number + 1; i <= n; i++)
-        composition->first[i] += terms;
-    return at;
-}
-
-int tess_composition_add(struct tess_composition *composition, const uint8_t *trained, int64_t n,
-                         const int64_t *row, const float *weight, int64_t number)
-{
-    int64_t own = composition->n_rows - composition->part.n, at;
-
-    if (!composition->known)
-        composition->known = tess_composition_parts(composition, trained);
-    for (int64_t k = 0; k < n; k++)
-        if (row[k] >= own && !composition->known[row[k] - own])
-            return 0;
-    if (n == 0)
-        return 0;
-    at = insert(composition, number, n);
-    memcpy(composition->row + at, row, (size_t)n * sizeof *row);
-    memcpy(composition->weight + at, weight, (size_t)n * sizeof *weight);
-    return 1;
-}
-
-int tess_composition_make(struct tess_composition *composition, const struct tess_further *further,
-                          const char *symbol, int64_t number)
-{
-    struct tess_terms terms = {.n = 0};
-
-    if (!composition->first)
-        return 0;
-    if (further->table == TESS_TABLE_C)
-        tess_context_parts_make(composition, symbol, &terms);
-    if (further->table == TESS_TABLE_P && further->config->model.doses)
-        tess_dose_parts_make(composition, further->symbols, symbol, &terms);
-    return tess_composition_add(composition, further->trained, terms.n, terms.row, terms.weight,
-                                number);
 }
 
 void tess_mix_add(struct tess_mix *mix, const struct tess_composition *composition,

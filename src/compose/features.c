@@ -98,6 +98,12 @@ void tess_features_copy(struct tess_features *to, const struct tess_features *fr
     }
 }
 
+void tess_features_known_release(struct tess_features_known *known)
+{
+    tess_vocab_release(&known->symbol);
+    tess_features_release(&known->features);
+}
+
 void tess_features_release(struct tess_features *features)
 {
     tess_free(features->value);
@@ -114,30 +120,40 @@ static int64_t find(const struct tess_vocab *names, const char *name)
 
 const float *tess_features_named(const struct tess_features *features, const char *symbol)
 {
-    int64_t at;
+    int64_t at = -1;
+    char *name;
 
-    if (features->name.n == 0)
-        return NULL;
-    at = find(&features->name, symbol);
-    if (at < 0)
-        at = find(&features->name, tess_target_name(symbol));
+    for (int k = 0; features->name.n > 0 && at < 0 && (name = tess_target_alias(symbol, k)); k++) {
+        at = find(&features->name, name);
+        tess_free(name);
+    }
     return at < 0 ? NULL : features->named + at * features->k;
 }
 
-int tess_features_make(const struct tess_features *features, struct tess_composition *composition,
-                       const uint8_t *trained, const char *symbol, int64_t number)
+void tess_features_take(struct tess_features *features, const struct tess_vocab *symbols,
+                        const struct tess_features_known *known)
 {
-    const float *x = tess_features_named(features, symbol);
-    int64_t k = features->k, *row;
+    const struct tess_features *from = &known->features;
 
-    if (!x)
-        return 0;
-    row = TESS_NEW(int64_t, k);
-    for (int64_t j = 0; j < k; j++)
-        row[j] = composition->n_rows - k + j;
-    k = tess_composition_add(composition, trained, k, row, x, number) ? k : 0;
-    tess_free(row);
-    return k > 0;
+    *features = (struct tess_features){.n = symbols->n, .k = from->k};
+    if (from->k == 0)
+        return;
+    features->value = TESS_NEW(float, symbols->n * from->k);
+    for (int64_t i = 0; i < symbols->n; i++) {
+        int64_t at = find(&known->symbol, symbols->symbol[i]);
+        const float *x = at >= 0 && tess_features_has(from, at)
+                             ? from->value + at * from->k
+                             : tess_features_named(from, symbols->symbol[i]);
+
+        for (int64_t j = 0; j < from->k; j++)
+            features->value[i * from->k + j] = x ? x[j] : NAN;
+    }
+    if (from->named) {
+        tess_vocab_copy(&features->name, &from->name);
+        features->named = TESS_NEW(float, from->name.n * from->k);
+        memcpy(features->named, from->named,
+               (size_t)(from->name.n * from->k) * sizeof *features->named);
+    }
 }
 
 double tess_features_baseline_bytes(const struct tess_features_scale *scale)

@@ -103,7 +103,7 @@ const struct tess_param tess_params[] = {
 
     PATH(features.perturbations,
          "File of numbers about perturbations from elsewhere: a table of text whose first column is the "
-         "symbol, or .h5ad, by the symbol of a component or by its target (GATA1 of CRISPRi_GATA1). "
+         "symbol, or .h5ad, by the symbol of a component its target (GATA1 of CRISPRi_GATA1) or its drug (aspirin of aspirin@10uM). "
          "Perturbations without training data can then be predicted. Empty: none."),
     PATH(features.readouts,
          "The same about readouts."),
@@ -158,8 +158,9 @@ const struct tess_param tess_params[] = {
           "Of the file of train.init, as used.yaml has it: another one is refused. Empty: any goes."),
     CHOICE(train.init_new, "mean", "random|mean",
            "With train.init: how rows of symbols begin that it was not trained on. mean: as the mean of "
-           "all rows of the table; of a perturbation, of those of its type (CRISPRi, KO, compound, ...). "
-           "random: as without train.init."),
+           "all rows of the table; of a perturbation, of those of its type (CRISPRi, KO, compound, ...); "
+           "of a part of contexts or doses, of those like it. What is a symbol's own beside its parts, "
+           "dose or features begins at 0. random: as without train.init."),
     CHOICE(train.experiments, "all", "all|new",
            "new: with train.init, steps take only experiments of a context, perturbation or readout that it "
            "was not trained on, which takes seconds where they are few; train.freeze then keeps what is "

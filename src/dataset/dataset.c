@@ -68,7 +68,7 @@ static int cached(struct tess_feature_cache *cache, const struct tess_config *co
 {
     const char *path[] = {config->features.perturbations, config->features.readouts};
 
-    if (!cache)
+    if (!cache || cache->known)
         return 0;
     if (cache->axes == config->features.axes && cache->top_variable == config->data.top_variable &&
         strcmp(cache->path[0], path[0]) == 0 && strcmp(cache->path[1], path[1]) == 0)
@@ -100,19 +100,21 @@ static int compose(struct tess_dataset *dataset, const struct tess_config *confi
         if (tess_composition_init(&dataset->composition[t], t, config, symbols[t],
                                   dataset->store->h5.path, error) != TESS_OK)
             break;
-        if (has)
+        if (cache && cache->known)
+            tess_features_take(&dataset->features[t], symbols[t], &cache->known[t]);
+        else if (has)
             tess_features_copy(&dataset->features[t], &cache->features[t]);
         else
             tess_feature_file_read(&dataset->features[t], &file[t], symbols[t], dataset->comm,
                                    error);
-        if (error->code == TESS_OK && cache && !has)
+        if (error->code == TESS_OK && cache && !has && !cache->known)
             tess_features_copy(&cache->features[t], &dataset->features[t]);
         if (error->code == TESS_OK) {
             tess_features_compose(&dataset->features[t], &dataset->composition[t]);
             tess_composition_known(&dataset->composition[t], trained[t]);
         }
     }
-    if (error->code != TESS_OK && cache)
+    if (error->code != TESS_OK && cache && !cache->known)
         tess_feature_cache_release(cache);
     return error->code;
 }

@@ -2,6 +2,7 @@
 #include "tessera/target.h"
 
 #include "tessera/alloc.h"
+#include "tessera/dose.h"
 
 #include <string.h>
 #include <strings.h>
@@ -19,6 +20,21 @@ const char *tess_target_name(const char *symbol)
     for (const char *c = symbol; *c; c++)
         from = (*c == '_' || *c == ':') && c[1] ? c + 1 : from;
     return from;
+}
+
+char *tess_target_alias(const char *symbol, int k)
+{
+    struct tess_dose dose;
+    char *drug, *name;
+
+    if (k < 2)
+        return tess_strdup(k ? tess_target_name(symbol) : symbol);
+    if (k > 3 || !tess_dose_read(symbol, &dose))
+        return NULL;
+    drug = tess_format("%.*s", (int)dose.length, symbol);
+    name = tess_strdup(k == 2 ? drug : tess_target_name(drug));
+    tess_free(drug);
+    return name;
 }
 
 char *tess_target_type(const char *symbol)

@@ -158,7 +158,8 @@ static int says_nothing(const struct content *content, int64_t row)
     return k == content->columns;
 }
 
-/* Rows of the file for each symbol, by its name or its target; -1: none. Returns how many have one.
+/* Rows of the file for each symbol, by its name, its target or its drug; -1: none. Returns how many
+ * have one.
  */
 static int64_t find_rows(const struct content *content, const struct tess_vocab *symbols,
                          int64_t *row)
@@ -166,11 +167,13 @@ static int64_t find_rows(const struct content *content, const struct tess_vocab 
     int64_t found = 0;
 
     for (int64_t i = 0; i < symbols->n; i++) {
-        const char *target = tess_target_name(symbols->symbol[i]);
+        char *name;
 
-        row[i] = tess_intern_find(&content->name, symbols->symbol[i], strlen(symbols->symbol[i]));
-        if (row[i] < 0)
-            row[i] = tess_intern_find(&content->name, target, strlen(target));
+        row[i] = -1;
+        for (int k = 0; row[i] < 0 && (name = tess_target_alias(symbols->symbol[i], k)); k++) {
+            row[i] = tess_intern_find(&content->name, name, strlen(name));
+            tess_free(name);
+        }
         if (row[i] >= 0 && says_nothing(content, row[i]))
             row[i] = -1;
         found += row[i] >= 0;
@@ -376,6 +379,15 @@ static int make(struct tess_features *features, const struct tess_feature_file *
     return error->code;
 }
 
+void tess_features_broadcast(struct tess_features *features, MPI_Comm comm)
+{
+    features->value = tess_broadcast_array(comm, features->value, features->n * features->k,
+                                           sizeof *features->value);
+    tess_broadcast_vocab(comm, &features->name);
+    features->named = tess_broadcast_array(comm, features->named, features->name.n * features->k,
+                                           sizeof *features->named);
+}
+
 int tess_feature_file_read(struct tess_features *features, const struct tess_feature_file *file,
                            const struct tess_vocab *symbols, MPI_Comm comm,
                            struct tess_error *error)
@@ -391,14 +403,9 @@ int tess_feature_file_read(struct tess_features *features, const struct tess_fea
         features->value = TESS_NEW(float, features->n * features->k);
         make(features, file, symbols, error);
     }
-    if (tess_agree(comm, error) != TESS_OK)
-        return error->code;
-    features->value = tess_broadcast_array(comm, features->value, features->n * features->k,
-                                           sizeof *features->value);
-    tess_broadcast_vocab(comm, &features->name);
-    features->named = tess_broadcast_array(comm, features->named, features->name.n * features->k,
-                                           sizeof *features->named);
-    return TESS_OK;
+    if (tess_agree(comm, error) == TESS_OK)
+        tess_features_broadcast(features, comm);
+    return error->code;
 }
 
 void tess_feature_cache_release(struct tess_feature_cache *cache)

@@ -7,7 +7,7 @@
 #include "tessera/rundir.h"
 #include "tessera/text.h"
 
-static int is_settled(const struct tess_config *config)
+int tess_checkpoint_is_settled(const struct tess_config *config)
 {
     return config->model.kind != TESS_KIND_AUTO && config->model.combination != TESS_COMBINE_AUTO &&
            config->train.sampling != TESS_SAMPLING_AUTO;
@@ -26,28 +26,28 @@ void tess_checkpoint_settle(struct tess_config *config, const struct tess_config
     settle(&config->train.sampling, model->train.sampling, TESS_SAMPLING_AUTO);
 }
 
-/* Checksums are not looked at: whoever goes on with the model compares its settings again. */
-void tess_checkpoint_settle_by(struct tess_config *config, const char *path)
+/* Whoever goes on with the model verifies the file and compares what is in it again. */
+int tess_checkpoint_find_head(const char *path, struct tess_state *state)
 {
     struct tess_strings candidate = {0};
     struct tess_error none = TESS_ERROR_INIT;
     char *store = NULL;
+    int found = 0;
 
-    if (!is_settled(config))
-        tess_rundir_find(path, &candidate, &store, &none);
-    for (size_t i = 0; i < candidate.n && !is_settled(config); i++) {
+    *state = (struct tess_state){.version = 0};
+    tess_rundir_find(path, &candidate, &store, &none);
+    for (size_t i = 0; i < candidate.n && !found; i++) {
         struct tess_error error = TESS_ERROR_INIT;
-        struct tess_state state = {.version = 0};
         struct tess_h5 h5 = TESS_H5_INIT;
 
+        tess_state_release(state);
         tess_h5_guard_start(candidate.item[i]);
-        if (tess_h5_open(&h5, candidate.item[i], MPI_COMM_NULL, 0, &error) == TESS_OK &&
-            tess_checkpoint_read_head(&h5, &state, &error) == TESS_OK)
-            tess_checkpoint_settle(config, &state.config);
-        tess_state_release(&state);
+        found = tess_h5_open(&h5, candidate.item[i], MPI_COMM_NULL, 0, &error) == TESS_OK &&
+                tess_checkpoint_read_head(&h5, state, &error) == TESS_OK;
         tess_h5_close(&h5, &error);
         tess_h5_guard_finish();
     }
     tess_strings_release(&candidate);
     tess_free(store);
+    return found;
 }

@@ -7,6 +7,7 @@
 #include "tessera/checkpoint.h"
 #include "tessera/checksums.h"
 #include "tessera/error.h"
+#include "tessera/feature_file.h"
 #include "tessera/h5_guard.h"
 #include "tessera/log.h"
 #include "tessera/rundir.h"
@@ -59,25 +60,90 @@ static void say_settled(const char *name, const struct tess_config *before,
     tess_free(is);
 }
 
-void tess_beginning_settle(struct tess_config *config, int fresh, MPI_Comm comm)
+/* Rank 0's to all, out of a head that was read, if any of it has features. Collective. */
+static void take_features(struct tess_beginning *beginning, struct tess_state *head, MPI_Comm comm)
+{
+    int64_t k[TESS_N_TABLES], n[TESS_N_TABLES];
+
+    for (int t = 0; t < TESS_N_TABLES; t++) {
+        k[t] = head->features[t].k;
+        n[t] = head->features[t].n;
+    }
+    tess_broadcast(comm, k, sizeof k);
+    tess_broadcast(comm, n, sizeof n);
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        if (k[t] > 0) {
+            struct tess_features_known *known = &beginning->known[t];
+
+            *known = (struct tess_features_known){head->vocab[t], head->features[t]};
+            head->vocab[t] = (struct tess_vocab){.n = 0};
+            head->features[t] = (struct tess_features){.n = 0};
+            known->features.n = n[t];
+            known->features.k = k[t];
+            tess_broadcast_vocab(comm, &known->symbol);
+            tess_features_broadcast(&known->features, comm);
+        }
+}
+
+static void release_known(struct tess_beginning *beginning)
+{
+    for (int t = 0; t < TESS_N_TABLES; t++)
+        tess_features_known_release(&beginning->known[t]);
+}
+
+int tess_beginning_has_features(const struct tess_beginning *beginning)
+{
+    return beginning->known[TESS_TABLE_P].features.k > 0 ||
+           beginning->known[TESS_TABLE_R].features.k > 0;
+}
+
+/* What the run has, or the model that it is to begin from: of the first only if it began from a
+ * model, or used.yaml does not say all. 1 if there is one. Rank 0. */
+static int read_head(const struct past *past, const struct tess_config *config,
+                     struct tess_state *head)
+{
+    const struct tess_config *used = &past->used;
+    int found = 0;
+
+    *head = (struct tess_state){.version = 0};
+    if (past->has_checkpoints
+            ? !past->readable || used->train.init_hash[0] || !tess_checkpoint_is_settled(used)
+            : config->train.init[0] != '\0')
+        found = tess_checkpoint_find_head(
+            past->has_checkpoints ? config->run.directory : config->train.init, head);
+    if (past->has_checkpoints && !head->config.train.init_hash[0])
+        for (int t = 0; t < TESS_N_TABLES; t++) /* of the file, as ever */
+            tess_features_release(&head->features[t]);
+    return found;
+}
+
+void tess_beginning_settle(struct tess_beginning *beginning, struct tess_config *config, int fresh,
+                           MPI_Comm comm)
 {
     struct tess_config before = *config;
+    struct tess_state head = {.version = 0};
     struct past past;
     int rank;
 
+    *beginning = (struct tess_beginning){.warm = {.comm = comm, .h5 = TESS_H5_INIT}};
     look(&past, config, fresh, comm);
     MPI_Comm_rank(comm, &rank);
-    if (rank == 0 && past.has_checkpoints) {
-        if (past.readable)
+    if (rank == 0) {
+        int found = read_head(&past, config, &head);
+
+        if (past.has_checkpoints && past.readable)
             tess_checkpoint_settle(config, &past.used);
-        tess_checkpoint_settle_by(config, config->run.directory);
-    } else if (rank == 0 && config->train.init[0]) {
-        tess_checkpoint_settle_by(config, config->train.init);
-        config->train.sampling = before.train.sampling;
-        say_settled("model.kind", &before, config);
-        say_settled("model.combination", &before, config);
+        if (found)
+            tess_checkpoint_settle(config, &head.config);
+        if (!past.has_checkpoints) {
+            config->train.sampling = before.train.sampling;
+            say_settled("model.kind", &before, config);
+            say_settled("model.combination", &before, config);
+        }
     }
     tess_broadcast(comm, config, sizeof *config);
+    take_features(beginning, &head, comm);
+    tess_state_release(&head);
 }
 
 /* May the path that is given be the full one that used.yaml has? What is gone, may. Rank 0's word.
@@ -144,7 +210,7 @@ int tess_beginning_open(struct tess_beginning *beginning, struct tess_trainer *t
     struct tess_config *config = &trainer->config;
     struct past past;
 
-    *beginning = (struct tess_beginning){.warm = {.comm = comm, .h5 = TESS_H5_INIT}};
+    release_known(beginning); /* the trainer has its own by now */
     look(&past, config, fresh, comm);
     if (past.has_checkpoints) {
         beginning->inherits = !past.readable || past.used.train.init_hash[0];
@@ -275,6 +341,7 @@ void tess_beginning_note(struct tess_config *used, const struct tess_config *tra
 void tess_beginning_release(struct tess_beginning *beginning)
 {
     tess_warm_release(&beginning->warm);
+    release_known(beginning);
     tess_free(beginning->split);
     beginning->split = NULL;
 }

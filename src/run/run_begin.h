@@ -4,6 +4,7 @@
 
 #include "run.h"
 
+#include "tessera/features.h"
 #include "tessera/warm.h"
 
 struct tess_trainer;
@@ -11,17 +12,22 @@ struct tess_trainer;
 struct tess_beginning {
     int inherits; /* has the run checkpoints, with scaling and flags of another model? */
     struct tess_warm warm; /* open if it begins from another model */
+    /* The model's features, which are the trainer's then; own */
+    struct tess_features_known known[TESS_N_TABLES];
     int8_t *split; /* the store's, if the trainer's is narrowed (train.experiments); own */
 };
 
 /* Where settings say `auto` for what a model is, a run that goes on keeps what it has, and one that
- * begins from a model has what that has (which is said). Before the trainer is opened. Collective.
- */
-void tess_beginning_settle(struct tess_config *config, int fresh, MPI_Comm comm);
+ * begins from a model has what that has (which is said), and its features. Before the trainer is
+ * opened. To be released in any case. Collective. */
+void tess_beginning_settle(struct tess_beginning *beginning, struct tess_config *config, int fresh,
+                           MPI_Comm comm);
+/* Has the model features? Local. */
+int tess_beginning_has_features(const struct tess_beginning *beginning);
 /* Looks into run.directory, and opens the model that train.init names if it is needed; the
  * trainer, opened, gets the hash of that in its settings. Before anything is touched. TESS_ECONFIG
  * if the model is another than it was, or than this run was begun from; codes of tess_warm_open.
- * To be released in any case. Collective. */
+ * After it was settled. Collective. */
 int tess_beginning_open(struct tess_beginning *beginning, struct tess_trainer *trainer, int fresh,
                         MPI_Comm comm, struct tess_error *error);
 /* The scaling that this run's values have: the model's, or that of its own checkpoints. With the

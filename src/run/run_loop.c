@@ -8,6 +8,7 @@
 #include "tessera/checkpoint.h"
 #include "tessera/clock.h"
 #include "tessera/error.h"
+#include "tessera/feature_file.h"
 #include "tessera/log.h"
 #include "tessera/trainer.h"
 
@@ -243,15 +244,18 @@ static int has_diverged(const struct tess_trainer *trainer, const struct tess_er
 int tess_run_train(const struct tess_config *config, const struct tess_train_options *options,
                    MPI_Comm comm, struct tess_error *error)
 {
-    const struct tess_trainer_part part = {options->context, options->features};
-    struct tess_beginning beginning = {.inherits = 0};
+    struct tess_trainer_part part = {options->context, options->features};
+    struct tess_beginning beginning;
+    struct tess_feature_cache features = {.known = beginning.known};
     struct tess_trainer trainer;
     struct tess_config used = *config;
     struct tess_run run = {0};
     double started = tess_clock(), limit = 0;
     int loaded = 0;
 
-    tess_beginning_settle(&used, options->fresh, comm);
+    tess_beginning_settle(&beginning, &used, options->fresh, comm);
+    if (tess_beginning_has_features(&beginning))
+        part.features = &features;
     if (tess_trainer_open_part(&trainer, &used, &part, comm, error) == TESS_OK &&
         tess_beginning_open(&beginning, &trainer, options->fresh, comm, error) == TESS_OK) {
         if (options->need)

@@ -13,6 +13,18 @@ int tess_known_differs(const struct tess_model *model)
     return 0;
 }
 
+/* Is there an axis of features among what it is made of? */
+static int has_axes(const struct tess_model *model, enum tess_embedding table, int64_t symbol)
+{
+    const struct tess_composition *composition = &model->composition[table];
+    int64_t axes = composition->n_rows - model->features[table].k;
+    int any = 0;
+
+    for (int64_t k = composition->first[symbol]; k < composition->first[symbol + 1]; k++)
+        any |= composition->row[k] >= axes;
+    return any;
+}
+
 enum tess_known tess_known_symbol(const struct tess_model *model, enum tess_embedding table,
                                   int64_t symbol)
 {
@@ -22,7 +34,7 @@ enum tess_known tess_known_symbol(const struct tess_model *model, enum tess_embe
     uint8_t flag;
 
     if (symbol >= n[table]) /* made of features or parts (tess_model_make) */
-        return model->features[table].value ? TESS_KNOWN_FEATURES : TESS_KNOWN_PARTS;
+        return has_axes(model, table, symbol) ? TESS_KNOWN_FEATURES : TESS_KNOWN_PARTS;
     flag = trained[table][symbol];
     if (flag == TESS_UNTRAINED)
         return TESS_KNOWN_NAME;

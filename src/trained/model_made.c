@@ -37,35 +37,23 @@ int64_t tess_model_place(const struct tess_model *model, int64_t perturbation)
     return perturbation < n ? perturbation : place_of(n, model->perturbation.symbol[perturbation]);
 }
 
-/* Do the features of all members say something of it? */
-static int all_know(const struct tess_model *model, enum tess_embedding table, const char *symbol)
-{
-    for (const struct tess_model *member = model; member; member = member->next)
-        if (member->features[table].value && !tess_features_named(&member->features[table], symbol))
-            return 0;
-    return 1;
-}
-
-/* A composition for it in all members: where they have features, out of these. */
+/* A composition for it in all members, or in none. */
 static int compose(struct tess_model *model, enum tess_embedding table, const char *symbol,
                    int64_t number)
 {
-    if (!all_know(model, table, symbol))
-        return 0;
-    for (struct tess_model *member = model; member; member = member->next) {
+    int made = 1;
+
+    for (struct tess_model *member = model; member && made; member = member->next) {
         const uint8_t *trained[] = {member->trained_perturbation, member->trained_readout,
                                     member->trained_context};
         const struct tess_further further = {table, &member->config, vocab_of(member, table),
-                                             trained[table]};
-        struct tess_composition *composition = &member->composition[table];
-        const struct tess_features *features = &member->features[table];
+                                             trained[table], &member->features[table]};
 
-        if (features->value
-                ? !tess_features_make(features, composition, trained[table], symbol, number)
-                : !tess_composition_make(composition, &further, symbol, number))
-            return 0;
+        made = tess_composition_make(&member->composition[table], &further, symbol, number);
     }
-    return 1;
+    for (struct tess_model *member = model; member && !made; member = member->next)
+        tess_composition_forget(&member->composition[table], number);
+    return made;
 }
 
 /* The name at its number, and nothing in the gap before. */

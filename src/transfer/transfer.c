@@ -62,8 +62,11 @@ static int read_settings(struct tess_transfer *transfer, struct tess_error *erro
                        run);
     if (error->code == TESS_OK) {
         char *one = tess_rundir_holds_members(run) ? tess_rundir_member(run, 1) : tess_strdup(run);
+        struct tess_state head;
 
-        tess_checkpoint_settle_by(&transfer->config, one); /* what `auto` came to with all */
+        if (tess_checkpoint_find_head(one, &head)) /* what `auto` came to with all */
+            tess_checkpoint_settle(&transfer->config, &head.config);
+        tess_state_release(&head);
         tess_free(one);
         yaml = tess_config_yaml(&transfer->config, 1, 0);
         all = tess_format("%s%s", yaml, transfer->config.train.member_kinds);

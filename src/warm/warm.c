@@ -39,18 +39,27 @@ static void add_difference(struct tess_strings *differ, const char *name,
 }
 
 /* Rows of a features' axis mean something together with these axes, which are found from the
- * symbols of one store. */
+ * symbols of one store: they are the model's (tess_beginning_settle), or there are none. */
 static int refuse_features(const struct tess_warm *warm, const struct tess_trainer *trainer,
                            struct tess_error *error)
 {
+    const char *const file[TESS_N_TABLES] = {trainer->config.features.perturbations,
+                                             trainer->config.features.readouts, ""};
+
     for (int t = 0; t < TESS_N_TABLES; t++)
-        if (warm->state.features[t].k > 0 || trainer->dataset.features[t].k > 0)
+        if (warm->state.features[t].k != trainer->dataset.features[t].k ||
+            (file[t][0] && warm->state.features[t].k == 0))
             return tess_error_set(
                 error, TESS_ECONFIG,
-                "%s: a training with features (features.%ss) can neither begin from another model "
-                "nor be begun from: their axes would be others; train anew, or without features",
+                "%s: was trained without features.%ss: a training that begins from it can have "
+                "none; leave the setting out, or train anew",
                 warm->path, tess_table_names[t]);
     return TESS_OK;
+}
+
+static int has_features(const struct tess_warm *warm)
+{
+    return warm->state.features[TESS_TABLE_P].k > 0 || warm->state.features[TESS_TABLE_R].k > 0;
 }
 
 /* What must be the same for its parameters to mean the same. The activation is compared by what it
@@ -74,6 +83,7 @@ static int compare_shape(const struct tess_warm *warm, const struct tess_trainer
         {"model.noise", was->model.noise != is->model.noise},
         {"model.doses", was->model.doses != is->model.doses},
         {"data.normalize", was->data.normalize != is->data.normalize},
+        {"features.axes", has_features(warm) && was->features.axes != is->features.axes},
         {"data.scale", was->data.scale != is->data.scale},
     };
     struct tess_strings differ = {0};
@@ -252,6 +262,8 @@ static void say(const struct tess_warm *warm, const struct tess_trainer *trainer
               new == 0                                               ? ""
               : trainer->config.train.init_new == TESS_INIT_NEW_MEAN ? "the mean of their kind"
                                                                      : "random numbers");
+    if (has_features(warm))
+        tess_info("features are those that %s has: no file of features is read", warm->path);
     if (warm->n_known[TESS_TABLE_R] == 0)
         tess_warn("%s: was trained on none of the readouts of %s", warm->path,
                   trainer->store.h5.path);

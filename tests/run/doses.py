@@ -237,7 +237,8 @@ def check_times(values):
 
 
 def check_features():
-    """Features of doses that nobody measured are not known: they cannot be asked for."""
+    """Features of doses that nobody measured are not known where the file names doses: they cannot be asked for. Where it names drugs
+    all doses have the drug's: one that nobody measured is placed by both, as cp, which is linear in the vector of a perturbation, shows."""
     with h5py.File("store.prc.h5") as file, open("features.tsv", "w") as out:
         out.write("symbol\tx\ty\n")
         for i, s in enumerate(file["perturbation/symbol"][()]):
@@ -245,6 +246,52 @@ def check_features():
     train("features", "features.perturbations=features.tsv", "train.epochs=1")
     run("-q", "impute", "features", "-o", "features.h5ad", "-p", "drug05@1uM")
     assert "drug05@3uM" in run("impute", "features", "-o", "no.h5ad", "-p", "drug05@3uM", code=65)
+    rng = np.random.default_rng(5)
+    with open("drugs.tsv", "w") as out:
+        out.write("symbol\tx\ty\n" + "".join(f"drug{d:02}\t{rng.normal()}\t{rng.normal()}\n" for d in range(N) if d != 7))
+    # One step an epoch: every row that has a gradient is up to date in the checkpoint.
+    train("drugs", "features.perturbations=drugs.tsv", "features.axes=2", "model.kind=cp", "train.epochs=6", "train.batch=1000000",
+          "train.learning_rate=0.05", "train.schedule=constant", "train.lanes=3")
+    with h5py.File(sorted(glob.glob("drugs/checkpoint-*.h5"))[-1]) as file:
+        names = [s.decode() for s in file["perturbation/symbol"][()]]
+        table, value, last = (file[p][()] for p in ("table/perturbation/value", "features/perturbation/value", "table/perturbation/last"))
+        trained, step = file["perturbation/trained"][()], file.attrs["step"]
+    parts = sorted({"@dose", "@dose2", *(f"drug{d:02}{x}" for d in range(N) for x in ("", "@dose"))})
+    own, part, axes = table[:len(names)], dict(zip(parts, table[len(names):-2])), table[-2:]
+    assert len(table) == len(names) + len(parts) + 2 and (last[len(names):] == step).all() and (last[:len(names)][trained == 1] == step).all()
+    assert all(np.isnan(x).all() == (n.startswith("drug07") or n == "control") for n, x in zip(names, value))
+    place = {n.partition("@")[0]: x for n, x in zip(names, value)}
+
+    def vector(drug, dose):
+        x = np.log10(dose) - np.mean(np.log10(DOSES))
+        at = place[drug] if drug != "drug07" else [0, 0]
+        return part[drug] + x * part[f"{drug}@dose"] + 0.5 * x * part["@dose"] + 0.5 * x * x * part["@dose2"] + at @ axes
+    known = [(f"drug{d:02}", x) for d in range(N) for x in DOSES]
+    new = [(f"drug{d:02}", 3.3e-6) for d in (3, 5, 7)]
+    for ranks in (1, 3):
+        with open("queries.tsv", "w") as file:
+            file.write("context\tperturbation\treadout\n" + "".join(f"A\t{d}@{x}M\tR03\n" for d, x in known + new))
+        run("-q", "predict", sorted(glob.glob("drugs/checkpoint-*.h5"))[-1], "queries.tsv", "-o", f"drugs{ranks}.tsv", "--blend", "off",
+            "--precision", "float32", ranks=ranks)
+    answers = read("drugs1.tsv")
+    assert answers == read("drugs3.tsv")
+    y = np.array([float(q["prediction"]) for q in answers])
+    x = np.array([vector(*n) + (0.3 * own[names.index(f"{n[0]}@{NAMES[n[1]]}")] if n in known else 0) for n in known + new])
+    x = np.column_stack([x, np.ones(len(x))])
+    fit, _, rank, _ = np.linalg.lstsq(x[:len(known)], y[:len(known)], rcond=None)
+    spread = np.ptp(y)
+    assert rank == x.shape[1] and spread > 0.01 and abs(x @ fit - y).max() < 1e-4 * spread, (rank, spread, abs(x @ fit - y).max())
+    assert [q["known_by"] for q in answers[-3:]] == ["features", "features", "parts"]
+
+
+def check_ensemble():
+    """Of models that know parts and one that does not nothing is made, however often it is asked for."""
+    train("words", "model.doses=false", "train.epochs=1")
+    with open("queries.tsv", "w") as file:
+        file.write("context\tperturbation\treadout\nA\tdrug05@3.3uM\tR03\nB\tdrug06@2uM\tR03\nA\tdrug05@1uM\tR03\n")
+    for models in (["features", "words"], ["words", "dosed"], ["dosed", "words"]):
+        run("-q", "predict", *models, "queries.tsv", "-o", "both.tsv", "--unknown", "nan", "--force")
+        assert [q["prediction"] for q in read("both.tsv")][:2] == ["nan", "nan"], models
 
 
 def main():
@@ -264,6 +311,7 @@ def main():
     check_curves()
     check_times(values)
     check_features()
+    check_ensemble()
     short = ["train.epochs=2"]
     for ranks in (1, 2, 3, 5):
         train(f"short{ranks}", *short, ranks=ranks)

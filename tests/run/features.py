@@ -340,6 +340,53 @@ def check_further(known, axes):
     assert "features.perturbations" in run("impute", "one", "-o", "none.h5ad", "-p", "KO_G99", code=65)
 
 
+def check_warm():
+    """A training that begins from a model with features has its features, whether their file is there or not: what is new and known by
+    them is predicted as the model did; the same bits on any ranks, and gone on with when the model is gone."""
+    with open("wider.tsv", "w") as file:
+        file.write(open("data.tsv").read())
+        for i in (1, 2, N, N + 1):  # in a new context; two of them the model never saw
+            print(f"KO_G{i:02}", "C", "train", *rng.normal(size=R), sep="\t", file=file)
+        print(f"KO_G{N}", "A", "train", *rng.normal(size=R), sep="\t", file=file)
+        print("KO_X1", "A", "train", *rng.normal(size=R), sep="\t", file=file)  # nothing is known of it
+    run("-q", "import", "wider.tsv", "-o", "wider.prc.h5", "--split-column", "split")
+    asked = [(c, f"KO_G{i:02}", f"R{r}") for c in "AB" for i in (1, 3, 60, N, N + 1, N + 2) for r in range(R)]
+    with open("queries.tsv", "w") as file:
+        print("context", "perturbation", "readout", sep="\t", file=file)
+        for line in asked:
+            print(*line, sep="\t", file=file)
+
+    def answers(directory):
+        run("-q", "predict", directory, "queries.tsv", "-o", "answers.tsv", "--blend", "off", "--precision", "float32", "--force")
+        lines = [line.split("\t") for line in open("answers.tsv")][1:]
+        return np.array([float(line[3]) for line in lines]), dict((line[1], line[4]) for line in lines)
+    wide, from_one = ("data.store=wider.prc.h5",), ["--init", "base"]
+    shutil.copytree("one", "base")
+    for ranks in (1, 3):
+        train("still", *wide, "train.learning_rate=0", "train.epochs=1", options=[*from_one, "--fresh"], ranks=ranks)
+        (before, _), (after, known_by) = answers("one"), answers("still")
+        assert np.ptp(before) > 0.5
+        np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-5)
+        assert known_by[f"KO_G{N}"] == "data" and known_by[f"KO_G{N + 1}"] == "data" and known_by[f"KO_G{N + 2}"] == "features"
+    with h5py.File(glob.glob("still/best-*.h5")[0]) as file:
+        names = [name.decode() for name in file["perturbation/symbol"][()]]
+        value, own = file["features/perturbation/value"][()], file["table/perturbation/value"][()]
+        assert not own[names.index(f"KO_G{N}")].any() and own[names.index("KO_X1")].any()
+        assert np.isnan(value[names.index("KO_X1")]).all() and not np.isnan(value[names.index(f"KO_G{N}")]).any()
+    for ranks in (1, 2, 5):
+        train(f"warm{ranks}", *wide, options=from_one, ranks=ranks, features="" if ranks == 1 else "gone.tsv")
+        assert digest(f"warm{ranks}") == digest("warm1") and digest("warm1"), ranks
+    train("gone_on", *wide, code=75, options=[*from_one, "--time-limit", "0.001"], ranks=2)
+    shutil.rmtree("base")
+    train("gone_on", *wide, options=from_one, ranks=3)
+    assert digest("gone_on") == digest("warm1")
+    assert json.load(open("gone_on/blend.json"))["feature_weight"] == json.load(open("warm1/blend.json"))["feature_weight"]
+    assert "features.axes: 8 (now 4)" in train("no", *wide, "features.axes=4", code=78, options=["--init", "one"], features="")
+    train("plain", "train.epochs=1", features="")
+    said = train("no", *wide, code=78, options=["--init", "plain"], features="shifted.tsv", ranks=2)
+    assert "plain/best" in said and "was trained without features.perturbations" in said, said
+
+
 def check_verify():
     """A number that is none is found inside of a checkpoint whose sidecar says nothing."""
     for place in ("features/perturbation/value", "further/perturbation/value"):
@@ -387,7 +434,7 @@ def main():
     check_verify()
     check_blend_counts()
     run("-q", "verify", glob.glob("one/best-*.h5")[0])
-    assert "features.perturbations" in train("warm", code=78, options=["--init", "one"], features="")
+    check_warm()
     refuse("gene\tf\nX1\t1\nX2\t2\n", "knows 0 of 70")
     refuse("gene\tf\nG01\t1\nG02\t2\nG01\t3\n", "'G01' is there twice")
     refuse("gene\tf\nG01\tred\nG02\tblue\n", "red")
