@@ -176,8 +176,10 @@ told = plan("--genes", "20000", "--rate", "1e10", ranks=6)
 check([one["ranks"] for one in told["layouts"]] == [1, 2, 4, 6, 8, 16, 32, 64], f"layouts: {told['layouts']}")
 for one in told["layouts"]:
     pairs = 20000 * -(-20000 // one["ranks"])
-    edges = 80 * (min(pairs, 2000001) + (one["ranks"] > 1) * (min(pairs, 10 ** 6) + 10 ** 6)) if one["ranks"] > 1 else 96 * 2000001
-    check(abs(one["memory_bytes"] / (pairs * (16 + 13) + max(4 * 8 * 20000 ** 2 / one["ranks"], edges)) - 1) < 1e-9, f"memory: {one}")
+    edges = max(96 * 2000001, (one["ranks"] > 1) * 80 * 3000001)  # twice --edges, sorted; with those of another rank
+    way = 8 * pairs + min(8 * pairs, 2 ** 31) * (1 + 1 / one["ranks"])  # a rank's own effects, sent and received
+    least = pairs * (8 + 13) + max(3 * 8 * 20000 ** 2 / one["ranks"] + way, edges)
+    check(least * (1 - 1e-6) <= one["memory_bytes"] <= least * 1.03, f"memory: {one}, {least} if all blocks were dealt out evenly")
     check(abs(one["hours"] * 3600 * 0.7e10 * one["ranks"] / (36 * 20000 ** 3) - 1) < 1e-9, f"hours: {one}")
 for more in (["--threads", "2"], ["--network", "2us,12GB/s"], ["--impute"], ["--perturbations", "9"], ["--nodes", "1"], ["--steps", "9"],
              ["--set", "train.lanes=4"], ["--memory", "1G"], ["--dtype", "float16"]):
