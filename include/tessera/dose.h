@@ -18,7 +18,7 @@ enum tess_dose_kind { TESS_DOSE_LEVEL, TESS_DOSE_MOLAR, TESS_DOSE_MASS };
 struct tess_dose {
     size_t length; /* of the name before the dose */
     int kind; /* enum tess_dose_kind */
-    double amount; /* above 0; in M, in g/mL, or as it is */
+    double amount; /* above 0, but for tess_dose_is_none; in M, in g/mL, or as it is */
     double hours; /* above 0; 0: none is named */
 };
 
@@ -29,6 +29,8 @@ int tess_dose_amount(const char *text, const char *unit, struct tess_dose *dose)
 int tess_dose_hours(const char *text, const char *unit, double *hours);
 /* The dose at the end of a symbol: 1, or 0 if there is none, or it is not above 0. */
 int tess_dose_read(const char *symbol, struct tess_dose *dose);
+/* Is the dose at the end of a symbol 0, as in drug@0uM@24h? 1, or 0. */
+int tess_dose_is_none(const char *symbol, struct tess_dose *dose);
 /* The symbol of a name (of so many bytes) with that dose, as it is spelled; own of the caller. */
 char *tess_dose_name(const char *name, size_t length, const struct tess_dose *dose);
 

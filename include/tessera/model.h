@@ -105,7 +105,8 @@ const struct tess_model *tess_model_trained_elsewhere(const struct tess_model *m
 /* The number of a symbol that the model does not have itself, but makes of parts that all members
  * were trained with; -1: it cannot. It lies above the model's own, and the vocabulary's `symbol`
  * has its name there, but no array by numbers has an element for it: it is TESS_BY_PARTS. On one
- * rank (0); before anybody predicts with it all ranks share. Local. */
+ * rank (0); before anybody predicts with it all ranks share. Local.
+ * Of a drug that it knows a dose of 0 (drug@0uM) is the control, if it knows that. */
 int64_t tess_model_make(struct tess_model *model, enum tess_embedding table, const char *symbol);
 /* What rank 0 has made, to all. Collective over comm. */
 void tess_model_share(struct tess_model *model, MPI_Comm comm);

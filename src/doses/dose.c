@@ -119,7 +119,8 @@ int tess_dose_hours(const char *text, const char *unit, double *hours)
     return 1;
 }
 
-int tess_dose_read(const char *symbol, struct tess_dose *dose)
+/* As tess_dose_read, but 0 is a dose, too. */
+static int read_end(const char *symbol, struct tess_dose *dose)
 {
     const char *last = strrchr(symbol, TESS_DOSE_MARK), *before = last;
     char *amount;
@@ -136,10 +137,20 @@ int tess_dose_read(const char *symbol, struct tess_dose *dose)
     }
     amount = before == last ? tess_strdup(last + 1)
                             : tess_format("%.*s", (int)(last - before - 1), before + 1);
-    known = tess_dose_amount(amount, NULL, dose) && dose->amount > 0;
+    known = tess_dose_amount(amount, NULL, dose) && dose->amount >= 0;
     dose->length = (size_t)(before - symbol);
     tess_free(amount);
     return known;
+}
+
+int tess_dose_read(const char *symbol, struct tess_dose *dose)
+{
+    return read_end(symbol, dose) && dose->amount > 0;
+}
+
+int tess_dose_is_none(const char *symbol, struct tess_dose *dose)
+{
+    return read_end(symbol, dose) && dose->amount == 0;
 }
 
 /* At most nine digits, and no plus, which stands between the components of combinations. */

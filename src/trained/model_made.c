@@ -10,6 +10,7 @@
 #include "tessera/dose.h"
 #include "tessera/error.h"
 #include "tessera/predictor.h"
+#include "tessera/target.h"
 #include "tessera/text.h"
 
 #include <string.h>
@@ -96,6 +97,18 @@ static int64_t make(struct tess_model *model, enum tess_embedding table, const c
     return number;
 }
 
+/* Nothing of a drug that the model knows is the control, as in `import`. */
+static int64_t make_nothing(const struct tess_model *model, const char *symbol,
+                            const struct tess_dose *none)
+{
+    int64_t control = tess_vocab_find(&model->perturbation, TESS_CONTROL);
+    double middle;
+    int kind;
+
+    tess_dose_middle(&model->perturbation, symbol, none->length, &middle, &kind);
+    return kind >= 0 && control >= 0 && model->trained_perturbation[control] ? control : -1;
+}
+
 /* Doses have one spelling: drug@3300nM is drug@3.3uM, and may be a symbol of the model. */
 int64_t tess_model_make(struct tess_model *model, enum tess_embedding table, const char *symbol)
 {
@@ -103,6 +116,8 @@ int64_t tess_model_make(struct tess_model *model, enum tess_embedding table, con
     int64_t number;
     char *name;
 
+    if (table == TESS_TABLE_P && tess_dose_is_none(symbol, &dose))
+        return make_nothing(model, symbol, &dose);
     if (table != TESS_TABLE_P || !tess_dose_read(symbol, &dose))
         return make(model, table, symbol);
     name = tess_dose_name(symbol, dose.length, &dose);

@@ -196,6 +196,15 @@ def ask(values):
     run("-q", "screen", "dosed", "--readout", "R04", "-p", "drug05@3.3uM,drug06@3.3uM,drug07@1uM", "-o", "screen.tsv", ranks=2)
     assert {row["perturbation"] for row in read("screen.tsv")} >= {"drug05@3.3uM", "drug06@3.3uM"}
     with open("queries.tsv", "w") as file:
+        file.write("context\tperturbation\treadout\nA\tcontrol\tR03\nA\tdrug05@0uM\tR03\nA\tdrug05@0M@24h\tR03\n")
+    run("-q", "predict", "dosed", "queries.tsv", "-o", "nothing.tsv", ranks=2)
+    nothing = read("nothing.tsv")
+    assert [q["perturbation"] for q in nothing] == ["control", "drug05@0uM", "drug05@0M@24h"], nothing
+    assert len({q["prediction"] for q in nothing}) == 1, nothing
+    with open("queries.tsv", "w") as file:
+        file.write("context\tperturbation\treadout\nA\tdrug99@0uM\tR03\n")
+    assert "drug99@0uM" in run("predict", "dosed", "queries.tsv", "-o", "no.tsv", code=65)
+    with open("queries.tsv", "w") as file:
         file.write("context\tperturbation\treadout\nA\tdrug99@1uM\tR03\n")
     said = run("predict", "dosed", "queries.tsv", "-o", "no.tsv", code=65)
     assert "drug99@1uM" in said and "line 2" in said, said
