@@ -21,15 +21,23 @@ data = root.parent / "shared" / "data"
 NUMBER = re.compile(r"([-+]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
 
 
+def near(x, y):
+    """Numbers as the document has them, and as they came."""
+    return x == y or ("." in x and "." in y and abs(float(x) - float(y)) <= max(0.03, 0.05 * abs(float(x))))
+
+
 def alike(printed, line):
-    """A line as the document has it, and as it came."""
-    if "…" in printed:
-        parts = [re.escape(" ".join(p.split())) for p in printed.split("…")]
-        return re.fullmatch(".*".join(parts), " ".join(line.split())) is not None
-    a, b = (NUMBER.split(" ".join(x.split())) for x in (printed, line))
-    if len(a) != len(b) or a[::2] != b[::2]:
-        return False
-    return all(x == y or ("." in x and "." in y and abs(float(x) - float(y)) <= max(0.03, 0.05 * abs(float(x)))) for x, y in zip(a[1::2], b[1::2]))
+    """A line as the document has it, and as it came. A number that … cuts off is not one, but the text that it begins or ends with."""
+    pattern, numbers = "", []
+    for piece in re.split("(…)", " ".join(printed.split())):
+        words = NUMBER.split(piece)
+        for k, word in enumerate(words):
+            cut = "…" in printed and (k == 1 and not words[0] or k == len(words) - 2 and not words[-1])
+            whole = k % 2 and not cut
+            numbers += [word] if whole else []
+            pattern += ".*" if word == "…" else NUMBER.pattern if whole else re.escape(word)
+    found = re.fullmatch(pattern, " ".join(line.split()))
+    return found is not None and all(map(near, numbers, found.groups()))
 
 
 def find(printed, streams, skipped):
