@@ -402,6 +402,27 @@ int tess_commit_finish(struct tess_commit *commit, struct tess_error *error)
     return error->code;
 }
 
+/* Open MPI may keep a lock beside a file, FILE-JOB-PROCESS.lock, and leaves it where there was no
+ * room to close the file. */
+static void remove_locks(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char *directory = tess_text_directory(path);
+    DIR *folder = opendir(directory);
+    struct dirent *entry;
+
+    while (folder && (entry = readdir(folder))) {
+        size_t length = strlen(entry->d_name), own = strlen(name);
+
+        if (length > own + 6 && strncmp(entry->d_name, name, own) == 0 &&
+            entry->d_name[own] == '-' && strcmp(entry->d_name + length - 5, ".lock") == 0)
+            unlinkat(dirfd(folder), entry->d_name, 0);
+    }
+    if (folder)
+        closedir(folder);
+    tess_free(directory);
+}
+
 void tess_commit_release(struct tess_commit *commit)
 {
     struct stat now;
@@ -411,6 +432,7 @@ void tess_commit_release(struct tess_commit *commit)
         same_file(&now, &commit->mine)) {
         if (truncate(commit->aside, 0) == 0 || errno != ENOENT)
             unlink(commit->aside);
+        remove_locks(commit->aside);
     }
     if (commit->aside)
         forget(commit->aside);
