@@ -168,8 +168,7 @@ static double weight_of(size_t m, const double *out, const double *down)
 /* What the own effect of a gene that only has a knock-down is expected to be: its knock-down, with
  * noise of 1, has weight × that, and other genes' own effects say around what it may lie. */
 struct expected_own {
-    double weight, mean,
-        variance; /* of own effects that were measured by knock-outs; NaN: of none */
+    double weight, mean, variance; /* the last two of those that knock-outs say; NaN: none */
 };
 
 static struct expected_own expect_own(const struct tess_effects *effects, const double *out)

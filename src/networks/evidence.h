@@ -6,11 +6,13 @@
  *   1 effect        Z = (K + b D) / sqrt(1 + b²), or the one that was measured
  *   2 not a path    P, the strongest two steps through another regulator; |Z| and |Z - P|, the less
  *   3 competition   divided by what the target's effects amount to: S; S²/2 counts
- *   4 hubs          H = log(1 + surviving effects of the regulator), or, of one that has a
- * knock-down alone, what is expected after those with both; 0.75 H counts 5 co-variation  C,
- * correlation of both genes over all perturbations; 10 C² counts 6 refit         L, log odds of a
- * spike-and-slab regression of each target on all regulators; 0.4 L counts, L from -10 to 30 All is
- * collective but for what says otherwise. */
+ *   4 hubs          H = log(1 + surviving effects of the regulator); 0.75 H counts. Of one with a
+ *                   knock-down alone: what is to be expected after those with both
+ *   5 co-variation  C, correlation of both genes over all perturbations; 10 C² counts
+ *   6 refit         L, log odds of a spike-and-slab regression of each target on all regulators;
+ *                   0.4 L counts, L from -10 to 30
+ * Where only the knock-down was measured, o is what that does to the own gene (tess_effects_own).
+ * All is collective but for what says otherwise. */
 #ifndef EVIDENCE_H
 #define EVIDENCE_H
 

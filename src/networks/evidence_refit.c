@@ -18,19 +18,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WIDE          16 /* targets of a strip: sums stay in registers, rows in the cache */
-#define SLAB_VARIANCE (0.25 * 0.25) /* of a relative effect that is there */
-#define NOISE_VARIANCE                                                                             \
-    (1.5 * 1.5) /* of what is left of z: 1 of measuring, the rest of what no line is */
-#define SWEEPS  10
-#define SETTLED 1e-3 /* no probability moves by more: the end */
+#define WIDE           16 /* targets of a strip: sums stay in registers, rows in the cache */
+#define SLAB_VARIANCE  (0.25 * 0.25) /* of a relative effect that is there */
+#define NOISE_VARIANCE (1.5 * 1.5) /* of what is left of z; 1 of it is of measuring */
+#define SWEEPS         10
+#define SETTLED        1e-3 /* no probability moves by more: the end */
 
 typedef double four __attribute__((vector_size(32), aligned(8), may_alias));
 
 struct refit {
     struct tess_evidence *evidence;
-    double *
-        scale; /* (n_rows) by which a row is multiplied, so that its noise is that of others; own */
+    double *scale; /* (n_rows) rows times that have one noise; own */
     struct tess_lists cause; /* of each regulator: rows and how far it is moved there, scaled */
     double *left; /* (n_rows, n) z less what is explained, scaled; the effects' own array */
     double *squares; /* (m, n) sum of squared causes where the target was measured; own */
@@ -43,8 +41,8 @@ struct refit {
 
 /* ---- rows ---- */
 
-/* What no line explains of an effect grows with it. So a knock-down has less of it, which counts
- * where a gene has nothing else; beside a knock-out it does not matter. */
+/* What no line explains of an effect grows with it: the row of a knock-down has less noise. That
+ * counts where a gene has nothing else; with both, all rows have the noise that was found so. */
 static void scale_rows(struct refit *refit)
 {
     const struct tess_effects *effects = refit->evidence->effects;
