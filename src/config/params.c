@@ -103,7 +103,7 @@ const struct tess_param tess_params[] = {
 
     PATH(features.perturbations,
          "File of numbers about perturbations from elsewhere: a table of text whose first column is the "
-         "symbol, or .h5ad, by the symbol of a component its target (GATA1 of CRISPRi_GATA1) or its drug (aspirin of aspirin@10uM). "
+         "symbol, or .h5ad, by the symbol of a component, its target (GATA1 of CRISPRi_GATA1) or its drug (aspirin of aspirin@10uM). "
          "Perturbations without training data can then be predicted. Empty: none."),
     PATH(features.readouts,
          "The same about readouts."),
