@@ -9,6 +9,12 @@
 
 struct tess_error;
 
+/* Blocks from 8 MiB on go back to the system when they are freed, whatever was allocated before
+ * them: what a command takes then does not depend on where its heap happens to begin. What the user
+ * set (MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_) stands. Before anything large is allocated;
+ * does nothing where the C library has no such limits. Local. */
+void tess_alloc_begin(void);
+
 /* n elements of `size` bytes, zeroed; never NULL (n = 0 gives a block that may be freed). */
 void *tess_alloc(size_t n, size_t size) __attribute__((malloc));
 

@@ -4,6 +4,7 @@
 #include "tessera/error.h"
 
 #include <limits.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,21 @@
  * page table would cost as much as the row. */
 #define HUGE_PAGE ((size_t)1 << 21)
 #define LARGE     (4 * HUGE_PAGE)
+
+/* Left alone, glibc's limit rises to the largest block freed so far, up to 32 MiB: blocks that grow
+ * by doubling then lie in the heap, and whether one fits where another was depends on how far the
+ * heap begins from a huge page, which differs from start to start (once in twenty, half as much
+ * again). */
+void tess_alloc_begin(void)
+{
+#ifdef M_MMAP_THRESHOLD
+    if (!getenv("MALLOC_MMAP_THRESHOLD_"))
+        mallopt(M_MMAP_THRESHOLD, (int)LARGE);
+    /* as glibc itself would: what is often taken and given back stays */
+    if (!getenv("MALLOC_TRIM_THRESHOLD_"))
+        mallopt(M_TRIM_THRESHOLD, (int)(2 * LARGE));
+#endif
+}
 
 static void *allocate(size_t n, size_t size)
 {

@@ -262,6 +262,7 @@ int main(int argc, char **argv)
     if (tess_options_help(command, argc - at, argv + at))
         return printed();
     tess_platform_choose(argv); /* may start the program again */
+    tess_alloc_begin();
     tess_h5_init();
     MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &(int){0});
     run_command(command, argc - at, argv + at, &error);

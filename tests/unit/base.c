@@ -8,6 +8,7 @@
 #include "tessera/text.h"
 #include "tessera/vocab.h"
 
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -304,9 +305,28 @@ static void platform__betters_old_kernels(void **state)
     assert_null(tess_platform_better_core("Prescott", 0, 0));
 }
 
+/* glibc by itself would take the second block from the heap, as one as large was freed before. */
+static void alloc__large_blocks_go_back(void **state)
+{
+    struct mallinfo2 before;
+    char *block;
+
+    (void)state;
+    if (mallinfo2().arena == 0)
+        skip(); /* another allocator, as under the address sanitizer */
+    tess_alloc_begin();
+    tess_free(tess_alloc(24 << 20, 1));
+    before = mallinfo2();
+    block = tess_alloc(16 << 20, 1);
+    assert_true(mallinfo2().hblkhd >= before.hblkhd + (16 << 20));
+    tess_free(block);
+    assert_true(mallinfo2().hblkhd == before.hblkhd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(alloc__large_blocks_go_back),
         cmocka_unit_test(error__first_one_wins),
         cmocka_unit_test(random__known_answer),
         cmocka_unit_test(random__permutes),
