@@ -85,6 +85,9 @@ void tess_blend_fit(struct tess_blend *blend, const struct tess_blend_sums *sums
 /* Is a single perturbation known by its features alone, by the baselines' fallbacks
  * (TESS_BASELINES) and what `features` says of it (NULL: nothing)? Local. */
 int tess_blend_by_features(const uint8_t *fallback, const double *features);
+/* Does the baseline itself speak for a row? Not where it falls back, nor, but for `interpolated`,
+ * which knows a drug by its other doses, of what is known by its features alone. Local. */
+int tess_blend_speaks(int baseline, const uint8_t *fallback, int by_features);
 /* Is it worth it? Weights near 1 change nothing but the cost. Local. */
 int tess_blend_pays(const struct tess_blend *blend);
 /* blend.json of a run directory, appearing whole. Local. */

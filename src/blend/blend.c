@@ -33,6 +33,11 @@ int tess_blend_by_features(const uint8_t *fallback, const double *features)
     return features && fallback[TESS_ADDITIVE] && !fallback[TESS_FEATURES];
 }
 
+int tess_blend_speaks(int baseline, const uint8_t *fallback, int by_features)
+{
+    return !fallback[baseline] && (!by_features || baseline == TESS_INTERPOLATED);
+}
+
 int tess_blend_pays(const struct tess_blend *blend)
 {
     return blend->weight <= PAYS || blend->feature_weight <= PAYS;

@@ -356,11 +356,10 @@ static void mix_baseline(const struct said *said, const struct tess_blend *blend
                          float *out)
 {
     const uint8_t *fallback = said->fallback + i * TESS_BASELINES;
-    int baseline = said->alone[i] ? TESS_FEATURES : blend->baseline;
+    int speaks = tess_blend_speaks(blend->baseline, fallback, said->alone[i]);
+    int baseline = said->alone[i] && !speaks ? TESS_FEATURES : blend->baseline;
     const double *value = said->value[baseline] + i * said->n_known;
-    double w = said->alone[i]              ? blend->feature_weight
-               : fallback[blend->baseline] ? blend->mean_weight
-                                           : blend->weight;
+    double w = speaks ? blend->weight : said->alone[i] ? blend->feature_weight : blend->mean_weight;
 
     for (int64_t k = 0; k < said->n_readouts; k++)
         if (said->column[k] >= 0)

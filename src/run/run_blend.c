@@ -136,10 +136,11 @@ static void take_experiment(const struct fitting *fitting,
     const int64_t *first = index->combination_first + batch->combination[k];
     int alone =
         first[1] - first[0] == 1 && tess_blend_by_features(fallback, batch->out[TESS_FEATURES]);
-    uint8_t own[OWN];
+    uint8_t own[OWN] = {[TESS_BLEND_BASELINES] = (uint8_t)alone};
 
-    for (int i = 0; i < OWN; i++)
-        own[i] = i < TESS_BLEND_BASELINES ? !alone && !fallback[tess_blend_baselines[i]] : alone;
+    for (int i = 0; i < TESS_BLEND_BASELINES; i++)
+        own[i] = (uint8_t)(batch->out[tess_blend_baselines[i]] != NULL &&
+                           tess_blend_speaks(tess_blend_baselines[i], fallback, alone));
     for (int64_t j = 0; j < batch->width; j++) {
         int64_t at = k * batch->width + j;
         double y = tess_validation_value(fitting->trainer, batch, at), b[OWN];
@@ -147,8 +148,8 @@ static void take_experiment(const struct fitting *fitting,
         if (isnan(y) || !fitting->model->trained_readout[batch->readout[j]])
             continue;
         for (int i = 0; i < OWN; i++) {
-            const double *says =
-                batch->out[alone ? TESS_FEATURES : tess_blend_baselines[i % TESS_BLEND_BASELINES]];
+            int features = i == TESS_BLEND_BASELINES || (alone && !own[i]);
+            const double *says = batch->out[features ? TESS_FEATURES : tess_blend_baselines[i]];
 
             b[i] = says ? says[at] - y : NAN;
         }

@@ -293,6 +293,23 @@ def check_features():
     assert [q["known_by"] for q in answers[-3:]] == ["features", "features", "parts"]
 
 
+def check_blended(said):
+    """A dose that nobody trained, of a drug with features and with other doses, is blended with what these say (`said`, by NumPy)."""
+    with open("drugs/blend.json") as file:
+        blend = json.load(file)
+    assert blend["baseline"] == "interpolated" and blend["weight"] < 0.95 and "feature_weight" in blend, blend
+    asked = [(name, c) for name, c in said if not name.startswith("drug07")]
+    with open("queries.tsv", "w") as file:
+        file.write("context\tperturbation\treadout\n" + "".join(f"{LINES[c]}\t{name}\tR03\n" for name, c in asked))
+    got = {}
+    for how in ("on", "off"):
+        run("-q", "predict", "drugs", "queries.tsv", "-o", f"{how}.tsv", "--blend", how, "--precision", "float32", ranks=2)
+        got[how] = np.array([float(q["prediction"]) for q in read(f"{how}.tsv")])
+    assert {q["known_by"] for q in read("on.tsv")} == {"features"}
+    wanted = blend["weight"] * got["off"] + (1 - blend["weight"]) * np.array([said[of][3] for of in asked])
+    assert len(asked) > 5 and abs(got["on"] - wanted).max() < 1e-5, (asked, got, wanted)
+
+
 def check_ensemble():
     """Of models that know parts and one that does not nothing is made, however often it is asked for."""
     train("words", "model.doses=false", "train.epochs=1")
@@ -310,7 +327,7 @@ def main():
     train("dosed")
     run("-q", "evaluate", "dosed", "--json", "scores.json", "--resamples", 0, ranks=2)
     scores = json.load(open("scores.json"))
-    wanted, _ = judge("store.prc.h5")
+    wanted, said = judge("store.prc.h5")
     got = scores["baselines"]["interpolated"]["rmse"]
     assert abs(got / wanted - 1) < 1e-6, (got, wanted)
     assert "additive_parts" not in scores["baselines"]
@@ -320,6 +337,7 @@ def main():
     check_curves()
     check_times(values)
     check_features()
+    check_blended(said)
     check_ensemble()
     short = ["train.epochs=2"]
     for ranks in (1, 2, 3, 5):
