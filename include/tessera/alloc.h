@@ -9,7 +9,7 @@
 
 struct tess_error;
 
-/* Blocks from 8 MiB on go back to the system when they are freed, whatever was allocated before
+/* Blocks from 4 MiB on go back to the system when they are freed, whatever was allocated before
  * them: what a command takes then does not depend on where its heap happens to begin. What the user
  * set (MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_) stands. Before anything large is allocated;
  * does nothing where the C library has no such limits. Local. */

@@ -17,6 +17,7 @@
  * page table would cost as much as the row. */
 #define HUGE_PAGE ((size_t)1 << 21)
 #define LARGE     (4 * HUGE_PAGE)
+#define ITS_OWN   (2 * HUGE_PAGE) /* blocks from here on are not in the heap */
 
 /* Left alone, glibc's limit rises to the largest block freed so far, up to 32 MiB: blocks that grow
  * by doubling then lie in the heap, and whether one fits where another was depends on how far the
@@ -26,10 +27,10 @@ void tess_alloc_begin(void)
 {
 #ifdef M_MMAP_THRESHOLD
     if (!getenv("MALLOC_MMAP_THRESHOLD_"))
-        mallopt(M_MMAP_THRESHOLD, (int)LARGE);
+        mallopt(M_MMAP_THRESHOLD, (int)ITS_OWN);
     /* as glibc itself would: what is often taken and given back stays */
     if (!getenv("MALLOC_TRIM_THRESHOLD_"))
-        mallopt(M_TRIM_THRESHOLD, (int)(2 * LARGE));
+        mallopt(M_TRIM_THRESHOLD, (int)(2 * ITS_OWN));
 #endif
 }
 
